@@ -1,0 +1,3 @@
+//! The `tinytorch` command.
+
+fn main() {}
