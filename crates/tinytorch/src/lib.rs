@@ -1,2 +1,10 @@
 #![forbid(unsafe_code)]
-//! tinytorch.
+//! tinytorch: a deep-learning framework, small enough to read, whose int8 is proven.
+
+mod error;
+pub mod rng;
+pub mod tensor;
+
+pub use error::{Error, Result};
+pub use rng::Rng;
+pub use tensor::Tensor;

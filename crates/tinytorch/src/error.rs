@@ -1,0 +1,13 @@
+use crate::tensor::TensorError;
+
+/// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor operation.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}
+
+/// The result of everything in tinytorch that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

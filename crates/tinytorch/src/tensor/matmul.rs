@@ -1,0 +1,111 @@
+//! Matrix products in any batch shape.
+
+use super::{MAX_RANK, Shape, Tensor, TensorError, view::for_each_row};
+use crate::Result;
+
+/// The shape of `a @ b`: the last two axes multiply, the others broadcast.
+pub(crate) fn product_shape(a: &Shape, b: &Shape) -> Result<Shape> {
+    let mismatch = |expected| TensorError::Mismatch { op: "matmul", left: *a, right: *b, expected };
+    if a.rank() < 2 || b.rank() < 2 {
+        return Err(mismatch("both need at least two dimensions").into());
+    }
+    let (m, k) = (a[a.rank() - 2], a.last_dim());
+    let (k2, n) = (b[b.rank() - 2], b.last_dim());
+    if k != k2 {
+        return Err(mismatch("the first's columns must equal the second's rows").into());
+    }
+    let batch =
+        Shape::new(&a[..a.rank() - 2])?.broadcast(&Shape::new(&b[..b.rank() - 2])?, "matmul")?;
+    let mut dims = batch.to_vec();
+    dims.extend([m, n]);
+    Ok(Shape::new(&dims)?)
+}
+
+impl Tensor {
+    /// Matrix product over the last two axes, `[.., m, k] @ [.., k, n]`; the other axes broadcast.
+    /// Transposed and sliced operands are read in place.
+    ///
+    /// # Errors
+    /// [`TensorError::Mismatch`] if the shapes do not multiply.
+    pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        let shape = product_shape(&self.shape, &other.shape)?;
+        let rank = shape.rank();
+        let (m, k, n) = (shape[rank - 2], self.shape.last_dim(), shape[rank - 1]);
+        let mut out = vec![0f32; shape.len()];
+        let spread = |t: &Tensor, rows: usize, cols: usize| {
+            let dims = shape.with(rank - 2, rows).with(rank - 1, cols);
+            t.broadcast_to(dims)
+        };
+        let (a, b) = (spread(self, m, k)?, spread(other, k, n)?);
+        let (av, bv) = (a.storage::<f32>()?.as_slice(), b.storage::<f32>()?.as_slice());
+        let matrix = |t: &Tensor| (t.strides[rank - 2], t.strides[rank - 1]);
+        let ((a_row, a_col), (b_row, b_col)) = (matrix(&a), matrix(&b));
+
+        // Each step of this walk is one matrix: a last axis of size 1 stands for it.
+        let mut dims = shape[..rank - 2].to_vec();
+        dims.push(1);
+        let batch = Shape::new(&dims)?;
+        let outer = |t: &Tensor| {
+            let mut strides = [0; MAX_RANK];
+            strides[..rank - 2].copy_from_slice(&t.strides[..rank - 2]);
+            strides
+        };
+        let (sa, sb) = (outer(&a), outer(&b));
+        let mut products = out.chunks_exact_mut((m * n).max(1));
+        for_each_row(&batch, [(&sa, a.offset), (&sb, b.offset)], |[i, j], _, _| {
+            if let Some(c) = products.next() {
+                gemm(m, k, n, (&av[i..], a_row, a_col), (&bv[j..], b_row, b_col), c);
+            }
+        });
+        Tensor::from_vec(out, shape)
+    }
+}
+
+type Strided<'a> = (&'a [f32], usize, usize);
+
+fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
+    for i in 0..m {
+        for p in 0..k {
+            let x = a.0[i * a.1 + p * a.2];
+            for j in 0..n {
+                c[i * n + j] += x * b.0[p * b.1 + j * b.2];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_broadcast() {
+        let a = Tensor::arange(12).unwrap().reshape([2, 1, 2, 3]).unwrap();
+        let b = Tensor::arange(18).unwrap().reshape([3, 3, 2]).unwrap();
+        let c = a.matmul(&b).unwrap();
+        assert_eq!(c.shape().dims(), [2, 3, 2, 2]);
+        for i in 0..2 {
+            for j in 0..3 {
+                let want = a.select(0, i).unwrap().select(0, 0).unwrap();
+                let want = want.matmul(&b.select(0, j).unwrap()).unwrap();
+                let got = c.select(0, i).unwrap().select(0, j).unwrap();
+                assert_eq!(got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn transposed_views_multiply_like_their_copies() {
+        let a = Tensor::arange(6).unwrap().reshape([3, 2]).unwrap().transpose(0, 1).unwrap();
+        let b = Tensor::arange(12).unwrap().reshape([4, 3]).unwrap().transpose(0, 1).unwrap();
+        let copies = a.contiguous().unwrap().matmul(&b.contiguous().unwrap()).unwrap();
+        assert_eq!(a.matmul(&b).unwrap().to_vec::<f32>().unwrap(), copies.to_vec::<f32>().unwrap());
+    }
+
+    #[test]
+    fn an_empty_inner_dimension_gives_zeros() {
+        let c = Tensor::zeros([2, 0]).unwrap().matmul(&Tensor::zeros([0, 3]).unwrap()).unwrap();
+        assert_eq!(c.to_vec::<f32>().unwrap(), [0.0; 6]);
+        assert!(Tensor::zeros([2, 3]).unwrap().matmul(&Tensor::zeros([2, 3]).unwrap()).is_err());
+    }
+}
