@@ -5,10 +5,12 @@
 //!
 //! * [`isa`]: which instruction set runs, as a value ([`Isa`]), and the vector operations that
 //!   kernels are written over ([`isa::Simd`]).
+//! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
 //! Integer kernels return the same bits on every ISA and with any number of threads.
 
 pub mod isa;
+pub mod os;
 
 pub use isa::{Isa, IsaError};
