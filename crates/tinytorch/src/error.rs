@@ -1,3 +1,6 @@
+use crate::autograd::AutogradError;
+use crate::graph::GraphError;
+use crate::loss::LossError;
 use crate::tensor::TensorError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
@@ -7,6 +10,15 @@ pub enum Error {
     /// A tensor operation.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// Recording a pass or taking its gradient.
+    #[error(transparent)]
+    Autograd(#[from] AutogradError),
+    /// Building or reading a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Targets of a loss.
+    #[error(transparent)]
+    Loss(#[from] LossError),
 }
 
 /// The result of everything in tinytorch that can fail.

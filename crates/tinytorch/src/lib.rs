@@ -1,7 +1,16 @@
 #![forbid(unsafe_code)]
 //! tinytorch: a deep-learning framework, small enough to read, whose int8 is proven.
 
+// `#[derive(Module)]` names this crate by its public path, here too.
+extern crate self as tinytorch;
+
+pub mod autograd;
 mod error;
+pub mod graph;
+pub mod int8;
+pub mod loss;
+pub mod nn;
+pub mod ops;
 pub mod rng;
 pub mod tensor;
 

@@ -90,7 +90,7 @@ impl<'a> Ctx<'a> {
 
     /// Marks a tensor as an input of the pass, so that its gradient is kept.
     pub fn input(&mut self, value: &Tensor) -> Var {
-        let point = self.tape.as_mut().map(|tape| tape.input(*value.shape()));
+        let point = self.tape.as_mut().map(Tape::input);
         Var::new(value.clone(), point)
     }
 

@@ -5,7 +5,7 @@ use super::param::ParamId;
 use super::var::{Point, Var};
 use crate::Result;
 use crate::graph::{Edge, Graph};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ enum Source {
 #[derive(Debug)]
 enum Node {
     Param(ParamId, Tensor),
-    Input(Shape),
+    Input,
     Op { op: Arc<dyn Op>, sources: Vec<Source>, saved: Saved },
 }
 
@@ -58,8 +58,8 @@ impl Tape {
         Point { tape: self.id, node: self.nodes.len() - 1 }
     }
 
-    pub(super) fn input(&mut self, shape: Shape) -> Point {
-        self.push(Node::Input(shape))
+    pub(super) fn input(&mut self) -> Point {
+        self.push(Node::Input)
     }
 
     pub(super) fn param(&mut self, id: ParamId, value: &Tensor) -> Point {
@@ -135,7 +135,7 @@ impl Tape {
                 Node::Param(id, _) => {
                     result.params.insert(id, grad);
                 }
-                Node::Input(_) => {
+                Node::Input => {
                     result.inputs.insert(index, grad);
                 }
                 Node::Op { op, sources, saved } => {
@@ -145,7 +145,9 @@ impl Tape {
                         let (got, expected) = (*grad.shape(), *saved.shape(input));
                         if got != expected {
                             let op = op.name();
-                            return Err(AutogradError::GradientShape { op, input, got, expected }.into());
+                            return Err(
+                                AutogradError::GradientShape { op, input, got, expected }.into()
+                            );
                         }
                         match &mut pending[*to] {
                             Some(sum) => sum.add_assign(&grad)?,
@@ -169,7 +171,7 @@ impl Tape {
         for node in self.nodes {
             edges.push(match node {
                 Node::Param(_, value) => graph.constant(value),
-                Node::Input(_) => graph.input(),
+                Node::Input => graph.input(),
                 Node::Op { op, sources, .. } => {
                     let mut inputs = Vec::with_capacity(sources.len());
                     for source in sources {

@@ -30,12 +30,22 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum GraphError {
     /// An edge that the graph does not have.
-    #[error("edge {edge} is not in this graph of {nodes} nodes; use the edges its own methods return")]
+    #[error(
+        "edge {edge} is not in this graph of {nodes} nodes; use the edges its own methods return"
+    )]
     UnknownEdge {
         /// The edge given.
         edge: usize,
         /// Number of nodes in the graph.
         nodes: usize,
+    },
+    /// A weight that is computed in the pass.
+    #[error(
+        "{op}: the weight depends on the input of the pass; only stored weights can be deployed"
+    )]
+    NotConstant {
+        /// The op.
+        op: &'static str,
     },
 }
 
@@ -133,6 +143,17 @@ impl Graph {
     fn add(&mut self, step: Step, inputs: Vec<Edge>) -> Edge {
         self.nodes.push(Node { step, inputs });
         Edge(self.nodes.len() - 1)
+    }
+
+    /// The value of an edge that is the same in every run; `op` names who needs it to be.
+    ///
+    /// # Errors
+    /// [`GraphError::NotConstant`] if it depends on an input.
+    pub fn constant_at(&self, edge: Edge, op: &'static str) -> Result<&Tensor> {
+        match self.nodes.get(edge.0).map(|node| &node.step) {
+            Some(Step::Constant(value)) => Ok(value),
+            _ => Err(GraphError::NotConstant { op }.into()),
+        }
     }
 
     /// Declares the result of the whole graph.
