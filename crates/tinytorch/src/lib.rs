@@ -11,6 +11,7 @@ pub mod int8;
 pub mod loss;
 pub mod nn;
 pub mod ops;
+pub mod quant;
 pub mod rng;
 pub mod tensor;
 
