@@ -5,12 +5,17 @@
 //! bits on every instruction set and with any number of threads.
 
 mod error;
+mod finish;
+mod gemm;
 mod pair_rule;
 mod panels;
 mod params;
+mod product;
 mod quantize;
+mod tile;
 
 pub use error::Int8Error;
+pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
 pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};

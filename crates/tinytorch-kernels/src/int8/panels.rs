@@ -131,11 +131,6 @@ impl Panels {
         Ok(())
     }
 
-    /// Panels, the narrower last one included.
-    pub(crate) fn count(&self) -> usize {
-        self.n.div_ceil(PANEL)
-    }
-
     /// Rows in panel `panel`: [`PANEL`], or what is left in the last one.
     pub(crate) fn width(&self, panel: usize) -> usize {
         PANEL.min(self.n - panel * PANEL)
