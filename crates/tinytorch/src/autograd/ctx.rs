@@ -5,7 +5,7 @@ use super::op::Op;
 use super::param::{Param, ParamId};
 use super::tape::Tape;
 use super::var::Var;
-use crate::graph::Exec;
+use crate::graph::{Compute, Exec};
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
@@ -144,8 +144,16 @@ impl<'a> Ctx<'a> {
                 let output = op.forward(&values, &mut self.exec)?;
                 let elapsed = started.elapsed();
                 let cost = op.cost(&shapes, output.shape());
-                let (name, kernel) = (op.name(), self.exec.take_kernel());
-                observer.ran(OpRun { name, kernel, weight, cost, elapsed, output: &output })?;
+                let kernel = self.exec.take_kernel();
+                observer.ran(OpRun {
+                    op: &*op as &dyn Compute,
+                    inputs: &values,
+                    output: &output,
+                    kernel,
+                    weight,
+                    cost,
+                    elapsed,
+                })?;
                 output
             }
         };
