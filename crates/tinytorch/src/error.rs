@@ -1,5 +1,5 @@
 use crate::autograd::AutogradError;
-use crate::graph::GraphError;
+use crate::graph::{GeometryError, GraphError};
 use crate::loss::LossError;
 use crate::tensor::TensorError;
 
@@ -16,6 +16,9 @@ pub enum Error {
     /// Building or reading a graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The windows of a convolution or pool.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),

@@ -1,6 +1,5 @@
-use super::param::ParamId;
 use crate::Result;
-use crate::graph::Cost;
+use crate::graph::{Cost, ParamId};
 use crate::tensor::Tensor;
 use std::time::Duration;
 
