@@ -1,5 +1,5 @@
 use crate::autograd::AutogradError;
-use crate::graph::GraphError;
+use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
 use crate::loss::LossError;
 use crate::quant::QuantError;
@@ -24,6 +24,9 @@ pub enum Error {
     /// Quantizing a model.
     #[error(transparent)]
     Quant(#[from] QuantError),
+    /// The windows of a convolution or pool.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),

@@ -2,10 +2,10 @@ use super::error::AutogradError;
 use super::gradients::{BufferUpdate, Gradients};
 use super::observer::{Observer, OpRun};
 use super::op::Op;
-use super::param::{Param, ParamId};
+use super::param::Param;
 use super::tape::Tape;
 use super::var::Var;
-use crate::graph::{Compute, Exec};
+use crate::graph::{Compute, Exec, ParamId};
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl<'a> Ctx<'a> {
             }
         };
         let point = match &mut self.tape {
-            Some(tape) => tape.record(op, inputs, &output)?,
+            Some(tape) => tape.record(op, weight, inputs, &output)?,
             None => None,
         };
         Ok(Var::new(output, point))

@@ -1,6 +1,5 @@
-use super::param::ParamId;
 use crate::Result;
-use crate::graph::{Compute, Cost};
+use crate::graph::{Compute, Cost, ParamId};
 use crate::tensor::Tensor;
 use std::time::Duration;
 
