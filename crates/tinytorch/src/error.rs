@@ -1,6 +1,8 @@
 use crate::autograd::AutogradError;
 use crate::graph::GraphError;
+use crate::io::IoError;
 use crate::loss::LossError;
+use crate::models::ModelError;
 use crate::tensor::TensorError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
@@ -19,6 +21,12 @@ pub enum Error {
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// Describing a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Reading or writing a file.
+    #[error(transparent)]
+    Io(#[from] IoError),
 }
 
 /// The result of everything in tinytorch that can fail.
