@@ -1,8 +1,10 @@
 use crate::autograd::AutogradError;
 use crate::graph::GraphError;
+use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
+use crate::quant::QuantError;
 use crate::tensor::TensorError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
@@ -18,6 +20,12 @@ pub enum Error {
     /// Building or reading a graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// An int8 weight.
+    #[error(transparent)]
+    Int8(#[from] Int8Error),
+    /// Quantizing a model.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -31,3 +39,9 @@ pub enum Error {
 
 /// The result of everything in tinytorch that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<tinytorch_kernels::int8::Int8Error> for Error {
+    fn from(error: tinytorch_kernels::int8::Int8Error) -> Error {
+        Error::Int8(error.into())
+    }
+}

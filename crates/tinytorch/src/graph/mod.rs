@@ -17,8 +17,10 @@
 //! ```
 
 mod compute;
+mod exec;
 
 pub use compute::{Compute, Cost, Elements, View};
+pub use exec::{Exec, QuantizedRows};
 
 use crate::Result;
 use crate::int8::QWeight;

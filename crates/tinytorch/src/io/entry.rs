@@ -1,6 +1,8 @@
 use super::FileDtype;
 use crate::Result;
+use crate::int8::QWeight;
 use crate::tensor::{Dtype, Element, Shape, Tensor};
+use half::f16;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -9,11 +11,13 @@ pub(super) struct Entry<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) dtype: FileDtype,
     pub(super) shape: Shape,
-    payload: Payload,
+    payload: Payload<'a>,
 }
 
-enum Payload {
-    Dense(Tensor),
+enum Payload<'a> {
+    Tensor(Tensor),
+    Halves(&'a [f16]),
+    Rows(&'a QWeight),
 }
 
 impl<'a> Entry<'a> {
@@ -24,8 +28,25 @@ impl<'a> Entry<'a> {
             Dtype::U8 => FileDtype::U8,
             Dtype::I8 => FileDtype::I8,
         };
-        let payload = Payload::Dense(tensor.contiguous()?);
+        let payload = Payload::Tensor(tensor.contiguous()?);
         Ok(Entry { name: name.into(), dtype, shape: *tensor.shape(), payload })
+    }
+
+    /// An int8 weight, in the layer's own order.
+    pub(super) fn weight(name: impl Into<Cow<'a, str>>, weight: &'a QWeight) -> Entry<'a> {
+        let (dtype, shape) = (FileDtype::I8, *weight.shape());
+        Entry { name: name.into(), dtype, shape, payload: Payload::Rows(weight) }
+    }
+
+    /// 16-bit floats, as many as fill `shape`.
+    pub(super) fn halves(
+        name: impl Into<Cow<'a, str>>,
+        values: &'a [f16],
+        shape: Shape,
+    ) -> Entry<'a> {
+        debug_assert_eq!(values.len(), shape.len());
+        let payload = Payload::Halves(values);
+        Entry { name: name.into(), dtype: FileDtype::F16, shape, payload }
     }
 
     /// Bytes that the elements take.
@@ -36,7 +57,15 @@ impl<'a> Entry<'a> {
     /// Writes the elements, little-endian, in row-major order.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.payload {
-            Payload::Dense(tensor) => write_tensor(tensor, out),
+            Payload::Tensor(tensor) => write_tensor(tensor, out),
+            Payload::Halves(values) => write_all(values, f16::to_le_bytes, out),
+            Payload::Rows(weight) => {
+                let mut row = vec![0; self.shape.len() / self.shape[0]];
+                (0..self.shape[0]).try_for_each(|i| {
+                    weight.row_into(i, &mut row).map_err(io::Error::other)?;
+                    write_all(&row, i8::to_le_bytes, out)
+                })
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 use super::FileDtype;
+use crate::int8::Int8Error;
 use crate::tensor::Shape;
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong with a file: one sentence that names the file and, where there is one, the
 /// tensor.
@@ -37,6 +39,20 @@ pub enum IoError {
         /// What is wrong.
         problem: FormatError,
     },
+    /// A valid file that does not hold what is asked of it, or a model that cannot be stored.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: ContentError,
+    },
+}
+
+impl IoError {
+    pub(super) fn content(path: &Path, problem: ContentError) -> IoError {
+        IoError::Content { path: path.to_path_buf(), problem }
+    }
 }
 
 /// Where a file departs from the safetensors format.
@@ -151,18 +167,80 @@ pub enum FormatError {
         /// How many.
         bytes: usize,
     },
+}
+
+/// Where a file's content does not fit what is asked of it, or a model cannot be stored.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentError {
     /// There is no tensor of this name.
     #[error("tensor {tensor:?} is missing")]
     Missing {
         /// The tensor.
         tensor: String,
     },
-    /// An element type that tensors cannot have.
-    #[error("tensor {tensor:?} is {dtype}, which tinytorch does not compute with; convert it to F32, F16, BF16, I64, I32, U8 or I8")]
-    Unsupported {
+    /// A tensor that the model has no place for.
+    #[error("tensor {tensor:?} is no part of the model; the file belongs to another architecture")]
+    Unexpected {
         /// The tensor.
         tensor: String,
-        /// Its element type.
-        dtype: FileDtype,
+    },
+    /// A tensor of another shape than the model's.
+    #[error("tensor {tensor:?} has shape {got} where the model needs {expected}")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Shape in the file.
+        got: Shape,
+        /// Shape in the model.
+        expected: Shape,
+    },
+    /// A tensor of another element type than its place takes.
+    #[error("tensor {tensor:?} is {got} where {expected} is needed")]
+    Dtype {
+        /// The tensor.
+        tensor: String,
+        /// Element type in the file.
+        got: FileDtype,
+        /// Element types that would do.
+        expected: &'static str,
+    },
+    /// A scale that no int8 value can be multiplied by.
+    #[error("scale {index} of tensor {tensor:?} is {value}; scales are positive and finite, with a finite inverse")]
+    Scale {
+        /// The tensor of scales.
+        tensor: String,
+        /// Which of them.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// An int8 weight that cannot be packed.
+    #[error("tensor {tensor:?}: {problem}")]
+    Int8 {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        problem: Int8Error,
+    },
+    /// A metadata entry that is not there.
+    #[error("there is no metadata entry {key:?}; the file was not saved as a tinytorch model")]
+    MissingMetadata {
+        /// Its key.
+        key: &'static str,
+    },
+    /// A metadata entry that cannot be used.
+    #[error("metadata entry {key:?}: {detail}")]
+    Metadata {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A parameter without values cannot be saved.
+    #[error("parameter {parameter:?} holds no values yet; load a checkpoint into the model first")]
+    NotLoaded {
+        /// The parameter.
+        parameter: String,
     },
 }

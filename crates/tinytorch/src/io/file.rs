@@ -1,6 +1,6 @@
 use super::header::{Header, TensorInfo};
-use super::{FileDtype, FormatError, IoError};
-use crate::Result;
+use super::{ContentError, FileDtype, IoError};
+use crate::{Error, Result};
 use crate::tensor::{Owner, Tensor};
 use half::{bf16, f16};
 use std::collections::BTreeMap;
@@ -88,11 +88,11 @@ impl TensorFile {
     /// What the header says of a tensor.
     ///
     /// # Errors
-    /// [`FormatError::Missing`].
+    /// [`ContentError::Missing`].
     pub fn info(&self, name: &str) -> Result<&TensorInfo> {
         match self.header.index.get(name) {
             Some(&at) => Ok(&self.header.tensors[at].1),
-            None => Err(self.problem(FormatError::Missing { tensor: name.to_string() })),
+            None => Err(self.problem(ContentError::Missing { tensor: name.to_string() })),
         }
     }
 
@@ -104,7 +104,7 @@ impl TensorFile {
     /// A tensor's bytes, little-endian, in row-major order.
     ///
     /// # Errors
-    /// [`FormatError::Missing`].
+    /// [`ContentError::Missing`].
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
         Ok(&self.source.bytes()[self.span(self.info(name)?)])
     }
@@ -112,8 +112,8 @@ impl TensorFile {
     /// A tensor with memory of its own. F16 and BF16 become f32, I32 becomes i64.
     ///
     /// # Errors
-    /// [`FormatError::Missing`], or [`FormatError::Unsupported`] for an element type that tensors
-    /// cannot have.
+    /// [`ContentError::Missing`], or [`ContentError::Dtype`] for an element type that tensors cannot
+    /// have.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
         let bytes = self.bytes(name)?;
@@ -132,8 +132,9 @@ impl TensorFile {
             }
             FileDtype::U8 => Tensor::from_vec(bytes.to_vec(), shape),
             FileDtype::I8 => Tensor::from_vec(values(bytes, i8::from_le_bytes), shape),
-            dtype => {
-                Err(self.problem(FormatError::Unsupported { tensor: name.to_string(), dtype }))
+            got => {
+                let expected = "F32, F16, BF16, I64, I32, U8 or I8";
+                Err(self.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
             }
         }
     }
@@ -172,8 +173,9 @@ impl TensorFile {
         start + info.range.start..start + info.range.end
     }
 
-    fn problem(&self, problem: FormatError) -> crate::Error {
-        IoError::Format { path: self.path.clone(), problem }.into()
+    /// An error about this file's content.
+    pub(super) fn problem(&self, problem: ContentError) -> Error {
+        IoError::content(&self.path, problem).into()
     }
 }
 

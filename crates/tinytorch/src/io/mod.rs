@@ -19,15 +19,24 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod digest;
 mod entry;
 mod error;
 mod file;
 mod header;
+mod int8;
+mod model;
+mod params;
+mod provenance;
 mod write;
 
-pub use error::{FormatError, IoError};
+pub use digest::{digest_params, digest_tensors};
+pub use error::{ContentError, FormatError, IoError};
 pub use file::TensorFile;
 pub use header::TensorInfo;
+pub use model::{Loaded, load_model, save_model};
+pub use params::{load_into, save_params};
+pub use provenance::Provenance;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
 pub use write::write_tensors;
