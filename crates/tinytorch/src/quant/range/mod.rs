@@ -42,7 +42,7 @@ pub struct RangeEstimator {
     histogram: Option<Histogram>,
 }
 
-/// Candidate ranges that [`RangeMethod::Mse`] tries, from the full one down to a hundredth of it.
+/// Candidates that [`RangeMethod::Mse`] tries for each end, from the full one to a hundredth of it.
 const CANDIDATES: u32 = 100;
 
 impl RangeEstimator {
@@ -96,17 +96,19 @@ impl RangeEstimator {
 
 fn percentile(histogram: &Histogram, share: f64, (min, max): (f32, f32)) -> (f32, f32) {
     let cut = (histogram.total() as f64 * share.clamp(0.0, 0.5)) as u64;
-    let end = |bins: &mut dyn Iterator<Item = (f64, u64)>| {
-        let mut passed = 0;
-        bins.find(|(_, count)| {
-            passed += count;
-            passed > cut
-        })
-        .map(|(middle, _)| middle as f32)
-    };
-    let low = end(&mut histogram.bins()).unwrap_or(min);
-    let high = end(&mut histogram.bins().rev()).unwrap_or(max);
+    let low = end_beyond(histogram.bins(), cut).unwrap_or(min);
+    let high = end_beyond(histogram.bins().rev(), cut).unwrap_or(max);
     if cut == 0 { (min, max) } else { (low.clamp(min, max), high.clamp(min, max)) }
+}
+
+/// The first bin that more than `cut` values have been passed by.
+fn end_beyond(mut bins: impl Iterator<Item = (f64, u64)>, cut: u64) -> Option<f32> {
+    let mut passed = 0;
+    let found = bins.find(|(_, count)| {
+        passed += count;
+        passed > cut
+    });
+    found.map(|(middle, _)| middle as f32)
 }
 
 fn least_squared_error(histogram: &Histogram, (min, max): (f32, f32)) -> (f32, f32) {
@@ -118,13 +120,14 @@ fn least_squared_error(histogram: &Histogram, (min, max): (f32, f32)) -> (f32, f
         };
         histogram.bins().map(squared).sum()
     };
-    let shrunk = |step: u32| {
-        let share = step as f32 / CANDIDATES as f32;
-        (min * share, max * share)
+    let best_of = |candidate: &dyn Fn(f32) -> (f32, f32)| {
+        let shares = (1..=CANDIDATES).rev().map(|step| step as f32 / CANDIDATES as f32);
+        let scored = shares.map(|share| (error(candidate(share)), candidate(share)));
+        scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or((min, max), |(_, range)| range)
     };
-    let candidates = (1..=CANDIDATES).rev().map(shrunk).map(|range| (error(range), range));
-    let best = candidates.min_by(|a, b| a.0.total_cmp(&b.0));
-    best.map_or((min, max), |(_, range)| range)
+    // The two tails differ, so each end is chosen on its own.
+    let (_, high) = best_of(&|share| (min, max * share));
+    best_of(&|share| (min * share, high))
 }
 
 #[cfg(test)]
