@@ -1,7 +1,9 @@
 use crate::autograd::AutogradError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
+use crate::io::IoError;
 use crate::loss::LossError;
+use crate::models::ModelError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 
@@ -30,6 +32,12 @@ pub enum Error {
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// Describing a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Reading or writing a file.
+    #[error(transparent)]
+    Io(#[from] IoError),
 }
 
 /// The result of everything in tinytorch that can fail.
