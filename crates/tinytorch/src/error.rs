@@ -1,4 +1,5 @@
 use crate::tensor::TensorError;
+use crate::text::TextError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -7,6 +8,9 @@ pub enum Error {
     /// A tensor operation.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// Text, tokens or a tokenizer file.
+    #[error(transparent)]
+    Text(#[from] TextError),
 }
 
 /// The result of everything in tinytorch that can fail.

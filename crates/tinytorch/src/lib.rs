@@ -4,6 +4,7 @@
 mod error;
 pub mod rng;
 pub mod tensor;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use rng::Rng;
