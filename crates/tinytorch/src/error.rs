@@ -6,6 +6,7 @@ use crate::loss::LossError;
 use crate::models::ModelError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
+use crate::text::TextError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum Error {
     /// Reading or writing a file.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// Text, tokens or a tokenizer file.
+    #[error(transparent)]
+    Text(#[from] TextError),
 }
 
 /// The result of everything in tinytorch that can fail.

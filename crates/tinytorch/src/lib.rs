@@ -16,6 +16,7 @@ pub mod ops;
 pub mod quant;
 pub mod rng;
 pub mod tensor;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use rng::Rng;
