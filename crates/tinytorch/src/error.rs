@@ -1,4 +1,5 @@
 use crate::autograd::AutogradError;
+use crate::data::DataError;
 use crate::graph::GraphError;
 use crate::loss::LossError;
 use crate::tensor::TensorError;
@@ -19,6 +20,9 @@ pub enum Error {
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// A data set, a loader or a data file.
+    #[error(transparent)]
+    Data(#[from] DataError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -5,6 +5,7 @@
 extern crate self as tinytorch;
 
 pub mod autograd;
+pub mod data;
 mod error;
 pub mod graph;
 pub mod int8;
