@@ -2,6 +2,7 @@ use crate::autograd::AutogradError;
 use crate::data::DataError;
 use crate::graph::GraphError;
 use crate::loss::LossError;
+use crate::optim::OptimError;
 use crate::tensor::TensorError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
@@ -23,6 +24,9 @@ pub enum Error {
     /// A data set, a loader or a data file.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A step of an optimizer.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -12,6 +12,7 @@ pub mod int8;
 pub mod loss;
 pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod rng;
 pub mod tensor;
 
