@@ -5,6 +5,10 @@ use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
 use crate::quant::QuantError;
+use crate::data::DataError;
+use crate::graph::GraphError;
+use crate::loss::LossError;
+use crate::optim::OptimError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
 
@@ -42,6 +46,12 @@ pub enum Error {
     /// Text, tokens or a tokenizer file.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// A data set, a loader or a data file.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A step of an optimizer.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -5,6 +5,7 @@
 extern crate self as tinytorch;
 
 pub mod autograd;
+pub mod data;
 mod error;
 pub mod graph;
 pub mod int8;
@@ -14,6 +15,7 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod quant;
+pub mod optim;
 pub mod rng;
 pub mod tensor;
 pub mod text;
