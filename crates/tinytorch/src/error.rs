@@ -1,14 +1,12 @@
 use crate::autograd::AutogradError;
+use crate::data::DataError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
-use crate::quant::QuantError;
-use crate::data::DataError;
-use crate::graph::GraphError;
-use crate::loss::LossError;
 use crate::optim::OptimError;
+use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
 

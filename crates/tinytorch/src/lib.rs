@@ -14,8 +14,9 @@ pub mod loss;
 pub mod models;
 pub mod nn;
 pub mod ops;
-pub mod quant;
+
 pub mod optim;
+pub mod quant;
 pub mod rng;
 pub mod tensor;
 pub mod text;

@@ -1,7 +1,7 @@
 use super::header::{Header, TensorInfo};
 use super::{ContentError, FileDtype, IoError};
-use crate::{Error, Result};
 use crate::tensor::{Owner, Tensor};
+use crate::{Error, Result};
 use half::{bf16, f16};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

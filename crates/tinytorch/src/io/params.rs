@@ -98,10 +98,8 @@ impl<'a> Plan<'a> {
             return Err(file.problem(ContentError::Shape { tensor: tensor(), got, expected }));
         }
         used.insert(name.into());
-        let is_weight = matches!(
-            param.role(),
-            Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding
-        );
+        let is_weight =
+            matches!(param.role(), Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding);
         match info.dtype {
             FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(Plan::Float(name)),
             FileDtype::I8 if is_weight => {
