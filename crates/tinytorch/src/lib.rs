@@ -4,6 +4,7 @@
 // `#[derive(Module)]` names this crate by its public path, here too.
 extern crate self as tinytorch;
 
+pub mod audit;
 pub mod autograd;
 pub mod data;
 mod error;

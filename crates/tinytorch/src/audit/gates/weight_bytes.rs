@@ -43,20 +43,15 @@ fn live_bytes<'a>(
     side: impl Fn(&'a Subject) -> &'a dyn crate::models::Model,
 ) -> Result<Option<usize>> {
     let Some(before) = alloc::stats() else { return Ok(None) };
-    let params = side(subject).named_params();
-    let quantized = subject.int8.named_params();
-    let mut growth = 0;
-    drop(before);
-    for ((_, param), (_, int8)) in params.iter().zip(&quantized) {
-        if int8.int8().is_none() {
-            continue;
+    let mut copies = Vec::new();
+    for ((_, param), (_, int8)) in side(subject).named_params().iter().zip(subject.int8.named_params()) {
+        if int8.int8().is_some() {
+            copies.push(deep_copy(param)?);
         }
-        let start = alloc::stats().map_or(0, |stats| stats.live);
-        let copy = deep_copy(param)?;
-        let end = alloc::stats().map_or(0, |stats| stats.live);
-        growth += end.saturating_sub(start);
-        drop(copy);
     }
+    let list = copies.capacity() * size_of::<Copy>();
+    let after = alloc::stats().map_or(0, |stats| stats.live_bytes);
+    let growth = after.saturating_sub(before.live_bytes).saturating_sub(list);
     Ok(Some(growth))
 }
 
