@@ -1,0 +1,104 @@
+//! The instruction set is a value.
+//!
+//! An [`Isa`] names an instruction set that *this* CPU has: the tokens inside its variants can
+//! only be made by a `detect` function, so holding one is the proof that its instructions may
+//! run, and [`Isa::run`] is safe. Kernels are safe code, generic over [`Simd`].
+//!
+//! ```
+//! use tinytorch_kernels::isa::{Isa, Kernel, Simd};
+//!
+//! struct Double<'a>(&'a mut [f32]);
+//!
+//! impl Kernel for Double<'_> {
+//!     type Output = ();
+//!
+//!     #[inline(always)]
+//!     fn run<S: Simd>(self, s: S) {
+//!         let mut chunks = self.0.chunks_exact_mut(S::LANES);
+//!         for chunk in &mut chunks {
+//!             let x = s.load(chunk);
+//!             s.store(s.add(x, x), chunk);
+//!         }
+//!         let tail = chunks.into_remainder();
+//!         let x = s.load_partial(tail);
+//!         s.store_partial(s.add(x, x), tail);
+//!     }
+//! }
+//!
+//! for isa in Isa::available() {
+//!     let mut x: Vec<f32> = (0..19).map(|i| i as f32).collect();
+//!     isa.run(Double(&mut x));
+//!     assert_eq!(x[18], 36.0, "{}", isa.name());
+//! }
+//! ```
+
+mod scalar;
+mod select;
+mod simd;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub use scalar::Scalar;
+pub use select::IsaError;
+pub use simd::{Kernel, Simd};
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::{Avx2, Avx512Vnni};
+
+/// An instruction set that this CPU has, from the slowest to the fastest.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Isa {
+    /// Portable Rust, four values at a time: the reference for all others.
+    Scalar,
+    /// AVX2, FMA and F16C: eight values at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// AVX-512 F, BW, DQ and VL with VNNI: sixteen values at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512Vnni),
+}
+
+impl Isa {
+    /// Every instruction set of this CPU, slowest first; [`Isa::Scalar`] is always there.
+    pub fn available() -> Vec<Isa> {
+        let found = [
+            Some(Isa::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Isa::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Avx512Vnni::detect().map(Isa::Avx512Vnni),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    /// The fastest instruction set of this CPU.
+    pub fn detect_best() -> Isa {
+        Isa::available().pop().unwrap_or(Isa::Scalar)
+    }
+
+    /// The name that `TINYTORCH_ISA`, reports and [`str::parse`] use: `scalar`, `avx2` or
+    /// `avx512vnni`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni(_) => "avx512vnni",
+        }
+    }
+
+    /// Runs `kernel`, compiled for this instruction set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Isa::Scalar => Scalar.call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(token) => token.call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni(token) => token.call(kernel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! What a kernel may ask of an instruction set.
+
+/// A computation written once and compiled for every instruction set.
+///
+/// Mark `run`, and every function it calls with `S`, `#[inline(always)]`: only code inlined into
+/// the dispatcher ([`Isa::run`](super::Isa::run)) is compiled with the ISA's instructions.
+pub trait Kernel {
+    /// What the kernel returns.
+    type Output;
+
+    /// Computes with the vector operations of `simd`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+pub(super) mod sealed {
+    /// Keeps [`Simd`](super::Simd) to this crate, whose `unsafe` code relies on its constants.
+    pub trait Sealed {}
+}
+
+/// The vector operations of one instruction set; a zero-size value of a type that implements it
+/// is the proof that they may run.
+///
+/// Operations without a suffix work on `f32`. Every one of them rounds as IEEE 754 says, so all
+/// but [`mul_add`](Simd::mul_add) and [`sum`](Simd::sum) return the same bits on every ISA.
+/// Slices are read and written from their first element; a method panics if its slice is shorter
+/// than it says.
+pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// Values in a vector: 4 (scalar), 8 (AVX2) or 16 (AVX-512).
+    const LANES: usize;
+
+    /// `LANES` values of `f32`.
+    type F32: Copy;
+    /// `LANES` values of `i32`.
+    type I32: Copy;
+    /// `LANES` truth values.
+    type Mask: Copy;
+    /// `4 * LANES` bytes, signed or unsigned as the operation says.
+    type Bytes: Copy;
+
+    /// Runs `kernel` as a function of its own, compiled for this instruction set: for the inner
+    /// parts of a kernel that are too large, or used too often, to be inlined.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F32;
+    /// The first `LANES` values.
+    fn load(self, x: &[f32]) -> Self::F32;
+    /// As many values as `x` has, up to `LANES`; the other lanes are 0.
+    fn load_partial(self, x: &[f32]) -> Self::F32;
+    /// Writes `LANES` values.
+    fn store(self, v: Self::F32, out: &mut [f32]);
+    /// Writes as many values as `out` holds, up to `LANES`.
+    fn store_partial(self, v: Self::F32, out: &mut [f32]);
+    /// Reads `LANES` values.
+    ///
+    /// # Safety
+    /// `x` is valid for reading `LANES` values; it need not be aligned to the vector.
+    unsafe fn load_ptr(self, x: *const f32) -> Self::F32;
+    /// Writes `LANES` values.
+    ///
+    /// # Safety
+    /// `out` is valid for writing `LANES` values; it need not be aligned to the vector.
+    unsafe fn store_ptr(self, v: Self::F32, out: *mut f32);
+
+    /// `a + b`.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a - b`.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b`.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a / b`.
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`, rounded once where the CPU can, twice on the scalar ISA: not for code that
+    /// must return the same bits on every ISA.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `if a < b { a } else { b }`: `b` where either is NaN.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `if a > b { a } else { b }`: `b` where either is NaN.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `-x`: flips the sign bit.
+    fn neg(self, x: Self::F32) -> Self::F32;
+    /// `|x|`: clears the sign bit.
+    fn abs(self, x: Self::F32) -> Self::F32;
+    /// The square root.
+    fn sqrt(self, x: Self::F32) -> Self::F32;
+    /// The nearest integer, ties to even.
+    fn round(self, x: Self::F32) -> Self::F32;
+
+    /// `a < b`; false where either is NaN.
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a <= b`; false where either is NaN.
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a == b`; false where either is NaN.
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a` where the mask is true, `b` elsewhere.
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The sum of all lanes: the upper half is added to the lower one until one lane is left.
+    fn sum(self, x: Self::F32) -> f32;
+    /// The largest lane; some lane if one is NaN.
+    fn max_lane(self, x: Self::F32) -> f32;
+    /// The smallest lane; some lane if one is NaN.
+    fn min_lane(self, x: Self::F32) -> f32;
+
+    /// The nearest integers, ties to even. Lanes outside of `i32`, and NaN, are unspecified.
+    fn to_i32(self, x: Self::F32) -> Self::I32;
+    /// The integers toward zero. Lanes outside of `i32`, and NaN, are unspecified.
+    fn to_i32_trunc(self, x: Self::F32) -> Self::I32;
+    /// The nearest `f32`, ties to even.
+    fn i32_to_f32(self, x: Self::I32) -> Self::F32;
+    /// The bits of each lane.
+    fn to_bits(self, x: Self::F32) -> Self::I32;
+    /// The float with these bits, in each lane.
+    fn bits_to_f32(self, x: Self::I32) -> Self::F32;
+
+    /// `x` in every lane.
+    fn splat_i32(self, x: i32) -> Self::I32;
+    /// The first `LANES` values.
+    fn load_i32(self, x: &[i32]) -> Self::I32;
+    /// Writes `LANES` values.
+    fn store_i32(self, v: Self::I32, out: &mut [i32]);
+    /// `a + b`, wrapping.
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a - b`, wrapping.
+    fn sub_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a * b`, wrapping.
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// The smaller of each lane.
+    fn min_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// The larger of each lane.
+    fn max_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a & b`.
+    fn and_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a | b`.
+    fn or_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `x << n` for `n < 32`.
+    fn shl(self, x: Self::I32, n: u32) -> Self::I32;
+    /// `x >> n` for `n < 32`, copying the sign.
+    fn shr(self, x: Self::I32, n: u32) -> Self::I32;
+
+    /// The first `LANES` bytes, zero extended.
+    fn load_u8(self, x: &[u8]) -> Self::I32;
+    /// The first `LANES` bytes, sign extended.
+    fn load_i8(self, x: &[i8]) -> Self::I32;
+    /// Writes the low byte of each of the `LANES` lanes.
+    fn store_low_bytes(self, v: Self::I32, out: &mut [u8]);
+
+    /// Reads `4 * LANES` bytes.
+    ///
+    /// # Safety
+    /// `x` is valid for reading `4 * LANES` bytes.
+    unsafe fn load_bytes(self, x: *const i8) -> Self::Bytes;
+    /// Reads `4 * lanes` bytes; the others are 0.
+    ///
+    /// # Safety
+    /// `x` is valid for reading `4 * lanes` bytes and `lanes <= LANES`.
+    unsafe fn load_bytes_partial(self, x: *const i8, lanes: usize) -> Self::Bytes;
+    /// The four bytes at `x` in every lane.
+    ///
+    /// # Safety
+    /// `x` is valid for reading 4 bytes.
+    unsafe fn splat_bytes(self, x: *const u8) -> Self::Bytes;
+    /// Adds to each lane of `acc` the dot product of four unsigned bytes of `a` with four signed
+    /// bytes of `w`, without saturating: right for every input.
+    fn dot(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32;
+    /// The same where no pair of adjacent products can leave `i16`, which
+    /// [`pair_rule_holds`](crate::int8::pair_rule_holds) decides from the weights alone;
+    /// saturates elsewhere on AVX2.
+    #[inline(always)]
+    fn dot_pair_rule(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
+        self.dot(acc, a, w)
+    }
+    /// The bytes as lanes of `i32`: lane `i` holds bytes `4i..4i + 4`, lowest first.
+    fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
+}

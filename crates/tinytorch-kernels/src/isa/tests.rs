@@ -1,0 +1,240 @@
+//! Every operation on every instruction set, against the same operation on single values.
+
+use super::*;
+
+/// Awkward values first, so that every ISA's first vector holds them.
+fn samples(count: usize) -> Vec<f32> {
+    let special = [
+        0.0,
+        -0.0,
+        0.5,
+        -0.5,
+        1.5,
+        2.5,
+        -2.5,
+        1e-40,
+        3.4e38,
+        -3.4e38,
+        255.49,
+        -127.5,
+        8388607.5,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+    ];
+    (0..count).map(|i| special.get(i).copied().unwrap_or((i as f32 * 0.77).sin() * 300.0)).collect()
+}
+
+fn same(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+type Unary = fn(f32) -> f32;
+type Binary = fn(f32, f32) -> f32;
+
+struct Elementwise<'a>(&'a [f32], &'a [f32]);
+
+impl Kernel for Elementwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut got = vec![0.0; S::LANES];
+        for (a, b) in self.0.chunks_exact(S::LANES).zip(self.1.chunks_exact(S::LANES)) {
+            let (x, y) = (s.load(a), s.load(b));
+            let unary: [(&str, S::F32, Unary); 4] = [
+                ("neg", s.neg(x), |a| -a),
+                ("abs", s.abs(x), f32::abs),
+                ("sqrt", s.sqrt(x), f32::sqrt),
+                ("round", s.round(x), f32::round_ties_even),
+            ];
+            for (name, v, want) in unary {
+                s.store(v, &mut got);
+                for i in 0..S::LANES {
+                    assert!(same(got[i], want(a[i])), "{name}({}) = {}", a[i], got[i]);
+                }
+            }
+            let binary: [(&str, S::F32, Binary); 9] = [
+                ("add", s.add(x, y), |a, b| a + b),
+                ("sub", s.sub(x, y), |a, b| a - b),
+                ("mul", s.mul(x, y), |a, b| a * b),
+                ("div", s.div(x, y), |a, b| a / b),
+                ("min", s.min(x, y), |a, b| if a < b { a } else { b }),
+                ("max", s.max(x, y), |a, b| if a > b { a } else { b }),
+                ("lt", s.select(s.lt(x, y), x, y), |a, b| if a < b { a } else { b }),
+                ("le", s.select(s.le(x, y), x, y), |a, b| if a <= b { a } else { b }),
+                ("eq", s.select(s.eq(x, y), x, y), |a, b| if a == b { a } else { b }),
+            ];
+            for (name, v, want) in binary {
+                s.store(v, &mut got);
+                for i in 0..S::LANES {
+                    assert!(
+                        same(got[i], want(a[i], b[i])),
+                        "{name}({}, {}) = {}",
+                        a[i],
+                        b[i],
+                        got[i]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn elementwise_operations_match_single_values() {
+    let a = samples(64);
+    for shift in 0..16 {
+        let mut b = a.clone();
+        b.rotate_left(shift);
+        for isa in Isa::available() {
+            isa.run(Elementwise(&a, &b));
+        }
+    }
+}
+
+struct Integers;
+
+impl Kernel for Integers {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let a: Vec<i32> = (0..16).map(|i| (i - 7) * 0x0765_4321).collect();
+        let b: Vec<i32> = (0..16).map(|i| (5 - i) * 0x0012_3457).collect();
+        let (x, y) = (s.load_i32(&a), s.load_i32(&b));
+        let mut got = vec![0; S::LANES];
+        let mut check = |name: &str, v: S::I32, want: &dyn Fn(i32, i32) -> i32| {
+            s.store_i32(v, &mut got);
+            for i in 0..S::LANES {
+                assert_eq!(got[i], want(a[i], b[i]), "{name}({}, {})", a[i], b[i]);
+            }
+        };
+        check("add", s.add_i32(x, y), &|a, b| a.wrapping_add(b));
+        check("sub", s.sub_i32(x, y), &|a, b| a.wrapping_sub(b));
+        check("mul", s.mul_i32(x, y), &|a, b| a.wrapping_mul(b));
+        check("min", s.min_i32(x, y), &|a, b| a.min(b));
+        check("max", s.max_i32(x, y), &|a, b| a.max(b));
+        check("and", s.and_i32(x, y), &|a, b| a & b);
+        check("or", s.or_i32(x, y), &|a, b| a | b);
+        check("shl", s.shl(x, 23), &|a, _| a << 23);
+        check("shr", s.shr(x, 24), &|a, _| a >> 24);
+        check("bits", s.to_bits(s.bits_to_f32(x)), &|a, _| a);
+        check("from and to i32", s.to_i32_trunc(s.i32_to_f32(s.shr(x, 8))), &|a, _| a >> 8);
+        check("splat", s.splat_i32(-9), &|_, _| -9);
+
+        let bytes: Vec<u8> = (0..16).map(|i| 250u8.wrapping_add(i * 3)).collect();
+        let signed: Vec<i8> = bytes.iter().map(|b| b.cast_signed()).collect();
+        check("load_u8", s.sub_i32(s.load_u8(&bytes), s.load_i8(&signed)), &|a, _| {
+            let i = (a / 0x0765_4321 + 7) as usize;
+            i32::from(bytes[i]) - i32::from(signed[i])
+        });
+        let mut low = vec![0; S::LANES];
+        s.store_low_bytes(x, &mut low);
+        assert!(low.iter().zip(&a).all(|(low, a)| *low == *a as u8));
+    }
+}
+
+#[test]
+fn integer_operations_match_single_values() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Integers));
+}
+
+struct Conversions;
+
+impl Kernel for Conversions {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x: Vec<f32> = (0..16).map(|i| i as f32 * 0.5 - 3.0).collect();
+        let mut got = vec![0; S::LANES];
+        s.store_i32(s.to_i32(s.load(&x)), &mut got);
+        assert!(got.iter().zip(&x).all(|(got, x)| *got as f32 == x.round_ties_even()));
+        s.store_i32(s.to_i32_trunc(s.load(&x)), &mut got);
+        assert!(got.iter().zip(&x).all(|(got, x)| *got as f32 == x.trunc()));
+
+        let v = s.load(&x);
+        let lanes = &x[..S::LANES];
+        assert_eq!(s.sum(v), lanes.iter().sum::<f32>());
+        assert_eq!(s.max_lane(v), lanes[S::LANES - 1]);
+        assert_eq!(s.min_lane(v), lanes[0]);
+        let fused = s.mul_add(v, s.splat(2.0), s.splat(1.0));
+        assert_eq!(s.sum(fused), lanes.iter().map(|x| 2.0 * x + 1.0).sum::<f32>());
+    }
+}
+
+#[test]
+fn conversions_and_reductions_are_exact_on_small_integers() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Conversions));
+}
+
+struct Partial;
+
+impl Kernel for Partial {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x: Vec<f32> = (1..=40).map(|i| i as f32).collect();
+        for len in 0..=x.len() {
+            let mut all = vec![-1.0; S::LANES];
+            s.store(s.load_partial(&x[..len]), &mut all);
+            for (i, got) in all.iter().enumerate() {
+                assert_eq!(*got, if i < len { x[i] } else { 0.0 });
+            }
+            let mut out = [-1.0; 40];
+            s.store_partial(s.load(&x), &mut out[..len]);
+            for (i, got) in out.iter().enumerate() {
+                assert_eq!(*got, if i < len.min(S::LANES) { x[i] } else { -1.0 });
+            }
+        }
+    }
+}
+
+#[test]
+fn partial_loads_and_stores_stay_inside_the_slice() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Partial));
+}
+
+struct Dots;
+
+impl Kernel for Dots {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let quad = [255u8, 254, 0, 255];
+        let w: Vec<i8> = (0..64).map(|i| [127, 127, -128, -128, 64, 64, -64, 3][i % 8]).collect();
+        let small: Vec<i8> = w.iter().map(|w| w / 2).collect();
+        let want = |w: &[i8], i: usize| -> i32 {
+            (0..4).map(|j| i32::from(quad[j]) * i32::from(w[4 * i + j])).sum::<i32>() + 7
+        };
+        let mut got = vec![0; S::LANES];
+        // SAFETY: `quad` holds 4 bytes and the weights `4 * LANES`.
+        let (a, all, halves) = unsafe {
+            (s.splat_bytes(quad.as_ptr()), s.load_bytes(w.as_ptr()), s.load_bytes(small.as_ptr()))
+        };
+        s.store_i32(s.dot(s.splat_i32(7), a, all), &mut got);
+        assert!((0..S::LANES).all(|i| got[i] == want(&w, i)));
+        s.store_i32(s.dot_pair_rule(s.splat_i32(7), a, halves), &mut got);
+        assert!((0..S::LANES).all(|i| got[i] == want(&small, i)));
+
+        for lanes in 0..=S::LANES {
+            let exact = w[..4 * lanes].to_vec();
+            // SAFETY: `exact` holds `4 * lanes` bytes.
+            let some = unsafe { s.load_bytes_partial(exact.as_ptr(), lanes) };
+            s.store_i32(s.dot(s.splat_i32(7), a, some), &mut got);
+            for (i, got) in got.iter().enumerate() {
+                assert_eq!(*got, if i < lanes { want(&w, i) } else { 7 });
+            }
+        }
+        s.store_i32(s.bytes_to_i32(all), &mut got);
+        assert_eq!(got[0], i32::from_le_bytes([127, 127, 128, 128]));
+    }
+}
+
+#[test]
+fn dot_is_exact_where_16_bits_would_saturate() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Dots));
+}

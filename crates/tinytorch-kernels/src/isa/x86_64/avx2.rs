@@ -1,0 +1,207 @@
+//! AVX2 with FMA and F16C.
+
+use std::arch::x86_64::*;
+
+use super::register_ops;
+use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
+
+const LANES: usize = 8;
+
+/// The proof that this CPU has AVX2, FMA and F16C.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Avx2 {
+    _detected: (),
+}
+
+impl Avx2 {
+    /// The token, if this CPU has AVX2, FMA and F16C.
+    pub fn detect() -> Option<Avx2> {
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Avx2 { _detected: () })
+    }
+}
+
+impl Sealed for Avx2 {}
+
+/// All bits set in the first `lanes` lanes.
+#[inline(always)]
+fn first_lanes(lanes: usize) -> __m256i {
+    const ONES_THEN_ZEROS: [i32; 2 * LANES] =
+        [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let ones = lanes.min(LANES);
+    // SAFETY: 8 values are read from index `LANES - ones <= LANES` of 16; the caller holds a token.
+    unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(LANES - ones).cast()) }
+}
+
+/// Folds the upper half onto the lower one until one lane is left.
+macro_rules! fold {
+    ($x:expr, $ps:ident, $ss:ident) => {{
+        let x = $x;
+        let x = $ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let x = $ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32($ss(x, _mm_movehdup_ps(x)))
+    }};
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = LANES;
+    type F32 = __m256;
+    type I32 = __m256i;
+    type Mask = __m256;
+    type Bytes = __m256i;
+
+    #[inline]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled_for_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` proves that the CPU has the features.
+        unsafe { compiled_for_avx2(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> __m256 {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { self.load_ptr(x[..LANES].as_ptr()) }
+    }
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> __m256 {
+        // SAFETY: masked lanes, which lie beyond the slice, are not accessed.
+        unsafe { _mm256_maskload_ps(x.as_ptr(), first_lanes(x.len())) }
+    }
+    #[inline(always)]
+    fn store(self, v: __m256, out: &mut [f32]) {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { self.store_ptr(v, out[..LANES].as_mut_ptr()) }
+    }
+    #[inline(always)]
+    fn store_partial(self, v: __m256, out: &mut [f32]) {
+        // SAFETY: masked lanes, which lie beyond the slice, are not accessed.
+        unsafe { _mm256_maskstore_ps(out.as_mut_ptr(), first_lanes(out.len()), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, x: *const f32) -> __m256 {
+        // SAFETY: the caller promises `LANES` readable values.
+        unsafe { _mm256_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m256, out: *mut f32) {
+        // SAFETY: the caller promises `LANES` writable values.
+        unsafe { _mm256_storeu_ps(out, v) }
+    }
+
+    register_ops! {
+        fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);
+        fn add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
+        fn sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
+        fn mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+        fn div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        fn min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
+        fn max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
+        fn neg(x: __m256) -> __m256 = _mm256_xor_ps(x, _mm256_set1_ps(-0.0));
+        fn abs(x: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), x);
+        fn sqrt(x: __m256) -> __m256 = _mm256_sqrt_ps(x);
+        fn round(x: __m256) -> __m256 =
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+
+        fn lt(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        fn le(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+        fn eq(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
+        fn select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+
+        fn sum(x: __m256) -> f32 = fold!(x, _mm_add_ps, _mm_add_ss);
+        fn max_lane(x: __m256) -> f32 = fold!(x, _mm_max_ps, _mm_max_ss);
+        fn min_lane(x: __m256) -> f32 = fold!(x, _mm_min_ps, _mm_min_ss);
+
+        fn to_i32(x: __m256) -> __m256i = _mm256_cvtps_epi32(x);
+        fn to_i32_trunc(x: __m256) -> __m256i = _mm256_cvttps_epi32(x);
+        fn i32_to_f32(x: __m256i) -> __m256 = _mm256_cvtepi32_ps(x);
+        fn to_bits(x: __m256) -> __m256i = _mm256_castps_si256(x);
+        fn bits_to_f32(x: __m256i) -> __m256 = _mm256_castsi256_ps(x);
+
+        fn splat_i32(x: i32) -> __m256i = _mm256_set1_epi32(x);
+        fn add_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
+        fn sub_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
+        fn mul_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32(a, b);
+        fn min_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_min_epi32(a, b);
+        fn max_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32(a, b);
+        fn and_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        fn or_i32(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        fn shl(x: __m256i, n: u32) -> __m256i =
+            _mm256_sllv_epi32(x, _mm256_set1_epi32(n.cast_signed()));
+        fn shr(x: __m256i, n: u32) -> __m256i =
+            _mm256_srav_epi32(x, _mm256_set1_epi32(n.cast_signed()));
+
+        // vpmaddubsw would saturate at i16, so the bytes at even and at odd places are widened
+        // to 16 bits apart and multiplied by vpmaddwd, whose sums fit an i32.
+        fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = {
+            let a_even = _mm256_and_si256(a, _mm256_set1_epi16(0x00ff));
+            let a_odd = _mm256_srli_epi16::<8>(a);
+            let w_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
+            let w_odd = _mm256_srai_epi16::<8>(w);
+            let even = _mm256_madd_epi16(a_even, w_even);
+            let odd = _mm256_madd_epi16(a_odd, w_odd);
+            _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
+        };
+        fn dot_pair_rule(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = {
+            let pairs = _mm256_maddubs_epi16(a, w);
+            _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        };
+    }
+
+    #[inline(always)]
+    fn bytes_to_i32(self, x: __m256i) -> __m256i {
+        x
+    }
+    #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> __m256i {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm256_loadu_si256(x[..LANES].as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn store_i32(self, v: __m256i, out: &mut [i32]) {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm256_storeu_si256(out[..LANES].as_mut_ptr().cast(), v) }
+    }
+    #[inline(always)]
+    fn load_u8(self, x: &[u8]) -> __m256i {
+        // SAFETY: the slice holds 8 bytes.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(x[..LANES].as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> __m256i {
+        // SAFETY: the slice holds 8 bytes.
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(x[..LANES].as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn store_low_bytes(self, v: __m256i, out: &mut [u8]) {
+        let out = out[..LANES].as_mut_ptr();
+        // SAFETY: `out` points at 8 bytes.
+        unsafe {
+            let low = _mm256_and_si256(v, _mm256_set1_epi32(0xff));
+            let words =
+                _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
+            _mm_storel_epi64(out.cast(), _mm_packus_epi16(words, words));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, x: *const i8) -> __m256i {
+        // SAFETY: the caller promises `4 * LANES` readable bytes.
+        unsafe { _mm256_loadu_si256(x.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes_partial(self, x: *const i8, lanes: usize) -> __m256i {
+        // SAFETY: the caller promises `4 * lanes` readable bytes; the others are masked.
+        unsafe { _mm256_maskload_epi32(x.cast(), first_lanes(lanes)) }
+    }
+    #[inline(always)]
+    unsafe fn splat_bytes(self, x: *const u8) -> __m256i {
+        // SAFETY: the caller promises 4 readable bytes.
+        unsafe { _mm256_set1_epi32(x.cast::<i32>().read_unaligned()) }
+    }
+}
