@@ -60,13 +60,17 @@ impl IoError {
 #[non_exhaustive]
 pub enum FormatError {
     /// Fewer bytes than the header's length takes.
-    #[error("the file has {bytes} bytes and a safetensors file at least 10; it is truncated or of another kind")]
+    #[error(
+        "the file has {bytes} bytes and a safetensors file at least 10; it is truncated or of another kind"
+    )]
     TooShort {
         /// Bytes in the file.
         bytes: usize,
     },
     /// The header claims to be larger than any the format allows.
-    #[error("the header claims {length} bytes where the format allows {limit}; it is not a safetensors file")]
+    #[error(
+        "the header claims {length} bytes where the format allows {limit}; it is not a safetensors file"
+    )]
     HeaderTooLarge {
         /// Bytes the header claims.
         length: u64,
@@ -74,7 +78,9 @@ pub enum FormatError {
         limit: usize,
     },
     /// The header ends beyond the file.
-    #[error("the header claims {length} bytes but only {available} follow; the file is truncated, copy it again")]
+    #[error(
+        "the header claims {length} bytes but only {available} follow; the file is truncated, copy it again"
+    )]
     HeaderTruncated {
         /// Bytes the header claims.
         length: u64,
@@ -114,7 +120,9 @@ pub enum FormatError {
         dtype: String,
     },
     /// Dimensions that no memory can hold.
-    #[error("tensor {tensor:?} has {rank} dimensions starting {first:?}; at most 8 dimensions and 2^48 elements are supported")]
+    #[error(
+        "tensor {tensor:?} has {rank} dimensions starting {first:?}; at most 8 dimensions and 2^48 elements are supported"
+    )]
     TooLarge {
         /// The tensor.
         tensor: String,
@@ -124,7 +132,9 @@ pub enum FormatError {
         first: Vec<u64>,
     },
     /// The offsets are reversed or do not span the bytes of the shape.
-    #[error("tensor {tensor:?} of {dtype} {shape} spans bytes {begin}..{end}, which is not its size")]
+    #[error(
+        "tensor {tensor:?} of {dtype} {shape} spans bytes {begin}..{end}, which is not its size"
+    )]
     Size {
         /// The tensor.
         tensor: String,
@@ -154,7 +164,9 @@ pub enum FormatError {
         bytes: usize,
     },
     /// A tensor ends beyond the file.
-    #[error("tensor {tensor:?} ends {missing} bytes after the end of the file, which is truncated; copy it again")]
+    #[error(
+        "tensor {tensor:?} ends {missing} bytes after the end of the file, which is truncated; copy it again"
+    )]
     Truncated {
         /// The first tensor that is not all there.
         tensor: String,
@@ -206,7 +218,9 @@ pub enum ContentError {
         expected: &'static str,
     },
     /// A scale that no int8 value can be multiplied by.
-    #[error("scale {index} of tensor {tensor:?} is {value}; scales are positive and finite, with a finite inverse")]
+    #[error(
+        "scale {index} of tensor {tensor:?} is {value}; scales are positive and finite, with a finite inverse"
+    )]
     Scale {
         /// The tensor of scales.
         tensor: String,

@@ -1,6 +1,8 @@
 use super::{FileDtype, FormatError};
 use crate::tensor::{Dtype, Shape};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor, value::StrDeserializer};
+use serde::de::{
+    Deserialize, Deserializer, Error as _, MapAccess, Visitor, value::StrDeserializer,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::{BTreeMap, HashMap};
 use std::{fmt, ops::Range};
@@ -104,7 +106,10 @@ fn laid_out(
     for (at, (name, info)) in tensors.iter().enumerate() {
         let tensor = || name.clone();
         if info.range.start < end {
-            return Err(FormatError::Overlap { first: tensors[at - 1].0.clone(), second: tensor() });
+            return Err(FormatError::Overlap {
+                first: tensors[at - 1].0.clone(),
+                second: tensor(),
+            });
         }
         if info.range.start > end {
             return Err(FormatError::Hole { tensor: tensor(), bytes: info.range.start - end });

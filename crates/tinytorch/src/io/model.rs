@@ -38,9 +38,9 @@ pub struct Loaded {
 pub fn load_model(path: impl AsRef<Path>) -> Result<Loaded> {
     let file = TensorFile::open(path)?;
     let (architecture, provenance) = provenance::from_metadata(&file)?;
-    let mut model = architecture.build(&mut Init::absent()).map_err(|error| {
-        file.problem(provenance::unusable("architecture", error.to_string()))
-    })?;
+    let mut model = architecture
+        .build(&mut Init::absent())
+        .map_err(|error| file.problem(provenance::unusable("architecture", error.to_string())))?;
     load_into(&mut *model, &file)?;
     Ok(Loaded { model, provenance })
 }

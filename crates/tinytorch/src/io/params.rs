@@ -70,7 +70,8 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
         return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
     }
     modes.expect_empty(file)?;
-    let values: Vec<Stored> = plans.iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
+    let values: Vec<Stored> =
+        plans.into_iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
@@ -98,10 +99,8 @@ impl<'a> Plan<'a> {
             return Err(file.problem(ContentError::Shape { tensor: tensor(), got, expected }));
         }
         used.insert(name.into());
-        let is_weight = matches!(
-            param.role(),
-            Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding
-        );
+        let is_weight =
+            matches!(param.role(), Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding);
         match info.dtype {
             FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(Plan::Float(name)),
             FileDtype::I8 if is_weight => {
@@ -116,7 +115,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn read(&self, file: &TensorFile) -> Result<Stored> {
+    fn read(self, file: &TensorFile) -> Result<Stored> {
         match self {
             Plan::Float(name) => Ok(Stored::F32(file.tensor(name)?)),
             Plan::Int8(plan) => plan.read(file),

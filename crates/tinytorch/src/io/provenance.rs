@@ -78,8 +78,7 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenan
             .map_err(|error| file.problem(unusable(QUANTIZATION, error.to_string())))?,
     };
     let (float_sha256, calibration_sha256) = (notes.remove(FLOAT), notes.remove(CALIBRATION));
-    let provenance =
-        Provenance { version, float_sha256, calibration_sha256, quantization, notes };
+    let provenance = Provenance { version, float_sha256, calibration_sha256, quantization, notes };
     Ok((architecture, provenance))
 }
 
