@@ -1,11 +1,14 @@
 use crate::autograd::AutogradError;
-use crate::graph::GraphError;
+use crate::data::DataError;
+use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
+use crate::optim::OptimError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
+use crate::text::TextError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum Error {
     /// Quantizing a model.
     #[error(transparent)]
     Quant(#[from] QuantError),
+    /// The windows of a convolution or pool.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -35,6 +41,15 @@ pub enum Error {
     /// Reading or writing a file.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// Text, tokens or a tokenizer file.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A data set, a loader or a data file.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A step of an optimizer.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
 }
 
 /// The result of everything in tinytorch that can fail.

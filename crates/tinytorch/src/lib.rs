@@ -5,6 +5,7 @@
 extern crate self as tinytorch;
 
 pub mod autograd;
+pub mod data;
 mod error;
 pub mod graph;
 pub mod int8;
@@ -13,9 +14,12 @@ pub mod loss;
 pub mod models;
 pub mod nn;
 pub mod ops;
+
+pub mod optim;
 pub mod quant;
 pub mod rng;
 pub mod tensor;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use rng::Rng;

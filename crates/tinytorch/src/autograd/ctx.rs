@@ -2,10 +2,10 @@ use super::error::AutogradError;
 use super::gradients::{BufferUpdate, Gradients};
 use super::observer::{Observer, OpRun};
 use super::op::Op;
-use super::param::{Param, ParamId};
+use super::param::Param;
 use super::tape::Tape;
 use super::var::Var;
-use crate::graph::Exec;
+use crate::graph::{Compute, Exec, ParamId};
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
@@ -144,13 +144,21 @@ impl<'a> Ctx<'a> {
                 let output = op.forward(&values, &mut self.exec)?;
                 let elapsed = started.elapsed();
                 let cost = op.cost(&shapes, output.shape());
-                let (name, kernel) = (op.name(), self.exec.take_kernel());
-                observer.ran(OpRun { name, kernel, weight, cost, elapsed, output: &output })?;
+                let kernel = self.exec.take_kernel();
+                observer.ran(OpRun {
+                    op: &*op as &dyn Compute,
+                    inputs: &values,
+                    output: &output,
+                    kernel,
+                    weight,
+                    cost,
+                    elapsed,
+                })?;
                 output
             }
         };
         let point = match &mut self.tape {
-            Some(tape) => tape.record(op, inputs, &output)?,
+            Some(tape) => tape.record(op, weight, inputs, &output)?,
             None => None,
         };
         Ok(Var::new(output, point))
