@@ -4,6 +4,7 @@ use crate::graph::GraphError;
 use crate::loss::LossError;
 use crate::optim::OptimError;
 use crate::tensor::TensorError;
+use crate::train::TrainError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum Error {
     /// A step of an optimizer.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A training or its checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// The result of everything in tinytorch that can fail.
