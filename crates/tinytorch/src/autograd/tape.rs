@@ -1,10 +1,9 @@
 use super::error::AutogradError;
 use super::gradients::{BufferUpdate, Gradients};
 use super::op::{Op, Saved};
-use super::param::ParamId;
 use super::var::{Point, Var};
 use crate::Result;
-use crate::graph::{Edge, Graph};
+use crate::graph::{Edge, Graph, ParamId};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ enum Source {
 enum Node {
     Param(ParamId, Tensor),
     Input,
-    Op { op: Arc<dyn Op>, sources: Vec<Source>, saved: Saved },
+    Op { op: Arc<dyn Op>, weight: Option<ParamId>, sources: Vec<Source>, saved: Saved },
 }
 
 /// The record of a pass: every op in the order it ran. Backward walks it once, from the end, so its
@@ -83,6 +82,7 @@ impl Tape {
     pub(super) fn record(
         &mut self,
         op: Arc<dyn Op>,
+        weight: Option<ParamId>,
         inputs: &[&Var],
         output: &Tensor,
     ) -> Result<Option<Point>> {
@@ -112,7 +112,7 @@ impl Tape {
             needed: inputs.iter().map(|v| v.point.is_some()).collect(),
         };
         let sources = sources.collect();
-        Ok(Some(self.push(Node::Op { op, sources, saved })))
+        Ok(Some(self.push(Node::Op { op, weight, sources, saved })))
     }
 
     /// Gradients of a single value with respect to everything tracked that led to it.
@@ -138,7 +138,7 @@ impl Tape {
                 Node::Input => {
                     result.inputs.insert(index, grad);
                 }
-                Node::Op { op, sources, saved } => {
+                Node::Op { op, sources, saved, .. } => {
                     let grads = op.backward(&saved, &grad)?;
                     for (input, (source, grad)) in sources.iter().zip(grads).enumerate() {
                         let (Source::Node(to), Some(grad)) = (source, grad) else { continue };
@@ -168,19 +168,35 @@ impl Tape {
         let end = output.point.filter(|p| p.tape == self.id).ok_or(AutogradError::Untracked)?;
         let mut graph = Graph::new();
         let mut edges: Vec<Edge> = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes {
+        let ids: Vec<Option<ParamId>> = self
+            .nodes
+            .iter()
+            .map(|node| if let Node::Param(id, _) = node { Some(*id) } else { None })
+            .collect();
+        for (node, id) in self.nodes.into_iter().zip(&ids) {
             edges.push(match node {
-                Node::Param(_, value) => graph.constant(value),
+                Node::Param(_, value) => {
+                    let edge = graph.constant(value);
+                    graph.set_params(edge, id.iter().copied().collect())?;
+                    edge
+                }
                 Node::Input => graph.input(),
-                Node::Op { op, sources, .. } => {
+                Node::Op { op, weight, sources, .. } => {
+                    // A weight stored as int8 is part of the op and not among its inputs.
+                    let mut params: Vec<ParamId> = weight.into_iter().collect();
                     let mut inputs = Vec::with_capacity(sources.len());
                     for source in sources {
                         inputs.push(match source {
-                            Source::Node(node) => edges[node],
+                            Source::Node(node) => {
+                                params.extend(ids[node].filter(|id| Some(*id) != weight));
+                                edges[node]
+                            }
                             Source::Constant(value) => graph.constant(value),
                         });
                     }
-                    op.lower(&mut graph, &inputs)?
+                    let edge = op.lower(&mut graph, &inputs)?;
+                    graph.set_params(edge, params)?;
+                    edge
                 }
             });
         }

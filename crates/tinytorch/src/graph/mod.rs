@@ -16,9 +16,18 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod batch_norm;
 mod compute;
+mod exec;
+mod geometry;
+mod param_id;
 
+pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Elements, View};
+pub use exec::{Exec, QuantizedRows};
+pub(crate) use geometry::image_dims;
+pub use geometry::{ConvGeometry, GeometryError, PoolGeometry};
+pub use param_id::ParamId;
 
 use crate::Result;
 use crate::int8::QWeight;
@@ -44,6 +53,12 @@ pub enum GraphError {
         "{op}: the weight depends on the input of the pass; only stored weights can be deployed"
     )]
     NotConstant {
+        /// The op.
+        op: &'static str,
+    },
+    /// An op that exists in training only.
+    #[error("{op} depends on the training batch and cannot be deployed; trace an inference pass")]
+    TrainingOnly {
         /// The op.
         op: &'static str,
     },
@@ -85,6 +100,25 @@ pub enum Step {
         /// Whether negative outputs become 0.
         relu: bool,
     },
+    /// A two-dimensional convolution plus bias, then optionally the positive part.
+    Conv2d {
+        /// `[out, in / groups, height, width]`.
+        weight: Weight,
+        /// `[out]`.
+        bias: Option<Tensor>,
+        /// How the kernel moves.
+        geometry: ConvGeometry,
+        /// Whether negative outputs become 0.
+        relu: bool,
+    },
+    /// Each channel of `[batch, channels, height, width]` scaled and shifted.
+    BatchNorm2d(BatchNorm),
+    /// The largest value of each window.
+    MaxPool2d(PoolGeometry),
+    /// The mean of each window, padding included as zeros.
+    AvgPool2d(PoolGeometry),
+    /// The mean of each channel: `[batch, channels, 1, 1]`.
+    GlobalAvgPool2d,
     /// The positive part.
     Relu,
     /// The same elements in another shape.
@@ -100,6 +134,9 @@ pub struct Node {
     pub step: Step,
     /// The outputs it reads.
     pub inputs: Vec<Edge>,
+    /// The parameters it was made from, in the order the op takes them: weight, then bias for a
+    /// linear layer or convolution; weight, bias, running mean, running variance for a batch norm.
+    pub params: Vec<ParamId>,
 }
 
 /// Steps in an order in which each comes after its inputs.
@@ -141,8 +178,20 @@ impl Graph {
     }
 
     fn add(&mut self, step: Step, inputs: Vec<Edge>) -> Edge {
-        self.nodes.push(Node { step, inputs });
+        self.nodes.push(Node { step, inputs, params: Vec::new() });
         Edge(self.nodes.len() - 1)
+    }
+
+    /// Names the parameters that the node at `edge` was made from.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownEdge`] for an edge of another graph.
+    pub fn set_params(&mut self, edge: Edge, params: Vec<ParamId>) -> Result<()> {
+        let nodes = self.nodes.len();
+        let node =
+            self.nodes.get_mut(edge.0).ok_or(GraphError::UnknownEdge { edge: edge.0, nodes })?;
+        node.params = params;
+        Ok(())
     }
 
     /// The value of an edge that is the same in every run; `op` names who needs it to be.

@@ -11,10 +11,17 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod batch_norm;
 mod binary;
+mod conv2d;
+mod global_avg_pool;
 mod linear;
 mod linear_int8;
 mod matmul;
+mod pool;
 mod reduce;
 mod relu;
 mod reshape;
+mod unfold;
+
+pub use batch_norm::BatchNormParams;

@@ -75,9 +75,10 @@ fn aligned((shape, strides, _): &Operand<'_>, rank: usize) -> [usize; MAX_RANK] 
     aligned
 }
 
-type Strided<'a> = (&'a [f32], usize, usize);
+pub(crate) type Strided<'a> = (&'a [f32], usize, usize);
 
-fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
+/// `c += a b` for an `m x k` and a `k x n` matrix, each given as (elements, row stride, column stride).
+pub(crate) fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
     for i in 0..m {
         for p in 0..k {
             let x = a.0[i * a.1 + p * a.2];

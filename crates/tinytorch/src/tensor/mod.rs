@@ -18,6 +18,7 @@ pub(crate) mod elementwise;
 mod error;
 mod join;
 pub(crate) mod matmul;
+pub(crate) mod parallel;
 pub(crate) mod reduce;
 mod shape;
 mod storage;
