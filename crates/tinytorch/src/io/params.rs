@@ -70,7 +70,8 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
         return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
     }
     modes.expect_empty(file)?;
-    let values: Vec<Stored> = plans.iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
+    let values: Vec<Stored> =
+        plans.into_iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
@@ -114,7 +115,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn read(&self, file: &TensorFile) -> Result<Stored> {
+    fn read(self, file: &TensorFile) -> Result<Stored> {
         match self {
             Plan::Float(name) => Ok(Stored::F32(file.tensor(name)?)),
             Plan::Int8(plan) => plan.read(file),
