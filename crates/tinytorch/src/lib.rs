@@ -15,7 +15,6 @@ pub mod loss;
 pub mod models;
 pub mod nn;
 pub mod ops;
-
 pub mod optim;
 pub mod quant;
 pub mod rng;
