@@ -4,6 +4,7 @@
 //! start every `stride` entries, so there are `(size + 2 padding - kernel) / stride + 1` of them.
 
 use crate::Result;
+use tinytorch_kernels::int8::ConvShape;
 use crate::tensor::{Shape, TensorError};
 
 /// What is wrong with the windows of a convolution or pool.
@@ -97,6 +98,21 @@ impl ConvGeometry {
     /// The same with this number of groups.
     pub fn with_groups(self, groups: usize) -> ConvGeometry {
         ConvGeometry { groups, ..self }
+    }
+
+    /// The sizes that int8 kernels take, for shapes that [`ConvGeometry::output`] has accepted.
+    pub(crate) fn kernel_shape(&self, input: &Shape, weight: &Shape) -> ConvShape {
+        ConvShape {
+            batch: input[0],
+            in_channels: input[1],
+            height: input[2],
+            width: input[3],
+            out_channels: weight[0],
+            kernel: [weight[2], weight[3]],
+            stride: self.stride,
+            padding: self.padding.map(|pad| [pad; 2]),
+            groups: self.groups,
+        }
     }
 
     /// The output's shape: `input` `[n, c, h, w]` and `weight` `[out, c / groups, kh, kw]` give
