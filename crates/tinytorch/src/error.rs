@@ -1,6 +1,7 @@
 use crate::autograd::AutogradError;
 use crate::graph::{GeometryError, GraphError};
 use crate::loss::LossError;
+use crate::ops::OpError;
 use crate::tensor::TensorError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
@@ -19,6 +20,9 @@ pub enum Error {
     /// The windows of a convolution or pool.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// An argument of an op.
+    #[error(transparent)]
+    Op(#[from] OpError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
