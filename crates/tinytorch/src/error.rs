@@ -7,6 +7,7 @@ use crate::loss::LossError;
 use crate::models::ModelError;
 use crate::optim::OptimError;
 use crate::quant::QuantError;
+use crate::ops::OpError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
 use crate::train::TrainError;
@@ -33,6 +34,9 @@ pub enum Error {
     /// The windows of a convolution or pool.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// An argument of an op.
+    #[error(transparent)]
+    Op(#[from] OpError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
