@@ -9,6 +9,7 @@ use crate::optim::OptimError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
+use crate::train::TrainError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum Error {
     /// A step of an optimizer.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A training or its checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -4,6 +4,7 @@
 // `#[derive(Module)]` names this crate by its public path, here too.
 extern crate self as tinytorch;
 
+pub mod audit;
 pub mod autograd;
 pub mod data;
 mod error;
@@ -14,12 +15,12 @@ pub mod loss;
 pub mod models;
 pub mod nn;
 pub mod ops;
-
 pub mod optim;
 pub mod quant;
 pub mod rng;
 pub mod tensor;
 pub mod text;
+pub mod train;
 
 pub use error::{Error, Result};
 pub use rng::Rng;

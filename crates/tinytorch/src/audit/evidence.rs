@@ -33,7 +33,8 @@ impl Evidence {
         subject.float.forward(&first, &mut Ctx::eval().observed(&mut float_pass))?;
 
         let names = subject.int8.named_params();
-        let names: BTreeMap<_, _> = names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
+        let names: BTreeMap<_, _> =
+            names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
         let mut int8_pass = Int8Pass::new(&names, float_pass);
         subject.int8.forward(&first, &mut Ctx::eval().observed(&mut int8_pass))?;
         Ok(Evidence {
@@ -48,7 +49,7 @@ impl Evidence {
 ///
 /// # Errors
 /// If the model does not run on the data.
-pub fn outputs(
+pub(super) fn outputs(
     model: &dyn Model,
     inputs: &Tensor,
     mut observer: Option<&mut dyn Observer>,
@@ -72,8 +73,9 @@ pub fn outputs(
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
-    let rows = |t: &Tensor| t.reshape([t.len() / t.shape().last_dim().max(1), t.shape().last_dim()]);
+pub(super) fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
+    let rows =
+        |t: &Tensor| t.reshape([t.len() / t.shape().last_dim().max(1), t.shape().last_dim()]);
     let (got, want) = (rows(got)?, rows(want)?);
     let centered = want.sub(&want.mean_axis(0, true)?)?;
     let norm = |t: &Tensor| -> Result<f64> {

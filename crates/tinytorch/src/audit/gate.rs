@@ -48,17 +48,34 @@ pub struct Gate {
 
 impl Gate {
     /// Passes if `value >= limit`; NaN fails.
-    pub fn at_least(id: &'static str, value: f64, limit: f64, unit: &'static str, reason: String) -> Gate {
+    pub fn at_least(
+        id: &'static str,
+        value: f64,
+        limit: f64,
+        unit: &'static str,
+        reason: String,
+    ) -> Gate {
         Gate::judged(id, value >= limit, value, limit, unit, reason)
     }
 
     /// Passes if `value <= limit`; NaN fails.
-    pub fn at_most(id: &'static str, value: f64, limit: f64, unit: &'static str, reason: String) -> Gate {
+    pub fn at_most(
+        id: &'static str,
+        value: f64,
+        limit: f64,
+        unit: &'static str,
+        reason: String,
+    ) -> Gate {
         Gate::judged(id, value <= limit, value, limit, unit, reason)
     }
 
     /// Passes if there are no faults; the first few are named.
-    pub fn no_faults(id: &'static str, faults: &[String], unit: &'static str, checked: String) -> Gate {
+    pub fn no_faults(
+        id: &'static str,
+        faults: &[String],
+        unit: &'static str,
+        checked: String,
+    ) -> Gate {
         const NAMED: usize = 3;
         let reason = match faults.len() {
             0 => checked,

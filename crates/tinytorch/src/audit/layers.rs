@@ -80,7 +80,8 @@ impl<'a> Int8Pass<'a> {
 impl Observer for Int8Pass<'_> {
     fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
         let known = run.weight.and_then(|id| self.params.get(&id));
-        let (Some((name, param)), Some(float)) = (known, run.weight.and_then(|_| self.float.next()))
+        let (Some((name, param)), Some(float)) =
+            (known, run.weight.and_then(|_| self.float.next()))
         else {
             return Ok(());
         };

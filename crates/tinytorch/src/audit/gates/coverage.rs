@@ -20,7 +20,9 @@ pub(crate) fn coverage(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         let looked_up = param.role() == Role::Embedding && kernels.is_empty();
         match param.int8() {
             None => exceptions.push(format!("`{name}` is stored as floats")),
-            Some(_) if looked_up || (!kernels.is_empty() && ran.clone().all(|l| l.ran_in_int8())) => {
+            Some(_)
+                if looked_up || (!kernels.is_empty() && ran.clone().all(|l| l.ran_in_int8())) =>
+            {
                 covered += bytes;
             }
             Some(_) if kernels.is_empty() => exceptions.push(format!("`{name}` never ran")),

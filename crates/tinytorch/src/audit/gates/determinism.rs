@@ -41,7 +41,11 @@ pub(crate) fn determinism(subject: &Subject, evidence: &Evidence) -> Result<Gate
         let distance = relative_error(got.value(), want.value())?;
         furthest = furthest.max(distance);
         if distance.is_nan() || distance > ACROSS_ISAS {
-            faults.push(format!("{} is {distance:.1e} away from {}", isa.name(), Isa::active().name()));
+            faults.push(format!(
+                "{} is {distance:.1e} away from {}",
+                isa.name(),
+                Isa::active().name()
+            ));
         }
     }
     let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();

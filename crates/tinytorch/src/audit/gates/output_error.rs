@@ -8,7 +8,11 @@ pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate>
     let error = relative_error(&evidence.int8, &evidence.float)?;
     let worst = evidence.layers.iter().max_by(|a, b| a.own_error.total_cmp(&b.own_error));
     let worst = worst.map(|layer| {
-        format!("; `{}` adds the most, {:.2} % of its own output", layer.name, layer.own_error * 100.0)
+        format!(
+            "; `{}` adds the most, {:.2} % of its own output",
+            layer.name,
+            layer.own_error * 100.0
+        )
     });
     let reason = format!(
         "relative L2 error on {} held-out samples, mean removed{}",

@@ -1,12 +1,15 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, evidence};
-use crate::io::{Provenance, digest_params, digest_tensors, load_model, save_model};
+use crate::io::{IoError, Provenance, digest_params, digest_tensors, load_model, save_model};
 use crate::models::Model;
+use std::path::Path;
 
 /// Saving and loading changes neither a bit of the model nor a bit of what it computes.
 pub(crate) fn round_trip(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
-    let folder = tempfile::tempdir().map_err(crate::io::IoError::temporary)?;
-    let (first, second) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
+    let unwritable = |source| IoError::Write { path: std::env::temp_dir(), source };
+    let folder = tempfile::tempdir().map_err(unwritable)?;
+    let (first, second) =
+        (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
     let provenance = Provenance::default();
     save_model(&first, &*subject.int8, &provenance)?;
     let loaded: Box<dyn Model> = load_model(&first)?.model;
@@ -16,7 +19,9 @@ pub(crate) fn round_trip(subject: &Subject, evidence: &Evidence) -> Result<Gate>
     if digest_params(&*loaded)? != digest_params(&*subject.int8)? {
         faults.push("the loaded parameters differ from the saved ones".to_string());
     }
-    let read = |path| std::fs::read(path).map_err(crate::io::IoError::temporary);
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| IoError::Read { path: path.to_path_buf(), source })
+    };
     if read(&first)? != read(&second)? {
         faults.push("saving the loaded model gives another file".to_string());
     }

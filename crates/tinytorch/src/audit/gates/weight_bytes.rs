@@ -2,7 +2,6 @@ use crate::Result;
 use crate::audit::{Gate, Subject};
 use crate::autograd::{Param, Stored};
 use crate::int8::{Granularity, QWeight};
-use crate::tensor::Tensor;
 use tinytorch_kernels::os::alloc;
 
 /// The weights take a quarter of the memory, by the allocator.
@@ -43,34 +42,29 @@ fn live_bytes<'a>(
     side: impl Fn(&'a Subject) -> &'a dyn crate::models::Model,
 ) -> Result<Option<usize>> {
     let Some(before) = alloc::stats() else { return Ok(None) };
-    let params = side(subject).named_params();
-    let quantized = subject.int8.named_params();
-    let mut growth = 0;
-    drop(before);
-    for ((_, param), (_, int8)) in params.iter().zip(&quantized) {
-        if int8.int8().is_none() {
-            continue;
+    let mut copies = Vec::new();
+    for ((_, param), (_, int8)) in
+        side(subject).named_params().iter().zip(subject.int8.named_params())
+    {
+        if int8.int8().is_some() {
+            copies.push(deep_copy(param)?);
         }
-        let start = alloc::stats().map_or(0, |stats| stats.live);
-        let copy = deep_copy(param)?;
-        let end = alloc::stats().map_or(0, |stats| stats.live);
-        growth += end.saturating_sub(start);
-        drop(copy);
     }
+    let list = copies.capacity() * size_of::<Copy>();
+    let after = alloc::stats().map_or(0, |stats| stats.live_bytes);
+    let growth = after.saturating_sub(before.live_bytes).saturating_sub(list);
     Ok(Some(growth))
 }
 
+/// The payload of a parameter; what describes it lies in the list of copies, which is not counted.
 enum Copy {
     Float { _values: Vec<f32> },
-    Int8 { _weight: Box<QWeight> },
+    Int8 { _weight: QWeight },
 }
 
 fn deep_copy(param: &Param) -> Result<Copy> {
     Ok(match param.stored() {
-        Stored::Int8(weight) => Copy::Int8 { _weight: Box::new((**weight).clone()) },
-        _ => {
-            let values: &Tensor = param.value()?;
-            Copy::Float { _values: values.to_vec::<f32>()? }
-        }
+        Stored::Int8(weight) => Copy::Int8 { _weight: (**weight).clone() },
+        _ => Copy::Float { _values: param.value()?.to_vec::<f32>()? },
     })
 }
