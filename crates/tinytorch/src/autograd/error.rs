@@ -29,37 +29,51 @@ pub enum AutogradError {
         expected: Shape,
     },
     /// Backward from something that is not a single value.
-    #[error("backward starts from a single value, got shape {shape}; reduce it with `sum` or `mean`")]
+    #[error(
+        "backward starts from a single value, got shape {shape}; reduce it with `sum` or `mean`"
+    )]
     NotScalar {
         /// Shape of the value.
         shape: Shape,
     },
     /// Backward from a value that no trainable parameter or input led to.
-    #[error("the value does not depend on any trainable parameter or tracked input of this pass, so it has no gradient")]
+    #[error(
+        "the value does not depend on any trainable parameter or tracked input of this pass, so it has no gradient"
+    )]
     Untracked,
     /// Backward in a context that does not record.
-    #[error("this context does not record gradients; make it with `Ctx::train` or `Ctx::eval().recording()`")]
+    #[error(
+        "this context does not record gradients; make it with `Ctx::train` or `Ctx::eval().recording()`"
+    )]
     NotRecording,
     /// A value of another pass.
-    #[error("{op} was given a value from another pass; a pass ends with its backward, compute the value again")]
+    #[error(
+        "{op} was given a value from another pass; a pass ends with its backward, compute the value again"
+    )]
     ForeignValue {
         /// The op, or `backward`.
         op: &'static str,
     },
     /// A parameter whose floats were asked for while it is stored as int8.
-    #[error("a weight of shape {shape} is stored as int8 and has no float form; only the layers that multiply int8 can use it")]
+    #[error(
+        "a weight of shape {shape} is stored as int8 and has no float form; only the layers that multiply int8 can use it"
+    )]
     Int8Weight {
         /// Shape of the weight.
         shape: Shape,
     },
     /// A parameter that has not been loaded.
-    #[error("a parameter of shape {shape} holds no values yet; load a checkpoint into the model first")]
+    #[error(
+        "a parameter of shape {shape} holds no values yet; load a checkpoint into the model first"
+    )]
     NotLoaded {
         /// Shape of the parameter.
         shape: Shape,
     },
     /// A numerical derivative disagrees with the op's own.
-    #[error("the gradient of input {input}, element {element}, is {analytic} but differences give {numeric}")]
+    #[error(
+        "the gradient of input {input}, element {element}, is {analytic} but differences give {numeric}"
+    )]
     Gradcheck {
         /// Index of the input.
         input: usize,

@@ -1,6 +1,7 @@
-use super::param::{Param, ParamId};
+use super::param::Param;
 use super::var::{Point, Var};
 use crate::Result;
+use crate::graph::ParamId;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 

@@ -24,6 +24,7 @@ mod param;
 mod tape;
 mod var;
 
+pub use crate::graph::ParamId;
 pub use ctx::{Ctx, Mode};
 pub use error::AutogradError;
 pub use gradcheck::gradcheck;
@@ -31,7 +32,7 @@ pub use gradients::{BufferUpdate, Gradients};
 pub use observer::{Observer, OpRun};
 pub(crate) use op::lower_opaque;
 pub use op::{Op, Saved, Saves};
-pub use param::{Param, ParamId, Role, Stored};
+pub use param::{Param, Role, Stored};
 pub use tape::Tape;
 pub use var::Var;
 

@@ -42,6 +42,11 @@ impl Saved {
         &self.shapes[i]
     }
 
+    /// Number of inputs.
+    pub fn inputs_len(&self) -> usize {
+        self.shapes.len()
+    }
+
     /// Whether anything upstream wants the gradient of input `i`.
     pub fn needs(&self, i: usize) -> bool {
         self.needed[i]
@@ -93,6 +98,10 @@ pub trait Op: Compute {
 }
 
 /// [`Op::lower`] for an op that no rewrite looks for.
-pub(crate) fn lower_opaque(op: Arc<dyn Compute>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+pub(crate) fn lower_opaque(
+    op: Arc<dyn Compute>,
+    graph: &mut Graph,
+    inputs: &[Edge],
+) -> Result<Edge> {
     graph.push(Step::Compute(op), inputs)
 }

@@ -1,20 +1,9 @@
 use super::AutogradError;
 use crate::Result;
+use crate::graph::ParamId;
 use crate::int8::QWeight;
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The identity of a parameter: gradients, observers and profiles refer to it by this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParamId(u64);
-
-impl ParamId {
-    fn mint() -> ParamId {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        ParamId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// How a layer uses a parameter, which decides how it trains and whether it can be int8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,10 @@
 use super::error::AutogradError;
 use super::gradients::{BufferUpdate, Gradients};
 use super::op::{Op, Saved};
-use super::param::ParamId;
 use super::var::{Point, Var};
 use crate::Result;
-use crate::graph::{Edge, Graph};
-use crate::tensor::{Shape, Tensor};
+use crate::graph::{Edge, Graph, ParamId};
+use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +19,8 @@ enum Source {
 #[derive(Debug)]
 enum Node {
     Param(ParamId, Tensor),
-    Input(Shape),
-    Op { op: Arc<dyn Op>, sources: Vec<Source>, saved: Saved },
+    Input,
+    Op { op: Arc<dyn Op>, weight: Option<ParamId>, sources: Vec<Source>, saved: Saved },
 }
 
 /// The record of a pass: every op in the order it ran. Backward walks it once, from the end, so its
@@ -58,8 +57,8 @@ impl Tape {
         Point { tape: self.id, node: self.nodes.len() - 1 }
     }
 
-    pub(super) fn input(&mut self, shape: Shape) -> Point {
-        self.push(Node::Input(shape))
+    pub(super) fn input(&mut self) -> Point {
+        self.push(Node::Input)
     }
 
     pub(super) fn param(&mut self, id: ParamId, value: &Tensor) -> Point {
@@ -83,6 +82,7 @@ impl Tape {
     pub(super) fn record(
         &mut self,
         op: Arc<dyn Op>,
+        weight: Option<ParamId>,
         inputs: &[&Var],
         output: &Tensor,
     ) -> Result<Option<Point>> {
@@ -112,7 +112,7 @@ impl Tape {
             needed: inputs.iter().map(|v| v.point.is_some()).collect(),
         };
         let sources = sources.collect();
-        Ok(Some(self.push(Node::Op { op, sources, saved })))
+        Ok(Some(self.push(Node::Op { op, weight, sources, saved })))
     }
 
     /// Gradients of a single value with respect to everything tracked that led to it.
@@ -135,17 +135,19 @@ impl Tape {
                 Node::Param(id, _) => {
                     result.params.insert(id, grad);
                 }
-                Node::Input(_) => {
+                Node::Input => {
                     result.inputs.insert(index, grad);
                 }
-                Node::Op { op, sources, saved } => {
+                Node::Op { op, sources, saved, .. } => {
                     let grads = op.backward(&saved, &grad)?;
                     for (input, (source, grad)) in sources.iter().zip(grads).enumerate() {
                         let (Source::Node(to), Some(grad)) = (source, grad) else { continue };
                         let (got, expected) = (*grad.shape(), *saved.shape(input));
                         if got != expected {
                             let op = op.name();
-                            return Err(AutogradError::GradientShape { op, input, got, expected }.into());
+                            return Err(
+                                AutogradError::GradientShape { op, input, got, expected }.into()
+                            );
                         }
                         match &mut pending[*to] {
                             Some(sum) => sum.add_assign(&grad)?,
@@ -166,19 +168,35 @@ impl Tape {
         let end = output.point.filter(|p| p.tape == self.id).ok_or(AutogradError::Untracked)?;
         let mut graph = Graph::new();
         let mut edges: Vec<Edge> = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes {
+        let ids: Vec<Option<ParamId>> = self
+            .nodes
+            .iter()
+            .map(|node| if let Node::Param(id, _) = node { Some(*id) } else { None })
+            .collect();
+        for (node, id) in self.nodes.into_iter().zip(&ids) {
             edges.push(match node {
-                Node::Param(_, value) => graph.constant(value),
-                Node::Input(_) => graph.input(),
-                Node::Op { op, sources, .. } => {
+                Node::Param(_, value) => {
+                    let edge = graph.constant(value);
+                    graph.set_params(edge, id.iter().copied().collect())?;
+                    edge
+                }
+                Node::Input => graph.input(),
+                Node::Op { op, weight, sources, .. } => {
+                    // A weight stored as int8 is part of the op and not among its inputs.
+                    let mut params: Vec<ParamId> = weight.into_iter().collect();
                     let mut inputs = Vec::with_capacity(sources.len());
                     for source in sources {
                         inputs.push(match source {
-                            Source::Node(node) => edges[node],
+                            Source::Node(node) => {
+                                params.extend(ids[node].filter(|id| Some(*id) != weight));
+                                edges[node]
+                            }
                             Source::Constant(value) => graph.constant(value),
                         });
                     }
-                    op.lower(&mut graph, &inputs)?
+                    let edge = op.lower(&mut graph, &inputs)?;
+                    graph.set_params(edge, params)?;
+                    edge
                 }
             });
         }

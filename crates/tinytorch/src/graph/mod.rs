@@ -16,9 +16,18 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod batch_norm;
 mod compute;
+mod exec;
+mod geometry;
+mod param_id;
 
+pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Elements, View};
+pub use exec::{Exec, QuantizedRows};
+pub(crate) use geometry::image_dims;
+pub use geometry::{ConvGeometry, GeometryError, PoolGeometry};
+pub use param_id::ParamId;
 
 use crate::Result;
 use crate::int8::QWeight;
@@ -30,12 +39,28 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum GraphError {
     /// An edge that the graph does not have.
-    #[error("edge {edge} is not in this graph of {nodes} nodes; use the edges its own methods return")]
+    #[error(
+        "edge {edge} is not in this graph of {nodes} nodes; use the edges its own methods return"
+    )]
     UnknownEdge {
         /// The edge given.
         edge: usize,
         /// Number of nodes in the graph.
         nodes: usize,
+    },
+    /// A weight that is computed in the pass.
+    #[error(
+        "{op}: the weight depends on the input of the pass; only stored weights can be deployed"
+    )]
+    NotConstant {
+        /// The op.
+        op: &'static str,
+    },
+    /// An op that exists in training only.
+    #[error("{op} depends on the training batch and cannot be deployed; trace an inference pass")]
+    TrainingOnly {
+        /// The op.
+        op: &'static str,
     },
 }
 
@@ -75,6 +100,25 @@ pub enum Step {
         /// Whether negative outputs become 0.
         relu: bool,
     },
+    /// A two-dimensional convolution plus bias, then optionally the positive part.
+    Conv2d {
+        /// `[out, in / groups, height, width]`.
+        weight: Weight,
+        /// `[out]`.
+        bias: Option<Tensor>,
+        /// How the kernel moves.
+        geometry: ConvGeometry,
+        /// Whether negative outputs become 0.
+        relu: bool,
+    },
+    /// Each channel of `[batch, channels, height, width]` scaled and shifted.
+    BatchNorm2d(BatchNorm),
+    /// The largest value of each window.
+    MaxPool2d(PoolGeometry),
+    /// The mean of each window, padding included as zeros.
+    AvgPool2d(PoolGeometry),
+    /// The mean of each channel: `[batch, channels, 1, 1]`.
+    GlobalAvgPool2d,
     /// The positive part.
     Relu,
     /// The same elements in another shape.
@@ -90,6 +134,9 @@ pub struct Node {
     pub step: Step,
     /// The outputs it reads.
     pub inputs: Vec<Edge>,
+    /// The parameters it was made from, in the order the op takes them: weight, then bias for a
+    /// linear layer or convolution; weight, bias, running mean, running variance for a batch norm.
+    pub params: Vec<ParamId>,
 }
 
 /// Steps in an order in which each comes after its inputs.
@@ -131,8 +178,31 @@ impl Graph {
     }
 
     fn add(&mut self, step: Step, inputs: Vec<Edge>) -> Edge {
-        self.nodes.push(Node { step, inputs });
+        self.nodes.push(Node { step, inputs, params: Vec::new() });
         Edge(self.nodes.len() - 1)
+    }
+
+    /// Names the parameters that the node at `edge` was made from.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownEdge`] for an edge of another graph.
+    pub fn set_params(&mut self, edge: Edge, params: Vec<ParamId>) -> Result<()> {
+        let nodes = self.nodes.len();
+        let node =
+            self.nodes.get_mut(edge.0).ok_or(GraphError::UnknownEdge { edge: edge.0, nodes })?;
+        node.params = params;
+        Ok(())
+    }
+
+    /// The value of an edge that is the same in every run; `op` names who needs it to be.
+    ///
+    /// # Errors
+    /// [`GraphError::NotConstant`] if it depends on an input.
+    pub fn constant_at(&self, edge: Edge, op: &'static str) -> Result<&Tensor> {
+        match self.nodes.get(edge.0).map(|node| &node.step) {
+            Some(Step::Constant(value)) => Ok(value),
+            _ => Err(GraphError::NotConstant { op }.into()),
+        }
     }
 
     /// Declares the result of the whole graph.

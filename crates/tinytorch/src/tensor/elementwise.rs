@@ -1,7 +1,37 @@
 //! Element by element: maps, broadcasting arithmetic, in-place accumulation.
 
-use super::{Shape, Tensor, TensorError, view::for_each_row};
+use super::view::{for_each_row, stretched_strides};
+use super::{Shape, Tensor, TensorError};
 use crate::Result;
+
+/// `f` of every pair of elements of two contiguous operands that broadcast to `shape`.
+pub(crate) fn zip_into(
+    shape: &Shape,
+    [(a_shape, a), (b_shape, b)]: [(&Shape, &[f32]); 2],
+    f: impl Fn(f32, f32) -> f32,
+    out: &mut [f32],
+) {
+    if a_shape == b_shape {
+        for (out, (&a, &b)) in out.iter_mut().zip(a.iter().zip(b)) {
+            *out = f(a, b);
+        }
+        return;
+    }
+    let stretched = [stretched_strides(a_shape, shape), stretched_strides(b_shape, shape)];
+    let mut rows = out.chunks_exact_mut(shape.last_dim().max(1));
+    for_each_row(shape, [(&stretched[0], 0), (&stretched[1], 0)], |[i, j], [si, sj], n| {
+        let Some(row) = rows.next() else { return };
+        match (si, sj) {
+            (1, 1) => {
+                for (out, (&a, &b)) in row.iter_mut().zip(a[i..i + n].iter().zip(&b[j..j + n])) {
+                    *out = f(a, b);
+                }
+            }
+            (1, 0) => row.iter_mut().zip(&a[i..i + n]).for_each(|(out, &a)| *out = f(a, b[j])),
+            _ => row.iter_mut().enumerate().for_each(|(k, o)| *o = f(a[i + k * si], b[j + k * sj])),
+        }
+    });
+}
 
 impl Tensor {
     /// `f` of every element.
@@ -25,23 +55,10 @@ impl Tensor {
         f: impl Fn(f32, f32) -> f32,
     ) -> Result<Tensor> {
         let shape = self.shape.broadcast(&other.shape, op)?;
-        let mut out = Vec::with_capacity(shape.len());
-        if self.shape == other.shape && self.is_contiguous() && other.is_contiguous() {
-            let (a, b) = (self.as_slice::<f32>()?, other.as_slice::<f32>()?);
-            out.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
-        } else {
-            let (x, y) = (self.broadcast_to(shape)?, other.broadcast_to(shape)?);
-            let (a, b) = (x.storage::<f32>()?.as_slice(), y.storage::<f32>()?.as_slice());
-            let operands = [(&x.strides, x.offset), (&y.strides, y.offset)];
-            for_each_row(&shape, operands, |[i, j], [si, sj], n| match (si, sj) {
-                (1, 1) => {
-                    let pairs = a[i..i + n].iter().zip(&b[j..j + n]);
-                    out.extend(pairs.map(|(&a, &b)| f(a, b)));
-                }
-                (1, 0) => out.extend(a[i..i + n].iter().map(|&a| f(a, b[j]))),
-                _ => out.extend((0..n).map(|k| f(a[i + k * si], b[j + k * sj]))),
-            });
-        }
+        let (a, b) = (self.contiguous()?, other.contiguous()?);
+        let mut out = vec![0f32; shape.len()];
+        let operands = [(&self.shape, a.as_slice()?), (&other.shape, b.as_slice()?)];
+        zip_into(&shape, operands, f, &mut out);
         Tensor::from_vec(out, shape)
     }
 

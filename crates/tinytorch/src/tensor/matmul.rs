@@ -29,41 +29,56 @@ impl Tensor {
     /// [`TensorError::Mismatch`] if the shapes do not multiply.
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
         let shape = product_shape(&self.shape, &other.shape)?;
-        let rank = shape.rank();
-        let (m, k, n) = (shape[rank - 2], self.shape.last_dim(), shape[rank - 1]);
         let mut out = vec![0f32; shape.len()];
-        let spread = |t: &Tensor, rows: usize, cols: usize| {
-            let dims = shape.with(rank - 2, rows).with(rank - 1, cols);
-            t.broadcast_to(dims)
-        };
-        let (a, b) = (spread(self, m, k)?, spread(other, k, n)?);
-        let (av, bv) = (a.storage::<f32>()?.as_slice(), b.storage::<f32>()?.as_slice());
-        let matrix = |t: &Tensor| (t.strides[rank - 2], t.strides[rank - 1]);
-        let ((a_row, a_col), (b_row, b_col)) = (matrix(&a), matrix(&b));
-
-        // Each step of this walk is one matrix: a last axis of size 1 stands for it.
-        let mut dims = shape[..rank - 2].to_vec();
-        dims.push(1);
-        let batch = Shape::new(&dims)?;
-        let outer = |t: &Tensor| {
-            let mut strides = [0; MAX_RANK];
-            strides[..rank - 2].copy_from_slice(&t.strides[..rank - 2]);
-            strides
-        };
-        let (sa, sb) = (outer(&a), outer(&b));
-        let mut products = out.chunks_exact_mut((m * n).max(1));
-        for_each_row(&batch, [(&sa, a.offset), (&sb, b.offset)], |[i, j], _, _| {
-            if let Some(c) = products.next() {
-                gemm(m, k, n, (&av[i..], a_row, a_col), (&bv[j..], b_row, b_col), c);
-            }
-        });
+        matmul_into(self.operand()?, other.operand()?, &mut out)?;
         Tensor::from_vec(out, shape)
+    }
+
+    fn operand(&self) -> Result<Operand<'_>> {
+        Ok((self.shape, self.strides, &self.storage::<f32>()?.as_slice()[self.offset..]))
     }
 }
 
-type Strided<'a> = (&'a [f32], usize, usize);
+/// A matrix product operand: its shape, its strides and its elements.
+pub(crate) type Operand<'a> = (Shape, [usize; MAX_RANK], &'a [f32]);
 
-fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
+/// Computes `a @ b` into `out`, which has the length of [`product_shape`].
+pub(crate) fn matmul_into(a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Result<()> {
+    let shape = product_shape(&a.0, &b.0)?;
+    let rank = shape.rank();
+    let (m, k, n) = (shape[rank - 2], a.0.last_dim(), shape[rank - 1]);
+    let (sa, sb) = (aligned(&a, rank), aligned(&b, rank));
+
+    // Each step of this walk is one matrix: a last axis of size 1 stands for it.
+    let mut dims = shape[..rank - 2].to_vec();
+    dims.push(1);
+    let batch = Shape::new(&dims)?;
+    let mut products = out.chunks_exact_mut((m * n).max(1));
+    for_each_row(&batch, [(&sa, 0), (&sb, 0)], |[i, j], _, _| {
+        if let Some(c) = products.next() {
+            let left = (&a.2[i..], sa[rank - 2], sa[rank - 1]);
+            let right = (&b.2[j..], sb[rank - 2], sb[rank - 1]);
+            gemm(m, k, n, left, right, c);
+        }
+    });
+    Ok(())
+}
+
+/// Strides aligned at the last axis of a result of `rank` axes; 0 where the operand is stretched.
+fn aligned((shape, strides, _): &Operand<'_>, rank: usize) -> [usize; MAX_RANK] {
+    let added = rank - shape.rank();
+    let mut aligned = [0; MAX_RANK];
+    for axis in 0..shape.rank() {
+        let matrix = axis + 2 >= shape.rank();
+        aligned[added + axis] = if matrix || shape[axis] != 1 { strides[axis] } else { 0 };
+    }
+    aligned
+}
+
+pub(crate) type Strided<'a> = (&'a [f32], usize, usize);
+
+/// `c += a b` for an `m x k` and a `k x n` matrix, each given as (elements, row stride, column stride).
+pub(crate) fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
     for i in 0..m {
         for p in 0..k {
             let x = a.0[i * a.1 + p * a.2];

@@ -14,14 +14,15 @@
 //! ```
 
 mod dtype;
-mod elementwise;
+pub(crate) mod elementwise;
 mod error;
 mod join;
-mod matmul;
-mod reduce;
+pub(crate) mod matmul;
+pub(crate) mod parallel;
+pub(crate) mod reduce;
 mod shape;
 mod storage;
-mod view;
+pub(crate) mod view;
 
 pub use dtype::{Buffer, Dtype, Element};
 pub use error::TensorError;

@@ -3,9 +3,40 @@
 use super::{Shape, Tensor, TensorError};
 use crate::Result;
 
-/// Which axes a reduction runs over, as (outer, reduced, inner) block sizes of adjacent axes.
-fn blocks(shape: &Shape, axis: usize) -> (usize, usize, usize) {
-    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
+/// Folds the entries along `axis` of a contiguous buffer into `out`, which holds the initial value.
+pub(crate) fn fold_axis(
+    shape: &Shape,
+    axis: usize,
+    values: &[f32],
+    fold: impl Fn(f32, f32) -> f32,
+    out: &mut [f32],
+) {
+    let (len, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    if inner == 0 {
+        return;
+    }
+    for (o, row) in out.chunks_exact_mut(inner).enumerate() {
+        for r in 0..len {
+            let from = &values[(o * len + r) * inner..][..inner];
+            for (acc, &v) in row.iter_mut().zip(from) {
+                *acc = fold(*acc, v);
+            }
+        }
+    }
+}
+
+/// Sum of all values, in blocks of 4096 whose sums are then added, which bounds the error.
+pub(crate) fn sum(values: &[f32]) -> f32 {
+    values.chunks(4096).map(|c| c.iter().sum::<f32>()).sum()
+}
+
+/// An error unless `axis` has entries.
+pub(crate) fn require_entries(op: &'static str, shape: &Shape, axis: usize) -> Result<()> {
+    if shape[axis] > 0 {
+        return Ok(());
+    }
+    let expected = format!("axis {axis} must have entries");
+    Err(TensorError::Shape { op, shape: *shape, expected }.into())
 }
 
 /// `shape` without `axis`, or with it kept at size 1.
@@ -32,20 +63,9 @@ impl Tensor {
         fold: impl Fn(f32, f32) -> f32,
     ) -> Result<Tensor> {
         let shape = reduced(op, &self.shape, axis, keep)?;
-        let (outer, len, inner) = blocks(&self.shape, axis);
         let dense = self.contiguous()?;
-        let values = dense.as_slice::<f32>()?;
-        let mut out = vec![init; outer * inner];
-        if inner > 0 {
-            for (o, row) in out.chunks_exact_mut(inner).enumerate() {
-                for r in 0..len {
-                    let from = &values[(o * len + r) * inner..][..inner];
-                    for (acc, &v) in row.iter_mut().zip(from) {
-                        *acc = fold(*acc, v);
-                    }
-                }
-            }
-        }
+        let mut out = vec![init; shape.len()];
+        fold_axis(&self.shape, axis, dense.as_slice()?, fold, &mut out);
         Tensor::from_vec(out, shape)
     }
 
@@ -63,7 +83,7 @@ impl Tensor {
     /// [`TensorError::Axis`], or [`TensorError::Shape`] if the axis is empty.
     pub fn mean_axis(&self, axis: usize, keep: bool) -> Result<Tensor> {
         let sum = self.sum_axis(axis, keep)?;
-        self.require_entries("mean", axis)?;
+        require_entries("mean", &self.shape, axis)?;
         sum.scale(1.0 / self.shape[axis] as f32)
     }
 
@@ -73,17 +93,17 @@ impl Tensor {
     /// [`TensorError::Axis`], or [`TensorError::Shape`] if the axis is empty.
     pub fn max_axis(&self, axis: usize, keep: bool) -> Result<Tensor> {
         let max = self.reduce("max", axis, keep, f32::NEG_INFINITY, f32::max)?;
-        self.require_entries("max", axis)?;
+        require_entries("max", &self.shape, axis)?;
         Ok(max)
     }
 
-    /// Sum of all elements, in blocks of 4096 whose sums are then added, which bounds the error.
+    /// Sum of all elements.
     ///
     /// # Errors
     /// [`TensorError::Dtype`] unless the tensor is f32.
     pub fn sum(&self) -> Result<f32> {
         let dense = self.contiguous()?;
-        Ok(dense.as_slice::<f32>()?.chunks(4096).map(|c| c.iter().sum::<f32>()).sum())
+        Ok(sum(dense.as_slice()?))
     }
 
     /// Mean of all elements.
@@ -121,14 +141,6 @@ impl Tensor {
         };
         let shape = reduced("argmax", &self.shape, self.rank() - 1, false)?;
         Tensor::from_vec(rows.map(best).collect(), shape)
-    }
-
-    fn require_entries(&self, op: &'static str, axis: usize) -> Result<()> {
-        if self.shape[axis] > 0 {
-            return Ok(());
-        }
-        let expected = format!("axis {axis} must have entries");
-        Err(TensorError::Shape { op, shape: self.shape, expected }.into())
     }
 }
 

@@ -194,6 +194,18 @@ impl Tensor {
     }
 }
 
+/// Strides with which a contiguous buffer of shape `from` is read as the larger shape `to`.
+pub(super) fn stretched_strides(from: &Shape, to: &Shape) -> [usize; MAX_RANK] {
+    let (dense, added) = (from.strides(), to.rank() - from.rank());
+    let mut strides = [0; MAX_RANK];
+    for axis in 0..from.rank() {
+        if from[axis] != 1 {
+            strides[added + axis] = dense[axis];
+        }
+    }
+    strides
+}
+
 /// The shape after [`Tensor::flatten`].
 pub(crate) fn flattened(shape: &Shape, start: usize, end: usize) -> Result<Shape> {
     if start > end || end >= shape.rank() {

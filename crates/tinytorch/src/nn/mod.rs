@@ -1,0 +1,37 @@
+//! Layers and the two traits they are made of: [`Module`] (what a thing is made of) and [`Forward`]
+//! (what it computes).
+//!
+//! Everything that walks a model is a visitor over [`Module`]: counting, saving, freezing,
+//! quantizing, profiling. Quantizing changes how a parameter is stored and not what its layer is.
+//!
+//! ```
+//! use tinytorch::{Result, autograd::{Ctx, Var}, nn::{Forward, Init, Linear, Module}};
+//!
+//! #[derive(Module, Clone)]
+//! struct Net {
+//!     hidden: Linear,
+//!     head: Linear,
+//! }
+//!
+//! impl Forward for Net {
+//!     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+//!         let h = self.hidden.forward(x, ctx)?.relu(ctx)?;
+//!         self.head.forward(&h, ctx)
+//!     }
+//! }
+//!
+//! let mut init = Init::seed(0);
+//! let net = Net { hidden: Linear::new(4, 8, &mut init)?, head: Linear::new(8, 2, &mut init)? };
+//! assert_eq!(net.named_params()[0].0, "hidden.weight");
+//! assert_eq!(net.param_count(), 4 * 8 + 8 + 8 * 2 + 2);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+mod init;
+mod linear;
+mod module;
+
+pub use init::Init;
+pub use linear::{Dense, Linear};
+pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+pub use tinytorch_derive::Module;

@@ -1,0 +1,27 @@
+//! The differentiable operations, one definition each: shape, numbers, cost, derivative, lowering.
+//!
+//! Each file holds an op and adds the method of [`Var`](crate::autograd::Var) that applies it, so
+//! the list of files is the list of what can be recorded.
+//!
+//! ```
+//! use tinytorch::{Tensor, autograd::{Ctx, Var}};
+//! let mut ctx = Ctx::eval();
+//! let x = Var::from(Tensor::from_vec(vec![-1.0, 2.0], [2])?);
+//! assert_eq!(x.relu(&mut ctx)?.sum(&mut ctx)?.value().item()?, 2.0);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+mod batch_norm;
+mod binary;
+mod conv2d;
+mod global_avg_pool;
+mod linear;
+mod linear_int8;
+mod matmul;
+mod pool;
+mod reduce;
+mod relu;
+mod reshape;
+mod unfold;
+
+pub use batch_norm::BatchNormParams;
