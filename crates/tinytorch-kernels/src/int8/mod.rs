@@ -4,16 +4,24 @@
 //! and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
 //! bits on every instruction set and with any number of threads.
 
+mod conv;
+mod conv_shape;
+mod conv_tasks;
+mod depthwise;
 mod error;
 mod finish;
 mod gemm;
+mod name;
 mod pair_rule;
 mod panels;
 mod params;
 mod product;
 mod quantize;
+mod slab;
 mod tile;
 
+pub use conv::{Images, Layout, conv2d};
+pub use conv_shape::ConvShape;
 pub use error::Int8Error;
 pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
 pub use pair_rule::pair_rule_holds;

@@ -93,7 +93,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
             _ => self.sum_all(s, &starts),
         };
         let tile = Place { rows: self.rows, first_column: self.first_column, width: self.width };
-        write::<S, MR, NV, MASKED>(s, y, self.product, &self.columns.bias, &tile);
+        write::<S, MR, NV, MASKED>(s, y, &self.product.finish, &self.columns.bias, &tile);
     }
 }
 

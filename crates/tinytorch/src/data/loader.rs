@@ -157,7 +157,8 @@ impl DataLoader {
         let plan = EpochPlan { loader: self.clone(), epoch, order: self.order(epoch), next: 0 };
         Batches(match self.prefetch {
             0 => Source::OnDemand(plan),
-            ahead => match Prefetched::spawn(plan.clone(), ahead) {
+            // The channel allocates its places at once: no more than there are batches.
+            ahead => match Prefetched::spawn(plan.clone(), ahead.min(self.len())) {
                 Ok(prefetched) => Source::Ahead(prefetched),
                 // Without a thread to spare the batches are the same, only later.
                 Err(_) => Source::OnDemand(plan),

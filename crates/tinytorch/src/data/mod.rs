@@ -1,16 +1,21 @@
 //! Data sets, batches and the files they come from.
 //!
-//! A [`Dataset`] gives samples by index, a [`DataLoader`] shuffles and stacks them into batches, a
-//! [`Transform`] changes images on the way.
+//! A [`Dataset`] gives samples by index; a [`DataLoader`] shuffles them, lets a [`Transform`] change
+//! the images, and stacks them into batches. [`load`] recognizes a data folder or file, [`digits`]
+//! needs none, and both give a [`Labeled`] data set whose test part nothing is learned from.
 //!
 //! ```
-//! use tinytorch::Tensor;
-//! use tinytorch::data::{DataLoader, TensorDataset};
-//! let data = TensorDataset::new([Tensor::arange(5)?])?;
-//! let loader = DataLoader::new(data, 2)?.shuffle(true);
-//! assert_eq!(loader.epoch(0).count(), 3);
+//! use tinytorch::data::{DataLoader, digits};
+//! let data = digits()?;
+//! let loader = DataLoader::new(data.train, 32)?.seed(1).shuffle(true).prefetch(2);
+//! let batch = loader.epoch(0).next().unwrap()?;
+//! assert_eq!(batch.inputs().shape().dims(), [32, 1, 8, 8]);
+//! assert_eq!(batch.targets()?.shape().dims(), [32]);
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
+//!
+//! Every reader checks a size against what the file can still hold before it allocates, compressed
+//! files expand to at most 4 GiB, and every error names the file.
 
 mod cifar;
 mod csv;

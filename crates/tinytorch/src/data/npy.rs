@@ -147,14 +147,15 @@ impl Header {
             literal.expect(':')?;
             match key {
                 // A record type is a list of fields; its text serves the error message.
-                "descr" if literal.peek() == Some('[') => descr = Some(literal.rest().to_owned()),
+                "descr" if literal.peek() == Some('[') => {
+                    let (fields, _) = literal.rest().split_once(']')?;
+                    let descr = format!("{fields}]");
+                    return Some(Header { descr, fortran_order: false, shape: Vec::new() });
+                }
                 "descr" => descr = Some(literal.string()?.to_owned()),
                 "fortran_order" => fortran_order = Some(literal.boolean()?),
                 "shape" => shape = Some(literal.tuple()?),
                 _ => return None,
-            }
-            if descr.as_ref().is_some_and(|d| d.starts_with('[')) {
-                return Some(Header { descr: descr?, fortran_order: false, shape: Vec::new() });
             }
             if !literal.eat(',') {
                 literal.expect('}')?;
