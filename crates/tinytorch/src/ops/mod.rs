@@ -14,6 +14,8 @@
 mod batch_norm;
 mod binary;
 mod conv2d;
+mod dropout;
+mod error;
 mod global_avg_pool;
 mod linear;
 mod linear_int8;
@@ -25,3 +27,4 @@ mod reshape;
 mod unfold;
 
 pub use batch_norm::BatchNormParams;
+pub use error::OpError;
