@@ -5,13 +5,18 @@ use super::write::write_entries;
 use super::{ContentError, FileDtype, IoError, TensorFile};
 use crate::autograd::{AutogradError, Param, Role, Stored};
 use crate::nn::Module;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Writes the parameters and flags of any module under their dotted names, int8 weights as plain `I8` in the
-/// layer's own shape with their scales beside them. It is written like any file of
+/// Begins the names of tensors that are not the model's, such as the state of a training. No field of
+/// a model can be named so.
+pub const RESERVED_PREFIX: &str = "@";
+
+/// Writes the parameters and flags of any module under their dotted names, int8 weights as plain `I8`
+/// in the layer's own shape with their scales beside them. It is written like any file of
 /// [`write_tensors`](super::write_tensors).
 ///
 /// # Errors
@@ -20,6 +25,20 @@ use std::path::Path;
 pub fn save_params(
     path: impl AsRef<Path>,
     module: &dyn Module,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    save_params_and(path, module, &[], metadata)
+}
+
+/// [`save_params`], and behind the parameters other tensors, whose names begin with
+/// [`RESERVED_PREFIX`]; [`load_into`] passes over them.
+///
+/// # Errors
+/// As [`save_params`].
+pub fn save_params_and(
+    path: impl AsRef<Path>,
+    module: &dyn Module,
+    others: &[(String, Tensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
     let path = path.as_ref();
@@ -33,6 +52,9 @@ pub fn save_params(
             }
             other => other,
         })?);
+    }
+    for (name, tensor) in others {
+        contents.push(Entry::tensor(name, tensor)?);
     }
     let own = [
         (InputModes::KEY, InputModes::of(&named).to_metadata()),
@@ -66,9 +88,9 @@ pub(super) fn entries<'a>(name: &'a str, param: &'a Param) -> Result<Vec<Entry<'
     }
 }
 
-/// Reads a module's parameters and flags from a file that has exactly them: floats, or int8 where the
-/// file has a weight in int8. Everything is checked before anything is read, and nothing is changed unless
-/// everything was read.
+/// Reads a module's parameters and flags from a file that has exactly them,
+/// [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has a weight in int8.
+/// Everything is checked before anything is read, and nothing is changed unless everything was read.
 ///
 /// # Errors
 /// A [`ContentError`] that names the tensor which is missing, unexpected, or of another shape or
@@ -82,7 +104,8 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for (name, param) in &params {
         plans.push(Plan::check(file, name, param, &mut modes, &mut used)?);
     }
-    if let Some((tensor, _)) = file.tensors().find(|(name, _)| !used.contains(*name)) {
+    let unexpected = |name: &str| !used.contains(name) && !name.starts_with(RESERVED_PREFIX);
+    if let Some((tensor, _)) = file.tensors().find(|(name, _)| unexpected(name)) {
         return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
     }
     modes.expect_empty(file)?;

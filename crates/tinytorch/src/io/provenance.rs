@@ -40,6 +40,9 @@ const FLOAT: &str = "float_sha256";
 const CALIBRATION: &str = "calibration_sha256";
 const QUANTIZATION: &str = "quantization";
 
+/// The state of a training: it belongs to a checkpoint, not to the model in it.
+pub(crate) const TRAINING: &str = "training";
+
 /// The metadata of a model's file.
 pub(super) fn to_metadata(
     architecture: &Architecture,
@@ -57,11 +60,13 @@ pub(super) fn to_metadata(
     with_own(&provenance.notes, own)
 }
 
-/// What [`to_metadata`] wrote, apart from the entries that belong to the parameters.
+/// What [`to_metadata`] wrote, apart from the entries that belong to the parameters or to their
+/// training.
 pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenance)> {
     let mut notes = file.metadata().clone();
     notes.remove(InputModes::KEY);
     notes.remove(flags::KEY);
+    notes.remove(TRAINING);
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))
     };

@@ -170,12 +170,6 @@ pub trait Forward<X: ?Sized = Var>: Module {
     fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var>;
 }
 
-impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
-    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
-        (**self).forward(input, ctx)
-    }
-}
-
 impl Module for Param {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         visitor.param(path, self);
@@ -204,6 +198,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
         (**self).visit_mut(path, visitor);
+    }
+}
+
+impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
+        (**self).forward(input, ctx)
     }
 }
 

@@ -14,6 +14,7 @@
 mod batch_norm;
 mod binary;
 mod conv2d;
+mod conv2d_int8;
 mod dropout;
 mod error;
 mod global_avg_pool;
