@@ -2,7 +2,8 @@
 
 use super::source::io_error;
 use crate::Result;
-use std::io::{self, BufWriter, Write};
+use crate::io::replace_file;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Lets `write` fill a temporary file beside `path` and renames it only when all is written, so
@@ -11,19 +12,7 @@ pub(super) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = || -> io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // A temporary file is private by default; this one is to get the permissions of any other.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut out = BufWriter::new(builder.tempfile_in(folder)?);
-        write(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    written().map_err(|e| io_error(path, e))
+    replace_file(path, write).map_err(|e| io_error(path, e))
 }
 
 #[cfg(test)]
