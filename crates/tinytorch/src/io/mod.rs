@@ -39,4 +39,5 @@ pub use params::{load_into, save_params};
 pub use provenance::Provenance;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
+pub(crate) use write::replace;
 pub use write::write_tensors;

@@ -60,7 +60,10 @@ fn lay_out(
 }
 
 /// Replaces the file at `path` by what `fill` writes, or leaves it as it was.
-fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let write = |source| IoError::Write { path: path.to_path_buf(), source };
     let old = match fs::metadata(path) {
         Ok(old) if !old.is_file() => {
