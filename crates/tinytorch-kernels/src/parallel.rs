@@ -58,6 +58,15 @@ impl<T> SharedOut<T> {
         unsafe { self.0.add(index) }
     }
 
+    /// The elements from `index` on.
+    ///
+    /// # Safety
+    /// `index` is at most the slice's length.
+    pub(crate) unsafe fn skip(self, index: usize) -> SharedOut<T> {
+        // SAFETY: the caller promises that the index lies inside the slice or at its end.
+        SharedOut(unsafe { self.0.add(index) })
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Safety

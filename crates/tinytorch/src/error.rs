@@ -7,8 +7,10 @@ use crate::loss::LossError;
 use crate::models::ModelError;
 use crate::optim::OptimError;
 use crate::quant::QuantError;
+use crate::ops::OpError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
+use crate::train::TrainError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,9 @@ pub enum Error {
     /// The windows of a convolution or pool.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// An argument of an op.
+    #[error(transparent)]
+    Op(#[from] OpError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -50,6 +55,9 @@ pub enum Error {
     /// A step of an optimizer.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A training or its checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -15,12 +15,12 @@ pub mod loss;
 pub mod models;
 pub mod nn;
 pub mod ops;
-
 pub mod optim;
 pub mod quant;
 pub mod rng;
 pub mod tensor;
 pub mod text;
+pub mod train;
 
 pub use error::{Error, Result};
 pub use rng::Rng;

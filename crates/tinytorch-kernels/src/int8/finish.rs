@@ -1,8 +1,10 @@
 //! The end of a product: bias, ReLU, quantizing where the output is `u8`, and writing.
 
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
+
 use std::ops::Range;
 
-use super::product::{COLUMNS, Product};
+use super::product::COLUMNS;
 use super::quantize::{Levels, quantize_lanes};
 use crate::isa::Simd;
 use crate::parallel::SharedOut;
@@ -14,13 +16,32 @@ pub(super) enum Target {
     U8(SharedOut<u8>, Levels),
 }
 
+impl Target {
+    /// The output from element `index` on.
+    ///
+    /// # Safety
+    /// The output has that element, or ends there.
+    pub(super) unsafe fn skip(self, index: usize) -> Target {
+        // SAFETY: the caller promises that the index lies inside the output or at its end.
+        unsafe {
+            match self {
+                Target::F32(out) => Target::F32(out.skip(index)),
+                Target::U8(out, levels) => Target::U8(out.skip(index), levels),
+            }
+        }
+    }
+}
+
 /// Where results are written: row `i`, column `j` goes to element
-/// `i * row_stride + j * column_stride`, where the first of [`Product::columns`] is column 0.
-#[derive(Copy, Clone)]
+/// `i * row_stride + (j - columns.start) * column_stride` if column `j` is one of `columns`.
+#[derive(Clone)]
 pub(super) struct Finish {
     pub(super) target: Target,
     pub(super) row_stride: usize,
     pub(super) column_stride: usize,
+    /// The rows of the weight whose results are wanted.
+    pub(super) columns: Range<usize>,
+    pub(super) relu: bool,
 }
 
 /// The part of a product that a tile computes.
@@ -36,7 +57,7 @@ pub(super) struct Place {
 pub(super) fn write<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(
     s: S,
     mut y: [[S::F32; NV]; MR],
-    product: &Product<'_>,
+    finish: &Finish,
     bias: &[f32; COLUMNS],
     place: &Place,
 ) {
@@ -44,16 +65,16 @@ pub(super) fn write<S: Simd, const MR: usize, const NV: usize, const MASKED: boo
         let bias = s.load(&bias[v * S::LANES..]);
         for row in &mut y {
             row[v] = s.add(row[v], bias);
-            if product.epilogue.relu {
+            if finish.relu {
                 row[v] = s.max(row[v], s.splat(0.0));
             }
         }
     }
-    let columns = &product.columns;
+    let columns = &finish.columns;
     let inside =
         columns.start <= place.first_column && place.first_column + place.width <= columns.end;
-    if product.finish.column_stride == 1 && inside {
-        write_rows::<S, MR, NV, MASKED>(s, &y, product, place);
+    if finish.column_stride == 1 && inside {
+        write_rows::<S, MR, NV, MASKED>(s, &y, finish, place);
     } else {
         let mut tile = [[0.0; COLUMNS]; MR];
         for (y, row) in y.iter().zip(&mut tile) {
@@ -61,7 +82,7 @@ pub(super) fn write<S: Simd, const MR: usize, const NV: usize, const MASKED: boo
                 s.store(y[v], &mut row[v * S::LANES..]);
             }
         }
-        write_columns(&tile, product, place);
+        write_columns(&tile, finish, place);
     }
 }
 
@@ -70,14 +91,13 @@ pub(super) fn write<S: Simd, const MR: usize, const NV: usize, const MASKED: boo
 fn write_rows<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(
     s: S,
     y: &[[S::F32; NV]; MR],
-    product: &Product<'_>,
+    finish: &Finish,
     place: &Place,
 ) {
-    let finish = product.finish;
     for r in 0..MR {
         // Rows beyond the last one repeat it, and write the same values to the same place.
         let row = place.rows.start + r.min(place.rows.len() - 1);
-        let start = row * finish.row_stride + place.first_column - product.columns.start;
+        let start = row * finish.row_stride + place.first_column - finish.columns.start;
         for v in 0..NV {
             let column = v * S::LANES;
             let lanes =
@@ -109,16 +129,11 @@ fn write_rows<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(
 }
 
 /// Writes value by value, where columns lie apart or some of the tile's are not wanted.
-fn write_columns<const MR: usize>(
-    tile: &[[f32; COLUMNS]; MR],
-    product: &Product<'_>,
-    place: &Place,
-) {
-    let finish = product.finish;
-    let end = product.columns.end.min(place.first_column + place.width);
-    for column in product.columns.start.max(place.first_column)..end {
+fn write_columns<const MR: usize>(tile: &[[f32; COLUMNS]; MR], finish: &Finish, place: &Place) {
+    let end = finish.columns.end.min(place.first_column + place.width);
+    for column in finish.columns.start.max(place.first_column)..end {
         let first = place.rows.start * finish.row_stride
-            + (column - product.columns.start) * finish.column_stride;
+            + (column - finish.columns.start) * finish.column_stride;
         for (r, row) in tile.iter().enumerate().take(place.rows.len()) {
             let y = row[column - place.first_column];
             let index = first + r * finish.row_stride;

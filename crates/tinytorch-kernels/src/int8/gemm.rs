@@ -192,9 +192,14 @@ pub fn gemm(
         runs: Runs::contiguous(a.k),
         params: a.params,
         weight: w,
-        columns: 0..w.n(),
         epilogue: *epilogue,
-        finish: Finish { target: output.target(), row_stride: w.n(), column_stride: 1 },
+        finish: Finish {
+            target: output.target(),
+            row_stride: w.n(),
+            column_stride: 1,
+            columns: 0..w.n(),
+            relu: epilogue.relu,
+        },
     };
     Ok(product.run(isa, scratch))
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::Panels;
 use super::finish::Finish;
 use super::gemm::{Epilogue, RowParams, Scales};
+use super::name::kernel_names;
 use super::panels::{GROUP, PANEL};
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
@@ -68,48 +69,63 @@ pub(super) struct Product<'a> {
     pub(super) runs: Runs<'a>,
     pub(super) params: RowParams<'a>,
     pub(super) weight: &'a Panels,
-    /// Rows of the weight that are multiplied.
-    pub(super) columns: Range<usize>,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) finish: Finish,
 }
 
 impl Product<'_> {
-    /// Multiplies, and returns the name of the kernel that did.
+    /// Multiplies on the threads of the current pool, and returns the name of the kernel that ran.
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
-        let panels = self.columns.start / PANEL..self.columns.end.div_ceil(PANEL);
-        if self.m > 0 && !self.columns.is_empty() {
-            self.assert_in_bounds();
-            let work = self.m * self.columns.len() * self.weight.k().max(1);
-            let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()));
-            let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
-            let per_piece = bytes_for::<f32>(self.blocks() * COLUMNS)
-                + bytes_for::<i32>(self.blocks() * COLUMNS);
-            let mut arena = scratch.arena(pieces * per_piece);
-            let scales = SharedOut::new(arena.take::<f32>(pieces * self.blocks() * COLUMNS));
-            let sums = SharedOut::new(arena.take::<i32>(pieces * self.blocks() * COLUMNS));
-            split(pieces, pieces, &|range| {
-                for piece in range {
-                    let part = |all: Range<usize>| {
-                        let cut = |i: usize| all.start + all.len() * i / pieces;
-                        cut(piece)..cut(piece + 1)
-                    };
-                    let all_rows = 0..self.m;
-                    let (rows, panels) = if by_panels {
-                        (all_rows, part(panels.clone()))
-                    } else {
-                        (part(all_rows), panels.clone())
-                    };
-                    let len = self.blocks() * COLUMNS;
-                    // SAFETY: each piece has its own part of both buffers.
-                    let (scales, sums) =
-                        unsafe { (scales.slice(piece * len, len), sums.slice(piece * len, len)) };
-                    let columns = Columns { scales, sums, bias: [0.0; COLUMNS] };
-                    isa.run(Piece { product: self, rows, panels, columns });
+        let panels = self.panels();
+        let work = self.m * self.finish.columns.len() * self.weight.k().max(1);
+        let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
+        // Cutting the columns lets each thread read its own part of the weights.
+        let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
+        let len = Columns::numbers(&self.epilogue, self.weight.k());
+        let mut arena = scratch.arena(bytes_for::<f32>(pieces * len));
+        let numbers = SharedOut::new(arena.take::<f32>(pieces * len));
+        split(pieces, pieces, &|range| {
+            for piece in range {
+                let part = |all: Range<usize>| {
+                    let cut = |i: usize| all.start + all.len() * i / pieces;
+                    cut(piece)..cut(piece + 1)
+                };
+                // SAFETY: each piece has its own part of the scratch.
+                let numbers = unsafe { numbers.slice(piece * len, len) };
+                if by_panels {
+                    self.run_part(isa, 0..self.m, part(panels.clone()), numbers);
+                } else {
+                    self.run_part(isa, part(0..self.m), panels.clone(), numbers);
                 }
-            });
+            }
+        });
+        let few = self.m <= FEW_ROWS;
+        let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
+        let names = match (few, blocks) {
+            (true, false) => kernel_names!("gemv_int8"),
+            (false, false) => kernel_names!("gemm_int8"),
+            (true, true) => kernel_names!("gemv_int8_blocks"),
+            (false, true) => kernel_names!("gemm_int8_blocks"),
+        };
+        names.of(isa, self.weight.pair_rule_holds())
+    }
+
+    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
+    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [f32]) {
+        self.run_part(isa, 0..self.m, self.panels(), numbers);
+    }
+
+    fn run_part(&self, isa: Isa, rows: Range<usize>, panels: Range<usize>, numbers: &mut [f32]) {
+        if rows.is_empty() || panels.is_empty() {
+            return;
         }
-        self.name(isa)
+        self.assert_in_bounds();
+        let columns = Columns::over(numbers);
+        isa.run(Piece { product: self, rows, panels, columns });
+    }
+
+    fn panels(&self) -> Range<usize> {
+        self.finish.columns.start / PANEL..self.finish.columns.end.div_ceil(PANEL)
     }
 
     /// Every read of activations must stay inside the slice: this is what makes tiles sound.
@@ -120,52 +136,11 @@ impl Product<'_> {
         let quads = self.runs.offsets.len() * self.runs.quads;
         assert_eq!(quads * GROUP + self.runs.tail, self.weight.k());
     }
+}
 
-    /// Blocks of scales along K.
-    fn blocks(&self) -> usize {
-        match self.epilogue.scales {
-            Scales::Blocks { size, .. } => self.weight.k().div_ceil(size).max(1),
-            _ => 1,
-        }
-    }
-
-    fn name(&self, isa: Isa) -> &'static str {
-        let few = self.m <= FEW_ROWS;
-        let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
-        let names = match (few, blocks) {
-            (true, false) => [
-                "gemv_int8_scalar",
-                "gemv_int8_avx2",
-                "gemv_int8_avx2_pairs",
-                "gemv_int8_avx512vnni",
-            ],
-            (false, false) => [
-                "gemm_int8_scalar",
-                "gemm_int8_avx2",
-                "gemm_int8_avx2_pairs",
-                "gemm_int8_avx512vnni",
-            ],
-            (true, true) => [
-                "gemv_int8_blocks_scalar",
-                "gemv_int8_blocks_avx2",
-                "gemv_int8_blocks_avx2_pairs",
-                "gemv_int8_blocks_avx512vnni",
-            ],
-            (false, true) => [
-                "gemm_int8_blocks_scalar",
-                "gemm_int8_blocks_avx2",
-                "gemm_int8_blocks_avx2_pairs",
-                "gemm_int8_blocks_avx512vnni",
-            ],
-        };
-        match isa {
-            Isa::Scalar => names[0],
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => names[1 + usize::from(self.weight.pair_rule_holds())],
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni(_) => names[3],
-        }
-    }
+fn as_i32(numbers: &mut [f32]) -> &mut [i32] {
+    // SAFETY: f32 and i32 have the same size and alignment, and all their bit patterns are values.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
 }
 
 /// What the epilogue reads for the columns of a group of panels.
@@ -259,10 +234,13 @@ impl Piece<'_, '_> {
     ) {
         let product = self.product;
         let width = if MASKED { product.weight.width(panel) } else { NV * S::LANES };
-        self.columns.describe(product, panel * PANEL, width);
+        self.columns.describe(&product.epilogue, product.weight.k(), panel * PANEL, width);
+        if !product.params.has_zero_point() {
+            self.columns.sums.fill(0);
+        }
         let tail = expand_tail(product.weight, panel, width);
         let weights = TileWeights {
-            start: product.weight.from_panel(panel).as_ptr(),
+            start: product.weight.panels_from(panel).as_ptr(),
             panel_stride: PANEL * product.weight.k(),
             tail: &tail,
         };
@@ -299,16 +277,37 @@ impl Piece<'_, '_> {
     }
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    /// Numbers that the columns of a group of panels take, a scale and a sum for each block.
+    pub(super) fn numbers(epilogue: &Epilogue<'_>, k: usize) -> usize {
+        let blocks = match epilogue.scales {
+            Scales::Blocks { size, .. } => k.div_ceil(size).max(1),
+            _ => 1,
+        };
+        2 * blocks * COLUMNS
+    }
+
+    /// Columns described in `numbers`, half of them for scales and half for sums.
+    pub(super) fn over(numbers: &'a mut [f32]) -> Columns<'a> {
+        let (scales, sums) = numbers.split_at_mut(numbers.len() / 2);
+        Columns { scales, sums: as_i32(sums), bias: [0.0; COLUMNS] }
+    }
+
     /// Gathers scales and bias of `width` columns from `first` on.
-    fn describe(&mut self, product: &Product<'_>, first: usize, width: usize) {
-        match product.epilogue.scales {
+    pub(super) fn describe(
+        &mut self,
+        epilogue: &Epilogue<'_>,
+        k: usize,
+        first: usize,
+        width: usize,
+    ) {
+        match epilogue.scales {
             Scales::PerTensor(scale) => self.scales[..COLUMNS].fill(scale),
             Scales::PerChannel(scales) => {
                 self.scales[..width].copy_from_slice(&scales[first..first + width]);
             }
             Scales::Blocks { size, scales } => {
-                let blocks = product.weight.k().div_ceil(size);
+                let blocks = k.div_ceil(size);
                 for column in 0..width {
                     let row = &scales[(first + column) * blocks..][..blocks];
                     for (block, scale) in row.iter().enumerate() {
@@ -317,17 +316,14 @@ impl Columns<'_> {
                 }
             }
         }
-        if let Some(bias) = product.epilogue.bias {
+        if let Some(bias) = epilogue.bias {
             self.bias[..width].copy_from_slice(&bias[first..first + width]);
-        }
-        if !product.params.has_zero_point() {
-            self.sums.fill(0);
         }
     }
 }
 
 /// The last `k % 4` values of `width` columns as full groups of four, filled up with zeros.
-fn expand_tail(weight: &Panels, panel: usize, width: usize) -> [i8; COLUMNS * GROUP] {
+pub(super) fn expand_tail(weight: &Panels, panel: usize, width: usize) -> [i8; COLUMNS * GROUP] {
     let mut groups = [0; COLUMNS * GROUP];
     let tail = weight.k() % GROUP;
     if tail > 0 {
@@ -336,7 +332,7 @@ fn expand_tail(weight: &Panels, panel: usize, width: usize) -> [i8; COLUMNS * GR
             let start = column / PANEL * PANEL * weight.k()
                 + (weight.k() - tail) * within
                 + column % PANEL * tail;
-            let from = &weight.from_panel(panel)[start..start + tail];
+            let from = &weight.panels_from(panel)[start..start + tail];
             groups[column * GROUP..column * GROUP + tail].copy_from_slice(from);
         }
     }

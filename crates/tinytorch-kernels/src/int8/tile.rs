@@ -1,5 +1,7 @@
 //! The innermost loop: a tile of rows by vectors of columns, kept in registers along all of K.
 
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
+
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -93,7 +95,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
             _ => self.sum_all(s, &starts),
         };
         let tile = Place { rows: self.rows, first_column: self.first_column, width: self.width };
-        write::<S, MR, NV, MASKED>(s, y, self.product, &self.columns.bias, &tile);
+        write::<S, MR, NV, MASKED>(s, y, &self.product.finish, &self.columns.bias, &tile);
     }
 }
 

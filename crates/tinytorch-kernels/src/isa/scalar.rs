@@ -258,4 +258,8 @@ impl Simd for Scalar {
             i32::from_le_bytes([x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]])
         })
     }
+    #[inline(always)]
+    fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes {
+        std::array::from_fn(|i| x[i / 4].to_le_bytes()[i % 4])
+    }
 }

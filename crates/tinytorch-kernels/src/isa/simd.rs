@@ -172,4 +172,6 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     }
     /// The bytes as lanes of `i32`: lane `i` holds bytes `4i..4i + 4`, lowest first.
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
+    /// The lanes as bytes: the inverse of [`bytes_to_i32`](Simd::bytes_to_i32).
+    fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes;
 }

@@ -49,7 +49,7 @@ impl Evidence {
 ///
 /// # Errors
 /// If the model does not run on the data.
-pub fn outputs(
+pub(super) fn outputs(
     model: &dyn Model,
     inputs: &Tensor,
     mut observer: Option<&mut dyn Observer>,
@@ -73,7 +73,7 @@ pub fn outputs(
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
+pub(super) fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
     let rows =
         |t: &Tensor| t.reshape([t.len() / t.shape().last_dim().max(1), t.shape().last_dim()]);
     let (got, want) = (rows(got)?, rows(want)?);

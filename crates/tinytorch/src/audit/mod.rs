@@ -8,6 +8,7 @@ mod evidence;
 mod gate;
 pub mod gates;
 mod layers;
+mod reference;
 mod report;
 mod subject;
 mod task;
@@ -15,6 +16,7 @@ mod task;
 pub use evidence::Evidence;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
+pub use reference::{REFERENCES, Reference};
 pub use report::{LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, Subject};
 

@@ -5,7 +5,7 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// If the outputs have no classes.
-pub fn accuracy(outputs: &Tensor, labels: &Tensor) -> Result<f64> {
+pub(super) fn accuracy(outputs: &Tensor, labels: &Tensor) -> Result<f64> {
     same_share(&outputs.argmax_last()?, labels)
 }
 
@@ -13,7 +13,7 @@ pub fn accuracy(outputs: &Tensor, labels: &Tensor) -> Result<f64> {
 ///
 /// # Errors
 /// As [`accuracy`].
-pub fn agreement(a: &Tensor, b: &Tensor) -> Result<f64> {
+pub(super) fn agreement(a: &Tensor, b: &Tensor) -> Result<f64> {
     same_share(&a.argmax_last()?, &b.argmax_last()?)
 }
 

@@ -147,7 +147,7 @@ impl DataLoader {
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
         if self.shuffle {
-            rng_of(&[self.seed, epoch]).shuffle(&mut order);
+            Rng::keyed(&[self.seed, epoch]).shuffle(&mut order);
         }
         order
     }
@@ -175,7 +175,7 @@ impl DataLoader {
             };
             if let Some(transform) = &self.transform {
                 let change = |(row, &index): (usize, &usize)| {
-                    let mut rng = rng_of(&[self.seed, epoch, index as u64]);
+                    let mut rng = Rng::keyed(&[self.seed, epoch, index as u64]);
                     transform.apply(&inputs.select(0, row)?, &mut rng)
                 };
                 let changed = indices.iter().enumerate().map(change).collect::<Result<Vec<_>>>()?;
@@ -187,11 +187,6 @@ impl DataLoader {
             Err(DataError::Panicked { message: panic_message(&*panic) }.into())
         })
     }
-}
-
-/// The generator named by several numbers: a chain, so that (1, 0) and (0, 1) differ.
-fn rng_of(numbers: &[u64]) -> Rng {
-    Rng::seed(numbers.iter().fold(0, |state, n| Rng::seed(state ^ n).next_u64()))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -185,6 +185,7 @@ impl<T: Send + Sync> Owner<T> for SharedSlice<T> {
     }
 }
 
-fn values<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+/// The numbers of a tensor's bytes.
+pub(super) fn values<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
 }

@@ -7,9 +7,10 @@
 //! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
 //!
 //! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic` or
-//! `float`.
+//! `weight-only`.
 
 use super::entry::Entry;
+use super::file::values;
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
 use crate::autograd::{Param, Stored};
@@ -78,7 +79,7 @@ impl<'a> Plan<'a> {
         let scales = read_scales(file, &scale_name(name), &shape)?;
         let input = match modes.take(name) {
             Some(InputMode::Dynamic) => Input::Dynamic,
-            Some(InputMode::Float) => Input::Float,
+            Some(InputMode::WeightOnly) => Input::Float,
             None => Input::Static(read_params(file, name)?),
         };
         Ok(Plan { name, shape, scales, input })
@@ -92,10 +93,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Streams the rows into the packed weight, which is the only allocation of its size.
-    pub(super) fn read(&self, file: &TensorFile) -> Result<Stored> {
+    pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
         let bytes = file.bytes(self.name)?;
-        let scales = self.scales.clone();
-        let weight = QWeight::from_rows(self.shape, scales, self.input, |i, row| {
+        let weight = QWeight::from_rows(self.shape, self.scales, self.input, |i, row| {
             let source = &bytes[i * row.len()..][..row.len()];
             row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
             Ok(())
@@ -120,8 +120,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
     match info.dtype {
         FileDtype::F16 => {
             expect_shape(file, name, Shape::new(&block_grid(weight))?)?;
-            let bits = file.bytes(name)?.as_chunks().0;
-            let scales: Vec<f16> = bits.iter().map(|&b| f16::from_le_bytes(b)).collect();
+            let scales = values(file.bytes(name)?, f16::from_le_bytes);
             check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
             Ok(Scales::Blocks(scales))
         }
@@ -130,7 +129,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             // A weight of one row reads as per channel, the usual form; the numbers are the same.
             let per_tensor = info.shape.dims() == [1] && rows != 1;
             expect_shape(file, name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
-            let scales = file.tensor(name)?.to_vec::<f32>()?;
+            let scales = values(file.bytes(name)?, f32::from_le_bytes);
             check_scales(file, name, scales.iter().copied())?;
             Ok(if per_tensor { Scales::PerTensor(scales[0]) } else { Scales::PerChannel(scales) })
         }
@@ -183,7 +182,7 @@ fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>
 #[serde(rename_all = "kebab-case")]
 enum InputMode {
     Dynamic,
-    Float,
+    WeightOnly,
 }
 
 /// The input modes of a file, by weight.
@@ -197,7 +196,7 @@ impl InputModes {
     pub(super) fn of(params: &[(String, &Param)]) -> InputModes {
         let mode = |param: &Param| match param.int8()?.input() {
             Input::Dynamic => Some(InputMode::Dynamic),
-            Input::Float => Some(InputMode::Float),
+            Input::Float => Some(InputMode::WeightOnly),
             Input::Static(_) => None,
         };
         let modes = params.iter().filter_map(|(name, param)| Some((name.clone(), mode(param)?)));

@@ -158,6 +158,10 @@ impl Simd for Avx2 {
         x
     }
     #[inline(always)]
+    fn i32_to_bytes(self, x: __m256i) -> __m256i {
+        x
+    }
+    #[inline(always)]
     fn load_i32(self, x: &[i32]) -> __m256i {
         // SAFETY: the slice holds `LANES` values.
         unsafe { _mm256_loadu_si256(x[..LANES].as_ptr().cast()) }

@@ -145,6 +145,10 @@ impl Simd for Avx512Vnni {
         x
     }
     #[inline(always)]
+    fn i32_to_bytes(self, x: __m512i) -> __m512i {
+        x
+    }
+    #[inline(always)]
     fn load_i32(self, x: &[i32]) -> __m512i {
         // SAFETY: the slice holds `LANES` values.
         unsafe { _mm512_loadu_epi32(x[..LANES].as_ptr()) }

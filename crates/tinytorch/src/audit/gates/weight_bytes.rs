@@ -2,7 +2,6 @@ use crate::Result;
 use crate::audit::{Gate, Subject};
 use crate::autograd::{Param, Stored};
 use crate::int8::{Granularity, QWeight};
-use crate::tensor::Tensor;
 use tinytorch_kernels::os::alloc;
 
 /// The weights take a quarter of the memory, by the allocator.
@@ -55,17 +54,15 @@ fn live_bytes<'a>(
     Ok(Some(growth))
 }
 
+/// The payload of a parameter; what describes it lies in the list of copies, which is not counted.
 enum Copy {
     Float { _values: Vec<f32> },
-    Int8 { _weight: Box<QWeight> },
+    Int8 { _weight: QWeight },
 }
 
 fn deep_copy(param: &Param) -> Result<Copy> {
     Ok(match param.stored() {
-        Stored::Int8(weight) => Copy::Int8 { _weight: Box::new((**weight).clone()) },
-        _ => {
-            let values: &Tensor = param.value()?;
-            Copy::Float { _values: values.to_vec::<f32>()? }
-        }
+        Stored::Int8(weight) => Copy::Int8 { _weight: (**weight).clone() },
+        _ => Copy::Float { _values: param.value()?.to_vec::<f32>()? },
     })
 }
