@@ -1,10 +1,10 @@
+use super::image_dims;
 use crate::Result;
 use crate::int8::{Input, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::int8::{
     RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_u8,
 };
-use super::image_dims;
 use tinytorch_kernels::{Isa, Scratch};
 
 /// What a computation runs with: the instruction set, working memory that is used again from op to

@@ -4,8 +4,8 @@
 //! start every `stride` entries, so there are `(size + 2 padding - kernel) / stride + 1` of them.
 
 use crate::Result;
-use tinytorch_kernels::int8::ConvShape;
 use crate::tensor::{Shape, TensorError};
+use tinytorch_kernels::int8::ConvShape;
 
 /// What is wrong with the windows of a convolution or pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +113,8 @@ impl ConvGeometry {
             padding: self.padding.map(|pad| [pad; 2]),
             groups: self.groups,
         }
+    }
+
     /// Whether a layer of these sizes can exist, whatever the image.
     ///
     /// # Errors

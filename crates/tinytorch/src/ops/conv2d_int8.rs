@@ -106,10 +106,8 @@ mod tests {
     fn int8_output_is_near_the_float_output_in_every_mode() {
         let mut rng = Rng::seed(1);
         for (groups, stride) in [(1, 1), (2, 2), (6, 1)] {
-            let geometry = ConvGeometry::default()
-                .with_padding(1)
-                .with_stride(stride)
-                .with_groups(groups);
+            let geometry =
+                ConvGeometry::default().with_padding(1).with_stride(stride).with_groups(groups);
             let weight = Tensor::randn([12, 6 / groups, 3, 3], 0.2, &mut rng).unwrap();
             let bias = Param::new(Tensor::randn([12], 0.1, &mut rng).unwrap(), Role::Vector);
             let x = Var::from(Tensor::randn([3, 6, 7, 5], 1.0, &mut rng).unwrap());
