@@ -37,12 +37,10 @@ pub(super) fn write_entries(
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.dtype.bitsize()));
     let header = lay_out(&entries, metadata)
         .map_err(|problem| IoError::Format { path: path.to_path_buf(), problem })?;
-    let write = |source| IoError::Write { path: path.to_path_buf(), source };
-    Ok(replace_file(path, |file| {
+    replace(path, |file| {
         file.write_all(&header)?;
         entries.iter().try_for_each(|entry| entry.write(file))
     })
-    .map_err(write)?)
 }
 
 fn lay_out(
@@ -60,9 +58,17 @@ fn lay_out(
     header::encode(&contents, metadata)
 }
 
-/// Replaces the file at `path` by what `fill` writes, or leaves it as it was: the new file is written
-/// beside it, flushed to the disk, and renamed.
-pub(crate) fn replace_file(
+/// Replaces the file at `path` by what `fill` writes, or leaves it as it was.
+pub(crate) fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let write = |source| IoError::Write { path: path.to_path_buf(), source };
+    Ok(replace_file(path, fill).map_err(write)?)
+}
+
+/// Writes the new file beside the old one, flushes it to the disk, and renames it.
+fn replace_file(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
