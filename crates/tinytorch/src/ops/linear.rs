@@ -36,16 +36,16 @@ impl Compute for Linear {
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let shape = output_shape(&inputs[0], &inputs[1])?;
-        if let Some(bias) = inputs.get(2) {
-            if bias.dims() != &inputs[1][..1] {
-                return Err(TensorError::Mismatch {
-                    op: "linear",
-                    left: inputs[1],
-                    right: *bias,
-                    expected: "the bias needs one entry per row of the weight",
-                }
-                .into());
+        if let Some(bias) = inputs.get(2)
+            && bias.dims() != &inputs[1][..1]
+        {
+            return Err(TensorError::Mismatch {
+                op: "linear",
+                left: inputs[1],
+                right: *bias,
+                expected: "the bias needs one entry per row of the weight",
             }
+            .into());
         }
         Ok(shape)
     }
