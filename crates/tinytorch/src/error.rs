@@ -1,8 +1,16 @@
 use crate::autograd::AutogradError;
+use crate::data::DataError;
 use crate::graph::{GeometryError, GraphError};
+use crate::int8::Int8Error;
+use crate::io::IoError;
 use crate::loss::LossError;
+use crate::models::ModelError;
 use crate::ops::OpError;
+use crate::optim::OptimError;
+use crate::quant::QuantError;
 use crate::tensor::TensorError;
+use crate::text::TextError;
+use crate::train::TrainError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +25,12 @@ pub enum Error {
     /// Building or reading a graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// An int8 weight.
+    #[error(transparent)]
+    Int8(#[from] Int8Error),
+    /// Quantizing a model.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
     /// The windows of a convolution or pool.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
@@ -26,7 +40,31 @@ pub enum Error {
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// Describing a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Reading or writing a file.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Text, tokens or a tokenizer file.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A data set, a loader or a data file.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A step of an optimizer.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
+    /// A training or its checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// The result of everything in tinytorch that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<tinytorch_kernels::int8::Int8Error> for Error {
+    fn from(error: tinytorch_kernels::int8::Int8Error) -> Error {
+        Error::Int8(error.into())
+    }
+}

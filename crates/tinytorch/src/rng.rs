@@ -19,6 +19,12 @@ impl Rng {
         Rng(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// The generator that several numbers name together, such as a seed and an epoch; their order
+    /// counts.
+    pub fn keyed(numbers: &[u64]) -> Rng {
+        Rng::seed(numbers.iter().fold(0, |state, n| Rng::seed(state ^ n).next_u64()))
+    }
+
     /// A generator of its own, whose numbers do not depend on how many are drawn from this one later.
     pub fn fork(&mut self) -> Rng {
         Rng::seed(self.next_u64())

@@ -121,6 +121,7 @@ impl Kernel for Integers {
         check("shr", s.shr(x, 24), &|a, _| a >> 24);
         check("bits", s.to_bits(s.bits_to_f32(x)), &|a, _| a);
         check("from and to i32", s.to_i32_trunc(s.i32_to_f32(s.shr(x, 8))), &|a, _| a >> 8);
+        check("bytes", s.bytes_to_i32(s.i32_to_bytes(x)), &|a, _| a);
         check("splat", s.splat_i32(-9), &|_, _| -9);
 
         let bytes: Vec<u8> = (0..16).map(|i| 250u8.wrapping_add(i * 3)).collect();

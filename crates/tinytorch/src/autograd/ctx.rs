@@ -5,12 +5,12 @@ use super::op::Op;
 use super::param::Param;
 use super::tape::Tape;
 use super::var::Var;
-use crate::graph::ParamId;
+use crate::graph::{Compute, Exec, ParamId};
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
 use std::time::Instant;
-use tinytorch_kernels::isa::Isa;
+use tinytorch_kernels::Isa;
 
 /// Whether layers behave as in training (dropout drops, batch norm uses the batch) or as deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub enum Mode {
 }
 
 /// What a pass needs beside its input: the mode, random numbers, the tape, an observer, and the
-/// instruction set that integer kernels use.
+/// instruction set and working memory of the kernels.
 ///
 /// Contexts are values made for a pass; there is no global state.
 pub struct Ctx<'a> {
     mode: Mode,
     rng: Rng,
-    isa: Isa,
+    exec: Exec,
     tape: Option<Tape>,
     observer: Option<&'a mut dyn Observer>,
 }
@@ -36,7 +36,13 @@ pub struct Ctx<'a> {
 impl Ctx<'static> {
     /// For inference: nothing is recorded.
     pub fn eval() -> Ctx<'static> {
-        Ctx { mode: Mode::Eval, rng: Rng::seed(0), isa: Isa::active(), tape: None, observer: None }
+        Ctx {
+            mode: Mode::Eval,
+            rng: Rng::seed(0),
+            exec: Exec::new(Isa::active()),
+            tape: None,
+            observer: None,
+        }
     }
 
     /// For training: ops are recorded, and `rng` drives dropout.
@@ -57,9 +63,9 @@ impl<'a> Ctx<'a> {
         self
     }
 
-    /// The same context with integer kernels on `isa`.
+    /// The same context with kernels on `isa`.
     pub fn on(mut self, isa: Isa) -> Ctx<'a> {
-        self.isa = isa;
+        self.exec = Exec::new(isa);
         self
     }
 
@@ -69,7 +75,7 @@ impl<'a> Ctx<'a> {
             observer: Some(observer),
             mode: self.mode,
             rng: self.rng,
-            isa: self.isa,
+            exec: self.exec,
             tape: self.tape,
         }
     }
@@ -84,9 +90,9 @@ impl<'a> Ctx<'a> {
         &mut self.rng
     }
 
-    /// The instruction set of integer kernels.
+    /// The instruction set that kernels run on.
     pub fn isa(&self) -> Isa {
-        self.isa
+        self.exec.isa()
     }
 
     /// Marks a tensor as an input of the pass, so that its gradient is kept.
@@ -128,18 +134,26 @@ impl<'a> Ctx<'a> {
         let op: Arc<dyn Op> = Arc::new(op);
         let values: Vec<&Tensor> = inputs.iter().map(|v| v.value()).collect();
         let output = match &mut self.observer {
-            None => op.forward(&values)?,
+            None => op.forward(&values, &mut self.exec)?,
             Some(observer) => {
                 if let (Some(weight), Some(activation)) = (weight, values.first()) {
                     observer.activation(weight, activation)?;
                 }
                 let shapes: Vec<Shape> = values.iter().map(|t| *t.shape()).collect();
                 let started = Instant::now();
-                let output = op.forward(&values)?;
+                let output = op.forward(&values, &mut self.exec)?;
                 let elapsed = started.elapsed();
                 let cost = op.cost(&shapes, output.shape());
-                let (name, kernel) = (op.name(), op.kernel());
-                observer.ran(OpRun { name, kernel, weight, cost, elapsed, output: &output })?;
+                let kernel = self.exec.take_kernel();
+                observer.ran(OpRun {
+                    op: &*op as &dyn Compute,
+                    inputs: &values,
+                    output: &output,
+                    kernel,
+                    weight,
+                    cost,
+                    elapsed,
+                })?;
                 output
             }
         };

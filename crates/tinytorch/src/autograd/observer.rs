@@ -1,13 +1,17 @@
 use crate::Result;
-use crate::graph::{Cost, ParamId};
+use crate::graph::{Compute, Cost, ParamId};
 use crate::tensor::Tensor;
 use std::time::Duration;
 
 /// An op that has run.
 #[derive(Debug)]
 pub struct OpRun<'a> {
-    /// The op's name.
-    pub name: &'static str,
+    /// The op, which can be run again on other inputs or another instruction set.
+    pub op: &'a dyn Compute,
+    /// What it read.
+    pub inputs: &'a [&'a Tensor],
+    /// What it computed.
+    pub output: &'a Tensor,
     /// The kernel that did the work.
     pub kernel: &'static str,
     /// The parameter it multiplied by, if it has one.
@@ -16,8 +20,6 @@ pub struct OpRun<'a> {
     pub cost: Cost,
     /// How long it took.
     pub elapsed: Duration,
-    /// What it computed.
-    pub output: &'a Tensor,
 }
 
 /// Watches a pass: calibration, profiling and error reports are observers.

@@ -1,3 +1,4 @@
+use super::Exec;
 use crate::Result;
 use crate::tensor::{Dtype, Element, Shape, Tensor, TensorError};
 use std::fmt;
@@ -114,22 +115,18 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// The op's name in the field's own words, such as `relu`.
     fn name(&self) -> &'static str;
 
-    /// The kernel that `run` executes, for reports that name what ran.
-    fn kernel(&self) -> &'static str {
-        "f32"
-    }
-
     /// The output's shape.
     ///
     /// # Errors
     /// If the inputs do not fit the op or each other.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
-    /// Computes the output, which has the length of [`Compute::shape`], from contiguous inputs.
+    /// Computes the output, which has the length of [`Compute::shape`], from contiguous inputs,
+    /// and notes in `exec` which kernel ran if it is not a plain float one.
     ///
     /// # Errors
     /// If an input has the wrong element type or a value the op does not take.
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()>;
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()>;
 
     /// What `run` costs on inputs of these shapes.
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;
@@ -138,13 +135,13 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Compute::shape`] and [`Compute::run`].
-    fn forward(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+    fn forward(&self, inputs: &[&Tensor], exec: &mut Exec) -> Result<Tensor> {
         let shapes: Vec<Shape> = inputs.iter().map(|t| *t.shape()).collect();
         let shape = self.shape(&shapes)?;
         let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
         let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
         let mut out = vec![0f32; shape.len()];
-        self.run(&views, &mut out)?;
+        self.run(&views, &mut out, exec)?;
         Tensor::from_vec(out, shape)
     }
 }

@@ -18,11 +18,13 @@
 
 mod batch_norm;
 mod compute;
+mod exec;
 mod geometry;
 mod param_id;
 
 pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Elements, View};
+pub use exec::{Exec, QuantizedRows};
 pub(crate) use geometry::image_dims;
 pub use geometry::{ConvGeometry, GeometryError, PoolGeometry};
 pub use param_id::ParamId;

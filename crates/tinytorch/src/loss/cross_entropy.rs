@@ -1,7 +1,7 @@
 use super::LossError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Graph, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Compute for CrossEntropy {
         Ok(Shape::SCALAR)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (x, targets) = (inputs[0].f32()?, inputs[1].i64()?);
         let classes = inputs[0].shape.last_dim();
         let mut sum = 0f64;

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};
 use crate::graph::{
-    BatchNorm, Compute, Cost, Edge, Graph, GraphError, ScaleShift, Step, View, image_dims,
+    BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, ScaleShift, Step, View, image_dims,
 };
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
 use std::sync::Arc;
@@ -151,7 +151,7 @@ impl Compute for Running {
         checked_shape(inputs)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let [x, weight, bias, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i].f32());
         let affine = ScaleShift::new(weight?, bias?, mean?, var?, self.eps)?;
         for_each_plane(&inputs[0].shape, x?, out, |channel, x, out| {
@@ -217,7 +217,7 @@ impl Compute for Batch {
         checked_shape(inputs)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].f32());
         let (weight, bias) = (weight?, bias?);
         let Standard { mean, inverse } = &self.standard;

@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Graph, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, elementwise};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Compute for Binary {
         Ok(inputs[0].broadcast(&inputs[1], self.name())?)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (a, b) = (&inputs[0], &inputs[1]);
         let shape = a.shape.broadcast(&b.shape, self.name())?;
         let operands = [(&a.shape, a.f32()?), (&b.shape, b.f32()?)];

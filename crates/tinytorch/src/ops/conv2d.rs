@@ -1,7 +1,7 @@
 use super::unfold::Unfold;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
-use crate::graph::{Compute, ConvGeometry, Cost, Edge, Graph, Step, View, Weight};
+use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::matmul::gemm;
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Compute for Conv2d {
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (x, w) = (&inputs[0], &inputs[1]);
         let bias = inputs.get(2).map(View::f32).transpose()?;
         let sizes = Sizes::new(&self.geometry, &x.shape, &w.shape)?;

@@ -1,5 +1,5 @@
 use crate::autograd::{Ctx, Mode, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, GraphError, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, GraphError, View};
 use crate::ops::OpError;
 use crate::tensor::{Shape, Tensor, TensorError};
 use crate::{Result, Rng};
@@ -39,7 +39,7 @@ impl Compute for Dropout {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         self.mask(inputs[0].f32()?, out);
         Ok(())
     }

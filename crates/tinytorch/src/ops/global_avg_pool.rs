@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, Step, View, image_dims};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, image_dims};
 use crate::tensor::{Shape, Tensor, TensorError, reduce};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Compute for GlobalAvgPool {
         Ok(Shape::new(&[batch, channels, 1, 1])?)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let pixels = inputs[0].shape[2] * inputs[0].shape[3];
         for (mean, plane) in out.iter_mut().zip(inputs[0].f32()?.chunks_exact(pixels)) {
             *mean = reduce::sum(plane) / pixels as f32;

@@ -1,7 +1,7 @@
 use super::linear_int8::LinearInt8;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, Step, View, Weight};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError, matmul};
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Compute for Linear {
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (x, w) = (&inputs[0], &inputs[1]);
         let (n, k) = (w.shape[0], w.shape[1]);
         let flat = Shape::new(&[x.shape.len() / k.max(1), k])?;
@@ -111,7 +111,7 @@ impl Var {
         let id = Some(weight.id());
         let bias = bias.map(|b| ctx.param(b)).transpose()?;
         if let Some(packed) = weight.int8() {
-            let op = LinearInt8::new(packed.clone(), ctx.isa());
+            let op = LinearInt8(packed.clone());
             let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
             return ctx.apply_weighted(op, id, &inputs);
         }

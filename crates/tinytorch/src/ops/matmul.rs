@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Graph, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, matmul};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ impl Compute for MatMul {
         matmul::product_shape(&inputs[0], &inputs[1])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (a, b) = (&inputs[0], &inputs[1]);
         let left = (a.shape, a.shape.strides(), a.f32()?);
         let right = (b.shape, b.shape.strides(), b.f32()?);
@@ -29,7 +29,7 @@ impl Compute for MatMul {
         Cost::per_element(inputs, output, 2 * inputs[0].last_dim() as u64)
     }
 
-    fn forward(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+    fn forward(&self, inputs: &[&Tensor], _: &mut Exec) -> Result<Tensor> {
         inputs[0].matmul(inputs[1])
     }
 }

@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, PoolGeometry, Step, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, PoolGeometry, Step, View};
 use crate::tensor::{Shape, Tensor, parallel};
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Compute for Pool {
         self.geometry().output(self.name(), &inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (input, x) = (inputs[0].shape, inputs[0].f32()?);
         let output = self.shape(&[input])?;
         let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);

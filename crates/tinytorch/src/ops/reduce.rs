@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Graph, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, TensorError, reduce};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Compute for SumAll {
         Ok(Shape::SCALAR)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         out[0] = reduce::sum(inputs[0].f32()?) * self.factor(&inputs[0].shape);
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Compute for SumAxis {
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let shape = &inputs[0].shape;
         out.fill(0.0);
         reduce::fold_axis(shape, self.axis, inputs[0].f32()?, |a, b| a + b, out);

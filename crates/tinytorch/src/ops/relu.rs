@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, Step, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Compute for Relu {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         for (y, &x) in out.iter_mut().zip(inputs[0].f32()?) {
             *y = if x < 0.0 { 0.0 } else { x };
         }

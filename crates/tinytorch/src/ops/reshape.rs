@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Graph, Step, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
 use crate::tensor::{IntoShape, Shape, Tensor, TensorError, view};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Compute for Reshape {
         }
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32]) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         out.copy_from_slice(inputs[0].f32()?);
         Ok(())
     }
@@ -42,7 +42,7 @@ impl Compute for Reshape {
         Cost::default()
     }
 
-    fn forward(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+    fn forward(&self, inputs: &[&Tensor], _: &mut Exec) -> Result<Tensor> {
         inputs[0].reshape(self.shape(&[*inputs[0].shape()])?)
     }
 }

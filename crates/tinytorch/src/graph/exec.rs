@@ -1,0 +1,93 @@
+use crate::Result;
+use crate::int8::{Input, QParams};
+use tinytorch_kernels::int8::{RowParams, min_max, quantize_rows_u8, quantize_u8};
+use tinytorch_kernels::{Isa, Scratch};
+
+/// What a computation runs with: the instruction set, working memory that is used again from op to
+/// op, and a note of which kernel did the work.
+#[derive(Debug)]
+pub struct Exec {
+    isa: Isa,
+    kernel: &'static str,
+    /// Working memory of the kernels.
+    pub scratch: Scratch,
+    /// The activation that was quantized last.
+    pub activation: QuantizedRows,
+}
+
+impl Exec {
+    /// The kernel name of ops that compute in float and do not say more.
+    pub const FLOAT: &'static str = "f32";
+
+    /// What ops run with on `isa`; memory is allocated when an op first needs it.
+    pub fn new(isa: Isa) -> Exec {
+        let (scratch, activation) = (Scratch::new(), QuantizedRows::default());
+        Exec { isa, kernel: Exec::FLOAT, scratch, activation }
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Notes which kernel an op has run.
+    pub fn ran(&mut self, kernel: &'static str) {
+        self.kernel = kernel;
+    }
+
+    /// The kernel noted since the last call, [`Exec::FLOAT`] if none was.
+    pub fn take_kernel(&mut self) -> &'static str {
+        std::mem::replace(&mut self.kernel, Exec::FLOAT)
+    }
+
+    /// Bytes of working memory held.
+    pub fn bytes(&self) -> usize {
+        self.scratch.bytes() + self.activation.bytes()
+    }
+}
+
+/// Rows of 8-bit activations with their scales and zero points, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct QuantizedRows {
+    data: Vec<u8>,
+    params: Vec<QParams>,
+}
+
+impl QuantizedRows {
+    /// Quantizes the `m` rows of `x` as a weight's `input` says.
+    ///
+    /// # Errors
+    /// If a value is NaN or infinite.
+    pub fn quantize(&mut self, isa: Isa, input: Input, x: &[f32], m: usize) -> Result<()> {
+        self.data.resize(x.len(), 0);
+        match input {
+            Input::Static(params) => {
+                min_max(isa, x)?;
+                quantize_u8(isa, x, params, &mut self.data)?;
+            }
+            Input::Dynamic | Input::Float => {
+                self.params.resize(m, QParams { scale: 1.0, zero_point: 0 });
+                let k = x.len() / m.max(1);
+                quantize_rows_u8(isa, x, m, k, &mut self.data, &mut self.params)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The values, row-major.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The scales and zero points that `input` led to.
+    pub fn params(&self, input: Input) -> RowParams<'_> {
+        match input {
+            Input::Static(params) => RowParams::Tensor(params),
+            Input::Dynamic | Input::Float => RowParams::PerRow(&self.params),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.capacity() + self.params.capacity() * size_of::<QParams>()
+    }
+}
