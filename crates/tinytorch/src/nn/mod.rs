@@ -38,7 +38,7 @@ mod module;
 mod pool;
 mod sequential;
 
-pub use activation::Relu;
+pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;

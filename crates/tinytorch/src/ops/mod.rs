@@ -11,19 +11,27 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+pub(crate) mod activation;
 mod batch_norm;
 mod binary;
+mod cat;
 mod conv2d;
 mod dropout;
+mod elementary;
+mod embedding;
 mod error;
 mod global_avg_pool;
 mod linear;
 mod linear_int8;
 mod matmul;
+mod max_axis;
+mod pointwise;
 mod pool;
+mod rearrange;
 mod reduce;
 mod relu;
 mod reshape;
+mod softmax;
 mod unfold;
 
 pub use batch_norm::BatchNormParams;
