@@ -5,6 +5,7 @@
 
 use crate::Result;
 use crate::tensor::{Shape, TensorError};
+use tinytorch_kernels::int8::ConvShape;
 
 /// What is wrong with the windows of a convolution or pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +98,21 @@ impl ConvGeometry {
     /// The same with this number of groups.
     pub fn with_groups(self, groups: usize) -> ConvGeometry {
         ConvGeometry { groups, ..self }
+    }
+
+    /// The sizes that int8 kernels take, for shapes that [`ConvGeometry::output`] has accepted.
+    pub(crate) fn kernel_shape(&self, input: &Shape, weight: &Shape) -> ConvShape {
+        ConvShape {
+            batch: input[0],
+            in_channels: input[1],
+            height: input[2],
+            width: input[3],
+            out_channels: weight[0],
+            kernel: [weight[2], weight[3]],
+            stride: self.stride,
+            padding: self.padding.map(|pad| [pad; 2]),
+            groups: self.groups,
+        }
     }
 
     /// Whether a layer of these sizes can exist, whatever the image.

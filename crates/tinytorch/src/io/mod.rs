@@ -34,9 +34,10 @@ pub use digest::{digest_params, digest_tensors};
 pub use error::{ContentError, FormatError, IoError};
 pub use file::TensorFile;
 pub use header::TensorInfo;
-pub use model::{Loaded, load_model, save_model};
-pub use params::{load_into, save_params};
+pub use model::{Loaded, load_model, save_model, save_model_and};
+pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
 pub use provenance::Provenance;
+pub(crate) use provenance::TRAINING;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
 pub use write::write_tensors;

@@ -1,23 +1,37 @@
-use super::{IoError, Provenance, TensorFile, load_into, provenance, save_params};
+use super::{IoError, Provenance, TensorFile, load_into, provenance, save_params_and};
 use crate::Result;
 use crate::models::Model;
 use crate::nn::Init;
+use crate::tensor::Tensor;
 use std::path::Path;
 
 /// Writes a model: its parameters, and in the metadata its architecture and where it comes from.
 /// Saving what was loaded gives the same bytes again.
 ///
 /// # Errors
-/// As [`save_params`]; after an error the path is as it was.
+/// As [`save_params_and`]; after an error the path is as it was.
 pub fn save_model(
     path: impl AsRef<Path>,
     model: &dyn Model,
     provenance: &Provenance,
 ) -> Result<()> {
+    save_model_and(path, model, &[], provenance)
+}
+
+/// [`save_model`], and behind the parameters other tensors, as [`save_params_and`].
+///
+/// # Errors
+/// As [`save_model`].
+pub fn save_model_and(
+    path: impl AsRef<Path>,
+    model: &dyn Model,
+    others: &[(String, Tensor)],
+    provenance: &Provenance,
+) -> Result<()> {
     let path = path.as_ref();
     let metadata = provenance::to_metadata(&model.architecture(), provenance)
         .map_err(|problem| IoError::content(path, problem))?;
-    save_params(path, model, &metadata)
+    save_params_and(path, model, others, &metadata)
 }
 
 /// A model from a file.

@@ -4,10 +4,15 @@ use super::write::write_entries;
 use super::{ContentError, FileDtype, IoError, TensorFile};
 use crate::autograd::{AutogradError, Param, Role, Stored};
 use crate::nn::Module;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// Begins the names of tensors that are not the model's, such as the state of a training. No field of
+/// a model can be named so.
+pub const RESERVED_PREFIX: &str = "@";
 
 /// Writes the parameters of any module under their dotted names, int8 weights as plain `I8` in the
 /// layer's own shape with their scales beside them. It is written like any file of
@@ -21,6 +26,20 @@ pub fn save_params(
     module: &dyn Module,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
+    save_params_and(path, module, &[], metadata)
+}
+
+/// [`save_params`], and behind the parameters other tensors, whose names begin with
+/// [`RESERVED_PREFIX`]; [`load_into`] passes over them.
+///
+/// # Errors
+/// As [`save_params`].
+pub fn save_params_and(
+    path: impl AsRef<Path>,
+    module: &dyn Module,
+    others: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
     let path = path.as_ref();
     let named = module.named_params();
     let mut contents = Vec::new();
@@ -32,6 +51,9 @@ pub fn save_params(
             }
             other => other,
         })?);
+    }
+    for (name, tensor) in others {
+        contents.push(Entry::tensor(name, tensor)?);
     }
     let mut metadata = metadata.clone();
     if let Some(modes) = InputModes::of(&named).to_metadata() {
@@ -51,7 +73,7 @@ pub(super) fn entries<'a>(name: &'a str, param: &'a Param) -> Result<Vec<Entry<'
     }
 }
 
-/// Reads a module's parameters from a file that has exactly them: floats, or int8 where the file has
+/// Reads a module's parameters from a file that has exactly them, [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has
 /// a weight in int8. Everything is checked before anything is read, and nothing is changed unless
 /// everything was read.
 ///
@@ -66,7 +88,8 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for (name, param) in &params {
         plans.push(Plan::check(file, name, param, &mut modes, &mut used)?);
     }
-    if let Some((tensor, _)) = file.tensors().find(|(name, _)| !used.contains(*name)) {
+    let unexpected = |name: &str| !used.contains(name) && !name.starts_with(RESERVED_PREFIX);
+    if let Some((tensor, _)) = file.tensors().find(|(name, _)| unexpected(name)) {
         return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
     }
     modes.expect_empty(file)?;

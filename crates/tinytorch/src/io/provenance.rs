@@ -37,6 +37,9 @@ const FLOAT: &str = "float_sha256";
 const CALIBRATION: &str = "calibration_sha256";
 const QUANTIZATION: &str = "quantization";
 
+/// The state of a training: it belongs to a checkpoint, not to the model in it.
+pub(crate) const TRAINING: &str = "training";
+
 /// The metadata of a model's file.
 pub(super) fn to_metadata(
     architecture: &Architecture,
@@ -61,10 +64,12 @@ pub(super) fn to_metadata(
     Ok(metadata)
 }
 
-/// What [`to_metadata`] wrote, apart from `input_mode`, which belongs to the weights.
+/// What [`to_metadata`] wrote, apart from what belongs to the weights
+/// (`input_mode`) or to their training.
 pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenance)> {
     let mut notes = file.metadata().clone();
     notes.remove(super::int8::InputModes::KEY);
+    notes.remove(TRAINING);
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))
     };

@@ -189,6 +189,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
+impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
+        (**self).forward(input, ctx)
+    }
+}
+
 impl<M: Module> Module for Vec<M> {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         for (i, module) in self.iter().enumerate() {

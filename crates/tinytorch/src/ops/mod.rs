@@ -16,6 +16,7 @@ mod batch_norm;
 mod binary;
 mod cat;
 mod conv2d;
+mod conv2d_int8;
 mod dropout;
 mod elementary;
 mod embedding;

@@ -51,6 +51,18 @@ pub enum TrainError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A metadata entry that the state of the training needs.
+    #[error("the metadata entry {key:?} holds the state of the training; choose another name")]
+    MetadataTaken {
+        /// The entry.
+        key: &'static str,
+    },
+    /// A state that JSON cannot express.
+    #[error("the state of the training cannot be saved: {problem}")]
+    NotSerializable {
+        /// What JSON cannot express.
+        problem: String,
+    },
     /// A file that does not hold a training's state.
     #[error("{path} cannot be resumed: {problem}")]
     NotACheckpoint {

@@ -18,6 +18,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod checkpoint;
 mod error;
 mod frozen;
 mod metrics;

@@ -37,17 +37,12 @@ pub(super) struct Watched {
 }
 
 impl EarlyStopping {
-    fn figure(&self, valid: Option<&Metrics>) -> Result<f64> {
-        let valid = valid.ok_or(TrainError::NothingToWatch {
-            watched: "data",
-            remedy: "pass a validation loader",
-        })?;
+    fn figure(&self, valid: &Metrics) -> Result<f64> {
+        let remedy = "watch the loss, or let the objective count correct answers";
+        let missing = TrainError::NothingToWatch { watched: "accuracy", remedy };
         match self.watch {
             Watch::Loss => Ok(-valid.loss),
-            Watch::Accuracy => Ok(valid.accuracy.ok_or(TrainError::NothingToWatch {
-                watched: "accuracy",
-                remedy: "watch the loss, or let the objective count correct answers",
-            })?),
+            Watch::Accuracy => Ok(valid.accuracy.ok_or(missing)?),
         }
     }
 
@@ -56,14 +51,14 @@ impl EarlyStopping {
         &self,
         watched: &mut Watched,
         epoch: u64,
-        valid: Option<&Metrics>,
+        valid: &Metrics,
     ) -> Result<bool> {
         let figure = self.figure(valid)?;
         let better = watched.best.is_none_or(|best| figure > best + self.min_delta);
         if better {
             (watched.best, watched.best_epoch) = (Some(figure), epoch);
         }
-        watched.stopped = epoch - watched.best_epoch >= self.patience.max(1);
+        watched.stopped = epoch.saturating_sub(watched.best_epoch) >= self.patience.max(1);
         Ok(better)
     }
 }

@@ -188,6 +188,10 @@ impl<O> Trainer<O> {
         if train.is_empty() {
             return Err(TrainError::NoBatches { data: "training" }.into());
         }
+        if self.settings.early_stopping.is_some() && valid.is_none() {
+            let remedy = "pass a validation loader";
+            return Err(TrainError::NothingToWatch { watched: "data", remedy }.into());
+        }
         self.settings.schedule.check()?;
         check_trainable(model)?;
         let first = self.position.history.len();
@@ -286,9 +290,10 @@ impl<O> Trainer<O> {
 
     /// Lets early stopping judge an epoch.
     fn watch(&mut self, model: &mut dyn Module, record: &EpochRecord) -> Result<()> {
-        let Some(early_stopping) = &self.settings.early_stopping else { return Ok(()) };
-        let watched = &mut self.position.watched;
-        if early_stopping.observe(watched, record.epoch, record.valid.as_ref())? {
+        let (Some(rule), Some(valid)) = (&self.settings.early_stopping, &record.valid) else {
+            return Ok(());
+        };
+        if rule.observe(&mut self.position.watched, record.epoch, valid)? {
             self.best = stopping::snapshot(model);
         }
         if self.stopped() {
