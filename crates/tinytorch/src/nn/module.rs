@@ -152,12 +152,6 @@ pub trait Forward<X: ?Sized = Var>: Module {
     fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var>;
 }
 
-impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
-    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
-        (**self).forward(input, ctx)
-    }
-}
-
 impl Module for Param {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         visitor.param(path, self);
