@@ -48,6 +48,10 @@ pub trait Visitor<'a> {
     fn layer(&mut self, path: &Path, layer: LayerInfo) {
         let _ = (path, layer);
     }
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: bool) {
+        let _ = (path, flag);
+    }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a Param);
 }
@@ -106,6 +110,20 @@ pub trait Module {
         impl Visitor<'_> for Collect {
             fn layer(&mut self, path: &Path, layer: LayerInfo) {
                 self.0.push((path.as_str().to_string(), layer));
+            }
+            fn param(&mut self, _: &Path, _: &Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every flag under its dotted name.
+    fn named_flags(&self) -> Vec<(String, bool)> {
+        struct Collect(Vec<(String, bool)>);
+        impl Visitor<'_> for Collect {
+            fn flag(&mut self, path: &Path, flag: bool) {
+                self.0.push((path.as_str().to_string(), flag));
             }
             fn param(&mut self, _: &Path, _: &Param) {}
         }
