@@ -12,6 +12,7 @@
 //! ```
 
 pub(crate) mod activation;
+mod attention;
 mod batch_norm;
 mod binary;
 mod cat;
@@ -32,8 +33,12 @@ mod rearrange;
 mod reduce;
 mod relu;
 mod reshape;
+mod rope;
+mod row_norm;
 mod softmax;
 mod unfold;
 
+pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
 pub use error::OpError;
+pub use rope::{Rope, RopePairs};

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::tensor::{Shape, Tensor, TensorError, lanes};
+use crate::tensor::{Shape, Tensor, TensorError, lanes, reduce};
 use std::sync::Arc;
 
 /// `e^x / sum e^x` along an axis, or its logarithm. The largest entry is subtracted first, which
@@ -13,16 +13,17 @@ struct Softmax {
     log: bool,
 }
 
-/// `e^(x - largest)` of every entry, and their sum.
-pub(super) fn exponentials(x: &[f32], out: &mut [f32]) -> f32 {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    out.iter_mut().zip(x).for_each(|(y, x)| *y = (x - max).exp());
-    out.iter().sum()
+/// The softmax of one lane, in place.
+pub(super) fn softmax_in_place(lane: &mut [f32]) {
+    let max = lane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    lane.iter_mut().for_each(|v| *v = (*v - max).exp());
+    let share = 1.0 / reduce::sum(lane);
+    lane.iter_mut().for_each(|v| *v *= share);
 }
 
 /// The gradient of a softmax of one lane from its output and the gradient of that.
 pub(super) fn softmax_gradient(y: &[f32], g: &[f32], dx: &mut [f32]) {
-    let dot: f32 = y.iter().zip(g).map(|(y, g)| y * g).sum();
+    let dot = reduce::sum_of([y, g], |[y, g]| y * g);
     dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = y * (g - dot));
 }
 
@@ -57,8 +58,8 @@ impl Compute for Softmax {
             if self.log {
                 return log_softmax(x, y);
             }
-            let scale = 1.0 / exponentials(x, y);
-            y.iter_mut().for_each(|y| *y *= scale);
+            y.copy_from_slice(x);
+            softmax_in_place(y);
         });
         Ok(())
     }
@@ -81,7 +82,7 @@ impl Op for Softmax {
             if !self.log {
                 return softmax_gradient(y, g, dx);
             }
-            let sum: f32 = g.iter().sum();
+            let sum = reduce::sum(g);
             dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = g - y.exp() * sum);
         });
         Ok(vec![Some(Tensor::from_vec(dx, shape)?)])
