@@ -91,11 +91,11 @@ impl Isa {
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
-            Isa::Scalar => kernel.run(Scalar),
+            Isa::Scalar => Scalar.call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(token) => token.run(kernel),
+            Isa::Avx2(token) => token.call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni(token) => token.run(kernel),
+            Isa::Avx512Vnni(token) => token.call(kernel),
         }
     }
 }

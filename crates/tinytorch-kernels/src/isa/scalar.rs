@@ -1,6 +1,6 @@
 //! Portable Rust: what every other instruction set is tested against.
 
-use super::simd::{Simd, sealed::Sealed};
+use super::simd::{Kernel, Simd, sealed::Sealed};
 
 /// Lanes of the portable vectors: what the SSE2 and NEON baselines hold in a register, so that
 /// the compiler can keep one there.
@@ -28,6 +28,11 @@ impl Simd for Scalar {
     type I32 = [i32; LANES];
     type Mask = [bool; LANES];
     type Bytes = [u8; 4 * LANES];
+
+    #[inline]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {

@@ -37,6 +37,10 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// `4 * LANES` bytes, signed or unsigned as the operation says.
     type Bytes: Copy;
 
+    /// Runs `kernel` as a function of its own, compiled for this instruction set: for the inner
+    /// parts of a kernel that are too large, or used too often, to be inlined.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
     /// The first `LANES` values.
@@ -160,7 +164,7 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// bytes of `w`, without saturating: right for every input.
     fn dot(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32;
     /// The same where no pair of adjacent products can leave `i16`, which
-    /// `int8::pair_rule_holds` decides from the weights alone;
+    /// [`pair_rule_holds`](crate::int8::pair_rule_holds) decides from the weights alone;
     /// saturates elsewhere on AVX2.
     #[inline(always)]
     fn dot_pair_rule(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {

@@ -21,16 +21,6 @@ impl Avx2 {
             && is_x86_feature_detected!("f16c");
         found.then_some(Avx2 { _detected: () })
     }
-
-    #[inline]
-    pub(in crate::isa) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled_for_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
-            kernel.run(token)
-        }
-        // SAFETY: `self` proves that the CPU has the features.
-        unsafe { compiled_for_avx2(self, kernel) }
-    }
 }
 
 impl Sealed for Avx2 {}
@@ -61,6 +51,16 @@ impl Simd for Avx2 {
     type I32 = __m256i;
     type Mask = __m256;
     type Bytes = __m256i;
+
+    #[inline]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled_for_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` proves that the CPU has the features.
+        unsafe { compiled_for_avx2(self, kernel) }
+    }
 
     #[inline(always)]
     fn load(self, x: &[f32]) -> __m256 {

@@ -23,16 +23,6 @@ impl Avx512Vnni {
             && is_x86_feature_detected!("avx512vnni");
         found.then_some(Avx512Vnni { _detected: () })
     }
-
-    #[inline]
-    pub(in crate::isa) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn compiled_for_avx512<K: Kernel>(token: Avx512Vnni, kernel: K) -> K::Output {
-            kernel.run(token)
-        }
-        // SAFETY: `self` proves that the CPU has the features.
-        unsafe { compiled_for_avx512(self, kernel) }
-    }
 }
 
 impl Sealed for Avx512Vnni {}
@@ -60,6 +50,16 @@ impl Simd for Avx512Vnni {
     type I32 = __m512i;
     type Mask = __mmask16;
     type Bytes = __m512i;
+
+    #[inline]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn compiled_for_avx512<K: Kernel>(token: Avx512Vnni, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` proves that the CPU has the features.
+        unsafe { compiled_for_avx512(self, kernel) }
+    }
 
     #[inline(always)]
     fn load(self, x: &[f32]) -> __m512 {

@@ -1,0 +1,178 @@
+//! Memory that starts on a cache line.
+
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Bytes of a cache line, and of the widest vector register.
+pub const ALIGNMENT: usize = 64;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Plain numbers: every bit pattern is a value, and all bits zero is 0.
+pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
+
+macro_rules! numbers {
+    ($($t:ty)*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Number for $t {}
+    )*};
+}
+numbers!(u8 i8 u16 i16 u32 i32 u64 i64 usize f32 f64 half::f16);
+
+/// A fixed-length vector that starts on a 64-byte boundary and allocates exactly
+/// `len * size_of::<T>()` bytes.
+///
+/// ```
+/// use tinytorch_kernels::aligned::AlignedVec;
+///
+/// let mut x = AlignedVec::<f32>::zeroed(5);
+/// x[4] = 1.0;
+/// assert_eq!(x.as_ptr() as usize % 64, 0);
+/// assert_eq!(&x[..], [0.0, 0.0, 0.0, 0.0, 1.0]);
+/// ```
+pub struct AlignedVec<T: Number> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: the vector owns its plain numbers, as `Vec` does.
+unsafe impl<T: Number> Send for AlignedVec<T> {}
+// SAFETY: shared access only reads plain numbers.
+unsafe impl<T: Number> Sync for AlignedVec<T> {}
+
+impl<T: Number> AlignedVec<T> {
+    /// A vector without elements and without an allocation.
+    pub const fn new() -> AlignedVec<T> {
+        AlignedVec { start: NonNull::dangling(), len: 0 }
+    }
+
+    /// `len` zeros.
+    ///
+    /// # Panics
+    /// As [`Vec`] does: when `len` elements exceed `isize::MAX` bytes, or memory runs out.
+    pub fn zeroed(len: usize) -> AlignedVec<T> {
+        // SAFETY: `alloc_zeroed` is called with a layout that is not empty.
+        AlignedVec::allocated_by(len, |layout| unsafe { alloc_zeroed(layout) })
+    }
+
+    /// `len` copies of `value`.
+    ///
+    /// # Panics
+    /// As [`AlignedVec::zeroed`].
+    pub fn filled(len: usize, value: T) -> AlignedVec<T> {
+        // SAFETY: `alloc` is called with a layout that is not empty.
+        let vec = AlignedVec::allocated_by(len, |layout| unsafe { alloc(layout) });
+        for i in 0..len {
+            // SAFETY: `i` lies inside the allocation; `write` does not read what was there.
+            unsafe { vec.start.add(i).write(value) };
+        }
+        vec
+    }
+
+    fn allocated_by(len: usize, allocate: impl Fn(Layout) -> *mut u8) -> AlignedVec<T> {
+        if len == 0 {
+            return AlignedVec::new();
+        }
+        let layout = Self::layout(len);
+        match NonNull::new(allocate(layout)) {
+            Some(start) => AlignedVec { start: start.cast(), len },
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    fn layout(len: usize) -> Layout {
+        match Layout::array::<T>(len).and_then(|layout| layout.align_to(ALIGNMENT)) {
+            Ok(layout) => layout,
+            Err(_) => panic!("capacity overflow: {len} elements"),
+        }
+    }
+}
+
+impl<T: Number> Drop for AlignedVec<T> {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: allocated by `allocated_by` with the same layout.
+            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) };
+        }
+    }
+}
+
+impl<T: Number> Deref for AlignedVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` initialized elements, or none at a dangling, aligned pointer.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Number> DerefMut for AlignedVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as for `deref`, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Number> From<&[T]> for AlignedVec<T> {
+    fn from(values: &[T]) -> AlignedVec<T> {
+        let mut copy = AlignedVec::zeroed(values.len());
+        copy.copy_from_slice(values);
+        copy
+    }
+}
+
+impl<T: Number> Clone for AlignedVec<T> {
+    fn clone(&self) -> AlignedVec<T> {
+        AlignedVec::from(&self[..])
+    }
+}
+
+impl<T: Number> Default for AlignedVec<T> {
+    fn default() -> AlignedVec<T> {
+        AlignedVec::new()
+    }
+}
+
+impl<T: Number + PartialEq> PartialEq for AlignedVec<T> {
+    fn eq(&self, other: &AlignedVec<T>) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T: Number + fmt::Debug> fmt::Debug for AlignedVec<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_on_a_cache_line_with_the_values_asked_for() {
+        for len in [0, 1, 3, 63, 64, 65, 1000] {
+            let zeros = AlignedVec::<i32>::zeroed(len);
+            assert!(zeros.iter().all(|x| *x == 0) && zeros.len() == len);
+            let sevens = AlignedVec::filled(len, 7u8);
+            assert!(sevens.iter().all(|x| *x == 7) && sevens.len() == len);
+            if len > 0 {
+                assert_eq!(zeros.as_ptr() as usize % ALIGNMENT, 0);
+                assert_eq!(sevens.as_ptr() as usize % ALIGNMENT, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_clone_is_a_copy() {
+        let original = AlignedVec::from(&[1.0f32, 2.0, 3.0][..]);
+        let mut clone = original.clone();
+        clone[0] = 9.0;
+        assert_eq!(&original[..], [1.0, 2.0, 3.0]);
+        assert_ne!(original, clone);
+    }
+}

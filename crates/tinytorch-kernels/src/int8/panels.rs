@@ -1,0 +1,220 @@
+//! The packed weight: one layout for every instruction set, and the only copy in memory.
+//!
+//! Sixteen rows of the weight (output channels) form a panel, and a panel holds its values in
+//! groups of four along K: group by group, row by row, four values of the row. That is the order
+//! in which a dot-product instruction consumes them: 64 consecutive bytes multiply the same four
+//! activations into sixteen accumulators. Nothing is padded. The last panel has only the rows that
+//! are left, and the last group only the `k % 4` values that are left.
+
+use super::error::{check_length, checked_size};
+use super::{Int8Error, pair_rule_holds};
+use crate::aligned::AlignedVec;
+
+/// Rows of the weight in a panel.
+pub(crate) const PANEL: usize = 16;
+
+/// Values along K in a group.
+pub(crate) const GROUP: usize = 4;
+
+/// The longest dot product of `u8` with `i8` that an `i32` holds for certain:
+/// 65 793 * 255 * 128 <= 2^31 - 1.
+pub const MAX_K: usize = 65_793;
+
+/// An `n` by `k` matrix of int8 weights, packed for the matrix product.
+///
+/// ```
+/// use tinytorch_kernels::int8::Panels;
+///
+/// let rows: Vec<i8> = (0..6).collect();
+/// let weight = Panels::pack(&rows, 2, 3)?;
+/// assert_eq!(weight.bytes(), 6);
+/// let mut row = [0; 3];
+/// weight.row_into(1, &mut row)?;
+/// assert_eq!(row, [3, 4, 5]);
+/// # Ok::<(), tinytorch_kernels::int8::Int8Error>(())
+/// ```
+#[derive(Clone, PartialEq, Debug)]
+pub struct Panels {
+    packed: AlignedVec<i8>,
+    n: usize,
+    k: usize,
+    pair_rule: bool,
+}
+
+impl Panels {
+    /// Packs `n` rows (output channels) of `k` values (inputs), row-major.
+    ///
+    /// # Errors
+    /// `k` exceeds [`MAX_K`], or `rows` does not hold `n * k` values.
+    pub fn pack(rows: &[i8], n: usize, k: usize) -> Result<Panels, Int8Error> {
+        let size = checked_size("the weight", &[n, k])?;
+        check_length("the weight", rows.len(), size)?;
+        Panels::pack_rows(n, k, |i, row| row.copy_from_slice(&rows[i * k..(i + 1) * k]))
+    }
+
+    /// Packs a weight that is made row by row: `fill(i, row)` writes the `k` values of row `i`,
+    /// for `i` from 0 to `n - 1`. Beside the packed weight only one row is held.
+    ///
+    /// # Errors
+    /// `k` exceeds [`MAX_K`], or `n * k` exceeds the address space.
+    pub fn pack_rows(
+        n: usize,
+        k: usize,
+        mut fill: impl FnMut(usize, &mut [i8]),
+    ) -> Result<Panels, Int8Error> {
+        if k > MAX_K {
+            return Err(Int8Error::TooLong { k });
+        }
+        let size = checked_size("the weight", &[n, k])?;
+        let mut panels = Panels { packed: AlignedVec::zeroed(size), n, k, pair_rule: true };
+        let mut row = vec![0; k];
+        for i in 0..n {
+            fill(i, &mut row);
+            panels.pair_rule &= pair_rule_holds(&row);
+            let layout = panels.row_layout(i);
+            for (group, values) in row.chunks(GROUP).enumerate() {
+                let start = layout.start_of(group, values.len());
+                panels.packed[start..start + values.len()].copy_from_slice(values);
+            }
+        }
+        Ok(panels)
+    }
+
+    /// Rows: output channels.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Values in a row: inputs of the dot product.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Bytes of the packed weight: exactly `n * k`.
+    pub fn bytes(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// Whether [`pair_rule_holds`] for every row.
+    pub fn pair_rule_holds(&self) -> bool {
+        self.pair_rule
+    }
+
+    /// Writes the `k` values of row `i` to `out`.
+    ///
+    /// # Errors
+    /// There is no row `i`, or `out` does not hold `k` values.
+    pub fn row_into(&self, i: usize, out: &mut [i8]) -> Result<(), Int8Error> {
+        if i >= self.n {
+            return Err(Int8Error::Row { row: i, n: self.n });
+        }
+        check_length("the row", out.len(), self.k)?;
+        let layout = self.row_layout(i);
+        for (group, values) in out.chunks_mut(GROUP).enumerate() {
+            let start = layout.start_of(group, values.len());
+            values.copy_from_slice(&self.packed[start..start + values.len()]);
+        }
+        Ok(())
+    }
+
+    /// Writes all `n * k` values to `out`, row-major.
+    ///
+    /// # Errors
+    /// `out` does not hold `n * k` values.
+    pub fn unpack_into(&self, out: &mut [i8]) -> Result<(), Int8Error> {
+        check_length("the unpacked weight", out.len(), self.bytes())?;
+        if self.k > 0 {
+            for (i, row) in out.chunks_exact_mut(self.k).enumerate() {
+                self.row_into(i, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Panels, the narrower last one included.
+    pub(crate) fn count(&self) -> usize {
+        self.n.div_ceil(PANEL)
+    }
+
+    /// Rows in panel `panel`: [`PANEL`], or what is left in the last one.
+    pub(crate) fn width(&self, panel: usize) -> usize {
+        PANEL.min(self.n - panel * PANEL)
+    }
+
+    /// The bytes of the panels from `panel` on.
+    pub(crate) fn from_panel(&self, panel: usize) -> &[i8] {
+        &self.packed[panel * PANEL * self.k..]
+    }
+
+    fn row_layout(&self, i: usize) -> RowLayout {
+        let panel = i / PANEL;
+        RowLayout { panel: panel * PANEL * self.k, width: self.width(panel), row: i % PANEL }
+    }
+}
+
+/// Where the groups of a row lie.
+struct RowLayout {
+    panel: usize,
+    width: usize,
+    row: usize,
+}
+
+impl RowLayout {
+    /// The first byte of a group of `len` values; all groups before it are full.
+    fn start_of(&self, group: usize, len: usize) -> usize {
+        self.panel + group * GROUP * self.width + self.row * len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn weight(n: usize, k: usize) -> Vec<i8> {
+        (0..n * k).map(|i| (i * 37 % 251) as u8 as i8).collect()
+    }
+
+    #[test]
+    fn a_full_panel_lies_in_the_order_of_the_instruction() {
+        let rows = weight(16, 8);
+        let panels = Panels::pack(&rows, 16, 8).unwrap();
+        for group in 0..2 {
+            for row in 0..16 {
+                for j in 0..4 {
+                    let packed = panels.packed[group * 64 + row * 4 + j];
+                    assert_eq!(packed, rows[row * 8 + group * 4 + j]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_are_errors() {
+        assert_eq!(Panels::pack(&[], 0, MAX_K + 1), Err(Int8Error::TooLong { k: MAX_K + 1 }));
+        assert!(matches!(Panels::pack(&[], usize::MAX, 3), Err(Int8Error::TooLarge { .. })));
+        assert!(matches!(Panels::pack(&[1, 2], 1, 3), Err(Int8Error::Length { .. })));
+        let panels = Panels::pack(&[1, 2], 2, 1).unwrap();
+        assert_eq!(panels.row_into(2, &mut [0]), Err(Int8Error::Row { row: 2, n: 2 }));
+        assert!(panels.row_into(0, &mut [0, 0]).is_err());
+        assert!(panels.unpack_into(&mut [0]).is_err());
+    }
+
+    #[test]
+    fn the_pair_rule_is_remembered() {
+        assert!(Panels::pack(&[64, 64, -128, 127], 1, 4).unwrap().pair_rule_holds());
+        assert!(!Panels::pack(&[0, 0, 127, 127], 2, 2).unwrap().pair_rule_holds());
+    }
+
+    proptest! {
+        #[test]
+        fn unpacking_is_the_inverse_of_packing(n in 0usize..50, k in 0usize..50) {
+            let rows = weight(n, k);
+            let panels = Panels::pack(&rows, n, k).unwrap();
+            prop_assert_eq!(panels.bytes(), n * k);
+            let mut back = vec![0; n * k];
+            panels.unpack_into(&mut back).unwrap();
+            prop_assert_eq!(back, rows);
+        }
+    }
+}

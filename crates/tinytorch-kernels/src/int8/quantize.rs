@@ -1,0 +1,282 @@
+//! Float to 8 bits and back: `q = clamp(round_half_even(x * (1 / scale)) + zero_point)`.
+//!
+//! Every instruction set returns the same bits: the multiplication is rounded on its own (no
+//! fused multiply-add), the clamp comes before the conversion to an integer, and NaN becomes the
+//! lowest level.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::error::{check_length, checked_size};
+use super::{Int8Error, QParams};
+use crate::Isa;
+use crate::isa::{Kernel, Simd};
+use crate::parallel::{SharedOut, pieces, split};
+
+/// Elements per thread below which quantizing stays on one thread: 64k elements take about 10 us.
+const LEAST_PER_THREAD: usize = 1 << 16;
+
+/// What [`quantize_lanes`] needs beside the values, ready to be multiplied and compared.
+#[derive(Copy, Clone)]
+pub(crate) struct Levels {
+    inverse: f32,
+    low: f32,
+    high: f32,
+    zero_point: i32,
+}
+
+impl Levels {
+    /// The 256 unsigned levels.
+    pub(crate) fn unsigned(params: QParams) -> Levels {
+        let zero_point = f32::from(params.zero_point);
+        Levels {
+            inverse: 1.0 / params.scale,
+            low: -zero_point,
+            high: 255.0 - zero_point,
+            zero_point: i32::from(params.zero_point),
+        }
+    }
+
+    /// The 255 signed levels from -127 to 127.
+    fn symmetric(scale: f32) -> Levels {
+        Levels { inverse: 1.0 / scale, low: -127.0, high: 127.0, zero_point: 0 }
+    }
+}
+
+/// The level nearest to each value: the only place where floats become levels.
+#[inline(always)]
+pub(crate) fn quantize_lanes<S: Simd>(s: S, x: S::F32, levels: Levels) -> S::I32 {
+    let steps = s.mul(x, s.splat(levels.inverse));
+    let steps = s.min(s.max(steps, s.splat(levels.low)), s.splat(levels.high));
+    s.add_i32(s.to_i32(steps), s.splat_i32(levels.zero_point))
+}
+
+struct Quantize<'a> {
+    x: &'a [f32],
+    levels: Levels,
+    out: &'a mut [u8],
+}
+
+impl Kernel for Quantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut x = self.x.chunks_exact(S::LANES);
+        let mut out = self.out.chunks_exact_mut(S::LANES);
+        for (x, out) in (&mut x).zip(&mut out) {
+            s.store_low_bytes(quantize_lanes(s, s.load(x), self.levels), out);
+        }
+        let (x, out) = (x.remainder(), out.into_remainder());
+        let mut last = [0; 16];
+        s.store_low_bytes(quantize_lanes(s, s.load_partial(x), self.levels), &mut last);
+        out.copy_from_slice(&last[..out.len()]);
+    }
+}
+
+/// Quantizes `x` with one scale and zero point.
+///
+/// NaN becomes the lowest level, 0; [`min_max`] finds it beforehand.
+///
+/// ```
+/// use tinytorch_kernels::{Isa, int8::{QParams, quantize_u8}};
+///
+/// let mut q = [0; 3];
+/// quantize_u8(Isa::active(), &[-1.0, 0.0, 9.0], QParams { scale: 0.5, zero_point: 3 }, &mut q)?;
+/// assert_eq!(q, [1, 3, 21]);
+/// # Ok::<(), tinytorch_kernels::int8::Int8Error>(())
+/// ```
+///
+/// # Errors
+/// The lengths differ, or the scale is not usable.
+pub fn quantize_u8(isa: Isa, x: &[f32], params: QParams, out: &mut [u8]) -> Result<(), Int8Error> {
+    params.check("the scale")?;
+    check_length("the quantized output", out.len(), x.len())?;
+    quantize(isa, x, Levels::unsigned(params), out);
+    Ok(())
+}
+
+/// Quantizes `x` to -127..=127 with one scale, as weights are.
+///
+/// # Errors
+/// The lengths differ, or the scale is not usable.
+pub fn quantize_i8(isa: Isa, x: &[f32], scale: f32, out: &mut [i8]) -> Result<(), Int8Error> {
+    QParams { scale, zero_point: 0 }.check("the scale")?;
+    check_length("the quantized output", out.len(), x.len())?;
+    quantize(isa, x, Levels::symmetric(scale), as_unsigned(out));
+    Ok(())
+}
+
+fn as_unsigned(bytes: &mut [i8]) -> &mut [u8] {
+    // SAFETY: i8 and u8 have the same size, and all their bit patterns are values.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+fn quantize(isa: Isa, x: &[f32], levels: Levels, out: &mut [u8]) {
+    let shared = SharedOut::new(out);
+    split(x.len(), pieces(x.len(), LEAST_PER_THREAD), &|range| {
+        // SAFETY: the ranges are disjoint and lie inside `out`, which is as long as `x`.
+        let out = unsafe { std::slice::from_raw_parts_mut(shared.at(range.start), range.len()) };
+        isa.run(Quantize { x: &x[range], levels, out });
+    });
+}
+
+/// Quantizes each of the `m` rows of `k` values over its own range, and writes how to `params`.
+///
+/// # Errors
+/// A length does not match, or a row holds NaN, an infinity or a range that no scale covers; the
+/// outputs are then unspecified.
+pub fn quantize_rows_u8(
+    isa: Isa,
+    x: &[f32],
+    m: usize,
+    k: usize,
+    out: &mut [u8],
+    params: &mut [QParams],
+) -> Result<(), Int8Error> {
+    let size = checked_size("the input", &[m, k])?;
+    check_length("the input", x.len(), size)?;
+    check_length("the quantized output", out.len(), size)?;
+    check_length("the row parameters", params.len(), m)?;
+    let row_of = |row: usize| &x[row * k..(row + 1) * k];
+    let (shared_out, shared_params) = (SharedOut::new(out), SharedOut::new(params));
+    let first_bad_row = AtomicUsize::new(usize::MAX);
+    split(m, pieces(size, LEAST_PER_THREAD), &|rows| {
+        for row in rows {
+            let x = row_of(row);
+            let Ok(chosen) = params_of(isa, x) else {
+                first_bad_row.fetch_min(row, Ordering::Relaxed);
+                return;
+            };
+            // SAFETY: each row, and its parameters, belongs to one thread.
+            let out = unsafe {
+                shared_params.at(row).write(chosen);
+                std::slice::from_raw_parts_mut(shared_out.at(row * k), k)
+            };
+            isa.run(Quantize { x, levels: Levels::unsigned(chosen), out });
+        }
+    });
+    match first_bad_row.into_inner() {
+        usize::MAX => Ok(()),
+        row => params_of(isa, row_of(row)).map(drop).map_err(|error| match error {
+            Int8Error::NotFinite { what, index, value } => {
+                Int8Error::NotFinite { what, index: row * k + index, value }
+            }
+            other => other,
+        }),
+    }
+}
+
+fn params_of(isa: Isa, x: &[f32]) -> Result<QParams, Int8Error> {
+    let (min, max) = min_max(isa, x)?;
+    QParams::from_range(min, max)
+}
+
+struct Extremes<'a>(&'a [f32]);
+
+impl Kernel for Extremes<'_> {
+    /// Smallest and largest value, and whether all are finite.
+    type Output = (f32, f32, bool);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (f32, f32, bool) {
+        let Some(&first) = self.0.first() else { return (0.0, 0.0, true) };
+        let (mut min, mut max) = (s.splat(first), s.splat(first));
+        // x - x is 0, or NaN where x is NaN or infinite, and NaN stays.
+        let mut taint = s.splat(first - first);
+        let mut chunks = self.0.chunks_exact(S::LANES);
+        for chunk in &mut chunks {
+            let x = s.load(chunk);
+            (min, max) = (s.min(min, x), s.max(max, x));
+            taint = s.add(taint, s.sub(x, x));
+        }
+        let mut all = (s.min_lane(min), s.max_lane(max), s.sum(taint));
+        for &x in chunks.remainder() {
+            all = (all.0.min(x), all.1.max(x), all.2 + (x - x));
+        }
+        (all.0, all.1, all.2 == 0.0)
+    }
+}
+
+/// The smallest and the largest value of `x`; 0 and 0 when it is empty.
+///
+/// # Errors
+/// A value is NaN or infinite.
+pub fn min_max(isa: Isa, x: &[f32]) -> Result<(f32, f32), Int8Error> {
+    let (min, max, all_finite) = isa.run(Extremes(x));
+    if !all_finite && let Some(index) = x.iter().position(|x| !x.is_finite()) {
+        return Err(Int8Error::NotFinite { what: "a value", index, value: x[index] });
+    }
+    Ok((min, max))
+}
+
+/// What [`Dequantize`] does with its bytes.
+#[derive(Copy, Clone)]
+enum Stored<'a> {
+    Unsigned(&'a [u8], QParams),
+    Signed(&'a [i8], f32),
+}
+
+struct Dequantize<'a> {
+    stored: Stored<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Dequantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let whole = self.out.len() / S::LANES * S::LANES;
+        match self.stored {
+            Stored::Unsigned(q, params) => {
+                let zero_point = s.splat_i32(i32::from(params.zero_point));
+                let step = s.splat(params.scale);
+                for i in (0..whole).step_by(S::LANES) {
+                    let levels = s.sub_i32(s.load_u8(&q[i..]), zero_point);
+                    s.store(s.mul(s.i32_to_f32(levels), step), &mut self.out[i..]);
+                }
+                for (out, q) in self.out[whole..].iter_mut().zip(&q[whole..]) {
+                    *out = params.dequantize(*q);
+                }
+            }
+            Stored::Signed(q, scale) => {
+                let step = s.splat(scale);
+                for i in (0..whole).step_by(S::LANES) {
+                    let levels = s.load_i8(&q[i..]);
+                    s.store(s.mul(s.i32_to_f32(levels), step), &mut self.out[i..]);
+                }
+                for (out, q) in self.out[whole..].iter_mut().zip(&q[whole..]) {
+                    *out = f32::from(*q) * scale;
+                }
+            }
+        }
+    }
+}
+
+/// The values that `q` stands for.
+///
+/// # Errors
+/// The lengths differ.
+pub fn dequantize_u8(
+    isa: Isa,
+    q: &[u8],
+    params: QParams,
+    out: &mut [f32],
+) -> Result<(), Int8Error> {
+    check_length("the dequantized output", out.len(), q.len())?;
+    isa.run(Dequantize { stored: Stored::Unsigned(q, params), out });
+    Ok(())
+}
+
+/// The values that `q` stands for.
+///
+/// # Errors
+/// The lengths differ.
+pub fn dequantize_i8(isa: Isa, q: &[i8], scale: f32, out: &mut [f32]) -> Result<(), Int8Error> {
+    check_length("the dequantized output", out.len(), q.len())?;
+    isa.run(Dequantize { stored: Stored::Signed(q, scale), out });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

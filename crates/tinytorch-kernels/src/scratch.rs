@@ -1,0 +1,85 @@
+//! Working memory that the caller owns, so that a kernel allocates nothing once it is warm.
+
+use crate::aligned::{ALIGNMENT, AlignedVec, Number};
+
+/// Working memory for kernels: grows at first use, then is used again.
+///
+/// ```
+/// use tinytorch_kernels::Scratch;
+///
+/// let scratch = Scratch::new();
+/// assert_eq!(scratch.bytes(), 0);
+/// ```
+#[derive(Default, Debug)]
+pub struct Scratch {
+    memory: AlignedVec<u8>,
+}
+
+impl Scratch {
+    /// Working memory of no bytes.
+    pub const fn new() -> Scratch {
+        Scratch { memory: AlignedVec::new() }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// A place to take slices from, `bytes` bytes in all as summed up with [`bytes_for`].
+    pub(crate) fn arena(&mut self, bytes: usize) -> Arena<'_> {
+        if self.memory.len() < bytes {
+            // The old memory is freed first, so that the peak is the new size alone.
+            self.memory = AlignedVec::new();
+            self.memory = AlignedVec::zeroed(bytes);
+        }
+        Arena { free: &mut self.memory }
+    }
+}
+
+/// Bytes that [`Arena::take`] uses for `len` numbers: whole cache lines.
+pub(crate) fn bytes_for<T: Number>(len: usize) -> usize {
+    len.saturating_mul(size_of::<T>()).next_multiple_of(ALIGNMENT)
+}
+
+/// What is left of a [`Scratch`].
+pub(crate) struct Arena<'a> {
+    free: &'a mut [u8],
+}
+
+impl<'a> Arena<'a> {
+    /// `len` numbers with whatever values the last user left there, on a cache line of their own.
+    ///
+    /// # Panics
+    /// If the arena was made too small, which is an error in the kernel that made it.
+    pub(crate) fn take<T: Number>(&mut self, len: usize) -> &'a mut [T] {
+        let (taken, free) = std::mem::take(&mut self.free).split_at_mut(bytes_for::<T>(len));
+        self.free = free;
+        // SAFETY: the memory is aligned to 64 bytes, holds `len` numbers, is borrowed for 'a, and
+        // every bit pattern is a number.
+        unsafe { std::slice::from_raw_parts_mut(taken.as_mut_ptr().cast(), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_do_not_overlap_and_memory_is_kept() {
+        let mut scratch = Scratch::new();
+        let bytes = bytes_for::<u8>(3) + bytes_for::<f32>(5);
+        for _ in 0..2 {
+            let mut arena = scratch.arena(bytes);
+            let bytes: &mut [u8] = arena.take(3);
+            let floats: &mut [f32] = arena.take(5);
+            bytes.fill(255);
+            floats.fill(1.0);
+            assert_eq!(bytes, [255; 3]);
+            assert_eq!(floats.as_ptr() as usize % ALIGNMENT, 0);
+        }
+        assert_eq!(scratch.bytes(), bytes);
+        scratch.arena(1);
+        assert_eq!(scratch.bytes(), bytes);
+    }
+}
