@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p tinytorch-kernels --example int8_speed`
 
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
 use std::time::Instant;
 
 use half::f16;

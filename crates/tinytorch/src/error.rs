@@ -5,6 +5,7 @@ use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
+use crate::ops::OpError;
 use crate::optim::OptimError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
@@ -33,6 +34,9 @@ pub enum Error {
     /// The windows of a convolution or pool.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// An argument of an op.
+    #[error(transparent)]
+    Op(#[from] OpError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),

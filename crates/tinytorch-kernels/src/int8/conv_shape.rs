@@ -37,7 +37,8 @@ impl ConvShape {
         if self.kernel.contains(&0) || self.stride.contains(&0) || self.groups == 0 {
             return refuse("kernel, stride and groups must be at least 1");
         }
-        if self.in_channels % self.groups != 0 || self.out_channels % self.groups != 0 {
+        let whole = |channels: usize| channels.is_multiple_of(self.groups);
+        if !whole(self.in_channels) || !whole(self.out_channels) {
             return refuse("groups must divide the input and the output channels");
         }
         let padded = self.checked_padded()?;

@@ -91,7 +91,7 @@ impl Job<'_> {
             Access::Gathered(pixels) => pixels * self.weight.k() + COPY_SLACK,
             _ => 0,
         };
-        let numbers = Product::working_numbers(self.epilogue, self.weight.k());
+        let numbers = Columns::numbers(self.epilogue, self.weight.k());
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
         let per_thread = slab_step + gathered_step + bytes_for::<f32>(numbers);
         let mut arena = scratch.arena(bytes_for::<usize>(runs.count) + cut.threads * per_thread);
@@ -162,7 +162,7 @@ impl Job<'_> {
         let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
         if self.shape.is_depthwise() && !blocks {
             Access::Depthwise
-        } else if runs.count == 1 || (runs.len % GROUP == 0 && !blocks) {
+        } else if runs.count == 1 || (runs.len.is_multiple_of(GROUP) && !blocks) {
             Access::InPlace
         } else {
             Access::Gathered((GATHERED_BYTES / self.weight.k().max(1)).clamp(12, 240) / 12 * 12)

@@ -53,7 +53,7 @@ impl Depthwise<'_> {
         let weights = |quad: usize| {
             let group_bytes = GROUP * self.weight.width(panel);
             let start = quad * group_bytes + first * GROUP;
-            let bytes = &self.weight.from_panel(panel)[start..start + lanes * GROUP];
+            let bytes = &self.weight.panels_from(panel)[start..start + lanes * GROUP];
             // SAFETY: the slice holds four values for each lane.
             unsafe { s.load_bytes_partial(bytes.as_ptr(), lanes) }
         };

@@ -1,5 +1,7 @@
 //! The end of a product: bias, ReLU, quantizing where the output is `u8`, and writing.
 
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
+
 use std::ops::Range;
 
 use super::product::COLUMNS;

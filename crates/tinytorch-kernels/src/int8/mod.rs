@@ -12,6 +12,7 @@ mod error;
 mod finish;
 mod gemm;
 mod name;
+mod nhwc;
 mod pair_rule;
 mod panels;
 mod params;
@@ -19,14 +20,19 @@ mod product;
 mod quantize;
 mod slab;
 mod tile;
+mod transposed;
+mod weight_only;
 
 pub use conv::{Images, Layout, conv2d};
 pub use conv_shape::ConvShape;
 pub use error::Int8Error;
 pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
+pub use nhwc::quantize_nchw_to_nhwc;
 pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{
     dequantize_i8, dequantize_u8, min_max, quantize_i8, quantize_rows_u8, quantize_u8,
 };
+pub use transposed::gemm_transposed;
+pub use weight_only::gemm_weight_only;

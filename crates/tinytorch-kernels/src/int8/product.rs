@@ -81,9 +81,9 @@ impl Product<'_> {
         let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
         // Cutting the columns lets each thread read its own part of the weights.
         let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
-        let len = self.column_numbers();
-        let mut arena = scratch.arena(pieces * bytes_for::<f32>(2 * len));
-        let numbers = SharedOut::new(arena.take::<f32>(pieces * 2 * len));
+        let len = Columns::numbers(&self.epilogue, self.weight.k());
+        let mut arena = scratch.arena(bytes_for::<f32>(pieces * len));
+        let numbers = SharedOut::new(arena.take::<f32>(pieces * len));
         split(pieces, pieces, &|range| {
             for piece in range {
                 let part = |all: Range<usize>| {
@@ -91,7 +91,7 @@ impl Product<'_> {
                     cut(piece)..cut(piece + 1)
                 };
                 // SAFETY: each piece has its own part of the scratch.
-                let numbers = unsafe { numbers.slice(piece * 2 * len, 2 * len) };
+                let numbers = unsafe { numbers.slice(piece * len, len) };
                 if by_panels {
                     self.run_part(isa, 0..self.m, part(panels.clone()), numbers);
                 } else {
@@ -110,14 +110,9 @@ impl Product<'_> {
         names.of(isa, self.weight.pair_rule_holds())
     }
 
-    /// Multiplies on this thread, with [`Product::working_numbers`] numbers of scratch.
+    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
     pub(super) fn run_here(&self, isa: Isa, numbers: &mut [f32]) {
         self.run_part(isa, 0..self.m, self.panels(), numbers);
-    }
-
-    /// Scratch for [`Product::run_here`].
-    pub(super) fn working_numbers(epilogue: &Epilogue<'_>, k: usize) -> usize {
-        2 * blocks(epilogue, k) * COLUMNS
     }
 
     fn run_part(&self, isa: Isa, rows: Range<usize>, panels: Range<usize>, numbers: &mut [f32]) {
@@ -133,10 +128,6 @@ impl Product<'_> {
         self.finish.columns.start / PANEL..self.finish.columns.end.div_ceil(PANEL)
     }
 
-    fn column_numbers(&self) -> usize {
-        blocks(&self.epilogue, self.weight.k()) * COLUMNS
-    }
-
     /// Every read of activations must stay inside the slice: this is what makes tiles sound.
     fn assert_in_bounds(&self) {
         let outer = (self.m - 1) / self.rows.inner * self.rows.outer_stride;
@@ -144,14 +135,6 @@ impl Product<'_> {
         assert!(outer + inner + self.runs.extent() <= self.rows.start.len());
         let quads = self.runs.offsets.len() * self.runs.quads;
         assert_eq!(quads * GROUP + self.runs.tail, self.weight.k());
-    }
-}
-
-/// Blocks of scales along K; 1 where there are none.
-fn blocks(epilogue: &Epilogue<'_>, k: usize) -> usize {
-    match epilogue.scales {
-        Scales::Blocks { size, .. } => k.div_ceil(size).max(1),
-        _ => 1,
     }
 }
 
@@ -257,7 +240,7 @@ impl Piece<'_, '_> {
         }
         let tail = expand_tail(product.weight, panel, width);
         let weights = TileWeights {
-            start: product.weight.from_panel(panel).as_ptr(),
+            start: product.weight.panels_from(panel).as_ptr(),
             panel_stride: PANEL * product.weight.k(),
             tail: &tail,
         };
@@ -295,6 +278,15 @@ impl Piece<'_, '_> {
 }
 
 impl<'a> Columns<'a> {
+    /// Numbers that the columns of a group of panels take, a scale and a sum for each block.
+    pub(super) fn numbers(epilogue: &Epilogue<'_>, k: usize) -> usize {
+        let blocks = match epilogue.scales {
+            Scales::Blocks { size, .. } => k.div_ceil(size).max(1),
+            _ => 1,
+        };
+        2 * blocks * COLUMNS
+    }
+
     /// Columns described in `numbers`, half of them for scales and half for sums.
     pub(super) fn over(numbers: &'a mut [f32]) -> Columns<'a> {
         let (scales, sums) = numbers.split_at_mut(numbers.len() / 2);
@@ -340,7 +332,7 @@ pub(super) fn expand_tail(weight: &Panels, panel: usize, width: usize) -> [i8; C
             let start = column / PANEL * PANEL * weight.k()
                 + (weight.k() - tail) * within
                 + column % PANEL * tail;
-            let from = &weight.from_panel(panel)[start..start + tail];
+            let from = &weight.panels_from(panel)[start..start + tail];
             groups[column * GROUP..column * GROUP + tail].copy_from_slice(from);
         }
     }

@@ -190,17 +190,18 @@ impl Kernel for Extremes<'_> {
     fn run<S: Simd>(self, s: S) -> (f32, f32, bool) {
         let Some(&first) = self.0.first() else { return (0.0, 0.0, true) };
         let (mut min, mut max) = (s.splat(first), s.splat(first));
-        // x - x is 0, or NaN where x is NaN or infinite, and NaN stays.
-        let mut taint = s.splat(first - first);
+        // x * 0 is 0, or NaN where x is NaN or infinite, and NaN stays.
+        let zero = s.splat(0.0);
+        let mut taint = s.splat(first * 0.0);
         let mut chunks = self.0.chunks_exact(S::LANES);
         for chunk in &mut chunks {
             let x = s.load(chunk);
             (min, max) = (s.min(min, x), s.max(max, x));
-            taint = s.add(taint, s.sub(x, x));
+            taint = s.add(taint, s.mul(x, zero));
         }
         let mut all = (s.min_lane(min), s.max_lane(max), s.sum(taint));
         for &x in chunks.remainder() {
-            all = (all.0.min(x), all.1.max(x), all.2 + (x - x));
+            all = (all.0.min(x), all.1.max(x), all.2 + x * 0.0);
         }
         (all.0, all.1, all.2 == 0.0)
     }

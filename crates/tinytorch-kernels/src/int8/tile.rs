@@ -1,5 +1,7 @@
 //! The innermost loop: a tile of rows by vectors of columns, kept in registers along all of K.
 
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
+
 use std::marker::PhantomData;
 use std::ops::Range;
 

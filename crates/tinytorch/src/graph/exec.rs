@@ -1,6 +1,10 @@
+use super::image_dims;
 use crate::Result;
 use crate::int8::{Input, QParams};
-use tinytorch_kernels::int8::{RowParams, min_max, quantize_rows_u8, quantize_u8};
+use crate::tensor::Shape;
+use tinytorch_kernels::int8::{
+    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_u8,
+};
 use tinytorch_kernels::{Isa, Scratch};
 
 /// What a computation runs with: the instruction set, working memory that is used again from op to
@@ -71,6 +75,40 @@ impl QuantizedRows {
                 quantize_rows_u8(isa, x, m, k, &mut self.data, &mut self.params)?;
             }
         }
+        Ok(())
+    }
+
+    /// Quantizes images `[batch, channels, height, width]` as a weight's `input` says, each over its
+    /// own range if that is dynamic, and lays them out pixel by pixel.
+    ///
+    /// # Errors
+    /// If a value is NaN or infinite.
+    pub fn quantize_images(
+        &mut self,
+        isa: Isa,
+        input: Input,
+        x: &[f32],
+        shape: &Shape,
+    ) -> Result<()> {
+        let sizes: [usize; 4] = image_dims("conv2d", shape)?;
+        self.data.resize(x.len(), 0);
+        match input {
+            Input::Static(_) => {
+                min_max(isa, x)?;
+            }
+            Input::Dynamic | Input::Float => {
+                self.params.clear();
+                for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
+                    let (min, max) = min_max(isa, image)?;
+                    self.params.push(QParams::from_range(min, max)?);
+                }
+            }
+        }
+        let params = match input {
+            Input::Static(params) => RowParams::Tensor(params),
+            Input::Dynamic | Input::Float => RowParams::PerRow(&self.params),
+        };
+        quantize_nchw_to_nhwc(isa, x, sizes, params, &mut self.data)?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use crate::Result;
 use crate::tensor::{Shape, TensorError};
+use tinytorch_kernels::int8::ConvShape;
 
 /// What is wrong with the windows of a convolution or pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,43 @@ impl ConvGeometry {
         ConvGeometry { groups, ..self }
     }
 
+    /// The sizes that int8 kernels take, for shapes that [`ConvGeometry::output`] has accepted.
+    pub(crate) fn kernel_shape(&self, input: &Shape, weight: &Shape) -> ConvShape {
+        ConvShape {
+            batch: input[0],
+            in_channels: input[1],
+            height: input[2],
+            width: input[3],
+            out_channels: weight[0],
+            kernel: [weight[2], weight[3]],
+            stride: self.stride,
+            padding: self.padding.map(|pad| [pad; 2]),
+            groups: self.groups,
+        }
+    }
+
+    /// Whether a layer of these sizes can exist, whatever the image.
+    ///
+    /// # Errors
+    /// [`GeometryError`] for a stride or kernel of 0 and for groups that do not divide the channels.
+    pub fn check(
+        &self,
+        in_channels: usize,
+        out_channels: usize,
+        kernel: [usize; 2],
+    ) -> Result<(), GeometryError> {
+        let groups = self.groups;
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        if !divides(in_channels) || !divides(out_channels) {
+            return Err(GeometryError::Groups { groups, in_channels, out_channels });
+        }
+        self.windows(kernel).check()
+    }
+
+    fn windows(&self, kernel: [usize; 2]) -> Windows {
+        Windows { op: "conv2d", kernel, stride: self.stride, padding: self.padding }
+    }
+
     /// The output's shape: `input` `[n, c, h, w]` and `weight` `[out, c / groups, kh, kw]` give
     /// `[n, out, oh, ow]`.
     ///
@@ -118,21 +156,14 @@ impl ConvGeometry {
             )
             .into());
         };
-        let groups = self.groups;
-        if groups == 0 || !channels.is_multiple_of(groups) || !out.is_multiple_of(groups) {
-            return Err(
-                GeometryError::Groups { groups, in_channels: channels, out_channels: out }.into()
-            );
-        }
-        if per_group != channels / groups {
+        self.check(channels, out, [kh, kw])?;
+        if per_group != channels / self.groups {
             return Err(mismatch(
                 "the weight's second dimension must be the input's channels divided by the groups",
             )
             .into());
         }
-        let windows =
-            Windows { op: "conv2d", kernel: [kh, kw], stride: self.stride, padding: self.padding };
-        let [oh, ow] = windows.count([h, w])?;
+        let [oh, ow] = self.windows([kh, kw]).count([h, w])?;
         Ok(Shape::new(&[batch, out, oh, ow])?)
     }
 }
@@ -198,15 +229,21 @@ struct Windows {
 }
 
 impl Windows {
-    /// Number of windows down and across.
-    fn count(&self, image: [usize; 2]) -> Result<[usize; 2], GeometryError> {
-        let Windows { op, kernel, stride, padding } = *self;
+    fn check(&self) -> Result<(), GeometryError> {
+        let Windows { op, kernel, stride, .. } = *self;
         if stride.contains(&0) {
             return Err(GeometryError::ZeroStride { op, stride });
         }
         if kernel.contains(&0) {
             return Err(GeometryError::EmptyKernel { op, kernel });
         }
+        Ok(())
+    }
+
+    /// Number of windows down and across.
+    fn count(&self, image: [usize; 2]) -> Result<[usize; 2], GeometryError> {
+        self.check()?;
+        let Windows { op, kernel, stride, padding } = *self;
         let along = |i: usize| {
             // Padding that overflows is as impossible to fit as too little of it.
             let padded = padding[i].checked_mul(2)?.checked_add(image[i])?;

@@ -27,11 +27,25 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod activation;
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod flatten;
 mod init;
 mod linear;
 mod module;
+mod pool;
+mod sequential;
 
+pub use activation::Relu;
+pub use batch_norm::BatchNorm2d;
+pub use conv2d::Conv2d;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
 pub use init::Init;
 pub use linear::{Dense, Linear};
 pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
+pub use sequential::{Layer, Sequential};
 pub use tinytorch_derive::Module;

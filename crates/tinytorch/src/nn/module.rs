@@ -34,7 +34,8 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    /// Adds a hyper-parameter; `#[derive(Module)]` calls it for fields marked `#[module(config)]`.
+    /// Adds a hyper-parameter; `#[derive(Module)]` calls it for fields marked `#[module(config)]`
+    /// or `#[module(flag)]`.
     pub fn with(mut self, name: &'static str, value: &dyn Debug) -> LayerInfo {
         self.config.push((name, format!("{value:?}")));
         self
@@ -47,12 +48,20 @@ pub trait Visitor<'a> {
     fn layer(&mut self, path: &Path, layer: LayerInfo) {
         let _ = (path, layer);
     }
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: bool) {
+        let _ = (path, flag);
+    }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a Param);
 }
 
-/// Is shown every parameter of a model for changing it, in declaration order.
+/// Is shown every parameter and flag of a model for changing it, in declaration order.
 pub trait VisitorMut<'a> {
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+        let _ = (path, flag);
+    }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a mut Param);
 }
@@ -60,7 +69,8 @@ pub trait VisitorMut<'a> {
 /// Anything made of parameters: a parameter, a layer, a model, a list of them.
 ///
 /// `#[derive(Module)]` writes both visits from the fields. Every field must be a module, or be marked
-/// `#[module(config)]` (a hyper-parameter, reported to visitors) or `#[module(skip)]`.
+/// `#[module(config)]` (a hyper-parameter, reported to visitors), `#[module(flag)]` (a `bool` of the
+/// layer's state, reported likewise and open to change) or `#[module(skip)]`.
 pub trait Module {
     /// Shows every layer and parameter to `visitor`.
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>);
@@ -108,6 +118,34 @@ pub trait Module {
         all.0
     }
 
+    /// Every flag under its dotted name.
+    fn named_flags(&self) -> Vec<(String, bool)> {
+        struct Collect(Vec<(String, bool)>);
+        impl Visitor<'_> for Collect {
+            fn flag(&mut self, path: &Path, flag: bool) {
+                self.0.push((path.as_str().to_string(), flag));
+            }
+            fn param(&mut self, _: &Path, _: &Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every flag under its dotted name, for changing it.
+    fn named_flags_mut(&mut self) -> Vec<(String, &mut bool)> {
+        struct Collect<'a>(Vec<(String, &'a mut bool)>);
+        impl<'a> VisitorMut<'a> for Collect<'a> {
+            fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+                self.0.push((path.as_str().to_string(), flag));
+            }
+            fn param(&mut self, _: &Path, _: &'a mut Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit_mut(&mut Path::default(), &mut all);
+        all.0
+    }
+
     /// Number of scalar parameters, buffers included.
     fn param_count(&self) -> usize {
         self.named_params().iter().map(|(_, p)| p.shape().len()).sum()
@@ -130,12 +168,6 @@ pub trait Forward<X: ?Sized = Var>: Module {
     /// # Errors
     /// If the input does not fit the module.
     fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var>;
-}
-
-impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
-    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
-        (**self).forward(input, ctx)
-    }
 }
 
 impl Module for Param {
@@ -166,6 +198,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
         (**self).visit_mut(path, visitor);
+    }
+}
+
+impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
+        (**self).forward(input, ctx)
     }
 }
 

@@ -1,3 +1,4 @@
+use super::conv2d_int8::Conv2dInt8;
 use super::unfold::Unfold;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
@@ -134,6 +135,33 @@ impl Sizes {
     }
 }
 
+/// Convolves `x` with `w` into `out`, which has the length of [`ConvGeometry::output`].
+pub(super) fn conv2d(
+    geometry: &ConvGeometry,
+    x: &View<'_>,
+    w: &View<'_>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) -> Result<()> {
+    let sizes = Sizes::new(geometry, &x.shape, &w.shape)?;
+    sizes.forward(x.f32()?, w.f32()?, bias, out);
+    Ok(())
+}
+
+/// The gradient of a convolution's input, which has this shape, from that of its output.
+pub(super) fn conv2d_input_gradient(
+    geometry: &ConvGeometry,
+    shape: &Shape,
+    weight: &Tensor,
+    grad: &Tensor,
+) -> Result<Tensor> {
+    let sizes = Sizes::new(geometry, shape, weight.shape())?;
+    let (weight, grad) = (weight.contiguous()?, grad.contiguous()?);
+    let mut dx = Tensor::zeros(*shape)?;
+    sizes.input_gradient(grad.as_slice()?, weight.as_slice()?, dx.as_mut_slice()?);
+    Ok(dx)
+}
+
 impl Compute for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -154,11 +182,8 @@ impl Compute for Conv2d {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (x, w) = (&inputs[0], &inputs[1]);
         let bias = inputs.get(2).map(View::f32).transpose()?;
-        let sizes = Sizes::new(&self.geometry, &x.shape, &w.shape)?;
-        sizes.forward(x.f32()?, w.f32()?, bias, out);
-        Ok(())
+        conv2d(&self.geometry, &inputs[0], &inputs[1], bias, out)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -179,10 +204,8 @@ impl Op for Conv2d {
         let dense = grad.contiguous()?;
         let g = dense.as_slice::<f32>()?;
         if saved.needs(0) {
-            let weight = saved.input(1)?.contiguous()?;
-            let mut dx = Tensor::zeros(*saved.shape(0))?;
-            sizes.input_gradient(g, weight.as_slice()?, dx.as_mut_slice()?);
-            grads[0] = Some(dx);
+            let weight = saved.input(1)?;
+            grads[0] = Some(conv2d_input_gradient(&self.geometry, saved.shape(0), weight, &dense)?);
         }
         if saved.needs(1) {
             let x = saved.input(0)?.contiguous()?;
@@ -206,13 +229,12 @@ impl Op for Conv2d {
 
 impl Var {
     /// A two-dimensional convolution: the value is `[batch, in, height, width]`, `weight`
-    /// `[out, in / groups, kh, kw]`, `bias` `[out]`; the result is `[batch, out, oh, ow]`.
+    /// `[out, in / groups, kh, kw]`, `bias` `[out]`; the result is `[batch, out, oh, ow]`. A weight stored
+    /// as int8 is multiplied as int8.
     ///
     /// # Errors
     /// [`GeometryError`](crate::graph::GeometryError) if the kernel does not fit the image or the
-    /// groups the channels, [`TensorError::Mismatch`] if the shapes do not fit each other,
-    /// [`AutogradError::Int8Weight`](crate::autograd::AutogradError::Int8Weight) for a weight stored
-    /// as int8.
+    /// groups the channels, [`TensorError::Mismatch`] if the shapes do not fit each other.
     pub fn conv2d(
         &self,
         weight: &Param,
@@ -222,6 +244,11 @@ impl Var {
     ) -> Result<Var> {
         let id = Some(weight.id());
         let bias = bias.map(|b| ctx.param(b)).transpose()?;
+        if let Some(packed) = weight.int8() {
+            let op = Conv2dInt8 { weight: packed.clone(), geometry };
+            let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
+            return ctx.apply_weighted(op, id, &inputs);
+        }
         let weight = ctx.param(weight)?;
         let inputs: Vec<&Var> = [self, &weight].into_iter().chain(&bias).collect();
         ctx.apply_weighted(Conv2d { geometry }, id, &inputs)

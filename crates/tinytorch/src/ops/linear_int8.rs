@@ -32,7 +32,11 @@ impl Compute for LinearInt8 {
         let bias = inputs.get(1).map(View::f32).transpose()?;
         let epilogue = kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false };
         if weight.input() == Input::Float {
-            todo!()
+            let scratch = &mut exec.scratch;
+            let ran =
+                kernels::gemm_weight_only(isa, x, m, weight.panels(), &epilogue, out, scratch)?;
+            exec.ran(ran);
+            return Ok(());
         }
         exec.activation.quantize(isa, weight.input(), x, m)?;
         let activations = kernels::Activations {
@@ -70,7 +74,15 @@ impl Op for LinearInt8 {
             let mut dx = vec![0f32; m * weight.panels().k()];
             let dense = grad.contiguous()?;
             let scales = weight.scales().as_kernel();
-            todo!();
+            kernels::gemm_transposed(
+                Isa::active(),
+                dense.as_slice()?,
+                m,
+                weight.panels(),
+                &scales,
+                &mut dx,
+                &mut Scratch::new(),
+            )?;
             grads[0] = Some(Tensor::from_vec(dx, *saved.shape(0))?);
         }
         if saved.inputs_len() > 1 && saved.needs(1) {

@@ -14,6 +14,9 @@
 mod batch_norm;
 mod binary;
 mod conv2d;
+mod conv2d_int8;
+mod dropout;
+mod error;
 mod global_avg_pool;
 mod linear;
 mod linear_int8;
@@ -25,3 +28,4 @@ mod reshape;
 mod unfold;
 
 pub use batch_norm::BatchNormParams;
+pub use error::OpError;

@@ -1,5 +1,6 @@
 use super::{TextError, Vocab};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A token that is found in the text as a whole, before anything else looks at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,20 +95,16 @@ impl AddedTokens {
 
     /// A finder of those tokens for which `spelling` gives the text they are found by.
     pub(super) fn finder(&self, spelling: impl Fn(&AddedToken) -> Option<String>) -> Finder {
-        let mut finder = Finder { by_first_byte: vec![Vec::new(); 256] };
+        let mut finder = Finder::default();
         for token in &self.tokens {
             let Some(text) = spelling(token) else { continue };
             if let Some(&first) = text.as_bytes().first() {
                 let AddedToken { id, lstrip, rstrip, .. } = *token;
-                finder.by_first_byte[usize::from(first)].push(Spelling {
-                    text,
-                    id,
-                    lstrip,
-                    rstrip,
-                });
+                let spelling = Spelling { text, id, lstrip, rstrip };
+                finder.by_first_byte.entry(first).or_default().push(spelling);
             }
         }
-        for spellings in &mut finder.by_first_byte {
+        for spellings in finder.by_first_byte.values_mut() {
             spellings.sort_by(|a, b| b.text.len().cmp(&a.text.len()).then(a.id.cmp(&b.id)));
         }
         finder
@@ -123,9 +120,9 @@ struct Spelling {
 }
 
 /// Finds added tokens in text: the leftmost first, the longest of those that start there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Finder {
-    by_first_byte: Vec<Vec<Spelling>>,
+    by_first_byte: BTreeMap<u8, Vec<Spelling>>,
 }
 
 impl Finder {
@@ -134,9 +131,9 @@ impl Finder {
         let mut pieces = Vec::new();
         let (mut start, mut at) = (0, 0);
         while at < text.len() {
-            let here = &self.by_first_byte[usize::from(text.as_bytes()[at])];
             let rest = &text.as_bytes()[at..];
-            let Some(found) = here.iter().find(|s| rest.starts_with(s.text.as_bytes())) else {
+            let mut here = self.by_first_byte.get(&rest[0]).into_iter().flatten();
+            let Some(found) = here.find(|s| rest.starts_with(s.text.as_bytes())) else {
                 at += 1;
                 continue;
             };

@@ -1,6 +1,6 @@
 use super::{TextError, Tokenizer, Vocab, file, merge};
 use crate::Result;
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path};
 
 const FORMAT: &str = "llama2.c tokenizer.bin";
 /// The vocabularies in use stay below 5 MB.
@@ -28,13 +28,19 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 /// assert_eq!(tokenizer.decode(&[1, 259, 3 + 0x21])?, "a!");
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Llama2cTokenizer {
     vocab: Vocab,
     /// Per token, its place in the order of joining; equal scores share one.
     ranks: Vec<u32>,
     byte_ids: [u32; 256],
     bytes: HashMap<u32, u8>,
+}
+
+impl fmt::Debug for Llama2cTokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Llama2cTokenizer").field("vocab", &self.vocab).finish_non_exhaustive()
+    }
 }
 
 impl Llama2cTokenizer {

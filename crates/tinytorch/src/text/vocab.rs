@@ -1,11 +1,18 @@
 use super::{TextError, error::Shown};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 /// Tokens and their ids, which are 0, 1, 2, ... without a gap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Vocab {
     tokens: Vec<Arc<str>>,
     ids: HashMap<Arc<str>, u32>,
+}
+
+/// Shows the number of tokens: there may be a hundred thousand.
+impl fmt::Debug for Vocab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vocab({} tokens)", self.len())
+    }
 }
 
 impl Vocab {

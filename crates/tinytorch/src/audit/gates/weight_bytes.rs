@@ -43,7 +43,9 @@ fn live_bytes<'a>(
 ) -> Result<Option<usize>> {
     let Some(before) = alloc::stats() else { return Ok(None) };
     let mut copies = Vec::new();
-    for ((_, param), (_, int8)) in side(subject).named_params().iter().zip(subject.int8.named_params()) {
+    for ((_, param), (_, int8)) in
+        side(subject).named_params().iter().zip(subject.int8.named_params())
+    {
         if int8.int8().is_some() {
             copies.push(deep_copy(param)?);
         }

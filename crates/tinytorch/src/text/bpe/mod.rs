@@ -9,7 +9,7 @@ pub use train::BpeTrainer;
 use super::added::{AddedTokens, Finder, Piece};
 use super::{AddedToken, TextError, Tokenizer, Vocab, file, hf, merge};
 use crate::Result;
-use std::{borrow::Cow, collections::HashMap, path::Path};
+use std::{borrow::Cow, collections::HashMap, fmt, path::Path};
 
 /// Byte-level BPE, as GPT-2 has it: text is split into words, and the bytes of a word are merged
 /// pair by pair, in the order in which the merges were learned.
@@ -29,7 +29,7 @@ use std::{borrow::Cow, collections::HashMap, path::Path};
 /// assert_eq!(same, tokenizer);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct BpeTokenizer {
     vocab: Vocab,
     byte_ids: [u32; 256],
@@ -37,6 +37,17 @@ pub struct BpeTokenizer {
     added: AddedTokens,
     finder: Finder,
     add_prefix_space: bool,
+}
+
+impl fmt::Debug for BpeTokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BpeTokenizer")
+            .field("vocab", &self.vocab)
+            .field("merges", &self.merges.len())
+            .field("added", &self.added)
+            .field("add_prefix_space", &self.add_prefix_space)
+            .finish_non_exhaustive()
+    }
 }
 
 /// When a pair is merged, and into what.

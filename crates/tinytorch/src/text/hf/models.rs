@@ -2,7 +2,7 @@ use super::schema::{Entries, File, MergeEntry, Model, kind_of, not_json, setting
 use super::template::TemplateFile;
 use crate::text::wordpiece::{BertNormalizer, WordPieceRules};
 use crate::text::{
-    AddedToken, BpeTokenizer, CharTokenizer, TextError, Tokenizer, Vocab, WordPieceTokenizer,
+    AddedToken, BpeTokenizer, CharTokenizer, TextError, Tokenizer, WordPieceTokenizer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ pub(super) fn wordpiece_from_file(file: File) -> Result<WordPieceTokenizer, Text
         None => return Err(not_json("the WordPiece model names no unk_token".to_owned())),
     };
     let rules = WordPieceRules { unknown, prefix, max_chars, tidy: decoder.cleanup };
-    WordPieceTokenizer::new(Vocab::from_entries(vocab.0)?, file.added_tokens, normalizer, rules)
+    WordPieceTokenizer::new(vocab.into_vocab()?, file.added_tokens, normalizer, rules)
 }
 
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ pub(in crate::text) fn bpe_from_file(file: File) -> Result<BpeTokenizer, TextErr
     for (holds, found) in plain {
         require(holds, "model", found, "byte-level BPE without it")?;
     }
-    let vocab = Vocab::from_entries(model.vocab.0)?;
+    let vocab = model.vocab.into_vocab()?;
     let merges = model.merges.unwrap_or_default();
     let pairs = merges.iter().enumerate().map(|(rank, merge)| {
         merge.parts().ok_or_else(|| not_json(format!("merge {rank} is not a pair of tokens")))
@@ -153,7 +153,7 @@ pub(in crate::text) fn bpe_to_file(tokenizer: &BpeTokenizer) -> File {
 /// A file with this model and the tokens of `tokenizer`.
 fn file(model: Model, tokenizer: &dyn Tokenizer, added_tokens: Vec<AddedToken>) -> File {
     let tokens = tokenizer.vocab().iter().map(str::to_owned);
-    let model = Model { vocab: Entries(tokens.zip(0..).collect()), ..model };
+    let model = Model { vocab: Entries::Map(tokens.zip(0..).collect()), ..model };
     File {
         version: "1.0".to_owned(),
         truncation: None,
@@ -187,7 +187,7 @@ pub(in crate::text) fn chars_from_file(file: File) -> Result<CharTokenizer, Text
     require(into_chars, "pre_tokenizer", "Split by another rule", "Split into characters")?;
     settings::<NoSettings>("decoder", "Fuse", file.decoder)?;
     require_no_template(file.post_processor)?;
-    let mut vocab = Vocab::from_entries(file.model.vocab.0)?;
+    let mut vocab = file.model.vocab.into_vocab()?;
     for token in file.added_tokens {
         vocab.insert(&token.content, token.id)?;
     }

@@ -1,5 +1,5 @@
 use super::{Padding, Truncation};
-use crate::text::{AddedToken, TextError};
+use crate::text::{AddedToken, TextError, Vocab};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -93,12 +93,34 @@ impl MergeEntry {
 
 /// A vocabulary as it stands in the file. A map type would let the last of two equal tokens win in
 /// silence, and would lose the order.
-#[derive(Debug, Default)]
-pub(super) struct Entries(pub(super) Vec<(String, i64)>);
+#[derive(Debug)]
+pub(super) enum Entries {
+    Map(Vec<(String, i64)>),
+    /// What Unigram has: a list of scores, which nothing here reads.
+    List,
+}
+
+impl Default for Entries {
+    fn default() -> Entries {
+        Entries::Map(Vec::new())
+    }
+}
+
+impl Entries {
+    pub(super) fn into_vocab(self) -> Result<Vocab, TextError> {
+        match self {
+            Entries::Map(entries) => Vocab::from_entries(entries),
+            Entries::List => Err(not_json("the vocab is a list, not a map".to_owned())),
+        }
+    }
+}
 
 impl Serialize for Entries {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(token, id)| (token, id)))
+        match self {
+            Entries::Map(entries) => serializer.collect_map(entries.iter().map(|(t, id)| (t, id))),
+            Entries::List => serializer.collect_seq([(); 0]),
+        }
     }
 }
 
@@ -117,14 +139,12 @@ impl<'de> Deserialize<'de> for Entries {
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Entries(entries))
+                Ok(Entries::Map(entries))
             }
 
-            /// The Unigram model has a list of scores here; the model's type is refused later,
-            /// with its name.
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Entries::default())
+                Ok(Entries::List)
             }
         }
         deserializer.deserialize_any(Reader)

@@ -1,9 +1,7 @@
 //! The int8 product returns the same bits as plain 64-bit arithmetic on every instruction set,
 //! for every shape, and with any number of threads.
 
-mod common;
-
-use common::{Numbers, levels, reference};
+use crate::reference::{Numbers, levels, reference};
 use half::f16;
 use proptest::prelude::*;
 use tinytorch_kernels::int8::{
