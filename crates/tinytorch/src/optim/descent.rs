@@ -129,7 +129,7 @@ fn move_buffers(model: &mut dyn Module, grads: &Gradients) -> Result<()> {
 }
 
 /// Elements that are updated in one go, above which a second thread is worth its start: handing work
-/// to rayon costs about 13 us, in which Adam updates some 20,000 elements.
+/// to rayon costs about 13 us, in which Adam updates some 20,000 elements (0.7 ns each on Zen 4).
 const PIECE: usize = 1 << 16;
 
 struct Piece<'a, 'b> {
