@@ -2,14 +2,14 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvInt8, Copy, Eager, LinearInt8, MaxPoolU8, Quantize, ScaleChannels,
+    Action, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPoolU8, Quantize, ScaleChannels,
 };
 use super::format::{Levels, levels_on_edges};
 use super::program::{Instruction, Kind, Origin, Program, Value, ValueId};
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, ParamId, Step, Weight};
 use crate::int8::{Input, QWeight};
-use crate::ops::{self, Conv2d, Conv2dInt8, GlobalAvgPool, Linear, Pool, Relu};
+use crate::ops::{self, Conv2d, Conv2dInt8, GlobalAvgPool, Pool, Relu};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,7 +118,9 @@ impl Compiler<'_> {
                 Ok(self.instruction(edge, Box::new(action), vec![x], kind_of(carried)))
             }
             Step::Linear { weight: Weight::F32(weight), bias, relu } => {
-                self.eager(edge, Linear, [weight].into_iter().chain(bias), *relu)
+                let inputs = self.plain_inputs(edge);
+                let action = LinearF32::new(weight, bias.as_ref(), *relu)?;
+                Ok(self.instruction(edge, Box::new(action), inputs, Kind::Plain))
             }
             Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu } => {
                 let op = Conv2d { geometry: *geometry };
