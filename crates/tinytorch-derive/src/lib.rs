@@ -73,6 +73,7 @@ fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
             fn visit<'a>(&'a self, path: &mut #nn::Path, visitor: &mut dyn #nn::Visitor<'a>) {
                 let layer = #nn::LayerInfo { kind: stringify!(#kind), config: ::std::vec::Vec::new() };
                 visitor.layer(path, layer #(.with(#config_text, &self.#config))*);
+                #(path.within(#flag_text, |path| visitor.flag(path, self.#flags));)*
                 #(path.within(#module_text, |path| #nn::Module::visit(&self.#modules, path, visitor));)*
             }
 

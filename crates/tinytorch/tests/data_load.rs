@@ -166,6 +166,20 @@ fn calibration_needs_no_labels_and_takes_the_training_part_where_there_are_some(
 }
 
 #[test]
+fn a_failed_write_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let x = Tensor::arange(3).unwrap();
+    let text = write_npy(folder.path().join("no/x.npy"), &x).unwrap_err().to_string();
+    assert!(text.contains("x.npy"), "{text}");
+    let name = "x".repeat(70_000);
+    let path = folder.path().join("x.npz");
+    write_npz(&path, &[("x", &x)]).unwrap();
+    assert!(write_npz(&path, &[(&name, &x)]).is_err(), "a name of 70,000 bytes fits no ZIP file");
+    assert_eq!(load_calibration(&path, 3, 0).unwrap().to_vec::<f32>().unwrap(), [0.0, 1.0, 2.0]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn what_is_no_data_set_is_said_to_be_none() {
     let folder = tempfile::tempdir().unwrap();
     assert!(error(&folder.path().join("nowhere")).contains("nowhere"));

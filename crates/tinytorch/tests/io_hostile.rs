@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::path::Path;
 use tinytorch::autograd::Var;
 use tinytorch::io::{Provenance, load_model, save_model};
-use tinytorch::models::Architecture;
+use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::Init;
 use tinytorch::quant::{QuantConfig, quantize_model};
 use tinytorch::{Rng, Tensor};
@@ -22,7 +22,7 @@ fn allowed(file: usize) -> usize {
 }
 
 fn int8_model(path: &Path) -> Vec<u8> {
-    let mlp = Architecture::Mlp { inputs: 20, hidden: vec![17, 9], outputs: 3 };
+    let mlp = Architecture::Mlp(MlpConfig { inputs: 20, hidden: vec![17, 9], outputs: 3 });
     let mut model = mlp.build(&mut Init::seed(1)).unwrap();
     let batch = Var::from(Tensor::randn([8, 20], 1.0, &mut Rng::seed(2)).unwrap());
     quantize_model(&mut *model, [Ok(batch)], &QuantConfig::default()).unwrap();

@@ -2,7 +2,7 @@
 //! heap belong to the process.
 
 use tinytorch::io::{Provenance, load_model, save_model};
-use tinytorch::models::Architecture;
+use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::{Init, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch_kernels::os::{CountingAllocator, alloc};
@@ -16,7 +16,7 @@ const WIDTH: usize = 1024;
 fn an_int8_model_is_loaded_into_the_bytes_that_it_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    let mlp = Architecture::Mlp { inputs: WIDTH, hidden: vec![WIDTH], outputs: WIDTH };
+    let mlp = Architecture::Mlp(MlpConfig { inputs: WIDTH, hidden: vec![WIDTH], outputs: WIDTH });
     let mut model = mlp.build(&mut Init::seed(1)).unwrap();
     let config = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
     quantize_model(&mut *model, std::iter::empty(), &config).unwrap();

@@ -9,14 +9,14 @@ use tinytorch::io::{
     ContentError, FileDtype, IoError, Provenance, TensorFile, digest_params, digest_tensors,
     load_into, load_model, save_model, save_params, write_tensors,
 };
-use tinytorch::models::{Architecture, Model};
+use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Linear, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::{Error, Result, Rng, Tensor};
 
 /// Widths that are no multiple of any kernel's, so that every tail is met.
 fn mlp() -> Box<dyn Model> {
-    let architecture = Architecture::Mlp { inputs: 35, hidden: vec![19], outputs: 3 };
+    let architecture = Architecture::Mlp(MlpConfig { inputs: 35, hidden: vec![19], outputs: 3 });
     architecture.build(&mut Init::seed(1)).unwrap()
 }
 
@@ -70,6 +70,14 @@ fn every_kind_of_model_comes_back_bit_for_bit() {
         for activations in [Activations::Static, Activations::Dynamic, Activations::Float] {
             models.push(quantized(granularity, activations));
         }
+    }
+    for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
+        let mut cnn =
+            Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(3)).unwrap();
+        let activations = Activations::Dynamic;
+        let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+        quantize_model(&mut *cnn, std::iter::empty::<Result<Var>>(), &config).unwrap();
+        models.push(cnn);
     }
     let folder = Folder::new();
     let (first, second) = (folder.file("1.safetensors"), folder.file("2.safetensors"));
@@ -324,11 +332,36 @@ fn what_cannot_be_saved_is_refused() {
         ..Provenance::default()
     };
     let dynamic = quantized(Granularity::PerChannel, Activations::Dynamic);
-    for key in ["architecture", "quantization", "input_mode"] {
+    for key in ["architecture", "quantization", "input_mode", "flags"] {
         let problem = content(save_model(&path, &*dynamic, &taken(key)));
         assert!(matches!(&problem, ContentError::Metadata { key: k, .. } if k == key), "{problem}");
     }
     assert!(!Path::exists(&path));
+}
+
+#[test]
+fn a_folded_batch_norm_says_so_in_the_file() {
+    let folder = Folder::new();
+    let path = folder.file("m.safetensors");
+    let mut cnn = Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(3)).unwrap();
+    let set = |cnn: &mut dyn Model| *cnn.named_flags_mut().swap_remove(1).1 = true;
+    set(&mut *cnn);
+    save_model(&path, &*cnn, &Provenance::default()).unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    assert_eq!(file.metadata()["flags"], r#"["blocks.1.norm.folded"]"#);
+    let loaded = load_model(&path).unwrap();
+    assert_eq!(loaded.model.named_flags(), cnn.named_flags());
+    assert_eq!(loaded.provenance, Provenance::default());
+
+    let plain = Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(4)).unwrap();
+    save_model(&path, &*plain, &Provenance::default()).unwrap();
+    load_into(&mut *cnn, &TensorFile::open(&path).unwrap()).unwrap();
+    assert!(cnn.named_flags().iter().all(|(_, flag)| !flag), "a file without flags sets none");
+
+    let unknown = damaged(&*mlp(), |c| {
+        c.metadata.insert("flags".into(), r#"["blocks.1.norm.folded"]"#.into());
+    });
+    assert!(matches!(&unknown, ContentError::Metadata { key, .. } if key == "flags"), "{unknown}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
 use tinytorch::audit::{Gate, ModelReport, REFERENCES, Report, audit_model};
+use tinytorch::train::ProgressBar;
 
 /// Train the reference models, quantize them, and judge the int8 models by measurements.
 #[derive(Args)]
@@ -23,7 +24,7 @@ impl Audit {
     pub(crate) fn run(self) -> Result<Verdict> {
         let mut models = Vec::new();
         for reference in REFERENCES {
-            let (subject, budget) = reference.prepare(self.seed)?;
+            let (subject, budget) = reference.prepare(self.seed, ProgressBar::new())?;
             models.push(audit_model(&subject, &budget)?);
         }
         let report = Report::new(models);

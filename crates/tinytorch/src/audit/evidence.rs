@@ -35,7 +35,7 @@ impl Evidence {
         let names = subject.int8.named_params();
         let names: BTreeMap<_, _> =
             names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
-        let mut int8_pass = Int8Pass::new(&names, float_pass);
+        let mut int8_pass = Int8Pass::new(&names, &subject.changed, float_pass);
         subject.int8.forward(&first, &mut Ctx::eval().observed(&mut int8_pass))?;
         Ok(Evidence {
             float: outputs(&*subject.float, inputs, None)?,

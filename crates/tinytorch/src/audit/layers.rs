@@ -46,12 +46,27 @@ fn is_int8_kernel(kernel: &str) -> bool {
 
 /// Input and output of every weighted op of the float model, in order.
 #[derive(Default)]
-pub(super) struct FloatPass(Vec<(Tensor, Tensor, Duration)>);
+pub(super) struct FloatPass(Vec<FloatRun>);
+
+struct FloatRun {
+    input: Tensor,
+    output: Tensor,
+    /// The output after a batch norm that followed at once.
+    normed: Option<Tensor>,
+    elapsed: Duration,
+}
 
 impl Observer for FloatPass {
     fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+        let (output, elapsed) = (run.output.clone(), run.elapsed);
         if run.weight.is_some() {
-            self.0.push((run.inputs[0].clone(), run.output.clone(), run.elapsed));
+            let input = run.inputs[0].clone();
+            self.0.push(FloatRun { input, output, normed: None, elapsed });
+        } else if let Some(last) = self.0.last_mut()
+            && run.inputs[0].shares_storage(&last.output)
+            && run.op.name() == "batch_norm2d"
+        {
+            last.normed = Some(output);
         }
         Ok(())
     }
@@ -60,16 +75,19 @@ impl Observer for FloatPass {
 /// Compares every weighted op of the int8 model with the float one in the same place.
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
-    float: std::vec::IntoIter<(Tensor, Tensor, Duration)>,
+    /// Parameters that took in a batch norm.
+    changed: &'a [String],
+    float: std::vec::IntoIter<FloatRun>,
     layers: Vec<LayerEvidence>,
 }
 
 impl<'a> Int8Pass<'a> {
     pub(super) fn new(
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
+        changed: &'a [String],
         float: FloatPass,
     ) -> Int8Pass<'a> {
-        Int8Pass { params, float: float.0.into_iter(), layers: Vec::new() }
+        Int8Pass { params, changed, float: float.0.into_iter(), layers: Vec::new() }
     }
 
     pub(super) fn into_layers(self) -> Vec<LayerEvidence> {
@@ -85,9 +103,11 @@ impl Observer for Int8Pass<'_> {
         else {
             return Ok(());
         };
-        let (float_input, float_output, float_time) = float;
+        let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
+        let folded = bias.is_some_and(|bias| self.changed.contains(&bias));
+        let float_output = if folded { float.normed.unwrap_or(float.output) } else { float.output };
         let mut inputs = run.inputs.to_vec();
-        inputs[0] = &float_input;
+        inputs[0] = &float.input;
         let own = run.op.forward(&inputs, &mut Exec::new(Isa::active()))?;
         let float_bytes = param.shape().len() * size_of::<f32>();
         let stored_bytes = param.int8().map_or(float_bytes, |weight| weight.bytes());
@@ -101,7 +121,7 @@ impl Observer for Int8Pass<'_> {
             stored_bytes,
             own_error: relative_error(&own, &float_output)?,
             propagated_error: relative_error(run.output, &float_output)?,
-            float_time,
+            float_time: float.elapsed,
             int8_time: run.elapsed,
             disagreeing,
         });

@@ -33,7 +33,6 @@ mod numbers;
 mod prefetch;
 mod recognize;
 mod rows;
-mod sink;
 mod source;
 mod split;
 mod transform;

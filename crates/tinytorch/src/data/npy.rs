@@ -3,8 +3,8 @@
 
 use super::literal::Literal;
 use super::numbers::Number;
-use super::sink::write_atomically;
 use super::source::Source;
+use crate::io::replace;
 use crate::tensor::Dtype;
 use crate::{Result, Tensor};
 use std::io::{self, Write};
@@ -58,10 +58,10 @@ pub fn encode_npy(t: &Tensor) -> Result<Vec<u8>> {
 /// Writes an array; the file appears whole or not at all.
 ///
 /// # Errors
-/// [`DataError::Io`](super::DataError::Io) if it cannot be written; an older file then survives.
+/// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written; an older file then survives.
 pub fn write_npy(path: impl AsRef<Path>, t: &Tensor) -> Result<()> {
     let encoder = Encoder::new(t)?;
-    write_atomically(path.as_ref(), |out| encoder.write(out))
+    replace(path.as_ref(), |out| encoder.write(out))
 }
 
 pub(super) fn read(source: &mut Source<'_>) -> Result<Tensor> {

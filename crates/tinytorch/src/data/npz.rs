@@ -2,9 +2,9 @@
 
 use super::DataError;
 use super::npy::{self, Encoder};
-use super::sink::write_atomically;
 use super::zip::Archive;
 use super::zip_writer::Writer;
+use crate::io::replace;
 use crate::{Result, Tensor};
 use std::io::Write;
 use std::path::Path;
@@ -91,10 +91,11 @@ pub fn encode_npz(arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
 /// Writes arrays under their names, uncompressed; the file appears whole or not at all.
 ///
 /// # Errors
-/// [`DataError::Io`] if it cannot be written or is beyond 4 GiB; an older file then survives.
+/// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written or is beyond 4 GiB; an older
+/// file then survives.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
     let encoders = encoders(arrays)?;
-    write_atomically(path.as_ref(), |out| write(&encoders, out))
+    replace(path.as_ref(), |out| write(&encoders, out))
 }
 
 #[cfg(test)]

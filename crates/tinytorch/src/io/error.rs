@@ -17,7 +17,7 @@ pub enum IoError {
         /// What the system says.
         source: io::Error,
     },
-    /// The system cannot write it; a file that was there before is unchanged.
+    /// It cannot be written; a file that was there before is unchanged.
     #[error("cannot write {}: {source}; a file already there is unchanged", path.display())]
     Write {
         /// The file.

@@ -23,6 +23,7 @@ mod digest;
 mod entry;
 mod error;
 mod file;
+mod flags;
 mod header;
 mod int8;
 mod model;
@@ -40,4 +41,5 @@ pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
+pub(crate) use write::replace;
 pub use write::write_tensors;

@@ -1,4 +1,5 @@
 use super::entry::Entry;
+use super::flags;
 use super::int8::{self, InputModes};
 use super::write::write_entries;
 use super::{ContentError, FileDtype, IoError, TensorFile};
@@ -14,8 +15,8 @@ use std::path::Path;
 /// a model can be named so.
 pub const RESERVED_PREFIX: &str = "@";
 
-/// Writes the parameters of any module under their dotted names, int8 weights as plain `I8` in the
-/// layer's own shape with their scales beside them. It is written like any file of
+/// Writes the parameters and flags of any module under their dotted names, int8 weights as plain `I8`
+/// in the layer's own shape with their scales beside them. It is written like any file of
 /// [`write_tensors`](super::write_tensors).
 ///
 /// # Errors
@@ -55,14 +56,28 @@ pub fn save_params_and(
     for (name, tensor) in others {
         contents.push(Entry::tensor(name, tensor)?);
     }
-    let mut metadata = metadata.clone();
-    if let Some(modes) = InputModes::of(&named).to_metadata() {
-        if metadata.insert(InputModes::KEY.to_string(), modes).is_some() {
-            let (key, detail) = (InputModes::KEY.to_string(), "the key is taken".to_string());
-            return Err(IoError::content(path, ContentError::Metadata { key, detail }).into());
-        }
-    }
+    let own = [
+        (InputModes::KEY, InputModes::of(&named).to_metadata()),
+        (flags::KEY, flags::to_metadata(module)),
+    ];
+    let metadata = with_own(metadata, own).map_err(|problem| IoError::content(path, problem))?;
     write_entries(path, contents, &metadata)
+}
+
+/// The user's metadata and tinytorch's own, which must not share a key.
+pub(super) fn with_own<const N: usize>(
+    metadata: &BTreeMap<String, String>,
+    own: [(&str, Option<String>); N],
+) -> Result<BTreeMap<String, String>, ContentError> {
+    let mut all = metadata.clone();
+    for (key, value) in own {
+        if metadata.contains_key(key) {
+            let detail = "the key is tinytorch's own; choose another".to_string();
+            return Err(ContentError::Metadata { key: key.to_string(), detail });
+        }
+        all.extend(value.map(|value| (key.to_string(), value)));
+    }
+    Ok(all)
 }
 
 /// What a file holds of a parameter, the values themselves first.
@@ -73,14 +88,15 @@ pub(super) fn entries<'a>(name: &'a str, param: &'a Param) -> Result<Vec<Entry<'
     }
 }
 
-/// Reads a module's parameters from a file that has exactly them, [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has
-/// a weight in int8. Everything is checked before anything is read, and nothing is changed unless
-/// everything was read.
+/// Reads a module's parameters and flags from a file that has exactly them,
+/// [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has a weight in int8.
+/// Everything is checked before anything is read, and nothing is changed unless everything was read.
 ///
 /// # Errors
 /// A [`ContentError`] that names the tensor which is missing, unexpected, or of another shape or
 /// element type than the module's.
 pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
+    let flags = flags::from_metadata(file, module)?;
     let params = module.named_params_mut();
     let mut modes = InputModes::from_metadata(file)?;
     let mut used = BTreeSet::new();
@@ -98,6 +114,7 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
+    flags::apply(module, &flags);
     Ok(())
 }
 

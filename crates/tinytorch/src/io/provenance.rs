@@ -1,3 +1,6 @@
+use super::flags;
+use super::int8::InputModes;
+use super::params::with_own;
 use super::{ContentError, TensorFile};
 use crate::Result;
 use crate::models::Architecture;
@@ -54,21 +57,15 @@ pub(super) fn to_metadata(
         (CALIBRATION, provenance.calibration_sha256.clone()),
         (QUANTIZATION, provenance.quantization.as_ref().map(|json| json.to_string())),
     ];
-    let mut metadata = provenance.notes.clone();
-    for (key, value) in own {
-        if provenance.notes.contains_key(key) {
-            return Err(unusable(key, "notes cannot use this key; choose another".to_string()));
-        }
-        metadata.extend(value.map(|value| (key.to_string(), value)));
-    }
-    Ok(metadata)
+    with_own(&provenance.notes, own)
 }
 
-/// What [`to_metadata`] wrote, apart from what belongs to the weights
-/// (`input_mode`) or to their training.
+/// What [`to_metadata`] wrote, apart from the entries that belong to the parameters or to their
+/// training.
 pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenance)> {
     let mut notes = file.metadata().clone();
-    notes.remove(super::int8::InputModes::KEY);
+    notes.remove(InputModes::KEY);
+    notes.remove(flags::KEY);
     notes.remove(TRAINING);
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))

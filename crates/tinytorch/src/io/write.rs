@@ -4,7 +4,7 @@ use super::{FormatError, IoError};
 use crate::Result;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -17,9 +17,8 @@ use tempfile::NamedTempFile;
 /// flushed to the disk, and renamed.
 ///
 /// # Errors
-/// [`IoError::Write`] if the system cannot create, write or replace the file, [`IoError::NotAFile`]
-/// if the path is a folder or device, [`IoError::Format`] for duplicate or reserved names. After an
-/// error the path is as it was.
+/// [`IoError::Write`] if the file cannot be created, written or replaced, [`IoError::Format`] for
+/// duplicate or reserved names. After an error the path is as it was.
 pub fn write_tensors<S: AsRef<str>>(
     path: impl AsRef<Path>,
     tensors: &[(S, Tensor)],
@@ -60,26 +59,29 @@ fn lay_out(
 }
 
 /// Replaces the file at `path` by what `fill` writes, or leaves it as it was.
-fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let write = |source| IoError::Write { path: path.to_path_buf(), source };
-    let old = match fs::metadata(path) {
-        Ok(old) if !old.is_file() => {
-            return Err(IoError::NotAFile { path: path.to_path_buf() }.into());
-        }
-        Ok(old) => Some(old.permissions()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(write(error).into()),
-    };
-    Ok(replace_file(path, old, fill).map_err(write)?)
+    Ok(replace_file(path, fill).map_err(write)?)
 }
 
+/// Writes the new file beside the old one, flushes it to the disk, and renames it.
 fn replace_file(
     path: &Path,
-    old: Option<Permissions>,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    // Renaming needs no permission on the file that it replaces, but its owner's wish counts.
-    if old.as_ref().is_some_and(Permissions::readonly) {
+    let old = match fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // Renaming would replace a device, and needs no permission on the file that it replaces.
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
     }
     // A link goes on pointing to the file, wherever that lies.
@@ -93,8 +95,8 @@ fn replace_file(
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    if let Some(permissions) = old {
-        file.as_file().set_permissions(permissions)?;
+    if let Some(old) = old {
+        file.as_file().set_permissions(old.permissions())?;
     }
     file.as_file().sync_all()?;
     file.persist(&target)?;
@@ -104,7 +106,7 @@ fn replace_file(
 /// A file that is removed unless it is renamed.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".saving-").suffix(".safetensors");
+    builder.prefix(".saving-");
     // Temporary files are private to their user by default; a saved model is an ordinary file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -1,8 +1,21 @@
-use super::architecture::Check;
-use super::{Architecture, Model};
+use super::Model;
+use super::architecture::{Architecture, Check};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
-use crate::nn::{Forward, Init, Linear, Module};
+use crate::nn::{Flatten, Forward, Init, Linear, Module};
+use serde::{Deserialize, Serialize};
+
+/// The widths of an [`Mlp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Values of one sample.
+    pub inputs: usize,
+    /// Width of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Values of one result, such as a score for each class.
+    pub outputs: usize,
+}
 
 /// A multi-layer perceptron: linear layers with ReLU between them.
 ///
@@ -11,11 +24,7 @@ use crate::nn::{Forward, Init, Linear, Module};
 #[derive(Module, Clone, Debug)]
 pub struct Mlp {
     #[module(config)]
-    inputs: usize,
-    #[module(config)]
-    hidden: Vec<usize>,
-    #[module(config)]
-    outputs: usize,
+    config: MlpConfig,
     /// The linear layers, in order.
     pub layers: Vec<Linear>,
 }
@@ -26,21 +35,22 @@ impl Mlp {
     /// # Errors
     /// [`ModelError::Hyperparameter`](super::ModelError::Hyperparameter) for widths of 0 or beyond
     /// 2^24.
-    pub fn new(inputs: usize, hidden: &[usize], outputs: usize, init: &mut Init) -> Result<Mlp> {
+    pub fn new(config: &MlpConfig, init: &mut Init) -> Result<Mlp> {
+        let MlpConfig { inputs, hidden, outputs } = config;
         let check = Check("mlp");
         check.layers("the number of layers", hidden.len() + 1)?;
-        let widths: Vec<usize> = [inputs].iter().chain(hidden).chain([&outputs]).copied().collect();
+        let widths: Vec<usize> =
+            [inputs].into_iter().chain(hidden).chain([outputs]).copied().collect();
         widths.iter().try_for_each(|&width| check.size("a width", width))?;
         let layer = |pair: &[usize]| Linear::new(pair[0], pair[1], init);
         let layers = widths.windows(2).map(layer).collect::<Result<_>>()?;
-        Ok(Mlp { inputs, hidden: hidden.to_vec(), outputs, layers })
+        Ok(Mlp { config: config.clone(), layers })
     }
 }
 
 impl Forward for Mlp {
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let rank = input.shape().rank();
-        let mut x = if rank > 2 { input.flatten(1, rank - 1, ctx)? } else { input.clone() };
+        let mut x = Flatten.forward(input, ctx)?;
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x = x.relu(ctx)?;
@@ -53,8 +63,7 @@ impl Forward for Mlp {
 
 impl Model for Mlp {
     fn architecture(&self) -> Architecture {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        Architecture::Mlp { inputs, hidden: self.hidden.clone(), outputs }
+        Architecture::Mlp(self.config.clone())
     }
 
     fn clone_box(&self) -> Box<dyn Model> {

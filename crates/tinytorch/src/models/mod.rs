@@ -11,10 +11,12 @@
 //! ```
 
 mod architecture;
+mod cnn;
 mod mlp;
 
 pub use architecture::{Architecture, ModelError};
-pub use mlp::Mlp;
+pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
+pub use mlp::{Mlp, MlpConfig};
 
 use crate::nn::Forward;
 

@@ -48,6 +48,10 @@ pub trait Visitor<'a> {
     fn layer(&mut self, path: &Path, layer: LayerInfo) {
         let _ = (path, layer);
     }
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: bool) {
+        let _ = (path, flag);
+    }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a Param);
 }
@@ -114,6 +118,20 @@ pub trait Module {
         all.0
     }
 
+    /// Every flag under its dotted name.
+    fn named_flags(&self) -> Vec<(String, bool)> {
+        struct Collect(Vec<(String, bool)>);
+        impl Visitor<'_> for Collect {
+            fn flag(&mut self, path: &Path, flag: bool) {
+                self.0.push((path.as_str().to_string(), flag));
+            }
+            fn param(&mut self, _: &Path, _: &Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
     /// Every flag under its dotted name, for changing it.
     fn named_flags_mut(&mut self) -> Vec<(String, &mut bool)> {
         struct Collect<'a>(Vec<(String, &'a mut bool)>);
@@ -152,12 +170,6 @@ pub trait Forward<X: ?Sized = Var>: Module {
     fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var>;
 }
 
-impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
-    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
-        (**self).forward(input, ctx)
-    }
-}
-
 impl Module for Param {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         visitor.param(path, self);
@@ -186,6 +198,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
         (**self).visit_mut(path, visitor);
+    }
+}
+
+impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
+        (**self).forward(input, ctx)
     }
 }
 

@@ -77,7 +77,7 @@ pub enum OptimError {
         value: f32,
     },
     /// A hyper-parameter outside its range.
-    #[error("{optimizer}: {setting} is {value}, but must be {expected}")]
+    #[error("{optimizer}: {setting} is {value:?}, but must be {expected}")]
     Setting {
         /// The optimizer or function.
         optimizer: &'static str,
@@ -100,7 +100,7 @@ pub enum OptimError {
     },
     /// The state of an optimizer with another hyper-parameter.
     #[error(
-        "the saved state was made with {setting} = {saved}, but this optimizer has {current}; use the same, or start without the state"
+        "the saved state was made with {setting} = {saved:?}, but this optimizer has {current:?}; use the same, or start without the state"
     )]
     StateSetting {
         /// The hyper-parameter.

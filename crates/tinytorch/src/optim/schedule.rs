@@ -119,10 +119,10 @@ mod tests {
     fn impossible_schedules_are_named() {
         let error = |schedule: Schedule| schedule.check().unwrap_err().to_string();
         let early = error(Schedule::Cosine { warmup: 5, total: 5, floor: 0.0 });
-        assert_eq!(early, "schedule: total is 5, but must be more than the warm-up");
+        assert_eq!(early, "schedule: total is 5.0, but must be more than the warm-up");
         assert!(error(Schedule::Cosine { warmup: 0, total: 5, floor: f64::NAN }).contains("floor"));
-        assert!(error(Schedule::Step { every: 0, factor: 0.5 }).contains("every is 0"));
-        assert!(error(Schedule::Step { every: 1, factor: -1.0 }).contains("factor is -1"));
+        assert!(error(Schedule::Step { every: 0, factor: 0.5 }).contains("every is 0.0"));
+        assert!(error(Schedule::Step { every: 1, factor: -1.0 }).contains("factor is -1.0"));
         Schedule::Constant.check().unwrap();
     }
 }

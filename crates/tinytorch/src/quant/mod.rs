@@ -22,6 +22,7 @@
 
 mod calibrate;
 mod error;
+mod fold;
 mod model;
 mod range;
 mod report;

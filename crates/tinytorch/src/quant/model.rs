@@ -1,9 +1,11 @@
+use super::fold::{Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QWeight};
-use crate::nn::{Forward, Module};
+use crate::nn::{Forward, Module, Path, VisitorMut};
 use crate::tensor::Tensor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How the activations of quantized layers are handled.
@@ -37,8 +39,9 @@ pub struct QuantConfig {
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
 /// int8 and **its float values are gone**. `model.clone()` beforehand keeps the original.
 ///
-/// `calibration` is a stream of inputs from the training data; only static activations read it. If
-/// anything fails the model is as it was before.
+/// `calibration` is a stream of inputs from the training data. Its first batch shows which batch
+/// norms follow a convolution and are folded into it; static activations take their ranges from all
+/// of it. If anything fails the model is as it was before.
 ///
 /// ```
 /// use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, nn::{Forward, Init, Linear}};
@@ -69,38 +72,66 @@ where
     M: Forward<X> + ?Sized,
 {
     check(model, config)?;
+    let mut calibration = calibration.into_iter().peekable();
+    let folds = match calibration.peek() {
+        Some(Ok(example)) => find_folds(&*model, example, config)
+            .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
+        _ => Vec::new(),
+    };
     let mut ranges = Calibration::new(config.range);
     if config.activations == Activations::Static {
         ranges.run(&*model, calibration)?;
     }
+    let folded = Folded::new(&*model, &folds)?;
     let mut report = QuantReport::default();
-    let mut packed: Vec<(ParamId, QWeight)> = Vec::new();
+    let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
+        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
+            if let Some(value) = folded {
+                report.changed.push(name);
+                stored.insert(param.id(), Stored::F32(value.clone()));
+            }
             continue;
         }
         if config.skip.contains(&name) {
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let (weight, entry) = quantize_param(name, param, &ranges, config)?;
+        let value = folded.map_or_else(|| param.value(), Ok)?;
+        let (weight, entry) = quantize_param(name, param, value, &ranges, config)?;
         report.weights.push(entry);
-        packed.push((param.id(), weight));
+        stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
     if !config.destroys_floats_knowingly {
         tracing::warn!(
-            weights = packed.len(),
+            weights = report.weights.len(),
             "quantize_model replaces float weights in place and they cannot be restored; \
              clone the model first to keep them"
         );
     }
-    let mut packed = packed.into_iter().peekable();
-    for (_, param) in model.named_params_mut() {
-        if let Some((_, weight)) = packed.next_if(|(id, _)| *id == param.id()) {
-            param.store(Stored::Int8(Arc::new(weight)));
+    report.folded.clone_from(&folded.norms);
+    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
+    Ok(report)
+}
+
+/// Puts the new values in place, which cannot fail.
+struct Commit {
+    stored: BTreeMap<ParamId, Stored>,
+    norms: Vec<String>,
+}
+
+impl<'a> VisitorMut<'a> for Commit {
+    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+        let layer = path.as_str().strip_suffix(".folded");
+        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
+    }
+
+    fn param(&mut self, _: &Path, param: &'a mut Param) {
+        if let Some(stored) = self.stored.remove(&param.id()) {
+            param.store(stored);
         }
     }
-    Ok(report)
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -147,10 +178,10 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
 fn quantize_param(
     name: String,
     param: &Param,
+    value: &Tensor,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    let value = param.value()?;
     // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
     let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
     let (input, input_range) = match config.activations {

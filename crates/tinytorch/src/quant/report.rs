@@ -29,6 +29,8 @@ pub struct QuantReport {
     pub skipped: Vec<(String, &'static str)>,
     /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.
     pub changed: Vec<String>,
+    /// Batch norms that their convolution does, which are the identity from here on.
+    pub folded: Vec<String>,
 }
 
 impl QuantReport {
