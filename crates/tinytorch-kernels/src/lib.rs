@@ -6,7 +6,6 @@
 //! * [`isa`]: which instruction set runs, as a value ([`Isa`]), and the vector operations that
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
-//! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
 //! * [`f32`]: products of float matrices.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
