@@ -8,6 +8,7 @@ use crate::models::ModelError;
 use crate::nn::LayerError;
 use crate::ops::OpError;
 use crate::optim::OptimError;
+use crate::plan::PlanError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
@@ -59,6 +60,9 @@ pub enum Error {
     /// A step of an optimizer.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// Compiling or running a plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -34,6 +34,7 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod plan;
 pub mod quant;
 pub mod rng;
 pub mod tensor;

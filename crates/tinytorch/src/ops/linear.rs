@@ -9,7 +9,7 @@ use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 /// `x W^T + b` with float weights: `x` is `[.., in]`, `W` is `[out, in]`, `b` is `[out]`.
 /// With `G` the gradient of the output, rows flattened: `dx = G W`, `dW = G^T x`, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
-struct Linear;
+pub(crate) struct Linear;
 
 /// The output shape of a linear layer: the last axis, `in`, becomes `out`.
 pub(super) fn output_shape(x: &Shape, weight: &Shape) -> Result<Shape> {

@@ -40,5 +40,12 @@ mod unfold;
 
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
+pub(crate) use conv2d::Conv2d;
+pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
+pub(crate) use global_avg_pool::GlobalAvgPool;
+pub(crate) use linear::Linear;
+pub(crate) use linear_int8::{LinearInt8, multiply};
+pub(crate) use pool::Pool;
+pub(crate) use relu::Relu;
 pub use rope::{Rope, RopePairs};
