@@ -66,13 +66,11 @@ pub(super) fn check_step(
 
 /// Checks that everything remembered of a parameter has its shape.
 pub(super) fn check_shapes(name: &str, shape: &Shape, moments: &Moments) -> Result<()> {
-    match moments.slots.iter().map(Tensor::shape).find(|&got| got != shape) {
-        None => Ok(()),
-        Some(got) => {
-            let problem = format!("has shape {shape} in the model and {got} in the state");
-            Err(OptimError::StateTensor { name: name.to_owned(), problem }.into())
-        }
+    if let Some(got) = moments.slots.iter().map(Tensor::shape).find(|&got| got != shape) {
+        let problem = format!("has shape {shape} in the model and {got} in the state");
+        return Err(OptimError::StateTensor { name: name.to_owned(), problem }.into());
     }
+    Ok(())
 }
 
 fn check_gradient(name: &str, value: &Tensor, grad: Option<&Tensor>) -> Result<()> {

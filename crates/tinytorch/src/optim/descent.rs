@@ -60,7 +60,9 @@ impl<R: Rule> Optimizer for Descent<R> {
         check_step(model, &grads, &self.moments)?;
         // From here on nothing can fail: every value is known to be a float tensor of its shape.
         for (name, param) in model.named_params_mut() {
-            if let Some(grad) = grads.of(param).filter(|_| param.is_trainable()) {
+            if param.is_trainable()
+                && let Some(grad) = grads.of(param)
+            {
                 self.update(name, param, grad)?;
             }
         }
