@@ -7,7 +7,7 @@ use tinytorch::io::digest_params;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::quant::{
-    Activations, QuantConfig, QuantError, RangeMethod, quantize_model, unquantize_model,
+    Activations, QuantConfig, QuantError, RangeMethod, is_weight, quantize_model, unquantize_model,
 };
 use tinytorch::{Error, Result, Rng, Tensor};
 
@@ -42,7 +42,9 @@ fn quantizing_twice() {
     let mut model = model();
     quantize_model(&mut model, [Ok(images(8))], &QuantConfig::default()).unwrap();
     let error = refused(&mut model, vec![Ok(images(8))], &QuantConfig::default());
-    assert!(matches!(&error, QuantError::AlreadyQuantized { name } if name == "blocks.0.conv.weight"));
+    assert!(
+        matches!(&error, QuantError::AlreadyQuantized { name } if name == "blocks.0.conv.weight")
+    );
 }
 
 #[test]
@@ -110,9 +112,10 @@ fn a_model_with_nothing_to_quantize() {
     let error = quantize_model(&mut model, [Ok(images(2))], &QuantConfig::default()).unwrap_err();
     assert!(matches!(error, Error::Quant(QuantError::NothingToQuantize { params: 1 })));
 
-    let names = self::model().named_params().into_iter().map(|(name, _)| name);
-    let weights = names.filter(|n| n.ends_with("conv.weight") || n.contains("layers") && n.ends_with("weight"));
-    let config = QuantConfig { skip: weights.collect(), ..Default::default() };
+    let model = self::model();
+    let weights = model.named_params().into_iter().filter(|(_, param)| is_weight(param));
+    let config =
+        QuantConfig { skip: weights.map(|(name, _)| name).collect(), ..Default::default() };
     let error = refused(&mut self::model(), vec![Ok(images(8))], &config);
     assert!(matches!(error, QuantError::NothingToQuantize { .. }), "{error}");
 }
@@ -121,7 +124,10 @@ fn a_model_with_nothing_to_quantize() {
 fn a_weight_to_skip_that_is_not_there() {
     let config = QuantConfig { skip: vec!["conv9.weight".into()], ..Default::default() };
     let error = refused(&mut model(), vec![Ok(images(8))], &config);
-    assert!(error.to_string().contains("blocks.0.conv.weight"), "the known ones are named: {error}");
+    assert!(
+        error.to_string().contains("blocks.0.conv.weight"),
+        "the known ones are named: {error}"
+    );
 }
 
 #[test]
