@@ -25,10 +25,12 @@ mod error;
 mod fold;
 mod model;
 mod range;
+mod record;
 mod report;
 
 pub use calibrate::Calibration;
 pub use error::QuantError;
 pub use model::{Activations, QuantConfig, is_weight, quantize_model, unquantize_model};
 pub use range::{RangeEstimator, RangeMethod};
+pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};
