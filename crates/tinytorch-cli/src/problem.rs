@@ -23,4 +23,10 @@ pub(crate) enum Problem {
     NotFloat { path: PathBuf },
     #[error("{} holds no int8 weights; make such a file with `tinytorch quantize`", path.display())]
     NotInt8 { path: PathBuf },
+    #[error(
+        "{} is of another architecture than {}; name the float model that the int8 model was made from",
+        float.display(),
+        int8.display()
+    )]
+    OtherArchitecture { float: PathBuf, int8: PathBuf },
 }

@@ -106,6 +106,10 @@ fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
     if !holds_int8(&*int8_file.model) {
         return Err(Problem::NotInt8 { path: int8.to_path_buf() }.into());
     }
+    if float_file.model.architecture() != int8_file.model.architecture() {
+        let (float, int8) = (float.to_path_buf(), int8.to_path_buf());
+        return Err(Problem::OtherArchitecture { float, int8 }.into());
+    }
     let judging = data.to_judge(&[&float_file.provenance, &int8_file.provenance])?;
     let Judging { name, samples: held_out, .. } = judging;
     for model in [&float_file.model, &int8_file.model] {
