@@ -91,4 +91,15 @@ pub enum QuantError {
         /// What differs.
         what: &'static str,
     },
+    /// A file without the record of its quantization.
+    #[error("the model does not say how it was quantized; quantize the float model again")]
+    NoRecord,
+    /// A record of another form.
+    #[error(
+        "the record of the quantization cannot be read: {problem}; quantize the float model again with this version"
+    )]
+    Record {
+        /// What is wrong.
+        problem: String,
+    },
 }

@@ -26,6 +26,7 @@ mod error;
 mod fold;
 mod model;
 mod range;
+mod record;
 mod report;
 
 pub use calibrate::Calibration;
@@ -35,4 +36,5 @@ pub use model::{
     Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
 };
 pub use range::{RangeEstimator, RangeMethod};
+pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};

@@ -33,6 +33,7 @@ pub struct QuantConfig {
     /// Dotted names of weights to leave as floats.
     pub skip: Vec<String>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
+    #[serde(skip)]
     pub destroys_floats_knowingly: bool,
 }
 
