@@ -124,6 +124,7 @@ fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
         float_digest,
         int8: model,
         changed: record.changed,
+        config: record.config,
         held_out,
     })
 }
