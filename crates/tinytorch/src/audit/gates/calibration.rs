@@ -37,14 +37,17 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence) -> Result<Gate
     }
     let gain: Vec<f64> = without.iter().zip(&with).map(|(a, b)| a - b).collect();
     let (low, high) = mean_interval(&gain);
+    let all = without.iter().sum::<f64>() / without.len().max(1) as f64 / 100.0;
     let reason = format!(
-        "error {:.2} % calibrated, {:.2} % data-free; squared error saved per sample {low:.2e} to \
-         {high:.2e} (95 % bootstrap)",
+        "error {:.2} % calibrated, {:.2} % data-free; {:.1} to {:.1} % of the squared error saved \
+         (95 % bootstrap)",
         relative_error(&evidence.int8, &evidence.float)? * 100.0,
         relative_error(&outputs, &evidence.float)? * 100.0,
+        low / all,
+        high / all,
     );
     // The smallest positive number as limit: an interval that touches 0 does not exclude it.
-    Ok(Gate::at_least(ID, low, f64::MIN_POSITIVE, "saved at least", reason))
+    Ok(Gate::at_least(ID, low / all, f64::MIN_POSITIVE, "% saved", reason))
 }
 
 /// Squared distance of every sample's output.
