@@ -5,8 +5,10 @@ use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
+use crate::nn::LayerError;
 use crate::ops::OpError;
 use crate::optim::OptimError;
+use crate::plan::PlanError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
@@ -37,6 +39,9 @@ pub enum Error {
     /// An argument of an op.
     #[error(transparent)]
     Op(#[from] OpError),
+    /// The sizes of a layer, or how it is called.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -55,6 +60,9 @@ pub enum Error {
     /// A step of an optimizer.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// Compiling or running a plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -4,6 +4,7 @@
 //! and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
 //! bits on every instruction set and with any number of threads.
 
+mod columns;
 mod conv;
 mod conv_shape;
 mod conv_tasks;
@@ -11,6 +12,7 @@ mod depthwise;
 mod error;
 mod finish;
 mod gemm;
+mod max_pool;
 mod name;
 mod nhwc;
 mod pair_rule;
@@ -27,6 +29,7 @@ pub use conv::{Images, Layout, conv2d};
 pub use conv_shape::ConvShape;
 pub use error::Int8Error;
 pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
+pub use max_pool::{PoolShape, max_pool};
 pub use nhwc::quantize_nchw_to_nhwc;
 pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};

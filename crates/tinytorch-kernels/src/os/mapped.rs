@@ -12,7 +12,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use super::shared::Element;
+use crate::aligned::Number;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io;
@@ -98,7 +98,7 @@ impl MappedFile {
     /// # Errors
     /// When the range leaves the file, does not hold a whole number of elements, or starts at an
     /// address that is not aligned for `T`.
-    pub fn view<T: Element>(&self, range: Range<usize>) -> Result<&[T], ViewError> {
+    pub fn view<T: Number>(&self, range: Range<usize>) -> Result<&[T], ViewError> {
         let Range { start, end } = range;
         let length = self.map.len();
         let bytes =
@@ -112,7 +112,7 @@ impl MappedFile {
             return Err(ViewError::Misaligned { start, element, align });
         }
         // SAFETY: the pointer is aligned and the bytes are in bounds (both just checked), every bit
-        // pattern is a `T` (`Element`'s contract), and the borrow of `self` keeps the map alive.
+        // pattern is a `T` (`Number`'s contract), and the borrow of `self` keeps the map alive.
         Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size) })
     }
 }

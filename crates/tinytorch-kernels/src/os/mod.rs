@@ -21,4 +21,4 @@ pub mod shared;
 pub use alloc::{AllocStats, CountingAllocator};
 pub use mapped::{MappedFile, ViewError};
 pub use process::{ProcessMemory, ProcessMemoryError};
-pub use shared::{Element, SharedSlice};
+pub use shared::SharedSlice;

@@ -10,26 +10,12 @@
 //! ```
 
 use super::mapped::{MappedFile, ViewError};
+use crate::aligned::Number;
 use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
-
-/// A number type that may be read from any bytes.
-///
-/// # Safety
-/// Every bit pattern of `size_of::<Self>()` bytes is a valid value, and the type has no padding and
-/// no interior mutability.
-pub unsafe trait Element: Copy + Send + Sync + 'static {}
-
-macro_rules! element {
-    ($($type:ty)*) => { $(
-        // SAFETY: a primitive number (or a transparent wrapper of one) has no invalid bit patterns.
-        unsafe impl Element for $type {}
-    )* };
-}
-element!(f32 f64 u8 i8 u16 i16 u32 i32 u64 i64 half::f16 half::bf16);
 
 /// A slice with the owner of its memory beside it; `clone` shares both.
 #[derive(Clone)]
@@ -45,7 +31,7 @@ unsafe impl<T: Sync> Send for SharedSlice<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for SharedSlice<T> {}
 
-impl<T: Element> SharedSlice<T> {
+impl<T: Number> SharedSlice<T> {
     /// Memory that `owner` keeps alive and in place until it is dropped.
     ///
     /// # Safety

@@ -121,8 +121,8 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// If the inputs do not fit the op or each other.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
-    /// Computes the output, which has the length of [`Compute::shape`], from contiguous inputs,
-    /// and notes in `exec` which kernel ran if it is not a plain float one.
+    /// Computes the output, which has the length of [`Compute::shape`] and holds zeros, from
+    /// contiguous inputs, and notes in `exec` which kernel ran if it is not a plain float one.
     ///
     /// # Errors
     /// If an input has the wrong element type or a value the op does not take.

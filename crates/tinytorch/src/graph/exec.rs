@@ -64,18 +64,7 @@ impl QuantizedRows {
     /// If a value is NaN or infinite.
     pub fn quantize(&mut self, isa: Isa, input: Input, x: &[f32], m: usize) -> Result<()> {
         self.data.resize(x.len(), 0);
-        match input {
-            Input::Static(params) => {
-                min_max(isa, x)?;
-                quantize_u8(isa, x, params, &mut self.data)?;
-            }
-            Input::Dynamic | Input::Float => {
-                self.params.resize(m, QParams { scale: 1.0, zero_point: 0 });
-                let k = x.len() / m.max(1);
-                quantize_rows_u8(isa, x, m, k, &mut self.data, &mut self.params)?;
-            }
-        }
-        Ok(())
+        quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
     }
 
     /// Quantizes images `[batch, channels, height, width]` as a weight's `input` says, each over its
@@ -90,26 +79,8 @@ impl QuantizedRows {
         x: &[f32],
         shape: &Shape,
     ) -> Result<()> {
-        let sizes: [usize; 4] = image_dims("conv2d", shape)?;
         self.data.resize(x.len(), 0);
-        match input {
-            Input::Static(_) => {
-                min_max(isa, x)?;
-            }
-            Input::Dynamic | Input::Float => {
-                self.params.clear();
-                for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
-                    let (min, max) = min_max(isa, image)?;
-                    self.params.push(QParams::from_range(min, max)?);
-                }
-            }
-        }
-        let params = match input {
-            Input::Static(params) => RowParams::Tensor(params),
-            Input::Dynamic | Input::Float => RowParams::PerRow(&self.params),
-        };
-        quantize_nchw_to_nhwc(isa, x, sizes, params, &mut self.data)?;
-        Ok(())
+        quantize_images(isa, input, x, shape, &mut self.data, &mut self.params)
     }
 
     /// The values, row-major.
@@ -128,4 +99,57 @@ impl QuantizedRows {
     fn bytes(&self) -> usize {
         self.data.capacity() + self.params.capacity() * size_of::<QParams>()
     }
+}
+
+/// [`QuantizedRows::quantize`] into memory of the caller's; `params` is written if each row has its
+/// own.
+pub(crate) fn quantize_rows(
+    isa: Isa,
+    input: Input,
+    x: &[f32],
+    m: usize,
+    out: &mut [u8],
+    params: &mut Vec<QParams>,
+) -> Result<()> {
+    match input {
+        Input::Static(params) => {
+            min_max(isa, x)?;
+            quantize_u8(isa, x, params, out)?;
+        }
+        Input::Dynamic | Input::Float => {
+            params.resize(m, QParams { scale: 1.0, zero_point: 0 });
+            quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;
+        }
+    }
+    Ok(())
+}
+
+/// [`QuantizedRows::quantize_images`] into memory of the caller's; `params` is written if each image
+/// has its own.
+pub(crate) fn quantize_images(
+    isa: Isa,
+    input: Input,
+    x: &[f32],
+    shape: &Shape,
+    out: &mut [u8],
+    params: &mut Vec<QParams>,
+) -> Result<()> {
+    let sizes: [usize; 4] = image_dims("conv2d", shape)?;
+    match input {
+        Input::Static(_) => {
+            min_max(isa, x)?;
+        }
+        Input::Dynamic | Input::Float => {
+            params.clear();
+            for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
+                let (min, max) = min_max(isa, image)?;
+                params.push(QParams::from_range(min, max)?);
+            }
+        }
+    }
+    let params = match input {
+        Input::Static(params) => RowParams::Tensor(params),
+        Input::Dynamic | Input::Float => RowParams::PerRow(params),
+    };
+    Ok(quantize_nchw_to_nhwc(isa, x, sizes, params, out)?)
 }

@@ -18,6 +18,7 @@
 
 mod batch_norm;
 mod compute;
+mod edit;
 mod exec;
 mod geometry;
 mod param_id;
@@ -25,6 +26,7 @@ mod param_id;
 pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Elements, View};
 pub use exec::{Exec, QuantizedRows};
+pub(crate) use exec::{quantize_images, quantize_rows};
 pub(crate) use geometry::image_dims;
 pub use geometry::{ConvGeometry, GeometryError, PoolGeometry};
 pub use param_id::ParamId;

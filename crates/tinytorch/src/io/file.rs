@@ -161,7 +161,7 @@ impl TensorFile {
 
     fn view<T>(&self, file: &Arc<MappedFile>, info: &TensorInfo) -> Option<Result<Tensor>>
     where
-        T: crate::tensor::Element + tinytorch_kernels::os::Element,
+        T: crate::tensor::Element + tinytorch_kernels::aligned::Number,
     {
         let slice = SharedSlice::<T>::from_file(file.clone(), self.span(info)).ok()?;
         Some(Tensor::from_owner(Arc::new(slice), info.shape))

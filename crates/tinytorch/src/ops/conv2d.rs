@@ -15,8 +15,8 @@ const IMAGES_PER_SUM: usize = 8;
 /// each group of channels on its own. With `X` the [matrix of windows](Unfold) of a group and `G` the
 /// gradient of its output: `Y = W X`, `dW = G X^T`, `dX = W^T G` folded back, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
-struct Conv2d {
-    geometry: ConvGeometry,
+pub(crate) struct Conv2d {
+    pub(crate) geometry: ConvGeometry,
 }
 
 /// What a convolution's loops need to know, from shapes that have been checked.

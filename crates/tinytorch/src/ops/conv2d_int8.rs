@@ -14,9 +14,29 @@ use tinytorch_kernels::int8 as kernels;
 /// The weight is frozen; the gradient passes through to the input (as if nothing had been rounded:
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
-pub(super) struct Conv2dInt8 {
-    pub(super) weight: Arc<QWeight>,
-    pub(super) geometry: ConvGeometry,
+pub(crate) struct Conv2dInt8 {
+    pub(crate) weight: Arc<QWeight>,
+    pub(crate) geometry: ConvGeometry,
+}
+
+impl Conv2dInt8 {
+    /// Convolves quantized images of `shape`, `[batch, channels, height, width]`: what eager layers
+    /// and plans both run.
+    pub(crate) fn convolve(
+        &self,
+        shape: &Shape,
+        images: &kernels::Images<'_>,
+        epilogue: &kernels::Epilogue<'_>,
+        (output, layout): (kernels::Output<'_>, kernels::Layout),
+        exec: &mut Exec,
+    ) -> Result<()> {
+        let sizes = self.geometry.kernel_shape(shape, self.weight.shape());
+        let (isa, panels) = (exec.isa(), self.weight.panels());
+        let scratch = &mut exec.scratch;
+        let ran = kernels::conv2d(isa, &sizes, images, panels, epilogue, output, layout, scratch)?;
+        exec.ran(ran);
+        Ok(())
+    }
 }
 
 impl Compute for Conv2dInt8 {
@@ -36,23 +56,15 @@ impl Compute for Conv2dInt8 {
             exec.ran("conv2d_weight_only");
             return conv2d(&self.geometry, x, &View::of(&float)?, bias, out);
         }
-        exec.activation.quantize_images(isa, weight.input(), x.f32()?, &x.shape)?;
-        let images = kernels::Images {
-            data: exec.activation.data(),
-            params: exec.activation.params(weight.input()),
-        };
-        let ran = kernels::conv2d(
-            isa,
-            &self.geometry.kernel_shape(&x.shape, weight.shape()),
-            &images,
-            weight.panels(),
-            &kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false },
-            kernels::Output::F32(out),
-            kernels::Layout::Nchw,
-            &mut exec.scratch,
-        )?;
-        exec.ran(ran);
-        Ok(())
+        let mut activation = std::mem::take(&mut exec.activation);
+        activation.quantize_images(isa, weight.input(), x.f32()?, &x.shape)?;
+        let (data, params) = (activation.data(), activation.params(weight.input()));
+        let epilogue = kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false };
+        let output = (kernels::Output::F32(out), kernels::Layout::Nchw);
+        let images = kernels::Images { data, params };
+        let done = self.convolve(&x.shape, &images, &epilogue, output, exec);
+        exec.activation = activation;
+        done
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

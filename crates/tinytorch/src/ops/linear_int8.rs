@@ -14,7 +14,7 @@ use tinytorch_kernels::{Isa, Scratch};
 /// The weight is frozen; the gradient passes through to the input (as if nothing had been rounded:
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
-pub(super) struct LinearInt8(pub(super) Arc<QWeight>);
+pub(crate) struct LinearInt8(pub(crate) Arc<QWeight>);
 
 impl Compute for LinearInt8 {
     fn name(&self) -> &'static str {
@@ -38,24 +38,13 @@ impl Compute for LinearInt8 {
             exec.ran(ran);
             return Ok(());
         }
-        exec.activation.quantize(isa, weight.input(), x, m)?;
-        let activations = kernels::Activations {
-            data: exec.activation.data(),
-            m,
-            k,
-            params: exec.activation.params(weight.input()),
-        };
+        let mut activation = std::mem::take(&mut exec.activation);
+        activation.quantize(isa, weight.input(), x, m)?;
+        let params = activation.params(weight.input());
         let output = kernels::Output::F32(out);
-        let ran = kernels::gemm(
-            isa,
-            &activations,
-            weight.panels(),
-            &epilogue,
-            output,
-            &mut exec.scratch,
-        )?;
-        exec.ran(ran);
-        Ok(())
+        let done = multiply(weight, activation.data(), params, &epilogue, output, exec);
+        exec.activation = activation;
+        done
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -63,6 +52,23 @@ impl Compute for LinearInt8 {
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }
+}
+
+/// Multiplies quantized rows by a weight: what eager layers and plans both run.
+pub(crate) fn multiply(
+    weight: &QWeight,
+    x: &[u8],
+    params: kernels::RowParams<'_>,
+    epilogue: &kernels::Epilogue<'_>,
+    output: kernels::Output<'_>,
+    exec: &mut Exec,
+) -> Result<()> {
+    let k = weight.panels().k();
+    let rows = kernels::Activations { data: x, m: x.len() / k, k, params };
+    let isa = exec.isa();
+    let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
+    exec.ran(ran);
+    Ok(())
 }
 
 impl Op for LinearInt8 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// The positive part, `max(x, 0)`; its derivative at 0 is 0, and NaN stays NaN.
 #[derive(Clone, Copy, Debug)]
-struct Relu;
+pub(crate) struct Relu;
 
 impl Compute for Relu {
     fn name(&self) -> &'static str {

@@ -1,0 +1,78 @@
+//! Matrix multiplication.
+
+mod blocks;
+mod matrix;
+mod pack;
+mod product;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod vector;
+
+pub use matrix::{BatchDim, Matrix, MatrixMut};
+pub use pack::PackedB;
+pub use product::{Bias, Right, Scaling};
+
+use crate::Isa;
+
+/// C = alpha A B + beta C + bias, then the ReLU if `scaling` asks for it.
+///
+/// ```
+/// use tinytorch_kernels::Isa;
+/// use tinytorch_kernels::f32::gemm::{Matrix, MatrixMut, Scaling, gemm};
+///
+/// let a = [1.0, 2.0, 3.0, 4.0];
+/// let b = [5.0, 6.0, 7.0, 8.0];
+/// let mut c = [0.0; 4];
+/// let (left, right) = (Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2).t());
+/// gemm(Isa::active(), left, right, MatrixMut::new(&mut c, 2, 2), &Scaling::default());
+/// assert_eq!(c, [17.0, 23.0, 39.0, 53.0]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit: A is m x k, B is k x n, C is m x n, a bias has m or n values.
+pub fn gemm<'b>(
+    isa: Isa,
+    a: Matrix<'_>,
+    b: impl Into<Right<'b>>,
+    c: MatrixMut<'_>,
+    scaling: &Scaling<'_>,
+) {
+    schedule::run(isa, &[], a, b.into(), c, scaling);
+}
+
+/// [`gemm`] for every index of a batch: `a`, `b` and `c` are the matrices at index 0, and `batch`
+/// says how far the others are from them.
+///
+/// ```
+/// use tinytorch_kernels::Isa;
+/// use tinytorch_kernels::f32::gemm::{BatchDim, Matrix, MatrixMut, Scaling, gemm_batched};
+///
+/// // Two rows of two values, each times the same column.
+/// let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [10.0, 1.0], [0.0; 2]);
+/// let rows = BatchDim { len: 2, a_stride: 2, b_stride: 0, c_stride: 1 };
+/// gemm_batched(
+///     Isa::active(),
+///     &[rows],
+///     Matrix::new(&a, 1, 2),
+///     Matrix::new(&b, 2, 1),
+///     MatrixMut::new(&mut c, 1, 1),
+///     &Scaling::default(),
+/// );
+/// assert_eq!(c, [12.0, 34.0]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit, a matrix of the batch leaves its slice, or two matrices of the batch
+/// share an element of C.
+pub fn gemm_batched(
+    isa: Isa,
+    batch: &[BatchDim],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    c: MatrixMut<'_>,
+    scaling: &Scaling<'_>,
+) {
+    schedule::run(isa, batch, a, b.into(), c, scaling);
+}

@@ -1,0 +1,219 @@
+//! Packing: copies of blocks in the order in which the innermost loop reads them.
+
+use super::matrix::Matrix;
+use super::tile::PANEL;
+use crate::Isa;
+use crate::aligned::AlignedVec;
+use crate::isa::{Kernel, Simd};
+use std::ops::Range;
+
+/// A right-hand matrix packed once, for products with many left-hand ones.
+///
+/// It is the same on every ISA: panels of 16 columns, the last one filled up with copies, and in a
+/// panel row after row.
+#[derive(Debug, Clone)]
+pub struct PackedB {
+    panels: AlignedVec<f32>,
+    rows: usize,
+    cols: usize,
+}
+
+impl PackedB {
+    /// Packs `b`, which costs about as much as a product with one row.
+    pub fn new(isa: Isa, b: Matrix<'_>) -> Self {
+        let (rows, cols) = (b.rows(), b.cols());
+        let mut panels = AlignedVec::zeroed(packed_len::<PANEL>(cols, rows));
+        isa.run(PackAll { b, panels: &mut panels });
+        Self { panels, rows, cols }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.panels[..])
+    }
+
+    /// The first value of the panel that starts at column `col`.
+    #[inline(always)]
+    pub(super) fn panels_from(&self, col: usize) -> *const f32 {
+        self.panels[col * self.rows..].as_ptr()
+    }
+}
+
+struct PackAll<'a> {
+    b: Matrix<'a>,
+    panels: &'a mut [f32],
+}
+
+impl Kernel for PackAll<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (rows, cols) = (self.b.rows(), self.b.cols());
+        pack_panels::<S, PANEL>(s, self.b.t(), 0..cols, 0..rows, self.panels);
+    }
+}
+
+/// Values in the panels of `lines` lines of `depth` elements.
+pub(super) fn packed_len<const W: usize>(lines: usize, depth: usize) -> usize {
+    lines.next_multiple_of(W).checked_mul(depth).expect("a packed block fits the address space")
+}
+
+/// Packs elements `span` of the lines `lines` (rows of `m`) into panels of `W` lines: a panel holds,
+/// element after element, that of each of its lines. Lines beyond the last repeat it.
+#[inline(always)]
+pub(super) fn pack_panels<S: Simd, const W: usize>(
+    s: S,
+    m: Matrix<'_>,
+    lines: Range<usize>,
+    span: Range<usize>,
+    out: &mut [f32],
+) {
+    let source = m.data_from(lines.start, span.start);
+    let (lines, depth) = (lines.len(), span.len());
+    let (line_stride, step) = (m.row_stride(), m.col_stride());
+    if depth == 0 || lines == 0 {
+        return;
+    }
+    if line_stride == 1 {
+        return interleave_rows::<W>(source, step, lines, out, depth);
+    }
+    for (panel, out) in out.chunks_exact_mut(depth * W).take(lines.div_ceil(W)).enumerate() {
+        let source = &source[panel * W * line_stride..];
+        let present = W.min(lines - panel * W);
+        if step == 1 {
+            transpose::<S, W>(s, source, line_stride, present, out);
+        } else {
+            for (p, group) in out.chunks_exact_mut(W).enumerate() {
+                for (i, value) in group.iter_mut().enumerate() {
+                    let at = i * line_stride + p * step;
+                    *value = if i < present { source[at] } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// Packs lines that lie side by side: each step of the source is copied in runs of `W`.
+#[inline(always)]
+fn interleave_rows<const W: usize>(
+    source: &[f32],
+    step: usize,
+    lines: usize,
+    out: &mut [f32],
+    depth: usize,
+) {
+    /// Panels that are written together. A panel alone reads single cache lines, which no
+    /// prefetcher follows; many at once are too far apart for the L1 cache.
+    const TOGETHER: usize = 4;
+    for (group, out) in out.chunks_mut(TOGETHER * depth * W).enumerate() {
+        let first = group * TOGETHER * W;
+        if first >= lines {
+            break;
+        }
+        let lines = (TOGETHER * W).min(lines - first);
+        for p in 0..depth {
+            let row = &source[p * step + first..][..lines];
+            if lines == TOGETHER * W {
+                for i in 0..TOGETHER {
+                    out[i * depth * W + p * W..][..W].copy_from_slice(&row[i * W..][..W]);
+                }
+            } else {
+                for (i, run) in row.chunks(W).enumerate() {
+                    let out = &mut out[i * depth * W + p * W..][..W];
+                    out[..run.len()].copy_from_slice(run);
+                }
+            }
+        }
+    }
+}
+
+/// Packs one panel of `present` lines that are contiguous themselves, each `out.len() / W` long.
+#[inline(always)]
+fn transpose<S: Simd, const W: usize>(
+    s: S,
+    source: &[f32],
+    line_stride: usize,
+    present: usize,
+    out: &mut [f32],
+) {
+    let depth = out.len() / W;
+    // Where W is not a multiple of the square, a square also writes into the group after its last.
+    let room = if W.is_multiple_of(SIDE) { depth } else { depth - 1 };
+    let in_squares = if has_fast_squares::<S>() { room / SIDE * SIDE } else { 0 };
+    let mut lines = [source; PANEL];
+    for (i, line) in lines.iter_mut().enumerate() {
+        *line = &source[i.min(present - 1) * line_stride..][..depth];
+    }
+    for p in (0..in_squares).step_by(SIDE) {
+        for (i, lines) in lines.chunks_exact(SIDE).take(W.div_ceil(SIDE)).enumerate() {
+            transpose_square(s, lines, p, &mut out[p * W + i * SIDE..], W);
+        }
+    }
+    for p in in_squares..depth {
+        for i in 0..W {
+            out[p * W + i] = source[i.min(present - 1) * line_stride + p];
+        }
+    }
+}
+
+/// Lines and elements in the square that [`transpose_square`] transposes.
+const SIDE: usize = 8;
+
+/// Whether the ISA has the registers of [`transpose_square`].
+#[inline(always)]
+const fn has_fast_squares<S: Simd>() -> bool {
+    cfg!(target_arch = "x86_64") && S::LANES >= SIDE
+}
+
+/// Writes element `p + i` of the lines to `out[i * out_stride..]`, for eight values of `i`.
+///
+/// Without it, packing the weights takes a quarter of a 64 x 784 x 512 product, with it a
+/// twentieth.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+fn transpose_square<S: Simd>(_: S, lines: &[&[f32]], p: usize, out: &mut [f32], out_stride: usize) {
+    use std::arch::x86_64::*;
+    assert!(has_fast_squares::<S>() && lines.len() == SIDE);
+    let out = out[..(SIDE - 1) * out_stride + SIDE].as_mut_ptr();
+    // SAFETY: an x86-64 ISA with eight lanes has AVX, and `_` proves that this CPU has the ISA. The
+    // eight stores end at the end of `out`; `transpose` answers for the lines.
+    unsafe {
+        for half in [0, 4] {
+            let mut rows = [_mm256_setzero_ps(); 4];
+            for i in 0..4 {
+                let low = _mm_loadu_ps(lines[i].as_ptr().add(p + half));
+                let high = _mm_loadu_ps(lines[i + 4].as_ptr().add(p + half));
+                rows[i] = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high);
+            }
+            let low_01 = _mm256_unpacklo_ps(rows[0], rows[1]);
+            let high_01 = _mm256_unpackhi_ps(rows[0], rows[1]);
+            let low_23 = _mm256_unpacklo_ps(rows[2], rows[3]);
+            let high_23 = _mm256_unpackhi_ps(rows[2], rows[3]);
+            let columns = [
+                _mm256_shuffle_ps::<0x44>(low_01, low_23),
+                _mm256_shuffle_ps::<0xee>(low_01, low_23),
+                _mm256_shuffle_ps::<0x44>(high_01, high_23),
+                _mm256_shuffle_ps::<0xee>(high_01, high_23),
+            ];
+            for i in 0..4 {
+                _mm256_storeu_ps(out.add((half + i) * out_stride), columns[i]);
+            }
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn transpose_square<S: Simd>(_: S, _: &[&[f32]], _: usize, _: &mut [f32], _: usize) {
+    unreachable!("has_fast_squares is false here")
+}
