@@ -35,6 +35,7 @@ enum Command {
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
     Inspect(commands::inspect::Inspect),
+    Probe(commands::probe::Probe),
 }
 
 /// What a command that ran to its end found.
@@ -74,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
+        Command::Probe(probe) => probe.run(&mut screen),
     }?;
     screen.flush()?;
     Ok(verdict)

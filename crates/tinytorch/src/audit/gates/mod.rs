@@ -7,20 +7,27 @@ mod coverage;
 mod determinism;
 mod f32_floor;
 mod file_bytes;
+mod no_f32_copy;
 mod output_error;
 mod overflow;
+mod process_memory;
 mod round_trip;
 mod structure;
 mod weight_bytes;
 
-use super::{Budget, Evidence, Gate, Subject};
+use super::{Budget, Evidence, Gate, Means, Subject};
 use crate::Result;
 
 /// Every gate, in the order of the report.
 ///
 /// # Errors
 /// If a model does not run at all; a gate that finds a fault is a result, not an error.
-pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Vec<Gate>> {
+pub fn all(
+    subject: &Subject,
+    evidence: &Evidence,
+    budget: &Budget,
+    means: &Means,
+) -> Result<Vec<Gate>> {
     Ok(vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         structure::structure(subject)?,
@@ -30,6 +37,8 @@ pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Ve
         agreement::agreement(evidence)?,
         weight_bytes::weight_bytes(subject)?,
         file_bytes::file_bytes(evidence)?,
+        process_memory::process_memory(subject, evidence, means)?,
+        no_f32_copy::no_f32_copy(subject, evidence, means)?,
         round_trip::round_trip(subject, evidence)?,
         determinism::determinism(subject, evidence)?,
         overflow::overflow(subject)?,
