@@ -1,7 +1,5 @@
 //! The `tinytorch` command: train, quantize and audit int8 models.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod commands;
 mod table;
 

@@ -6,9 +6,9 @@
 //! * [`isa`]: which instruction set runs, as a value ([`Isa`]), and the vector operations that
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
-//! * [`f32`]: products of float matrices.
-//! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
+//! * [`f32`]: products, convolutions, functions and reductions of floats.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
+//! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
 //! Integer kernels return the same bits on every ISA and with any number of threads.

@@ -5,6 +5,7 @@ use crate::int8::Int8Error;
 use crate::io::IoError;
 use crate::loss::LossError;
 use crate::models::ModelError;
+use crate::nn::LayerError;
 use crate::ops::OpError;
 use crate::optim::OptimError;
 use crate::plan::PlanError;
@@ -38,6 +39,9 @@ pub enum Error {
     /// An argument of an op.
     #[error(transparent)]
     Op(#[from] OpError),
+    /// The sizes of a layer, or how it is called.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// Targets of a loss.
     #[error(transparent)]
     Loss(#[from] LossError),

@@ -1,5 +1,23 @@
 #![forbid(unsafe_code)]
-//! tinytorch: a deep-learning framework, small enough to read, whose int8 is proven.
+//! A deep-learning framework, small enough to read, whose int8 is proven.
+//!
+//! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`graph`] and
+//! [`autograd`] run and record ops, [`ops`] and [`loss`] define them, [`nn`] makes layers of them and
+//! [`models`] models of layers; [`data`] and [`text`] feed them, [`optim`] and [`train`] train them, [`io`] saves
+//! them; [`quant`] quantizes them and [`audit`] judges the result.
+//!
+//! ```
+//! use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, models::Architecture, nn::{Forward, Init}};
+//! use tinytorch::quant::{QuantConfig, quantize_model};
+//!
+//! let float = Architecture::preset("digits-mlp")?.build(&mut Init::seed(0))?;
+//! let images = Var::from(Tensor::rand([32, 1, 8, 8], 0.0, 1.0, &mut Rng::seed(1))?);
+//! let mut int8 = float.clone();
+//! let report = quantize_model(&mut int8, [Ok(images.clone())], &QuantConfig::default())?;
+//! assert!(3 * report.int8_bytes() < report.float_bytes());
+//! assert_eq!(int8.forward(&images, &mut Ctx::eval())?.shape().dims(), [32, 10]);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
 
 // `#[derive(Module)]` names this crate by its public path, here too.
 extern crate self as tinytorch;
@@ -26,3 +44,8 @@ pub mod train;
 pub use error::{Error, Result};
 pub use rng::Rng;
 pub use tensor::Tensor;
+
+/// The README's example is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

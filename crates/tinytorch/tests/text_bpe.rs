@@ -172,7 +172,7 @@ fn ids_outside_the_vocabulary_are_errors() {
 #[test]
 fn errors_of_a_file_name_it() {
     let missing = BpeTokenizer::load("no/such/tokenizer.json").unwrap_err().to_string();
-    assert!(missing.starts_with("cannot open no/such/tokenizer.json"), "{missing}");
+    assert!(missing.starts_with("cannot read no/such/tokenizer.json"), "{missing}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokenizers/corpus.txt");
     let other = BpeTokenizer::load(&path).unwrap_err().to_string();
     assert!(other.contains("corpus.txt: this is not a Hugging Face tokenizer.json"), "{other}");

@@ -205,7 +205,7 @@ fn damaged_checkpoints_are_refused_and_change_nothing() {
     let tensors: Vec<(String, tinytorch::Tensor)> =
         file.tensors().map(|(name, _)| (name.to_string(), file.tensor(name).unwrap())).collect();
     let damaged = folder.path().join("damaged.safetensors");
-    let mut refuse = |tensors: &[(String, tinytorch::Tensor)], training: &str| {
+    let refuse = |tensors: &[(String, tinytorch::Tensor)], training: &str| {
         let metadata = BTreeMap::from([("training".to_string(), training.to_string())]);
         tinytorch::io::write_tensors(&damaged, tensors, &metadata).unwrap();
         refused(&damaged, &mut make(), &mut small())

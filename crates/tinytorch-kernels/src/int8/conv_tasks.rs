@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use super::columns::Columns;
 use super::conv::{Images, Layout};
 use super::conv_shape::ConvShape;
 use super::depthwise::Depthwise;
 use super::finish::{Finish, Target};
 use super::panels::{GROUP, PANEL};
-use super::product::{Columns, Product, Rows, Runs};
+use super::product::{Product, Rows, Runs};
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::parallel::{SharedOut, pieces, split};
@@ -71,7 +72,7 @@ struct Cut {
 struct Workspace<'a> {
     slab: &'a mut [u8],
     gathered: &'a mut [u8],
-    numbers: &'a mut [f32],
+    numbers: &'a mut [i32],
 }
 
 impl Job<'_> {
@@ -93,13 +94,13 @@ impl Job<'_> {
         };
         let numbers = Columns::numbers(self.epilogue, self.weight.k());
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
-        let per_thread = slab_step + gathered_step + bytes_for::<f32>(numbers);
+        let per_thread = slab_step + gathered_step + bytes_for::<i32>(numbers);
         let mut arena = scratch.arena(bytes_for::<usize>(runs.count) + cut.threads * per_thread);
         let offsets = arena.take::<usize>(runs.count);
         self.fill_offsets(offsets);
         let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
-        let all_numbers = SharedOut::new(arena.take::<f32>(cut.threads * numbers));
+        let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
         let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
         split(cut.threads, cut.threads, &|threads| {
             for thread in threads {
@@ -295,7 +296,7 @@ impl Job<'_> {
         runs: Runs<'_>,
         params: QParams,
         finish: Finish,
-        numbers: &mut [f32],
+        numbers: &mut [i32],
     ) {
         let (params, epilogue) = (RowParams::Tensor(params), *self.epilogue);
         Product { m, rows, runs, params, weight: self.weight, epilogue, finish }

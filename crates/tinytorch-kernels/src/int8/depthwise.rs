@@ -4,10 +4,11 @@
 //! together byte by byte, which makes the packed weight's groups of four taps fit the same dot
 //! product that matrices use.
 
+use super::columns::{COLUMNS, Columns};
 use super::conv_shape::ConvShape;
 use super::finish::{Finish, Place, write};
 use super::panels::{GROUP, PANEL};
-use super::product::{COLUMNS, Columns, expand_tail};
+use super::product::expand_tail;
 use super::slab::Slab;
 use super::{Epilogue, Panels, QParams};
 use crate::isa::{Kernel, Simd};

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::product::COLUMNS;
+use super::columns::COLUMNS;
 use super::quantize::{Levels, quantize_lanes};
 use crate::isa::Simd;
 use crate::parallel::SharedOut;

@@ -5,10 +5,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::columns::{COLUMNS, Columns};
 use super::finish::{Place, write};
 use super::gemm::Scales;
 use super::panels::{GROUP, PANEL};
-use super::product::{COLUMNS, Columns, Product};
+use super::product::Product;
 use crate::isa::{Kernel, Simd};
 
 /// How four products are summed.
@@ -172,7 +173,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
         let params: [_; MR] = std::array::from_fn(|r| self.product.params.of(self.row(r)));
         let mut y = [[s.splat(0.0); NV]; MR];
         let mut group = 0;
-        let blocks = self.columns.scales.len() / COLUMNS;
+        let blocks = self.columns.blocks();
         for block in 0..blocks {
             let quads = block_quads.min(runs.quads - group);
             let mut sums = Sums::zero(s);
@@ -190,7 +191,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
                 if SUMS {
                     s.store_i32(sums.weights[v], &mut self.columns.sums[columns..]);
                 }
-                let scale = s.load(&self.columns.scales[columns..]);
+                let scale = s.load_f16(&self.columns.block_scales[columns..]);
                 let weight_sum = s.load_i32(&self.columns.sums[columns..]);
                 for r in 0..MR {
                     let zero_point = s.splat_i32(i32::from(params[r].zero_point));

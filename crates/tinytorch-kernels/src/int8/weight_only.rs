@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use super::columns::{COLUMNS, Columns};
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, Place, Target, write};
 use super::name::kernel_names;
 use super::panels::{GROUP, PANEL};
-use super::product::{COLUMNS, Columns, expand_tail};
+use super::product::expand_tail;
 use super::{Epilogue, Int8Error, Panels, Scales};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, pieces, split};
@@ -60,8 +61,8 @@ pub fn gemm_weight_only(
     let panels = w.n().div_ceil(PANEL);
     let pieces = pieces(m * w.n() * w.k(), LEAST_PER_THREAD).min(panels.max(1));
     let numbers = Columns::numbers(epilogue, w.k());
-    let mut arena = scratch.arena(bytes_for::<f32>(pieces * numbers));
-    let all_numbers = SharedOut::new(arena.take::<f32>(pieces * numbers));
+    let mut arena = scratch.arena(bytes_for::<i32>(pieces * numbers));
+    let all_numbers = SharedOut::new(arena.take::<i32>(pieces * numbers));
     split(pieces, pieces, &|range| {
         for piece in range {
             // SAFETY: each piece has its own part of the scratch.
@@ -137,9 +138,9 @@ impl WeightOnly<'_> {
             let row = place.rows.start + r.min(place.rows.len() - 1);
             &self.a[row * k..(row + 1) * k]
         });
-        let block = match self.epilogue.scales {
-            Scales::Blocks { size, .. } => size,
-            _ => k.max(1),
+        let (blocks, block) = match self.epilogue.scales {
+            Scales::Blocks { size, .. } => (true, size),
+            _ => (false, k.max(1)),
         };
         let weights = self.w.panels_from(panel);
         let zero = s.splat(0.0);
@@ -174,7 +175,12 @@ impl WeightOnly<'_> {
                 }
             }
             for v in 0..NV {
-                let scale = s.load(&self.columns.scales[index * COLUMNS + v * S::LANES..]);
+                let column = v * S::LANES;
+                let scale = if blocks {
+                    s.load_f16(&self.columns.block_scales[index * COLUMNS + column..])
+                } else {
+                    s.load(&self.columns.scales[column..])
+                };
                 for (y, sums) in y.iter_mut().zip(&sums) {
                     y[v] = s.mul_add(sums[v], scale, y[v]);
                 }

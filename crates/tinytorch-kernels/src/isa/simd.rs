@@ -1,5 +1,7 @@
 //! What a kernel may ask of an instruction set.
 
+use half::f16;
+
 /// A computation written once and compiled for every instruction set.
 ///
 /// Mark `run`, and every function it calls with `S`, `#[inline(always)]`: only code inlined into
@@ -61,6 +63,9 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// # Safety
     /// `out` is valid for writing `LANES` values; it need not be aligned to the vector.
     unsafe fn store_ptr(self, v: Self::F32, out: *mut f32);
+
+    /// The first `LANES` half-precision values.
+    fn load_f16(self, x: &[f16]) -> Self::F32;
 
     /// `a + b`.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;

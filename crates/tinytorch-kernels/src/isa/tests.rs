@@ -155,7 +155,8 @@ impl Kernel for Conversions {
         s.store_i32(s.to_i32_trunc(s.load(&x)), &mut got);
         assert!(got.iter().zip(&x).all(|(got, x)| *got as f32 == x.trunc()));
 
-        let v = s.load(&x);
+        let halves: Vec<half::f16> = x.iter().map(|x| half::f16::from_f32(*x)).collect();
+        let v = s.load_f16(&halves);
         let lanes = &x[..S::LANES];
         assert_eq!(s.sum(v), lanes.iter().sum::<f32>());
         assert_eq!(s.max_lane(v), lanes[S::LANES - 1]);

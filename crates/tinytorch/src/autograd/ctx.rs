@@ -6,7 +6,7 @@ use super::param::Param;
 use super::tape::Tape;
 use super::var::Var;
 use crate::graph::{Compute, Exec, ParamId};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Dtype, Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,7 +136,9 @@ impl<'a> Ctx<'a> {
         let output = match &mut self.observer {
             None => op.forward(&values, &mut self.exec)?,
             Some(observer) => {
-                if let (Some(weight), Some(activation)) = (weight, values.first()) {
+                // A look-up has no activation: what it reads are indices.
+                let activation = values.first().filter(|t| t.dtype() == Dtype::F32);
+                if let (Some(weight), Some(activation)) = (weight, activation) {
                     observer.activation(weight, activation)?;
                 }
                 let shapes: Vec<Shape> = values.iter().map(|t| *t.shape()).collect();

@@ -5,10 +5,13 @@ use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
 
-/// `mean over rows of (log sum exp(x) - x[target])`; its gradient is
-/// `(softmax(x) - onehot(target)) / rows` (Bridle, 1990).
+/// `mean over rows of (log sum exp(x) - sum(q x))` for the wanted distribution `q` of a row; its
+/// gradient is `(softmax(x) - q) / rows` (Bridle, 1990). Of `q`, the share `smoothing` is spread evenly
+/// over all classes and the rest lies on the target (Szegedy et al., 2015).
 #[derive(Clone, Copy, Debug)]
-struct CrossEntropy;
+struct CrossEntropy {
+    smoothing: f32,
+}
 
 /// The classes of each row, checked against their number.
 fn checked<'a>(targets: &'a [i64], classes: usize) -> impl Iterator<Item = Result<usize>> + 'a {
@@ -48,7 +51,13 @@ impl Compute for CrossEntropy {
         let classes = inputs[0].shape.last_dim();
         let mut sum = 0f64;
         for (row, target) in x.chunks_exact(classes).zip(checked(targets, classes)) {
-            sum += f64::from(log_sum_exp(row) - row[target?]);
+            let norm = log_sum_exp(row);
+            let hit = norm - row[target?];
+            let spread = match self.smoothing {
+                0.0 => 0.0,
+                share => share * row.iter().map(|x| norm - x).sum::<f32>() / classes as f32,
+            };
+            sum += f64::from((1.0 - self.smoothing) * hit + spread);
         }
         out[0] = (sum / targets.len() as f64) as f32;
         Ok(())
@@ -74,8 +83,9 @@ impl Op for CrossEntropy {
         {
             let norm = log_sum_exp(row);
             let start = out.len();
-            out.extend(row.iter().map(|&x| (x - norm).exp() * scale));
-            out[start + target?] -= scale;
+            let spread = self.smoothing / classes as f32;
+            out.extend(row.iter().map(|&x| ((x - norm).exp() - spread) * scale));
+            out[start + target?] -= (1.0 - self.smoothing) * scale;
         }
         Ok(vec![Some(Tensor::from_vec(out, *saved.shape(0))?), None])
     }
@@ -92,7 +102,25 @@ impl Var {
     /// [`LossError::Label`] for a class out of range, [`TensorError::Mismatch`] if the shapes do not
     /// fit.
     pub fn cross_entropy(&self, targets: &Tensor, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(CrossEntropy, &[self, &Var::from(targets)])
+        self.cross_entropy_smoothed(targets, 0.0, ctx)
+    }
+
+    /// [`Var::cross_entropy`] against targets that hold with probability `1 - smoothing` and are
+    /// otherwise any class, all equally likely.
+    ///
+    /// # Errors
+    /// [`LossError::Smoothing`] unless `smoothing` is at least 0 and below 1, and as
+    /// [`Var::cross_entropy`].
+    pub fn cross_entropy_smoothed(
+        &self,
+        targets: &Tensor,
+        smoothing: f32,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(LossError::Smoothing { smoothing }.into());
+        }
+        ctx.apply(CrossEntropy { smoothing }, &[self, &Var::from(targets)])
     }
 }
 
@@ -106,7 +134,26 @@ mod tests {
     fn gradient() {
         let x = Tensor::randn([3, 4], 1.0, &mut Rng::seed(1)).unwrap();
         let targets = Tensor::from_vec(vec![0i64, 3, 1], [3]).unwrap();
-        gradcheck(|v, ctx| v[0].cross_entropy(&targets, ctx), &[x], 1e-3).unwrap();
+        let x = [x];
+        gradcheck(|v, ctx| v[0].cross_entropy(&targets, ctx), &x, 1e-3).unwrap();
+        gradcheck(|v, ctx| v[0].cross_entropy_smoothed(&targets, 0.2, ctx), &x, 1e-3).unwrap();
+    }
+
+    #[test]
+    fn smoothing_is_the_mean_over_all_classes_for_its_share() {
+        let x = Var::from(Tensor::randn([2, 3], 1.0, &mut Rng::seed(2)).unwrap());
+        let ctx = &mut Ctx::eval();
+        let mut loss = |t: i64, smoothing| {
+            let targets = Tensor::full(t, [2]).unwrap();
+            let loss = x.cross_entropy_smoothed(&targets, smoothing, ctx).unwrap();
+            loss.value().item().unwrap()
+        };
+        let mean = (loss(0, 0.0) + loss(1, 0.0) + loss(2, 0.0)) / 3.0;
+        assert!((loss(1, 0.3) - (0.7 * loss(1, 0.0) + 0.3 * mean)).abs() < 1e-6);
+        for bad in [-0.1, 1.0, f32::NAN] {
+            let targets = Tensor::full(0i64, [2]).unwrap();
+            assert!(x.cross_entropy_smoothed(&targets, bad, &mut Ctx::eval()).is_err());
+        }
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! ```
 
 mod cross_entropy;
+mod distillation;
+mod pairwise;
 
-/// What can be wrong with targets.
+/// What can be wrong with targets or a loss's own settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossError {
@@ -24,5 +26,27 @@ pub enum LossError {
         label: i64,
         /// Number of classes.
         classes: usize,
+    },
+    /// A probability outside 0 to 1.
+    #[error("{what} {at} is {value}; binary cross-entropy needs values from 0 to 1")]
+    Probability {
+        /// `prediction` or `target`.
+        what: &'static str,
+        /// Its index among all.
+        at: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// A share of label smoothing that leaves nothing for the target.
+    #[error("the label smoothing is {smoothing}; it must be at least 0 and below 1")]
+    Smoothing {
+        /// The value given.
+        smoothing: f32,
+    },
+    /// A temperature that nothing can be divided by.
+    #[error("the temperature is {temperature}; it must be positive and finite")]
+    Temperature {
+        /// The value given.
+        temperature: f32,
     },
 }

@@ -3,7 +3,8 @@ use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::ops::OpError;
 
-/// In training, `y = 0` with probability `p`, else `x / (1 - p)`; in inference `y = x`.
+/// In training, `y = 0` with probability `p`, else `x / (1 - p)`; in inference `y = x`. The default
+/// drops nothing.
 ///
 /// ```
 /// use tinytorch::{Rng, Tensor, autograd::Ctx, nn::{Dropout, Forward}};
@@ -11,7 +12,7 @@ use crate::ops::OpError;
 /// assert!(y.value().to_vec::<f32>()?.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-#[derive(Module, Clone, Copy, Debug)]
+#[derive(Module, Clone, Copy, Debug, Default)]
 pub struct Dropout {
     #[module(config)]
     p: f32,

@@ -28,24 +28,40 @@
 //! ```
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod conv2d;
 mod dropout;
+mod embedding;
+mod error;
+mod feed_forward;
 mod flatten;
 mod init;
+mod layer_norm;
 mod linear;
 mod module;
 mod pool;
+mod positions;
+mod rms_norm;
 mod sequential;
+mod transformer;
 
-pub use activation::Relu;
+pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
+pub use attention::{AttentionConfig, AttentionInputs, KeyValueCache, MultiHeadAttention};
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use error::LayerError;
+pub use feed_forward::{Activation, FeedForward, SwiGlu};
 pub use flatten::Flatten;
 pub use init::Init;
+pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
 pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
 pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
+pub use positions::{PositionalEncoding, SinusoidalEncoding};
+pub use rms_norm::RmsNorm;
 pub use sequential::{Layer, Sequential};
 pub use tinytorch_derive::Module;
+pub use transformer::TransformerBlock;

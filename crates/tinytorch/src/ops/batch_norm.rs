@@ -3,7 +3,7 @@ use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};
 use crate::graph::{
     BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, ScaleShift, Step, View, image_dims,
 };
-use crate::tensor::{Shape, Tensor, TensorError, parallel};
+use crate::tensor::{Shape, Tensor, TensorError, parallel, reduce};
 use std::sync::Arc;
 
 const NAME: &str = "batch_norm2d";
@@ -100,10 +100,9 @@ fn batch_statistics(shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
         3 * x.len(),
         || (),
         |(), channel, both| {
-            let sum: f64 =
-                planes(shape, x, channel).map(|p| f64::from(p.iter().sum::<f32>())).sum();
+            let sum: f64 = planes(shape, x, channel).map(|p| f64::from(reduce::sum(p))).sum();
             let mean = (sum / count) as f32;
-            let square = |p: &[f32]| f64::from(p.iter().map(|v| (v - mean).powi(2)).sum::<f32>());
+            let square = |p: &[f32]| f64::from(reduce::sum_of([p], |[v]| (v - mean) * (v - mean)));
             both[0] = mean;
             both[1] = (planes(shape, x, channel).map(square).sum::<f64>() / count) as f32;
         },
@@ -123,8 +122,8 @@ fn gradient_sums(shape: &Shape, g: &[f32], x: &[f32], standard: &Standard) -> [V
             let (mean, inverse) = (standard.mean[channel], standard.inverse[channel]);
             let (mut sum, mut product) = (0f64, 0f64);
             for (g, x) in planes(shape, g, channel).zip(planes(shape, x, channel)) {
-                sum += f64::from(g.iter().sum::<f32>());
-                product += f64::from(g.iter().zip(x).map(|(g, x)| g * (x - mean)).sum::<f32>());
+                sum += f64::from(reduce::sum(g));
+                product += f64::from(reduce::sum_of([g, x], |[g, x]| g * (x - mean)));
             }
             both[0] = sum as f32;
             both[1] = (product * f64::from(inverse)) as f32;

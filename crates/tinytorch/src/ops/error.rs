@@ -10,4 +10,14 @@ pub enum OpError {
         /// The value given.
         value: f32,
     },
+    /// A sequence longer than the table of positions.
+    #[error(
+        "the sequence reaches position {end}, but there are {positions} positions; shorten it or use a model with a longer context"
+    )]
+    Context {
+        /// One past the last position of the sequence.
+        end: usize,
+        /// Number of positions there are.
+        positions: usize,
+    },
 }

@@ -2,8 +2,9 @@ use super::linear_int8::LinearInt8;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
-use crate::tensor::{Shape, Tensor, TensorError, matmul};
+use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
+use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 
 /// `x W^T + b` with float weights: `x` is `[.., in]`, `W` is `[out, in]`, `b` is `[out]`.
 /// With `G` the gradient of the output, rows flattened: `dx = G W`, `dW = G^T x`, `db = sum G`.
@@ -36,35 +37,27 @@ impl Compute for Linear {
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let shape = output_shape(&inputs[0], &inputs[1])?;
-        if let Some(bias) = inputs.get(2) {
-            if bias.dims() != &inputs[1][..1] {
-                return Err(TensorError::Mismatch {
-                    op: "linear",
-                    left: inputs[1],
-                    right: *bias,
-                    expected: "the bias needs one entry per row of the weight",
-                }
-                .into());
+        if let Some(bias) = inputs.get(2)
+            && bias.dims() != &inputs[1][..1]
+        {
+            return Err(TensorError::Mismatch {
+                op: "linear",
+                left: inputs[1],
+                right: *bias,
+                expected: "the bias needs one entry per row of the weight",
             }
+            .into());
         }
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (x, w) = (&inputs[0], &inputs[1]);
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let (x, w) = (inputs[0].f32()?, &inputs[1]);
         let (n, k) = (w.shape[0], w.shape[1]);
-        let flat = Shape::new(&[x.shape.len() / k.max(1), k])?;
-        let transposed = Shape::new(&[k, n])?;
-        let mut strides = w.shape.strides();
-        strides.swap(0, 1);
-        let left = (flat, flat.strides(), x.f32()?);
-        matmul::matmul_into(left, (transposed, strides, w.f32()?), out)?;
-        if let Some(bias) = inputs.get(2) {
-            let bias = bias.f32()?;
-            for row in out.chunks_exact_mut(n.max(1)) {
-                row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-            }
-        }
+        let m = x.len() / k.max(1);
+        let bias = inputs.get(2).map(View::f32).transpose()?.map_or(Bias::None, Bias::PerColumn);
+        let (x, w) = (Matrix::new(x, m, k), Matrix::new(w.f32()?, n, k).t());
+        gemm(exec.isa(), x, w, MatrixMut::new(out, m, n), &Scaling { bias, ..Scaling::default() });
         Ok(())
     }
 

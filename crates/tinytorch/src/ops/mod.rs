@@ -11,22 +11,34 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+pub(crate) mod activation;
+mod attention;
 mod batch_norm;
 mod binary;
+mod cat;
 mod conv2d;
 mod conv2d_int8;
 mod dropout;
+mod elementary;
+mod embedding;
 mod error;
 mod global_avg_pool;
 mod linear;
 mod linear_int8;
 mod matmul;
+mod max_axis;
+mod pointwise;
 mod pool;
+mod rearrange;
 mod reduce;
 mod relu;
 mod reshape;
+mod rope;
+mod row_norm;
+mod softmax;
 mod unfold;
 
+pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
 pub(crate) use conv2d::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
@@ -36,3 +48,4 @@ pub(crate) use linear::Linear;
 pub(crate) use linear_int8::{LinearInt8, multiply};
 pub(crate) use pool::Pool;
 pub(crate) use relu::Relu;
+pub use rope::{Rope, RopePairs};

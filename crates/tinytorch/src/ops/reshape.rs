@@ -4,12 +4,14 @@ use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
 use crate::tensor::{IntoShape, Shape, Tensor, TensorError, view};
 use std::sync::Arc;
 
-/// The same elements in another shape. `Flatten` and `Unflatten` say which axes change and leave
-/// the others open, so a traced model takes any batch size.
+/// The same elements in another shape. All but `Fixed` say which axes change and leave the others
+/// open, so a traced model takes any batch size.
 #[derive(Clone, Debug)]
 enum Reshape {
     Flatten { start: usize, end: usize },
     Unflatten { axis: usize, sizes: Vec<usize> },
+    Squeeze { axis: usize },
+    Unsqueeze { axis: usize },
     Fixed(Shape),
 }
 
@@ -18,6 +20,8 @@ impl Compute for Reshape {
         match self {
             Reshape::Flatten { .. } => "flatten",
             Reshape::Unflatten { .. } => "unflatten",
+            Reshape::Squeeze { .. } => "squeeze",
+            Reshape::Unsqueeze { .. } => "unsqueeze",
             Reshape::Fixed(_) => "reshape",
         }
     }
@@ -26,6 +30,8 @@ impl Compute for Reshape {
         match self {
             Reshape::Flatten { start, end } => view::flattened(&inputs[0], *start, *end),
             Reshape::Unflatten { axis, sizes } => view::unflattened(&inputs[0], *axis, sizes),
+            Reshape::Squeeze { axis } => view::squeezed(&inputs[0], *axis),
+            Reshape::Unsqueeze { axis } => view::unsqueezed(&inputs[0], *axis),
             Reshape::Fixed(shape) if shape.len() == inputs[0].len() => Ok(*shape),
             Reshape::Fixed(shape) => {
                 Err(TensorError::Length { len: inputs[0].len(), shape: *shape }.into())
@@ -74,6 +80,22 @@ impl Var {
         ctx.apply(Reshape::Unflatten { axis, sizes: sizes.to_vec() }, &[self])
     }
 
+    /// Without an axis of size 1.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`], or [`TensorError::Shape`] if the axis has another size.
+    pub fn squeeze(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Squeeze { axis }, &[self])
+    }
+
+    /// With an axis of size 1 inserted before `axis`.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`] if `axis` is beyond the rank.
+    pub fn unsqueeze(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Unsqueeze { axis }, &[self])
+    }
+
     /// The same elements in another shape of the same size. Every dimension is fixed, the batch
     /// too: in a model that is to be traced, use [`Var::flatten`] and [`Var::unflatten`].
     ///
@@ -86,7 +108,7 @@ impl Var {
 
 #[cfg(test)]
 mod tests {
-    use crate::autograd::gradcheck;
+    use crate::autograd::{Ctx, Var, gradcheck};
     use crate::{Rng, Tensor};
 
     #[test]
@@ -95,5 +117,7 @@ mod tests {
         gradcheck(|v, ctx| v[0].flatten(1, 2, ctx), &x, 1e-3).unwrap();
         gradcheck(|v, ctx| v[0].unflatten(2, &[2, 2], ctx), &x, 1e-3).unwrap();
         gradcheck(|v, ctx| v[0].reshape([4, 6], ctx), &x, 1e-3).unwrap();
+        let there_and_back = |v: &[Var], ctx: &mut Ctx<'_>| v[0].unsqueeze(1, ctx)?.squeeze(1, ctx);
+        gradcheck(there_and_back, &x, 1e-3).unwrap();
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn check_step(
 
 /// Checks that everything remembered of a parameter has its shape.
 pub(super) fn check_shapes(name: &str, shape: &Shape, moments: &Moments) -> Result<()> {
-    for got in moments.slots.iter().map(Tensor::shape).filter(|&got| got != shape) {
+    if let Some(got) = moments.slots.iter().map(Tensor::shape).find(|&got| got != shape) {
         let problem = format!("has shape {shape} in the model and {got} in the state");
         return Err(OptimError::StateTensor { name: name.to_owned(), problem }.into());
     }

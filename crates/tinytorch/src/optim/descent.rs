@@ -60,10 +60,10 @@ impl<R: Rule> Optimizer for Descent<R> {
         check_step(model, &grads, &self.moments)?;
         // From here on nothing can fail: every value is known to be a float tensor of its shape.
         for (name, param) in model.named_params_mut() {
-            if param.is_trainable() {
-                if let Some(grad) = grads.of(param) {
-                    self.update(name, param, grad)?;
-                }
+            if param.is_trainable()
+                && let Some(grad) = grads.of(param)
+            {
+                self.update(name, param, grad)?;
             }
         }
         move_buffers(model, &grads)
@@ -129,7 +129,7 @@ fn move_buffers(model: &mut dyn Module, grads: &Gradients) -> Result<()> {
 }
 
 /// Elements that are updated in one go, above which a second thread is worth its start: handing work
-/// to rayon costs about 13 us, in which Adam updates some 20,000 elements.
+/// to rayon costs about 13 us, in which Adam updates some 20,000 elements (0.7 ns each on Zen 4).
 const PIECE: usize = 1 << 16;
 
 struct Piece<'a, 'b> {

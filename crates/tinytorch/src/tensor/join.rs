@@ -1,6 +1,6 @@
 //! Joining tensors into one.
 
-use super::{Element, Tensor, TensorError};
+use super::{Element, Shape, Tensor, TensorError};
 use crate::Result;
 
 impl Tensor {
@@ -10,29 +10,8 @@ impl Tensor {
     /// [`TensorError::Mismatch`] if the other axes differ, [`TensorError::Shape`] without tensors,
     /// [`TensorError::Dtype`] if the element types differ from `T`.
     pub fn cat<T: Element>(tensors: &[Tensor], axis: usize) -> Result<Tensor> {
-        let Some(first) = tensors.first() else {
-            let expected = "at least one tensor is needed".into();
-            return Err(
-                TensorError::Shape { op: "cat", shape: super::Shape::SCALAR, expected }.into()
-            );
-        };
-        if axis >= first.rank() {
-            return Err(TensorError::Axis { op: "cat", axis, shape: first.shape }.into());
-        }
-        let mut along = 0;
-        for t in tensors {
-            if t.rank() != first.rank() || t.shape.with(axis, 0) != first.shape.with(axis, 0) {
-                return Err(TensorError::Mismatch {
-                    op: "cat",
-                    left: first.shape,
-                    right: t.shape,
-                    expected: "all axes but the joined one must be equal",
-                }
-                .into());
-            }
-            along += t.shape[axis];
-        }
-        let shape = first.shape.with(axis, along);
+        let shapes: Vec<Shape> = tensors.iter().map(|t| t.shape).collect();
+        let shape = joined(&shapes, axis)?;
         let outer: usize = shape[..axis].iter().product();
         let dense = tensors.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
         let mut out: Vec<T> = Vec::with_capacity(shape.len());
@@ -53,6 +32,33 @@ impl Tensor {
         let lifted = tensors.iter().map(|t| t.unsqueeze(0)).collect::<Result<Vec<_>>>()?;
         Tensor::cat::<T>(&lifted, 0)
     }
+}
+
+/// The shape after [`Tensor::cat`].
+pub(crate) fn joined(shapes: &[Shape], axis: usize) -> Result<Shape> {
+    let Some(first) = shapes.first() else {
+        let expected = "at least one tensor is needed".into();
+        return Err(TensorError::Shape { op: "cat", shape: Shape::SCALAR, expected }.into());
+    };
+    if axis >= first.rank() {
+        return Err(TensorError::Axis { op: "cat", axis, shape: *first }.into());
+    }
+    let mut along = 0;
+    for shape in shapes {
+        if shape.rank() != first.rank() || shape.with(axis, 0) != first.with(axis, 0) {
+            return Err(TensorError::Mismatch {
+                op: "cat",
+                left: *first,
+                right: *shape,
+                expected: "all axes but the joined one must be equal",
+            }
+            .into());
+        }
+        along += shape[axis];
+    }
+    let mut dims = first.to_vec();
+    dims[axis] = along;
+    Ok(Shape::new(&dims)?)
 }
 
 #[cfg(test)]

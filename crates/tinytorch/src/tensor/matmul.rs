@@ -1,7 +1,11 @@
 //! Matrix products in any batch shape.
 
-use super::{MAX_RANK, Shape, Tensor, TensorError, view::for_each_row};
+use super::{MAX_RANK, Shape, Tensor, TensorError};
 use crate::Result;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::gemm::{
+    self as kernels, BatchDim, Matrix, MatrixMut, Scaling, gemm_batched,
+};
 
 /// The shape of `a @ b`: the last two axes multiply, the others broadcast.
 pub(crate) fn product_shape(a: &Shape, b: &Shape) -> Result<Shape> {
@@ -49,18 +53,18 @@ pub(crate) fn matmul_into(a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Re
     let (m, k, n) = (shape[rank - 2], a.0.last_dim(), shape[rank - 1]);
     let (sa, sb) = (aligned(&a, rank), aligned(&b, rank));
 
-    // Each step of this walk is one matrix: a last axis of size 1 stands for it.
-    let mut dims = shape[..rank - 2].to_vec();
-    dims.push(1);
-    let batch = Shape::new(&dims)?;
-    let mut products = out.chunks_exact_mut((m * n).max(1));
-    for_each_row(&batch, [(&sa, 0), (&sb, 0)], |[i, j], _, _| {
-        if let Some(c) = products.next() {
-            let left = (&a.2[i..], sa[rank - 2], sa[rank - 1]);
-            let right = (&b.2[j..], sb[rank - 2], sb[rank - 1]);
-            gemm(m, k, n, left, right, c);
-        }
-    });
+    let batch: Vec<BatchDim> = (0..rank - 2)
+        .map(|axis| BatchDim {
+            len: shape[axis],
+            a_stride: sa[axis],
+            b_stride: sb[axis],
+            c_stride: shape.strides()[axis],
+        })
+        .collect();
+    let left = Matrix::strided(a.2, m, k, sa[rank - 2], sa[rank - 1]);
+    let right = Matrix::strided(b.2, k, n, sb[rank - 2], sb[rank - 1]);
+    let product = MatrixMut::new(out, m, n);
+    gemm_batched(Isa::active(), &batch, left, right, product, &Scaling::default());
     Ok(())
 }
 
@@ -79,14 +83,10 @@ pub(crate) type Strided<'a> = (&'a [f32], usize, usize);
 
 /// `c += a b` for an `m x k` and a `k x n` matrix, each given as (elements, row stride, column stride).
 pub(crate) fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
-    for i in 0..m {
-        for p in 0..k {
-            let x = a.0[i * a.1 + p * a.2];
-            for j in 0..n {
-                c[i * n + j] += x * b.0[p * b.1 + j * b.2];
-            }
-        }
-    }
+    let left = Matrix::strided(a.0, m, k, a.1, a.2);
+    let right = Matrix::strided(b.0, k, n, b.1, b.2);
+    let adding = Scaling { beta: 1.0, ..Scaling::default() };
+    kernels::gemm(Isa::active(), left, right, MatrixMut::new(c, m, n), &adding);
 }
 
 #[cfg(test)]

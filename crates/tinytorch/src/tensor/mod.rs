@@ -16,7 +16,8 @@
 mod dtype;
 pub(crate) mod elementwise;
 mod error;
-mod join;
+pub(crate) mod join;
+pub(crate) mod lanes;
 pub(crate) mod matmul;
 pub(crate) mod parallel;
 pub(crate) mod reduce;

@@ -110,14 +110,9 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Axis`] or [`TensorError::Range`].
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Tensor> {
-        self.check_axis("slice", axis)?;
-        let Range { start, end } = range;
-        let len = self.shape[axis];
-        if start > end || end > len {
-            return Err(TensorError::Range { op: "slice", start, end, len }.into());
-        }
         let mut view = self.clone();
-        view.shape = self.shape.with(axis, end - start);
+        view.shape = sliced(&self.shape, axis, &range)?;
+        let (start, len) = (range.start, self.shape[axis]);
         // An empty slice at the end would otherwise point one past the buffer.
         view.offset += if start == len { 0 } else { start * self.strides[axis] };
         Ok(view)
@@ -136,15 +131,8 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Axis`], or [`TensorError::Shape`] if the axis has another size.
     pub fn squeeze(&self, axis: usize) -> Result<Tensor> {
-        self.check_axis("squeeze", axis)?;
-        if self.shape[axis] != 1 {
-            let expected = format!("axis {axis} must have size 1");
-            return Err(TensorError::Shape { op: "squeeze", shape: self.shape, expected }.into());
-        }
-        let mut dims = self.shape.to_vec();
-        dims.remove(axis);
         let mut view = self.clone();
-        view.shape = Shape::new(&dims)?;
+        view.shape = squeezed(&self.shape, axis)?;
         view.strides.copy_within(axis + 1.., axis);
         Ok(view)
     }
@@ -154,13 +142,8 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Axis`] if `axis` is beyond the rank.
     pub fn unsqueeze(&self, axis: usize) -> Result<Tensor> {
-        if axis > self.rank() {
-            return Err(TensorError::Axis { op: "unsqueeze", axis, shape: self.shape }.into());
-        }
-        let mut dims = self.shape.to_vec();
-        dims.insert(axis, 1);
         let mut view = self.clone();
-        view.shape = Shape::new(&dims)?;
+        view.shape = unsqueezed(&self.shape, axis)?;
         view.strides.copy_within(axis..MAX_RANK - 1, axis + 1);
         view.strides[axis] = 0;
         Ok(view)
@@ -171,16 +154,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Mismatch`] if this shape does not broadcast to exactly `shape`.
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Result<Tensor> {
-        let shape = shape.into_shape()?;
-        if self.shape.broadcast(&shape, "broadcast_to")? != shape {
-            return Err(TensorError::Mismatch {
-                op: "broadcast_to",
-                left: self.shape,
-                right: shape,
-                expected: "the second must be the larger",
-            }
-            .into());
-        }
+        let shape = stretched(&self.shape, &shape.into_shape()?)?;
         let added = shape.rank() - self.rank();
         let mut view = self.clone();
         view.strides = [0; MAX_RANK];
@@ -194,8 +168,27 @@ impl Tensor {
     }
 }
 
+/// Copies the elements that `shape`, `strides` and `offset` describe to `out`, in row-major order.
+pub(crate) fn copy_strided(
+    shape: &Shape,
+    strides: &[usize; MAX_RANK],
+    offset: usize,
+    values: &[f32],
+    out: &mut [f32],
+) {
+    let mut rows = out.chunks_exact_mut(shape.last_dim().max(1));
+    for_each_row(shape, [(strides, offset)], |[start], [step], n| {
+        let Some(row) = rows.next() else { return };
+        if step == 1 {
+            row.copy_from_slice(&values[start..start + n]);
+        } else {
+            row.iter_mut().enumerate().for_each(|(i, o)| *o = values[start + i * step]);
+        }
+    });
+}
+
 /// Strides with which a contiguous buffer of shape `from` is read as the larger shape `to`.
-pub(super) fn stretched_strides(from: &Shape, to: &Shape) -> [usize; MAX_RANK] {
+pub(crate) fn stretched_strides(from: &Shape, to: &Shape) -> [usize; MAX_RANK] {
     let (dense, added) = (from.strides(), to.rank() - from.rank());
     let mut strides = [0; MAX_RANK];
     for axis in 0..from.rank() {
@@ -230,6 +223,58 @@ pub(crate) fn unflattened(shape: &Shape, axis: usize, sizes: &[usize]) -> Result
         return Err(TensorError::Length { len: shape.len(), shape: split }.into());
     }
     Ok(split)
+}
+
+/// The shape after [`Tensor::slice`].
+pub(crate) fn sliced(shape: &Shape, axis: usize, range: &Range<usize>) -> Result<Shape> {
+    if axis >= shape.rank() {
+        return Err(TensorError::Axis { op: "slice", axis, shape: *shape }.into());
+    }
+    let (Range { start, end }, len) = (range.clone(), shape[axis]);
+    if start > end || end > len {
+        return Err(TensorError::Range { op: "slice", start, end, len }.into());
+    }
+    Ok(shape.with(axis, end - start))
+}
+
+/// The shape after [`Tensor::broadcast_to`]: `to`, if `from` stretches to it.
+pub(crate) fn stretched(from: &Shape, to: &Shape) -> Result<Shape> {
+    if from.broadcast(to, "broadcast_to")? != *to {
+        return Err(TensorError::Mismatch {
+            op: "broadcast_to",
+            left: *from,
+            right: *to,
+            expected: "the second must be the larger",
+        }
+        .into());
+    }
+    Ok(*to)
+}
+
+/// The shape after [`Tensor::squeeze`].
+pub(crate) fn squeezed(shape: &Shape, axis: usize) -> Result<Shape> {
+    match shape.get(axis) {
+        None => Err(TensorError::Axis { op: "squeeze", axis, shape: *shape }.into()),
+        Some(1) => {
+            let mut dims = shape.to_vec();
+            dims.remove(axis);
+            Ok(Shape::new(&dims)?)
+        }
+        Some(_) => {
+            let expected = format!("axis {axis} must have size 1");
+            Err(TensorError::Shape { op: "squeeze", shape: *shape, expected }.into())
+        }
+    }
+}
+
+/// The shape after [`Tensor::unsqueeze`].
+pub(crate) fn unsqueezed(shape: &Shape, axis: usize) -> Result<Shape> {
+    if axis > shape.rank() {
+        return Err(TensorError::Axis { op: "unsqueeze", axis, shape: *shape }.into());
+    }
+    let mut dims = shape.to_vec();
+    dims.insert(axis, 1);
+    Ok(Shape::new(&dims)?)
 }
 
 /// The shape after [`Tensor::permute`].

@@ -49,7 +49,7 @@ impl CharTokenizer {
     /// Reads a file that [`CharTokenizer::save`] wrote.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
+    /// [`TextError::Read`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
     /// such a file.
     pub fn load(path: impl AsRef<Path>) -> Result<CharTokenizer> {
         Ok(file::read(path.as_ref(), hf::MAX_FILE_BYTES, CharTokenizer::from_json)?)
@@ -66,9 +66,9 @@ impl CharTokenizer {
     /// Writes the tokenizer as a Hugging Face `tokenizer.json`, whole or not at all.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be written.
+    /// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(file::write(path.as_ref(), &self.to_json())?)
+        crate::io::replace(path.as_ref(), |file| file.write_all(&self.to_json()))
     }
 
     /// The tokenizer as a Hugging Face `tokenizer.json`.

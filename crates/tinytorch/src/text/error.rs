@@ -14,11 +14,9 @@ pub enum TextError {
         /// Number of tokens in the vocabulary.
         vocab_size: usize,
     },
-    /// A file could not be opened, read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
+    /// A file could not be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
         /// The file.
         path: PathBuf,
         /// The operating system's reason.

@@ -1,13 +1,5 @@
 use super::TextError;
-use std::{
-    fs,
-    io::{Read, Write},
-    path::Path,
-};
-
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> TextError + 'a {
-    move |source| TextError::Io { action, path: path.to_owned(), source }
-}
+use std::{fs::File, io::Read, path::Path};
 
 /// Reads a file of at most `limit` bytes and hands them to `parse`; errors name the file.
 pub(super) fn read<T>(
@@ -17,24 +9,33 @@ pub(super) fn read<T>(
 ) -> Result<T, TextError> {
     let named = |source| TextError::InFile { path: path.to_owned(), source: Box::new(source) };
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed("open", path))?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    // The limit holds while reading: a device or a growing file has no length to trust.
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|source| TextError::Read { path: path.to_owned(), source })?;
     if bytes.len() as u64 > limit {
-        let what = "a tokenizer file (in bytes)";
-        return Err(named(TextError::TooLarge { what, size: limit + 1, limit }));
+        return Err(named(TextError::TooLarge {
+            what: "a tokenizer file (in bytes)",
+            size: limit + 1,
+            limit,
+        }));
     }
     parse(&bytes).map_err(named)
 }
 
-/// Writes a file under a temporary name and renames it, so that no reader sees half of it.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), TextError> {
-    let failed = failed("write", path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(&failed)?;
-    temporary.write_all(bytes).map_err(&failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_just_the_limit_is_read_and_a_larger_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(read(&path, 5, |bytes| Ok(bytes.to_vec())).unwrap(), b"12345");
+        let error = read(&path, 4, |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: a tokenizer file"), "{error}");
+        assert!(error.contains("at most 4"), "{error}");
+        assert!(matches!(read(folder.path(), 4, |_| Ok(())), Err(TextError::Read { .. })));
+    }
 }

@@ -76,7 +76,7 @@ impl Llama2cTokenizer {
     /// Reads a `tokenizer.bin`.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
+    /// [`TextError::Read`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
     /// such a file.
     pub fn load(path: impl AsRef<Path>) -> Result<Llama2cTokenizer> {
         Ok(file::read(path.as_ref(), MAX_FILE_BYTES, Llama2cTokenizer::from_bytes)?)

@@ -50,9 +50,14 @@ pub struct ProgressBar {
 
 impl ProgressBar {
     /// Nothing is drawn before the first epoch.
-    #[allow(clippy::new_without_default, reason = "a default that draws would surprise")]
     pub fn new() -> ProgressBar {
         ProgressBar { bar: Bar::hidden() }
+    }
+}
+
+impl Default for ProgressBar {
+    fn default() -> Self {
+        ProgressBar::new()
     }
 }
 

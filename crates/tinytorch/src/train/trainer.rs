@@ -223,8 +223,8 @@ impl<O> Trainer<O> {
                 break;
             }
             done += group.len();
-            let report = self.step(model, &group, &mut tally)?;
-            self.progress.stepped(&StepReport { batches: done, ..report });
+            let report = self.step(model, &group, done, &mut tally)?;
+            self.progress.stepped(&report);
         }
         let valid = valid.map(|loader| self.evaluate(model, loader)).transpose()?;
         let record = EpochRecord { epoch, lr: self.optimizer.lr(), train: tally.metrics(), valid };
@@ -235,11 +235,13 @@ impl<O> Trainer<O> {
         Ok(())
     }
 
-    /// One step of the optimizer over the mean of a group of batches.
+    /// One step of the optimizer over the mean of a group of batches, up to batch `batches` of the
+    /// epoch.
     fn step<M: Module>(
         &mut self,
         model: &mut M,
         group: &[Batch],
+        batches: usize,
         tally: &mut Tally,
     ) -> Result<StepReport>
     where
@@ -285,7 +287,7 @@ impl<O> Trainer<O> {
         self.optimizer.set_lr(lr);
         self.optimizer.step(model, sum)?;
         self.position.steps = step;
-        Ok(StepReport { epoch, step, batches: 0, loss: own.metrics().loss, lr, grad_norm })
+        Ok(StepReport { epoch, step, batches, loss: own.metrics().loss, lr, grad_norm })
     }
 
     /// Lets early stopping judge an epoch.

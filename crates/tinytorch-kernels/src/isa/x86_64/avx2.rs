@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::register_ops;
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
@@ -91,6 +93,12 @@ impl Simd for Avx2 {
     unsafe fn store_ptr(self, v: __m256, out: *mut f32) {
         // SAFETY: the caller promises `LANES` writable values.
         unsafe { _mm256_storeu_ps(out, v) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[f16]) -> __m256 {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x[..LANES].as_ptr().cast())) }
     }
 
     register_ops! {

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::register_ops;
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
@@ -90,6 +92,12 @@ impl Simd for Avx512Vnni {
     unsafe fn store_ptr(self, v: __m512, out: *mut f32) {
         // SAFETY: the caller promises `LANES` writable values.
         unsafe { _mm512_storeu_ps(out, v) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[f16]) -> __m512 {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x[..LANES].as_ptr().cast())) }
     }
 
     register_ops! {

@@ -130,7 +130,7 @@ impl BpeTokenizer {
     /// Reads a Hugging Face `tokenizer.json` with byte-level BPE.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
+    /// [`TextError::Read`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
     /// such a file.
     pub fn load(path: impl AsRef<Path>) -> Result<BpeTokenizer> {
         Ok(file::read(path.as_ref(), hf::MAX_FILE_BYTES, BpeTokenizer::from_json)?)
@@ -148,9 +148,9 @@ impl BpeTokenizer {
     /// Writes the tokenizer as a Hugging Face `tokenizer.json`, whole or not at all.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be written.
+    /// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(file::write(path.as_ref(), &self.to_json())?)
+        crate::io::replace(path.as_ref(), |file| file.write_all(&self.to_json()))
     }
 
     /// The tokenizer as a Hugging Face `tokenizer.json`.

@@ -90,7 +90,7 @@ impl HfTokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`TextError::Io`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
+    /// [`TextError::Read`] if it cannot be read; [`TextError::InFile`] with the reason if it is not
     /// such a file, or asks for something that is not supported.
     pub fn load(path: impl AsRef<Path>) -> Result<HfTokenizer> {
         Ok(file::read(path.as_ref(), MAX_FILE_BYTES, HfTokenizer::from_json)?)
