@@ -5,6 +5,7 @@
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
 mod evidence;
+mod files;
 mod gate;
 pub mod gates;
 mod layers;
@@ -14,6 +15,7 @@ mod subject;
 mod task;
 
 pub use evidence::Evidence;
+pub use files::Files;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
 pub use reference::{REFERENCES, Reference};

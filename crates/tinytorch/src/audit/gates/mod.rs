@@ -2,10 +2,13 @@
 
 mod accuracy;
 mod agreement;
+mod calibration;
 mod coverage;
 mod determinism;
 mod f32_floor;
+mod file_bytes;
 mod output_error;
+mod overflow;
 mod round_trip;
 mod structure;
 mod weight_bytes;
@@ -26,7 +29,17 @@ pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Ve
         accuracy::accuracy(subject, evidence)?,
         agreement::agreement(evidence)?,
         weight_bytes::weight_bytes(subject)?,
+        file_bytes::file_bytes(evidence)?,
         round_trip::round_trip(subject, evidence)?,
         determinism::determinism(subject, evidence)?,
+        overflow::overflow(subject)?,
+        calibration::calibration(subject, evidence)?,
     ])
+}
+
+/// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %
+/// of what is possible where small rows or what is not a weight make that impossible.
+fn size_limit(blocks: bool, possible: f64) -> f64 {
+    let full: f64 = if blocks { 3.7 } else { 3.9 };
+    full.min(0.98 * possible)
 }
