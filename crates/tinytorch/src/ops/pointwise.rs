@@ -61,6 +61,10 @@ impl<F: Function> Compute for Pointwise<F> {
         Ok(())
     }
 
+    fn is_pointwise(&self) -> bool {
+        true
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, F::OPERATIONS)
     }
