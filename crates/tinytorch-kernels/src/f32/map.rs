@@ -111,7 +111,6 @@ impl<F: Function> PairFunction for Backward<F> {
     }
 }
 
-/// `x` is `out` itself if there is none.
 struct Map<'a, F> {
     f: F,
     x: Option<&'a [f32]>,
@@ -123,21 +122,25 @@ impl<F: Function> Kernel for Map<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, x, out } = self;
-        let len = out.len();
-        let whole = len / S::LANES * S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
-            let values = s.load(&x.unwrap_or(out)[i..]);
-            s.store(f.value(s, values), &mut out[i..]);
-        }
-        if whole < len {
-            let values = s.load_partial(&x.unwrap_or(out)[whole..len]);
-            s.store_partial(f.value(s, values), &mut out[whole..]);
-        }
+        map_values(s, self.f, self.x, self.out);
     }
 }
 
-/// `a` is `out` itself if there is none.
+/// `out[i] = f(x[i])`, where `x` is `out` itself if there is none.
+#[inline(always)]
+pub(super) fn map_values<S: Simd, F: Function>(s: S, f: F, x: Option<&[f32]>, out: &mut [f32]) {
+    let len = out.len();
+    let whole = len / S::LANES * S::LANES;
+    for i in (0..whole).step_by(S::LANES) {
+        let values = s.load(&x.unwrap_or(out)[i..]);
+        s.store(f.value(s, values), &mut out[i..]);
+    }
+    if whole < len {
+        let values = s.load_partial(&x.unwrap_or(out)[whole..len]);
+        s.store_partial(f.value(s, values), &mut out[whole..]);
+    }
+}
+
 struct Zip<'a, F> {
     f: F,
     a: Option<&'a [f32]>,
@@ -150,18 +153,29 @@ impl<F: PairFunction> Kernel for Zip<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, a, b, out } = self;
-        let len = out.len();
-        let whole = len / S::LANES * S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
-            let values = s.load(&a.unwrap_or(out)[i..]);
-            s.store(f.value(s, values, s.load(&b[i..])), &mut out[i..]);
-        }
-        if whole < len {
-            let values = s.load_partial(&a.unwrap_or(out)[whole..len]);
-            let others = s.load_partial(&b[whole..len]);
-            s.store_partial(f.value(s, values, others), &mut out[whole..]);
-        }
+        zip_values(s, self.f, self.a, self.b, self.out);
+    }
+}
+
+/// `out[i] = f(a[i], b[i])`, where `a` is `out` itself if there is none.
+#[inline(always)]
+pub(super) fn zip_values<S: Simd, F: PairFunction>(
+    s: S,
+    f: F,
+    a: Option<&[f32]>,
+    b: &[f32],
+    out: &mut [f32],
+) {
+    let len = out.len();
+    let whole = len / S::LANES * S::LANES;
+    for i in (0..whole).step_by(S::LANES) {
+        let values = s.load(&a.unwrap_or(out)[i..]);
+        s.store(f.value(s, values, s.load(&b[i..])), &mut out[i..]);
+    }
+    if whole < len {
+        let values = s.load_partial(&a.unwrap_or(out)[whole..len]);
+        let others = s.load_partial(&b[whole..len]);
+        s.store_partial(f.value(s, values, others), &mut out[whole..]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cutting slices that belong together into pieces for several threads.
 
 use crate::parallel::pieces;
+use std::ops::Range;
 
 /// Something that can be cut in two between its items.
 pub(super) trait Split: Sized + Send {
@@ -25,6 +26,17 @@ impl<T: Send> Split for &mut [T] {
 
     fn cut(self, at: usize) -> (Self, Self) {
         self.split_at_mut(at)
+    }
+}
+
+impl Split for Range<usize> {
+    fn items(&self) -> usize {
+        self.len()
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        let middle = self.start + at;
+        (self.start..middle, middle..self.end)
     }
 }
 
