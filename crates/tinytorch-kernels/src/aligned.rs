@@ -149,6 +149,41 @@ impl<T: Number + fmt::Debug> fmt::Debug for AlignedVec<T> {
     }
 }
 
+/// The numbers that bytes hold.
+///
+/// ```
+/// use tinytorch_kernels::aligned::{AlignedVec, numbers, numbers_mut};
+///
+/// let mut bytes = AlignedVec::<u8>::zeroed(64);
+/// numbers_mut::<f32>(&mut bytes[..8])[1] = 1.5;
+/// assert_eq!(numbers::<f32>(&bytes[4..8]), [1.5]);
+/// ```
+///
+/// # Panics
+/// If the bytes do not start where a `T` may, or end within one.
+pub fn numbers<T: Number>(bytes: &[u8]) -> &[T] {
+    check_numbers::<T>(bytes);
+    // SAFETY: the bytes are aligned, hold this many whole numbers, and every bit pattern is one.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
+}
+
+/// [`numbers`], for writing.
+///
+/// # Panics
+/// As [`numbers`].
+pub fn numbers_mut<T: Number>(bytes: &mut [u8]) -> &mut [T] {
+    check_numbers::<T>(bytes);
+    let len = bytes.len() / size_of::<T>();
+    // SAFETY: as in `numbers`, and every number is bytes.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+}
+
+fn check_numbers<T: Number>(bytes: &[u8]) {
+    let (start, size) = (bytes.as_ptr() as usize, size_of::<T>());
+    assert!(start.is_multiple_of(align_of::<T>()), "bytes at {start:#x} are not aligned to {size}");
+    assert!(bytes.len().is_multiple_of(size), "{} bytes end within a number", bytes.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

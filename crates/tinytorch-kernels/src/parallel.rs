@@ -57,6 +57,25 @@ impl<T> SharedOut<T> {
         // SAFETY: the caller promises that the index lies inside the slice or at its end.
         unsafe { self.0.add(index) }
     }
+
+    /// The elements from `index` on.
+    ///
+    /// # Safety
+    /// `index` is at most the slice's length.
+    pub(crate) unsafe fn skip(self, index: usize) -> SharedOut<T> {
+        // SAFETY: the caller promises that the index lies inside the slice or at its end.
+        SharedOut(unsafe { self.0.add(index) })
+    }
+
+    /// The elements `start..start + len`.
+    ///
+    /// # Safety
+    /// They lie inside the slice, and no other thread uses them while the result lives.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [T] {
+        // SAFETY: the caller promises that the elements exist and are its own.
+        unsafe { std::slice::from_raw_parts_mut(self.at(start), len) }
+    }
 }
 
 #[cfg(test)]

@@ -1,2 +1,51 @@
 #![forbid(unsafe_code)]
-//! tinytorch.
+//! A deep-learning framework, small enough to read, whose int8 is proven.
+//!
+//! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`graph`] and
+//! [`autograd`] run and record ops, [`ops`] and [`loss`] define them, [`nn`] makes layers of them and
+//! [`models`] models of layers; [`data`] and [`text`] feed them, [`optim`] and [`train`] train them, [`io`] saves
+//! them; [`quant`] quantizes them and [`audit`] judges the result.
+//!
+//! ```
+//! use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, models::Architecture, nn::{Forward, Init}};
+//! use tinytorch::quant::{QuantConfig, quantize_model};
+//!
+//! let float = Architecture::preset("digits-mlp")?.build(&mut Init::seed(0))?;
+//! let images = Var::from(Tensor::rand([32, 1, 8, 8], 0.0, 1.0, &mut Rng::seed(1))?);
+//! let mut int8 = float.clone();
+//! let report = quantize_model(&mut int8, [Ok(images.clone())], &QuantConfig::default())?;
+//! assert!(3 * report.int8_bytes() < report.float_bytes());
+//! assert_eq!(int8.forward(&images, &mut Ctx::eval())?.shape().dims(), [32, 10]);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+// `#[derive(Module)]` names this crate by its public path, here too.
+extern crate self as tinytorch;
+
+pub mod audit;
+pub mod autograd;
+pub mod data;
+mod error;
+pub mod graph;
+pub mod int8;
+pub mod io;
+pub mod loss;
+pub mod models;
+pub mod nn;
+pub mod ops;
+pub mod optim;
+pub mod plan;
+pub mod quant;
+pub mod rng;
+pub mod tensor;
+pub mod text;
+pub mod train;
+
+pub use error::{Error, Result};
+pub use rng::Rng;
+pub use tensor::Tensor;
+
+/// The README's example is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

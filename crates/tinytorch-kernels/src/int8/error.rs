@@ -75,6 +75,12 @@ pub enum Int8Error {
         /// The scale.
         scale: f32,
     },
+    /// Blocks of scales that do not consist of whole groups.
+    #[error("scales in blocks of {size} values are not supported: use a multiple of 4, such as 32")]
+    BlockSize {
+        /// Values in a block.
+        size: usize,
+    },
     /// A convolution whose geometry makes no sense.
     #[error("the convolution's {what}: correct its shape")]
     Convolution {

@@ -4,16 +4,38 @@
 //! and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
 //! bits on every instruction set and with any number of threads.
 
+mod columns;
+mod conv;
+mod conv_shape;
+mod conv_tasks;
+mod depthwise;
 mod error;
+mod finish;
+mod gemm;
+mod max_pool;
+mod name;
+mod nhwc;
 mod pair_rule;
 mod panels;
 mod params;
+mod product;
 mod quantize;
+mod slab;
+mod tile;
+mod transposed;
+mod weight_only;
 
+pub use conv::{Images, Layout, conv2d};
+pub use conv_shape::ConvShape;
 pub use error::Int8Error;
+pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
+pub use max_pool::{PoolShape, max_pool};
+pub use nhwc::quantize_nchw_to_nhwc;
 pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{
     dequantize_i8, dequantize_u8, min_max, quantize_i8, quantize_rows_u8, quantize_u8,
 };
+pub use transposed::gemm_transposed;
+pub use weight_only::gemm_weight_only;

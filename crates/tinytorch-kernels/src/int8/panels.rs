@@ -109,12 +109,22 @@ impl Panels {
             return Err(Int8Error::Row { row: i, n: self.n });
         }
         check_length("the row", out.len(), self.k)?;
-        let layout = self.row_layout(i);
-        for (group, values) in out.chunks_mut(GROUP).enumerate() {
-            let start = layout.start_of(group, values.len());
-            values.copy_from_slice(&self.packed[start..start + values.len()]);
-        }
+        self.values_into(i, 0, out);
         Ok(())
+    }
+
+    /// Writes values of row `i`, from `first`, a multiple of four, on, to `out`, which ends at the
+    /// row's end or holds a multiple of four.
+    pub(crate) fn values_into(&self, i: usize, first: usize, out: &mut [i8]) {
+        let layout = self.row_layout(i);
+        let (whole, tail) = out.as_chunks_mut::<GROUP>();
+        let count = whole.len();
+        for (group, values) in whole.iter_mut().enumerate() {
+            let start = layout.start_of(first / GROUP + group, GROUP);
+            values.copy_from_slice(&self.packed[start..start + GROUP]);
+        }
+        let start = layout.start_of(first / GROUP + count, tail.len());
+        tail.copy_from_slice(&self.packed[start..start + tail.len()]);
     }
 
     /// Writes all `n * k` values to `out`, row-major.
@@ -131,18 +141,13 @@ impl Panels {
         Ok(())
     }
 
-    /// Panels, the narrower last one included.
-    pub(crate) fn count(&self) -> usize {
-        self.n.div_ceil(PANEL)
-    }
-
     /// Rows in panel `panel`: [`PANEL`], or what is left in the last one.
     pub(crate) fn width(&self, panel: usize) -> usize {
         PANEL.min(self.n - panel * PANEL)
     }
 
     /// The bytes of the panels from `panel` on.
-    pub(crate) fn from_panel(&self, panel: usize) -> &[i8] {
+    pub(crate) fn panels_from(&self, panel: usize) -> &[i8] {
         &self.packed[panel * PANEL * self.k..]
     }
 

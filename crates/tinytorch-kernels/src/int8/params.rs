@@ -1,6 +1,7 @@
 //! Scales and zero points: `x ~ (q - zero_point) * scale`.
 
 use super::Int8Error;
+use super::quantize::Levels;
 
 /// The smallest scale: its inverse, 2^127, is still finite.
 const SMALLEST_SCALE: f32 = f32::MIN_POSITIVE / 2.0;
@@ -57,11 +58,7 @@ impl QParams {
     /// The level nearest to `x`, ties to even, within 0 to 255; NaN gives 0.
     #[inline]
     pub fn quantize(self, x: f32) -> u8 {
-        let zero_point = f32::from(self.zero_point);
-        let steps = x * (1.0 / self.scale);
-        let steps = if steps > -zero_point { steps } else { -zero_point };
-        let steps = if steps < 255.0 - zero_point { steps } else { 255.0 - zero_point };
-        (steps.round_ties_even() as i32 + i32::from(self.zero_point)) as u8
+        Levels::unsigned(self).nearest(x)
     }
 
     /// The value that level `q` stands for.

@@ -36,13 +36,22 @@ impl Levels {
         }
     }
 
+    /// The level nearest to one value: what [`quantize_lanes`] computes.
+    #[inline]
+    pub(crate) fn nearest(self, x: f32) -> u8 {
+        let steps = x * self.inverse;
+        let steps = if steps > self.low { steps } else { self.low };
+        let steps = if steps < self.high { steps } else { self.high };
+        (steps.round_ties_even() as i32 + self.zero_point) as u8
+    }
+
     /// The 255 signed levels from -127 to 127.
     fn symmetric(scale: f32) -> Levels {
         Levels { inverse: 1.0 / scale, low: -127.0, high: 127.0, zero_point: 0 }
     }
 }
 
-/// The level nearest to each value: the only place where floats become levels.
+/// The level nearest to each value, ties to even; the lowest one for NaN.
 #[inline(always)]
 pub(crate) fn quantize_lanes<S: Simd>(s: S, x: S::F32, levels: Levels) -> S::I32 {
     let steps = s.mul(x, s.splat(levels.inverse));
@@ -115,7 +124,7 @@ fn quantize(isa: Isa, x: &[f32], levels: Levels, out: &mut [u8]) {
     let shared = SharedOut::new(out);
     split(x.len(), pieces(x.len(), LEAST_PER_THREAD), &|range| {
         // SAFETY: the ranges are disjoint and lie inside `out`, which is as long as `x`.
-        let out = unsafe { std::slice::from_raw_parts_mut(shared.at(range.start), range.len()) };
+        let out = unsafe { shared.slice(range.start, range.len()) };
         isa.run(Quantize { x: &x[range], levels, out });
     });
 }
@@ -150,7 +159,7 @@ pub fn quantize_rows_u8(
             // SAFETY: each row, and its parameters, belongs to one thread.
             let out = unsafe {
                 shared_params.at(row).write(chosen);
-                std::slice::from_raw_parts_mut(shared_out.at(row * k), k)
+                shared_out.slice(row * k, k)
             };
             isa.run(Quantize { x, levels: Levels::unsigned(chosen), out });
         }
@@ -181,17 +190,18 @@ impl Kernel for Extremes<'_> {
     fn run<S: Simd>(self, s: S) -> (f32, f32, bool) {
         let Some(&first) = self.0.first() else { return (0.0, 0.0, true) };
         let (mut min, mut max) = (s.splat(first), s.splat(first));
-        // x - x is 0, or NaN where x is NaN or infinite, and NaN stays.
-        let mut taint = s.splat(first - first);
+        // x * 0 is 0, or NaN where x is NaN or infinite, and NaN stays.
+        let zero = s.splat(0.0);
+        let mut taint = s.splat(first * 0.0);
         let mut chunks = self.0.chunks_exact(S::LANES);
         for chunk in &mut chunks {
             let x = s.load(chunk);
             (min, max) = (s.min(min, x), s.max(max, x));
-            taint = s.add(taint, s.sub(x, x));
+            taint = s.add(taint, s.mul(x, zero));
         }
         let mut all = (s.min_lane(min), s.max_lane(max), s.sum(taint));
         for &x in chunks.remainder() {
-            all = (all.0.min(x), all.1.max(x), all.2 + (x - x));
+            all = (all.0.min(x), all.1.max(x), all.2 + x * 0.0);
         }
         (all.0, all.1, all.2 == 0.0)
     }

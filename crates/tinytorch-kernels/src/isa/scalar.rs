@@ -1,5 +1,7 @@
 //! Portable Rust: what every other instruction set is tested against.
 
+use half::f16;
+
 use super::simd::{Kernel, Simd, sealed::Sealed};
 
 /// Lanes of the portable vectors: what the SSE2 and NEON baselines hold in a register, so that
@@ -65,6 +67,11 @@ impl Simd for Scalar {
     unsafe fn store_ptr(self, v: Self::F32, out: *mut f32) {
         // SAFETY: the caller promises `LANES` writable values.
         unsafe { out.cast::<Self::F32>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[f16]) -> Self::F32 {
+        std::array::from_fn(|i| x[..LANES][i].to_f32())
     }
 
     #[inline(always)]
@@ -257,5 +264,9 @@ impl Simd for Scalar {
         std::array::from_fn(|i| {
             i32::from_le_bytes([x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]])
         })
+    }
+    #[inline(always)]
+    fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes {
+        std::array::from_fn(|i| x[i / 4].to_le_bytes()[i % 4])
     }
 }

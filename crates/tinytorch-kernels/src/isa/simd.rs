@@ -1,5 +1,7 @@
 //! What a kernel may ask of an instruction set.
 
+use half::f16;
+
 /// A computation written once and compiled for every instruction set.
 ///
 /// Mark `run`, and every function it calls with `S`, `#[inline(always)]`: only code inlined into
@@ -61,6 +63,9 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// # Safety
     /// `out` is valid for writing `LANES` values; it need not be aligned to the vector.
     unsafe fn store_ptr(self, v: Self::F32, out: *mut f32);
+
+    /// The first `LANES` half-precision values.
+    fn load_f16(self, x: &[f16]) -> Self::F32;
 
     /// `a + b`.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -172,4 +177,6 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     }
     /// The bytes as lanes of `i32`: lane `i` holds bytes `4i..4i + 4`, lowest first.
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
+    /// The lanes as bytes: the inverse of [`bytes_to_i32`](Simd::bytes_to_i32).
+    fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes;
 }

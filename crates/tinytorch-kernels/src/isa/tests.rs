@@ -121,6 +121,7 @@ impl Kernel for Integers {
         check("shr", s.shr(x, 24), &|a, _| a >> 24);
         check("bits", s.to_bits(s.bits_to_f32(x)), &|a, _| a);
         check("from and to i32", s.to_i32_trunc(s.i32_to_f32(s.shr(x, 8))), &|a, _| a >> 8);
+        check("bytes", s.bytes_to_i32(s.i32_to_bytes(x)), &|a, _| a);
         check("splat", s.splat_i32(-9), &|_, _| -9);
 
         let bytes: Vec<u8> = (0..16).map(|i| 250u8.wrapping_add(i * 3)).collect();
@@ -154,7 +155,8 @@ impl Kernel for Conversions {
         s.store_i32(s.to_i32_trunc(s.load(&x)), &mut got);
         assert!(got.iter().zip(&x).all(|(got, x)| *got as f32 == x.trunc()));
 
-        let v = s.load(&x);
+        let halves: Vec<half::f16> = x.iter().map(|x| half::f16::from_f32(*x)).collect();
+        let v = s.load_f16(&halves);
         let lanes = &x[..S::LANES];
         assert_eq!(s.sum(v), lanes.iter().sum::<f32>());
         assert_eq!(s.max_lane(v), lanes[S::LANES - 1]);

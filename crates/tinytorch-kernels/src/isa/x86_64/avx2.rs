@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::register_ops;
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
@@ -93,6 +95,12 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(out, v) }
     }
 
+    #[inline(always)]
+    fn load_f16(self, x: &[f16]) -> __m256 {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x[..LANES].as_ptr().cast())) }
+    }
+
     register_ops! {
         fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         fn add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
@@ -155,6 +163,10 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn bytes_to_i32(self, x: __m256i) -> __m256i {
+        x
+    }
+    #[inline(always)]
+    fn i32_to_bytes(self, x: __m256i) -> __m256i {
         x
     }
     #[inline(always)]

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::register_ops;
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
@@ -92,6 +94,12 @@ impl Simd for Avx512Vnni {
         unsafe { _mm512_storeu_ps(out, v) }
     }
 
+    #[inline(always)]
+    fn load_f16(self, x: &[f16]) -> __m512 {
+        // SAFETY: the slice holds `LANES` values.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x[..LANES].as_ptr().cast())) }
+    }
+
     register_ops! {
         fn splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         fn add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
@@ -142,6 +150,10 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     fn bytes_to_i32(self, x: __m512i) -> __m512i {
+        x
+    }
+    #[inline(always)]
+    fn i32_to_bytes(self, x: __m512i) -> __m512i {
         x
     }
     #[inline(always)]

@@ -1,0 +1,221 @@
+//! How near the int8 kernels come to the machine's limits, both measured in the same run.
+//!
+//! `cargo run --release -p tinytorch-kernels --example int8_speed`
+
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
+use std::time::Instant;
+
+use half::f16;
+use tinytorch_kernels::int8::{
+    Activations, Epilogue, Output, Panels, QParams, RowParams, Scales, gemm, quantize_rows_u8,
+};
+use tinytorch_kernels::isa::{Kernel, Simd};
+use tinytorch_kernels::{Isa, Scratch};
+
+const ROUNDS: usize = 15;
+
+/// Rounds of [`DotPeak`].
+const PEAK_STEPS: usize = 20_000;
+
+/// Twelve independent chains of dot instructions on numbers that stay in registers and in a few
+/// cache lines. The activations change at every step, so that no product can be computed ahead.
+struct DotPeak;
+
+impl Kernel for DotPeak {
+    type Output = (i32, usize);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (i32, usize) {
+        const CHAINS: usize = 12;
+        let bytes: [i8; 64 * CHAINS] = std::array::from_fn(|i| i as i8);
+        let bytes = std::hint::black_box(&bytes);
+        let w: [S::Bytes; CHAINS] =
+            // SAFETY: 64 bytes, the widest vector, are there for each chain.
+            std::array::from_fn(|i| unsafe { s.load_bytes(bytes[64 * i..].as_ptr()) });
+        let mut a = s.splat_i32(0x0102_0304);
+        let mut sums = [s.splat_i32(0); CHAINS];
+        for _ in 0..PEAK_STEPS {
+            a = s.add_i32(a, s.splat_i32(0x0101_0101));
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = s.dot(*sum, s.i32_to_bytes(a), w);
+            }
+        }
+        let all = sums.into_iter().fold(s.splat_i32(0), |all, sum| s.add_i32(all, sum));
+        let mut lanes = [0; 16];
+        s.store_i32(all, &mut lanes);
+        (lanes[0], 2 * 4 * S::LANES * CHAINS * PEAK_STEPS)
+    }
+}
+
+/// Reads a buffer once.
+struct ReadAll<'a>(&'a [f32]);
+
+impl Kernel for ReadAll<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut sums = [s.splat(0.0); 8];
+        for chunk in self.0.chunks_exact(8 * S::LANES) {
+            for (sum, x) in sums.iter_mut().zip(chunk.chunks_exact(S::LANES)) {
+                *sum = s.add(*sum, s.load(x));
+            }
+        }
+        s.sum(sums.into_iter().fold(s.splat(0.0), |all, sum| s.add(all, sum)))
+    }
+}
+
+/// Seconds of the fastest and of the median call.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    fn time(&mut self, mut f: impl FnMut()) {
+        let start = Instant::now();
+        f();
+        self.0.push(start.elapsed().as_secs_f64());
+    }
+
+    fn best(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+}
+
+fn peak(isa: Isa, threads: usize) -> (f64, f64) {
+    let start = Instant::now();
+    let operations: usize = rayon::broadcast(|_| isa.run(DotPeak).1).iter().sum();
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(rayon::current_num_threads(), threads);
+    (operations as f64, seconds)
+}
+
+fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
+    let x: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.37).sin()).collect();
+    let weights: Vec<i8> = (0..n * k).map(|i| (i * 7919 % 255) as u8 as i8).collect();
+    let panels = Panels::pack(&weights, n, k).expect("sizes fit");
+    let scales = vec![0.01; n];
+    let blocks = vec![f16::from_f32(0.01); n * k.div_ceil(32)];
+    let scales = if block {
+        Scales::Blocks { size: 32, scales: &blocks }
+    } else {
+        Scales::PerChannel(&scales)
+    };
+    let epilogue = Epilogue { scales, bias: None, relu: false };
+    let mut q = vec![0; m * k];
+    let mut params = vec![QParams { scale: 1.0, zero_point: 0 }; m];
+    let mut y = vec![0.0; m * n];
+    let mut levels = vec![0; m * n];
+    let out_params = QParams { scale: 0.5, zero_point: 128 };
+    let mut scratch = Scratch::new();
+    quantize_rows_u8(isa, &x, m, k, &mut q, &mut params).expect("finite");
+
+    let operations = (2 * m * n * k) as f64;
+    let repeat = (2e7 / operations * 10.0).ceil() as usize;
+    let (mut limit, mut float, mut both, mut bytes) =
+        (Vec::new(), Times::default(), Times::default(), Times::default());
+    let mut name = "";
+    let floats = vec![1.0f32; n * k / 4];
+    let mut read = Times::default();
+    for _ in 0..ROUNDS {
+        let (operations, seconds) = peak(isa, threads);
+        limit.push(operations / seconds);
+        let shape = |q| Activations { data: q, m, k, params: RowParams::Tensor(out_params) };
+        float.time(|| {
+            for _ in 0..repeat {
+                let out = Output::F32(&mut y);
+                name = gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch).expect("valid");
+            }
+        });
+        bytes.time(|| {
+            for _ in 0..repeat {
+                let out = Output::U8 { data: &mut levels, params: out_params };
+                gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch).expect("valid");
+            }
+        });
+        both.time(|| {
+            for _ in 0..repeat {
+                quantize_rows_u8(isa, &x, m, k, &mut q, &mut params).expect("finite");
+                let a = Activations { data: &q, m, k, params: RowParams::PerRow(&params) };
+                gemm(isa, &a, &panels, &epilogue, Output::F32(&mut y), &mut scratch)
+                    .expect("valid");
+            }
+        });
+        if m == 1 {
+            read.time(|| {
+                for _ in 0..repeat {
+                    rayon::broadcast(|ctx| {
+                        let part = floats.len() / ctx.num_threads();
+                        std::hint::black_box(
+                            isa.run(ReadAll(&floats[ctx.index() * part..][..part])),
+                        );
+                    });
+                }
+            });
+        }
+    }
+    let limit = limit.into_iter().fold(0.0, f64::max);
+    let rate = |times: &Times, seconds: f64| {
+        let _ = times;
+        operations * repeat as f64 / seconds / 1e9
+    };
+    println!(
+        "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
+        rate(&float, float.best()),
+        rate(&float, float.best()) * 1e11 / limit,
+        rate(&float, float.median()) * 1e11 / limit,
+        rate(&bytes, bytes.best()),
+        rate(&bytes, bytes.best()) * 1e11 / limit,
+        rate(&both, both.best()),
+        rate(&both, both.best()) * 1e11 / limit,
+        limit / 1e9,
+    );
+    if m == 1 {
+        let gb = (n * k * repeat) as f64 / 1e9;
+        println!(
+            "    weights read at {:.1} GB/s (median {:.1}), {:.0} % of the {:.1} GB/s (median {:.1}) of a plain read of as many bytes",
+            gb / float.best(),
+            gb / float.median(),
+            100.0 * read.best() / float.best(),
+            gb / read.best(),
+            gb / read.median(),
+        );
+    }
+}
+
+fn main() {
+    let isas: Vec<Isa> = match std::env::args().nth(1) {
+        Some(name) => vec![name.parse().expect("a valid instruction set")],
+        None => vec![Isa::active()],
+    };
+    for isa in isas {
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("threads start");
+            pool.install(|| {
+                for shape in [
+                    [1024, 1024, 1024],
+                    [128, 384, 1536],
+                    [128, 384, 384],
+                    [32, 784, 512],
+                    [3136, 576, 64],
+                    [1, 4096, 4096],
+                    [1, 784, 512],
+                    [4, 1024, 1024],
+                ] {
+                    product(isa, threads, shape, false);
+                }
+                product(isa, threads, [128, 384, 1536], true);
+                product(isa, threads, [1, 4096, 4096], true);
+            });
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The geometry of a convolution.
+
+use super::Int8Error;
+use super::error::checked_size;
+
+/// The sizes of a two-dimensional convolution.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct ConvShape {
+    /// Images.
+    pub batch: usize,
+    /// Channels of an input image.
+    pub in_channels: usize,
+    /// Rows of an input image.
+    pub height: usize,
+    /// Columns of an input image.
+    pub width: usize,
+    /// Channels of an output image.
+    pub out_channels: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Input pixels from one output pixel to the next, down and across.
+    pub stride: [usize; 2],
+    /// Pixels added above and below, left and right.
+    pub padding: [[usize; 2]; 2],
+    /// Parts into which input and output channels are divided, convolved apart.
+    pub groups: usize,
+}
+
+impl ConvShape {
+    /// Refuses sizes that do not describe a convolution.
+    ///
+    /// # Errors
+    /// A kernel, stride or number of groups of 0; channels that the groups do not divide; a kernel
+    /// larger than the padded image.
+    pub fn check(&self) -> Result<(), Int8Error> {
+        let refuse = |what| Err(Int8Error::Convolution { what });
+        if self.kernel.contains(&0) || self.stride.contains(&0) || self.groups == 0 {
+            return refuse("kernel, stride and groups must be at least 1");
+        }
+        let whole = |channels: usize| channels.is_multiple_of(self.groups);
+        if !whole(self.in_channels) || !whole(self.out_channels) {
+            return refuse("groups must divide the input and the output channels");
+        }
+        let padded = self.checked_padded()?;
+        if self.kernel[0] > padded[0] || self.kernel[1] > padded[1] {
+            return refuse("kernel must not be larger than the padded image");
+        }
+        checked_size("the padded image", &[padded[0], padded[1], self.in_channels])?;
+        checked_size("the kernel", &[self.kernel[0], self.kernel[1], self.in_channels])?;
+        self.input_len()?;
+        self.output_len().map(drop)
+    }
+
+    fn checked_padded(&self) -> Result<[usize; 2], Int8Error> {
+        let add = |size: usize, padding: [usize; 2]| {
+            size.checked_add(padding[0])
+                .and_then(|size| size.checked_add(padding[1]))
+                .ok_or(Int8Error::TooLarge { what: "the padded image" })
+        };
+        Ok([add(self.height, self.padding[0])?, add(self.width, self.padding[1])?])
+    }
+
+    /// Rows and columns of an output image.
+    ///
+    /// # Errors
+    /// As [`ConvShape::check`].
+    pub fn output_size(&self) -> Result<[usize; 2], Int8Error> {
+        let padded = self.checked_padded()?;
+        let size = |i: usize| {
+            padded[i]
+                .checked_sub(self.kernel[i])
+                .and_then(|moves| moves.checked_div(self.stride[i]))
+                .map(|steps| steps + 1)
+                .ok_or(Int8Error::Convolution { what: "kernel must fit the padded image" })
+        };
+        Ok([size(0)?, size(1)?])
+    }
+
+    /// Values in all input images.
+    ///
+    /// # Errors
+    /// They exceed the address space.
+    pub fn input_len(&self) -> Result<usize, Int8Error> {
+        checked_size("the images", &[self.batch, self.height, self.width, self.in_channels])
+    }
+
+    /// Values in all output images.
+    ///
+    /// # Errors
+    /// They exceed the address space, or [`ConvShape::check`] fails.
+    pub fn output_len(&self) -> Result<usize, Int8Error> {
+        let [height, width] = self.output_size()?;
+        checked_size("the output", &[self.batch, height, width, self.out_channels])
+    }
+
+    /// Input pixels under the kernel.
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Input channels of a group.
+    pub(super) fn group_channels(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Whether each group has one input channel, and there is more than one.
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels
+    }
+
+    /// Whether any pixel lies outside of the image.
+    pub(super) fn is_padded(&self) -> bool {
+        self.padding != [[0; 2]; 2]
+    }
+}

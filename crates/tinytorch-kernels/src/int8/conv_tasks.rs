@@ -1,0 +1,305 @@
+//! A convolution cut into tasks, each a product of a slab of an image with some output channels.
+
+use std::ops::Range;
+
+use super::columns::Columns;
+use super::conv::{Images, Layout};
+use super::conv_shape::ConvShape;
+use super::depthwise::Depthwise;
+use super::finish::{Finish, Target};
+use super::panels::{GROUP, PANEL};
+use super::product::{Product, Rows, Runs};
+use super::slab::{COPY_SLACK, Slab, copy_short};
+use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
+use crate::parallel::{SharedOut, pieces, split};
+use crate::scratch::bytes_for;
+use crate::{Isa, Scratch};
+
+/// Multiply-adds per thread below which a convolution stays on one thread.
+const LEAST_PER_THREAD: usize = 1 << 20;
+
+/// Bytes of input that a task reads, so that they stay in the second-level cache.
+const SLAB_BYTES: usize = 256 << 10;
+
+/// Bytes of gathered rows, so that they stay in the first-level cache.
+const GATHERED_BYTES: usize = 24 << 10;
+
+/// A convolution whose arguments have been checked.
+pub(super) struct Job<'a> {
+    pub(super) isa: Isa,
+    pub(super) shape: &'a ConvShape,
+    pub(super) images: &'a Images<'a>,
+    pub(super) weight: &'a Panels,
+    pub(super) epilogue: &'a Epilogue<'a>,
+    pub(super) target: Target,
+    pub(super) layout: Layout,
+}
+
+/// How the values under the kernel are read.
+#[derive(Copy, Clone, PartialEq)]
+enum Access {
+    /// Where they are, in runs.
+    InPlace,
+    /// Gathered, this many output pixels at a time.
+    Gathered(usize),
+    /// Channel by channel.
+    Depthwise,
+}
+
+/// The runs in which values of a group lie under the kernel: `count` runs of `len` values.
+struct KernelRuns {
+    count: usize,
+    len: usize,
+}
+
+/// Some rows and channels of an output image.
+struct Task {
+    image: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// How the output is cut.
+struct Cut {
+    access: Access,
+    task_rows: usize,
+    row_parts: usize,
+    channel_parts: usize,
+    threads: usize,
+}
+
+/// The working memory of a thread.
+struct Workspace<'a> {
+    slab: &'a mut [u8],
+    gathered: &'a mut [u8],
+    numbers: &'a mut [i32],
+}
+
+impl Job<'_> {
+    pub(super) fn run(&self, scratch: &mut Scratch) -> Result<(), Int8Error> {
+        let out_size = self.shape.output_size()?;
+        if self.shape.output_len()? == 0 {
+            return Ok(());
+        }
+        let cut = self.cut(out_size);
+        let runs = self.kernel_runs();
+        let slab = if self.copies_slab(cut.access) {
+            Slab::bytes(self.shape, Slab::height(self.shape, cut.task_rows))
+        } else {
+            0
+        };
+        let gathered = match cut.access {
+            Access::Gathered(pixels) => pixels * self.weight.k() + COPY_SLACK,
+            _ => 0,
+        };
+        let numbers = Columns::numbers(self.epilogue, self.weight.k());
+        let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
+        let per_thread = slab_step + gathered_step + bytes_for::<i32>(numbers);
+        let mut arena = scratch.arena(bytes_for::<usize>(runs.count) + cut.threads * per_thread);
+        let offsets = arena.take::<usize>(runs.count);
+        self.fill_offsets(offsets);
+        let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
+        let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
+        let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
+        let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
+        split(cut.threads, cut.threads, &|threads| {
+            for thread in threads {
+                // SAFETY: each thread has its own part of the scratch.
+                let mut workspace = unsafe {
+                    Workspace {
+                        slab: slabs.slice(thread * slab_step, slab),
+                        gathered: gathers.slice(thread * gathered_step, gathered),
+                        numbers: all_numbers.slice(thread * numbers, numbers),
+                    }
+                };
+                for index in tasks * thread / cut.threads..tasks * (thread + 1) / cut.threads {
+                    let task = self.task(&cut, index, out_size[0]);
+                    self.convolve(&task, cut.access, offsets, out_size, &mut workspace);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn cut(&self, [out_height, out_width]: [usize; 2]) -> Cut {
+        let shape = self.shape;
+        let access = self.access();
+        let work = shape.batch * out_height * out_width * shape.out_channels * self.weight.k();
+        let threads = pieces(work, LEAST_PER_THREAD);
+        // Few rows do not divide evenly among threads; channels do.
+        let panels = shape.out_channels / PANEL;
+        let by_channels = shape.batch < threads
+            && out_height < 8 * threads
+            && panels >= threads
+            && shape.groups == 1
+            && access == Access::InPlace;
+        let channel_parts = if by_channels { threads } else { 1 };
+        let even = out_height.div_ceil(threads.div_ceil(shape.batch * channel_parts));
+        let cached = (1..even)
+            .take_while(|rows| Slab::bytes(shape, Slab::height(shape, *rows + 1)) <= SLAB_BYTES)
+            .last()
+            .map_or(1, |rows| rows + 1);
+        let task_rows = even.min(cached);
+        let row_parts = out_height.div_ceil(task_rows);
+        let threads = threads.min(channel_parts * shape.batch * row_parts);
+        Cut { access, task_rows, row_parts, channel_parts, threads }
+    }
+
+    fn task(&self, cut: &Cut, index: usize, out_height: usize) -> Task {
+        let per_part = self.shape.batch * cut.row_parts;
+        let (part, index) = (index / per_part, index % per_part);
+        let first_row = index % cut.row_parts * cut.task_rows;
+        let n = self.shape.out_channels;
+        let column = |part: usize| n.min(n.div_ceil(PANEL) * part / cut.channel_parts * PANEL);
+        Task {
+            image: index / cut.row_parts,
+            rows: first_row..out_height.min(first_row + cut.task_rows),
+            columns: column(part)..column(part + 1),
+        }
+    }
+
+    fn access(&self) -> Access {
+        let runs = self.kernel_runs();
+        let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
+        if self.shape.is_depthwise() && !blocks {
+            Access::Depthwise
+        } else if runs.count == 1 || (runs.len.is_multiple_of(GROUP) && !blocks) {
+            Access::InPlace
+        } else {
+            Access::Gathered((GATHERED_BYTES / self.weight.k().max(1)).clamp(12, 240) / 12 * 12)
+        }
+    }
+
+    fn copies_slab(&self, access: Access) -> bool {
+        self.shape.is_padded() || matches!(access, Access::Gathered(_))
+    }
+
+    /// A group's values lie apart from pixel to pixel, all channels together only from kernel row
+    /// to kernel row.
+    fn kernel_runs(&self) -> KernelRuns {
+        let [height, width] = self.shape.kernel;
+        let channels = self.shape.group_channels();
+        if self.shape.groups == 1 {
+            KernelRuns { count: height, len: width * channels }
+        } else {
+            KernelRuns { count: height * width, len: channels }
+        }
+    }
+
+    fn fill_offsets(&self, offsets: &mut [usize]) {
+        let [[_, _], [left, right]] = self.shape.padding;
+        let channels = self.shape.in_channels;
+        let row_stride = (self.shape.width + left + right) * channels;
+        let per_row = offsets.len() / self.shape.kernel[0];
+        for (i, offset) in offsets.iter_mut().enumerate() {
+            *offset = i / per_row * row_stride + i % per_row * channels;
+        }
+    }
+
+    fn convolve(
+        &self,
+        task: &Task,
+        access: Access,
+        offsets: &[usize],
+        [out_height, out_width]: [usize; 2],
+        workspace: &mut Workspace<'_>,
+    ) {
+        let shape = self.shape;
+        let params = self.images.params.of(task.image);
+        let image_len = shape.height * shape.width * shape.in_channels;
+        let image = &self.images.data[task.image * image_len..][..image_len];
+        let slab = if self.copies_slab(access) {
+            Slab::copied(shape, image, &task.rows, params.zero_point, workspace.slab)
+        } else {
+            Slab::in_place(shape, image, &task.rows)
+        };
+        let out_pixels = out_height * out_width;
+        let first_pixel = task.rows.start * out_width;
+        let n = shape.out_channels;
+        let (first, row_stride, column_stride) = match self.layout {
+            Layout::Nchw => (task.image * n * out_pixels + first_pixel, 1, out_pixels),
+            Layout::Nhwc => ((task.image * out_pixels + first_pixel) * n, n, 1),
+        };
+        let finish = |pixel: usize, columns: Range<usize>| Finish {
+            // SAFETY: the element is the first that is written.
+            target: unsafe {
+                self.target.skip(first + pixel * row_stride + columns.start * column_stride)
+            },
+            row_stride,
+            column_stride,
+            columns,
+            relu: self.epilogue.relu,
+        };
+        let m = task.rows.len() * out_width;
+        if access == Access::Depthwise {
+            let depthwise = Depthwise {
+                shape,
+                slab,
+                offsets,
+                params,
+                weight: self.weight,
+                epilogue: self.epilogue,
+                finish: finish(0, 0..n),
+                columns: Columns::over(workspace.numbers),
+                rows: task.rows.len(),
+                out_width,
+            };
+            return self.isa.run(depthwise);
+        }
+        let (down, across) =
+            (shape.stride[0] * slab.row_stride, shape.stride[1] * shape.in_channels);
+        for group in 0..shape.groups {
+            let per_group = n / shape.groups;
+            let columns = if shape.groups == 1 {
+                task.columns.clone()
+            } else {
+                group * per_group..(group + 1) * per_group
+            };
+            let start = &slab.pixels[group * shape.group_channels()..];
+            let rows = Rows { start, inner: out_width, outer_stride: down, inner_stride: across };
+            let runs = self.kernel_runs();
+            let Access::Gathered(at_once) = access else {
+                let runs = if runs.count == 1 {
+                    Runs::contiguous(runs.len)
+                } else {
+                    Runs { offsets, quads: runs.len / GROUP, tail: 0, tail_offset: 0 }
+                };
+                self.multiply(m, rows, runs, params, finish(0, columns), workspace.numbers);
+                continue;
+            };
+            let k = self.weight.k();
+            for first in (0..m).step_by(at_once) {
+                let count = at_once.min(m - first);
+                for (i, pixel) in (first..first + count).enumerate() {
+                    let from = pixel / out_width * down + pixel % out_width * across;
+                    for (run, offset) in offsets.iter().enumerate() {
+                        let to = &mut workspace.gathered[i * k + run * runs.len..];
+                        copy_short(&start[from + offset..], to, runs.len);
+                    }
+                }
+                let rows = Rows {
+                    start: workspace.gathered,
+                    inner: count,
+                    outer_stride: 0,
+                    inner_stride: k,
+                };
+                let finish = finish(first, columns.clone());
+                self.multiply(count, rows, Runs::contiguous(k), params, finish, workspace.numbers);
+            }
+        }
+    }
+
+    fn multiply(
+        &self,
+        m: usize,
+        rows: Rows<'_>,
+        runs: Runs<'_>,
+        params: QParams,
+        finish: Finish,
+        numbers: &mut [i32],
+    ) {
+        let (params, epilogue) = (RowParams::Tensor(params), *self.epilogue);
+        Product { m, rows, runs, params, weight: self.weight, epilogue, finish }
+            .run_here(self.isa, numbers);
+    }
+}

@@ -1,0 +1,191 @@
+//! Products of float activations with int8 weights: dequantized a vector at a time, in registers.
+
+use std::ops::Range;
+
+use super::columns::{COLUMNS, Columns};
+use super::error::{check_length, checked_size};
+use super::finish::{Finish, Place, Target, write};
+use super::name::kernel_names;
+use super::panels::{GROUP, PANEL};
+use super::product::expand_tail;
+use super::{Epilogue, Int8Error, Panels, Scales};
+use crate::isa::{Kernel, Simd};
+use crate::parallel::{SharedOut, pieces, split};
+use crate::scratch::bytes_for;
+use crate::{Isa, Scratch};
+
+/// Multiply-adds per thread below which a product stays on one thread.
+const LEAST_PER_THREAD: usize = 1 << 18;
+
+/// Multiplies float activations, `m` rows of `w.k()` values, by the transpose of a packed weight,
+/// and returns the name of the kernel that ran.
+///
+/// For when activations must keep their precision: the weight's memory is saved, int8 arithmetic
+/// is not used. Sums run over K in ascending order in `f32`, scaled per block of scales, so any
+/// number of threads returns the same bits; instruction sets differ in whether a multiply-add is
+/// rounded once or twice.
+///
+/// ```
+/// use tinytorch_kernels::int8::{Epilogue, Panels, Scales, gemm_weight_only};
+/// use tinytorch_kernels::{Isa, Scratch};
+///
+/// let weight = Panels::pack(&[1, 2, 3, -4], 2, 2)?;
+/// let epilogue = Epilogue { scales: Scales::PerTensor(2.0), bias: None, relu: false };
+/// let mut y = [0.0; 2];
+/// gemm_weight_only(Isa::active(), &[1.0, 0.5], 1, &weight, &epilogue, &mut y, &mut Scratch::new())?;
+/// assert_eq!(y, [4.0, 2.0]);
+/// # Ok::<(), tinytorch_kernels::int8::Int8Error>(())
+/// ```
+///
+/// # Errors
+/// A length does not match its shape.
+pub fn gemm_weight_only(
+    isa: Isa,
+    a: &[f32],
+    m: usize,
+    w: &Panels,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) -> Result<&'static str, Int8Error> {
+    check_length("the activations", a.len(), checked_size("the activations", &[m, w.k()])?)?;
+    epilogue.check(w.n(), w.k())?;
+    check_length("the output", out.len(), checked_size("the output", &[m, w.n()])?)?;
+    let finish = Finish {
+        target: Target::F32(SharedOut::new(out)),
+        row_stride: w.n(),
+        column_stride: 1,
+        columns: 0..w.n(),
+        relu: epilogue.relu,
+    };
+    let panels = w.n().div_ceil(PANEL);
+    let pieces = pieces(m * w.n() * w.k(), LEAST_PER_THREAD).min(panels.max(1));
+    let numbers = Columns::numbers(epilogue, w.k());
+    let mut arena = scratch.arena(bytes_for::<i32>(pieces * numbers));
+    let all_numbers = SharedOut::new(arena.take::<i32>(pieces * numbers));
+    split(pieces, pieces, &|range| {
+        for piece in range {
+            // SAFETY: each piece has its own part of the scratch.
+            let columns = Columns::over(unsafe { all_numbers.slice(piece * numbers, numbers) });
+            let panels = panels * piece / pieces..panels * (piece + 1) / pieces;
+            isa.run(WeightOnly { a, m, w, epilogue, finish: &finish, panels, columns });
+        }
+    });
+    Ok(kernel_names!("gemm_weight_only").of(isa, false))
+}
+
+struct WeightOnly<'a> {
+    a: &'a [f32],
+    m: usize,
+    w: &'a Panels,
+    epilogue: &'a Epilogue<'a>,
+    finish: &'a Finish,
+    panels: Range<usize>,
+    columns: Columns<'a>,
+}
+
+impl Kernel for WeightOnly<'_> {
+    type Output = ();
+
+    // As many rows as leave registers for the four dequantized vectors of a group.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match S::LANES {
+            16 => self.by_panels::<S, 12, 1>(s),
+            8 => self.by_panels::<S, 4, 2>(s),
+            _ => self.by_panels::<S, 2, 4>(s),
+        }
+    }
+}
+
+impl WeightOnly<'_> {
+    #[inline(always)]
+    fn by_panels<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
+        for panel in self.panels.clone() {
+            let width = self.w.width(panel);
+            self.columns.describe(self.epilogue, self.w.k(), panel * PANEL, width);
+            let tail = expand_tail(self.w, panel, width);
+            let mut row = 0;
+            while row < self.m {
+                let place = |rows: usize| Place {
+                    rows: row..row + rows,
+                    first_column: panel * PANEL,
+                    width,
+                };
+                // One row is the decoding of a language model, which must not compute the others.
+                if self.m - row == 1 {
+                    self.tile::<S, 1, NV>(s, panel, &tail, &place(1));
+                    row += 1;
+                } else {
+                    let rows = MR.min(self.m - row);
+                    self.tile::<S, MR, NV>(s, panel, &tail, &place(rows));
+                    row += rows;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        panel: usize,
+        tail: &[i8; COLUMNS * GROUP],
+        place: &Place,
+    ) {
+        let k = self.w.k();
+        let rows: [&[f32]; MR] = std::array::from_fn(|r| {
+            let row = place.rows.start + r.min(place.rows.len() - 1);
+            &self.a[row * k..(row + 1) * k]
+        });
+        let (blocks, block) = match self.epilogue.scales {
+            Scales::Blocks { size, .. } => (true, size),
+            _ => (false, k.max(1)),
+        };
+        let weights = self.w.panels_from(panel);
+        let zero = s.splat(0.0);
+        let mut y = [[zero; NV]; MR];
+        for (index, from) in (0..k).step_by(block).enumerate() {
+            let to = k.min(from + block);
+            let mut sums = [[zero; NV]; MR];
+            for at in (from..to).step_by(GROUP) {
+                let count = GROUP.min(to - at);
+                // Lanes of four values each; beyond the panel's width they are 0.
+                let group: [S::I32; NV] = std::array::from_fn(|v| {
+                    let column = v * S::LANES;
+                    let (bytes, lanes) = if count < GROUP {
+                        (&tail[column * GROUP..][..S::LANES * GROUP], S::LANES)
+                    } else {
+                        let lanes = place.width.saturating_sub(column).min(S::LANES);
+                        let start = at * place.width + column.min(place.width) * GROUP;
+                        (&weights[start..start + lanes * GROUP], lanes)
+                    };
+                    // SAFETY: the slice holds four values for each lane.
+                    s.bytes_to_i32(unsafe { s.load_bytes_partial(bytes.as_ptr(), lanes) })
+                });
+                for j in 0..count {
+                    let shift = 24 - 8 * j as u32;
+                    let w = group.map(|group| s.i32_to_f32(s.shr(s.shl(group, shift), 24)));
+                    for (sums, row) in sums.iter_mut().zip(rows) {
+                        let a = s.splat(row[at + j]);
+                        for (sum, w) in sums.iter_mut().zip(w) {
+                            *sum = s.mul_add(a, w, *sum);
+                        }
+                    }
+                }
+            }
+            for v in 0..NV {
+                let column = v * S::LANES;
+                let scale = if blocks {
+                    s.load_f16(&self.columns.block_scales[index * COLUMNS + column..])
+                } else {
+                    s.load(&self.columns.scales[column..])
+                };
+                for (y, sums) in y.iter_mut().zip(&sums) {
+                    y[v] = s.mul_add(sums[v], scale, y[v]);
+                }
+            }
+        }
+        write::<S, MR, NV, true>(s, y, self.finish, &self.columns.bias, place);
+    }
+}

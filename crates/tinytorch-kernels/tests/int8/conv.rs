@@ -1,0 +1,249 @@
+//! The int8 convolution returns the same bits as plain 64-bit arithmetic on every instruction
+//! set, for every geometry, layout and number of threads.
+
+use crate::reference::{Numbers, levels, reference};
+use half::f16;
+use proptest::prelude::*;
+use tinytorch_kernels::int8::{
+    ConvShape, Epilogue, Images, Int8Error, Layout, Output, Panels, QParams, RowParams, Scales,
+    conv2d,
+};
+use tinytorch_kernels::{Isa, Scratch};
+
+/// The level under kernel position `i` of output pixel `row`, counted over the whole batch.
+fn activation(
+    shape: &ConvShape,
+    data: &[u8],
+    zero_points: &[u8],
+    group: usize,
+    row: usize,
+    i: usize,
+) -> u8 {
+    let [out_height, out_width] = shape.output_size().unwrap();
+    let channels = shape.in_channels / shape.groups;
+    let (image, pixel) = (row / (out_height * out_width), row % (out_height * out_width));
+    let (tap, channel) = (i / channels, group * channels + i % channels);
+    let y = pixel / out_width * shape.stride[0] + tap / shape.kernel[1];
+    let x = pixel % out_width * shape.stride[1] + tap % shape.kernel[1];
+    let inside =
+        |at: usize, padding: usize, size: usize| at.checked_sub(padding).filter(|at| *at < size);
+    match (
+        inside(y, shape.padding[0][0], shape.height),
+        inside(x, shape.padding[1][0], shape.width),
+    ) {
+        (Some(y), Some(x)) => {
+            data[((image * shape.height + y) * shape.width + x) * shape.in_channels + channel]
+        }
+        _ => zero_points[image],
+    }
+}
+
+fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
+    let mut numbers = Numbers(seed);
+    let data = numbers.u8s(shape.input_len().unwrap());
+    let group_n = shape.out_channels / shape.groups;
+    let k = shape.kernel[0] * shape.kernel[1] * (shape.in_channels / shape.groups);
+    let mut w = numbers.i8s(shape.out_channels * k);
+    if tame {
+        w.iter_mut().for_each(|w| *w /= 2);
+    }
+    let per_image: Vec<QParams> = (0..shape.batch)
+        .map(|_| QParams { scale: numbers.scales(1)[0], zero_point: numbers.u8s(1)[0] })
+        .collect();
+    let zero_points: Vec<u8> = per_image.iter().map(|params| params.zero_point).collect();
+    let channel = numbers.scales(shape.out_channels);
+    let block: Vec<f16> =
+        numbers.scales(shape.out_channels * k.div_ceil(8)).into_iter().map(f16::from_f32).collect();
+    let bias = numbers.f32s(shape.out_channels);
+    let scales = if blocks {
+        Scales::Blocks { size: 8, scales: &block }
+    } else {
+        Scales::PerChannel(&channel)
+    };
+    let epilogue = Epilogue { scales, bias: Some(&bias), relu };
+
+    let [out_height, out_width] = shape.output_size().unwrap();
+    let pixels = out_height * out_width;
+    let rows = shape.batch * pixels;
+    let row_params: Vec<QParams> = (0..rows).map(|row| per_image[row / pixels]).collect();
+    let mut nhwc = vec![0.0; rows * shape.out_channels];
+    for group in 0..shape.groups {
+        let columns = group * group_n..(group + 1) * group_n;
+        let per_column = k.div_ceil(8);
+        let scales = if blocks {
+            let of_group = columns.start * per_column..columns.end * per_column;
+            Scales::Blocks { size: 8, scales: &block[of_group] }
+        } else {
+            Scales::PerChannel(&channel[columns.clone()])
+        };
+        let of_group = Epilogue { scales, bias: Some(&bias[columns.clone()]), relu };
+        let y = reference(
+            rows,
+            group_n,
+            k,
+            |row, i| activation(&shape, &data, &zero_points, group, row, i),
+            |column, i| w[(columns.start + column) * k + i],
+            &RowParams::PerRow(&row_params),
+            &of_group,
+        );
+        for (i, y) in y.into_iter().enumerate() {
+            nhwc[i / group_n * shape.out_channels + columns.start + i % group_n] = y;
+        }
+    }
+    let mut nchw = vec![0.0; nhwc.len()];
+    for (i, y) in nhwc.iter().enumerate() {
+        let (pixel, column) = (i / shape.out_channels, i % shape.out_channels);
+        let (image, pixel) = (pixel / pixels, pixel % pixels);
+        nchw[(image * shape.out_channels + column) * pixels + pixel] = *y;
+    }
+
+    let panels = Panels::pack(&w, shape.out_channels, k).unwrap();
+    let images = Images { data: &data, params: RowParams::PerRow(&per_image) };
+    let out_params = QParams { scale: 0.05, zero_point: 100 };
+    for isa in Isa::available() {
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut scratch = Scratch::new();
+                for (layout, want) in [(Layout::Nhwc, &nhwc), (Layout::Nchw, &nchw)] {
+                    let mut y = vec![f32::NAN; want.len()];
+                    let output = Output::F32(&mut y);
+                    let name = conv2d(
+                        isa,
+                        &shape,
+                        &images,
+                        &panels,
+                        &epilogue,
+                        output,
+                        layout,
+                        &mut scratch,
+                    )
+                    .unwrap();
+                    assert!(name.contains(isa.name()), "{name}");
+                    let equal = y.iter().zip(want).all(|(y, want)| y.to_bits() == want.to_bits());
+                    assert!(equal, "{name} {layout:?} {shape:?}\n{y:?}\n{want:?}");
+                }
+                let mut q = vec![0; nhwc.len()];
+                let output = Output::U8 { data: &mut q, params: out_params };
+                let layout = Layout::Nhwc;
+                conv2d(isa, &shape, &images, &panels, &epilogue, output, layout, &mut scratch)
+                    .unwrap();
+                assert_eq!(q, levels(&nhwc, out_params));
+            });
+        }
+    }
+}
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let channels = prop_oneof![
+        // One group of any size.
+        (1usize..20, 1usize..40).prop_map(|(cin, cout)| (cin, cout, 1)),
+        // Depthwise, with a channel multiplier.
+        (2usize..40, 1usize..3).prop_map(|(groups, multiplier)| (
+            groups,
+            groups * multiplier,
+            groups
+        )),
+        // Groups whose columns start inside a panel.
+        (2usize..4, 1usize..9, 1usize..10).prop_map(|(g, cin, cout)| (g * cin, g * cout, g)),
+    ];
+    let padding = || [0usize..3, 0usize..3];
+    (
+        (0usize..3, channels, 3usize..9, 3usize..9),
+        ([1usize..4, 1usize..4], [1usize..3, 1usize..3], [padding(), padding()]),
+    )
+        .prop_map(
+            |(
+                (batch, (in_channels, out_channels, groups), height, width),
+                (kernel, stride, padding),
+            )| {
+                ConvShape {
+                    batch,
+                    in_channels,
+                    height,
+                    width,
+                    out_channels,
+                    kernel,
+                    stride,
+                    padding,
+                    groups,
+                }
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn every_isa_equals_64_bit_arithmetic(
+        seed in any::<u64>(), shape in shapes(),
+        blocks in any::<bool>(), relu in any::<bool>(), tame in any::<bool>(),
+    ) {
+        check(seed, shape, blocks, relu, tame);
+    }
+}
+
+const BASE: ConvShape = ConvShape {
+    batch: 1,
+    in_channels: 3,
+    height: 40,
+    width: 40,
+    out_channels: 64,
+    kernel: [7, 7],
+    stride: [2, 2],
+    padding: [[3, 3], [3, 3]],
+    groups: 1,
+};
+
+#[test]
+fn shapes_of_real_networks_are_exact() {
+    check(1, BASE, false, true, false);
+    let middle =
+        ConvShape { in_channels: 64, kernel: [3, 3], stride: [1, 1], padding: [[1, 1]; 2], ..BASE };
+    check(2, ConvShape { height: 14, width: 14, ..middle }, false, true, false);
+    check(3, ConvShape { height: 7, width: 7, out_channels: 130, ..middle }, true, false, false);
+    check(4, ConvShape { groups: 64, ..middle }, false, true, false);
+    check(
+        5,
+        ConvShape { kernel: [1, 1], padding: [[0, 0]; 2], in_channels: 67, ..BASE },
+        false,
+        false,
+        false,
+    );
+}
+
+#[test]
+fn impossible_geometries_are_typed_errors() {
+    let call = |shape: ConvShape| {
+        let panels = Panels::pack(&[0; 64 * 147], 64, 147).unwrap();
+        let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 });
+        let images = Images { data: &[0; 4800], params };
+        let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
+        let mut y = vec![0.0; 64 * 20 * 20];
+        let output = Output::F32(&mut y);
+        let mut scratch = Scratch::new();
+        conv2d(Isa::Scalar, &shape, &images, &panels, &epilogue, output, Layout::Nhwc, &mut scratch)
+    };
+    assert!(call(BASE).is_ok());
+    for wrong in [
+        ConvShape { kernel: [0, 7], ..BASE },
+        ConvShape { stride: [2, 0], ..BASE },
+        ConvShape { groups: 0, ..BASE },
+        ConvShape { groups: 2, ..BASE },
+        ConvShape { height: 0, ..BASE },
+        ConvShape { kernel: [50, 7], ..BASE },
+    ] {
+        assert!(matches!(call(wrong), Err(Int8Error::Convolution { .. })), "{wrong:?}");
+    }
+    for wrong in [
+        ConvShape { batch: usize::MAX, ..BASE },
+        ConvShape { padding: [[usize::MAX, 1], [0, 0]], ..BASE },
+        ConvShape { padding: [[usize::MAX / 4, 1], [0, 0]], ..BASE },
+    ] {
+        assert!(matches!(call(wrong), Err(Int8Error::TooLarge { .. })), "{wrong:?}");
+    }
+    assert!(matches!(call(ConvShape { width: 41, ..BASE }), Err(Int8Error::Length { .. })));
+    let other = ConvShape { kernel: [5, 5], padding: [[2, 2]; 2], ..BASE };
+    assert!(matches!(call(other), Err(Int8Error::InnerSize { .. })));
+}

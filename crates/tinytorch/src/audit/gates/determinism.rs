@@ -1,0 +1,66 @@
+use crate::Result;
+use crate::audit::evidence::{self, relative_error};
+use crate::audit::{Evidence, Gate, Subject};
+use crate::autograd::{Ctx, Var};
+use crate::tensor::Tensor;
+use tinytorch_kernels::Isa;
+
+/// Largest relative difference between instruction sets, from float ops around the integer layers.
+const ACROSS_ISAS: f64 = 1e-5;
+
+/// Samples for the runs on slow instruction sets: scalar code is some 30 times slower.
+const SAMPLES: usize = 64;
+
+/// The int8 model gives the same result every time: integer layers to the bit on every instruction
+/// set, the model to the bit at any number of threads and to 1e-5 across instruction sets.
+pub(crate) fn determinism(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
+    let mut faults = Vec::new();
+    for layer in evidence.layers.iter().filter(|layer| !layer.disagreeing.is_empty()) {
+        let isas = layer.disagreeing.join(", ");
+        faults.push(format!("`{}` gives other bits on {isas} than on scalar", layer.name));
+    }
+    let threads = [1, 2, 3];
+    for count in threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+        let Ok(pool) = pool else {
+            let reason = format!("a pool of {count} threads could not be started");
+            return Ok(Gate::unknown("determinism", reason));
+        };
+        let inputs = subject.held_out.inputs();
+        let again = pool.install(|| evidence::outputs(&*subject.int8, inputs, None))?;
+        if !same_bits(&again, &evidence.int8)? {
+            faults.push(format!("{count} threads give other bits"));
+        }
+    }
+    let inputs = subject.held_out.inputs();
+    let some = Var::from(inputs.slice(0, 0..inputs.shape()[0].min(SAMPLES))?);
+    let want = subject.int8.forward(&some, &mut Ctx::eval())?;
+    let mut furthest = 0f64;
+    for isa in Isa::available() {
+        let got = subject.int8.forward(&some, &mut Ctx::eval().on(isa))?;
+        let distance = relative_error(got.value(), want.value())?;
+        furthest = furthest.max(distance);
+        if distance.is_nan() || distance > ACROSS_ISAS {
+            faults.push(format!(
+                "{} is {distance:.1e} away from {}",
+                isa.name(),
+                Isa::active().name()
+            ));
+        }
+    }
+    let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
+    let checked = format!(
+        "{} integer layers equal on {}; model equal at {threads:?} threads, {furthest:.0e} across \
+         instruction sets",
+        evidence.layers.iter().filter(|layer| layer.ran_in_int8()).count(),
+        isas.join(", ")
+    );
+    Ok(Gate::no_faults("determinism", &faults, "faults", checked))
+}
+
+fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let bits = |t: &Tensor| -> Result<Vec<u32>> {
+        Ok(t.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect())
+    };
+    Ok(bits(a)? == bits(b)?)
+}

@@ -1,0 +1,23 @@
+use crate::Result;
+use crate::audit::evidence::relative_error;
+use crate::audit::{Budget, Evidence, Gate};
+
+/// The int8 model's outputs are near the float model's.
+pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate> {
+    const ID: &str = "output_error";
+    let error = relative_error(&evidence.int8, &evidence.float)?;
+    let worst = evidence.layers.iter().max_by(|a, b| a.own_error.total_cmp(&b.own_error));
+    let worst = worst.map(|layer| {
+        format!(
+            "; `{}` adds the most, {:.2} % of its own output",
+            layer.name,
+            layer.own_error * 100.0
+        )
+    });
+    let reason = format!(
+        "relative L2 error on {} held-out samples, mean removed{}",
+        evidence.float.shape()[0],
+        worst.unwrap_or_default()
+    );
+    Ok(Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason))
+}

@@ -1,0 +1,34 @@
+//! The audit: whether an int8 model is still the model that was trained.
+//!
+//! An audit runs the float and the int8 model side by side on data that neither training nor
+//! calibration has seen, and asks a fixed list of questions, the [gates]. Each gate answers with a
+//! measurement; a gate that cannot measure says `unknown` and never passes.
+
+mod evidence;
+mod gate;
+pub mod gates;
+mod layers;
+mod reference;
+mod report;
+mod subject;
+mod task;
+
+pub use evidence::Evidence;
+pub use gate::{Gate, Outcome};
+pub use layers::LayerEvidence;
+pub use reference::{REFERENCES, Reference};
+pub use report::{LayerReport, Machine, ModelReport, Report};
+pub use subject::{Budget, Subject};
+
+use crate::Result;
+
+/// Audits one model.
+///
+/// # Errors
+/// If a model does not run on the held-out data at all; everything else is a gate's result.
+pub fn audit_model(subject: &Subject, budget: &Budget) -> Result<ModelReport> {
+    let evidence = Evidence::gather(subject)?;
+    let gates = gates::all(subject, &evidence, budget)?;
+    let architecture = serde_json::to_value(subject.int8.architecture()).unwrap_or_default();
+    Ok(ModelReport::new(subject.name.clone(), architecture, gates, &evidence.layers))
+}

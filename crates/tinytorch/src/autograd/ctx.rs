@@ -1,0 +1,195 @@
+use super::error::AutogradError;
+use super::gradients::{BufferUpdate, Gradients};
+use super::observer::{Observer, OpRun};
+use super::op::Op;
+use super::param::Param;
+use super::tape::Tape;
+use super::var::Var;
+use crate::graph::{Compute, Exec, ParamId};
+use crate::tensor::{Dtype, Shape, Tensor};
+use crate::{Result, Rng};
+use std::sync::Arc;
+use std::time::Instant;
+use tinytorch_kernels::Isa;
+
+/// Whether layers behave as in training (dropout drops, batch norm uses the batch) or as deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Training.
+    Train,
+    /// Inference.
+    Eval,
+}
+
+/// What a pass needs beside its input: the mode, random numbers, the tape, an observer, and the
+/// instruction set and working memory of the kernels.
+///
+/// Contexts are values made for a pass; there is no global state.
+pub struct Ctx<'a> {
+    mode: Mode,
+    rng: Rng,
+    exec: Exec,
+    tape: Option<Tape>,
+    observer: Option<&'a mut dyn Observer>,
+}
+
+impl Ctx<'static> {
+    /// For inference: nothing is recorded.
+    pub fn eval() -> Ctx<'static> {
+        Ctx {
+            mode: Mode::Eval,
+            rng: Rng::seed(0),
+            exec: Exec::new(Isa::active()),
+            tape: None,
+            observer: None,
+        }
+    }
+
+    /// For training: ops are recorded, and `rng` drives dropout.
+    pub fn train(rng: Rng) -> Ctx<'static> {
+        Ctx { mode: Mode::Train, rng, ..Ctx::eval().recording() }
+    }
+
+    /// For deployment: every op of an inference pass is recorded, to be [lowered](Ctx::into_tape).
+    pub fn trace() -> Ctx<'static> {
+        Ctx { tape: Some(Tape::for_tracing()), ..Ctx::eval() }
+    }
+}
+
+impl<'a> Ctx<'a> {
+    /// The same context, recording gradients from here on.
+    pub fn recording(mut self) -> Ctx<'a> {
+        self.tape = Some(Tape::for_gradients());
+        self
+    }
+
+    /// The same context with kernels on `isa`.
+    pub fn on(mut self, isa: Isa) -> Ctx<'a> {
+        self.exec = Exec::new(isa);
+        self
+    }
+
+    /// The same context with an observer.
+    pub fn observed(self, observer: &mut dyn Observer) -> Ctx<'_> {
+        Ctx {
+            observer: Some(observer),
+            mode: self.mode,
+            rng: self.rng,
+            exec: self.exec,
+            tape: self.tape,
+        }
+    }
+
+    /// Training or inference.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The random numbers of this pass.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// The instruction set that kernels run on.
+    pub fn isa(&self) -> Isa {
+        self.exec.isa()
+    }
+
+    /// Marks a tensor as an input of the pass, so that its gradient is kept.
+    pub fn input(&mut self, value: &Tensor) -> Var {
+        let point = self.tape.as_mut().map(Tape::input);
+        Var::new(value.clone(), point)
+    }
+
+    /// A parameter's floats as a value of the pass.
+    ///
+    /// # Errors
+    /// As [`Param::value`].
+    pub fn param(&mut self, param: &Param) -> Result<Var> {
+        let value = param.value()?;
+        let tape = self.tape.as_mut().filter(|tape| param.is_trainable() || tape.traces());
+        let point = tape.map(|tape| tape.param(param.id(), value));
+        Ok(Var::new(value.clone(), point))
+    }
+
+    /// Runs an op on values of the pass, and records it.
+    ///
+    /// # Errors
+    /// What the op reports, or [`AutogradError::ForeignValue`] for a value of another pass.
+    pub fn apply(&mut self, op: impl Op, inputs: &[&Var]) -> Result<Var> {
+        self.apply_weighted(op, None, inputs)
+    }
+
+    /// [`Ctx::apply`] for an op that multiplies by a parameter: observers are shown its activation
+    /// (`inputs[0]`) under the parameter's identity.
+    ///
+    /// # Errors
+    /// As [`Ctx::apply`], and what the observer reports.
+    pub fn apply_weighted(
+        &mut self,
+        op: impl Op,
+        weight: Option<ParamId>,
+        inputs: &[&Var],
+    ) -> Result<Var> {
+        let op: Arc<dyn Op> = Arc::new(op);
+        let values: Vec<&Tensor> = inputs.iter().map(|v| v.value()).collect();
+        let output = match &mut self.observer {
+            None => op.forward(&values, &mut self.exec)?,
+            Some(observer) => {
+                // A look-up has no activation: what it reads are indices.
+                let activation = values.first().filter(|t| t.dtype() == Dtype::F32);
+                if let (Some(weight), Some(activation)) = (weight, activation) {
+                    observer.activation(weight, activation)?;
+                }
+                let shapes: Vec<Shape> = values.iter().map(|t| *t.shape()).collect();
+                let started = Instant::now();
+                let output = op.forward(&values, &mut self.exec)?;
+                let elapsed = started.elapsed();
+                let cost = op.cost(&shapes, output.shape());
+                let kernel = self.exec.take_kernel();
+                observer.ran(OpRun {
+                    op: &*op as &dyn Compute,
+                    inputs: &values,
+                    output: &output,
+                    kernel,
+                    weight,
+                    cost,
+                    elapsed,
+                })?;
+                output
+            }
+        };
+        let point = match &mut self.tape {
+            Some(tape) => tape.record(op, weight, inputs, &output)?,
+            None => None,
+        };
+        Ok(Var::new(output, point))
+    }
+
+    /// Notes that a running statistic has seen `value`; the optimizer's step applies it.
+    pub fn update_buffer(&mut self, buffer: &Param, momentum: f32, value: Tensor) {
+        if let Some(tape) = &mut self.tape {
+            tape.update(BufferUpdate { id: buffer.id(), momentum, value });
+        }
+    }
+
+    /// Gradients of `loss`. The tape is consumed, which frees the activations; the context goes on
+    /// with an empty one.
+    ///
+    /// # Errors
+    /// [`AutogradError::NotRecording`], [`AutogradError::NotScalar`], [`AutogradError::Untracked`],
+    /// [`AutogradError::ForeignValue`], or what an op's derivative reports.
+    pub fn backward(&mut self, loss: &Var) -> Result<Gradients> {
+        let recorded = self.tape.as_ref().is_some_and(|tape| !tape.traces());
+        if !recorded {
+            return Err(AutogradError::NotRecording.into());
+        }
+        let tape = self.tape.replace(Tape::for_gradients()).ok_or(AutogradError::NotRecording)?;
+        tape.backward(loss)
+    }
+
+    /// The record of the pass.
+    pub fn into_tape(self) -> Option<Tape> {
+        self.tape
+    }
+}

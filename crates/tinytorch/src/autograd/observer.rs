@@ -1,0 +1,44 @@
+use crate::Result;
+use crate::graph::{Compute, Cost, ParamId};
+use crate::tensor::Tensor;
+use std::time::Duration;
+
+/// An op that has run.
+#[derive(Debug)]
+pub struct OpRun<'a> {
+    /// The op, which can be run again on other inputs or another instruction set.
+    pub op: &'a dyn Compute,
+    /// What it read.
+    pub inputs: &'a [&'a Tensor],
+    /// What it computed.
+    pub output: &'a Tensor,
+    /// The kernel that did the work.
+    pub kernel: &'static str,
+    /// The parameter it multiplied by, if it has one.
+    pub weight: Option<ParamId>,
+    /// What it costs in theory.
+    pub cost: Cost,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Watches a pass: calibration, profiling and error reports are observers.
+pub trait Observer {
+    /// A layer is about to multiply `activation` by the parameter `weight`.
+    ///
+    /// # Errors
+    /// An observer that finds the activation unusable stops the pass with its own error.
+    fn activation(&mut self, weight: ParamId, activation: &Tensor) -> Result<()> {
+        let _ = (weight, activation);
+        Ok(())
+    }
+
+    /// An op has run.
+    ///
+    /// # Errors
+    /// An observer that finds the output unusable stops the pass with its own error.
+    fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+}

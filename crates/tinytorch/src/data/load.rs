@@ -1,0 +1,160 @@
+use super::cifar::{self, read_cifar10};
+use super::csv::{Table, read_csv};
+use super::idx::read_idx;
+use super::labeled::{Examples, Labeled, as_inputs, as_labels, check_finite};
+use super::recognize::{Found, not_recognized, recognize};
+use super::{DataError, Npz, read_npy, rows};
+use crate::{Result, Rng, Tensor};
+use std::path::{Path, PathBuf};
+
+const BYTE: u8 = 255;
+const MNIST_CLASSES: usize = 10;
+
+/// Names under which an NPZ file may hold inputs and labels to learn from.
+const TRAIN_NAMES: [(&str, &str); 7] = [
+    ("x_train", "y_train"),
+    ("train_x", "train_y"),
+    ("train_images", "train_labels"),
+    ("x", "y"),
+    ("X", "y"),
+    ("images", "labels"),
+    ("inputs", "labels"),
+];
+
+/// Names under which an NPZ file may hold inputs and labels to be judged by.
+const TEST_NAMES: [(&str, &str); 3] =
+    [("x_test", "y_test"), ("test_x", "test_y"), ("test_images", "test_labels")];
+
+/// Loads the classification data set in a folder or file, whichever of these it is:
+///
+/// - a folder with MNIST's four IDX files, plain or `.gz`;
+/// - CIFAR-10's binary files, plain or `.gz`: in a folder those whose names start with `train` or
+///   `data_batch`, and with `test`; or one such file;
+/// - an `.npz` with `x` and `y`, or with `x_train`, `y_train`, `x_test` and `y_test`, or with other
+///   usual names: bytes are scaled to 0..1, floats are taken as they are;
+/// - a `.csv` of numbers with a label column, see [`Table::label_column`]; in a folder, `train.csv`
+///   and `test.csv`.
+///
+/// # Errors
+/// A [`DataError`] that names the file: it is missing, unreadable, truncated, damaged, holds another
+/// number of labels than of inputs, or a label that is no class; or nothing is recognized.
+pub fn load(path: impl AsRef<Path>) -> Result<Labeled> {
+    let path = path.as_ref();
+    labeled(&name_of(path), recognize(path)?)
+}
+
+/// Up to `count` inputs to calibrate with: of the training part of anything that [`load`] takes, by
+/// [`Labeled::calibration`], or of inputs without labels (an `.npy`, an `.npz` without labels, a
+/// `.csv` that names its columns but none for labels), drawn by the seed.
+///
+/// # Errors
+/// Those of [`load`], and [`DataError::Split`] for 0 inputs.
+pub fn load_calibration(path: impl AsRef<Path>, count: usize, seed: u64) -> Result<Tensor> {
+    let path = path.as_ref();
+    let found = recognize(path)?;
+    let Some(inputs) = unlabeled(&found)? else {
+        return labeled(&name_of(path), found)?.calibration(count, seed);
+    };
+    let inputs = inputs.contiguous()?;
+    let Some(len) = inputs.shape().first().copied().filter(|&len| len > 0 && count > 0) else {
+        let len = inputs.shape().first().copied().unwrap_or(0);
+        return Err(DataError::Split { count, len }.into());
+    };
+    check_finite(&inputs, &path.display().to_string())?;
+    let mut order: Vec<usize> = (0..len).collect();
+    Rng::seed(seed).shuffle(&mut order);
+    order.truncate(count);
+    order.sort_unstable();
+    rows::gather(&inputs, &order)
+}
+
+/// What reports call a data set: the name of its folder or file without extensions.
+fn name_of(path: &Path) -> String {
+    // `..` and `.` have no name of their own.
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = full.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    name.split('.').find(|part| !part.is_empty()).unwrap_or("data").to_owned()
+}
+
+fn labeled(name: &str, found: Found) -> Result<Labeled> {
+    match found {
+        Found::Mnist([images, labels, test_images, test_labels]) => {
+            let (train, test) = (idx(&images, &labels)?, idx(&test_images, &test_labels)?);
+            Labeled::new(name, train, Some(test))?.with_classes(MNIST_CLASSES)
+        }
+        Found::Cifar10 { train, test } => {
+            let test = if test.is_empty() { None } else { Some(cifar10(&test)?) };
+            Labeled::new(name, cifar10(&train)?, test)?.with_classes(cifar::CLASSES)
+        }
+        Found::Csv { train, test } => {
+            let test = test.map(|file| table(&file)).transpose()?;
+            Labeled::new(name, table(&train)?, test)
+        }
+        Found::Npz(file) => {
+            let mut arrays = Npz::open(&file)?;
+            let Some(train) = arrays_named(&mut arrays, &file, &TRAIN_NAMES)? else {
+                let names = arrays.names().collect::<Vec<_>>().join(", ");
+                let problem = format!("it holds the arrays {names}; name them x and y");
+                return Err(not_recognized(&file, problem));
+            };
+            let test = arrays_named(&mut arrays, &file, &TEST_NAMES)?;
+            Labeled::new(name, train, test)
+        }
+        Found::Npy(file) => {
+            let problem = "an .npy holds no labels; save x and y together as an .npz".to_owned();
+            Err(not_recognized(&file, problem))
+        }
+    }
+}
+
+/// The inputs of a file without labels; nothing if it has some or should have.
+fn unlabeled(found: &Found) -> Result<Option<Tensor>> {
+    match found {
+        Found::Npy(file) => Ok(Some(as_inputs(&read_npy(file)?, BYTE)?)),
+        Found::Npz(file) => {
+            let mut arrays = Npz::open(file)?;
+            let has = |name: &str| arrays.names().any(|n| n == name);
+            let mut pairs = TRAIN_NAMES.iter().filter(|(x, _)| has(x));
+            let Some((x, y)) = pairs.next() else { return Ok(None) };
+            if has(y) { Ok(None) } else { Ok(Some(as_inputs(&arrays.read(x)?, BYTE)?)) }
+        }
+        Found::Csv { train, .. } => {
+            let table = read_csv(train)?;
+            Ok(table.label_column().is_none().then_some(table.values))
+        }
+        Found::Mnist(_) | Found::Cifar10 { .. } => Ok(None),
+    }
+}
+
+fn idx(images: &Path, labels: &Path) -> Result<Examples> {
+    let (images_name, labels_name) = (images.display().to_string(), labels.display().to_string());
+    let inputs = as_inputs(&read_idx(images)?, BYTE)?;
+    let labels = as_labels(&read_idx(labels)?, &labels_name)?;
+    let examples = Examples::from_files(inputs, &images_name, labels, &labels_name)?;
+    examples.check_labels(MNIST_CLASSES, &labels_name)?;
+    Ok(examples)
+}
+
+fn cifar10(files: &[PathBuf]) -> Result<Examples> {
+    let parts = files.iter().map(read_cifar10).collect::<Result<Vec<_>>>()?;
+    let (images, labels): (Vec<Tensor>, Vec<Tensor>) = parts.into_iter().unzip();
+    let images = Tensor::cat::<u8>(&images, 0)?;
+    Examples::new(as_inputs(&images, BYTE)?, Tensor::cat::<i64>(&labels, 0)?)
+}
+
+fn table(file: &Path) -> Result<Examples> {
+    let table: Table = read_csv(file)?;
+    let (inputs, labels) = table.split_labels()?;
+    let name = file.display().to_string();
+    Examples::from_files(inputs, &name, as_labels(&labels, &name)?, &name)
+}
+
+/// The first of the pairs that the file holds.
+fn arrays_named(arrays: &mut Npz, file: &Path, pairs: &[(&str, &str)]) -> Result<Option<Examples>> {
+    let has = |name: &str| arrays.names().any(|n| n == name);
+    let Some((x, y)) = pairs.iter().find(|(x, y)| has(x) && has(y)) else { return Ok(None) };
+    let named = |array: &str| format!("{}: {array}", file.display());
+    let inputs = as_inputs(&arrays.read(x)?, BYTE)?;
+    let labels = as_labels(&arrays.read(y)?, &named(y))?;
+    Ok(Some(Examples::from_files(inputs, &named(x), labels, &named(y))?))
+}

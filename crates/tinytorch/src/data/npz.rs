@@ -1,0 +1,103 @@
+//! NPZ, NumPy's file of several arrays: a ZIP archive of NPY files.
+
+use super::DataError;
+use super::npy::{self, Encoder};
+use super::zip::Archive;
+use super::zip_writer::Writer;
+use crate::io::replace;
+use crate::{Result, Tensor};
+use std::io::Write;
+use std::path::Path;
+
+/// An open NPZ file, whose arrays are read when they are asked for.
+///
+/// ```
+/// use tinytorch::Tensor;
+/// use tinytorch::data::{Npz, encode_npz};
+/// let x = Tensor::arange(6)?.reshape([2, 3])?;
+/// let y = Tensor::from_vec(vec![0i64, 1], [2])?;
+/// let mut file = Npz::from_bytes("two.npz", encode_npz(&[("x", &x), ("y", &y)])?)?;
+/// assert_eq!(file.names().collect::<Vec<_>>(), ["x", "y"]);
+/// assert_eq!(file.read("y")?.to_vec::<i64>()?, [0, 1]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+pub struct Npz {
+    name: String,
+    archive: Archive,
+}
+
+impl Npz {
+    /// Opens the file and checks its table of contents.
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the file: it cannot be read, is no ZIP archive, is damaged, or
+    /// its members overlap or promise to unpack to more than they can.
+    pub fn open(path: impl AsRef<Path>) -> Result<Npz> {
+        let path = path.as_ref();
+        Ok(Npz { name: path.display().to_string(), archive: Archive::open(path)? })
+    }
+
+    /// As [`Npz::open`], from bytes in memory that errors call `name`.
+    ///
+    /// # Errors
+    /// As [`Npz::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Npz> {
+        Ok(Npz { name: name.to_owned(), archive: Archive::bytes(name, bytes)? })
+    }
+
+    /// The names of the arrays, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.archive.names().map(|n| n.strip_suffix(".npy").unwrap_or(n))
+    }
+
+    /// Reads one array, with the element types of [`read_npy`](super::read_npy).
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the file and the array: there is none of that name, or it is
+    /// damaged, truncated or not an array of numbers.
+    pub fn read(&mut self, array: &str) -> Result<Tensor> {
+        let Some(index) = self.names().position(|n| n == array) else {
+            let names = self.names().collect::<Vec<_>>().join(", ");
+            let problem = format!("it holds no array {array:?}, only these: {names}");
+            return Err(DataError::NotRecognized { path: self.name.clone(), problem }.into());
+        };
+        npy::read(&mut self.archive.member(index)?)
+    }
+}
+
+fn write(arrays: &[(&str, Encoder)], out: &mut dyn Write) -> std::io::Result<()> {
+    let mut archive = Writer::new(out);
+    for (name, array) in arrays {
+        archive.add(&format!("{name}.npy"), array.len(), |out| array.write(out))?;
+    }
+    archive.finish()
+}
+
+fn encoders<'a>(arrays: &[(&'a str, &Tensor)]) -> Result<Vec<(&'a str, Encoder)>> {
+    arrays.iter().map(|(name, t)| Ok((*name, Encoder::new(t)?))).collect()
+}
+
+/// The bytes of an NPZ file with these arrays, uncompressed.
+///
+/// # Errors
+/// [`DataError::Io`] beyond 4 GiB.
+pub fn encode_npz(arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    write(&encoders(arrays)?, &mut out)
+        .map_err(|source| DataError::Io { file: "an .npz in memory".into(), source })?;
+    Ok(out)
+}
+
+/// Writes arrays under their names, uncompressed; the file appears whole or not at all.
+///
+/// # Errors
+/// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written or is beyond 4 GiB; an older
+/// file then survives.
+pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    let encoders = encoders(arrays)?;
+    replace(path.as_ref(), |out| write(&encoders, out))
+}
+
+#[cfg(test)]
+#[path = "npz_tests.rs"]
+mod tests;

@@ -1,0 +1,155 @@
+use super::image_dims;
+use crate::Result;
+use crate::int8::{Input, QParams};
+use crate::tensor::Shape;
+use tinytorch_kernels::int8::{
+    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_u8,
+};
+use tinytorch_kernels::{Isa, Scratch};
+
+/// What a computation runs with: the instruction set, working memory that is used again from op to
+/// op, and a note of which kernel did the work.
+#[derive(Debug)]
+pub struct Exec {
+    isa: Isa,
+    kernel: &'static str,
+    /// Working memory of the kernels.
+    pub scratch: Scratch,
+    /// The activation that was quantized last.
+    pub activation: QuantizedRows,
+}
+
+impl Exec {
+    /// The kernel name of ops that compute in float and do not say more.
+    pub const FLOAT: &'static str = "f32";
+
+    /// What ops run with on `isa`; memory is allocated when an op first needs it.
+    pub fn new(isa: Isa) -> Exec {
+        let (scratch, activation) = (Scratch::new(), QuantizedRows::default());
+        Exec { isa, kernel: Exec::FLOAT, scratch, activation }
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Notes which kernel an op has run.
+    pub fn ran(&mut self, kernel: &'static str) {
+        self.kernel = kernel;
+    }
+
+    /// The kernel noted since the last call, [`Exec::FLOAT`] if none was.
+    pub fn take_kernel(&mut self) -> &'static str {
+        std::mem::replace(&mut self.kernel, Exec::FLOAT)
+    }
+
+    /// Bytes of working memory held.
+    pub fn bytes(&self) -> usize {
+        self.scratch.bytes() + self.activation.bytes()
+    }
+}
+
+/// Rows of 8-bit activations with their scales and zero points, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct QuantizedRows {
+    data: Vec<u8>,
+    params: Vec<QParams>,
+}
+
+impl QuantizedRows {
+    /// Quantizes the `m` rows of `x` as a weight's `input` says.
+    ///
+    /// # Errors
+    /// If a value is NaN or infinite.
+    pub fn quantize(&mut self, isa: Isa, input: Input, x: &[f32], m: usize) -> Result<()> {
+        self.data.resize(x.len(), 0);
+        quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
+    }
+
+    /// Quantizes images `[batch, channels, height, width]` as a weight's `input` says, each over its
+    /// own range if that is dynamic, and lays them out pixel by pixel.
+    ///
+    /// # Errors
+    /// If a value is NaN or infinite.
+    pub fn quantize_images(
+        &mut self,
+        isa: Isa,
+        input: Input,
+        x: &[f32],
+        shape: &Shape,
+    ) -> Result<()> {
+        self.data.resize(x.len(), 0);
+        quantize_images(isa, input, x, shape, &mut self.data, &mut self.params)
+    }
+
+    /// The values, row-major.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The scales and zero points that `input` led to.
+    pub fn params(&self, input: Input) -> RowParams<'_> {
+        match input {
+            Input::Static(params) => RowParams::Tensor(params),
+            Input::Dynamic | Input::Float => RowParams::PerRow(&self.params),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.capacity() + self.params.capacity() * size_of::<QParams>()
+    }
+}
+
+/// [`QuantizedRows::quantize`] into memory of the caller's; `params` is written if each row has its
+/// own.
+pub(crate) fn quantize_rows(
+    isa: Isa,
+    input: Input,
+    x: &[f32],
+    m: usize,
+    out: &mut [u8],
+    params: &mut Vec<QParams>,
+) -> Result<()> {
+    match input {
+        Input::Static(params) => {
+            min_max(isa, x)?;
+            quantize_u8(isa, x, params, out)?;
+        }
+        Input::Dynamic | Input::Float => {
+            params.resize(m, QParams { scale: 1.0, zero_point: 0 });
+            quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;
+        }
+    }
+    Ok(())
+}
+
+/// [`QuantizedRows::quantize_images`] into memory of the caller's; `params` is written if each image
+/// has its own.
+pub(crate) fn quantize_images(
+    isa: Isa,
+    input: Input,
+    x: &[f32],
+    shape: &Shape,
+    out: &mut [u8],
+    params: &mut Vec<QParams>,
+) -> Result<()> {
+    let sizes: [usize; 4] = image_dims("conv2d", shape)?;
+    match input {
+        Input::Static(_) => {
+            min_max(isa, x)?;
+        }
+        Input::Dynamic | Input::Float => {
+            params.clear();
+            for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
+                let (min, max) = min_max(isa, image)?;
+                params.push(QParams::from_range(min, max)?);
+            }
+        }
+    }
+    let params = match input {
+        Input::Static(params) => RowParams::Tensor(params),
+        Input::Dynamic | Input::Float => RowParams::PerRow(params),
+    };
+    Ok(quantize_nchw_to_nhwc(isa, x, sizes, params, out)?)
+}

@@ -1,0 +1,272 @@
+use super::{BLOCK, Granularity, Int8Error, Scales};
+use crate::Result;
+use crate::tensor::{Shape, Tensor};
+use half::f16;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::int8::{Panels, QParams, min_max, quantize_i8, symmetric_scale};
+
+/// How a layer quantizes what it multiplies its int8 weight by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Input {
+    /// Not at all: the weight is int8, the activation stays float.
+    Float,
+    /// Each row (of a convolution: each image) over its own range, when it arrives.
+    Dynamic,
+    /// With parameters fixed by calibration.
+    Static(QParams),
+}
+
+/// A weight in int8: packed panels, which are the only copy, and their scales.
+///
+/// The shape is the layer's own: `[out, in]` of a linear layer, `[out, in / groups, height, width]` of a
+/// convolution, `[entries, dim]` of an embedding. In the panels a convolution's rows run over
+/// `(height, width, in)`, the order in which pixels lie side by side in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QWeight {
+    panels: Panels,
+    shape: Shape,
+    scales: Scales,
+    input: Input,
+}
+
+impl QWeight {
+    /// Quantizes a float weight: each scale maps the largest magnitude it covers to 127.
+    ///
+    /// # Errors
+    /// [`Int8Error`] for NaN or infinite weights, for a shape without rows, and for blocks whose
+    /// scale exceeds 16 bits.
+    pub fn quantize(weight: &Tensor, granularity: Granularity, input: Input) -> Result<QWeight> {
+        let isa = Isa::active();
+        let layout = Layout::of(weight.shape())?;
+        let dense = weight.contiguous()?;
+        let values = dense.as_slice::<f32>()?;
+        let magnitude = |values: &[f32]| -> Result<f32> {
+            let (min, max) = min_max(isa, values)?;
+            Ok(max.max(-min))
+        };
+        let scales = match granularity {
+            Granularity::PerTensor => Scales::PerTensor(symmetric_scale(magnitude(values)?)?),
+            Granularity::PerChannel => {
+                let rows = values.chunks_exact(layout.k);
+                let scale = |row| Ok(symmetric_scale(magnitude(row)?)?);
+                Scales::PerChannel(rows.map(scale).collect::<Result<_>>()?)
+            }
+            Granularity::Blocks => {
+                let mut row = vec![0.0; layout.k];
+                let mut scales = Vec::with_capacity(layout.n * layout.k.div_ceil(BLOCK));
+                for source in values.chunks_exact(layout.k) {
+                    layout.pack_order(source, &mut row);
+                    for block in row.chunks(BLOCK) {
+                        scales.push(half_scale(symmetric_scale(magnitude(block)?)?)?);
+                    }
+                }
+                Scales::Blocks(scales)
+            }
+        };
+        let mut row = vec![0.0; layout.k];
+        let mut failed = Ok(());
+        let panels = Panels::pack_rows(layout.n, layout.k, |i, out| {
+            layout.pack_order(&values[i * layout.k..][..layout.k], &mut row);
+            let run = if granularity == Granularity::Blocks { BLOCK } else { layout.k };
+            for (j, (from, to)) in row.chunks(run).zip(out.chunks_mut(run)).enumerate() {
+                let scale = scales.at(i, j * run, layout.k);
+                if let Err(error) = quantize_i8(isa, from, scale, to) {
+                    failed = Err(error);
+                }
+            }
+        })?;
+        failed?;
+        Ok(QWeight { panels, shape: *weight.shape(), scales, input })
+    }
+
+    /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
+    ///
+    /// # Errors
+    /// [`Int8Error::Scales`] if the scales do not fit the shape, or what `fill` reports.
+    pub fn from_rows(
+        shape: Shape,
+        scales: Scales,
+        input: Input,
+        mut fill: impl FnMut(usize, &mut [i8]) -> Result<()>,
+    ) -> Result<QWeight> {
+        let layout = Layout::of(&shape)?;
+        let (got, expected) = match &scales {
+            Scales::PerTensor(_) => (1, 1),
+            Scales::PerChannel(scales) => (scales.len(), layout.n),
+            Scales::Blocks(scales) => (scales.len(), layout.n * layout.k.div_ceil(BLOCK)),
+        };
+        if got != expected {
+            return Err(Int8Error::Scales { shape, got, expected }.into());
+        }
+        let mut row = vec![0; layout.k];
+        let mut failed = Ok(());
+        let panels = Panels::pack_rows(layout.n, layout.k, |i, out| {
+            if failed.is_ok() {
+                failed = fill(i, &mut row);
+                layout.pack_order(&row, out);
+            }
+        })?;
+        failed?;
+        Ok(QWeight { panels, shape, scales, input })
+    }
+
+    /// The same weight with its input quantized in another way.
+    pub fn with_input(self, input: Input) -> QWeight {
+        QWeight { input, ..self }
+    }
+
+    /// The shape in the layer's terms.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The packed values.
+    pub fn panels(&self) -> &Panels {
+        &self.panels
+    }
+
+    /// The scales.
+    pub fn scales(&self) -> &Scales {
+        &self.scales
+    }
+
+    /// How the activation is quantized.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
+    /// Bytes of the values and the scales.
+    pub fn bytes(&self) -> usize {
+        self.panels.bytes() + self.scales.bytes()
+    }
+
+    /// Writes row `i`, in the layer's own order, to `out`.
+    ///
+    /// # Errors
+    /// [`Int8Error`] if there is no such row or `out` has another length.
+    pub fn row_into(&self, i: usize, out: &mut [i8]) -> Result<()> {
+        let layout = Layout::of(&self.shape)?;
+        let mut packed = vec![0; layout.k];
+        self.panels.row_into(i, &mut packed)?;
+        layout.own_order(&packed, out);
+        Ok(())
+    }
+
+    /// The float values that the weight stands for, as a tensor of its own.
+    ///
+    /// # Errors
+    /// None for a weight that was built by this module.
+    pub fn dequantize(&self) -> Result<Tensor> {
+        let layout = Layout::of(&self.shape)?;
+        let mut out = vec![0f32; self.shape.len()];
+        let (mut packed, mut floats) = (vec![0i8; layout.k], vec![0f32; layout.k]);
+        for (i, row) in out.chunks_exact_mut(layout.k).enumerate() {
+            self.panels.row_into(i, &mut packed)?;
+            for (j, (to, &q)) in floats.iter_mut().zip(&packed).enumerate() {
+                *to = f32::from(q) * self.scales.at(i, j, layout.k);
+            }
+            layout.own_order(&floats, row);
+        }
+        Tensor::from_vec(out, self.shape)
+    }
+}
+
+/// A 16-bit scale not below `scale`, so that no weight it covers is clipped.
+fn half_scale(scale: f32) -> Result<f16> {
+    let nearest = f16::from_f32(scale).max(f16::MIN_POSITIVE_SUBNORMAL);
+    let up = if nearest.to_f32() < scale { f16::from_bits(nearest.to_bits() + 1) } else { nearest };
+    if up.is_finite() { Ok(up) } else { Err(Int8Error::BlockScale { scale }.into()) }
+}
+
+/// The weight as a matrix of `n` rows of `k`, each row made of `channels` runs of `window` values.
+struct Layout {
+    n: usize,
+    k: usize,
+    channels: usize,
+    window: usize,
+}
+
+impl Layout {
+    fn of(shape: &Shape) -> Result<Layout> {
+        let (channels, window) = match shape.rank() {
+            2 => (shape[1], 1),
+            4 => (shape[1], shape[2] * shape[3]),
+            _ => return Err(Int8Error::Shape { shape: *shape }.into()),
+        };
+        if shape.is_empty() {
+            return Err(Int8Error::Shape { shape: *shape }.into());
+        }
+        Ok(Layout { n: shape[0], k: channels * window, channels, window })
+    }
+
+    /// From `(channel, window)` to `(window, channel)`.
+    fn pack_order<T: Copy>(&self, own: &[T], packed: &mut [T]) {
+        for (c, run) in own.chunks_exact(self.window).enumerate() {
+            for (w, &value) in run.iter().enumerate() {
+                packed[w * self.channels + c] = value;
+            }
+        }
+    }
+
+    /// From `(window, channel)` to `(channel, window)`.
+    fn own_order<T: Copy>(&self, packed: &[T], own: &mut [T]) {
+        for (c, run) in own.chunks_exact_mut(self.window).enumerate() {
+            for (w, value) in run.iter_mut().enumerate() {
+                *value = packed[w * self.channels + c];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_weight_comes_back_within_half_a_step(
+            n in 1usize..20, c in 1usize..40, window in 1usize..4, seed in 0u64..99, which in 0usize..3,
+            magnitude in -4i32..4,
+        ) {
+            let granularity =
+                [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks][which];
+            let std = 10f32.powi(magnitude);
+            let w = Tensor::randn([n, c, window, window], std, &mut Rng::seed(seed)).unwrap();
+            let q = QWeight::quantize(&w, granularity, Input::Dynamic).unwrap();
+            let step = match q.scales() {
+                Scales::PerTensor(s) => *s,
+                Scales::PerChannel(s) => s.iter().copied().fold(0.0, f32::max),
+                Scales::Blocks(s) => s.iter().map(|s| s.to_f32()).fold(0.0, f32::max),
+            };
+            let back = q.dequantize().unwrap();
+            prop_assert!(back.allclose(&w, 1e-6, step * 0.5001).unwrap());
+            prop_assert_eq!(q.panels().bytes(), w.len());
+        }
+
+        #[test]
+        fn rows_go_out_and_come_back_unchanged(n in 1usize..20, c in 1usize..9, window in 1usize..4) {
+            let w = Tensor::randn([n, c, window, window], 1.0, &mut Rng::seed(1)).unwrap();
+            let q = QWeight::quantize(&w, Granularity::PerChannel, Input::Float).unwrap();
+            let again = QWeight::from_rows(*q.shape(), q.scales().clone(), q.input(), |i, row| {
+                q.row_into(i, row)
+            });
+            prop_assert_eq!(again.unwrap(), q);
+        }
+    }
+
+    #[test]
+    fn unusable_weights_are_errors() {
+        let quantize = |values: Vec<f32>, granularity| {
+            let weight = Tensor::from_vec(values, [1, 2]).unwrap();
+            QWeight::quantize(&weight, granularity, Input::Dynamic)
+        };
+        assert!(quantize(vec![1.0, f32::NAN], Granularity::PerChannel).is_err());
+        assert!(quantize(vec![1.0, f32::INFINITY], Granularity::PerTensor).is_err());
+        assert!(quantize(vec![1e30, 1.0], Granularity::Blocks).is_err());
+        assert!(quantize(vec![1e30, 1.0], Granularity::PerChannel).is_ok());
+        let flat = Tensor::ones([3]).unwrap();
+        assert!(QWeight::quantize(&flat, Granularity::PerChannel, Input::Dynamic).is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! How a file holds an int8 weight called `conv.weight`:
+//!
+//! | tensor | element type and shape |
+//! |---|---|
+//! | `conv.weight` | I8 in the layer's own shape |
+//! | `conv.weight_scale` | F32 `[out]` per channel, F32 `[1]` per tensor, F16 `[out, blocks]` in blocks |
+//! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
+//!
+//! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic` or
+//! `weight-only`.
+
+use super::entry::Entry;
+use super::file::values;
+use super::{ContentError, FileDtype, TensorFile};
+use crate::Result;
+use crate::autograd::{Param, Stored};
+use crate::int8::{BLOCK, Input, Int8Error, QParams, QWeight, Scales};
+use crate::tensor::{Shape, Tensor};
+use half::f16;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn scale_name(weight: &str) -> String {
+    format!("{weight}_scale")
+}
+
+/// The names of a static activation's scale and zero point, which belong to the layer.
+fn input_names(weight: &str) -> [String; 2] {
+    let layer = match weight.strip_suffix("weight") {
+        Some(layer) => layer.to_string(),
+        None => format!("{weight}."),
+    };
+    [format!("{layer}input_scale"), format!("{layer}input_zero_point")]
+}
+
+/// Rows, and 16-bit scales in each, of a weight in blocks.
+fn block_grid(weight: &Shape) -> [usize; 2] {
+    let rows = weight.first().copied().unwrap_or(0);
+    [rows, (weight.len() / rows.max(1)).div_ceil(BLOCK)]
+}
+
+pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entry<'a>>> {
+    let scale = match weight.scales() {
+        Scales::PerTensor(scale) => {
+            Entry::tensor(scale_name(name), &Tensor::from_vec(vec![*scale], [1])?)?
+        }
+        Scales::PerChannel(scales) => {
+            Entry::tensor(scale_name(name), &Tensor::from_vec(scales.clone(), [scales.len()])?)?
+        }
+        Scales::Blocks(scales) => {
+            let grid = Shape::new(&block_grid(weight.shape()))?;
+            Entry::halves(scale_name(name), scales, grid)
+        }
+    };
+    let mut entries = vec![Entry::weight(name, weight), scale];
+    if let Input::Static(params) = weight.input() {
+        let [scale, zero_point] = input_names(name);
+        entries.push(Entry::tensor(scale, &Tensor::from_vec(vec![params.scale], [1])?)?);
+        entries.push(Entry::tensor(zero_point, &Tensor::from_vec(vec![params.zero_point], [1])?)?);
+    }
+    Ok(entries)
+}
+
+/// An int8 weight that a file was found to hold: all but its values.
+pub(super) struct Plan<'a> {
+    name: &'a str,
+    shape: Shape,
+    scales: Scales,
+    input: Input,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn check(
+        file: &TensorFile,
+        name: &'a str,
+        modes: &mut InputModes,
+    ) -> Result<Plan<'a>> {
+        let shape = file.info(name)?.shape;
+        let scales = read_scales(file, &scale_name(name), &shape)?;
+        let input = match modes.take(name) {
+            Some(InputMode::Dynamic) => Input::Dynamic,
+            Some(InputMode::WeightOnly) => Input::Float,
+            None => Input::Static(read_params(file, name)?),
+        };
+        Ok(Plan { name, shape, scales, input })
+    }
+
+    /// The tensors beside the weight that were used.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = String> {
+        let is_static = matches!(self.input, Input::Static(_));
+        let input = is_static.then(|| input_names(self.name));
+        [scale_name(self.name)].into_iter().chain(input.into_iter().flatten())
+    }
+
+    /// Streams the rows into the packed weight, which is the only allocation of its size.
+    pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
+        let bytes = file.bytes(self.name)?;
+        let weight = QWeight::from_rows(self.shape, self.scales, self.input, |i, row| {
+            let source = &bytes[i * row.len()..][..row.len()];
+            row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
+            Ok(())
+        });
+        match weight {
+            Ok(weight) => Ok(Stored::Int8(Arc::new(weight))),
+            Err(crate::Error::Int8(problem)) => {
+                let tensor = self.name.to_string();
+                Err(file.problem(ContentError::Int8 { tensor, problem }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> {
+    let (tensor, info) = (|| name.to_string(), file.info(name)?);
+    if weight.is_empty() {
+        let problem = Int8Error::Shape { shape: *weight };
+        return Err(file.problem(ContentError::Int8 { tensor: tensor(), problem }));
+    }
+    match info.dtype {
+        FileDtype::F16 => {
+            expect_shape(file, name, Shape::new(&block_grid(weight))?)?;
+            let scales = values(file.bytes(name)?, f16::from_le_bytes);
+            check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
+            Ok(Scales::Blocks(scales))
+        }
+        FileDtype::F32 => {
+            let rows = weight[0];
+            // A weight of one row reads as per channel, the usual form; the numbers are the same.
+            let per_tensor = info.shape.dims() == [1] && rows != 1;
+            expect_shape(file, name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
+            let scales = values(file.bytes(name)?, f32::from_le_bytes);
+            check_scales(file, name, scales.iter().copied())?;
+            Ok(if per_tensor { Scales::PerTensor(scales[0]) } else { Scales::PerChannel(scales) })
+        }
+        got => {
+            let expected = "F32, or F16 in blocks,";
+            Err(file.problem(ContentError::Dtype { tensor: tensor(), got, expected }))
+        }
+    }
+}
+
+/// The quantization of static activations.
+fn read_params(file: &TensorFile, weight: &str) -> Result<QParams> {
+    let [scale_name, zero_point_name] = input_names(weight);
+    let one = Shape::new(&[1])?;
+    for (name, dtype, expected) in
+        [(&scale_name, FileDtype::F32, "F32"), (&zero_point_name, FileDtype::U8, "U8")]
+    {
+        let got = file.info(name)?.dtype;
+        if got != dtype {
+            let tensor = name.clone();
+            return Err(file.problem(ContentError::Dtype { tensor, got, expected }));
+        }
+        expect_shape(file, name, one)?;
+    }
+    let scale = file.tensor(&scale_name)?.item()?;
+    check_scales(file, &scale_name, [scale].into_iter())?;
+    Ok(QParams { scale, zero_point: file.bytes(&zero_point_name)?[0] })
+}
+
+fn expect_shape(file: &TensorFile, name: &str, expected: Shape) -> Result<()> {
+    let got = file.info(name)?.shape;
+    if got == expected {
+        return Ok(());
+    }
+    Err(file.problem(ContentError::Shape { tensor: name.to_string(), got, expected }))
+}
+
+fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>) -> Result<()> {
+    let usable = |scale: f32| scale > 0.0 && scale.is_finite() && scale.recip().is_finite();
+    match scales.enumerate().find(|&(_, scale)| !usable(scale)) {
+        None => Ok(()),
+        Some((index, value)) => {
+            Err(file.problem(ContentError::Scale { tensor: name.to_string(), index, value }))
+        }
+    }
+}
+
+/// How a weight's input is quantized, where it is not by fixed parameters.
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum InputMode {
+    Dynamic,
+    WeightOnly,
+}
+
+/// The input modes of a file, by weight.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct InputModes(BTreeMap<String, InputMode>);
+
+impl InputModes {
+    pub(super) const KEY: &str = "input_mode";
+
+    pub(super) fn of(params: &[(String, &Param)]) -> InputModes {
+        let mode = |param: &Param| match param.int8()?.input() {
+            Input::Dynamic => Some(InputMode::Dynamic),
+            Input::Float => Some(InputMode::WeightOnly),
+            Input::Static(_) => None,
+        };
+        let modes = params.iter().filter_map(|(name, param)| Some((name.clone(), mode(param)?)));
+        InputModes(modes.collect())
+    }
+
+    /// The metadata entry, if any weight needs one.
+    pub(super) fn to_metadata(&self) -> Option<String> {
+        // Strings to strings always make JSON, hence `ok`.
+        (!self.0.is_empty()).then(|| serde_json::to_string(self).ok()).flatten()
+    }
+
+    pub(super) fn from_metadata(file: &TensorFile) -> Result<InputModes> {
+        let Some(text) = file.metadata().get(InputModes::KEY) else {
+            return Ok(InputModes::default());
+        };
+        serde_json::from_str(text).map_err(|error| {
+            let (key, detail) = (InputModes::KEY.to_string(), error.to_string());
+            file.problem(ContentError::Metadata { key, detail })
+        })
+    }
+
+    fn take(&mut self, weight: &str) -> Option<InputMode> {
+        self.0.remove(weight)
+    }
+
+    /// Refuses modes of weights that are not there or not int8.
+    pub(super) fn expect_empty(&self, file: &TensorFile) -> Result<()> {
+        let Some(name) = self.0.keys().next() else { return Ok(()) };
+        let key = InputModes::KEY.to_string();
+        let detail = format!("{name:?} is no int8 weight of the model");
+        Err(file.problem(ContentError::Metadata { key, detail }))
+    }
+}

@@ -1,0 +1,89 @@
+use super::flags;
+use super::int8::InputModes;
+use super::params::with_own;
+use super::{ContentError, TensorFile};
+use crate::Result;
+use crate::models::Architecture;
+use std::collections::BTreeMap;
+
+/// Where a saved model comes from; it travels in the file's metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provenance {
+    /// The tinytorch that made the model.
+    pub version: String,
+    /// [`digest_params`](super::digest_params) of the float model that was quantized.
+    pub float_sha256: Option<String>,
+    /// [`digest_tensors`](super::digest_tensors) of the calibration data.
+    pub calibration_sha256: Option<String>,
+    /// The settings of the quantization, as JSON.
+    pub quantization: Option<serde_json::Value>,
+    /// Anything else worth telling, such as the data it was trained on.
+    pub notes: BTreeMap<String, String>,
+}
+
+impl Default for Provenance {
+    /// A float model made by this version.
+    fn default() -> Self {
+        Provenance {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            float_sha256: None,
+            calibration_sha256: None,
+            quantization: None,
+            notes: BTreeMap::new(),
+        }
+    }
+}
+
+const ARCHITECTURE: &str = "architecture";
+const VERSION: &str = "tinytorch_version";
+const FLOAT: &str = "float_sha256";
+const CALIBRATION: &str = "calibration_sha256";
+const QUANTIZATION: &str = "quantization";
+
+/// The state of a training: it belongs to a checkpoint, not to the model in it.
+pub(crate) const TRAINING: &str = "training";
+
+/// The metadata of a model's file.
+pub(super) fn to_metadata(
+    architecture: &Architecture,
+    provenance: &Provenance,
+) -> Result<BTreeMap<String, String>, ContentError> {
+    let architecture = serde_json::to_string(architecture)
+        .map_err(|error| unusable(ARCHITECTURE, error.to_string()))?;
+    let own = [
+        (ARCHITECTURE, Some(architecture)),
+        (VERSION, Some(provenance.version.clone())),
+        (FLOAT, provenance.float_sha256.clone()),
+        (CALIBRATION, provenance.calibration_sha256.clone()),
+        (QUANTIZATION, provenance.quantization.as_ref().map(|json| json.to_string())),
+    ];
+    with_own(&provenance.notes, own)
+}
+
+/// What [`to_metadata`] wrote, apart from the entries that belong to the parameters or to their
+/// training.
+pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenance)> {
+    let mut notes = file.metadata().clone();
+    notes.remove(InputModes::KEY);
+    notes.remove(flags::KEY);
+    notes.remove(TRAINING);
+    let needed = |notes: &mut BTreeMap<String, String>, key| {
+        notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))
+    };
+    let architecture = needed(&mut notes, ARCHITECTURE)?;
+    let architecture = serde_json::from_str(&architecture)
+        .map_err(|error| file.problem(unusable(ARCHITECTURE, error.to_string())))?;
+    let version = needed(&mut notes, VERSION)?;
+    let quantization = match notes.remove(QUANTIZATION) {
+        None => None,
+        Some(text) => serde_json::from_str(&text)
+            .map_err(|error| file.problem(unusable(QUANTIZATION, error.to_string())))?,
+    };
+    let (float_sha256, calibration_sha256) = (notes.remove(FLOAT), notes.remove(CALIBRATION));
+    let provenance = Provenance { version, float_sha256, calibration_sha256, quantization, notes };
+    Ok((architecture, provenance))
+}
+
+pub(super) fn unusable(key: &str, detail: String) -> ContentError {
+    ContentError::Metadata { key: key.to_string(), detail }
+}

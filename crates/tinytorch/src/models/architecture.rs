@@ -1,0 +1,218 @@
+use super::{Cnn, CnnBlock, CnnConfig, Mlp, MlpConfig, Model};
+use crate::Result;
+use crate::nn::Init;
+use crate::tensor::Shape;
+use serde::{Deserialize, Serialize};
+
+/// A model's kind and hyper-parameters: everything but its weights.
+///
+/// ```
+/// use tinytorch::models::{Architecture, MlpConfig};
+/// let mlp = Architecture::Mlp(MlpConfig { inputs: 4, hidden: vec![8], outputs: 2 });
+/// let text = r#"{"architecture":"mlp","inputs":4,"hidden":[8],"outputs":2}"#;
+/// assert_eq!(serde_json::to_string(&mlp).unwrap(), text);
+/// assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), mlp);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// [`Mlp`]: linear layers with ReLU between them.
+    Mlp(MlpConfig),
+    /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
+    Cnn(CnnConfig),
+}
+
+/// The preset names, and what each stands for.
+const PRESETS: [(&str, fn() -> Architecture); 4] = [
+    ("digits-mlp", || mlp(64, [128, 64])),
+    ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
+    ("mnist-mlp", || mlp(784, [512, 256])),
+    ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
+];
+
+fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
+    Architecture::Mlp(MlpConfig { inputs, hidden: hidden.to_vec(), outputs: 10 })
+}
+
+fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
+    let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
+    Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
+}
+
+/// No model of use has more layers; a file that asks for them would only exhaust memory.
+const MAX_LAYERS: usize = 1000;
+
+impl Architecture {
+    /// The architecture of a reference model.
+    ///
+    /// # Errors
+    /// [`ModelError::UnknownPreset`], which lists the names that there are.
+    pub fn preset(name: &str) -> Result<Architecture> {
+        match PRESETS.iter().find(|(preset, _)| *preset == name) {
+            Some((_, make)) => Ok(make()),
+            None => Err(ModelError::UnknownPreset { name: name.to_string() }.into()),
+        }
+    }
+
+    /// The names that [`Architecture::preset`] knows.
+    pub fn presets() -> impl Iterator<Item = &'static str> {
+        PRESETS.iter().map(|(name, _)| *name)
+    }
+
+    /// The model, its parameters as `init` makes them.
+    ///
+    /// # Errors
+    /// [`ModelError::Hyperparameter`] for sizes that make no model.
+    pub fn build(&self, init: &mut Init) -> Result<Box<dyn Model>> {
+        Ok(match self {
+            Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
+            Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+        })
+    }
+
+    /// The shape of one sample, without the batch.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
+    pub fn input_shape(&self) -> Result<Shape> {
+        match self {
+            Architecture::Mlp(config) => Ok(Shape::new(&[config.inputs])?),
+            Architecture::Cnn(config) => Ok(Shape::new(&config.input)?),
+        }
+    }
+}
+
+/// What can go wrong when a model is described.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No preset has this name.
+    #[error("there is no model {name:?}; the models are {}", Architecture::presets().collect::<Vec<_>>().join(", "))]
+    UnknownPreset {
+        /// The name.
+        name: String,
+    },
+    /// A size that makes no model.
+    #[error("{architecture}: {name} is {value}, which must be from 1 to {max}")]
+    Hyperparameter {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The hyper-parameter.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The largest value it can have.
+        max: usize,
+    },
+}
+
+/// Checks hyper-parameters as a model is built from them.
+pub(super) struct Check(pub(super) &'static str);
+
+impl Check {
+    pub(super) fn size(&self, name: &'static str, value: usize) -> Result<()> {
+        self.at_most(name, value, 1 << 24)
+    }
+
+    pub(super) fn layers(&self, name: &'static str, count: usize) -> Result<()> {
+        self.at_most(name, count, MAX_LAYERS)
+    }
+
+    pub(super) fn at_most(&self, name: &'static str, value: usize, max: usize) -> Result<()> {
+        if (1..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(ModelError::Hyperparameter { architecture: self.0, name, value, max }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autograd::{Ctx, Observer, OpRun};
+    use crate::tensor::Tensor;
+
+    /// Adds up what a pass costs.
+    struct Flops(u64);
+
+    impl Observer for Flops {
+        fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+            self.0 += run.cost.flops;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_preset_runs_and_is_rebuilt_from_its_description() {
+        for name in Architecture::presets() {
+            let architecture = Architecture::preset(name).unwrap();
+            let model = architecture.build(&mut Init::seed(1)).unwrap();
+            assert_eq!(model.architecture(), architecture);
+            let json = serde_json::to_string(&architecture).unwrap();
+            assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
+
+            let mut dims = vec![2];
+            dims.extend_from_slice(&architecture.input_shape().unwrap());
+            let batch = Tensor::ones(&dims[..]).unwrap().into();
+            let logits = model.forward(&batch, &mut Ctx::eval()).unwrap();
+            assert_eq!(logits.shape().dims(), [2, 10], "{name}");
+
+            let absent = architecture.build(&mut Init::absent()).unwrap();
+            let shapes = |m: &dyn Model| -> Vec<(String, Shape)> {
+                m.named_params().into_iter().map(|(name, p)| (name, *p.shape())).collect()
+            };
+            assert_eq!(shapes(&*model), shapes(&*absent));
+        }
+    }
+
+    #[test]
+    fn the_convolutional_presets_are_worth_measuring() {
+        let build = |name| Architecture::preset(name).unwrap().build(&mut Init::seed(1)).unwrap();
+        let mut flops = Flops(0);
+        let image = Tensor::ones([1, 1, 8, 8]).unwrap().into();
+        build("digits-cnn").forward(&image, &mut Ctx::eval().observed(&mut flops)).unwrap();
+        assert!(flops.0 >= 1_000_000, "{} FLOPs per image", flops.0);
+        assert!(build("mnist-cnn").param_count() >= 400_000);
+        let names: Vec<String> =
+            build("digits-cnn").named_params().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(
+            names[..3],
+            ["blocks.0.conv.weight", "blocks.0.conv.bias", "blocks.0.norm.weight"]
+        );
+        assert_eq!(names[12..14], ["head.layers.0.weight", "head.layers.0.bias"]);
+    }
+
+    #[test]
+    fn a_clone_has_parameters_of_its_own() {
+        let model = Architecture::preset("digits-mlp").unwrap().build(&mut Init::seed(1)).unwrap();
+        let copy = model.clone();
+        assert_ne!(model.named_params()[0].1.id(), copy.named_params()[0].1.id());
+        assert_eq!(model.architecture(), copy.architecture());
+    }
+
+    #[test]
+    fn what_makes_no_model_is_an_error_that_says_what_would() {
+        let unknown = Architecture::preset("vgg").unwrap_err().to_string();
+        assert!(Architecture::presets().all(|name| unknown.contains(name)), "{unknown}");
+
+        let refused = |input, blocks: &[(usize, usize)], hidden: &[usize]| {
+            let blocks = blocks.iter().map(|&(channels, pool)| CnnBlock { channels, pool });
+            let config =
+                CnnConfig { input, blocks: blocks.collect(), hidden: hidden.to_vec(), outputs: 10 };
+            Architecture::Cnn(config)
+                .build(&mut Init::absent())
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(refused([1, 0, 8], &[(4, 1)], &[]).contains("size of the input is 0"));
+        assert!(refused([1, 8, 8], &[], &[]).contains("number of blocks is 0"));
+        assert!(refused([1, 8, 8], &[(4, 2), (4, 2), (4, 4)], &[]).contains("pooling"));
+        assert!(refused([1, 8, 8], &[(4, 0)], &[]).contains("pooling"));
+        assert!(refused([1, 8, 8], &[(0, 1)], &[]).contains("channels"));
+        let wide = 1 << 24;
+        assert!(refused([wide, wide, wide], &[(wide, 1)], &[]).contains("too large"));
+        assert!(refused([1, 8, 8], &[(4, 1)], &[0]).contains("a width is 0"));
+    }
+}

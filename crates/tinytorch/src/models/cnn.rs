@@ -1,0 +1,125 @@
+use super::architecture::{Architecture, Check};
+use super::{Mlp, MlpConfig, Model};
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::graph::{ConvGeometry, PoolGeometry};
+use crate::nn::{BatchNorm2d, Conv2d, Forward, Init, MaxPool2d, Module};
+use crate::tensor::Shape;
+use serde::{Deserialize, Serialize};
+
+/// The sizes of a [`Cnn`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CnnConfig {
+    /// Channels, height and width of an image.
+    pub input: [usize; 3],
+    /// The convolutions.
+    pub blocks: Vec<CnnBlock>,
+    /// Width of each hidden linear layer.
+    pub hidden: Vec<usize>,
+    /// Classes.
+    pub outputs: usize,
+}
+
+/// The sizes of a [`ConvBlock`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CnnBlock {
+    /// Channels of the output.
+    pub channels: usize,
+    /// Side of the pooling windows, by which height and width are divided; 1 for no pooling.
+    pub pool: usize,
+}
+
+/// A convolutional network: blocks of convolutions, and a perceptron over what they find.
+///
+/// The input is `[batch, channels, height, width]`, the output `[batch, outputs]`.
+#[derive(Module, Clone, Debug)]
+pub struct Cnn {
+    #[module(config)]
+    config: CnnConfig,
+    /// The convolutions, in order.
+    pub blocks: Vec<ConvBlock>,
+    /// The linear layers.
+    pub head: Mlp,
+}
+
+/// `pool(relu(norm(conv(x))))` with a 3x3 convolution that keeps height and width.
+///
+/// The convolution has a bias although the norm subtracts it again: when the norm is folded into the
+/// convolution, its shift has a place to go, and the model keeps its names and shapes.
+#[derive(Module, Clone, Debug)]
+pub struct ConvBlock {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// The batch norm.
+    pub norm: BatchNorm2d,
+    /// The pooling, if there is one.
+    pub pool: Option<MaxPool2d>,
+}
+
+impl ConvBlock {
+    fn new(channels: usize, block: CnnBlock, init: &mut Init) -> Result<ConvBlock> {
+        let same_size = ConvGeometry::default().with_padding(1);
+        Ok(ConvBlock {
+            conv: Conv2d::new(channels, block.channels, [3, 3], same_size, init)?,
+            norm: BatchNorm2d::new(block.channels, init)?,
+            pool: (block.pool > 1).then(|| MaxPool2d::new(PoolGeometry::square(block.pool))),
+        })
+    }
+}
+
+impl Cnn {
+    /// A network of these sizes.
+    ///
+    /// # Errors
+    /// [`ModelError::Hyperparameter`](super::ModelError::Hyperparameter) for sizes of 0, sizes beyond
+    /// 2^24, and pooling windows larger than what they pool.
+    pub fn new(config: &CnnConfig, init: &mut Init) -> Result<Cnn> {
+        let check = Check("cnn");
+        check.layers("the number of blocks", config.blocks.len())?;
+        config.input.iter().try_for_each(|&size| check.size("a size of the input", size))?;
+        let [mut channels, mut height, mut width] = config.input;
+        let mut blocks = Vec::with_capacity(config.blocks.len());
+        for block in &config.blocks {
+            check.size("the channels of a block", block.channels)?;
+            check.at_most("the pooling of a block", block.pool, height.min(width))?;
+            blocks.push(ConvBlock::new(channels, *block, init)?);
+            (channels, height, width) = (block.channels, height / block.pool, width / block.pool);
+        }
+        let inputs = Shape::new(&[channels, height, width])?.len();
+        let head = MlpConfig { inputs, hidden: config.hidden.clone(), outputs: config.outputs };
+        Ok(Cnn { config: config.clone(), blocks, head: Mlp::new(&head, init)? })
+    }
+}
+
+impl Forward for ConvBlock {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let x = self.conv.forward(input, ctx)?;
+        let x = self.norm.forward(&x, ctx)?.relu(ctx)?;
+        match &self.pool {
+            Some(pool) => pool.forward(&x, ctx),
+            None => Ok(x),
+        }
+    }
+}
+
+impl Forward for Cnn {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let mut x = input.clone();
+        for block in &self.blocks {
+            x = block.forward(&x, ctx)?;
+        }
+        self.head.forward(&x, ctx)
+    }
+}
+
+impl Model for Cnn {
+    fn architecture(&self) -> Architecture {
+        Architecture::Cnn(self.config.clone())
+    }
+
+    fn clone_box(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,63 @@
+use super::{Forward, Init, Module};
+use crate::Result;
+use crate::autograd::{Ctx, Param, Role, Var};
+
+/// A fully connected layer: `y = x W^T + b`.
+///
+/// The weight is `[out_features, in_features]` and the bias `[out_features]`, as in PyTorch; both start
+/// uniform in `±1 / sqrt(in_features)`. The input is `[.., in_features]`.
+///
+/// ```
+/// use tinytorch::{Tensor, autograd::Ctx, nn::{Forward, Init, Linear}};
+/// let layer = Linear::new(3, 2, &mut Init::seed(0))?;
+/// let y = layer.forward(&Tensor::ones([5, 3])?.into(), &mut Ctx::eval())?;
+/// assert_eq!(y.shape().dims(), [5, 2]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct Linear {
+    #[module(config)]
+    in_features: usize,
+    #[module(config)]
+    out_features: usize,
+    /// `[out_features, in_features]`.
+    pub weight: Param,
+    /// `[out_features]`.
+    pub bias: Option<Param>,
+}
+
+/// The course's other name for [`Linear`].
+pub type Dense = Linear;
+
+impl Linear {
+    /// A layer with a bias.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for impossible sizes.
+    pub fn new(in_features: usize, out_features: usize, init: &mut Init) -> Result<Linear> {
+        let bound = 1.0 / (in_features.max(1) as f32).sqrt();
+        let bias = init.uniform([out_features], bound, Role::Vector)?;
+        let layer = Linear::without_bias(in_features, out_features, init)?;
+        Ok(Linear { bias: Some(bias), ..layer })
+    }
+
+    /// A layer without a bias.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn without_bias(
+        in_features: usize,
+        out_features: usize,
+        init: &mut Init,
+    ) -> Result<Linear> {
+        let bound = 1.0 / (in_features.max(1) as f32).sqrt();
+        let weight = init.uniform([out_features, in_features], bound, Role::LinearWeight)?;
+        Ok(Linear { in_features, out_features, weight, bias: None })
+    }
+}
+
+impl Forward for Linear {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        input.linear(&self.weight, self.bias.as_ref(), ctx)
+    }
+}

@@ -1,0 +1,67 @@
+//! Layers and the two traits they are made of: [`Module`] (what a thing is made of) and [`Forward`]
+//! (what it computes).
+//!
+//! Everything that walks a model is a visitor over [`Module`]: counting, saving, freezing,
+//! quantizing, profiling. Quantizing changes how a parameter is stored and not what its layer is.
+//!
+//! ```
+//! use tinytorch::{Result, autograd::{Ctx, Var}, nn::{Forward, Init, Linear, Module}};
+//!
+//! #[derive(Module, Clone)]
+//! struct Net {
+//!     hidden: Linear,
+//!     head: Linear,
+//! }
+//!
+//! impl Forward for Net {
+//!     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+//!         let h = self.hidden.forward(x, ctx)?.relu(ctx)?;
+//!         self.head.forward(&h, ctx)
+//!     }
+//! }
+//!
+//! let mut init = Init::seed(0);
+//! let net = Net { hidden: Linear::new(4, 8, &mut init)?, head: Linear::new(8, 2, &mut init)? };
+//! assert_eq!(net.named_params()[0].0, "hidden.weight");
+//! assert_eq!(net.param_count(), 4 * 8 + 8 + 8 * 2 + 2);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+mod activation;
+mod attention;
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod embedding;
+mod error;
+mod feed_forward;
+mod flatten;
+mod init;
+mod layer_norm;
+mod linear;
+mod module;
+mod pool;
+mod positions;
+mod rms_norm;
+mod sequential;
+mod transformer;
+
+pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
+pub use attention::{AttentionConfig, AttentionInputs, KeyValueCache, MultiHeadAttention};
+pub use batch_norm::BatchNorm2d;
+pub use conv2d::Conv2d;
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use error::LayerError;
+pub use feed_forward::{Activation, FeedForward, SwiGlu};
+pub use flatten::Flatten;
+pub use init::Init;
+pub use layer_norm::LayerNorm;
+pub use linear::{Dense, Linear};
+pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
+pub use positions::{PositionalEncoding, SinusoidalEncoding};
+pub use rms_norm::RmsNorm;
+pub use sequential::{Layer, Sequential};
+pub use tinytorch_derive::Module;
+pub use transformer::TransformerBlock;

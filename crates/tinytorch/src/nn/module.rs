@@ -1,0 +1,274 @@
+use crate::Result;
+use crate::autograd::{Ctx, Param, Var};
+use std::fmt::Debug;
+
+/// The dotted name of the place a visit has reached, such as `blocks.0.norm`.
+#[derive(Debug, Default)]
+pub struct Path(String);
+
+impl Path {
+    /// The name, empty for the model itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Runs `visit` one level deeper, under `field`.
+    pub fn within(&mut self, field: &str, visit: impl FnOnce(&mut Path)) {
+        let len = self.0.len();
+        if len > 0 {
+            self.0.push('.');
+        }
+        self.0.push_str(field);
+        visit(self);
+        self.0.truncate(len);
+    }
+}
+
+/// What a layer is, apart from its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its type, such as `Linear`.
+    pub kind: &'static str,
+    /// Its hyper-parameters in declaration order, such as `("in_features", "64")`.
+    pub config: Vec<(&'static str, String)>,
+}
+
+impl LayerInfo {
+    /// Adds a hyper-parameter; `#[derive(Module)]` calls it for fields marked `#[module(config)]`
+    /// or `#[module(flag)]`.
+    pub fn with(mut self, name: &'static str, value: &dyn Debug) -> LayerInfo {
+        self.config.push((name, format!("{value:?}")));
+        self
+    }
+}
+
+/// Is shown every layer and parameter of a model, in declaration order.
+pub trait Visitor<'a> {
+    /// A layer begins at `path`; its fields follow.
+    fn layer(&mut self, path: &Path, layer: LayerInfo) {
+        let _ = (path, layer);
+    }
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: bool) {
+        let _ = (path, flag);
+    }
+    /// A parameter.
+    fn param(&mut self, path: &Path, param: &'a Param);
+}
+
+/// Is shown every parameter and flag of a model for changing it, in declaration order.
+pub trait VisitorMut<'a> {
+    /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
+    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+        let _ = (path, flag);
+    }
+    /// A parameter.
+    fn param(&mut self, path: &Path, param: &'a mut Param);
+}
+
+/// Anything made of parameters: a parameter, a layer, a model, a list of them.
+///
+/// `#[derive(Module)]` writes both visits from the fields. Every field must be a module, or be marked
+/// `#[module(config)]` (a hyper-parameter, reported to visitors), `#[module(flag)]` (a `bool` of the
+/// layer's state, reported likewise and open to change) or `#[module(skip)]`.
+pub trait Module {
+    /// Shows every layer and parameter to `visitor`.
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>);
+
+    /// Shows every parameter to `visitor` for changing it, in the same order.
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>);
+
+    /// Every parameter under its dotted name.
+    fn named_params(&self) -> Vec<(String, &Param)> {
+        struct Collect<'a>(Vec<(String, &'a Param)>);
+        impl<'a> Visitor<'a> for Collect<'a> {
+            fn param(&mut self, path: &Path, param: &'a Param) {
+                self.0.push((path.as_str().to_string(), param));
+            }
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every parameter under its dotted name, for changing it.
+    fn named_params_mut(&mut self) -> Vec<(String, &mut Param)> {
+        struct Collect<'a>(Vec<(String, &'a mut Param)>);
+        impl<'a> VisitorMut<'a> for Collect<'a> {
+            fn param(&mut self, path: &Path, param: &'a mut Param) {
+                self.0.push((path.as_str().to_string(), param));
+            }
+        }
+        let mut all = Collect(Vec::new());
+        self.visit_mut(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every layer under its dotted name, the model itself first under the empty name.
+    fn named_layers(&self) -> Vec<(String, LayerInfo)> {
+        struct Collect(Vec<(String, LayerInfo)>);
+        impl Visitor<'_> for Collect {
+            fn layer(&mut self, path: &Path, layer: LayerInfo) {
+                self.0.push((path.as_str().to_string(), layer));
+            }
+            fn param(&mut self, _: &Path, _: &Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every flag under its dotted name.
+    fn named_flags(&self) -> Vec<(String, bool)> {
+        struct Collect(Vec<(String, bool)>);
+        impl Visitor<'_> for Collect {
+            fn flag(&mut self, path: &Path, flag: bool) {
+                self.0.push((path.as_str().to_string(), flag));
+            }
+            fn param(&mut self, _: &Path, _: &Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Every flag under its dotted name, for changing it.
+    fn named_flags_mut(&mut self) -> Vec<(String, &mut bool)> {
+        struct Collect<'a>(Vec<(String, &'a mut bool)>);
+        impl<'a> VisitorMut<'a> for Collect<'a> {
+            fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+                self.0.push((path.as_str().to_string(), flag));
+            }
+            fn param(&mut self, _: &Path, _: &'a mut Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit_mut(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Number of scalar parameters, buffers included.
+    fn param_count(&self) -> usize {
+        self.named_params().iter().map(|(_, p)| p.shape().len()).sum()
+    }
+
+    /// Tells training to leave alone every parameter whose name starts with `prefix`, or not to;
+    /// returns how many there are.
+    fn set_frozen(&mut self, prefix: &str, frozen: bool) -> usize {
+        let mut params = self.named_params_mut();
+        params.retain(|(name, _)| name.starts_with(prefix));
+        params.iter_mut().for_each(|(_, param)| param.set_frozen(frozen));
+        params.len()
+    }
+}
+
+/// A module that computes: `X` is what it takes, a [`Var`] unless it says otherwise.
+pub trait Forward<X: ?Sized = Var>: Module {
+    /// The output for an input.
+    ///
+    /// # Errors
+    /// If the input does not fit the module.
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var>;
+}
+
+impl Module for Param {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        visitor.param(path, self);
+    }
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.param(path, self);
+    }
+}
+
+impl<M: Module> Module for Option<M> {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        if let Some(module) = self {
+            module.visit(path, visitor);
+        }
+    }
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        if let Some(module) = self {
+            module.visit_mut(path, visitor);
+        }
+    }
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        (**self).visit(path, visitor);
+    }
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        (**self).visit_mut(path, visitor);
+    }
+}
+
+impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {
+    fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Var> {
+        (**self).forward(input, ctx)
+    }
+}
+
+impl<M: Module> Module for Vec<M> {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        for (i, module) in self.iter().enumerate() {
+            path.within(&i.to_string(), |path| module.visit(path, visitor));
+        }
+    }
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        for (i, module) in self.iter_mut().enumerate() {
+            path.within(&i.to_string(), |path| module.visit_mut(path, visitor));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::{Init, Linear, Module};
+
+    #[derive(Module, Clone)]
+    struct Net {
+        #[module(config)]
+        depth: usize,
+        layers: Vec<Linear>,
+        head: Option<Linear>,
+        #[module(skip)]
+        note: String,
+    }
+
+    fn net() -> Net {
+        let mut init = Init::seed(1);
+        let layer = Linear::new(2, 2, &mut init).unwrap();
+        let (layers, head) = (vec![layer.clone(), layer], None);
+        Net { depth: 2, layers, head, note: "not a parameter".into() }
+    }
+
+    #[test]
+    fn names_follow_the_declaration() {
+        let net = net();
+        let names: Vec<String> = net.named_params().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]);
+        assert_eq!(net.param_count(), 12);
+        let layers = net.named_layers();
+        assert_eq!((layers[0].0.as_str(), layers[0].1.kind), ("", "Net"));
+        assert_eq!(layers[0].1.config, [("depth", "2".to_string())]);
+        assert_eq!((layers[1].0.as_str(), layers[1].1.kind), ("layers.0", "Linear"));
+        assert!(!net.note.is_empty());
+    }
+
+    #[test]
+    fn a_clone_has_parameters_of_its_own() {
+        let a = net();
+        let b = a.clone();
+        for ((_, p), (_, q)) in a.named_params().iter().zip(b.named_params()) {
+            assert_ne!(p.id(), q.id());
+            assert!(p.value().unwrap().shares_storage(q.value().unwrap()));
+        }
+    }
+
+    #[test]
+    fn freezing_goes_by_prefix() {
+        let mut net = net();
+        assert_eq!(net.set_frozen("layers.0", true), 2);
+        let trainable = net.named_params().iter().filter(|(_, p)| p.is_trainable()).count();
+        assert_eq!(trainable, 2);
+    }
+}

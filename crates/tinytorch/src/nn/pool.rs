@@ -1,0 +1,89 @@
+use super::{Forward, Module};
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::graph::PoolGeometry;
+
+/// The largest entry of each window: `y[i, j] = max over window (i, j) of x`. Padding never wins.
+///
+/// ```
+/// use tinytorch::{Tensor, autograd::Ctx, graph::PoolGeometry, nn::{Forward, MaxPool2d}};
+/// let image = Tensor::arange(16)?.reshape([1, 1, 4, 4])?;
+/// let y = MaxPool2d::new(PoolGeometry::square(2)).forward(&image.into(), &mut Ctx::eval())?;
+/// assert_eq!(y.value().to_vec::<f32>()?, [5.0, 7.0, 13.0, 15.0]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct MaxPool2d {
+    #[module(config)]
+    kernel_size: [usize; 2],
+    #[module(config)]
+    stride: [usize; 2],
+    #[module(config)]
+    padding: [usize; 2],
+}
+
+/// The mean of each window: `y[i, j] = sum over window (i, j) of x / (kh kw)`, padding as zeros.
+///
+/// ```
+/// use tinytorch::{Tensor, autograd::Ctx, graph::PoolGeometry, nn::{AvgPool2d, Forward}};
+/// let image = Tensor::arange(16)?.reshape([1, 1, 4, 4])?;
+/// let y = AvgPool2d::new(PoolGeometry::square(2)).forward(&image.into(), &mut Ctx::eval())?;
+/// assert_eq!(y.value().to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct AvgPool2d {
+    #[module(config)]
+    kernel_size: [usize; 2],
+    #[module(config)]
+    stride: [usize; 2],
+    #[module(config)]
+    padding: [usize; 2],
+}
+
+/// The mean of each channel: `[batch, channels, height, width]` gives `[batch, channels, 1, 1]`.
+/// PyTorch's `AdaptiveAvgPool2d(1)`.
+///
+/// ```
+/// use tinytorch::{Tensor, autograd::Ctx, nn::{Forward, GlobalAvgPool2d}};
+/// let images = Tensor::ones([2, 3, 8, 8])?;
+/// let y = GlobalAvgPool2d.forward(&images.into(), &mut Ctx::eval())?;
+/// assert_eq!(y.shape().dims(), [2, 3, 1, 1]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Module, Clone, Copy, Debug)]
+pub struct GlobalAvgPool2d;
+
+impl MaxPool2d {
+    /// A pool of these windows.
+    pub fn new(PoolGeometry { kernel, stride, padding }: PoolGeometry) -> MaxPool2d {
+        MaxPool2d { kernel_size: kernel, stride, padding }
+    }
+}
+
+impl AvgPool2d {
+    /// A pool of these windows.
+    pub fn new(PoolGeometry { kernel, stride, padding }: PoolGeometry) -> AvgPool2d {
+        AvgPool2d { kernel_size: kernel, stride, padding }
+    }
+}
+
+impl Forward for MaxPool2d {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let MaxPool2d { kernel_size: kernel, stride, padding } = *self;
+        input.max_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
+    }
+}
+
+impl Forward for AvgPool2d {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let AvgPool2d { kernel_size: kernel, stride, padding } = *self;
+        input.avg_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
+    }
+}
+
+impl Forward for GlobalAvgPool2d {
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        input.global_avg_pool2d(ctx)
+    }
+}

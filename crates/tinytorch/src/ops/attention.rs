@@ -1,0 +1,279 @@
+//! Scaled dot-product attention: `softmax(Q K^T / sqrt d) V` (Vaswani et al., 2017).
+
+use super::softmax::{softmax_gradient, softmax_in_place};
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
+use crate::graph::{Compute, Cost, Edge, Elements, Exec, Graph, View};
+use crate::tensor::{MAX_RANK, Shape, Tensor, TensorError, lanes, parallel, view};
+use std::sync::Arc;
+
+/// Which keys a query may look at: those that both parts allow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionMask<'a> {
+    /// Only keys up to the query's own position, the last query standing at the last key.
+    pub causal: bool,
+    /// 1 for a key to look at, 0 for one to leave out; broadcasts to `[.., queries, keys]`.
+    pub keep: Option<&'a Var>,
+}
+
+/// The softmax of `scale x` over the last axis of `[.., queries, keys]`, over the keys that the mask
+/// keeps; the others get 0, and a query that may look at no key gets zeros, not NaN. From the gradient
+/// `g` of the output `y`: `dx = scale y (g - sum(g y))`.
+#[derive(Clone, Copy, Debug)]
+struct MaskedSoftmax {
+    scale: f32,
+    causal: bool,
+}
+
+/// Which keys each row of scores keeps.
+struct Kept<'a> {
+    causal: bool,
+    scores: &'a Shape,
+    strides: [usize; MAX_RANK],
+    keep: Option<&'a [bool]>,
+}
+
+impl Kept<'_> {
+    /// Number of leading keys that a causal mask leaves to this row.
+    fn visible(&self, row: usize) -> usize {
+        let (rank, keys) = (self.scores.rank(), self.scores.last_dim());
+        let queries = self.scores[rank - 2];
+        if self.causal {
+            (row % queries + 1 + keys).saturating_sub(queries).min(keys)
+        } else {
+            keys
+        }
+    }
+
+    /// Whether the mask keeps a key of the row that starts at `start` of the mask.
+    fn keeps(&self, start: usize, key: usize) -> bool {
+        self.keep.is_none_or(|keep| keep[start + key * self.strides[self.scores.rank() - 1]])
+    }
+
+    /// Where the row starts in the mask.
+    fn start(&self, mut row: usize) -> usize {
+        let mut start = 0;
+        for axis in (0..self.scores.rank() - 1).rev() {
+            start += row % self.scores[axis] * self.strides[axis];
+            row /= self.scores[axis];
+        }
+        start
+    }
+
+    /// The softmax of a row of scores. `scratch` holds the kept ones next to each other.
+    fn softmax(&self, row: usize, x: &[f32], scale: f32, scratch: &mut Vec<f32>, y: &mut [f32]) {
+        let (visible, hidden) = y.split_at_mut(self.visible(row));
+        hidden.fill(0.0);
+        if self.keep.is_none() {
+            visible.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale);
+            return softmax_in_place(visible);
+        }
+        let start = self.start(row);
+        let kept = (0..visible.len()).filter(|&key| self.keeps(start, key));
+        scratch.clear();
+        scratch.extend(kept.clone().map(|key| x[key] * scale));
+        softmax_in_place(scratch);
+        visible.fill(0.0);
+        kept.zip(scratch).for_each(|(key, weight)| visible[key] = *weight);
+    }
+}
+
+impl Compute for MaskedSoftmax {
+    fn name(&self) -> &'static str {
+        "attention_weights"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let scores = inputs[0];
+        if scores.rank() < 2 {
+            let expected = "scores are [.., queries, keys]".into();
+            return Err(TensorError::Shape { op: self.name(), shape: scores, expected }.into());
+        }
+        if let Some(mask) = inputs.get(1) {
+            if scores.broadcast(mask, self.name()).is_ok_and(|both| both == scores) {
+                return Ok(scores);
+            }
+            return Err(TensorError::Mismatch {
+                op: self.name(),
+                left: scores,
+                right: *mask,
+                expected: "the mask must broadcast to the scores, [.., queries, keys]",
+            }
+            .into());
+        }
+        Ok(scores)
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let (scores, x) = (inputs[0].shape, inputs[0].f32()?);
+        let keys = scores.last_dim();
+        if out.is_empty() {
+            return Ok(());
+        }
+        let keep: Option<Vec<bool>> = inputs.get(1).map(|mask| match mask.elements {
+            Elements::F32(v) => v.iter().map(|&k| k != 0.0).collect(),
+            Elements::I64(v) => v.iter().map(|&k| k != 0).collect(),
+            Elements::U8(v) => v.iter().map(|&k| k != 0).collect(),
+        });
+        let strides = match inputs.get(1) {
+            Some(mask) => view::stretched_strides(&mask.shape, &scores),
+            None => [0; MAX_RANK],
+        };
+        let kept = Kept { causal: self.causal, scores: &scores, strides, keep: keep.as_deref() };
+        parallel::for_each_chunk(out, keys, 12 * x.len(), Vec::new, |scratch, row, y| {
+            kept.softmax(row, &x[row * keys..][..keys], self.scale, scratch, y);
+        });
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 13)
+    }
+}
+
+impl Op for MaskedSoftmax {
+    fn saves(&self) -> Saves {
+        Saves::Output
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
+        let both = [y.as_slice::<f32>()?, g.as_slice::<f32>()?];
+        let mut dx = vec![0f32; shape.len()];
+        lanes::map(&shape, shape.rank() - 1, both, &mut dx, 5 * shape.len(), |[y, g], dx| {
+            softmax_gradient(y, g, dx);
+            dx.iter_mut().for_each(|d| *d *= self.scale);
+        });
+        let mut grads = vec![None; saved.inputs_len()];
+        grads[0] = Some(Tensor::from_vec(dx, shape)?);
+        Ok(grads)
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        lower_opaque(self, graph, inputs)
+    }
+}
+
+impl Var {
+    /// How much each query, this value `[.., queries, dim]`, looks at each key, `[.., keys, dim]`:
+    /// `softmax(Q K^T / sqrt(dim))` over the keys that the mask keeps, `[.., queries, keys]`. A query
+    /// without any gets zeros.
+    ///
+    /// # Errors
+    /// [`TensorError::Mismatch`] if the shapes do not multiply or the mask does not broadcast to the
+    /// result.
+    pub fn attention_weights(
+        &self,
+        keys: &Var,
+        mask: AttentionMask<'_>,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let rank = keys.shape().rank();
+        if rank < 2 {
+            let (shape, expected) = (*keys.shape(), "keys are [.., keys, dim]".into());
+            return Err(TensorError::Shape { op: "attention_weights", shape, expected }.into());
+        }
+        let scores = self.matmul(&keys.transpose(rank - 2, rank - 1, ctx)?, ctx)?;
+        let scale = 1.0 / (self.shape().last_dim().max(1) as f32).sqrt();
+        let inputs: Vec<&Var> = [&scores].into_iter().chain(mask.keep).collect();
+        ctx.apply(MaskedSoftmax { scale, causal: mask.causal }, &inputs)
+    }
+
+    /// `softmax(Q K^T / sqrt(dim)) V` for queries `[.., queries, dim]`, keys `[.., keys, dim]` and
+    /// values `[.., keys, width]`: the result is `[.., queries, width]`.
+    ///
+    /// # Errors
+    /// As [`Var::attention_weights`].
+    pub fn scaled_dot_product_attention(
+        &self,
+        keys: &Var,
+        values: &Var,
+        mask: AttentionMask<'_>,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        self.attention_weights(keys, mask, ctx)?.matmul(values, ctx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::autograd::gradcheck;
+
+    fn randn(shape: [usize; 3], seed: u64) -> Tensor {
+        Tensor::randn(shape, 1.0, &mut Rng::seed(seed)).unwrap()
+    }
+
+    /// Keys 0 and 2 for the first of two sequences, none for the second.
+    fn padding() -> Var {
+        Tensor::from_vec(vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0], [2, 1, 3]).unwrap().into()
+    }
+
+    #[test]
+    fn gradients() {
+        let inputs = [randn([2, 3, 4], 1), randn([2, 3, 4], 2), randn([2, 3, 2], 3)];
+        let padding = padding();
+        for causal in [false, true] {
+            for keep in [None, Some(&padding)] {
+                let mask = AttentionMask { causal, keep };
+                let op = |v: &[Var], ctx: &mut Ctx<'_>| {
+                    v[0].scaled_dot_product_attention(&v[1], &v[2], mask, ctx)
+                };
+                gradcheck(op, &inputs, 1e-3).unwrap();
+            }
+        }
+    }
+
+    fn weights(queries: usize, keys: usize, mask: AttentionMask<'_>) -> Vec<f32> {
+        let (q, k) = (Var::from(randn([2, queries, 4], 1)), Var::from(randn([2, keys, 4], 2)));
+        let y = q.attention_weights(&k, mask, &mut Ctx::eval()).unwrap();
+        y.value().to_vec::<f32>().unwrap()
+    }
+
+    #[test]
+    fn a_causal_mask_aligns_the_last_query_with_the_last_key() {
+        let causal = AttentionMask { causal: true, keep: None };
+        for (queries, keys) in [(3, 3), (2, 4), (4, 2)] {
+            for (row, weights) in weights(queries, keys, causal).chunks(keys).enumerate() {
+                let visible = (row % queries + 1 + keys).saturating_sub(queries);
+                for (key, w) in weights.iter().enumerate() {
+                    assert_eq!(*w > 0.0, key < visible, "query {row} key {key} of {keys}");
+                }
+                let sum: f32 = weights.iter().sum();
+                assert!((sum - if visible > 0 { 1.0 } else { 0.0 }).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn one_is_keep_and_a_query_without_keys_gets_zeros() {
+        let padding = padding();
+        let integers = Var::from(padding.value().to_dtype::<i64>().unwrap());
+        let bytes = Var::from(padding.value().to_dtype::<u8>().unwrap());
+        let masked = weights(2, 3, AttentionMask { causal: false, keep: Some(&padding) });
+        for row in masked[..6].chunks(3) {
+            assert!(row[0] > 0.0 && row[1] == 0.0 && row[2] > 0.0);
+        }
+        assert_eq!(masked[6..], [0.0; 6]);
+        for keep in [&integers, &bytes] {
+            assert_eq!(weights(2, 3, AttentionMask { causal: false, keep: Some(keep) }), masked);
+        }
+        let all = Var::from(Tensor::ones([1, 1]).unwrap());
+        let kept = weights(2, 3, AttentionMask { causal: false, keep: Some(&all) });
+        assert_eq!(kept, weights(2, 3, AttentionMask::default()));
+    }
+
+    #[test]
+    fn masks_that_do_not_fit_are_errors() {
+        let (q, k) = (Var::from(randn([2, 3, 4], 1)), Var::from(randn([2, 3, 4], 2)));
+        let mut ctx = Ctx::eval();
+        for shape in [vec![2], vec![3, 3, 3], vec![2, 2, 3, 3]] {
+            let keep = Var::from(Tensor::ones(&shape[..]).unwrap());
+            let mask = AttentionMask { causal: false, keep: Some(&keep) };
+            assert!(q.attention_weights(&k, mask, &mut ctx).is_err(), "{shape:?}");
+        }
+        let vector = Var::from(Tensor::ones([4]).unwrap());
+        assert!(q.attention_weights(&vector, AttentionMask::default(), &mut ctx).is_err());
+    }
+}

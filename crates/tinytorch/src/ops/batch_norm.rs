@@ -1,0 +1,398 @@
+use crate::Result;
+use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};
+use crate::graph::{
+    BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, ScaleShift, Step, View, image_dims,
+};
+use crate::tensor::{Shape, Tensor, TensorError, parallel, reduce};
+use std::sync::Arc;
+
+const NAME: &str = "batch_norm2d";
+
+/// What a batch norm computes with; each parameter is `[channels]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormParams<'a> {
+    /// The learned scale.
+    pub weight: &'a Param,
+    /// The learned shift.
+    pub bias: &'a Param,
+    /// Mean of the channel, as seen in training.
+    pub running_mean: &'a Param,
+    /// Variance of the channel, as seen in training.
+    pub running_var: &'a Param,
+    /// How far a batch moves the running statistics.
+    pub momentum: f32,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// Mean and `1 / sqrt(variance + eps)` of every channel.
+#[derive(Clone, Debug)]
+struct Standard {
+    mean: Vec<f32>,
+    inverse: Vec<f32>,
+}
+
+/// `(x - mean) / sqrt(var + eps) * weight + bias` with running statistics: inputs `x`, `weight`,
+/// `bias`, `mean`, `var`. The statistics have no gradient.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    eps: f32,
+}
+
+/// The same with the statistics of the batch, which depend on `x`. With `r = 1 / sqrt(var + eps)`,
+/// `x' = (x - mean) r` and sums over the `m` values of a channel,
+/// `dx = weight r (g - sum g / m - x' sum(g x') / m)` (Ioffe and Szegedy, 2015).
+#[derive(Clone, Debug)]
+struct Batch {
+    standard: Standard,
+}
+
+/// The shape rule of both: `[batch, channels, height, width]`, and one entry per channel in each of
+/// the other inputs.
+fn checked_shape(inputs: &[Shape]) -> Result<Shape> {
+    let [_, channels, _, _] = image_dims(NAME, &inputs[0])?;
+    for other in &inputs[1..] {
+        if other.dims() != [channels] {
+            return Err(TensorError::Mismatch {
+                op: NAME,
+                left: inputs[0],
+                right: *other,
+                expected: "every parameter needs one entry per channel",
+            }
+            .into());
+        }
+    }
+    Ok(inputs[0])
+}
+
+/// Calls `f(channel, plane, out)` for every plane of a batch of images.
+fn for_each_plane(
+    shape: &Shape,
+    x: &[f32],
+    out: &mut [f32],
+    f: impl Fn(usize, &[f32], &mut [f32]) + Sync + Send,
+) {
+    let pixels = shape[2] * shape[3];
+    parallel::for_each_chunk(
+        out,
+        pixels,
+        2 * x.len(),
+        || (),
+        |(), plane, out| {
+            f(plane % shape[1], &x[plane * pixels..][..out.len()], out);
+        },
+    );
+}
+
+/// The planes of one channel, image by image.
+fn planes<'a>(shape: &Shape, x: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> {
+    let (channels, pixels) = (shape[1], shape[2] * shape[3]);
+    (0..shape[0]).map(move |image| &x[(image * channels + channel) * pixels..][..pixels])
+}
+
+/// Mean and variance (divided by the number of values) of every channel, each in two passes.
+fn batch_statistics(shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let count = (shape.len() / shape[1].max(1)) as f64;
+    let mut both = vec![0f32; 2 * shape[1]];
+    parallel::for_each_chunk(
+        &mut both,
+        2,
+        3 * x.len(),
+        || (),
+        |(), channel, both| {
+            let sum: f64 = planes(shape, x, channel).map(|p| f64::from(reduce::sum(p))).sum();
+            let mean = (sum / count) as f32;
+            let square = |p: &[f32]| f64::from(reduce::sum_of([p], |[v]| (v - mean) * (v - mean)));
+            both[0] = mean;
+            both[1] = (planes(shape, x, channel).map(square).sum::<f64>() / count) as f32;
+        },
+    );
+    both.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
+}
+
+/// `sum g` and `sum g x'` of every channel: the gradients of bias and weight.
+fn gradient_sums(shape: &Shape, g: &[f32], x: &[f32], standard: &Standard) -> [Vec<f32>; 2] {
+    let mut both = vec![0f32; 2 * shape[1]];
+    parallel::for_each_chunk(
+        &mut both,
+        2,
+        4 * x.len(),
+        || (),
+        |(), channel, both| {
+            let (mean, inverse) = (standard.mean[channel], standard.inverse[channel]);
+            let (mut sum, mut product) = (0f64, 0f64);
+            for (g, x) in planes(shape, g, channel).zip(planes(shape, x, channel)) {
+                sum += f64::from(reduce::sum(g));
+                product += f64::from(reduce::sum_of([g, x], |[g, x]| g * (x - mean)));
+            }
+            both[0] = sum as f32;
+            both[1] = (product * f64::from(inverse)) as f32;
+        },
+    );
+    let (sums, products) = both.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+    [sums, products]
+}
+
+fn inverse_deviation(variance: &[f32], eps: f32) -> Vec<f32> {
+    variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect()
+}
+
+fn cost(inputs: &[Shape], output: &Shape) -> Cost {
+    Cost::per_element(inputs, output, 2)
+}
+
+impl Compute for Running {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        checked_shape(inputs)
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let [x, weight, bias, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i].f32());
+        let affine = ScaleShift::new(weight?, bias?, mean?, var?, self.eps)?;
+        for_each_plane(&inputs[0].shape, x?, out, |channel, x, out| {
+            let (scale, shift) = (affine.scale[channel], affine.shift[channel]);
+            out.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale + shift);
+        });
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        cost(inputs, output)
+    }
+}
+
+impl Op for Running {
+    fn saves(&self) -> Saves {
+        Saves::Inputs
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let shape = saved.shape(0);
+        let values = |i: usize| saved.input(i)?.to_vec::<f32>();
+        let (weight, mean) = (values(1)?, values(3)?);
+        let standard = Standard { mean, inverse: inverse_deviation(&values(4)?, self.eps) };
+        let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
+        let (x, g) = (x.as_slice::<f32>()?, g.as_slice::<f32>()?);
+        let mut grads = vec![None; 5];
+        if saved.needs(0) {
+            let mut dx = vec![0.0; x.len()];
+            for_each_plane(shape, g, &mut dx, |channel, g, dx| {
+                let scale = weight[channel] * standard.inverse[channel];
+                dx.iter_mut().zip(g).for_each(|(d, g)| *d = g * scale);
+            });
+            grads[0] = Some(Tensor::from_vec(dx, *shape)?);
+        }
+        if saved.needs(1) || saved.needs(2) {
+            let [db, dw] = gradient_sums(shape, g, x, &standard);
+            grads[1] = Some(Tensor::from_vec(dw, *saved.shape(1))?);
+            grads[2] = Some(Tensor::from_vec(db, *saved.shape(2))?);
+        }
+        Ok(grads)
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        let constant = |i: usize| graph.constant_at(inputs[i], NAME).cloned();
+        let norm = BatchNorm {
+            weight: constant(1)?,
+            bias: constant(2)?,
+            mean: constant(3)?,
+            variance: constant(4)?,
+            eps: self.eps,
+        };
+        graph.push(Step::BatchNorm2d(norm), &inputs[..1])
+    }
+}
+
+impl Compute for Batch {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        checked_shape(inputs)
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].f32());
+        let (weight, bias) = (weight?, bias?);
+        let Standard { mean, inverse } = &self.standard;
+        for_each_plane(&inputs[0].shape, x?, out, |channel, x, out| {
+            let scale = weight[channel] * inverse[channel];
+            let (mean, bias) = (mean[channel], bias[channel]);
+            out.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * scale + bias);
+        });
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        cost(inputs, output)
+    }
+}
+
+impl Op for Batch {
+    fn saves(&self) -> Saves {
+        Saves::Inputs
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let shape = saved.shape(0);
+        let weight = saved.input(1)?.to_vec::<f32>()?;
+        let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
+        let (x, g) = (x.as_slice::<f32>()?, g.as_slice::<f32>()?);
+        let [db, dw] = gradient_sums(shape, g, x, &self.standard);
+        let mut grads = vec![None; 3];
+        if saved.needs(0) {
+            let per_value = 1.0 / (shape.len() / shape[1].max(1)).max(1) as f32;
+            let mut dx = g.to_vec();
+            for_each_plane(shape, x, &mut dx, |channel, x, dx| {
+                let (mean, inverse) = (self.standard.mean[channel], self.standard.inverse[channel]);
+                let (centre, slope) = (db[channel] * per_value, dw[channel] * per_value * inverse);
+                let scale = weight[channel] * inverse;
+                for (d, x) in dx.iter_mut().zip(x) {
+                    *d = scale * (*d - centre - (x - mean) * slope);
+                }
+            });
+            grads[0] = Some(Tensor::from_vec(dx, *shape)?);
+        }
+        grads[1] = Some(Tensor::from_vec(dw, *saved.shape(1))?);
+        grads[2] = Some(Tensor::from_vec(db, *saved.shape(2))?);
+        Ok(grads)
+    }
+
+    fn lower(self: Arc<Self>, _: &mut Graph, _: &[Edge]) -> Result<Edge> {
+        Err(GraphError::TrainingOnly { op: NAME }.into())
+    }
+}
+
+impl Var {
+    /// Every channel of `[batch, channels, height, width]` standardized, then scaled and shifted. In
+    /// training the statistics are the batch's, and the running ones move towards them (with the
+    /// variance divided by one less than the number of values, as in PyTorch) when the gradients are
+    /// applied; in inference they are the running ones.
+    ///
+    /// # Errors
+    /// [`TensorError::Mismatch`] unless every parameter has one entry per channel,
+    /// [`TensorError::Shape`] unless there are four dimensions, or for training on a single value per
+    /// channel, which has no variance.
+    pub fn batch_norm2d(&self, norm: &BatchNormParams<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let BatchNormParams { running_mean, running_var, eps, momentum, .. } = *norm;
+        let (weight, bias) = (ctx.param(norm.weight)?, ctx.param(norm.bias)?);
+        if ctx.mode() == Mode::Eval {
+            let (mean, var) = (ctx.param(running_mean)?, ctx.param(running_var)?);
+            return ctx.apply(Running { eps }, &[self, &weight, &bias, &mean, &var]);
+        }
+        let shape = *self.shape();
+        checked_shape(&[shape, *weight.shape(), *bias.shape()])?;
+        checked_shape(&[shape, *running_mean.shape(), *running_var.shape()])?;
+        let count = shape.len() / shape[1].max(1);
+        if count < 2 {
+            let expected = "training needs more than one value per channel".into();
+            return Err(TensorError::Shape { op: NAME, shape, expected }.into());
+        }
+        let dense = self.value().contiguous()?;
+        let (mean, var) = batch_statistics(&shape, dense.as_slice()?);
+        let unbiased = count as f32 / (count - 1) as f32;
+        let spread = var.iter().map(|v| v * unbiased).collect();
+        ctx.update_buffer(running_mean, momentum, Tensor::from_vec(mean.clone(), [shape[1]])?);
+        ctx.update_buffer(running_var, momentum, Tensor::from_vec(spread, [shape[1]])?);
+        let standard = Standard { mean, inverse: inverse_deviation(&var, eps) };
+        ctx.apply(Batch { standard }, &[self, &weight, &bias])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autograd::{Role, gradcheck};
+    use crate::{Rng, Tensor};
+
+    const EPS: f32 = 1e-5;
+
+    fn images(seed: u64) -> Tensor {
+        Tensor::randn([3, 2, 2, 3], 2.0, &mut Rng::seed(seed)).unwrap()
+    }
+
+    fn vector(values: [f32; 2]) -> Tensor {
+        Tensor::from_vec(values.to_vec(), [2]).unwrap()
+    }
+
+    #[test]
+    fn gradients_with_running_statistics() {
+        let (mean, var) = (Var::from(vector([0.5, -1.0])), Var::from(vector([2.0, 0.3])));
+        let inputs = [images(1), vector([1.5, -0.5]), vector([0.1, 0.2])];
+        let op = |v: &[Var], ctx: &mut Ctx<'_>| {
+            ctx.apply(Running { eps: EPS }, &[&v[0], &v[1], &v[2], &mean, &var])
+        };
+        gradcheck(op, &inputs, 1e-3).unwrap();
+    }
+
+    #[test]
+    fn gradients_with_batch_statistics() {
+        let inputs = [images(1), vector([1.5, -0.5]), vector([0.1, 0.2])];
+        let op = |v: &[Var], ctx: &mut Ctx<'_>| {
+            let dense = v[0].value().contiguous()?;
+            let (mean, var) = batch_statistics(v[0].shape(), dense.as_slice()?);
+            let standard = Standard { mean, inverse: inverse_deviation(&var, EPS) };
+            ctx.apply(Batch { standard }, &[&v[0], &v[1], &v[2]])
+        };
+        gradcheck(op, &inputs, 2e-3).unwrap();
+    }
+
+    #[test]
+    fn training_standardizes_the_batch_and_moves_the_running_statistics() {
+        let [weight, bias] = [[1.0, 1.0], [0.0, 0.0]].map(|v| Param::new(vector(v), Role::Vector));
+        let [running_mean, running_var] =
+            [[0.0, 0.0], [1.0, 1.0]].map(|v| Param::new(vector(v), Role::Buffer));
+        let norm = BatchNormParams {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &running_mean,
+            running_var: &running_var,
+            momentum: 0.1,
+            eps: EPS,
+        };
+        let mut ctx = Ctx::train(Rng::seed(0));
+        let x = images(5);
+        let y = Var::from(&x).batch_norm2d(&norm, &mut ctx).unwrap();
+        let (mean, var) = batch_statistics(y.shape(), y.value().as_slice().unwrap());
+        assert!(mean.iter().all(|m| m.abs() < 1e-6), "{mean:?}");
+        assert!(var.iter().all(|v| (v - 1.0).abs() < 1e-4), "{var:?}");
+
+        let loss = y.sum(&mut ctx).unwrap();
+        let grads = ctx.backward(&loss).unwrap();
+        let [mean_update, var_update] = grads.updates() else { panic!("two updates") };
+        assert_eq!((mean_update.id, var_update.id), (running_mean.id(), running_var.id()));
+        let (mean, var) = batch_statistics(x.shape(), x.as_slice().unwrap());
+        assert_eq!(mean_update.value.to_vec::<f32>().unwrap(), mean);
+        let unbiased = var_update.value.to_vec::<f32>().unwrap();
+        // 3 images of 2 x 3 pixels are 18 values per channel.
+        assert!((unbiased[0] - var[0] * 18.0 / 17.0).abs() < 1e-5);
+        assert!(grads.of(&running_mean).is_none());
+    }
+
+    #[test]
+    fn one_value_per_channel_cannot_be_trained_on() {
+        let one = |role| Param::new(Tensor::ones([2]).unwrap(), role);
+        let (weight, bias) = (one(Role::Vector), one(Role::Vector));
+        let (running_mean, running_var) = (one(Role::Buffer), one(Role::Buffer));
+        let norm = BatchNormParams {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &running_mean,
+            running_var: &running_var,
+            momentum: 0.1,
+            eps: EPS,
+        };
+        let x = Var::from(Tensor::ones([1, 2, 1, 1]).unwrap());
+        let err = x.batch_norm2d(&norm, &mut Ctx::train(Rng::seed(0))).unwrap_err();
+        assert!(err.to_string().contains("more than one value per channel"), "{err}");
+        assert!(x.batch_norm2d(&norm, &mut Ctx::eval()).is_ok());
+        let wide = Var::from(Tensor::ones([1, 3, 2, 2]).unwrap());
+        assert!(wide.batch_norm2d(&norm, &mut Ctx::eval()).is_err());
+        assert!(wide.batch_norm2d(&norm, &mut Ctx::train(Rng::seed(0))).is_err());
+    }
+}

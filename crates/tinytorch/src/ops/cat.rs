@@ -1,0 +1,129 @@
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::tensor::{Shape, Tensor, TensorError, join};
+use std::sync::Arc;
+
+/// Values laid one after the other along an axis; each gets its part of the gradient.
+#[derive(Clone, Copy, Debug)]
+struct Cat {
+    axis: usize,
+}
+
+impl Compute for Cat {
+    fn name(&self) -> &'static str {
+        "cat"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        join::joined(inputs, self.axis)
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let run = |shape: &Shape| shape[self.axis..].iter().product::<usize>();
+        let total: usize = inputs.iter().map(|v| run(&v.shape)).sum();
+        let mut start = 0;
+        for input in inputs {
+            let len = run(&input.shape);
+            if len > 0 {
+                let rows = out.chunks_exact_mut(total).zip(input.f32()?.chunks_exact(len));
+                rows.for_each(|(row, values)| row[start..start + len].copy_from_slice(values));
+            }
+            start += len;
+        }
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 0)
+    }
+}
+
+impl Op for Cat {
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let mut start = 0;
+        let part = |i: usize| {
+            let end = start + saved.shape(i)[self.axis];
+            let part = grad.slice(self.axis, start..end)?.contiguous()?;
+            start = end;
+            Ok(Some(part))
+        };
+        (0..saved.inputs_len()).map(part).collect()
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        lower_opaque(self, graph, inputs)
+    }
+}
+
+impl Var {
+    /// Values laid one after the other along `axis`.
+    ///
+    /// # Errors
+    /// [`TensorError::Mismatch`] if other axes differ, [`TensorError::Axis`] for an axis outside the
+    /// shape, [`TensorError::Shape`] without values.
+    pub fn cat(values: &[&Var], axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Cat { axis }, values)
+    }
+
+    /// Values of equal shape as the entries of an axis inserted before `axis`.
+    ///
+    /// # Errors
+    /// As [`Var::cat`], and [`TensorError::Mismatch`] if the shapes differ.
+    pub fn stack(values: &[&Var], axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        if let [first, rest @ ..] = values {
+            if let Some(other) = rest.iter().find(|v| v.shape() != first.shape()) {
+                return Err(TensorError::Mismatch {
+                    op: "stack",
+                    left: *first.shape(),
+                    right: *other.shape(),
+                    expected: "the shapes must be equal",
+                }
+                .into());
+            }
+        }
+        let lifted = values.iter().map(|v| v.unsqueeze(axis, ctx)).collect::<Result<Vec<_>>>()?;
+        Var::cat(&lifted.iter().collect::<Vec<_>>(), axis, ctx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::autograd::gradcheck;
+
+    #[test]
+    fn gradients() {
+        let mut rng = Rng::seed(1);
+        for axis in 0..3 {
+            let mut narrow = [2, 3, 2];
+            narrow[axis] = 1;
+            let x = [[2, 3, 2], narrow].map(|s| Tensor::randn(s, 1.0, &mut rng).unwrap());
+            gradcheck(|v, ctx| Var::cat(&[&v[0], &v[1]], axis, ctx), &x, 1e-3).unwrap();
+            let stacked = |v: &[Var], ctx: &mut Ctx<'_>| Var::stack(&[&v[0], &v[0]], axis, ctx);
+            gradcheck(stacked, &x[..1], 1e-3).unwrap();
+        }
+    }
+
+    #[test]
+    fn running_agrees_with_the_tensor() {
+        let x = Tensor::arange(12).unwrap().reshape([2, 3, 2]).unwrap();
+        for axis in 0..3 {
+            let got = Var::cat(&[&(&x).into(), &(&x).into()], axis, &mut Ctx::eval()).unwrap();
+            let want = Tensor::cat::<f32>(&[x.clone(), x.clone()], axis).unwrap();
+            assert_eq!(got.shape(), want.shape());
+            assert_eq!(got.value().to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+        }
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_errors() {
+        let [a, b] = [[2, 3], [2, 2]].map(|s| Var::from(Tensor::ones(s).unwrap()));
+        let mut ctx = Ctx::eval();
+        assert!(Var::cat(&[&a, &b], 0, &mut ctx).is_err());
+        assert!(Var::cat(&[&a], 2, &mut ctx).is_err());
+        assert!(Var::cat(&[], 0, &mut ctx).is_err());
+        assert!(Var::stack(&[&a, &b], 0, &mut ctx).is_err());
+    }
+}

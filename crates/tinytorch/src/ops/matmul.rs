@@ -1,0 +1,87 @@
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::tensor::{Shape, Tensor, matmul};
+use std::sync::Arc;
+
+/// `a @ b` over the last two axes; the others broadcast. `dA = G B^T`, `dB = A^T G`, each summed
+/// over the axes it was stretched along.
+#[derive(Clone, Copy, Debug)]
+struct MatMul;
+
+impl Compute for MatMul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        matmul::product_shape(&inputs[0], &inputs[1])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let (a, b) = (&inputs[0], &inputs[1]);
+        let left = (a.shape, a.shape.strides(), a.f32()?);
+        let right = (b.shape, b.shape.strides(), b.f32()?);
+        matmul::matmul_into(left, right, out)
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 2 * inputs[0].last_dim() as u64)
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _: &mut Exec) -> Result<Tensor> {
+        inputs[0].matmul(inputs[1])
+    }
+}
+
+impl Op for MatMul {
+    fn saves(&self) -> Saves {
+        Saves::Inputs
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let swapped = |t: &Tensor| t.transpose(t.rank() - 2, t.rank() - 1);
+        let mut grads = vec![None, None];
+        if saved.needs(0) {
+            let full = grad.matmul(&swapped(saved.input(1)?)?)?;
+            grads[0] = Some(full.sum_to(saved.shape(0))?);
+        }
+        if saved.needs(1) {
+            let full = swapped(saved.input(0)?)?.matmul(grad)?;
+            grads[1] = Some(full.sum_to(saved.shape(1))?);
+        }
+        Ok(grads)
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        lower_opaque(self, graph, inputs)
+    }
+}
+
+impl Var {
+    /// Matrix product over the last two axes, `[.., m, k] @ [.., k, n]`; the other axes broadcast.
+    ///
+    /// # Errors
+    /// [`TensorError::Mismatch`](crate::tensor::TensorError::Mismatch) if the shapes do not multiply.
+    pub fn matmul(&self, other: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(MatMul, &[self, other])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::autograd::gradcheck;
+    use crate::tensor::IntoShape;
+    use crate::{Rng, Tensor};
+
+    fn randn(shape: impl IntoShape) -> Tensor {
+        Tensor::randn(shape, 1.0, &mut Rng::seed(2)).unwrap()
+    }
+
+    #[test]
+    fn gradients_with_and_without_batches() {
+        gradcheck(|v, c| v[0].matmul(&v[1], c), &[randn([2, 3]), randn([3, 2])], 1e-3).unwrap();
+        let batched = [randn([2, 1, 2, 3]), randn([2, 3, 2])];
+        gradcheck(|v, c| v[0].matmul(&v[1], c), &batched, 1e-3).unwrap();
+    }
+}

@@ -1,0 +1,51 @@
+//! The differentiable operations, one definition each: shape, numbers, cost, derivative, lowering.
+//!
+//! Each file holds an op and adds the method of [`Var`](crate::autograd::Var) that applies it, so
+//! the list of files is the list of what can be recorded.
+//!
+//! ```
+//! use tinytorch::{Tensor, autograd::{Ctx, Var}};
+//! let mut ctx = Ctx::eval();
+//! let x = Var::from(Tensor::from_vec(vec![-1.0, 2.0], [2])?);
+//! assert_eq!(x.relu(&mut ctx)?.sum(&mut ctx)?.value().item()?, 2.0);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+pub(crate) mod activation;
+mod attention;
+mod batch_norm;
+mod binary;
+mod cat;
+mod conv2d;
+mod conv2d_int8;
+mod dropout;
+mod elementary;
+mod embedding;
+mod error;
+mod global_avg_pool;
+mod linear;
+mod linear_int8;
+mod matmul;
+mod max_axis;
+mod pointwise;
+mod pool;
+mod rearrange;
+mod reduce;
+mod relu;
+mod reshape;
+mod rope;
+mod row_norm;
+mod softmax;
+mod unfold;
+
+pub use attention::AttentionMask;
+pub use batch_norm::BatchNormParams;
+pub(crate) use conv2d::Conv2d;
+pub(crate) use conv2d_int8::Conv2dInt8;
+pub use error::OpError;
+pub(crate) use global_avg_pool::GlobalAvgPool;
+pub(crate) use linear::Linear;
+pub(crate) use linear_int8::{LinearInt8, multiply};
+pub(crate) use pool::Pool;
+pub(crate) use relu::Relu;
+pub use rope::{Rope, RopePairs};

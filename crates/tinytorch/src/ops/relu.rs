@@ -1,0 +1,73 @@
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
+use crate::tensor::{Shape, Tensor};
+use std::sync::Arc;
+
+/// The positive part, `max(x, 0)`; its derivative at 0 is 0, and NaN stays NaN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relu;
+
+impl Compute for Relu {
+    fn name(&self) -> &'static str {
+        "relu"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        for (y, &x) in out.iter_mut().zip(inputs[0].f32()?) {
+            *y = if x < 0.0 { 0.0 } else { x };
+        }
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for Relu {
+    fn saves(&self) -> Saves {
+        Saves::Output
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let pass = |g: f32, y: f32| if y > 0.0 { g } else { 0.0 };
+        Ok(vec![Some(grad.zip(saved.output()?, "relu", pass)?)])
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        graph.push(Step::Relu, inputs)
+    }
+}
+
+impl Var {
+    /// The positive part of every element.
+    ///
+    /// # Errors
+    /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the value is f32.
+    pub fn relu(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Relu, &[self])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::autograd::{Ctx, Var, gradcheck};
+
+    #[test]
+    fn gradient() {
+        let x = Tensor::from_vec(vec![-2.0, -0.5, 0.5, 3.0], [4]).unwrap();
+        gradcheck(|v, ctx| v[0].relu(ctx), &[x], 1e-3).unwrap();
+    }
+
+    #[test]
+    fn nan_is_not_hidden() {
+        let x = Var::from(Tensor::scalar(f32::NAN));
+        assert!(x.relu(&mut Ctx::eval()).unwrap().value().item().unwrap().is_nan());
+    }
+}

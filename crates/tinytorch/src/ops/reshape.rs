@@ -1,0 +1,123 @@
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
+use crate::tensor::{IntoShape, Shape, Tensor, TensorError, view};
+use std::sync::Arc;
+
+/// The same elements in another shape. All but `Fixed` say which axes change and leave the others
+/// open, so a traced model takes any batch size.
+#[derive(Clone, Debug)]
+enum Reshape {
+    Flatten { start: usize, end: usize },
+    Unflatten { axis: usize, sizes: Vec<usize> },
+    Squeeze { axis: usize },
+    Unsqueeze { axis: usize },
+    Fixed(Shape),
+}
+
+impl Compute for Reshape {
+    fn name(&self) -> &'static str {
+        match self {
+            Reshape::Flatten { .. } => "flatten",
+            Reshape::Unflatten { .. } => "unflatten",
+            Reshape::Squeeze { .. } => "squeeze",
+            Reshape::Unsqueeze { .. } => "unsqueeze",
+            Reshape::Fixed(_) => "reshape",
+        }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        match self {
+            Reshape::Flatten { start, end } => view::flattened(&inputs[0], *start, *end),
+            Reshape::Unflatten { axis, sizes } => view::unflattened(&inputs[0], *axis, sizes),
+            Reshape::Squeeze { axis } => view::squeezed(&inputs[0], *axis),
+            Reshape::Unsqueeze { axis } => view::unsqueezed(&inputs[0], *axis),
+            Reshape::Fixed(shape) if shape.len() == inputs[0].len() => Ok(*shape),
+            Reshape::Fixed(shape) => {
+                Err(TensorError::Length { len: inputs[0].len(), shape: *shape }.into())
+            }
+        }
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        out.copy_from_slice(inputs[0].f32()?);
+        Ok(())
+    }
+
+    fn cost(&self, _: &[Shape], _: &Shape) -> Cost {
+        Cost::default()
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _: &mut Exec) -> Result<Tensor> {
+        inputs[0].reshape(self.shape(&[*inputs[0].shape()])?)
+    }
+}
+
+impl Op for Reshape {
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(grad.reshape(*saved.shape(0))?)])
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        graph.push(Step::Reshape(self), inputs)
+    }
+}
+
+impl Var {
+    /// Axes `start..=end` merged into one.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`] if `end` is not an axis or lies before `start`.
+    pub fn flatten(&self, start: usize, end: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Flatten { start, end }, &[self])
+    }
+
+    /// Axis `axis` split into `sizes`.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`], or [`TensorError::Length`] if the sizes do not multiply to the axis.
+    pub fn unflatten(&self, axis: usize, sizes: &[usize], ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Unflatten { axis, sizes: sizes.to_vec() }, &[self])
+    }
+
+    /// Without an axis of size 1.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`], or [`TensorError::Shape`] if the axis has another size.
+    pub fn squeeze(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Squeeze { axis }, &[self])
+    }
+
+    /// With an axis of size 1 inserted before `axis`.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`] if `axis` is beyond the rank.
+    pub fn unsqueeze(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Unsqueeze { axis }, &[self])
+    }
+
+    /// The same elements in another shape of the same size. Every dimension is fixed, the batch
+    /// too: in a model that is to be traced, use [`Var::flatten`] and [`Var::unflatten`].
+    ///
+    /// # Errors
+    /// [`TensorError::Length`] if the sizes differ.
+    pub fn reshape(&self, shape: impl IntoShape, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Reshape::Fixed(shape.into_shape()?), &[self])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::autograd::{Ctx, Var, gradcheck};
+    use crate::{Rng, Tensor};
+
+    #[test]
+    fn gradients() {
+        let x = [Tensor::randn([2, 3, 4], 1.0, &mut Rng::seed(1)).unwrap()];
+        gradcheck(|v, ctx| v[0].flatten(1, 2, ctx), &x, 1e-3).unwrap();
+        gradcheck(|v, ctx| v[0].unflatten(2, &[2, 2], ctx), &x, 1e-3).unwrap();
+        gradcheck(|v, ctx| v[0].reshape([4, 6], ctx), &x, 1e-3).unwrap();
+        let there_and_back = |v: &[Var], ctx: &mut Ctx<'_>| v[0].unsqueeze(1, ctx)?.squeeze(1, ctx);
+        gradcheck(there_and_back, &x, 1e-3).unwrap();
+    }
+}

@@ -1,0 +1,146 @@
+use crate::Result;
+use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::tensor::{Shape, Tensor, TensorError, lanes, reduce};
+use std::sync::Arc;
+
+/// `e^x / sum e^x` along an axis, or its logarithm. The largest entry is subtracted first, which
+/// changes nothing but keeps `e^x` from overflowing. From the gradient `g` of the output `y`:
+/// `dx = y (g - sum(g y))`, and for the logarithm `dx = g - e^y sum g` (Bridle, 1990).
+#[derive(Clone, Copy, Debug)]
+struct Softmax {
+    axis: usize,
+    log: bool,
+}
+
+/// The softmax of one lane, in place.
+pub(super) fn softmax_in_place(lane: &mut [f32]) {
+    let max = lane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    lane.iter_mut().for_each(|v| *v = (*v - max).exp());
+    let share = 1.0 / reduce::sum(lane);
+    lane.iter_mut().for_each(|v| *v *= share);
+}
+
+/// The gradient of a softmax of one lane from its output and the gradient of that.
+pub(super) fn softmax_gradient(y: &[f32], g: &[f32], dx: &mut [f32]) {
+    let dot = reduce::sum_of([y, g], |[y, g]| y * g);
+    dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = y * (g - dot));
+}
+
+fn log_softmax(x: &[f32], out: &mut [f32]) {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let log_sum = max + x.iter().map(|x| (x - max).exp()).sum::<f32>().ln();
+    out.iter_mut().zip(x).for_each(|(y, x)| *y = x - log_sum);
+}
+
+impl Softmax {
+    fn work(shape: &Shape) -> usize {
+        12 * shape.len()
+    }
+}
+
+impl Compute for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "log_softmax" } else { "softmax" }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        if self.axis >= inputs[0].rank() {
+            let (op, axis, shape) = (self.name(), self.axis, inputs[0]);
+            return Err(TensorError::Axis { op, axis, shape }.into());
+        }
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let (shape, x) = (inputs[0].shape, [inputs[0].f32()?]);
+        lanes::map(&shape, self.axis, x, out, Softmax::work(&shape), |[x], y| {
+            if self.log {
+                return log_softmax(x, y);
+            }
+            y.copy_from_slice(x);
+            softmax_in_place(y);
+        });
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 12)
+    }
+}
+
+impl Op for Softmax {
+    fn saves(&self) -> Saves {
+        Saves::Output
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
+        let both = [y.as_slice::<f32>()?, g.as_slice::<f32>()?];
+        let mut dx = vec![0f32; shape.len()];
+        lanes::map(&shape, self.axis, both, &mut dx, Softmax::work(&shape), |[y, g], dx| {
+            if !self.log {
+                return softmax_gradient(y, g, dx);
+            }
+            let sum = reduce::sum(g);
+            dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = g - y.exp() * sum);
+        });
+        Ok(vec![Some(Tensor::from_vec(dx, shape)?)])
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        lower_opaque(self, graph, inputs)
+    }
+}
+
+impl Var {
+    /// `e^x / sum e^x` along `axis`: positive numbers that add up to 1.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`] for an axis outside the shape.
+    pub fn softmax(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Softmax { axis, log: false }, &[self])
+    }
+
+    /// The logarithm of the softmax along `axis`, without the loss of precision of taking both.
+    ///
+    /// # Errors
+    /// [`TensorError::Axis`] for an axis outside the shape.
+    pub fn log_softmax(&self, axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Softmax { axis, log: true }, &[self])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::autograd::gradcheck;
+
+    #[test]
+    fn gradients() {
+        let x = [Tensor::randn([2, 3, 4], 1.0, &mut Rng::seed(1)).unwrap()];
+        for axis in 0..3 {
+            gradcheck(|v, ctx| v[0].softmax(axis, ctx), &x, 1e-3).unwrap();
+            gradcheck(|v, ctx| v[0].log_softmax(axis, ctx), &x, 1e-3).unwrap();
+        }
+        let scalar = Var::from(Tensor::scalar(1.0));
+        assert!(scalar.softmax(0, &mut Ctx::eval()).is_err());
+    }
+
+    #[test]
+    fn lanes_add_up_to_1_and_huge_entries_do_not_overflow() {
+        let x = Tensor::randn([5, 7], 3.0, &mut Rng::seed(2)).unwrap();
+        for axis in 0..2 {
+            let y = Var::from(&x).softmax(axis, &mut Ctx::eval()).unwrap();
+            let sums = y.value().sum_axis(axis, false).unwrap().to_vec::<f32>().unwrap();
+            assert!(sums.iter().all(|s| (s - 1.0).abs() < 1e-6), "{sums:?}");
+            let log = Var::from(&x).log_softmax(axis, &mut Ctx::eval()).unwrap();
+            let again = log.exp(&mut Ctx::eval()).unwrap();
+            assert!(again.value().allclose(y.value(), 1e-5, 1e-7).unwrap());
+        }
+        let huge = Var::from(Tensor::from_vec(vec![1e30, -1e30, 1e30], [3]).unwrap());
+        let y = huge.softmax(0, &mut Ctx::eval()).unwrap();
+        assert_eq!(y.value().to_vec::<f32>().unwrap(), [0.5, 0.0, 0.5]);
+    }
+}

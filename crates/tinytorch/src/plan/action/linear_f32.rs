@@ -1,0 +1,77 @@
+use super::{Action, Inputs, Target};
+use crate::Result;
+use crate::graph::{Compute, Cost, Exec};
+use crate::ops::Linear;
+use crate::tensor::{Shape, Tensor};
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, PackedB, Scaling, gemm};
+
+/// Operations from which float products use several threads.
+pub(super) const SHARED_FROM: u64 = 2_000_000;
+
+/// A float linear layer whose weight was packed once. The packed form takes as many bytes as the
+/// weight, its outputs rounded up to 16, and the plan keeps no other.
+#[derive(Debug)]
+pub(in crate::plan) struct LinearF32 {
+    weight: PackedB,
+    weight_shape: Shape,
+    bias: Option<Tensor>,
+    relu: bool,
+}
+
+impl LinearF32 {
+    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`.
+    pub(in crate::plan) fn new(
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<LinearF32> {
+        let dense = weight.contiguous()?;
+        let weight_shape = *weight.shape();
+        let matrix = Matrix::new(dense.as_slice()?, weight_shape[0], weight_shape[1]);
+        let bias = bias.map(Tensor::contiguous).transpose()?;
+        Ok(LinearF32 { weight: PackedB::new(Isa::active(), matrix.t()), weight_shape, bias, relu })
+    }
+
+    fn with_constants(&self, input: Shape) -> Vec<Shape> {
+        let bias = self.bias.as_ref().map(|bias| *bias.shape());
+        [input, self.weight_shape].into_iter().chain(bias).collect()
+    }
+}
+
+impl Action for LinearF32 {
+    fn name(&self) -> &'static str {
+        if self.relu { "linear + relu" } else { "linear" }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Linear.shape(&self.with_constants(inputs[0]))
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+        let x = inputs.views[0].f32()?;
+        let (k, n) = (self.weight.rows(), self.weight.cols());
+        let rows = x.len() / k.max(1);
+        let bias = match &self.bias {
+            Some(bias) => Bias::PerColumn(bias.as_slice()?),
+            None => Bias::None,
+        };
+        let scaling = Scaling { bias, relu: self.relu, ..Scaling::default() };
+        let c = MatrixMut::new(out.floats()?, rows, n);
+        gemm(exec.isa(), Matrix::new(x, rows, k), &self.weight, c, &scaling);
+        exec.ran("gemm_f32");
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Linear.cost(&self.with_constants(inputs[0]), output)
+    }
+
+    fn shares_work(&self, cost: &Cost) -> bool {
+        cost.flops >= SHARED_FROM
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.weight.bytes() + self.bias.as_ref().map_or(0, Tensor::bytes)
+    }
+}

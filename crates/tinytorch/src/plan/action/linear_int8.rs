@@ -1,0 +1,61 @@
+use super::{Action, Inputs, Target};
+use crate::Result;
+use crate::graph::{Compute, Cost, Exec};
+use crate::int8::QWeight;
+use crate::ops;
+use crate::tensor::{Shape, Tensor};
+use std::sync::Arc;
+use tinytorch_kernels::int8::Epilogue;
+
+/// Operations from which int8 products use several threads.
+pub(super) const SHARED_FROM: u64 = 2 * (2 << 20);
+
+/// A linear layer from levels to floats or levels.
+#[derive(Debug)]
+pub(in crate::plan) struct LinearInt8 {
+    op: ops::LinearInt8,
+    bias: Option<Tensor>,
+    relu: bool,
+}
+
+impl LinearInt8 {
+    /// `x W^T + bias`, then optionally the positive part.
+    pub(in crate::plan) fn new(
+        weight: &Arc<QWeight>,
+        bias: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<LinearInt8> {
+        let bias = bias.map(Tensor::contiguous).transpose()?;
+        Ok(LinearInt8 { op: ops::LinearInt8(weight.clone()), bias, relu })
+    }
+}
+
+impl Action for LinearInt8 {
+    fn name(&self) -> &'static str {
+        if self.relu { "linear + relu" } else { "linear" }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.op.shape(inputs)
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+        let (levels, params) = inputs.levels()?;
+        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
+        let weight = &self.op.0;
+        let epilogue = Epilogue { scales: weight.scales().as_kernel(), bias, relu: self.relu };
+        ops::multiply(weight, levels, params, &epilogue, out.kernel_output()?, exec)
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        self.op.cost(inputs, output)
+    }
+
+    fn shares_work(&self, cost: &Cost) -> bool {
+        cost.flops >= SHARED_FROM
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.op.0.bytes() + self.bias.as_ref().map_or(0, Tensor::bytes)
+    }
+}

@@ -1,0 +1,100 @@
+//! What instructions do: each file holds one kind.
+
+mod batch_norm;
+mod conv_int8;
+mod copy;
+mod eager;
+mod linear_f32;
+mod linear_int8;
+mod max_pool_u8;
+mod quantize;
+
+pub(super) use batch_norm::ScaleChannels;
+pub(super) use conv_int8::ConvInt8;
+pub(super) use copy::Copy;
+pub(super) use eager::Eager;
+pub(super) use linear_f32::LinearF32;
+pub(super) use linear_int8::LinearInt8;
+pub(super) use max_pool_u8::MaxPoolU8;
+pub(super) use quantize::Quantize;
+
+use crate::Result;
+use crate::graph::{Cost, Exec, View};
+use crate::int8::QParams;
+use crate::tensor::{Dtype, Shape, TensorError};
+use std::fmt;
+use tinytorch_kernels::int8::{Output, RowParams};
+
+/// Values an instruction reads at most, its constants included.
+pub(super) const MAX_INPUTS: usize = 16;
+
+/// What an action reads.
+pub(super) struct Inputs<'a> {
+    /// The values. Levels are bytes, in the order that the action was made for.
+    pub(super) views: &'a [View<'a>],
+    /// What the levels of the first value stand for, if it has levels.
+    pub(super) params: Option<RowParams<'a>>,
+}
+
+impl<'a> Inputs<'a> {
+    /// The levels of the first value, and what they stand for.
+    fn levels(&self) -> Result<(&'a [u8], RowParams<'a>)> {
+        let x = &self.views[0];
+        match (x.elements, self.params) {
+            (crate::graph::Elements::U8(levels), Some(params)) => Ok((levels, params)),
+            _ => Err(TensorError::Dtype { expected: Dtype::U8, got: x.dtype() }.into()),
+        }
+    }
+}
+
+/// What an action writes.
+pub(super) enum Target<'a> {
+    Floats(&'a mut [f32]),
+    Levels(&'a mut [u8], QParams),
+    /// Levels, and for each row or image what they stand for.
+    RowLevels(&'a mut [u8], &'a mut Vec<QParams>),
+}
+
+impl<'a> Target<'a> {
+    /// The floats to write.
+    fn floats(self) -> Result<&'a mut [f32]> {
+        match self {
+            Target::Floats(out) => Ok(out),
+            Target::Levels(..) | Target::RowLevels(..) => {
+                Err(TensorError::Dtype { expected: Dtype::F32, got: Dtype::U8 }.into())
+            }
+        }
+    }
+
+    /// The output as int8 kernels take it.
+    fn kernel_output(self) -> Result<Output<'a>> {
+        match self {
+            Target::Levels(data, params) => Ok(Output::U8 { data, params }),
+            other => other.floats().map(Output::F32),
+        }
+    }
+}
+
+/// The work of an instruction. Shapes are logical: `[batch, channels, height, width]` whatever the
+/// order in memory.
+pub(super) trait Action: fmt::Debug + Send + Sync {
+    /// What it does, fused parts included.
+    fn name(&self) -> &'static str;
+
+    /// The output's shape.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
+
+    /// Computes the output and notes the kernel in `exec`.
+    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()>;
+
+    /// What a run costs.
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;
+
+    /// Whether the action would use several threads for work of this cost.
+    fn shares_work(&self, cost: &Cost) -> bool;
+
+    /// Bytes of the weights it holds or shares.
+    fn weight_bytes(&self) -> usize {
+        0
+    }
+}

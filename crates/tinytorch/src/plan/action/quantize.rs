@@ -1,0 +1,52 @@
+use super::{Action, Inputs, Target};
+use crate::Result;
+use crate::graph::{Cost, Exec, quantize_images, quantize_rows};
+use crate::int8::Input;
+use crate::tensor::Shape;
+
+/// Values from which quantizing uses several threads.
+const SHARED_FROM: u64 = 2 << 16;
+
+/// Floats to levels, as the layer that reads them says.
+#[derive(Debug)]
+pub(in crate::plan) struct Quantize {
+    pub(in crate::plan) input: Input,
+    /// Whether these are images for a convolution, which reads them pixel by pixel.
+    pub(in crate::plan) images: bool,
+}
+
+impl Action for Quantize {
+    fn name(&self) -> &'static str {
+        "quantize"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+        let (x, shape) = (inputs.views[0].f32()?, &inputs.views[0].shape);
+        let mut unused = Vec::new();
+        let (out, params) = match out {
+            Target::RowLevels(out, params) => (out, params),
+            Target::Levels(out, _) => (out, &mut unused),
+            Target::Floats(_) => return out.floats().map(drop),
+        };
+        exec.ran("quantize_u8");
+        // With one channel both orders are the same, and rows are quantized faster.
+        if self.images && shape[1] != 1 {
+            return quantize_images(exec.isa(), self.input, x, shape, out, params);
+        }
+        let rows = if self.images { shape[0] } else { x.len() / shape.last_dim().max(1) };
+        quantize_rows(exec.isa(), self.input, x, rows, out, params)
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        let len = output.len() as u64;
+        Cost { flops: 2 * len, read: 4 * inputs[0].len() as u64, written: len }
+    }
+
+    fn shares_work(&self, cost: &Cost) -> bool {
+        cost.written >= SHARED_FROM
+    }
+}

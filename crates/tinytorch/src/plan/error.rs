@@ -1,0 +1,70 @@
+use crate::Error;
+use crate::tensor::{Dtype, Shape};
+
+/// What can go wrong with a plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A graph without a result.
+    #[error("the graph has no output; declare it with `set_output` before compiling")]
+    NoOutput,
+    /// An op with more inputs than a plan handles.
+    #[error("{op} reads {got} values; a plan handles ops of at most {max}")]
+    TooManyInputs {
+        /// The op.
+        op: &'static str,
+        /// How many it reads.
+        got: usize,
+        /// How many are handled.
+        max: usize,
+    },
+    /// Another number of inputs than the plan has.
+    #[error("the plan takes {expected} inputs, got {got}")]
+    InputCount {
+        /// Inputs of the plan.
+        expected: usize,
+        /// Inputs given.
+        got: usize,
+    },
+    /// An input of another element type or number of dimensions than the plan was compiled for.
+    #[error(
+        "the plan was compiled for {expected_dtype} inputs like {expected}, got {dtype} of shape {shape}; only sizes may differ"
+    )]
+    Input {
+        /// Shape of the example that the plan was compiled with.
+        expected: Shape,
+        /// Its element type.
+        expected_dtype: Dtype,
+        /// The shape given.
+        shape: Shape,
+        /// The element type given.
+        dtype: Dtype,
+    },
+    /// An input whose sizes do not fit the model.
+    #[error("the plan cannot run on an input of shape {shape}: {source}")]
+    Shape {
+        /// The shape given.
+        shape: Shape,
+        /// What the op says that it does not fit.
+        #[source]
+        source: Box<Error>,
+    },
+    /// Another number of values than the shape holds.
+    #[error("{what} has {got} values but the shape {shape} needs {}; pass a slice of that length", shape.len())]
+    Length {
+        /// Which argument.
+        what: &'static str,
+        /// Its length.
+        got: usize,
+        /// The shape.
+        shape: Shape,
+    },
+    /// A NaN or infinite input.
+    #[error("the input is {value} at index {index}; a model takes finite values only")]
+    NotFinite {
+        /// Where in the input.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+}

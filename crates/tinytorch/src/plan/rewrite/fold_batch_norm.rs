@@ -1,0 +1,48 @@
+use crate::Result;
+use crate::graph::{BatchNorm, Graph, ScaleShift, Step, Weight};
+use crate::tensor::Tensor;
+
+/// Multiplies a batch norm into the float convolution whose output it alone reads:
+/// `w'[o] = scale[o] w[o]` and `b'[o] = scale[o] b[o] + shift[o]`.
+pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
+    for norm in graph.edges() {
+        let Step::BatchNorm2d(batch_norm) = &graph.node(norm).step else { continue };
+        let conv = graph.node(norm).inputs[0];
+        if !graph.is_read_once(conv) {
+            continue;
+        }
+        let Some(folded) = folded(&graph.node(conv).step, batch_norm)? else { continue };
+        let params = graph.node(norm).params.clone();
+        let conv_node = graph.node_mut(conv);
+        conv_node.step = folded;
+        conv_node.params.extend(params);
+        graph.redirect(norm, conv);
+    }
+    Ok(())
+}
+
+/// The convolution that does both, if `step` is one without an activation of its own.
+fn folded(step: &Step, norm: &BatchNorm) -> Result<Option<Step>> {
+    let Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu: false } = step else {
+        return Ok(None);
+    };
+    let ScaleShift { scale, shift } = norm.affine()?;
+    let channels = weight.shape()[0];
+    if scale.len() != channels {
+        return Ok(None);
+    }
+    let mut weight = weight.contiguous()?;
+    let per_channel = weight.len() / channels.max(1);
+    let rows = weight.as_mut_slice::<f32>()?.chunks_exact_mut(per_channel.max(1));
+    for (row, scale) in rows.zip(&scale) {
+        row.iter_mut().for_each(|w| *w *= scale);
+    }
+    let mut folded_bias = shift;
+    if let Some(bias) = bias {
+        for ((b, own), scale) in folded_bias.iter_mut().zip(bias.to_vec::<f32>()?).zip(&scale) {
+            *b += scale * own;
+        }
+    }
+    let bias = Some(Tensor::from_vec(folded_bias, [channels])?);
+    Ok(Some(Step::Conv2d { weight: Weight::F32(weight), bias, geometry: *geometry, relu: false }))
+}

@@ -1,0 +1,88 @@
+/// What can go wrong when a model is quantized. The model is then as it was before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantError {
+    /// A weight that is int8 already.
+    #[error("`{name}` is int8 already; quantize a float model, once")]
+    AlreadyQuantized {
+        /// The weight.
+        name: String,
+    },
+    /// A model without a weight that could be int8.
+    #[error(
+        "the model has nothing to quantize: none of its {params} parameters is the weight of a linear layer, a convolution or an embedding that is not skipped"
+    )]
+    NothingToQuantize {
+        /// Number of parameters.
+        params: usize,
+    },
+    /// A weight without values.
+    #[error("`{name}` holds no values yet; load a checkpoint before quantizing")]
+    NotLoaded {
+        /// The weight.
+        name: String,
+    },
+    /// A weight that cannot be quantized.
+    #[error("`{name}` cannot be quantized: {source}")]
+    Weight {
+        /// The weight.
+        name: String,
+        /// Why.
+        source: Box<crate::Error>,
+    },
+    /// Static activations without data to calibrate them.
+    #[error(
+        "calibration has no batches, but static activations need their ranges; pass a few hundred training samples, or choose dynamic activations"
+    )]
+    EmptyCalibration,
+    /// The model cannot run on a calibration batch.
+    #[error("calibration batch {batch} does not run through the model: {source}")]
+    Calibration {
+        /// Index of the batch.
+        batch: usize,
+        /// Why.
+        source: Box<crate::Error>,
+    },
+    /// An activation that is NaN or infinite.
+    #[error(
+        "the input of `{name}` is {value} in calibration batch {batch}; check the data and the model"
+    )]
+    Activation {
+        /// The weight that would multiply it.
+        name: String,
+        /// The value.
+        value: f32,
+        /// Index of the batch.
+        batch: usize,
+    },
+    /// A weight that no calibration batch reached.
+    #[error(
+        "calibration never reached `{name}`, so its input has no range; skip it, or calibrate with data that uses it"
+    )]
+    NeverRan {
+        /// The weight.
+        name: String,
+    },
+    /// A name to skip that is no weight of the model.
+    #[error("there is no weight `{name}` to skip; the weights are {known}")]
+    UnknownWeight {
+        /// The name given.
+        name: String,
+        /// The weights there are.
+        known: String,
+    },
+    /// An attempt to get the floats back.
+    #[error(
+        "`{name}` is int8 and its float values are gone; clone the model before quantizing it, or load the float checkpoint again"
+    )]
+    Irreversible {
+        /// The first int8 weight.
+        name: String,
+    },
+    /// Two things that should have been made from the same model.
+    #[error("cannot merge ranges: {what}")]
+    Merge {
+        /// What differs.
+        what: &'static str,
+    },
+}

@@ -1,0 +1,98 @@
+use super::QuantConfig;
+use crate::Result;
+use crate::autograd::{Ctx, Param};
+use crate::graph::{Edge, Graph, Node, ParamId, ScaleShift, Step, Weight};
+use crate::nn::{Forward, Module};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+
+/// A batch norm that its convolution can do: `norm(conv(x)) = (scale w) x + (scale b + shift)`
+/// (Jacob et al., 2018, section 3.2). The convolution needs a bias, so that the shift has a place.
+pub(super) struct Fold {
+    weight: ParamId,
+    bias: ParamId,
+    norm: ParamId,
+    affine: ScaleShift,
+}
+
+/// The batch norms of a model that can be folded, found in a traced pass over an example input.
+pub(super) fn find_folds<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Vec<Fold>>
+where
+    M: Forward<X> + ?Sized,
+{
+    let mut ctx = Ctx::trace();
+    let output = model.forward(example, &mut ctx)?;
+    let Some(graph) = ctx.into_tape().map(|tape| tape.lower(&output)).transpose()? else {
+        return Ok(Vec::new());
+    };
+    let skipped: Vec<ParamId> = model
+        .named_params()
+        .into_iter()
+        .filter(|(name, _)| config.skip.contains(name))
+        .map(|(_, param)| param.id())
+        .collect();
+    let folds = graph.nodes().iter().map(|node| fold_of(&graph, node));
+    let folds: Vec<Fold> = folds.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
+}
+
+fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
+    let (Step::BatchNorm2d(norm), &[conv_edge], [norm_weight, ..]) =
+        (&node.step, &node.inputs[..], &node.params[..])
+    else {
+        return Ok(None);
+    };
+    let conv = &graph.nodes()[conv_edge.index()];
+    let (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) =
+        (&conv.step, &conv.params[..])
+    else {
+        return Ok(None);
+    };
+    if consumers(graph, conv_edge) > 1 || users(graph, weight) > 1 || users(graph, bias) > 1 {
+        return Ok(None);
+    }
+    Ok(Some(Fold { weight, bias, norm: *norm_weight, affine: norm.affine()? }))
+}
+
+fn consumers(graph: &Graph, edge: Edge) -> usize {
+    graph.nodes().iter().flat_map(|node| &node.inputs).filter(|input| **input == edge).count()
+}
+
+/// Convolutions and linear layers made from a parameter.
+fn users(graph: &Graph, param: ParamId) -> usize {
+    let layers = graph.nodes().iter().filter(|node| {
+        matches!(node.step, Step::Conv2d { .. } | Step::Linear { .. } | Step::Compute(_))
+    });
+    layers.filter(|node| node.params.contains(&param)).count()
+}
+
+/// The changed float values that folding leads to, and the layers whose norm is done.
+#[derive(Default)]
+pub(super) struct Folded {
+    /// New values of convolution weights and biases.
+    pub(super) values: BTreeMap<ParamId, Tensor>,
+    /// Dotted names of the folded batch norms.
+    pub(super) norms: Vec<String>,
+}
+
+impl Folded {
+    pub(super) fn new<M: Module + ?Sized>(model: &M, folds: &[Fold]) -> Result<Folded> {
+        let params = model.named_params();
+        let by_id: BTreeMap<ParamId, (&str, &Param)> =
+            params.iter().map(|(name, param)| (param.id(), (name.as_str(), *param))).collect();
+        let mut folded = Folded::default();
+        for fold in folds {
+            let found = (by_id.get(&fold.weight), by_id.get(&fold.bias), by_id.get(&fold.norm));
+            let (Some((_, weight)), Some((_, bias)), Some((norm, _))) = found else { continue };
+            let channels = fold.affine.scale.len();
+            let scale = Tensor::from_vec(fold.affine.scale.clone(), [channels, 1, 1, 1])?;
+            let shift = Tensor::from_vec(fold.affine.shift.clone(), [channels])?;
+            folded.values.insert(fold.weight, weight.value()?.mul(&scale)?);
+            let bias = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
+            folded.values.insert(fold.bias, bias);
+            let norm = norm.strip_suffix(".weight").unwrap_or(norm);
+            folded.norms.push(norm.to_string());
+        }
+        Ok(folded)
+    }
+}

@@ -1,0 +1,34 @@
+//! Quantization: float weights become int8 in place, with ranges calibrated on data.
+//!
+//! Quantizing a layer changes how its weight is stored and not what the layer is, so the model
+//! keeps its type, its names and its `forward`. The float weights are destroyed; clone the model
+//! first to keep them:
+//!
+//! ```
+//! use tinytorch::{Rng, Tensor, autograd::Var, nn::{Init, Linear, Module}};
+//! use tinytorch::quant::{QuantConfig, quantize_model};
+//!
+//! let mut model = Linear::new(32, 8, &mut Init::seed(1))?;
+//! let original = model.clone();
+//! let batch = Var::from(Tensor::randn([16, 32], 1.0, &mut Rng::seed(2))?);
+//! quantize_model(&mut model, [Ok(batch.clone())], &QuantConfig::default())?;
+//!
+//! assert!(model.weight.int8().is_some());
+//! assert!(original.weight.value().is_ok());
+//! let again = quantize_model(&mut model, [Ok(batch)], &QuantConfig::default());
+//! assert!(again.unwrap_err().to_string().contains("int8 already"));
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+mod calibrate;
+mod error;
+mod fold;
+mod model;
+mod range;
+mod report;
+
+pub use calibrate::Calibration;
+pub use error::QuantError;
+pub use model::{Activations, QuantConfig, is_weight, quantize_model, unquantize_model};
+pub use range::{RangeEstimator, RangeMethod};
+pub use report::{QuantReport, WeightReport};

@@ -1,0 +1,218 @@
+use super::fold::{Folded, find_folds};
+use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
+use crate::Result;
+use crate::autograd::{Param, ParamId, Role, Stored};
+use crate::int8::{Granularity, Input, QWeight};
+use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How the activations of quantized layers are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activations {
+    /// 8 bits, one range per layer, fixed by calibration.
+    #[default]
+    Static,
+    /// 8 bits, each row over its own range, found when it arrives; needs no calibration.
+    Dynamic,
+    /// Float: only the weights are int8.
+    Float,
+}
+
+/// How a model is quantized.
+#[derive(Clone, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct QuantConfig {
+    /// How many weights share a scale.
+    pub granularity: Granularity,
+    /// How activations are handled.
+    pub activations: Activations,
+    /// How static ranges are chosen.
+    pub range: RangeMethod,
+    /// Dotted names of weights to leave as floats.
+    pub skip: Vec<String>,
+    /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
+    pub destroys_floats_knowingly: bool,
+}
+
+/// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
+/// int8 and **its float values are gone**. `model.clone()` beforehand keeps the original.
+///
+/// `calibration` is a stream of inputs from the training data. Its first batch shows which batch
+/// norms follow a convolution and are folded into it; static activations take their ranges from all
+/// of it. If anything fails the model is as it was before.
+///
+/// ```
+/// use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, nn::{Forward, Init, Linear}};
+/// use tinytorch::quant::{QuantConfig, quantize_model};
+///
+/// let model = Linear::new(64, 16, &mut Init::seed(1))?;
+/// let x = Var::from(Tensor::randn([32, 64], 1.0, &mut Rng::seed(2))?);
+///
+/// let mut int8 = model.clone();
+/// let report = quantize_model(&mut int8, [Ok(x.clone())], &QuantConfig::default())?;
+/// assert_eq!(report.float_bytes(), 64 * 16 * 4);
+/// assert_eq!(report.int8_bytes(), 64 * 16 + 16 * 4);
+///
+/// let (float, int8) = (model.forward(&x, &mut Ctx::eval())?, int8.forward(&x, &mut Ctx::eval())?);
+/// assert!(int8.value().allclose(float.value(), 0.0, 0.05)?);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+///
+/// # Errors
+/// [`QuantError`]: a model that is int8 already or has nothing to quantize, weights or activations
+/// that are NaN or infinite, calibration that is empty or does not run.
+pub fn quantize_model<M, X>(
+    model: &mut M,
+    calibration: impl IntoIterator<Item = Result<X>>,
+    config: &QuantConfig,
+) -> Result<QuantReport>
+where
+    M: Forward<X> + ?Sized,
+{
+    check(model, config)?;
+    let mut calibration = calibration.into_iter().peekable();
+    let folds = match calibration.peek() {
+        Some(Ok(example)) => find_folds(&*model, example, config)
+            .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
+        _ => Vec::new(),
+    };
+    let mut ranges = Calibration::new(config.range);
+    if config.activations == Activations::Static {
+        ranges.run(&*model, calibration)?;
+    }
+    let folded = Folded::new(&*model, &folds)?;
+    let mut report = QuantReport::default();
+    let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
+    for (name, param) in model.named_params() {
+        let folded = folded.values.get(&param.id());
+        if !is_weight(param) {
+            if let Some(value) = folded {
+                report.changed.push(name);
+                stored.insert(param.id(), Stored::F32(value.clone()));
+            }
+            continue;
+        }
+        if config.skip.contains(&name) {
+            report.skipped.push((name, "skipped on request"));
+            continue;
+        }
+        let value = folded.map_or_else(|| param.value(), Ok)?;
+        let (weight, entry) = quantize_param(name, param, value, &ranges, config)?;
+        report.weights.push(entry);
+        stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
+    }
+    if !config.destroys_floats_knowingly {
+        tracing::warn!(
+            weights = report.weights.len(),
+            "quantize_model replaces float weights in place and they cannot be restored; \
+             clone the model first to keep them"
+        );
+    }
+    report.folded.clone_from(&folded.norms);
+    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
+    Ok(report)
+}
+
+/// Puts the new values in place, which cannot fail.
+struct Commit {
+    stored: BTreeMap<ParamId, Stored>,
+    norms: Vec<String>,
+}
+
+impl<'a> VisitorMut<'a> for Commit {
+    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
+        let layer = path.as_str().strip_suffix(".folded");
+        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
+    }
+
+    fn param(&mut self, _: &Path, param: &'a mut Param) {
+        if let Some(stored) = self.stored.remove(&param.id()) {
+            param.store(stored);
+        }
+    }
+}
+
+/// An attempt to get float weights back from an int8 model.
+///
+/// # Errors
+/// [`QuantError::Irreversible`] naming the first int8 weight; a model without any is left as it is.
+pub fn unquantize_model(model: &mut dyn Module) -> Result<()> {
+    match model.named_params().into_iter().find(|(_, p)| p.int8().is_some()) {
+        Some((name, _)) => Err(QuantError::Irreversible { name }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether quantizing turns this parameter into int8.
+pub fn is_weight(param: &Param) -> bool {
+    matches!(param.role(), Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding)
+}
+
+/// Refuses a model or configuration that cannot be quantized, before any work is done.
+fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
+    let params = model.named_params();
+    let total = params.len();
+    let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
+    for (name, param) in &weights {
+        match param.stored() {
+            Stored::F32(_) => {}
+            Stored::Int8(_) => {
+                return Err(QuantError::AlreadyQuantized { name: name.clone() }.into());
+            }
+            Stored::Absent(_) => return Err(QuantError::NotLoaded { name: name.clone() }.into()),
+        }
+    }
+    if let Some(unknown) = config.skip.iter().find(|s| weights.iter().all(|(n, _)| n != *s)) {
+        let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+        let (name, known) = (unknown.clone(), known.join(", "));
+        return Err(QuantError::UnknownWeight { name, known }.into());
+    }
+    if weights.iter().all(|(name, _)| config.skip.contains(name)) {
+        return Err(QuantError::NothingToQuantize { params: total }.into());
+    }
+    Ok(())
+}
+
+fn quantize_param(
+    name: String,
+    param: &Param,
+    value: &Tensor,
+    ranges: &Calibration,
+    config: &QuantConfig,
+) -> Result<(QWeight, WeightReport)> {
+    // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
+    let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
+    let (input, input_range) = match config.activations {
+        _ if looked_up => (Input::Float, None),
+        Activations::Float => (Input::Float, None),
+        Activations::Dynamic => (Input::Dynamic, None),
+        Activations::Static => {
+            let seen = ranges.range(param.id());
+            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.clone() })?;
+            (Input::Static(crate::int8::QParams::from_range(min, max)?), seen)
+        }
+    };
+    let weight = QWeight::quantize(value, config.granularity, input)
+        .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
+    let entry = WeightReport {
+        name,
+        shape: *value.shape(),
+        granularity: config.granularity,
+        input_range,
+        float_bytes: value.bytes(),
+        int8_bytes: weight.bytes(),
+        error: relative_error(value, &weight.dequantize()?)?,
+    };
+    Ok((weight, entry))
+}
+
+/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
+fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let norm = |t: &Tensor| -> Result<f64> {
+        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
+    };
+    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
+    Ok(if difference == 0.0 { 0.0 } else { difference / size })
+}

@@ -1,0 +1,46 @@
+use crate::int8::Granularity;
+use crate::tensor::Shape;
+
+/// What quantizing has done to one weight.
+#[derive(Clone, Debug)]
+pub struct WeightReport {
+    /// Its dotted name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// How many values share a scale.
+    pub granularity: Granularity,
+    /// The range that its input was calibrated to, for static activations.
+    pub input_range: Option<(f32, f32)>,
+    /// Bytes of the float values.
+    pub float_bytes: usize,
+    /// Bytes of the int8 values and the scales.
+    pub int8_bytes: usize,
+    /// Relative L2 error of the weight: `|w - w'| / |w|`.
+    pub error: f64,
+}
+
+/// What quantizing has done to a model.
+#[derive(Clone, Debug, Default)]
+pub struct QuantReport {
+    /// The weights that are int8, whose float values are gone.
+    pub weights: Vec<WeightReport>,
+    /// The weights that were left as floats, each with the reason.
+    pub skipped: Vec<(String, &'static str)>,
+    /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.
+    pub changed: Vec<String>,
+    /// Batch norms that their convolution does, which are the identity from here on.
+    pub folded: Vec<String>,
+}
+
+impl QuantReport {
+    /// Bytes of the weights before.
+    pub fn float_bytes(&self) -> usize {
+        self.weights.iter().map(|w| w.float_bytes).sum()
+    }
+
+    /// Bytes of the weights after.
+    pub fn int8_bytes(&self) -> usize {
+        self.weights.iter().map(|w| w.int8_bytes).sum()
+    }
+}

@@ -1,0 +1,113 @@
+use super::Storage;
+use std::fmt;
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// 32-bit float: everything that is computed with.
+    F32,
+    /// 64-bit integer: class labels, token ids.
+    I64,
+    /// Unsigned byte: quantized activations, raw pixels.
+    U8,
+    /// Signed byte: quantized weights.
+    I8,
+}
+
+impl Dtype {
+    /// Bytes per element.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::I64 => 8,
+            Dtype::U8 | Dtype::I8 => 1,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "f32",
+            Dtype::I64 => "i64",
+            Dtype::U8 => "u8",
+            Dtype::I8 => "i8",
+        })
+    }
+}
+
+/// A tensor's buffer: one storage of one of the element types.
+#[derive(Clone, Debug)]
+pub enum Buffer {
+    /// 32-bit floats.
+    F32(Storage<f32>),
+    /// 64-bit integers.
+    I64(Storage<i64>),
+    /// Unsigned bytes.
+    U8(Storage<u8>),
+    /// Signed bytes.
+    I8(Storage<i8>),
+}
+
+impl Buffer {
+    /// The type of the elements.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Buffer::F32(_) => Dtype::F32,
+            Buffer::I64(_) => Dtype::I64,
+            Buffer::U8(_) => Dtype::U8,
+            Buffer::I8(_) => Dtype::I8,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that tensors can hold.
+pub trait Element:
+    sealed::Sealed + Copy + Default + PartialOrd + fmt::Debug + Send + Sync + 'static
+{
+    /// Its tag.
+    const DTYPE: Dtype;
+    /// Wraps a storage of this type.
+    fn wrap(storage: Storage<Self>) -> Buffer;
+    /// The storage, if the buffer holds this type.
+    fn unwrap(buffer: &Buffer) -> Option<&Storage<Self>>;
+    /// The storage for writing, if the buffer holds this type.
+    fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Storage<Self>>;
+    /// Conversion through f64, saturating at the type's limits as `as` does.
+    fn from_f64(value: f64) -> Self;
+    /// The value as f64; exact but for integers beyond 2^53.
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! element {
+    ($ty:ty, $tag:ident) => {
+        impl sealed::Sealed for $ty {}
+        impl Element for $ty {
+            const DTYPE: Dtype = Dtype::$tag;
+            fn wrap(storage: Storage<Self>) -> Buffer {
+                Buffer::$tag(storage)
+            }
+            fn unwrap(buffer: &Buffer) -> Option<&Storage<Self>> {
+                if let Buffer::$tag(s) = buffer { Some(s) } else { None }
+            }
+            fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Storage<Self>> {
+                if let Buffer::$tag(s) = buffer { Some(s) } else { None }
+            }
+            fn from_f64(value: f64) -> Self {
+                value as $ty
+            }
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+        }
+    };
+}
+
+element!(f32, F32);
+element!(i64, I64);
+element!(u8, U8);
+element!(i8, I8);

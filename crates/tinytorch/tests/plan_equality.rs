@@ -1,0 +1,198 @@
+//! A plan computes what the eager model computes: int8 to the bit, floats to 1e-5.
+
+mod plan_common;
+
+use plan_common::{assert_equals_eager, bits, cnn, eager, mlp, quantize, randn, residual};
+use proptest::prelude::*;
+use tinytorch::Tensor;
+use tinytorch::graph::{ConvGeometry, PoolGeometry};
+use tinytorch::int8::Granularity;
+use tinytorch::nn::{
+    AvgPool2d, BatchNorm2d, Conv2d, Flatten, Forward, Init, Linear, MaxPool2d, Module, Relu,
+    Sequential,
+};
+use tinytorch::plan::Plan;
+use tinytorch::quant::Activations;
+use tinytorch_kernels::Isa;
+
+const IN_INT8: [(Activations, Granularity); 4] = [
+    (Activations::Static, Granularity::PerChannel),
+    (Activations::Static, Granularity::Blocks),
+    (Activations::Dynamic, Granularity::PerTensor),
+    (Activations::Float, Granularity::PerChannel),
+];
+
+fn assert_every_form_equals_eager<M: Forward + Module + Clone>(model: &M, sample: &[usize]) {
+    assert_equals_eager(model, sample, Some(1e-5));
+    for (activations, granularity) in IN_INT8 {
+        let mut int8 = model.clone();
+        quantize(&mut int8, sample, activations, granularity);
+        // Weight-only layers sum floats, and so does a batch norm that folds into none of them.
+        assert_equals_eager(&int8, sample, None);
+    }
+}
+
+#[test]
+fn perceptron() {
+    assert_every_form_equals_eager(&mlp(&[30, 64, 17, 10]), &[30]);
+}
+
+#[test]
+fn convolutions() {
+    assert_every_form_equals_eager(&cnn(), &[1, 28, 28]);
+}
+
+#[test]
+fn residual_network() {
+    assert_every_form_equals_eager(&residual(), &[3, 9, 9]);
+}
+
+#[test]
+fn levels_flow_from_layer_to_layer() {
+    let mut model = cnn();
+    quantize(&mut model, &[1, 28, 28], Activations::Static, Granularity::PerChannel);
+    let mut plan = Plan::compile(&model, &randn(&[1, 1, 28, 28], 1)).unwrap();
+    plan.run(&randn(&[1, 1, 28, 28], 1)).unwrap();
+    let steps = plan.steps();
+    let ops: Vec<&str> = steps.iter().map(|step| step.op).collect();
+    let expected =
+        ["quantize", "conv2d + relu", "max_pool2d", "conv2d + relu", "max_pool2d", "linear"];
+    assert_eq!(ops, expected);
+    let outputs: Vec<String> = steps.iter().map(|step| step.output.dtype.to_string()).collect();
+    assert_eq!(outputs, ["u8", "u8", "u8", "u8", "u8", "f32"]);
+    assert_eq!(steps[3].name, "3.weight");
+    assert!(steps[3].kernel.unwrap().contains("int8"));
+    assert_eq!(steps[5].weight_bytes, 10 * 1568 + 10 * 4 + 10 * 4);
+}
+
+#[test]
+fn every_instruction_set_and_thread_count_gives_the_same_int8_bits() {
+    let mut model = cnn();
+    quantize(&mut model, &[1, 28, 28], Activations::Static, Granularity::PerChannel);
+    let x = randn(&[33, 1, 28, 28], 4);
+    let want = bits(&eager(&model, &x));
+    for isa in Isa::available() {
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut plan = Plan::compile(&model, &x).unwrap().on(isa);
+            let got = pool.install(|| plan.run(&x)).unwrap();
+            assert_eq!(bits(&got), want, "{} on {threads} threads", isa.name());
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit_of_a_float_model() {
+    let x = randn(&[33, 1, 28, 28], 4);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut plan = Plan::compile(&cnn(), &x).unwrap();
+        bits(&pool.install(|| plan.run(&x)).unwrap())
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn a_result_that_is_the_input_in_another_shape_is_copied() {
+    let x = randn(&[2, 3, 2, 2], 1);
+    let mut plan = Plan::compile(&Sequential::new().push(Flatten), &x).unwrap();
+    let y = plan.run(&x).unwrap();
+    assert_eq!(y.shape().dims(), [2, 12]);
+    assert_eq!(bits(&y), bits(&x));
+}
+
+/// One layer of a random chain, by a few numbers.
+#[derive(Clone, Copy, Debug)]
+enum Piece {
+    Conv { out: usize, kernel: usize, stride: usize, padding: usize, depthwise: bool },
+    Norm,
+    Relu,
+    MaxPool { stride: usize, padding: usize },
+    AvgPool,
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    prop_oneof![
+        4 => (1usize..20, 1usize..4, 1usize..3, 0usize..2, any::<bool>()).prop_map(
+            |(out, kernel, stride, padding, depthwise)| Piece::Conv {
+                out, kernel, stride, padding, depthwise,
+            }
+        ),
+        1 => Just(Piece::Norm),
+        2 => Just(Piece::Relu),
+        2 => (1usize..3, 0usize..2).prop_map(|(stride, padding)| Piece::MaxPool { stride, padding }),
+        1 => Just(Piece::AvgPool),
+    ]
+}
+
+/// A batch norm whose statistics are not those of a new one.
+fn used_norm(channels: usize, init: &mut Init) -> BatchNorm2d {
+    let mut norm = BatchNorm2d::new(channels, init).unwrap();
+    for (i, (name, param)) in norm.named_params_mut().into_iter().enumerate() {
+        let low = if name == "running_var" || name == "weight" { 0.5 } else { -0.5 };
+        let mut rng = tinytorch::Rng::seed(i as u64);
+        *param.value_mut().unwrap() = Tensor::rand([channels], low, low + 1.0, &mut rng).unwrap();
+    }
+    norm
+}
+
+/// The chain on 3 x 10 x 10 images, ended by two linear layers; pieces that do not fit are left out.
+fn chain(pieces: &[Piece]) -> Sequential {
+    let mut init = Init::seed(9);
+    let mut model = Sequential::new();
+    let (mut channels, mut size) = (3, 10);
+    for &piece in pieces {
+        match piece {
+            Piece::Conv { out, kernel, stride, padding, depthwise } => {
+                if kernel > size + 2 * padding {
+                    continue;
+                }
+                let groups = if depthwise { channels } else { 1 };
+                let out = if depthwise { channels } else { out };
+                let geometry = ConvGeometry::default()
+                    .with_stride(stride)
+                    .with_padding(padding)
+                    .with_groups(groups);
+                let conv = Conv2d::new(channels, out, [kernel; 2], geometry, &mut init).unwrap();
+                model = model.push(conv);
+                (channels, size) = (out, (size + 2 * padding - kernel) / stride + 1);
+            }
+            Piece::Norm => model = model.push(used_norm(channels, &mut init)),
+            Piece::Relu => model = model.push(Relu),
+            Piece::MaxPool { .. } | Piece::AvgPool if size < 2 => {}
+            Piece::MaxPool { stride, padding } => {
+                let geometry = PoolGeometry::square(2).with_stride(stride).with_padding(padding);
+                model = model.push(MaxPool2d::new(geometry));
+                size = (size + 2 * padding - 2) / stride + 1;
+            }
+            Piece::AvgPool => {
+                model = model.push(AvgPool2d::new(PoolGeometry::square(2)));
+                size = (size - 2) / 2 + 1;
+            }
+        }
+    }
+    model
+        .push(Flatten)
+        .push(Linear::new(channels * size * size, 9, &mut init).unwrap())
+        .push(Relu)
+        .push(Linear::new(9, 4, &mut init).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_chains(pieces in proptest::collection::vec(piece(), 0..7), which in 0usize..4, n in 1usize..5) {
+        let model = chain(&pieces);
+        let x = randn(&[n, 3, 10, 10], 8);
+        let mut plan = Plan::compile(&model, &randn(&[1, 3, 10, 10], 1)).unwrap();
+        let want = eager(&model, &x);
+        let largest = want.to_vec::<f32>().unwrap().iter().fold(0f32, |m, v| m.max(v.abs()));
+        prop_assert!(plan.run(&x).unwrap().allclose(&want, 1e-5, 1e-5 * largest).unwrap());
+
+        let mut int8 = model;
+        let (activations, granularity) = IN_INT8[which];
+        quantize(&mut int8, &[3, 10, 10], activations, granularity);
+        let mut plan = Plan::compile(&int8, &randn(&[1, 3, 10, 10], 1)).unwrap();
+        prop_assert_eq!(bits(&plan.run(&x).unwrap()), bits(&eager(&int8, &x)));
+    }
+}
