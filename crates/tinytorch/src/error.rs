@@ -9,6 +9,7 @@ use crate::nn::LayerError;
 use crate::ops::OpError;
 use crate::optim::OptimError;
 use crate::plan::PlanError;
+use crate::profile::ProfileError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
@@ -63,6 +64,9 @@ pub enum Error {
     /// Compiling or running a plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Measuring a model.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),

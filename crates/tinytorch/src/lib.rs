@@ -35,6 +35,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod plan;
+pub mod profile;
 pub mod quant;
 pub mod rng;
 pub mod tensor;
