@@ -3,7 +3,7 @@ use crate::output::Screen;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::{self, Write};
-use tinytorch::profile::{ProbeRequest, run};
+use tinytorch::profile::process::{ProbeRequest, run};
 
 /// Measure memory in this process: a request on stdin, a report on stdout, both JSON
 #[derive(Args)]

@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::profile::{ProbeReport, ProbeRequest, spawn};
+use crate::profile::process::{ProbeReport, ProbeRequest, spawn};
 use std::path::PathBuf;
 
 /// What an audit may use to measure with.
@@ -11,7 +11,7 @@ pub struct Means {
     pub latency: bool,
 }
 
-/// A program that answers [`ProbeRequest`]s with [`crate::profile::run`].
+/// A program that answers [`ProbeRequest`]s with [`crate::profile::process::run`].
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// The program.

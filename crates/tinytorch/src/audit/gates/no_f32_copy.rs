@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Means, Subject};
-use crate::profile::{ProbeRequest, ProbeTask};
+use crate::profile::process::{ProbeRequest, ProbeTask};
 
 const ID: &str = "no_f32_copy";
 

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Means, Subject};
 use crate::models::Model;
-use crate::profile::{ProbeReport, ProbeRequest, ProbeTask, copies_for};
+use crate::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for};
 
 const ID: &str = "process_memory";
 
