@@ -60,7 +60,7 @@ impl QWeight {
                         scales.push(half_scale(symmetric_scale(magnitude(block)?)?)?);
                     }
                 }
-                Scales::Blocks(scales)
+                Scales::Blocks(scales.into())
             }
         };
         let mut row = vec![0.0; layout.k];

@@ -2,7 +2,7 @@ use super::TensorError;
 use std::{fmt, ops::Deref};
 
 /// Largest number of dimensions a tensor may have.
-pub const MAX_RANK: usize = 8;
+pub const MAX_RANK: usize = 6;
 
 /// No buffer of more elements fits the address space of today's machines.
 const MAX_LEN: usize = 1 << 48;
