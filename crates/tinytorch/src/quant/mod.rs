@@ -28,6 +28,7 @@ mod model;
 mod range;
 mod record;
 mod report;
+mod tensor;
 
 pub use calibrate::Calibration;
 pub use data_free::data_free_ranges;
@@ -38,3 +39,4 @@ pub use model::{
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};
+pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};
