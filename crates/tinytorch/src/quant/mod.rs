@@ -26,9 +26,11 @@ mod fold;
 mod model;
 mod range;
 mod report;
+mod sizes;
 
 pub use calibrate::Calibration;
 pub use error::QuantError;
 pub use model::{Activations, QuantConfig, is_weight, quantize_model, unquantize_model};
 pub use range::{RangeEstimator, RangeMethod};
 pub use report::{QuantReport, WeightReport};
+pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
