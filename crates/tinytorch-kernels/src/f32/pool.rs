@@ -2,7 +2,7 @@
 
 use super::split::{Rows, in_pieces};
 use crate::Isa;
-use crate::int8::PoolShape;
+use crate::pool::PoolShape;
 use crate::isa::{Kernel, Simd};
 
 /// Pixels of an input image from which planes are worth a second thread.
@@ -24,7 +24,7 @@ pub enum Pool {
 /// ```
 /// use tinytorch_kernels::Isa;
 /// use tinytorch_kernels::f32::pool::{Pool, pool2d};
-/// use tinytorch_kernels::int8::PoolShape;
+/// use tinytorch_kernels::pool::PoolShape;
 ///
 /// let shape = PoolShape {
 ///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2], padding: [0, 0],
@@ -40,10 +40,7 @@ pub enum Pool {
 /// # Panics
 /// If the geometry is impossible ([`PoolShape::output_size`]), or a length does not match it.
 pub fn pool2d(isa: Isa, pool: Pool, shape: &PoolShape, x: &[f32], out: &mut [f32]) {
-    let output = match shape.output_size() {
-        Ok(size) => size,
-        Err(error) => panic!("{error}"),
-    };
+    let Some(output) = shape.output_size() else { panic!("impossible windows: {shape:?}") };
     let (planes, plane_in) = (shape.batch * shape.channels, shape.height * shape.width);
     let plane_out = output[0] * output[1];
     assert_eq!(x.len(), planes * plane_in, "the images do not match the shape");
