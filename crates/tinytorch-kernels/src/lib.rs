@@ -8,6 +8,7 @@
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
 //! * [`f32`]: products, convolutions, functions and reductions of floats.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
+//! * [`pool`]: the largest value of each window of an image.
 //! * [`peak`]: what the machine can do at most.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
@@ -21,6 +22,7 @@ pub mod isa;
 pub mod os;
 mod parallel;
 pub mod peak;
+pub mod pool;
 mod scratch;
 
 pub use isa::{Isa, IsaError};

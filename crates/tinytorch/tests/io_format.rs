@@ -197,6 +197,8 @@ fn folders_devices_and_missing_files_are_errors() {
 }
 
 proptest! {
+    // Each case waits for the disk twice.
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn what_is_written_the_formats_own_library_reads(
         dims in prop::collection::vec(prop::collection::vec(0usize..4, 0..4), 0..6),

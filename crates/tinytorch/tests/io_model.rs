@@ -365,6 +365,20 @@ fn a_folded_batch_norm_says_so_in_the_file() {
 }
 
 #[test]
+fn an_int8_file_is_four_times_smaller_header_and_provenance_included() {
+    let folder = Folder::new();
+    let (float, int8) = (folder.file("f32.safetensors"), folder.file("int8.safetensors"));
+    let mut cnn = Architecture::preset("mnist-cnn").unwrap().build(&mut Init::seed(3)).unwrap();
+    save_model(&float, &*cnn, &Provenance::default()).unwrap();
+    let images = Tensor::rand([2, 1, 28, 28], 0.0, 1.0, &mut Rng::seed(2)).unwrap();
+    quantize_model(&mut *cnn, [Ok(images.into())], &QuantConfig::default()).unwrap();
+    save_model(&int8, &*cnn, &provenance()).unwrap();
+    let bytes = |path: &Path| std::fs::metadata(path).unwrap().len() as f64;
+    let ratio = bytes(&float) / bytes(&int8);
+    assert!(ratio >= 3.9, "{ratio}");
+}
+
+#[test]
 fn a_model_can_share_its_int8_weights_with_nobody_after_loading() {
     let folder = Folder::new();
     let path = folder.file("m.safetensors");

@@ -5,16 +5,34 @@ mod train_support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tinytorch::data::DataLoader;
+use tinytorch::graph::ConvGeometry;
 use tinytorch::io::{Provenance, TensorFile, load_model, save_params};
 use tinytorch::models::Architecture;
-use tinytorch::nn::{Init, Module};
+use tinytorch::nn::{
+    BatchNorm2d, Conv2d, Dropout, Flatten, Forward, Init, Linear, Module, Sequential,
+};
 use tinytorch::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
 use tinytorch::train::{Classification, Clip, EarlyStopping, Trainer, Watch};
-use train_support::{Net, some_digits};
+use train_support::{Net, bits, some_digits, values};
 
 /// Wide enough that the weights are updated on several threads.
+fn wide(seed: u64) -> Net {
+    Net::new(64, 1100, 10, seed)
+}
+
 fn net() -> Net {
-    Net::new(64, 1100, 10, 4)
+    wide(4)
+}
+
+fn convolutional(seed: u64) -> Sequential {
+    let mut init = Init::seed(seed);
+    let geometry = ConvGeometry { padding: [1, 1], ..ConvGeometry::default() };
+    Sequential::new()
+        .push(Conv2d::new(1, 4, [3, 3], geometry, &mut init).unwrap())
+        .push(BatchNorm2d::new(4, &mut init).unwrap())
+        .push(Dropout::new(0.2).unwrap())
+        .push(Flatten)
+        .push(Linear::new(256, 10, &mut init).unwrap())
 }
 
 fn trainer(optimizer: impl Optimizer + 'static) -> Trainer<Classification> {
@@ -26,7 +44,7 @@ fn trainer(optimizer: impl Optimizer + 'static) -> Trainer<Classification> {
         .early_stopping(EarlyStopping { watch: Watch::Loss, patience: 10, min_delta: 1e-3 })
 }
 
-fn fit(trainer: &mut Trainer<Classification>, model: &mut Net, epochs: u64) {
+fn fit<M: Forward>(trainer: &mut Trainer<Classification>, model: &mut M, epochs: u64) {
     let loader = some_digits(300);
     trainer.fit(model, &loader, Some(&loader), epochs).unwrap();
 }
@@ -36,34 +54,37 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// Everything that a training has become: weights, the optimizer's memory, and its history.
-fn everything(trainer: &Trainer<Classification>, model: &Net) -> Vec<(String, Vec<u32>)> {
-    let mut all = model.values();
+fn everything<M: Module>(trainer: &Trainer<Classification>, model: &M) -> Vec<(String, Vec<u32>)> {
+    let mut all = values(model);
     let state = trainer.optimizer().state();
     for (name, moments) in &state.moments {
         all.push((format!("steps of {name}"), vec![moments.steps as u32]));
         for (slot, tensor) in state.slots.iter().zip(&moments.slots) {
-            let bits = tensor.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect();
-            all.push((format!("{slot} of {name}"), bits));
+            all.push((format!("{slot} of {name}"), bits(tensor)));
         }
     }
     all
 }
 
-fn six_epochs_equal_three_and_three<R: Optimizer + 'static>(optimizer: impl Fn() -> R + Sync) {
+/// `model` makes a model from a seed.
+fn six_epochs_equal_three_and_three<M: Forward, R: Optimizer + 'static>(
+    model: impl Fn(u64) -> M + Sync,
+    optimizer: impl Fn() -> R + Sync,
+) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let (whole, history) = on_threads(1, || {
-        let (mut trainer, mut model) = (trainer(optimizer()), net());
+        let (mut trainer, mut model) = (trainer(optimizer()), model(4));
         fit(&mut trainer, &mut model, 6);
         (everything(&trainer, &model), trainer.history().to_vec())
     });
     on_threads(2, || {
-        let (mut trainer, mut model) = (trainer(optimizer()), net());
+        let (mut trainer, mut model) = (trainer(optimizer()), model(4));
         fit(&mut trainer, &mut model, 3);
         trainer.save(&path, &model, &BTreeMap::new()).unwrap();
     });
     on_threads(3, || {
-        let (mut trainer, mut model) = (trainer(optimizer()), Net::new(64, 1100, 10, 99));
+        let (mut trainer, mut model) = (trainer(optimizer()), model(99));
         trainer.resume(&path, &mut model).unwrap();
         assert_eq!((trainer.epochs(), trainer.history()), (3, &history[..3]));
         fit(&mut trainer, &mut model, 3);
@@ -76,12 +97,17 @@ fn six_epochs_equal_three_and_three<R: Optimizer + 'static>(optimizer: impl Fn()
 
 #[test]
 fn adamw_resumes_to_the_bit_at_any_number_of_threads() {
-    six_epochs_equal_three_and_three(|| AdamW::new(0.01));
+    six_epochs_equal_three_and_three(wide, || AdamW::new(0.01));
 }
 
 #[test]
 fn sgd_resumes_to_the_bit_at_any_number_of_threads() {
-    six_epochs_equal_three_and_three(|| Sgd::new(0.05).momentum(0.9).nesterov(true));
+    six_epochs_equal_three_and_three(wide, || Sgd::new(0.05).momentum(0.9).nesterov(true));
+}
+
+#[test]
+fn batch_norm_and_dropout_resume_to_the_bit() {
+    six_epochs_equal_three_and_three(convolutional, || Adam::new(0.01));
 }
 
 #[test]
@@ -112,7 +138,7 @@ fn the_best_weights_survive_a_resume() {
     fit(&mut whole, &mut model, 1);
     whole.save(&path, &model, &BTreeMap::new()).unwrap();
 
-    let (mut resumed, mut copy) = (make(), Net::new(64, 1100, 10, 99));
+    let (mut resumed, mut copy) = (make(), wide(99));
     resumed.resume(&path, &mut copy).unwrap();
     assert_ne!(copy.values(), first);
     fit(&mut resumed, &mut copy, 5);
@@ -162,7 +188,7 @@ fn what_does_not_fit_is_named_and_changes_nothing() {
     let (mut first, mut model) = (make(), net());
     fit(&mut first, &mut model, 1);
     first.save(&path, &model, &BTreeMap::new()).unwrap();
-    let mut fresh = Net::new(64, 1100, 10, 99);
+    let mut fresh = wide(99);
 
     let error = refused(&path, &mut make().seed(12), &mut fresh);
     assert!(error.contains("seed = 11, but this trainer has 12"), "{error}");

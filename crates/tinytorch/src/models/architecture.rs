@@ -23,8 +23,10 @@ pub enum Architecture {
     Cnn(CnnConfig),
 }
 
-/// The preset names, and what each stands for.
-const PRESETS: [(&str, fn() -> Architecture); 4] = [
+/// A preset's name, and what it stands for.
+type Preset = (&'static str, fn() -> Architecture);
+
+const PRESETS: [Preset; 4] = [
     ("digits-mlp", || mlp(64, [128, 64])),
     ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
     ("mnist-mlp", || mlp(784, [512, 256])),
@@ -160,7 +162,7 @@ mod tests {
 
             let absent = architecture.build(&mut Init::absent()).unwrap();
             let shapes = |m: &dyn Model| -> Vec<(String, Shape)> {
-                m.named_params().into_iter().map(|(name, p)| (name, *p.shape())).collect()
+                m.named_params().into_iter().map(|(name, p)| (name, p.shape())).collect()
             };
             assert_eq!(shapes(&*model), shapes(&*absent));
         }

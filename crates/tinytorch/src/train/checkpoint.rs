@@ -38,6 +38,12 @@ struct Optimizer {
     steps: BTreeMap<String, u64>,
 }
 
+/// What a checkpoint holds beside the model.
+struct Contents {
+    tensors: Vec<(String, Tensor)>,
+    metadata: BTreeMap<String, String>,
+}
+
 fn slot_name(slot: &str, param: &str) -> String {
     format!("{RESERVED_PREFIX}optimizer.{slot}.{param}")
 }
@@ -60,7 +66,7 @@ impl<O> Trainer<O> {
         model: &dyn Module,
         metadata: &BTreeMap<String, String>,
     ) -> Result<()> {
-        let (tensors, metadata) = self.contents(model, metadata)?;
+        let Contents { tensors, metadata } = self.contents(model, metadata)?;
         save_params_and(path, model, &tensors, &metadata)
     }
 
@@ -75,16 +81,16 @@ impl<O> Trainer<O> {
         model: &dyn Model,
         provenance: &Provenance,
     ) -> Result<()> {
-        let (tensors, notes) = self.contents(model, &provenance.notes)?;
+        let Contents { tensors, metadata: notes } = self.contents(model, &provenance.notes)?;
         save_model_and(path, model, &tensors, &Provenance { notes, ..provenance.clone() })
     }
 
-    /// The state of the training as tensors, and as an entry added to `metadata`.
+    /// The state of the training: tensors, and an entry added to `metadata`.
     fn contents(
         &self,
         model: &dyn Module,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<(Vec<(String, Tensor)>, BTreeMap<String, String>)> {
+    ) -> Result<Contents> {
         let OptimizerState { kind, lr, settings, slots, moments } = self.optimizer.state();
         let mut tensors = Vec::new();
         for (name, of_param) in &moments {
@@ -106,7 +112,7 @@ impl<O> Trainer<O> {
         if metadata.insert(TRAINING.to_owned(), json).is_some() {
             return Err(TrainError::MetadataTaken { key: TRAINING }.into());
         }
-        Ok((tensors, metadata))
+        Ok(Contents { tensors, metadata })
     }
 
     /// Goes on from a file that [`Trainer::save`] wrote, as if the training had never stopped: reads
@@ -212,7 +218,7 @@ impl Saved<'_> {
         for (tensor, _) in self.file.tensors() {
             let Some(name) = tensor.strip_prefix(&prefix) else { continue };
             let value = self.file.tensor(tensor)?;
-            let fits = params.get(name).is_some_and(|param| param.shape() == value.shape());
+            let fits = params.get(name).is_some_and(|param| param.shape() == *value.shape());
             if !fits || value.as_slice::<f32>().is_err() {
                 return Err(self.refuse(format!("tensor {tensor} does not fit the model")).into());
             }

@@ -27,11 +27,7 @@ impl Net {
 
     /// All floats, by name.
     pub(crate) fn values(&self) -> Vec<(String, Vec<u32>)> {
-        let floats = self.named_params().into_iter().filter(|(_, p)| p.int8().is_none());
-        let bits = |p: &Param| -> Vec<u32> {
-            p.value().unwrap().to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
-        };
-        floats.map(|(name, p)| (name, bits(p))).collect()
+        values(self)
     }
 
     /// The gradients of the sum of the outputs for an input of ones.
@@ -57,6 +53,16 @@ impl Forward for Net {
         }
         self.head.forward(&h.sub(&mean, ctx)?, ctx)
     }
+}
+
+/// All floats of a model, bit by bit, by name.
+pub(crate) fn values(model: &impl Module) -> Vec<(String, Vec<u32>)> {
+    let floats = model.named_params().into_iter().filter(|(_, p)| p.int8().is_none());
+    floats.map(|(name, p)| (name, bits(p.value().unwrap()))).collect()
+}
+
+pub(crate) fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
 }
 
 /// Two classes of points in the plane, on either side of a circle.
