@@ -1,12 +1,20 @@
 //! The `tinytorch` command: train, quantize and audit int8 models.
 
 mod commands;
+mod data;
+mod output;
+mod problem;
+mod share;
 mod table;
 
 use clap::{Parser, Subcommand};
+use output::Screen;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::os::CountingAllocator;
+use tracing_subscriber::filter::LevelFilter;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
@@ -22,6 +30,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Audit(commands::audit::Audit),
+    Train(commands::train::Train),
+    Quantize(commands::quantize::Quantize),
+    Eval(commands::eval::Eval),
+    Run(commands::run::Run),
+    Inspect(commands::inspect::Inspect),
+    Probe(commands::probe::Probe),
 }
 
 /// What a command that ran to its end found.
@@ -30,17 +44,75 @@ enum Verdict {
     GateFailed,
 }
 
+const GATE_FAILED: u8 = 1;
+const BAD_USAGE_OR_INPUT: u8 = 2;
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = Isa::from_env().map_err(anyhow::Error::from).and_then(|_| match cli.command {
-        Command::Audit(audit) => audit.run(),
-    });
-    match outcome {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    match run(cli.command) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::GateFailed) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
+        Ok(Verdict::GateFailed) => ExitCode::from(GATE_FAILED),
+        Err(error) => refuse(&format_args!("{error:#}")),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Verdict> {
+    Isa::from_env()?;
+    let mut screen = Screen::new();
+    let verdict = match command {
+        Command::Audit(audit) => audit.run(&mut screen),
+        Command::Train(train) => train.run(&mut screen),
+        Command::Quantize(quantize) => quantize.run(&mut screen),
+        Command::Eval(eval) => eval.run(&mut screen),
+        Command::Run(run) => run.run(&mut screen),
+        Command::Inspect(inspect) => inspect.run(&mut screen),
+        Command::Probe(probe) => probe.run(&mut screen),
+    }?;
+    screen.flush()?;
+    Ok(verdict)
+}
+
+/// Answers what clap could not parse: help as it is, anything else in one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return match Screen::new().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error),
+        };
+    }
+    let Some(text) = text.strip_prefix("error: ") else {
+        // Nobody is left to tell if stderr cannot be written.
+        let _ = io::stderr().write_all(text.as_bytes());
+        return ExitCode::from(BAD_USAGE_OR_INPUT);
+    };
+    let problem = text.split("\n\n").next().unwrap_or(text);
+    let words: Vec<&str> = problem.split_whitespace().collect();
+    refuse(&format_args!("{}; add --help to see what is possible", words.join(" ")))
+}
+
+fn refuse(problem: &dyn Display) -> ExitCode {
+    // Nobody is left to tell if stderr cannot be written.
+    let _ = writeln!(io::stderr(), "error: {problem}");
+    ExitCode::from(BAD_USAGE_OR_INPUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
     }
 }

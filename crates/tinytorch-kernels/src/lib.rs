@@ -8,6 +8,7 @@
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
 //! * [`f32`]: products, convolutions, functions and reductions of floats.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
+//! * [`pool`]: the largest value of each window of an image.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
@@ -19,6 +20,7 @@ pub mod int8;
 pub mod isa;
 pub mod os;
 mod parallel;
+pub mod pool;
 mod scratch;
 
 pub use isa::{Isa, IsaError};

@@ -130,6 +130,11 @@ fn added_tokens_are_found_in_the_text_or_in_the_normalized_text() {
     assert!(!raw.encode("the new-token").unwrap().contains(&300));
     assert_eq!(raw.decode(&[2, 135, 300, 3]).unwrap(), "the New-Token");
     tokens.pop();
+    tokens.push(added("captains", false));
+    let raw = with("/added_tokens", tokens.clone().into()).unwrap();
+    assert_eq!(raw.encode("captains").unwrap(), [2, 300, 3]);
+    assert!(!raw.encode("Captains").unwrap().contains(&300), "it is not a piece of words");
+    tokens.pop();
     tokens.push(added("New-Token", true));
     let normalized = with("/added_tokens", tokens.into()).unwrap();
     assert_eq!(normalized.encode("the NEW-tokén").unwrap(), [2, 135, 300, 3]);

@@ -1,5 +1,4 @@
 //! What an optimizer's step promises: it changes what it should, and nothing when it cannot.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod train_support;
 

@@ -1,5 +1,4 @@
 //! A training that is saved and resumed goes on as if it had never stopped, to the last bit.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod train_support;
 

@@ -1,6 +1,5 @@
 //! What a training promises: it learns, it stops where it should, and its errors leave the model as
 //! the last complete step left it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod train_support;
 

@@ -1,50 +1,149 @@
 use crate::Verdict;
+use crate::data::{Judging, Source, check_examples};
+use crate::output::Screen;
+use crate::problem::Problem;
+use crate::share::Share;
 use crate::table::Table;
 use anyhow::{Context, Result};
 use clap::Args;
-use std::path::PathBuf;
-use tinytorch::audit::{Gate, ModelReport, REFERENCES, Report, audit_model};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tinytorch::audit::{
+    Budget, Gate, Means, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
+};
+use tinytorch::io::{Loaded, check_writable, load_model, replace};
+use tinytorch::models::Model;
+use tinytorch::quant::QuantRecord;
 use tinytorch::train::ProgressBar;
 
-/// Train the reference models, quantize them, and judge the int8 models by measurements.
+/// Judge an int8 model against the float model that it was made from, by measurements.
+///
+/// Without arguments the reference models are trained, quantized and judged. The exit code is 0 only if
+/// every gate passes.
 #[derive(Args)]
 pub(crate) struct Audit {
+    /// The float model's file
+    #[arg(value_name = "FP32", requires_all = ["int8", "data"])]
+    float: Option<PathBuf>,
+    /// The file of the int8 model that was made from it
+    #[arg(value_name = "INT8")]
+    int8: Option<PathBuf>,
+    /// Folder or file with labeled samples to judge by, or `digits` for the embedded images
+    #[arg(long, value_name = "PATH|digits", requires = "float")]
+    data: Option<Source>,
+    /// Largest error of the output, as a fraction or in percent
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    max_error: Share,
+    /// Accuracy that the float model must reach to be worth the test
+    #[arg(long, value_name = "SHARE", requires = "float")]
+    float_floor: Option<Share>,
+    /// Leave out the timing gate
+    #[arg(long)]
+    no_latency: bool,
     /// Folder for report.json
     #[arg(long, value_name = "DIR", default_value = "audit-report")]
     out: PathBuf,
     /// Print the report as JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Seed of weights, data order and calibration samples
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the reference models' weights, data order and calibration samples
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "float")]
     seed: u64,
 }
 
 impl Audit {
-    pub(crate) fn run(self) -> Result<Verdict> {
-        let mut models = Vec::new();
-        for reference in REFERENCES {
-            let (subject, budget) = reference.prepare(self.seed, ProgressBar::new())?;
-            models.push(audit_model(&subject, &budget)?);
-        }
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let models = match (&self.float, &self.int8, &self.data) {
+            (Some(float), Some(int8), Some(data)) => {
+                let subject = subject(float, int8, data)?;
+                let float_floor = self.float_floor.map_or(0.0, |Share(floor)| floor);
+                vec![self.judge(&subject, Budget { float_floor, ..Budget::default() })?]
+            }
+            _ => self.judge_references()?,
+        };
         let report = Report::new(models);
         let json = serde_json::to_string_pretty(&report)?;
-        let path = self.out.join("report.json");
-        std::fs::create_dir_all(&self.out)
-            .and_then(|()| std::fs::write(&path, &json))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let path = self.report_path();
+        replace(&path, |file| file.write_all(json.as_bytes()))?;
         if self.json {
-            println!("{json}");
+            writeln!(screen, "{json}")?;
         } else {
-            report.models.iter().for_each(print_model);
-            println!("report: {}", path.display());
+            report.models.iter().try_for_each(|model| print_model(model, screen))?;
+            writeln!(screen, "report: {}", path.display())?;
         }
         Ok(if report.passed() { Verdict::Good } else { Verdict::GateFailed })
     }
+
+    fn report_path(&self) -> PathBuf {
+        self.out.join("report.json")
+    }
+
+    fn judge_references(&self) -> Result<Vec<ModelReport>> {
+        self.make_folder()?;
+        let mut models = Vec::new();
+        for reference in REFERENCES {
+            let (subject, budget) = reference.prepare(self.seed, ProgressBar::new())?;
+            models.push(self.judge(&subject, budget)?);
+        }
+        Ok(models)
+    }
+
+    fn judge(&self, subject: &Subject, budget: Budget) -> Result<ModelReport> {
+        self.make_folder()?;
+        let Share(max_error) = self.max_error;
+        let program =
+            std::env::current_exe().context("cannot find this program to start it again")?;
+        let probe = Some(Probe { program, args: vec!["probe".to_string()] });
+        let means = Means { probe, latency: !self.no_latency };
+        Ok(audit_model(subject, &Budget { max_error, ..budget }, &means)?)
+    }
+
+    /// Makes sure that the report can be written before the long work.
+    fn make_folder(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("cannot make the folder {}", self.out.display()))?;
+        Ok(check_writable(self.report_path())?)
+    }
 }
 
-fn print_model(model: &ModelReport) {
-    println!("{}: {}\n", model.name, model.verdict.word());
+/// Two models in files, and the samples to judge them by.
+fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
+    let (float_file, int8_file) = (load_model(float)?, load_model(int8)?);
+    if holds_int8(&*float_file.model) {
+        return Err(Problem::NotFloat { path: float.to_path_buf() }.into());
+    }
+    if !holds_int8(&*int8_file.model) {
+        return Err(Problem::NotInt8 { path: int8.to_path_buf() }.into());
+    }
+    if float_file.model.architecture() != int8_file.model.architecture() {
+        let (float, int8) = (float.to_path_buf(), int8.to_path_buf());
+        return Err(Problem::OtherArchitecture { float, int8 }.into());
+    }
+    let judging = data.to_judge(&[&float_file.provenance, &int8_file.provenance])?;
+    let Judging { name, samples: held_out, .. } = judging;
+    for model in [&float_file.model, &int8_file.model] {
+        check_examples(&held_out, &name, &**model)?;
+    }
+    let Loaded { model, provenance } = int8_file;
+    let record = QuantRecord::read(&provenance).with_context(|| int8.display().to_string())?;
+    let float_digest = provenance.float_sha256.unwrap_or_default();
+    Ok(Subject {
+        name: int8.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        float: float_file.model,
+        float_digest,
+        int8: model,
+        changed: record.changed,
+        config: record.config,
+        held_out,
+    })
+}
+
+fn holds_int8(model: &dyn Model) -> bool {
+    model.named_params().iter().any(|(_, param)| param.int8().is_some())
+}
+
+fn print_model(model: &ModelReport, screen: &mut Screen) -> Result<()> {
+    writeln!(screen, "{}: {}\n", model.name, model.verdict.word())?;
     let mut table = Table::new(["gate", "result", "value", "limit", "measured"]);
     for gate in &model.gates {
         let number = |value: Option<f64>| value.map_or(String::new(), |v| with_unit(v, gate));
@@ -56,7 +155,7 @@ fn print_model(model: &ModelReport) {
             gate.reason.clone(),
         ]);
     }
-    println!("{table}");
+    writeln!(screen, "{table}")?;
     let mut table =
         Table::new(["layer", "kernel", "own error", "gathered", "bytes f32", "bytes int8"]);
     for layer in &model.layers {
@@ -69,7 +168,8 @@ fn print_model(model: &ModelReport) {
             layer.int8_bytes.to_string(),
         ]);
     }
-    println!("{table}");
+    writeln!(screen, "{table}")?;
+    Ok(())
 }
 
 fn with_unit(value: f64, gate: &Gate) -> String {

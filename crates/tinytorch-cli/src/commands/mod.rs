@@ -1,1 +1,7 @@
 pub(crate) mod audit;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod probe;
+pub(crate) mod quantize;
+pub(crate) mod run;
+pub(crate) mod train;

@@ -1,8 +1,10 @@
 use super::Subject;
+use super::files::Files;
 use super::layers::{FloatPass, Int8Pass, LayerEvidence};
 use crate::Result;
-use crate::autograd::{Ctx, Observer, Var};
+use crate::autograd::{Ctx, Var};
 use crate::models::Model;
+use crate::plan::Plan;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 /// passes, not their number, take the time.
 const BATCH: usize = 64;
 
-/// What running both models on the held-out data has shown.
+/// What running both models on the held-out data, as they are deployed, has shown.
 pub struct Evidence {
     /// Float outputs, `[samples, classes]`.
     pub float: Tensor,
@@ -18,6 +20,8 @@ pub struct Evidence {
     pub int8: Tensor,
     /// Every layer with a weight, in the order in which they ran.
     pub layers: Vec<LayerEvidence>,
+    /// Both models in files.
+    pub files: Files,
 }
 
 impl Evidence {
@@ -27,9 +31,9 @@ impl Evidence {
     /// If a model does not run on the data.
     pub fn gather(subject: &Subject) -> Result<Evidence> {
         let inputs = subject.held_out.inputs();
-        let first = inputs.slice(0, 0..inputs.shape()[0].min(BATCH))?;
+        let batch = inputs.slice(0, 0..inputs.shape()[0].min(BATCH))?;
+        let first = Var::from(&batch);
         let mut float_pass = FloatPass::default();
-        let first = Var::from(first);
         subject.float.forward(&first, &mut Ctx::eval().observed(&mut float_pass))?;
 
         let names = subject.int8.named_params();
@@ -37,70 +41,41 @@ impl Evidence {
             names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
         let mut int8_pass = Int8Pass::new(&names, &subject.changed, float_pass);
         subject.int8.forward(&first, &mut Ctx::eval().observed(&mut int8_pass))?;
-        Ok(Evidence {
-            float: outputs(&*subject.float, inputs, None)?,
-            int8: outputs(&*subject.int8, inputs, None)?,
-            layers: int8_pass.into_layers(),
-        })
+        let mut layers = int8_pass.into_layers();
+        let float = outputs(&mut Plan::compile(&*subject.float, &batch)?, inputs)?;
+        let mut deployed = Plan::compile(&*subject.int8, &batch)?;
+        let int8 = outputs(&mut deployed, inputs)?;
+        for step in deployed.steps() {
+            if let (Some(layer), Some(kernel)) =
+                (layers.iter_mut().find(|layer| layer.name == step.name), step.kernel)
+            {
+                layer.kernel = kernel;
+            }
+        }
+        let files = Files::write(&*subject.float, &*subject.int8)?;
+        Ok(Evidence { float, int8, layers, files })
     }
 }
 
-/// A model's outputs for all samples, in batches, observed if there is an observer.
+/// A deployed model's outputs for all samples, in batches.
 ///
 /// # Errors
 /// If the model does not run on the data.
-pub(super) fn outputs(
-    model: &dyn Model,
-    inputs: &Tensor,
-    mut observer: Option<&mut dyn Observer>,
-) -> Result<Tensor> {
-    let n = inputs.shape()[0];
-    let mut parts = Vec::with_capacity(n.div_ceil(BATCH));
-    for start in (0..n).step_by(BATCH) {
-        let batch = Var::from(inputs.slice(0, start..n.min(start + BATCH))?);
-        let output = match &mut observer {
-            Some(observer) => model.forward(&batch, &mut Ctx::eval().observed(&mut **observer))?,
-            None => model.forward(&batch, &mut Ctx::eval())?,
-        };
-        parts.push(output.into_value());
-    }
-    Tensor::cat::<f32>(&parts, 0)
+pub(super) fn outputs(plan: &mut Plan, inputs: &Tensor) -> Result<Tensor> {
+    in_batches(inputs, |batch| plan.run(batch))
 }
 
-/// Relative L2 error of `got` against `want` after taking off, from both, the mean of `want` over
-/// all rows: `|got - want| / |want - mean(want)|`. A constant part of the output, which any model
-/// reproduces, so does not make the error look small.
+/// A model's outputs for all samples, op by op as in training.
 ///
 /// # Errors
-/// If the shapes differ.
-pub(super) fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
-    let rows =
-        |t: &Tensor| t.reshape([t.len() / t.shape().last_dim().max(1), t.shape().last_dim()]);
-    let (got, want) = (rows(got)?, rows(want)?);
-    let centered = want.sub(&want.mean_axis(0, true)?)?;
-    let norm = |t: &Tensor| -> Result<f64> {
-        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
-    };
-    let (difference, size) = (norm(&got.sub(&want)?)?, norm(&centered)?);
-    Ok(if difference == 0.0 { 0.0 } else { difference / size })
+/// If the model does not run on the data.
+pub(super) fn eager_outputs(model: &dyn Model, inputs: &Tensor) -> Result<Tensor> {
+    in_batches(inputs, |batch| Ok(model.forward(&batch.into(), &mut Ctx::eval())?.into_value()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_constant_offset_does_not_flatter_the_error() {
-        let want = Tensor::from_vec(vec![100.0, 102.0], [2, 1]).unwrap();
-        let got = Tensor::from_vec(vec![101.0, 101.0], [2, 1]).unwrap();
-        assert_eq!(relative_error(&got, &want).unwrap(), 1.0);
-        assert_eq!(relative_error(&want, &want).unwrap(), 0.0);
-    }
-
-    #[test]
-    fn an_error_against_a_constant_output_is_infinite() {
-        let want = Tensor::ones([2, 1]).unwrap();
-        let got = Tensor::from_vec(vec![1.0, 2.0], [2, 1]).unwrap();
-        assert!(relative_error(&got, &want).unwrap().is_infinite());
-    }
+fn in_batches(inputs: &Tensor, mut run: impl FnMut(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let n = inputs.shape()[0];
+    let starts = (0..n).step_by(BATCH);
+    let parts = starts.map(|start| run(&inputs.slice(0, start..n.min(start + BATCH))?));
+    Tensor::cat::<f32>(&parts.collect::<Result<Vec<_>>>()?, 0)
 }

@@ -4,18 +4,23 @@
 //! calibration has seen, and asks a fixed list of questions, the [gates]. Each gate answers with a
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
+mod compare;
 mod evidence;
+mod files;
 mod gate;
 pub mod gates;
 mod layers;
+mod means;
 mod reference;
 mod report;
 mod subject;
 mod task;
 
 pub use evidence::Evidence;
+pub use files::Files;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
+pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
 pub use report::{LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, Subject};
@@ -26,9 +31,9 @@ use crate::Result;
 ///
 /// # Errors
 /// If a model does not run on the held-out data at all; everything else is a gate's result.
-pub fn audit_model(subject: &Subject, budget: &Budget) -> Result<ModelReport> {
+pub fn audit_model(subject: &Subject, budget: &Budget, means: &Means) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject)?;
-    let gates = gates::all(subject, &evidence, budget)?;
+    let gates = gates::all(subject, &evidence, budget, means)?;
     let architecture = serde_json::to_value(subject.int8.architecture()).unwrap_or_default();
     Ok(ModelReport::new(subject.name.clone(), architecture, gates, &evidence.layers))
 }

@@ -61,6 +61,7 @@ impl Reference {
             float,
             int8,
             changed: report.changed,
+            config,
             held_out,
         };
         Ok((subject, Budget { float_floor: self.float_floor, ..Budget::default() }))

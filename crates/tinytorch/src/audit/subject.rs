@@ -1,5 +1,6 @@
 use crate::data::Examples;
 use crate::models::Model;
+use crate::quant::QuantConfig;
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
 /// neither training nor calibration has seen.
@@ -14,6 +15,8 @@ pub struct Subject {
     pub int8: Box<dyn Model>,
     /// Parameters that quantizing says it has changed, beside the int8 weights.
     pub changed: Vec<String>,
+    /// How it was quantized.
+    pub config: QuantConfig,
     /// The samples to judge by.
     pub held_out: Examples,
 }

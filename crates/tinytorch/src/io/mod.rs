@@ -41,5 +41,4 @@ pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
-pub(crate) use write::replace;
-pub use write::write_tensors;
+pub use write::{check_writable, replace, write_tensors};

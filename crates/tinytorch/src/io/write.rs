@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Writes a safetensors file. Metadata is sorted by key; tensors lie in the order given, those of
@@ -59,48 +59,76 @@ fn lay_out(
 }
 
 /// Replaces the file at `path` by what `fill` writes, or leaves it as it was.
-pub(crate) fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
+///
+/// # Errors
+/// [`IoError::Write`] if the file cannot be created, written or replaced, or if `fill` fails.
+pub fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = |source| IoError::Write { path: path.to_path_buf(), source };
-    Ok(replace_file(path, fill).map_err(write)?)
+    let replaced = Target::find(path).and_then(|target| target.replace(fill));
+    Ok(replaced.map_err(write)?)
 }
 
-/// Writes the new file beside the old one, flushes it to the disk, and renames it.
-fn replace_file(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let old = match fs::metadata(path) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    // Renaming would replace a device, and needs no permission on the file that it replaces.
-    if old.as_ref().is_some_and(|old| !old.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
-    }
-    // A link goes on pointing to the file, wherever that lies.
-    let target = if old.is_some() { fs::canonicalize(path)? } else { path.to_path_buf() };
-    let folder = match target.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut file = temporary_in(folder)?;
-    let mut writer = BufWriter::with_capacity(1 << 16, file.as_file_mut());
-    fill(&mut writer)?;
-    writer.flush()?;
-    drop(writer);
-    if let Some(old) = old {
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(&target)?;
+/// Finds out, before the work that a file is to hold, whether [`replace`] could write there. Nothing
+/// appears and nothing changes.
+///
+/// # Errors
+/// [`IoError::Write`].
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let write = |source| IoError::Write { path: path.to_path_buf(), source };
+    let check = |target: Target| tempfile::tempfile_in(target.folder());
+    Target::find(path).and_then(check).map_err(write)?;
     Ok(())
+}
+
+/// Where a file goes.
+struct Target {
+    path: PathBuf,
+    /// The file there, if there is one.
+    old: Option<fs::Metadata>,
+}
+
+impl Target {
+    fn find(path: &Path) -> io::Result<Target> {
+        let old = match fs::metadata(path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Target { path: path.to_path_buf(), old: None });
+            }
+            Err(error) => return Err(error),
+        };
+        // Renaming would replace a device, and needs no permission on the file that it replaces.
+        if !old.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        if old.permissions().readonly() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
+        }
+        // A link goes on pointing to the file, wherever that lies.
+        Ok(Target { path: fs::canonicalize(path)?, old: Some(old) })
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Writes the new file beside the old one, flushes it to the disk, and renames it.
+    fn replace(self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let mut file = temporary_in(self.folder())?;
+        let mut writer = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+        fill(&mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        if let Some(old) = self.old {
+            file.as_file().set_permissions(old.permissions())?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
 }
 
 /// A file that is removed unless it is renamed.

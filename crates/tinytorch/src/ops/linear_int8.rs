@@ -22,7 +22,7 @@ impl Compute for LinearInt8 {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        output_shape(&inputs[0], self.0.shape())
+        output_shape(&inputs[0], &self.0.shape())
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {

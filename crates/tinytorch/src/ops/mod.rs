@@ -11,11 +11,12 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
-pub(crate) mod activation;
+mod activation;
 mod attention;
 mod batch_norm;
 mod binary;
 mod cat;
+mod channels;
 mod conv2d;
 mod conv2d_int8;
 mod dropout;
@@ -29,6 +30,7 @@ mod matmul;
 mod max_axis;
 mod pointwise;
 mod pool;
+mod pow;
 mod rearrange;
 mod reduce;
 mod relu;

@@ -56,6 +56,17 @@ impl Calibration {
         Ok(())
     }
 
+    /// A calibration of ranges that are known, one for each weight's input.
+    pub fn from_ranges(ranges: impl IntoIterator<Item = (ParamId, (f32, f32))>) -> Calibration {
+        let mut calibration = Calibration::new(RangeMethod::MinMax);
+        for (weight, (min, max)) in ranges {
+            let mut estimator = RangeEstimator::new(RangeMethod::MinMax);
+            estimator.observe(&[min, max]);
+            calibration.ranges.insert(weight, estimator);
+        }
+        calibration
+    }
+
     /// Takes what another calibration of the same model has seen.
     ///
     /// # Errors

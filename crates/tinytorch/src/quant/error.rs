@@ -71,6 +71,12 @@ pub enum QuantError {
         /// The weights there are.
         known: String,
     },
+    /// An op whose output nothing is known of without data.
+    #[error("the range of what {op} gives is not known without data; calibrate on some")]
+    NoDataFreeRange {
+        /// The op.
+        op: &'static str,
+    },
     /// An attempt to get the floats back.
     #[error(
         "`{name}` is int8 and its float values are gone; clone the model before quantizing it, or load the float checkpoint again"
@@ -84,5 +90,16 @@ pub enum QuantError {
     Merge {
         /// What differs.
         what: &'static str,
+    },
+    /// A file without the record of its quantization.
+    #[error("the model does not say how it was quantized; quantize the float model again")]
+    NoRecord,
+    /// A record of another form.
+    #[error(
+        "the record of the quantization cannot be read: {problem}; quantize the float model again with this version"
+    )]
+    Record {
+        /// What is wrong.
+        problem: String,
     },
 }

@@ -21,16 +21,24 @@
 //! ```
 
 mod calibrate;
+mod data_free;
 mod error;
 mod fold;
 mod model;
 mod range;
+mod record;
 mod report;
 mod sizes;
+mod tensor;
 
 pub use calibrate::Calibration;
+pub use data_free::data_free_ranges;
 pub use error::QuantError;
-pub use model::{Activations, QuantConfig, is_weight, quantize_model, unquantize_model};
+pub use model::{
+    Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
+};
 pub use range::{RangeEstimator, RangeMethod};
+pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};
 pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
+pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};

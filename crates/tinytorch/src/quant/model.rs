@@ -1,4 +1,4 @@
-use super::fold::{Folded, find_folds};
+use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
@@ -7,6 +7,7 @@ use crate::nn::{Forward, Module, Path, VisitorMut};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tinytorch_kernels::int8::Int8Error;
 
 /// How the activations of quantized layers are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -33,6 +34,7 @@ pub struct QuantConfig {
     /// Dotted names of weights to leave as floats.
     pub skip: Vec<String>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
+    #[serde(skip)]
     pub destroys_floats_knowingly: bool,
 }
 
@@ -82,7 +84,36 @@ where
     if config.activations == Activations::Static {
         ranges.run(&*model, calibration)?;
     }
-    let folded = Folded::new(&*model, &folds)?;
+    quantize(model, &folds, &ranges, config)
+}
+
+/// [`quantize_model`] with ranges that are known already: merged from calibrations on several machines,
+/// or [estimated without data](super::data_free_ranges). `example` shows which batch norms can be folded.
+///
+/// # Errors
+/// As [`quantize_model`]; [`QuantError::NeverRan`] for a weight without a range.
+pub fn quantize_with_ranges<M, X>(
+    model: &mut M,
+    example: &X,
+    ranges: &Calibration,
+    config: &QuantConfig,
+) -> Result<QuantReport>
+where
+    M: Forward<X> + ?Sized,
+{
+    check(model, config)?;
+    let folds = find_folds(&*model, example, config)?;
+    quantize(model, &folds, ranges, config)
+}
+
+/// Makes the new values, all of them, and only then puts them in place.
+fn quantize<M: Module + ?Sized>(
+    model: &mut M,
+    folds: &[Fold],
+    ranges: &Calibration,
+    config: &QuantConfig,
+) -> Result<QuantReport> {
+    let folded = Folded::new(&*model, folds)?;
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
@@ -99,7 +130,7 @@ where
             continue;
         }
         let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, &ranges, config)?;
+        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -154,6 +185,11 @@ pub fn is_weight(param: &Param) -> bool {
 fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
     let params = model.named_params();
     let total = params.len();
+    for (name, param) in &params {
+        if let Stored::F32(value) = param.stored() {
+            check_finite(name, value)?;
+        }
+    }
     let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
     for (name, param) in &weights {
         match param.stored() {
@@ -173,6 +209,15 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         return Err(QuantError::NothingToQuantize { params: total }.into());
     }
     Ok(())
+}
+
+/// Refuses a parameter that is NaN or infinite, before calibration blames what it spoils.
+fn check_finite(name: &str, value: &Tensor) -> Result<()> {
+    let dense = value.contiguous()?;
+    let values = dense.as_slice::<f32>()?;
+    let Some(index) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let source = Int8Error::NotFinite { what: "the parameter", value: values[index], index };
+    Err(QuantError::Weight { name: name.to_string(), source: Box::new(source.into()) }.into())
 }
 
 fn quantize_param(

@@ -1,8 +1,8 @@
 use crate::Result;
-use crate::audit::evidence::{self, relative_error};
+use crate::audit::compare::{relative_error, same_bits};
+use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Subject};
-use crate::autograd::{Ctx, Var};
-use crate::tensor::Tensor;
+use crate::plan::Plan;
 use tinytorch_kernels::Isa;
 
 /// Largest relative difference between instruction sets, from float ops around the integer layers.
@@ -12,13 +12,19 @@ const ACROSS_ISAS: f64 = 1e-5;
 const SAMPLES: usize = 64;
 
 /// The int8 model gives the same result every time: integer layers to the bit on every instruction
-/// set, the model to the bit at any number of threads and to 1e-5 across instruction sets.
+/// set, the deployed model to the bit at any number of threads and whether it runs op by op or as a
+/// plan, and to 1e-5 across instruction sets.
 pub(crate) fn determinism(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
     for layer in evidence.layers.iter().filter(|layer| !layer.disagreeing.is_empty()) {
         let isas = layer.disagreeing.join(", ");
         faults.push(format!("`{}` gives other bits on {isas} than on scalar", layer.name));
     }
+    let inputs = subject.held_out.inputs();
+    if !same_bits(&evidence::eager_outputs(&*subject.int8, inputs)?, &evidence.int8)? {
+        faults.push("the plan gives other bits than the model run op by op".to_string());
+    }
+    let mut plan = Plan::compile(&*subject.int8, &inputs.slice(0, 0..1)?)?;
     let threads = [1, 2, 3];
     for count in threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
@@ -26,19 +32,17 @@ pub(crate) fn determinism(subject: &Subject, evidence: &Evidence) -> Result<Gate
             let reason = format!("a pool of {count} threads could not be started");
             return Ok(Gate::unknown("determinism", reason));
         };
-        let inputs = subject.held_out.inputs();
-        let again = pool.install(|| evidence::outputs(&*subject.int8, inputs, None))?;
+        let again = pool.install(|| evidence::outputs(&mut plan, inputs))?;
         if !same_bits(&again, &evidence.int8)? {
             faults.push(format!("{count} threads give other bits"));
         }
     }
-    let inputs = subject.held_out.inputs();
-    let some = Var::from(inputs.slice(0, 0..inputs.shape()[0].min(SAMPLES))?);
-    let want = subject.int8.forward(&some, &mut Ctx::eval())?;
+    let some = inputs.slice(0, 0..inputs.shape()[0].min(SAMPLES))?;
+    let want = plan.run(&some)?;
     let mut furthest = 0f64;
     for isa in Isa::available() {
-        let got = subject.int8.forward(&some, &mut Ctx::eval().on(isa))?;
-        let distance = relative_error(got.value(), want.value())?;
+        plan = plan.on(isa);
+        let distance = relative_error(&plan.run(&some)?, &want)?;
         furthest = furthest.max(distance);
         if distance.is_nan() || distance > ACROSS_ISAS {
             faults.push(format!(
@@ -56,11 +60,4 @@ pub(crate) fn determinism(subject: &Subject, evidence: &Evidence) -> Result<Gate
         isas.join(", ")
     );
     Ok(Gate::no_faults("determinism", &faults, "faults", checked))
-}
-
-fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool> {
-    let bits = |t: &Tensor| -> Result<Vec<u32>> {
-        Ok(t.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect())
-    };
-    Ok(bits(a)? == bits(b)?)
 }

@@ -2,23 +2,35 @@
 
 mod accuracy;
 mod agreement;
+mod calibration;
 mod coverage;
 mod determinism;
 mod f32_floor;
+mod file_bytes;
+mod latency;
+
+mod no_f32_copy;
 mod output_error;
+mod overflow;
+mod process_memory;
 mod round_trip;
 mod structure;
 mod weight_bytes;
 
-use super::{Budget, Evidence, Gate, Subject};
+use super::{Budget, Evidence, Gate, Means, Subject};
 use crate::Result;
 
 /// Every gate, in the order of the report.
 ///
 /// # Errors
 /// If a model does not run at all; a gate that finds a fault is a result, not an error.
-pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Vec<Gate>> {
-    Ok(vec![
+pub fn all(
+    subject: &Subject,
+    evidence: &Evidence,
+    budget: &Budget,
+    means: &Means,
+) -> Result<Vec<Gate>> {
+    let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         structure::structure(subject)?,
         coverage::coverage(subject, evidence)?,
@@ -26,7 +38,23 @@ pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Ve
         accuracy::accuracy(subject, evidence)?,
         agreement::agreement(evidence)?,
         weight_bytes::weight_bytes(subject)?,
+        file_bytes::file_bytes(evidence)?,
+        process_memory::process_memory(subject, evidence, means)?,
+        no_f32_copy::no_f32_copy(subject, evidence, means)?,
         round_trip::round_trip(subject, evidence)?,
         determinism::determinism(subject, evidence)?,
-    ])
+        overflow::overflow(subject)?,
+        calibration::calibration(subject, evidence)?,
+    ];
+    if means.latency {
+        gates.push(latency::latency(subject)?);
+    }
+    Ok(gates)
+}
+
+/// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %
+/// of what is possible where small rows or what is not a weight make that impossible.
+fn size_limit(blocks: bool, possible: f64) -> f64 {
+    let full: f64 = if blocks { 3.7 } else { 3.9 };
+    full.min(0.98 * possible)
 }

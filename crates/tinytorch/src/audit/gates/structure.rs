@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Gate, Subject};
+use crate::audit::{Gate, Subject, compare};
 use crate::autograd::{Param, Stored};
 use crate::io::digest_params;
 use crate::nn::Module;
@@ -51,17 +51,14 @@ fn compare_params(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
             faults.push(format!("parameter `{name}` is now called `{other}`"));
         } else if was.shape() != is.shape() {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
-        } else if is.int8().is_none() && !subject.changed.contains(name) && !same_bits(was, is)? {
+        } else if is.int8().is_none() && !subject.changed.contains(name) && !same_values(was, is)? {
             faults.push(format!("`{name}` has other values, and the report does not say so"));
         }
     }
     Ok(())
 }
 
-fn same_bits(a: &Param, b: &Param) -> Result<bool> {
+fn same_values(a: &Param, b: &Param) -> Result<bool> {
     let (Stored::F32(a), Stored::F32(b)) = (a.stored(), b.stored()) else { return Ok(false) };
-    let bits = |t: &crate::Tensor| -> Result<Vec<u32>> {
-        Ok(t.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect())
-    };
-    Ok(a.shares_storage(b) || bits(a)? == bits(b)?)
+    compare::same_bits(a, b)
 }

@@ -23,16 +23,10 @@ pub(crate) fn weight_bytes(subject: &Subject) -> Result<Gate> {
             blocks |= weight.scales().granularity() == Granularity::Blocks;
         }
     }
-    let full = if blocks { 3.7 } else { 3.9 };
-    let limit = full_or_bound(full, dense as f64 / bound.max(1) as f64);
+    let limit = super::size_limit(blocks, dense as f64 / bound.max(1) as f64);
     let ratio = float as f64 / int8.max(1) as f64;
     let reason = format!("live heap of the weights: {float} bytes in float, {int8} in int8");
     Ok(Gate::at_least(ID, ratio, limit, "x smaller", reason))
-}
-
-/// The ratio to reach: `full`, or where small rows make that impossible, 98 % of what is possible.
-fn full_or_bound(full: f64, bound: f64) -> f64 {
-    full.min(0.98 * bound)
 }
 
 /// Growth of the live heap while a copy of the weights is held, for the parameters that are int8 in

@@ -1,0 +1,78 @@
+use crate::Verdict;
+use crate::data::{Judging, Part, Source, check_examples};
+use crate::output::Screen;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::data::DataLoader;
+use tinytorch::io::load_model;
+use tinytorch::train::{Classification, evaluate};
+
+/// Samples per pass; the result does not depend on it.
+const BATCH: usize = 64;
+
+/// Measure a model's accuracy on data that it has not learned from.
+#[derive(Args)]
+pub(crate) struct Eval {
+    /// A model's file, float or int8
+    file: PathBuf,
+    /// Folder or file to judge by, or `digits` for the embedded images
+    #[arg(long, value_name = "PATH|digits")]
+    data: Source,
+    /// Print JSON instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Scores {
+    accuracy: Option<f64>,
+    loss: f64,
+    samples: usize,
+    part: Part,
+    data: String,
+    file: String,
+}
+
+impl Eval {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let loaded = load_model(&self.file)?;
+        let Judging { name, samples, part } = self.data.to_judge(&[&loaded.provenance])?;
+        check_examples(&samples, &name, &*loaded.model)?;
+        let loader = DataLoader::new(samples, BATCH)?;
+        let metrics = evaluate(&loaded.model, &Classification, &loader)?;
+        let scores = Scores {
+            accuracy: metrics.accuracy,
+            loss: metrics.loss,
+            samples: metrics.samples,
+            part,
+            data: name,
+            file: self.file.display().to_string(),
+        };
+        match self.json {
+            true => screen.json(&scores)?,
+            false => scores.print(screen)?,
+        }
+        Ok(Verdict::Good)
+    }
+}
+
+impl Scores {
+    fn print(&self, screen: &mut Screen) -> Result<()> {
+        let Scores { accuracy, loss, samples, part, data, file } = self;
+        let accuracy = accuracy.unwrap_or(f64::NAN) * 100.0;
+        let which = match part {
+            Part::Test => "test samples",
+            Part::HeldOut => "held-out samples",
+            Part::All => "samples",
+        };
+        writeln!(
+            screen,
+            "{file}: accuracy {accuracy:.2} %, loss {loss:.4} on {samples} {which} of {data}"
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+use crate::Verdict;
+use crate::output::Screen;
+use crate::table::Table;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::io::TensorFile;
+
+/// List what a safetensors file holds: every tensor, the metadata, the totals.
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// Any safetensors file
+    file: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Contents<'a> {
+    file: String,
+    bytes: usize,
+    tensors: Vec<TensorRow<'a>>,
+    metadata: &'a BTreeMap<String, String>,
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct TensorRow<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+    bytes: usize,
+}
+
+#[derive(Serialize, Default)]
+struct Totals {
+    tensors: usize,
+    values: usize,
+    bytes: usize,
+    bytes_by_dtype: BTreeMap<String, usize>,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let file = TensorFile::open(&self.file)?;
+        let contents = Contents::of(&file);
+        match self.json {
+            true => screen.json(&contents)?,
+            false => contents.print(screen)?,
+        }
+        Ok(Verdict::Good)
+    }
+}
+
+impl<'a> Contents<'a> {
+    fn of(file: &'a TensorFile) -> Contents<'a> {
+        let mut totals = Totals::default();
+        let mut tensors = Vec::with_capacity(file.tensors().len());
+        for (name, info) in file.tensors() {
+            let (dtype, bytes) = (info.dtype.to_string(), info.bytes());
+            totals.tensors += 1;
+            totals.values += info.shape.len();
+            totals.bytes += bytes;
+            *totals.bytes_by_dtype.entry(dtype.clone()).or_default() += bytes;
+            tensors.push(TensorRow { name, dtype, shape: info.shape.dims(), bytes });
+        }
+        let path = file.path().display().to_string();
+        Contents {
+            file: path,
+            bytes: file.file_bytes(),
+            tensors,
+            metadata: file.metadata(),
+            totals,
+        }
+    }
+
+    fn print(&self, screen: &mut Screen) -> Result<()> {
+        let mut table = Table::new(["tensor", "dtype", "shape", "bytes"]);
+        for tensor in &self.tensors {
+            table.row([
+                tensor.name.to_string(),
+                tensor.dtype.clone(),
+                format!("{:?}", tensor.shape),
+                tensor.bytes.to_string(),
+            ]);
+        }
+        writeln!(screen, "{table}")?;
+        for (key, value) in self.metadata {
+            writeln!(screen, "{key}: {value}")?;
+        }
+        if !self.metadata.is_empty() {
+            writeln!(screen)?;
+        }
+        let Totals { tensors, values, bytes, bytes_by_dtype } = &self.totals;
+        let shares = bytes_by_dtype.iter().map(|(dtype, bytes)| format!("{dtype} {bytes}"));
+        let shares = shares.collect::<Vec<_>>().join(", ");
+        writeln!(screen, "{tensors} tensors, {values} values, {bytes} bytes ({shares})")?;
+        writeln!(screen, "{}: {} bytes", self.file, self.bytes)?;
+        Ok(())
+    }
+}

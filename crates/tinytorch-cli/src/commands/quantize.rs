@@ -1,0 +1,284 @@
+use crate::Verdict;
+use crate::data::{Learner, Origin, Source, check_inputs};
+use crate::output::{Screen, progress_bar};
+use crate::problem::Problem;
+use crate::share::Share;
+use crate::table::Table;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use tinytorch::Tensor;
+use tinytorch::autograd::Var;
+use tinytorch::int8::Granularity;
+use tinytorch::io::{
+    Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
+};
+use tinytorch::models::Model;
+use tinytorch::quant::{
+    Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
+};
+
+/// Samples per calibration pass; the ranges do not depend on it.
+const BATCH: usize = 64;
+
+/// Turn a float model's weights into int8, and save the result beside it.
+#[derive(Args)]
+pub(crate) struct Quantize {
+    /// The float model's file
+    file: PathBuf,
+    /// Folder or file to take the activations' ranges from, or `digits` for the embedded images
+    #[arg(long, value_name = "PATH|digits")]
+    calibrate: Option<Source>,
+    /// File to save the int8 model to
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How many weights share a scale
+    #[arg(long, value_enum, default_value_t = Sharing::PerChannel)]
+    granularity: Sharing,
+    /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
+    /// floats
+    #[arg(long, value_enum, default_value_t = Inputs::Static)]
+    activations: Inputs,
+    /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse
+    #[arg(long, value_name = "METHOD", default_value = "min-max")]
+    range: Range,
+    /// Weights to leave as floats, by their dotted names
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Training samples to calibrate with
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    samples: usize,
+    /// Seed of the choice of samples
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Replace the float model itself
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sharing {
+    PerChannel,
+    PerTensor,
+    Blocks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Inputs {
+    Static,
+    Dynamic,
+    Float,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range(RangeMethod);
+
+impl FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Range, String> {
+        /// Clips 1 value in 10,000 at each end.
+        const PERCENTILE: f64 = 1e-4;
+        let method = match text.split_once('=') {
+            None if text == "min-max" => RangeMethod::MinMax,
+            None if text == "percentile" => RangeMethod::Percentile(PERCENTILE),
+            None if text == "mse" => RangeMethod::Mse,
+            Some(("percentile", share)) => match share.parse()? {
+                Share(share) if share < 0.5 => RangeMethod::Percentile(share),
+                _ => return Err("a share below one half must be cut off at each end".into()),
+            },
+            _ => return Err("the methods are min-max, percentile, percentile=SHARE, mse".into()),
+        };
+        Ok(Range(method))
+    }
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    file: String,
+    weights: Vec<WeightRow<'a>>,
+    skipped: Vec<Skipped<'a>>,
+    changed: &'a [String],
+    folded: &'a [String],
+    float_bytes: usize,
+    int8_bytes: usize,
+    calibration_samples: usize,
+    config: &'a QuantConfig,
+}
+
+#[derive(Serialize)]
+struct WeightRow<'a> {
+    name: &'a str,
+    shape: &'a [usize],
+    granularity: Granularity,
+    input_range: Option<(f32, f32)>,
+    float_bytes: usize,
+    int8_bytes: usize,
+    error: f64,
+}
+
+#[derive(Serialize)]
+struct Skipped<'a> {
+    name: &'a str,
+    reason: &'a str,
+}
+
+impl Quantize {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let Loaded { mut model, mut provenance } = load_model(&self.file)?;
+        if !self.force && same_file(&self.file, &self.out) {
+            return Err(Problem::OverInput { path: self.out }.into());
+        }
+        check_writable(&self.out)?;
+        let config = self.config();
+        provenance.float_sha256 = Some(digest_params(&*model)?);
+        let samples = self.calibration(&*model, &mut provenance)?;
+        let report = quantize(&mut *model, &samples, &config)?;
+        QuantRecord::new(&config, &report).write(&mut provenance)?;
+        save_model(&self.out, &*model, &provenance)?;
+
+        let outcome = Outcome::new(&self.out, &report, &config, samples.shape()[0]);
+        match self.json {
+            true => screen.json(&outcome)?,
+            false => outcome.print(screen)?,
+        }
+        Ok(Verdict::Good)
+    }
+
+    fn config(&self) -> QuantConfig {
+        QuantConfig {
+            granularity: match self.granularity {
+                Sharing::PerChannel => Granularity::PerChannel,
+                Sharing::PerTensor => Granularity::PerTensor,
+                Sharing::Blocks => Granularity::Blocks,
+            },
+            activations: match self.activations {
+                Inputs::Static => Activations::Static,
+                Inputs::Dynamic => Activations::Dynamic,
+                Inputs::Float => Activations::Float,
+            },
+            range: self.range.0,
+            skip: self.skip.clone(),
+            destroys_floats_knowingly: true,
+        }
+    }
+
+    /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
+    /// single input is enough, whatever its values: it shows which norms follow a convolution.
+    fn calibration(&self, model: &dyn Model, provenance: &mut Provenance) -> Result<Tensor> {
+        let Some(source) = &self.calibrate else {
+            if self.activations == Inputs::Static {
+                return Err(Problem::NoCalibration.into());
+            }
+            let mut shape = vec![1];
+            shape.extend_from_slice(&model.architecture().input_shape()?);
+            return Ok(Tensor::zeros(&shape[..])?);
+        };
+        let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
+        check_inputs(&inputs, &source.to_string(), model)?;
+        origin.note(Learner::Calibration, provenance);
+        provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
+        Ok(inputs)
+    }
+}
+
+fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Result<QuantReport> {
+    let n = samples.shape()[0];
+    let batch = |start| Ok(Var::from(samples.slice(0, start..n.min(start + BATCH))?));
+    let bar = progress_bar("calibrating", n.div_ceil(BATCH));
+    let batches = bar.wrap_iter((0..n).step_by(BATCH)).map(batch);
+    Ok(quantize_model(model, batches, config)?)
+}
+
+/// Whether both paths lead to one file; a path to nothing leads to no other's file.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+impl<'a> Outcome<'a> {
+    fn new(
+        file: &Path,
+        report: &'a QuantReport,
+        config: &'a QuantConfig,
+        calibration_samples: usize,
+    ) -> Outcome<'a> {
+        let weights = report.weights.iter().map(|weight| WeightRow {
+            name: &weight.name,
+            shape: weight.shape.dims(),
+            granularity: weight.granularity,
+            input_range: weight.input_range,
+            float_bytes: weight.float_bytes,
+            int8_bytes: weight.int8_bytes,
+            error: weight.error,
+        });
+        let skipped = report.skipped.iter().map(|(name, reason)| Skipped { name, reason });
+        Outcome {
+            file: file.display().to_string(),
+            weights: weights.collect(),
+            skipped: skipped.collect(),
+            changed: &report.changed,
+            folded: &report.folded,
+            float_bytes: report.float_bytes(),
+            int8_bytes: report.int8_bytes(),
+            calibration_samples,
+            config,
+        }
+    }
+
+    fn print(&self, screen: &mut Screen) -> Result<()> {
+        let mut table =
+            Table::new(["weight", "shape", "input range", "bytes f32", "bytes int8", "error"]);
+        for weight in &self.weights {
+            let range = weight.input_range.map(|(min, max)| format!("{min:.3} to {max:.3}"));
+            table.row([
+                weight.name.to_string(),
+                format!("{:?}", weight.shape),
+                range.unwrap_or_default(),
+                weight.float_bytes.to_string(),
+                weight.int8_bytes.to_string(),
+                format!("{:.3} %", weight.error * 100.0),
+            ]);
+        }
+        writeln!(screen, "{table}")?;
+        for Skipped { name, reason } in &self.skipped {
+            writeln!(screen, "left as floats: {name}, {reason}")?;
+        }
+        if !self.folded.is_empty() {
+            let (folded, changed) = (self.folded.join(", "), self.changed.join(", "));
+            writeln!(screen, "folded into their convolutions: {folded}; changed: {changed}")?;
+        }
+        let (before, after) = (self.float_bytes, self.int8_bytes);
+        writeln!(
+            screen,
+            "{} weights in int8: {before} bytes became {after}, {:.2}x smaller; saved to {}",
+            self.weights.len(),
+            before as f64 / after.max(1) as f64,
+            self.file
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        let read = |text: &str| text.parse::<Range>().map(|range| range.0);
+        assert_eq!(read("min-max"), Ok(RangeMethod::MinMax));
+        assert_eq!(read("mse"), Ok(RangeMethod::Mse));
+        assert_eq!(read("percentile"), Ok(RangeMethod::Percentile(1e-4)));
+        assert_eq!(read("percentile=0.1%"), Ok(RangeMethod::Percentile(0.001)));
+        for bad in ["", "max", "mse=1", "percentile=", "percentile=0.5", "percentile=x"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use crate::Verdict;
+use crate::data::check_inputs;
+use crate::output::Screen;
+use anyhow::Result;
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::Tensor;
+use tinytorch::autograd::{Ctx, Var};
+use tinytorch::data::{load_calibration, write_npy};
+use tinytorch::io::{check_writable, load_model};
+
+/// Samples per pass; the result does not depend on it.
+const BATCH: usize = 64;
+
+/// Run a model on inputs without labels, and save what it answers.
+#[derive(Args)]
+pub(crate) struct Run {
+    /// A model's file, float or int8
+    file: PathBuf,
+    /// Inputs as .npy, .npz or .csv, the first axis counting the samples; bytes are scaled to 0..1
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// File for the outputs, as .npy
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Run {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let model = load_model(&self.file)?.model;
+        check_writable(&self.out)?;
+        let inputs = load_calibration(&self.input, usize::MAX, 0)?;
+        check_inputs(&inputs, &self.input.display().to_string(), &*model)?;
+        let n = inputs.shape()[0];
+        let mut outputs = Vec::with_capacity(n.div_ceil(BATCH));
+        for start in (0..n).step_by(BATCH) {
+            let batch = Var::from(inputs.slice(0, start..n.min(start + BATCH))?);
+            outputs.push(model.forward(&batch, &mut Ctx::eval())?.into_value());
+        }
+        let outputs = Tensor::cat::<f32>(&outputs, 0)?;
+        write_npy(&self.out, &outputs)?;
+        writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?;
+        Ok(Verdict::Good)
+    }
+}

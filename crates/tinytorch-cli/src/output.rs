@@ -1,0 +1,62 @@
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{self, ErrorKind, Stdout, Write};
+
+/// Standard output. Once its reader is gone (`| head`), everything else is dropped and the command
+/// goes on: its files and its exit code still count.
+pub(crate) struct Screen {
+    stdout: Stdout,
+    closed: bool,
+}
+
+impl Screen {
+    pub(crate) fn new() -> Screen {
+        Screen { stdout: io::stdout(), closed: false }
+    }
+
+    /// Prints a value as JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        Ok(writeln!(self, "{text}")?)
+    }
+
+    fn checked<T>(&mut self, result: io::Result<T>, dropped: T) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(dropped)
+            }
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                let problem = format!("cannot write to standard output: {error}");
+                Err(io::Error::new(error.kind(), problem))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed {
+            return Ok(bytes.len());
+        }
+        let written = self.stdout.write(bytes);
+        self.checked(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let flushed = self.stdout.flush();
+        self.checked(flushed, ())
+    }
+}
+
+/// A bar of so many steps on stderr, drawn only if that is a terminal and gone when it is done.
+pub(crate) fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {elapsed}");
+    // The template is a constant; a default bar would still be a bar if it did not parse.
+    bar.with_prefix(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,220 @@
+//! From data to a verdict: train, quantize, eval, run, inspect, audit.
+
+use crate::support::{AUDIT, Bench};
+use serde_json::{Value, json};
+use std::fs;
+use tinytorch::Tensor;
+use tinytorch::data::{digits, read_npy, write_npy, write_npz};
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+fn fraction(value: &Value) -> f64 {
+    let fraction = value.as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&fraction), "{fraction}");
+    fraction
+}
+
+#[test]
+fn a_trained_and_quantized_model_passes_its_audit() {
+    let bench = Bench::with_models();
+    let float = bench.json("eval m.safetensors --data digits");
+    let int8 = bench.json("eval q.safetensors --data digits");
+    assert_eq!(keys(&float), ["accuracy", "data", "file", "loss", "part", "samples"]);
+    assert_eq!((&float["samples"], &float["part"]), (&json!(360), &json!("test")));
+    assert!(fraction(&float["accuracy"]) >= 0.95, "{float}");
+    assert!(fraction(&int8["accuracy"]) >= fraction(&float["accuracy"]) - 0.01, "{int8}");
+
+    let report = bench.json(AUDIT);
+    assert_eq!(report["models"][0]["verdict"], "pass", "{report:#}");
+    let written: Value = serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+    assert_eq!(written["models"][0]["gates"], report["models"][0]["gates"]);
+    assert_eq!(keys(&written), ["machine", "models", "tool"]);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file() {
+    let bench = Bench::new();
+    let train = "train --model digits-mlp --data digits --epochs 1 --out";
+    bench.good(&format!("{train} a.safetensors --seed 3"));
+    bench.good(&format!("{train} b.safetensors --seed 3"));
+    bench.good(&format!("{train} c.safetensors --seed 4"));
+    assert_eq!(bench.read("a.safetensors"), bench.read("b.safetensors"));
+    assert_ne!(bench.read("a.safetensors"), bench.read("c.safetensors"));
+}
+
+#[test]
+fn training_tells_every_epoch() {
+    let bench = Bench::new();
+    let told = bench.json(
+        "train --model digits-mlp --data digits --epochs 2 --optimizer sgd --lr 0.1 \
+         --batch-size 32 --augment crop,flip --out m.safetensors",
+    );
+    let expected = ["accuracy", "data", "epochs", "file", "loss", "model", "parameters", "samples"];
+    assert_eq!(keys(&told), expected);
+    assert_eq!(told["epochs"].as_array().unwrap().len(), 2);
+    assert_eq!(told["epochs"][1]["valid"]["accuracy"], told["accuracy"]);
+    assert!(fraction(&told["accuracy"]) > 0.1);
+}
+
+#[test]
+fn a_file_is_listed_with_every_tensor() {
+    let bench = Bench::with_models();
+    let contents = bench.json("inspect q.safetensors");
+    assert_eq!(keys(&contents), ["bytes", "file", "metadata", "tensors", "totals"]);
+    let tensors = contents["tensors"].as_array().unwrap();
+    let weight = tensors.iter().find(|tensor| tensor["name"] == "layers.0.weight").unwrap();
+    let expected = json!({
+        "name": "layers.0.weight", "dtype": "I8", "shape": [128, 64], "bytes": 8192
+    });
+    assert_eq!(*weight, expected);
+    let bytes: u64 = tensors.iter().map(|tensor| tensor["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(contents["totals"]["bytes"], bytes);
+    assert_eq!(contents["totals"]["tensors"], tensors.len());
+    let architecture = contents["metadata"]["architecture"].as_str().unwrap();
+    assert!(architecture.contains("mlp"), "{architecture}");
+    assert!(bench.good("inspect q.safetensors").contains("layers.0.weight"));
+}
+
+#[test]
+fn quantizing_reports_every_weight_and_every_exception() {
+    let bench = Bench::with_model();
+    let report = bench.json(
+        "quantize m.safetensors --calibrate digits --out q.safetensors --skip layers.2.weight \
+         --granularity blocks --range percentile=0.1% --samples 100",
+    );
+    let weights = report["weights"].as_array().unwrap();
+    assert_eq!(weights.len(), 2);
+    assert_eq!(
+        keys(&weights[0]),
+        ["error", "float_bytes", "granularity", "input_range", "int8_bytes", "name", "shape"]
+    );
+    assert_eq!(weights[0]["granularity"], "blocks");
+    assert_eq!(report["skipped"][0]["name"], "layers.2.weight");
+    assert_eq!(report["calibration_samples"], 100);
+    let file = bench.json("inspect q.safetensors");
+    let dtype_of = |name: &str| {
+        let tensors = file["tensors"].as_array().unwrap();
+        tensors.iter().find(|tensor| tensor["name"] == name).unwrap()["dtype"].clone()
+    };
+    assert_eq!(
+        (dtype_of("layers.0.weight"), dtype_of("layers.2.weight")),
+        ("I8".into(), "F32".into())
+    );
+}
+
+#[test]
+fn every_way_to_quantize_gives_a_model_that_runs() {
+    let bench = Bench::with_model();
+    for options in [
+        "--calibrate digits --granularity per-tensor",
+        "--calibrate digits --range mse",
+        "--calibrate digits --activations dynamic",
+        "--activations dynamic --granularity blocks",
+        "--activations float",
+    ] {
+        bench.good(&format!("quantize m.safetensors --out q.safetensors {options}"));
+        let scores = bench.json("eval q.safetensors --data digits");
+        assert!(fraction(&scores["accuracy"]) >= 0.94, "{options}: {scores}");
+    }
+}
+
+#[test]
+fn outputs_are_the_same_for_a_row_alone_as_among_others() {
+    let bench = Bench::with_models();
+    let inputs = digits().unwrap().test.unwrap().inputs().clone();
+    write_npy(bench.path("x.npy"), &inputs).unwrap();
+    write_npy(bench.path("row.npy"), &inputs.slice(0, 130..131).unwrap()).unwrap();
+    bench.good("run q.safetensors --input x.npy --out y.npy");
+    bench.good("run q.safetensors --input row.npy --out z.npy");
+    let (all, one) =
+        (read_npy(bench.path("y.npy")).unwrap(), read_npy(bench.path("z.npy")).unwrap());
+    assert_eq!(all.shape().dims(), [360, 10]);
+    let row = all.slice(0, 130..131).unwrap();
+    assert_eq!(row.to_vec::<f32>().unwrap(), one.to_vec::<f32>().unwrap());
+}
+
+#[test]
+fn data_without_a_test_part_is_never_judged_by_what_was_learned_from_it() {
+    let bench = Bench::new();
+    let data = digits().unwrap();
+    for (name, part) in [("all.npz", data.train), ("other.npz", data.test.unwrap())] {
+        let arrays = [("x", part.inputs()), ("y", part.labels())];
+        write_npz(bench.path(name), &arrays).unwrap();
+    }
+    bench.good("train --model digits-mlp --data all.npz --epochs 1 --out m.safetensors");
+    bench.good("quantize m.safetensors --calibrate all.npz --out q.safetensors");
+    let judged = |data: &str| {
+        let scores = bench.json(&format!("eval q.safetensors --data {data}"));
+        (scores["part"].as_str().unwrap().to_string(), scores["samples"].as_u64().unwrap())
+    };
+    assert_eq!(judged("all.npz"), ("held-out".to_string(), 1437 / 5));
+    assert_eq!(judged("other.npz"), ("all".to_string(), 360));
+}
+
+#[test]
+fn calibration_needs_no_labels() {
+    let bench = Bench::with_model();
+    let inputs = digits().unwrap().train.inputs().slice(0, 0..200).unwrap();
+    write_npy(bench.path("x.npy"), &inputs).unwrap();
+    let report = bench.json("quantize m.safetensors --calibrate x.npy --out q.safetensors");
+    assert_eq!(report["calibration_samples"], 200);
+}
+
+#[test]
+fn a_model_that_lost_its_accuracy_fails_its_audit() {
+    let bench = Bench::with_model();
+    // Almost all of the range is clipped away.
+    bench.good(
+        "quantize m.safetensors --calibrate digits --out q.safetensors --range percentile=0.4",
+    );
+    let output = bench.run(AUDIT);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stderr.is_empty());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("output_error  fail"), "{printed}");
+    let other = "train --model digits-mlp --data digits --epochs 1 --seed 9 --out m.safetensors";
+    bench.good(other);
+    let output = bench.run(AUDIT);
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("not the one that was quantized"), "{printed}");
+}
+
+#[test]
+fn a_budget_can_be_stated() {
+    let bench = Bench::with_models();
+    assert_eq!(bench.run(&format!("{AUDIT} --max-error 0.01%")).status.code(), Some(1));
+    assert_eq!(bench.run(&format!("{AUDIT} --float-floor 100%")).status.code(), Some(1));
+    bench.good(&format!("{AUDIT} --max-error 0.05 --float-floor 90% --out elsewhere"));
+    assert!(bench.path("elsewhere/report.json").is_file());
+}
+
+#[test]
+fn only_force_replaces_the_float_model() {
+    let bench = Bench::with_model();
+    let refused = bench.refused("quantize m.safetensors --calibrate digits --out m.safetensors");
+    assert!(refused.contains("--force"), "{refused}");
+    let linked = bench.path("link.safetensors");
+    std::os::unix::fs::symlink(bench.path("m.safetensors"), linked).unwrap();
+    bench.refused("quantize m.safetensors --calibrate digits --out link.safetensors");
+    fs::remove_file(bench.path("link.safetensors")).unwrap();
+    bench.good("quantize m.safetensors --calibrate digits --out m.safetensors --force");
+    let twice = bench.refused("quantize m.safetensors --calibrate digits --out q.safetensors");
+    assert!(twice.contains("int8 already"), "{twice}");
+}
+
+#[test]
+fn images_of_bytes_mean_the_same_as_images_of_fractions() {
+    let bench = Bench::with_model();
+    let bytes: Vec<u8> = (0..128).map(|i| (i * 2) as u8).collect();
+    let fractions = bytes.iter().map(|&b| f32::from(b) / 255.0).collect();
+    write_npy(bench.path("b.npy"), &Tensor::from_vec(bytes, [2, 8, 8]).unwrap()).unwrap();
+    write_npy(bench.path("f.npy"), &Tensor::from_vec(fractions, [2, 1, 8, 8]).unwrap()).unwrap();
+    bench.good("run m.safetensors --input b.npy --out from_b.npy");
+    bench.good("run m.safetensors --input f.npy --out from_f.npy");
+    assert_eq!(bench.read("from_b.npy"), bench.read("from_f.npy"));
+}

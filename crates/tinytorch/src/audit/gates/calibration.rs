@@ -1,0 +1,87 @@
+use crate::audit::compare::relative_error;
+use crate::audit::evidence;
+use crate::audit::{Evidence, Gate, Subject};
+use crate::autograd::Var;
+use crate::plan::Plan;
+use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
+use crate::tensor::Tensor;
+use crate::{Result, Rng};
+
+const ID: &str = "calibration";
+
+/// Resamples of the bootstrap; the 2.5 % quantile then rests on 50 of them.
+const RESAMPLES: usize = 2000;
+
+/// Calibration earned its keep: on held-out samples the model is nearer to the float one than it would
+/// be with ranges that were estimated without data, beyond what chance explains.
+pub(crate) fn calibration(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
+    if subject.config.activations != Activations::Static {
+        let reason = "activations are not static, so there are no ranges to calibrate".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
+    let inputs = subject.held_out.inputs();
+    let example = inputs.slice(0, 0..1)?;
+    let input = Var::from(&example);
+    let mut data_free = subject.float.clone();
+    let config = QuantConfig { destroys_floats_knowingly: true, ..subject.config.clone() };
+    let quantized = data_free_ranges(&data_free, &input)
+        .and_then(|ranges| quantize_with_ranges(&mut data_free, &input, &ranges, &config));
+    if let Err(error) = quantized {
+        return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
+    }
+    let outputs = evidence::outputs(&mut Plan::compile(&data_free, &example)?, inputs)?;
+    let without = squared_errors(&outputs, &evidence.float)?;
+    let with = squared_errors(&evidence.int8, &evidence.float)?;
+    if without == with {
+        let reason = "calibrated and data-free ranges give the same outputs".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
+    let gain: Vec<f64> = without.iter().zip(&with).map(|(a, b)| a - b).collect();
+    let (low, high) = mean_interval(&gain);
+    let all = without.iter().sum::<f64>() / without.len().max(1) as f64 / 100.0;
+    let reason = format!(
+        "error {:.2} % calibrated, {:.2} % data-free; {:.1} to {:.1} % of the squared error saved \
+         (95 % bootstrap)",
+        relative_error(&evidence.int8, &evidence.float)? * 100.0,
+        relative_error(&outputs, &evidence.float)? * 100.0,
+        low / all,
+        high / all,
+    );
+    // The smallest positive number as limit: an interval that touches 0 does not exclude it.
+    Ok(Gate::at_least(ID, low / all, f64::MIN_POSITIVE, "% saved", reason))
+}
+
+/// Squared distance of every sample's output.
+fn squared_errors(got: &Tensor, want: &Tensor) -> Result<Vec<f64>> {
+    let difference = got.sub(want)?.to_vec::<f32>()?;
+    let row = got.shape().last_dim().max(1);
+    let square = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum();
+    Ok(difference.chunks(row).map(square).collect())
+}
+
+/// The 95 % interval of the mean, by resampling with a fixed seed (Efron, 1979).
+fn mean_interval(values: &[f64]) -> (f64, f64) {
+    let mut rng = Rng::seed(0);
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let draws = (0..values.len()).map(|_| values[rng.below(values.len())]);
+            draws.sum::<f64>() / values.len().max(1) as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
+    (at(0.025), at(0.975))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_covers_the_mean_and_narrows_with_the_spread() {
+        let wide: Vec<f64> = (0..100).map(|i| f64::from(i % 10)).collect();
+        let (low, high) = mean_interval(&wide);
+        assert!(low < 4.5 && 4.5 < high && high - low < 2.0, "{low}..{high}");
+        assert_eq!(mean_interval(&[3.0; 50]), (3.0, 3.0));
+    }
+}

@@ -1,0 +1,119 @@
+use super::{Calibration, QuantError};
+use crate::Result;
+use crate::autograd::Ctx;
+use crate::graph::{Node, ParamId, Step, Weight};
+use crate::nn::Forward;
+use crate::tensor::Tensor;
+
+/// Standard deviations on each side of the mean that a range without data covers.
+const SIGMAS: f32 = 6.0;
+
+/// What is believed about the values on an edge.
+#[derive(Clone, Copy, Debug)]
+enum Belief {
+    /// Nothing that depends on the input.
+    Constant,
+    /// They lie in this range, with this root mean square.
+    Spread { low: f32, high: f32, rms: f32 },
+    /// This op gave them, of which nothing is known.
+    Unknown(&'static str),
+}
+
+/// Ranges of the activations that weights multiply, estimated without any data: from the statistics
+/// that batch norms carry where there are some, else six standard deviations of what the weights make of
+/// standard normal inputs (as in data-free quantization, Nagel et al., 2019, section 4.2). What
+/// calibration on data has to beat.
+///
+/// # Errors
+/// [`QuantError::NoDataFreeRange`] naming an op that a weight follows and that says nothing about its
+/// output, or what the model reports if it does not run on `example`.
+pub fn data_free_ranges<M, X>(model: &M, example: &X) -> Result<Calibration>
+where
+    M: Forward<X> + ?Sized,
+{
+    let mut ctx = Ctx::trace();
+    let output = model.forward(example, &mut ctx)?;
+    let Some(graph) = ctx.into_tape().map(|tape| tape.lower(&output)).transpose()? else {
+        return Ok(Calibration::from_ranges([]));
+    };
+    let mut beliefs: Vec<Belief> = Vec::with_capacity(graph.nodes().len());
+    let mut ranges: Vec<(ParamId, (f32, f32))> = Vec::new();
+    for node in graph.nodes() {
+        let read = node.inputs.iter().map(|edge| beliefs[edge.index()]);
+        let input = read.reduce(|a, b| if let Belief::Constant = a { b } else { a });
+        if let Some(weight) = weight_of(node) {
+            match input {
+                Some(Belief::Spread { low, high, .. }) => ranges.push((weight, (low, high))),
+                Some(Belief::Unknown(op)) => {
+                    return Err(QuantError::NoDataFreeRange { op }.into());
+                }
+                _ => {}
+            }
+        }
+        beliefs.push(belief_after(node, input.unwrap_or(Belief::Constant))?);
+    }
+    Ok(Calibration::from_ranges(ranges))
+}
+
+fn weight_of(node: &Node) -> Option<ParamId> {
+    match node.step {
+        Step::Linear { .. } | Step::Conv2d { .. } => node.params.first().copied(),
+        _ => None,
+    }
+}
+
+fn belief_after(node: &Node, input: Belief) -> Result<Belief> {
+    let standard = Belief::Spread { low: -SIGMAS, high: SIGMAS, rms: 1.0 };
+    Ok(match (&node.step, input) {
+        (Step::Input, _) => standard,
+        // The example of the traced pass: a constant that no parameter was made into.
+        (Step::Constant(_), _) if node.params.is_empty() => standard,
+        (Step::Constant(_), _) => Belief::Constant,
+        (
+            Step::Linear { weight, bias, relu } | Step::Conv2d { weight, bias, relu, .. },
+            Belief::Spread { rms, .. },
+        ) => {
+            let rms = largest_spread(weight, bias.as_ref(), rms)?;
+            let sum = Belief::Spread { low: -SIGMAS * rms, high: SIGMAS * rms, rms };
+            if *relu { positive_part(sum) } else { sum }
+        }
+        (Step::BatchNorm2d(norm), Belief::Spread { .. }) => {
+            let (scale, shift) = (norm.weight.to_vec::<f32>()?, norm.bias.to_vec::<f32>()?);
+            let channels = || scale.iter().zip(&shift);
+            let low = channels().map(|(s, b)| b - SIGMAS * s.abs()).fold(0.0, f32::min);
+            let high = channels().map(|(s, b)| b + SIGMAS * s.abs()).fold(0.0, f32::max);
+            let squares: f32 = channels().map(|(s, b)| s * s + b * b).sum();
+            Belief::Spread { low, high, rms: (squares / scale.len().max(1) as f32).sqrt() }
+        }
+        (Step::Relu, belief) => positive_part(belief),
+        (Step::Compute(op), Belief::Spread { .. }) => Belief::Unknown(op.name()),
+        // Pools and other shapes keep the range, and what is not known stays so.
+        (_, belief) => belief,
+    })
+}
+
+fn positive_part(belief: Belief) -> Belief {
+    match belief {
+        Belief::Spread { low, high, rms } => {
+            Belief::Spread { low: low.max(0.0), high: high.max(0.0), rms: rms / 2f32.sqrt() }
+        }
+        other => other,
+    }
+}
+
+/// The largest root mean square among the output channels, for inputs of this root mean square.
+fn largest_spread(weight: &Weight, bias: Option<&Tensor>, rms: f32) -> Result<f32> {
+    let weight = match weight {
+        Weight::F32(weight) => weight.clone(),
+        Weight::Int8(weight) => weight.dequantize()?,
+    };
+    let bias = bias.map(|b| b.to_vec::<f32>()).transpose()?;
+    let values = weight.to_vec::<f32>()?;
+    let row = values.len() / weight.shape().first().copied().unwrap_or(1).max(1);
+    let channels = values.chunks(row.max(1)).enumerate().map(|(i, row)| {
+        let squares: f32 = row.iter().map(|w| w * w).sum();
+        let bias = bias.as_ref().map_or(0.0, |b| b[i]);
+        (squares * rms * rms + bias * bias).sqrt()
+    });
+    Ok(channels.fold(0.0, f32::max))
+}
