@@ -7,6 +7,7 @@
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
 //! * [`f32`]: products, convolutions, functions and reductions of floats.
+//! * [`peak`]: the machine's limits, which kernels are held against.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
@@ -20,6 +21,7 @@ pub mod int8;
 pub mod isa;
 pub mod os;
 mod parallel;
+pub mod peak;
 pub mod pool;
 mod scratch;
 
