@@ -46,7 +46,7 @@ pub fn read_f32(isa: Isa, values: &[f32]) {
 
 /// Reads a packed weight once, each thread its part of it.
 pub fn read_panels(isa: Isa, weight: &Panels) {
-    read(isa, words(weight.panels_from(0)));
+    read(isa, words(weight.packed().from(0)));
 }
 
 fn read(isa: Isa, words: &[i32]) {
