@@ -1,4 +1,5 @@
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod probe;

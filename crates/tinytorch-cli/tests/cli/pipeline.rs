@@ -218,3 +218,17 @@ fn images_of_bytes_mean_the_same_as_images_of_fractions() {
     bench.good("run m.safetensors --input f.npy --out from_f.npy");
     assert_eq!(bench.read("from_b.npy"), bench.read("from_f.npy"));
 }
+
+#[test]
+fn the_kernels_are_held_against_the_limits_of_the_machine() {
+    let bench = Bench::new();
+    let rows = bench.json("bench kernels")["rows"].as_array().unwrap().clone();
+    assert_eq!(rows.len(), 3 * 2 * 2);
+    for row in &rows {
+        let expected = ["dtype", "k", "kernel", "m", "n", "of_peak", "rate", "threads", "unit"];
+        assert_eq!(keys(row), expected);
+        assert!(row["rate"].as_f64().unwrap() > 0.0 && fraction(&row["of_peak"]) > 0.0, "{row}");
+    }
+    let large = rows.iter().filter(|row| row["dtype"] == "int8" && row["m"] == 1024);
+    assert_eq!(large.map(|row| row["threads"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+}

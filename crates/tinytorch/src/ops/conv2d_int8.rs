@@ -1,4 +1,4 @@
-use super::conv2d::{conv2d, conv2d_input_gradient};
+use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
