@@ -46,7 +46,7 @@ impl PoolShape {
 
     /// The pixels of the image under window `index` along an axis of `size`.
     #[inline(always)]
-    fn window(&self, axis: usize, size: usize, index: usize) -> Range<usize> {
+    pub(crate) fn window(&self, axis: usize, size: usize, index: usize) -> Range<usize> {
         let start = index * self.stride[axis];
         let end = (start + self.kernel[axis]).saturating_sub(self.padding[axis]).min(size);
         start.saturating_sub(self.padding[axis]).min(end)..end

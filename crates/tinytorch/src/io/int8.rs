@@ -48,7 +48,7 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entr
             Entry::tensor(scale_name(name), &Tensor::from_vec(scales.to_vec(), [scales.len()])?)?
         }
         Scales::Blocks(scales) => {
-            let grid = Shape::new(&block_grid(weight.shape()))?;
+            let grid = Shape::new(&block_grid(&weight.shape()))?;
             Entry::halves(scale_name(name), scales, grid)
         }
     };

@@ -48,6 +48,13 @@ impl Shape {
         }
     }
 
+    /// The shape of something that exists in memory, and so is known to be possible.
+    pub(crate) fn known(dims: &[usize]) -> Shape {
+        let mut own = [0; MAX_RANK];
+        own[..dims.len()].copy_from_slice(dims);
+        Shape { dims: own, rank: dims.len() as u8 }
+    }
+
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
         self.rank as usize
