@@ -54,7 +54,6 @@ fn arguments_that_make_no_sense() {
         ("profile m.safetensors --batch 0", "0"),
         ("profile m.safetensors --batch 100000", "100000"),
         ("profile none.safetensors", "none.safetensors"),
-        ("bench", "kernels"),
     ] {
         let line = bench.refused(args);
         assert!(line.contains(problem), "{args}: {line}");
