@@ -5,8 +5,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::Write;
-use std::time::Duration;
-use tinytorch::bench::{Bench as Timing, Settings};
+use std::time::{Duration, Instant};
 use tinytorch::{Error, Rng};
 use tinytorch_kernels::f32::gemm::{self as float, Matrix, MatrixMut, PackedB, Scaling};
 use tinytorch_kernels::int8::{
@@ -36,9 +35,10 @@ impl Bench {
 
 /// Time matrix products in int8 and in f32, each in turn with the limit that binds it.
 ///
-/// The limit is the peak of the multiply-add units or, for a single row, the time of reading the weight
-/// once. Int8 products take and give bytes, as between the layers of a plan; f32 products take a weight
-/// that was packed once. All figures are medians.
+/// The limit is the peak of the multiply-add units or, for a single row, the rate at which the threads
+/// read buffers that are together as large as the weight. Int8 products take and give bytes, as between
+/// the layers of a plan; f32 products take a weight that was packed once, but for a single row. All
+/// figures are medians.
 #[derive(Args)]
 struct Kernels {
     /// Print JSON instead of a table
@@ -51,8 +51,11 @@ const SHAPES: [[usize; 3]; 3] = [[1024, 1024, 1024], [128, 384, 1536], [1, 4096,
 
 const THREADS: [usize; 2] = [1, 2];
 
-/// Keeps all of it under half a minute.
-const TIME_LIMIT: Duration = Duration::from_millis(1500);
+/// How often each product and its limit are measured, in turn.
+const ROUNDS: usize = 7;
+
+/// How long a product is called over and over in a round; the first third warms up and does not count.
+const TIME: Duration = Duration::from_millis(90);
 
 /// The stable form of `--json`.
 #[derive(Serialize)]
@@ -109,16 +112,18 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
     let epilogue = Epilogue { scales: Scales::PerChannel(&scales), bias: None, relu: false };
     let mut scratch = Scratch::new();
     let mut kernel = "";
-    let product = || {
+    let product = || -> Result<()> {
         let params = QParams { scale: 1.0, zero_point: 128 };
         let out = Output::U8 { data: &mut outputs, params };
-        kernel = int8::gemm(isa, &activations, &weight, &epilogue, out, &mut scratch)?;
+        kernel = int8::gemm(isa, &activations, &weight, &epilogue, out, &mut scratch)
+            .map_err(Error::from)?;
         Ok(())
     };
-    let (rate, of_peak) = match m {
-        1 => against_reading(product, || peak::read_panels(isa, &weight), n * k)?,
-        _ => against_peak(product, || peak::int8_operations(isa), m * n * k)?,
+    let limit = |threads| match m {
+        1 => 2.0 * peak::read_bandwidth(isa, n * k / threads, threads),
+        _ => peak::compute(isa, threads).int8_gops,
     };
+    let (rate, of_peak) = measure(product, limit, m * n * k)?;
     let (kernel, threads) = (kernel.to_string(), rayon::current_num_threads());
     Ok(Row { kernel, dtype: "int8", m, k, n, threads, rate, unit: "GOP/s", of_peak })
 }
@@ -130,7 +135,7 @@ fn f32_row([m, k, n]: [usize; 3]) -> Result<Row> {
     let (inputs, weights, mut outputs) = (values(m * k), values(n * k), vec![0.0; m * n]);
     let weight = Matrix::new(&weights, n, k).t();
     let packed = (m > 1).then(|| PackedB::new(isa, weight));
-    let product = || {
+    let product = || -> Result<()> {
         let (a, c) = (Matrix::new(&inputs, m, k), MatrixMut::new(&mut outputs, m, n));
         match &packed {
             Some(packed) => float::gemm(isa, a, packed, c, &Scaling::default()),
@@ -138,60 +143,49 @@ fn f32_row([m, k, n]: [usize; 3]) -> Result<Row> {
         }
         Ok(())
     };
-    let (rate, of_peak) = match m {
-        1 => against_reading(product, || peak::read_f32(isa, &weights), n * k)?,
-        _ => against_peak(product, || peak::f32_operations(isa), m * n * k)?,
+    let limit = |threads| match m {
+        1 => 2.0 * peak::read_bandwidth(isa, 4 * n * k / threads, threads) / 4.0,
+        _ => peak::compute(isa, threads).f32_gflops,
     };
+    let (rate, of_peak) = measure(product, limit, m * n * k)?;
     let (kernel, threads) = (format!("gemm_f32_{}", isa.name()), rayon::current_num_threads());
     Ok(Row { kernel, dtype: "f32", m, k, n, threads, rate, unit: "GFLOP/s", of_peak })
 }
 
-/// The rate of a product of so many multiply-adds in billions of operations per second, and its share
-/// of what the units do on operands that are there already.
-fn against_peak(
-    product: impl FnMut() -> tinytorch::Result<()>,
-    units: impl Fn() -> u64,
+/// The rate of a product of so many multiply-adds, and its share of the limit for so many threads, both
+/// in billions of operations per second.
+fn measure(
+    mut product: impl FnMut() -> Result<()>,
+    limit: impl Fn(usize) -> f64,
     multiply_adds: usize,
 ) -> Result<(f64, f64)> {
-    let operations = units();
-    let limit = || {
-        units();
-        Ok(())
-    };
-    let (product, limit) = seconds(product, limit)?;
-    let rate = 2.0 * multiply_adds as f64 / product;
-    Ok((rate / 1e9, share(rate, operations as f64 / limit)))
+    let (mut rates, mut shares) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let limit = limit(rayon::current_num_threads());
+        let rate = 2.0 * multiply_adds as f64 * calls_per_second(&mut product)? / 1e9;
+        rates.push(rate);
+        // Where the two cannot be told apart, the limit is at least what was reached.
+        shares.push((rate / limit).min(1.0));
+    }
+    Ok((median(rates), median(shares)))
 }
 
-/// The rate of a product with a single row, and the share of its time that reading the weight takes.
-fn against_reading(
-    product: impl FnMut() -> tinytorch::Result<()>,
-    read: impl Fn(),
-    multiply_adds: usize,
-) -> Result<(f64, f64)> {
-    let limit = || {
-        read();
-        Ok(())
-    };
-    let (product, limit) = seconds(product, limit)?;
-    Ok((2.0 * multiply_adds as f64 / product / 1e9, share(1.0 / product, 1.0 / limit)))
+fn calls_per_second(mut product: impl FnMut() -> Result<()>) -> Result<f64> {
+    let started = Instant::now();
+    while started.elapsed() < TIME / 3 {
+        product()?;
+    }
+    let (started, mut calls) = (Instant::now(), 0);
+    while started.elapsed() < TIME * 2 / 3 {
+        product()?;
+        calls += 1;
+    }
+    Ok(f64::from(calls) / started.elapsed().as_secs_f64())
 }
 
-/// Median seconds of a call of each.
-fn seconds(
-    product: impl FnMut() -> tinytorch::Result<()>,
-    limit: impl FnMut() -> tinytorch::Result<()>,
-) -> Result<(f64, f64)> {
-    // Several calls in a row, so that each finds in the caches what it left there itself.
-    let sample = Duration::from_millis(5);
-    let settings = Settings { sample, time_limit: TIME_LIMIT, width: 0.02, ..Settings::default() };
-    let report = Timing::new(settings).add("product", product).add("limit", limit).run()?;
-    Ok((report.rows[0].seconds.median, report.rows[1].seconds.median))
-}
-
-/// A part of a limit, which is at least the whole where the two cannot be told apart.
-fn share(rate: f64, limit: f64) -> f64 {
-    (rate / limit).min(1.0)
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 impl Rows {
