@@ -35,6 +35,8 @@ enum Command {
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
     Inspect(commands::inspect::Inspect),
+    Profile(commands::profile::Profile),
+    Bench(commands::bench::Bench),
     Probe(commands::probe::Probe),
 }
 
@@ -75,6 +77,8 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
+        Command::Profile(profile) => profile.run(&mut screen),
+        Command::Bench(bench) => bench.run(&mut screen),
         Command::Probe(probe) => probe.run(&mut screen),
     }?;
     screen.flush()?;

@@ -218,3 +218,32 @@ fn images_of_bytes_mean_the_same_as_images_of_fractions() {
     bench.good("run m.safetensors --input f.npy --out from_f.npy");
     assert_eq!(bench.read("from_b.npy"), bench.read("from_f.npy"));
 }
+
+#[test]
+fn the_kernels_are_held_against_the_limits_of_the_machine() {
+    let bench = Bench::new();
+    let rows = bench.json("bench kernels")["rows"].as_array().unwrap().clone();
+    assert_eq!(rows.len(), 3 * 2 * 2);
+    for row in &rows {
+        let expected = ["dtype", "k", "kernel", "m", "n", "of_peak", "rate", "threads", "unit"];
+        assert_eq!(keys(row), expected);
+        assert!(row["rate"].as_f64().unwrap() > 0.0 && fraction(&row["of_peak"]) > 0.0, "{row}");
+    }
+    let large = rows.iter().filter(|row| row["dtype"] == "int8" && row["m"] == 1024);
+    assert_eq!(large.map(|row| row["threads"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_profile_adds_up_to_the_time_of_a_pass() {
+    let bench = Bench::with_models();
+    for file in ["m.safetensors", "q.safetensors"] {
+        let profile = bench.json(&format!("profile {file} --batch 4"));
+        let rows = profile["layers"].as_array().unwrap();
+        let sum: u64 = rows.iter().map(|row| row["nanoseconds"].as_u64().unwrap()).sum();
+        assert_eq!(profile["table_nanoseconds"], sum);
+        assert!(rows.iter().any(|row| row["name"] == "[alloc]"), "{profile:#}");
+        assert!(profile["flops"].as_u64().unwrap() >= 2 * 4 * (64 * 128 + 128 * 64 + 64 * 10));
+        assert!(profile["heap"]["peak_bytes"].as_u64().unwrap() > 0, "{profile:#}");
+        assert!(bench.good(&format!("profile {file}")).contains("layers.1.weight"));
+    }
+}

@@ -22,6 +22,7 @@ mod conv2d_int8;
 mod dropout;
 mod elementary;
 mod embedding;
+mod embedding_int8;
 mod error;
 mod global_avg_pool;
 mod linear_f32;
