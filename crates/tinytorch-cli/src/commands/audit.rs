@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tinytorch::audit::{Budget, Gate, ModelReport, REFERENCES, Report, Subject, audit_model};
+use tinytorch::audit::{Budget, Gate, ModelReport, REFERENCES, Report, Subject, audit_model, page};
 use tinytorch::io::{Loaded, check_writable, load_model, replace};
 use tinytorch::models::Model;
 use tinytorch::quant::QuantRecord;
@@ -35,7 +35,7 @@ pub(crate) struct Audit {
     /// Accuracy that the float model must reach to be worth the test
     #[arg(long, value_name = "SHARE", requires = "float")]
     float_floor: Option<Share>,
-    /// Folder for report.json
+    /// Folder for report.html and report.json
     #[arg(long, value_name = "DIR", default_value = "audit-report")]
     out: PathBuf,
     /// Print the report as JSON instead of a table
@@ -58,19 +58,24 @@ impl Audit {
         };
         let report = Report::new(models);
         let json = serde_json::to_string_pretty(&report)?;
-        let path = self.report_path();
-        replace(&path, |file| file.write_all(json.as_bytes()))?;
+        let (data, page) = (self.data_path(), self.page_path());
+        replace(&data, |file| file.write_all(json.as_bytes()))?;
+        replace(&page, |file| file.write_all(page::render(&report).as_bytes()))?;
         if self.json {
             writeln!(screen, "{json}")?;
         } else {
             report.models.iter().try_for_each(|model| print_model(model, screen))?;
-            writeln!(screen, "report: {}", path.display())?;
+            writeln!(screen, "report: {}, {}", page.display(), data.display())?;
         }
         Ok(if report.passed() { Verdict::Good } else { Verdict::GateFailed })
     }
 
-    fn report_path(&self) -> PathBuf {
+    fn data_path(&self) -> PathBuf {
         self.out.join("report.json")
+    }
+
+    fn page_path(&self) -> PathBuf {
+        self.out.join("report.html")
     }
 
     fn judge_references(&self) -> Result<Vec<ModelReport>> {
@@ -89,11 +94,12 @@ impl Audit {
         Ok(audit_model(subject, &Budget { max_error, ..budget })?)
     }
 
-    /// Makes sure that the report can be written before the long work.
+    /// Makes sure that the reports can be written before the long work.
     fn make_folder(&self) -> Result<()> {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make the folder {}", self.out.display()))?;
-        Ok(check_writable(self.report_path())?)
+        check_writable(self.data_path())?;
+        Ok(check_writable(self.page_path())?)
     }
 }
 

@@ -4,22 +4,25 @@
 //! calibration has seen, and asks a fixed list of questions, the [gates]. Each gate answers with a
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
+mod distribution;
 mod evidence;
 mod files;
 mod gate;
 pub mod gates;
 mod layers;
+pub mod page;
 mod reference;
 mod report;
 mod subject;
 mod task;
 
+pub use distribution::{Distribution, Int8Range};
 pub use evidence::Evidence;
 pub use files::Files;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
 pub use reference::{REFERENCES, Reference};
-pub use report::{LayerReport, Machine, ModelReport, Report};
+pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, Subject};
 
 use crate::Result;
@@ -31,6 +34,5 @@ use crate::Result;
 pub fn audit_model(subject: &Subject, budget: &Budget) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject)?;
     let gates = gates::all(subject, &evidence, budget)?;
-    let architecture = serde_json::to_value(subject.int8.architecture()).unwrap_or_default();
-    Ok(ModelReport::new(subject.name.clone(), architecture, gates, &evidence.layers))
+    ModelReport::new(subject, &evidence, gates)
 }
