@@ -1,6 +1,6 @@
 use super::meaning;
 use super::svg::Gauge;
-use super::text::with_unit;
+use super::text::{number, with_unit};
 use super::verdict::{class, glyph};
 use crate::audit::{Gate, Outcome};
 use maud::{Markup, html};
@@ -26,13 +26,16 @@ pub(super) fn list(gates: &[Gate], model: &str) -> Markup {
 }
 
 fn measured(gate: &Gate) -> Markup {
-    let (Some(value), Some(limit)) = (gate.value, gate.limit) else { return html! {} };
+    let (Some(value), Some(limit)) = (gate.value, gate.limit) else {
+        return html! {};
+    };
     let bound = Bound::of(gate, value, limit);
+    let unit = if gate.unit.starts_with('%') { "%" } else { "" };
     let limit_text = match bound {
-        _ if limit == 0.0 => format!("none allowed"),
-        Bound::AtMost => format!("at most {}", with_unit(limit, gate.unit)),
+        _ if limit == 0.0 => "none allowed".to_string(),
+        Bound::AtMost => format!("at most {}", with_unit(limit, unit)),
         Bound::AtLeast if limit == f64::MIN_POSITIVE => "more than 0".to_string(),
-        Bound::AtLeast => format!("at least {}", with_unit(limit, gate.unit)),
+        Bound::AtLeast => format!("at least {}", with_unit(limit, unit)),
     };
     let value_text = with_unit(value, gate.unit);
     let axis = Axis::around(value, limit, bound, gate.unit);
@@ -43,8 +46,10 @@ fn measured(gate: &Gate) -> Markup {
     };
     html! {
         p.numbers { strong { (value_text) } span.quiet { (limit_text) } }
-        (gauge.draw(class(gate.result), &format!("{value_text}, {limit_text}")))
-        p.axis { span { (with_unit(axis.low, "")) } span { (with_unit(axis.high, "")) } }
+        @if limit != 0.0 {
+            (gauge.draw(class(gate.result), &format!("{value_text}, {limit_text}")))
+            p.axis { span { (number(axis.low)) } span { (number(axis.high)) } }
+        }
     }
 }
 
@@ -73,17 +78,17 @@ struct Axis {
 impl Axis {
     /// Shares near 100 % would all look alike from 0 on: for them the track starts nearer.
     fn around(value: f64, limit: f64, bound: Bound, unit: &str) -> Axis {
-        let known = [value, limit].into_iter().filter(|v| v.is_finite());
-        let (low, high) = known.fold((0f64, 0f64), |(low, high), v| (low.min(v), high.max(v)));
-        if bound == Bound::AtLeast && unit.starts_with('%') && limit >= 50.0 && high <= 100.0 {
-            let below = limit - (100.0 - limit);
-            return Axis {
-                low: if value.is_finite() { below.min(value) } else { below },
-                high: 100.0,
-            };
+        let known = || [value, limit].into_iter().filter(|v| v.is_finite());
+        let (low, high) = known().fold((0f64, 0f64), |(low, high), v| (low.min(v), high.max(v)));
+        let share = unit.starts_with('%') && bound == Bound::AtLeast && high <= 100.0;
+        if share && limit >= 50.0 {
+            let furthest = known().map(|v| 100.0 - v).fold(0.0, f64::max);
+            let room = (furthest * 1.25).max(2.0 * (100.0 - limit));
+            return Axis { low: (100.0 - room).max(low), high: 100.0 };
         }
         let room = if bound == Bound::AtMost { 1.25 } else { 1.1 };
-        Axis { low, high: if high > 0.0 { high * room } else { 1.0 } }
+        let roomy = if high > 0.0 { high * room } else { 1.0 };
+        Axis { low, high: if share { 100.0 } else { roomy } }
     }
 
     fn share(self, value: f64) -> f64 {

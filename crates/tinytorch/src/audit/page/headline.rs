@@ -43,7 +43,7 @@ fn accuracy(model: &ModelReport) -> Markup {
     let difference = int8 - float;
     html! {
         figure {
-            figcaption { "Accuracy, held-out" }
+            figcaption { "Accuracy against float" }
             p.big {
                 (format!("{difference:+.2}")) span.unit { " points" }
             }

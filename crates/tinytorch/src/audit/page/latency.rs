@@ -104,7 +104,7 @@ impl Frame {
                 text x=(LEFT - 6.0) y=(bottom) text-anchor="end" { (low) }
                 text x=(LEFT - 6.0) y=(TOP + 10.0) text-anchor="end" { (high) }
                 text.name x=(LEFT - 6.0) y=(TOP + SIDE / 2.0) text-anchor="end" { "int8" }
-                text.name x=(right - 8.0) y=(bottom - 10.0) text-anchor="end" { "int8 faster" }
+                text.name x=(right - 8.0) y=(TOP + SIDE / 2.0) text-anchor="end" { "int8 faster" }
             }
         }
     }

@@ -94,7 +94,7 @@ fn the_verdict_names_what_failed_and_what_is_unknown() {
     assert!(html.contains("0 of 3 gates passed; failed: <a href=\"#m0-accuracy\">accuracy</a>"));
     assert!(html.contains("could not be measured: <a href=\"#m0-latency\">latency</a>"));
     assert!(html.contains("1 does not apply") && html.contains("dynamic"));
-    assert!(html.contains("at least 99 % of f32"));
+    assert!(html.contains("at least 99 %</span>"));
     assert!(page(vec![model("m", Outcome::Fail, vec![unknown])]).contains("Not proven"));
 }
 
@@ -107,17 +107,17 @@ fn a_layer_shows_its_numbers_in_words() {
         "net.0.weight",
         "gemm_int8_scalar",
         "10 × 100",
-        "0.2500 %",
-        "0.5000 %",
-        "4.00 kB",
+        "0.25 %",
+        "0.5 %",
+        "4 kB",
         "1.04 kB",
         "120 µs",
         "40 µs",
-        "Histogram of 521 weights from -1.500 to 1",
-        "Histogram of 521 input values from -1.500 to 1",
-        "0.1250 % clipped",
+        "Histogram of 521 weights from -1.5 to 1",
+        "Histogram of 521 input values from -1.5 to 1",
+        "0.125 % clipped",
         "213 of 255",
-        "the narrowest channel ±0.2500",
+        "the narrowest channel ±0.25",
     ] {
         assert!(html.contains(words), "{words}");
     }
@@ -174,7 +174,7 @@ fn what_is_missing_or_not_a_number_is_said() {
     ];
     let html = page(vec![model]);
     assert!(html.contains("not a number %") && html.contains("infinite"));
-    assert!(html.contains("from_tomorrow") && html.contains("at least 2 fish"));
+    assert!(html.contains("from_tomorrow") && html.contains("-3 fish"));
     assert!(html.contains("No finite values.") && html.contains("No pairs were timed."));
     for attribute in html.split('"').skip(1).step_by(2) {
         assert!(!attribute.contains("NaN") && !attribute.contains("inf "), "{attribute}");

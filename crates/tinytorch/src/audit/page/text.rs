@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// Three or four significant digits; what is not a number says so.
+/// Up to four significant digits; what is not a number says so.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if value.is_nan() {
@@ -16,7 +16,9 @@ pub(super) fn number(value: f64) -> String {
     } else {
         let before = size.log10().floor().max(-4.0) as i32;
         let decimals = usize::try_from(3 - before).unwrap_or(0).min(6);
-        grouped(&format!("{value:.decimals$}"))
+        let digits = format!("{value:.decimals$}");
+        let exact = digits.contains('.');
+        grouped(if exact { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits })
     }
 }
 
@@ -82,7 +84,8 @@ mod tests {
         let cases = [
             (0.0, "0"),
             (0.42123, "0.4212"),
-            (3.93, "3.930"),
+            (3.93, "3.93"),
+            (99.99999, "100"),
             (99.4444, "99.44"),
             (1234.5, "1,234"),
             (-123_456.0, "-123,456"),

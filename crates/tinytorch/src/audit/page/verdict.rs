@@ -115,8 +115,7 @@ fn because(model: &ModelReport, id: &str) -> Markup {
         }
         "."
         @if model.held_out_samples > 0 {
-            " Judged on " (plural(model.held_out_samples, "sample"))
-            " that neither training nor calibration has seen."
+            " Judged on " (plural(model.held_out_samples, "held-out sample")) "."
         }
     }
 }
