@@ -52,7 +52,7 @@ const SHAPES: [[usize; 3]; 3] = [[1024, 1024, 1024], [128, 384, 1536], [1, 4096,
 const THREADS: [usize; 2] = [1, 2];
 
 /// How often each product and its limit are measured, in turn.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 /// How long a product is called over and over in a round; the first third warms up and does not count.
 const TIME: Duration = Duration::from_millis(90);

@@ -174,8 +174,10 @@ fn a_model_that_lost_its_accuracy_fails_its_audit() {
     let output = bench.run(AUDIT);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stderr.is_empty());
-    let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("output_error  fail"), "{printed}");
+    let report: Value = serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+    let gates = report["models"][0]["gates"].as_array().unwrap();
+    let gate = gates.iter().find(|gate| gate["id"] == "output_error").unwrap();
+    assert_eq!(gate["result"], "fail", "{gate}");
     let other = "train --model digits-mlp --data digits --epochs 1 --seed 9 --out m.safetensors";
     bench.good(other);
     let output = bench.run(AUDIT);
