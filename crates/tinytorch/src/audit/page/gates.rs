@@ -29,7 +29,7 @@ fn measured(gate: &Gate) -> Markup {
     let (Some(value), Some(limit)) = (gate.value, gate.limit) else { return html! {} };
     let bound = Bound::of(gate, value, limit);
     let limit_text = match bound {
-        _ if limit == 0.0 => format!("none allowed"),
+        _ if limit == 0.0 => "none allowed".to_string(),
         Bound::AtMost => format!("at most {}", with_unit(limit, gate.unit)),
         Bound::AtLeast if limit == f64::MIN_POSITIVE => "more than 0".to_string(),
         Bound::AtLeast => format!("at least {}", with_unit(limit, gate.unit)),
