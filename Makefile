@@ -11,7 +11,7 @@ lint:
 	cargo clippy --workspace -- -D warnings -D clippy::unwrap_used
 
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 test:
 	cargo test --release

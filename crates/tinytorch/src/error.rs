@@ -1,4 +1,5 @@
 use crate::autograd::AutogradError;
+use crate::bench::BenchError;
 use crate::data::DataError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
@@ -9,6 +10,7 @@ use crate::nn::LayerError;
 use crate::ops::OpError;
 use crate::optim::OptimError;
 use crate::plan::PlanError;
+use crate::profile::ProfileError;
 use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
@@ -63,6 +65,12 @@ pub enum Error {
     /// Compiling or running a plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Comparing times.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// Measuring a model.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),

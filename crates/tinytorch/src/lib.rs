@@ -24,6 +24,7 @@ extern crate self as tinytorch;
 
 pub mod audit;
 pub mod autograd;
+pub mod bench;
 pub mod data;
 mod error;
 pub mod graph;
@@ -35,6 +36,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod plan;
+pub mod profile;
 pub mod quant;
 pub mod rng;
 pub mod tensor;

@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tinytorch::audit::{Budget, Gate, ModelReport, REFERENCES, Report, Subject, audit_model, page};
+use tinytorch::audit::{
+    Budget, Gate, Means, ModelReport, Probe, REFERENCES, Report, Subject, audit_model, page,
+};
 use tinytorch::io::{Loaded, check_writable, load_model, replace};
 use tinytorch::models::Model;
 use tinytorch::quant::QuantRecord;
@@ -35,6 +37,9 @@ pub(crate) struct Audit {
     /// Accuracy that the float model must reach to be worth the test
     #[arg(long, value_name = "SHARE", requires = "float")]
     float_floor: Option<Share>,
+    /// Leave out the timing gate
+    #[arg(long)]
+    no_latency: bool,
     /// Folder for report.html and report.json
     #[arg(long, value_name = "DIR", default_value = "audit-report")]
     out: PathBuf,
@@ -91,7 +96,11 @@ impl Audit {
     fn judge(&self, subject: &Subject, budget: Budget) -> Result<ModelReport> {
         self.make_folder()?;
         let Share(max_error) = self.max_error;
-        Ok(audit_model(subject, &Budget { max_error, ..budget })?)
+        let program =
+            std::env::current_exe().context("cannot find this program to start it again")?;
+        let probe = Some(Probe { program, args: vec!["probe".to_string()] });
+        let means = Means { probe, latency: !self.no_latency };
+        Ok(audit_model(subject, &Budget { max_error, ..budget }, &means)?)
     }
 
     /// Makes sure that the reports can be written before the long work.

@@ -1,5 +1,5 @@
 use super::Distribution;
-use super::evidence::relative_error;
+use super::compare::relative_error;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::Exec;
@@ -131,7 +131,7 @@ impl Observer for Int8Pass<'_> {
             name: name.clone(),
             op: run.op.name(),
             kernel: run.kernel,
-            shape: *param.shape(),
+            shape: param.shape(),
             float_bytes,
             stored_bytes,
             own_error: relative_error(&own, &float_output)?,

@@ -4,12 +4,14 @@
 //! calibration has seen, and asks a fixed list of questions, the [gates]. Each gate answers with a
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
+mod compare;
 mod distribution;
 mod evidence;
 mod files;
 mod gate;
 pub mod gates;
 mod layers;
+mod means;
 pub mod page;
 mod reference;
 mod report;
@@ -21,6 +23,7 @@ pub use evidence::Evidence;
 pub use files::Files;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
+pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, Subject};
@@ -31,8 +34,8 @@ use crate::Result;
 ///
 /// # Errors
 /// If a model does not run on the held-out data at all; everything else is a gate's result.
-pub fn audit_model(subject: &Subject, budget: &Budget) -> Result<ModelReport> {
+pub fn audit_model(subject: &Subject, budget: &Budget, means: &Means) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject)?;
-    let gates = gates::all(subject, &evidence, budget)?;
-    ModelReport::new(subject, &evidence, gates)
+    let (gates, latency) = gates::all(subject, &evidence, budget, means)?;
+    Ok(ModelReport { latency, ..ModelReport::new(subject, &evidence, gates)? })
 }

@@ -2,7 +2,6 @@ use super::LossError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::ops::activation::sigmoid;
 use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ impl Pairwise {
             Pairwise::SquaredError => 2.0 * (x - t),
             // The bound matches that of the logarithm: at 0 and 1 the slope is large and finite.
             Pairwise::BinaryCrossEntropy => (x - t) / (x * (1.0 - x)).max(1e-12),
-            Pairwise::BinaryCrossEntropyWithLogits => sigmoid(x) - t,
+            Pairwise::BinaryCrossEntropyWithLogits => 1.0 / (1.0 + (-x).exp()) - t,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Scaled dot-product attention: `softmax(Q K^T / sqrt d) V` (Vaswani et al., 2017).
 
-use super::softmax::{softmax_gradient, softmax_in_place};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Elements, Exec, Graph, View};
-use crate::tensor::{MAX_RANK, Shape, Tensor, TensorError, lanes, parallel, view};
+use crate::tensor::{MAX_RANK, Shape, Tensor, TensorError, parallel, view};
 use std::sync::Arc;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::rows;
 
 /// Which keys a query may look at: those that both parts allow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,12 +17,11 @@ pub struct AttentionMask<'a> {
     pub keep: Option<&'a Var>,
 }
 
-/// The softmax of `scale x` over the last axis of `[.., queries, keys]`, over the keys that the mask
-/// keeps; the others get 0, and a query that may look at no key gets zeros, not NaN. From the gradient
-/// `g` of the output `y`: `dx = scale y (g - sum(g y))`.
+/// The softmax over the last axis of scores `[.., queries, keys]`, over the keys that the mask keeps;
+/// the others get 0, and a query that may look at no key gets zeros, not NaN. From the gradient `g` of
+/// the output `y`: `dx = y (g - sum(g y))`.
 #[derive(Clone, Copy, Debug)]
 struct MaskedSoftmax {
-    scale: f32,
     causal: bool,
 }
 
@@ -61,20 +61,26 @@ impl Kept<'_> {
     }
 
     /// The softmax of a row of scores. `scratch` holds the kept ones next to each other.
-    fn softmax(&self, row: usize, x: &[f32], scale: f32, scratch: &mut Vec<f32>, y: &mut [f32]) {
+    fn softmax(&self, isa: Isa, row: usize, x: &[f32], scratch: &mut [Vec<f32>; 2], y: &mut [f32]) {
         let (visible, hidden) = y.split_at_mut(self.visible(row));
         hidden.fill(0.0);
+        let softmax = |x: &[f32], y: &mut [f32]| {
+            if !x.is_empty() {
+                rows::softmax(isa, x.len(), x, y);
+            }
+        };
         if self.keep.is_none() {
-            visible.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale);
-            return softmax_in_place(visible);
+            return softmax(&x[..visible.len()], visible);
         }
         let start = self.start(row);
         let kept = (0..visible.len()).filter(|&key| self.keeps(start, key));
-        scratch.clear();
-        scratch.extend(kept.clone().map(|key| x[key] * scale));
-        softmax_in_place(scratch);
+        let [scores, weights] = scratch;
+        scores.clear();
+        scores.extend(kept.clone().map(|key| x[key]));
+        weights.resize(scores.len(), 0.0);
+        softmax(scores, weights);
         visible.fill(0.0);
-        kept.zip(scratch).for_each(|(key, weight)| visible[key] = *weight);
+        kept.zip(weights).for_each(|(key, weight)| visible[key] = *weight);
     }
 }
 
@@ -104,7 +110,7 @@ impl Compute for MaskedSoftmax {
         Ok(scores)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (scores, x) = (inputs[0].shape, inputs[0].f32()?);
         let keys = scores.last_dim();
         if out.is_empty() {
@@ -120,14 +126,16 @@ impl Compute for MaskedSoftmax {
             None => [0; MAX_RANK],
         };
         let kept = Kept { causal: self.causal, scores: &scores, strides, keep: keep.as_deref() };
-        parallel::for_each_chunk(out, keys, 12 * x.len(), Vec::new, |scratch, row, y| {
-            kept.softmax(row, &x[row * keys..][..keys], self.scale, scratch, y);
+        let (work, isa) = (12 * x.len(), exec.isa());
+        let scratch = || [Vec::new(), Vec::new()];
+        parallel::for_each_chunk(out, keys, work, scratch, |scratch, row, y| {
+            kept.softmax(isa, row, &x[row * keys..][..keys], scratch, y);
         });
         Ok(())
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, 13)
+        Cost::per_element(inputs, output, 12)
     }
 }
 
@@ -138,12 +146,11 @@ impl Op for MaskedSoftmax {
 
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
-        let both = [y.as_slice::<f32>()?, g.as_slice::<f32>()?];
         let mut dx = vec![0f32; shape.len()];
-        lanes::map(&shape, shape.rank() - 1, both, &mut dx, 5 * shape.len(), |[y, g], dx| {
-            softmax_gradient(y, g, dx);
-            dx.iter_mut().for_each(|d| *d *= self.scale);
-        });
+        if !dx.is_empty() {
+            let (y, g) = (y.as_slice()?, g.as_slice()?);
+            rows::softmax_backward(Isa::active(), shape.last_dim(), y, g, &mut dx);
+        }
         let mut grads = vec![None; saved.inputs_len()];
         grads[0] = Some(Tensor::from_vec(dx, shape)?);
         Ok(grads)
@@ -173,10 +180,15 @@ impl Var {
             let (shape, expected) = (*keys.shape(), "keys are [.., keys, dim]".into());
             return Err(TensorError::Shape { op: "attention_weights", shape, expected }.into());
         }
-        let scores = self.matmul(&keys.transpose(rank - 2, rank - 1, ctx)?, ctx)?;
+        // There are fewer queries than scores to scale.
         let scale = 1.0 / (self.shape().last_dim().max(1) as f32).sqrt();
+        let keys = keys.transpose(rank - 2, rank - 1, ctx)?;
+        let scores = self.mul_scalar(scale, ctx)?.matmul(&keys, ctx)?;
+        if !mask.causal && mask.keep.is_none() {
+            return scores.softmax(scores.shape().rank() - 1, ctx);
+        }
         let inputs: Vec<&Var> = [&scores].into_iter().chain(mask.keep).collect();
-        ctx.apply(MaskedSoftmax { scale, causal: mask.causal }, &inputs)
+        ctx.apply(MaskedSoftmax { causal: mask.causal }, &inputs)
     }
 
     /// `softmax(Q K^T / sqrt(dim)) V` for queries `[.., queries, dim]`, keys `[.., keys, dim]` and

@@ -1,10 +1,13 @@
+use super::channels::{Standard, batch_statistics, for_each_plane, gradient_sums};
 use crate::Result;
 use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};
 use crate::graph::{
     BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, ScaleShift, Step, View, image_dims,
 };
-use crate::tensor::{Shape, Tensor, TensorError, parallel, reduce};
+use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
+use tinytorch_kernels::f32::functions::Affine;
+use tinytorch_kernels::f32::map;
 
 const NAME: &str = "batch_norm2d";
 
@@ -23,13 +26,6 @@ pub struct BatchNormParams<'a> {
     pub momentum: f32,
     /// Added to the variance.
     pub eps: f32,
-}
-
-/// Mean and `1 / sqrt(variance + eps)` of every channel.
-#[derive(Clone, Debug)]
-struct Standard {
-    mean: Vec<f32>,
-    inverse: Vec<f32>,
 }
 
 /// `(x - mean) / sqrt(var + eps) * weight + bias` with running statistics: inputs `x`, `weight`,
@@ -65,78 +61,6 @@ fn checked_shape(inputs: &[Shape]) -> Result<Shape> {
     Ok(inputs[0])
 }
 
-/// Calls `f(channel, plane, out)` for every plane of a batch of images.
-fn for_each_plane(
-    shape: &Shape,
-    x: &[f32],
-    out: &mut [f32],
-    f: impl Fn(usize, &[f32], &mut [f32]) + Sync + Send,
-) {
-    let pixels = shape[2] * shape[3];
-    parallel::for_each_chunk(
-        out,
-        pixels,
-        2 * x.len(),
-        || (),
-        |(), plane, out| {
-            f(plane % shape[1], &x[plane * pixels..][..out.len()], out);
-        },
-    );
-}
-
-/// The planes of one channel, image by image.
-fn planes<'a>(shape: &Shape, x: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> {
-    let (channels, pixels) = (shape[1], shape[2] * shape[3]);
-    (0..shape[0]).map(move |image| &x[(image * channels + channel) * pixels..][..pixels])
-}
-
-/// Mean and variance (divided by the number of values) of every channel, each in two passes.
-fn batch_statistics(shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let count = (shape.len() / shape[1].max(1)) as f64;
-    let mut both = vec![0f32; 2 * shape[1]];
-    parallel::for_each_chunk(
-        &mut both,
-        2,
-        3 * x.len(),
-        || (),
-        |(), channel, both| {
-            let sum: f64 = planes(shape, x, channel).map(|p| f64::from(reduce::sum(p))).sum();
-            let mean = (sum / count) as f32;
-            let square = |p: &[f32]| f64::from(reduce::sum_of([p], |[v]| (v - mean) * (v - mean)));
-            both[0] = mean;
-            both[1] = (planes(shape, x, channel).map(square).sum::<f64>() / count) as f32;
-        },
-    );
-    both.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
-}
-
-/// `sum g` and `sum g x'` of every channel: the gradients of bias and weight.
-fn gradient_sums(shape: &Shape, g: &[f32], x: &[f32], standard: &Standard) -> [Vec<f32>; 2] {
-    let mut both = vec![0f32; 2 * shape[1]];
-    parallel::for_each_chunk(
-        &mut both,
-        2,
-        4 * x.len(),
-        || (),
-        |(), channel, both| {
-            let (mean, inverse) = (standard.mean[channel], standard.inverse[channel]);
-            let (mut sum, mut product) = (0f64, 0f64);
-            for (g, x) in planes(shape, g, channel).zip(planes(shape, x, channel)) {
-                sum += f64::from(reduce::sum(g));
-                product += f64::from(reduce::sum_of([g, x], |[g, x]| g * (x - mean)));
-            }
-            both[0] = sum as f32;
-            both[1] = (product * f64::from(inverse)) as f32;
-        },
-    );
-    let (sums, products) = both.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
-    [sums, products]
-}
-
-fn inverse_deviation(variance: &[f32], eps: f32) -> Vec<f32> {
-    variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect()
-}
-
 fn cost(inputs: &[Shape], output: &Shape) -> Cost {
     Cost::per_element(inputs, output, 2)
 }
@@ -150,12 +74,12 @@ impl Compute for Running {
         checked_shape(inputs)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let [x, weight, bias, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i].f32());
-        let affine = ScaleShift::new(weight?, bias?, mean?, var?, self.eps)?;
+        let (affine, isa) = (ScaleShift::new(weight?, bias?, mean?, var?, self.eps)?, exec.isa());
         for_each_plane(&inputs[0].shape, x?, out, |channel, x, out| {
             let (scale, shift) = (affine.scale[channel], affine.shift[channel]);
-            out.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale + shift);
+            map(isa, Affine { scale, shift }, x, out);
         });
         Ok(())
     }
@@ -174,7 +98,7 @@ impl Op for Running {
         let shape = saved.shape(0);
         let values = |i: usize| saved.input(i)?.to_vec::<f32>();
         let (weight, mean) = (values(1)?, values(3)?);
-        let standard = Standard { mean, inverse: inverse_deviation(&values(4)?, self.eps) };
+        let standard = Standard::new(mean, &values(4)?, self.eps);
         let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
         let (x, g) = (x.as_slice::<f32>()?, g.as_slice::<f32>()?);
         let mut grads = vec![None; 5];
@@ -187,7 +111,7 @@ impl Op for Running {
             grads[0] = Some(Tensor::from_vec(dx, *shape)?);
         }
         if saved.needs(1) || saved.needs(2) {
-            let [db, dw] = gradient_sums(shape, g, x, &standard);
+            let (db, dw) = gradient_sums(shape, g, x, &standard);
             grads[1] = Some(Tensor::from_vec(dw, *saved.shape(1))?);
             grads[2] = Some(Tensor::from_vec(db, *saved.shape(2))?);
         }
@@ -243,7 +167,7 @@ impl Op for Batch {
         let weight = saved.input(1)?.to_vec::<f32>()?;
         let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
         let (x, g) = (x.as_slice::<f32>()?, g.as_slice::<f32>()?);
-        let [db, dw] = gradient_sums(shape, g, x, &self.standard);
+        let (db, dw) = gradient_sums(shape, g, x, &self.standard);
         let mut grads = vec![None; 3];
         if saved.needs(0) {
             let per_value = 1.0 / (shape.len() / shape[1].max(1)).max(1) as f32;
@@ -287,7 +211,7 @@ impl Var {
         }
         let shape = *self.shape();
         checked_shape(&[shape, *weight.shape(), *bias.shape()])?;
-        checked_shape(&[shape, *running_mean.shape(), *running_var.shape()])?;
+        checked_shape(&[shape, running_mean.shape(), running_var.shape()])?;
         let count = shape.len() / shape[1].max(1);
         if count < 2 {
             let expected = "training needs more than one value per channel".into();
@@ -299,7 +223,7 @@ impl Var {
         let spread = var.iter().map(|v| v * unbiased).collect();
         ctx.update_buffer(running_mean, momentum, Tensor::from_vec(mean.clone(), [shape[1]])?);
         ctx.update_buffer(running_var, momentum, Tensor::from_vec(spread, [shape[1]])?);
-        let standard = Standard { mean, inverse: inverse_deviation(&var, eps) };
+        let standard = Standard::new(mean, &var, eps);
         ctx.apply(Batch { standard }, &[self, &weight, &bias])
     }
 }
@@ -336,28 +260,33 @@ mod tests {
         let op = |v: &[Var], ctx: &mut Ctx<'_>| {
             let dense = v[0].value().contiguous()?;
             let (mean, var) = batch_statistics(v[0].shape(), dense.as_slice()?);
-            let standard = Standard { mean, inverse: inverse_deviation(&var, EPS) };
+            let standard = Standard::new(mean, &var, EPS);
             ctx.apply(Batch { standard }, &[&v[0], &v[1], &v[2]])
         };
         gradcheck(op, &inputs, 2e-3).unwrap();
     }
 
+    /// Weight, bias, running mean and running variance of a norm that has seen nothing.
+    fn fresh() -> [Param; 4] {
+        let param = |value, role| Param::new(vector([value; 2]), role);
+        [
+            param(1.0, Role::Vector),
+            param(0.0, Role::Vector),
+            param(0.0, Role::Buffer),
+            param(1.0, Role::Buffer),
+        ]
+    }
+
+    fn norm_of([weight, bias, running_mean, running_var]: &[Param; 4]) -> BatchNormParams<'_> {
+        BatchNormParams { weight, bias, running_mean, running_var, momentum: 0.1, eps: EPS }
+    }
+
     #[test]
     fn training_standardizes_the_batch_and_moves_the_running_statistics() {
-        let [weight, bias] = [[1.0, 1.0], [0.0, 0.0]].map(|v| Param::new(vector(v), Role::Vector));
-        let [running_mean, running_var] =
-            [[0.0, 0.0], [1.0, 1.0]].map(|v| Param::new(vector(v), Role::Buffer));
-        let norm = BatchNormParams {
-            weight: &weight,
-            bias: &bias,
-            running_mean: &running_mean,
-            running_var: &running_var,
-            momentum: 0.1,
-            eps: EPS,
-        };
+        let params = fresh();
         let mut ctx = Ctx::train(Rng::seed(0));
         let x = images(5);
-        let y = Var::from(&x).batch_norm2d(&norm, &mut ctx).unwrap();
+        let y = Var::from(&x).batch_norm2d(&norm_of(&params), &mut ctx).unwrap();
         let (mean, var) = batch_statistics(y.shape(), y.value().as_slice().unwrap());
         assert!(mean.iter().all(|m| m.abs() < 1e-6), "{mean:?}");
         assert!(var.iter().all(|v| (v - 1.0).abs() < 1e-4), "{var:?}");
@@ -365,34 +294,26 @@ mod tests {
         let loss = y.sum(&mut ctx).unwrap();
         let grads = ctx.backward(&loss).unwrap();
         let [mean_update, var_update] = grads.updates() else { panic!("two updates") };
-        assert_eq!((mean_update.id, var_update.id), (running_mean.id(), running_var.id()));
+        assert_eq!((mean_update.id, var_update.id), (params[2].id(), params[3].id()));
         let (mean, var) = batch_statistics(x.shape(), x.as_slice().unwrap());
         assert_eq!(mean_update.value.to_vec::<f32>().unwrap(), mean);
         let unbiased = var_update.value.to_vec::<f32>().unwrap();
         // 3 images of 2 x 3 pixels are 18 values per channel.
         assert!((unbiased[0] - var[0] * 18.0 / 17.0).abs() < 1e-5);
-        assert!(grads.of(&running_mean).is_none());
+        assert!(grads.of(&params[2]).is_none());
     }
 
     #[test]
     fn one_value_per_channel_cannot_be_trained_on() {
-        let one = |role| Param::new(Tensor::ones([2]).unwrap(), role);
-        let (weight, bias) = (one(Role::Vector), one(Role::Vector));
-        let (running_mean, running_var) = (one(Role::Buffer), one(Role::Buffer));
-        let norm = BatchNormParams {
-            weight: &weight,
-            bias: &bias,
-            running_mean: &running_mean,
-            running_var: &running_var,
-            momentum: 0.1,
-            eps: EPS,
+        let params = fresh();
+        let run = |shape: [usize; 4], ctx: &mut Ctx<'_>| {
+            Var::from(Tensor::ones(shape).unwrap()).batch_norm2d(&norm_of(&params), ctx)
         };
-        let x = Var::from(Tensor::ones([1, 2, 1, 1]).unwrap());
-        let err = x.batch_norm2d(&norm, &mut Ctx::train(Rng::seed(0))).unwrap_err();
+        let training = || Ctx::train(Rng::seed(0));
+        let err = run([1, 2, 1, 1], &mut training()).unwrap_err();
         assert!(err.to_string().contains("more than one value per channel"), "{err}");
-        assert!(x.batch_norm2d(&norm, &mut Ctx::eval()).is_ok());
-        let wide = Var::from(Tensor::ones([1, 3, 2, 2]).unwrap());
-        assert!(wide.batch_norm2d(&norm, &mut Ctx::eval()).is_err());
-        assert!(wide.batch_norm2d(&norm, &mut Ctx::train(Rng::seed(0))).is_err());
+        assert!(run([1, 2, 1, 1], &mut Ctx::eval()).is_ok());
+        assert!(run([1, 3, 2, 2], &mut Ctx::eval()).is_err());
+        assert!(run([1, 3, 2, 2], &mut training()).is_err());
     }
 }

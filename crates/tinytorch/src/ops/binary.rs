@@ -3,6 +3,7 @@ use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Shape, Tensor, elementwise};
 use std::sync::Arc;
+use tinytorch_kernels::f32::{functions, zip};
 
 /// Broadcasting arithmetic on two values. The gradient of a stretched operand is summed back to
 /// its shape.
@@ -28,9 +29,19 @@ impl Compute for Binary {
         Ok(inputs[0].broadcast(&inputs[1], self.name())?)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (a, b) = (&inputs[0], &inputs[1]);
         let shape = a.shape.broadcast(&b.shape, self.name())?;
+        if a.shape == b.shape {
+            let (isa, a, b) = (exec.isa(), a.f32()?, b.f32()?);
+            match self {
+                Binary::Add => zip(isa, functions::Add, a, b, out),
+                Binary::Sub => zip(isa, functions::Sub, a, b, out),
+                Binary::Mul => zip(isa, functions::Mul, a, b, out),
+                Binary::Div => zip(isa, functions::Div, a, b, out),
+            }
+            return Ok(());
+        }
         let operands = [(&a.shape, a.f32()?), (&b.shape, b.f32()?)];
         match self {
             Binary::Add => elementwise::zip_into(&shape, operands, |a, b| a + b, out),
@@ -39,6 +50,10 @@ impl Compute for Binary {
             Binary::Div => elementwise::zip_into(&shape, operands, |a, b| a / b, out),
         }
         Ok(())
+    }
+
+    fn is_pointwise(&self) -> bool {
+        true
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

@@ -71,16 +71,16 @@ impl Var {
     /// # Errors
     /// As [`Var::cat`], and [`TensorError::Mismatch`] if the shapes differ.
     pub fn stack(values: &[&Var], axis: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
-        if let [first, rest @ ..] = values {
-            if let Some(other) = rest.iter().find(|v| v.shape() != first.shape()) {
-                return Err(TensorError::Mismatch {
-                    op: "stack",
-                    left: *first.shape(),
-                    right: *other.shape(),
-                    expected: "the shapes must be equal",
-                }
-                .into());
+        if let [first, rest @ ..] = values
+            && let Some(other) = rest.iter().find(|v| v.shape() != first.shape())
+        {
+            return Err(TensorError::Mismatch {
+                op: "stack",
+                left: *first.shape(),
+                right: *other.shape(),
+                expected: "the shapes must be equal",
             }
+            .into());
         }
         let lifted = values.iter().map(|v| v.unsqueeze(axis, ctx)).collect::<Result<Vec<_>>>()?;
         Var::cat(&lifted.iter().collect::<Vec<_>>(), axis, ctx)

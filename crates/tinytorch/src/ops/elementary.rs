@@ -1,130 +1,13 @@
 //! Elementary functions of every element, and arithmetic with a number.
 
-use super::pointwise::{Function, Pointwise, Slope};
+use super::pointwise::Pointwise;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
+use tinytorch_kernels::f32::Function;
+use tinytorch_kernels::f32::functions::{Abs, Affine, Exp, Log, Neg, Sqrt};
+use tinytorch_kernels::isa::Simd;
 
-/// `e^x`, its own derivative.
-#[derive(Clone, Copy, Debug)]
-struct Exp;
-
-impl Function for Exp {
-    const NAME: &'static str = "exp";
-    const OPERATIONS: u64 = 10;
-    const SLOPE: Slope = Slope::OfOutput;
-
-    fn value(self, x: f32) -> f32 {
-        x.exp()
-    }
-    fn slope(self, y: f32) -> f32 {
-        y
-    }
-}
-
-/// The natural logarithm; the derivative is `1 / x`.
-#[derive(Clone, Copy, Debug)]
-struct Ln;
-
-impl Function for Ln {
-    const NAME: &'static str = "ln";
-    const OPERATIONS: u64 = 10;
-    const SLOPE: Slope = Slope::OfInput;
-
-    fn value(self, x: f32) -> f32 {
-        x.ln()
-    }
-    fn slope(self, x: f32) -> f32 {
-        1.0 / x
-    }
-}
-
-/// The square root; the derivative is `1 / (2 y)`.
-#[derive(Clone, Copy, Debug)]
-struct Sqrt;
-
-impl Function for Sqrt {
-    const NAME: &'static str = "sqrt";
-    const OPERATIONS: u64 = 1;
-    const SLOPE: Slope = Slope::OfOutput;
-
-    fn value(self, x: f32) -> f32 {
-        x.sqrt()
-    }
-    fn slope(self, y: f32) -> f32 {
-        0.5 / y
-    }
-}
-
-/// `|x|`; the derivative is the sign, 0 at 0.
-#[derive(Clone, Copy, Debug)]
-struct Abs;
-
-impl Function for Abs {
-    const NAME: &'static str = "abs";
-    const OPERATIONS: u64 = 1;
-    const SLOPE: Slope = Slope::OfInput;
-
-    fn value(self, x: f32) -> f32 {
-        x.abs()
-    }
-    fn slope(self, x: f32) -> f32 {
-        if x == 0.0 { 0.0 } else { x.signum() }
-    }
-}
-
-/// `x^p`; the derivative is `p x^(p - 1)`.
-#[derive(Clone, Copy, Debug)]
-struct Pow(f32);
-
-impl Function for Pow {
-    const NAME: &'static str = "pow";
-    const OPERATIONS: u64 = 20;
-    const SLOPE: Slope = Slope::OfInput;
-
-    fn value(self, x: f32) -> f32 {
-        x.powf(self.0)
-    }
-    fn slope(self, x: f32) -> f32 {
-        // At p = 0 the function is constant, but 0 * 0^-1 would be NaN.
-        if self.0 == 0.0 { 0.0 } else { self.0 * x.powf(self.0 - 1.0) }
-    }
-}
-
-/// `x + c`.
-#[derive(Clone, Copy, Debug)]
-struct AddScalar(f32);
-
-impl Function for AddScalar {
-    const NAME: &'static str = "add_scalar";
-    const OPERATIONS: u64 = 1;
-    const SLOPE: Slope = Slope::OfOutput;
-
-    fn value(self, x: f32) -> f32 {
-        x + self.0
-    }
-    fn slope(self, _: f32) -> f32 {
-        1.0
-    }
-}
-
-/// `c x`.
-#[derive(Clone, Copy, Debug)]
-struct MulScalar(f32);
-
-impl Function for MulScalar {
-    const NAME: &'static str = "mul_scalar";
-    const OPERATIONS: u64 = 1;
-    const SLOPE: Slope = Slope::OfOutput;
-
-    fn value(self, x: f32) -> f32 {
-        x * self.0
-    }
-    fn slope(self, _: f32) -> f32 {
-        self.0
-    }
-}
-
-/// `min(max(x, low), high)`; the derivative is 1 from `low` to `high` and 0 outside.
+/// `min(max(x, low), high)`; the derivative is 1 from `low` to `high` and 0 outside. NaN stays NaN.
 #[derive(Clone, Copy, Debug)]
 struct Clamp {
     low: f32,
@@ -132,19 +15,18 @@ struct Clamp {
 }
 
 impl Function for Clamp {
-    const NAME: &'static str = "clamp";
-    const OPERATIONS: u64 = 2;
-    const SLOPE: Slope = Slope::OfInput;
+    const COST: usize = 2;
 
-    fn value(self, x: f32) -> f32 {
-        match x {
-            x if x < self.low => self.low,
-            x if x > self.high => self.high,
-            x => x,
-        }
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        s.min(s.splat(self.high), s.max(s.splat(self.low), x))
     }
-    fn slope(self, x: f32) -> f32 {
-        if (self.low..=self.high).contains(&x) { 1.0 } else { 0.0 }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        let (zero, one) = (s.splat(0.0), s.splat(1.0));
+        let below = s.select(s.le(x, s.splat(self.high)), one, zero);
+        s.select(s.le(s.splat(self.low), x), below, zero)
     }
 }
 
@@ -154,7 +36,7 @@ impl Var {
     /// # Errors
     /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the value is f32.
     pub fn exp(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Exp), &[self])
+        ctx.apply(Pointwise { name: "exp", f: Exp }, &[self])
     }
 
     /// The natural logarithm of every element: minus infinity at 0, NaN below.
@@ -162,7 +44,7 @@ impl Var {
     /// # Errors
     /// As [`Var::exp`].
     pub fn ln(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Ln), &[self])
+        ctx.apply(Pointwise { name: "ln", f: Log }, &[self])
     }
 
     /// The square root of every element: NaN below 0.
@@ -170,15 +52,15 @@ impl Var {
     /// # Errors
     /// As [`Var::exp`].
     pub fn sqrt(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Sqrt), &[self])
+        ctx.apply(Pointwise { name: "sqrt", f: Sqrt }, &[self])
     }
 
-    /// The absolute value of every element.
+    /// The absolute value of every element; the derivative at 0 is 0.
     ///
     /// # Errors
     /// As [`Var::exp`].
     pub fn abs(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Abs), &[self])
+        ctx.apply(Pointwise { name: "abs", f: Abs }, &[self])
     }
 
     /// Every element negated.
@@ -186,31 +68,23 @@ impl Var {
     /// # Errors
     /// As [`Var::exp`].
     pub fn neg(&self, ctx: &mut Ctx<'_>) -> Result<Var> {
-        self.mul_scalar(-1.0, ctx)
-    }
-
-    /// Every element to the power of `exponent`: NaN below 0 unless the exponent is whole.
-    ///
-    /// # Errors
-    /// As [`Var::exp`].
-    pub fn pow(&self, exponent: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Pow(exponent)), &[self])
+        ctx.apply(Pointwise { name: "neg", f: Neg }, &[self])
     }
 
     /// Every element plus a number.
     ///
     /// # Errors
     /// As [`Var::exp`].
-    pub fn add_scalar(&self, summand: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(AddScalar(summand)), &[self])
+    pub fn add_scalar(&self, shift: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Pointwise { name: "add_scalar", f: Affine { scale: 1.0, shift } }, &[self])
     }
 
     /// Every element times a number.
     ///
     /// # Errors
     /// As [`Var::exp`].
-    pub fn mul_scalar(&self, factor: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(MulScalar(factor)), &[self])
+    pub fn mul_scalar(&self, scale: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Pointwise { name: "mul_scalar", f: Affine { scale, shift: 0.0 } }, &[self])
     }
 
     /// Every element moved into `low..=high`; NaN stays NaN.
@@ -218,7 +92,7 @@ impl Var {
     /// # Errors
     /// As [`Var::exp`].
     pub fn clamp(&self, low: f32, high: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Pointwise(Clamp { low, high }), &[self])
+        ctx.apply(Pointwise { name: "clamp", f: Clamp { low, high } }, &[self])
     }
 }
 
@@ -226,29 +100,28 @@ impl Var {
 mod tests {
     use super::super::pointwise::check;
     use super::*;
+    use crate::Tensor;
 
     #[test]
     fn gradients() {
         const BOTH_SIGNS: [f32; 5] = [-2.0, -0.7, 0.4, 1.0, 2.5];
         const POSITIVE: [f32; 4] = [0.4, 0.9, 1.5, 3.0];
-        check(Exp, &BOTH_SIGNS);
-        check(Ln, &POSITIVE);
-        check(Sqrt, &POSITIVE);
-        check(Abs, &BOTH_SIGNS);
-        check(Pow(2.0), &BOTH_SIGNS);
-        check(Pow(3.0), &BOTH_SIGNS);
-        check(Pow(-0.5), &POSITIVE);
-        check(Pow(0.0), &BOTH_SIGNS);
-        check(AddScalar(3.0), &BOTH_SIGNS);
-        check(MulScalar(-3.0), &BOTH_SIGNS);
-        check(Clamp { low: -1.0, high: 1.5 }, &BOTH_SIGNS);
+        check(|x, ctx| x.exp(ctx), &BOTH_SIGNS);
+        check(|x, ctx| x.ln(ctx), &POSITIVE);
+        check(|x, ctx| x.sqrt(ctx), &POSITIVE);
+        check(|x, ctx| x.abs(ctx), &BOTH_SIGNS);
+        check(|x, ctx| x.neg(ctx), &BOTH_SIGNS);
+        check(|x, ctx| x.add_scalar(3.0, ctx), &BOTH_SIGNS);
+        check(|x, ctx| x.mul_scalar(-3.0, ctx), &BOTH_SIGNS);
+        check(|x, ctx| x.clamp(-1.0, 1.5, ctx), &BOTH_SIGNS);
     }
 
     #[test]
-    fn edges() {
-        assert_eq!(Abs.slope(0.0), 0.0);
-        assert_eq!(Pow(0.0).slope(0.0), 0.0);
-        assert!(Clamp { low: 0.0, high: 1.0 }.value(f32::NAN).is_nan());
-        assert_eq!(Ln.value(0.0), f32::NEG_INFINITY);
+    fn clamping_keeps_what_is_inside_and_does_not_hide_nan() {
+        let x = Tensor::from_vec(vec![-3.0, -1.0, 0.5, 2.0, f32::NAN], [5]).unwrap();
+        let y = Var::from(x).clamp(-1.0, 1.0, &mut Ctx::eval()).unwrap();
+        let values = y.value().to_vec::<f32>().unwrap();
+        assert_eq!(values[..4], [-1.0, -1.0, 0.5, 1.0]);
+        assert!(values[4].is_nan());
     }
 }

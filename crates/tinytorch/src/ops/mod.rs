@@ -11,24 +11,27 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
-pub(crate) mod activation;
+mod activation;
 mod attention;
 mod batch_norm;
 mod binary;
 mod cat;
-mod conv2d;
+mod channels;
+mod conv2d_f32;
 mod conv2d_int8;
 mod dropout;
 mod elementary;
 mod embedding;
+mod embedding_int8;
 mod error;
 mod global_avg_pool;
-mod linear;
+mod linear_f32;
 mod linear_int8;
 mod matmul;
 mod max_axis;
 mod pointwise;
 mod pool;
+mod pow;
 mod rearrange;
 mod reduce;
 mod relu;
@@ -37,14 +40,15 @@ mod rope;
 mod row_norm;
 mod softmax;
 mod unfold;
+mod weighted;
 
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
-pub(crate) use conv2d::Conv2d;
+pub(crate) use conv2d_f32::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
 pub(crate) use global_avg_pool::GlobalAvgPool;
-pub(crate) use linear::Linear;
+pub(crate) use linear_f32::Linear;
 pub(crate) use linear_int8::{LinearInt8, multiply};
 pub(crate) use pool::Pool;
 pub(crate) use relu::Relu;

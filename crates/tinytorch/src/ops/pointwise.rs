@@ -1,99 +1,53 @@
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::tensor::{Shape, Tensor, parallel};
+use crate::tensor::{Shape, Tensor};
 use std::fmt::Debug;
 use std::sync::Arc;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::{Function, map, map_backward};
 
-/// Which argument a derivative is easiest to write in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slope {
-    /// `f'` as a function of the input `x`.
-    OfInput,
-    /// `f'` as a function of the output `y = f(x)`, so that the input need not be kept.
-    OfOutput,
-}
-
-/// A function of one number and its derivative: all that a pointwise op has of its own.
-pub(super) trait Function: Copy + Debug + Send + Sync + 'static {
-    /// The op's name.
-    const NAME: &'static str;
-    /// Operations per element, an exponential counted as ten.
-    const OPERATIONS: u64;
-    /// What [`Function::slope`] is given.
-    const SLOPE: Slope;
-
-    /// `f(x)`.
-    fn value(self, x: f32) -> f32;
-
-    /// `f'` at the input or output, as [`Function::SLOPE`] says.
-    fn slope(self, at: f32) -> f32;
-}
-
-/// A function applied to every element.
+/// A function applied to every element; `dx = g f'(x)`. The kernel's function holds the formula, the
+/// derivative and the cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pointwise<F>(pub(super) F);
+pub(super) struct Pointwise<F> {
+    pub(super) name: &'static str,
+    pub(super) f: F,
+}
 
-/// Elements that a thread takes at a time.
-const CHUNK: usize = 16 * 1024;
-
-impl<F: Function> Compute for Pointwise<F> {
+impl<F: Function + Debug + 'static> Compute for Pointwise<F> {
     fn name(&self) -> &'static str {
-        F::NAME
+        self.name
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let x = inputs[0].f32()?;
-        let work = x.len() * F::OPERATIONS as usize;
-        parallel::for_each_chunk(
-            out,
-            CHUNK,
-            work,
-            || (),
-            |(), i, out| {
-                out.iter_mut().zip(&x[i * CHUNK..]).for_each(|(y, &x)| *y = self.0.value(x));
-            },
-        );
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        map(exec.isa(), self.f, inputs[0].f32()?, out);
         Ok(())
     }
 
+    fn is_pointwise(&self) -> bool {
+        true
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, F::OPERATIONS)
+        Cost::per_element(inputs, output, F::COST as u64)
     }
 }
 
-impl<F: Function> Op for Pointwise<F> {
+impl<F: Function + Debug + 'static> Op for Pointwise<F> {
     fn saves(&self) -> Saves {
-        match F::SLOPE {
-            Slope::OfInput => Saves::Inputs,
-            Slope::OfOutput => Saves::Output,
-        }
+        Saves::Inputs
     }
 
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let at = match F::SLOPE {
-            Slope::OfInput => saved.input(0)?,
-            Slope::OfOutput => saved.output()?,
-        };
-        let (at, g) = (at.contiguous()?, grad.contiguous()?);
-        let (at, g) = (at.as_slice::<f32>()?, g.as_slice::<f32>()?);
-        let mut out = vec![0f32; g.len()];
-        let work = g.len() * F::OPERATIONS as usize;
-        parallel::for_each_chunk(
-            &mut out,
-            CHUNK,
-            work,
-            || (),
-            |(), i, out| {
-                let pairs = g[i * CHUNK..].iter().zip(&at[i * CHUNK..]);
-                out.iter_mut().zip(pairs).for_each(|(d, (g, &at))| *d = g * self.0.slope(at));
-            },
-        );
-        Ok(vec![Some(Tensor::from_vec(out, *grad.shape())?)])
+        let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
+        let mut dx = vec![0f32; x.len()];
+        map_backward(Isa::active(), self.f, x.as_slice()?, g.as_slice()?, &mut dx);
+        Ok(vec![Some(Tensor::from_vec(dx, *x.shape())?)])
     }
 
     fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
@@ -101,9 +55,12 @@ impl<F: Function> Op for Pointwise<F> {
     }
 }
 
-/// Checks a function's derivative by differences at these points.
+/// Checks an op of one input by differences at these points.
 #[cfg(test)]
-pub(super) fn check<F: Function>(f: F, points: &[f32]) {
+pub(super) fn check(
+    op: impl Fn(&crate::autograd::Var, &mut crate::autograd::Ctx<'_>) -> Result<crate::autograd::Var>,
+    points: &[f32],
+) {
     let x = Tensor::from_vec(points.to_vec(), [points.len()]).unwrap();
-    crate::autograd::gradcheck(|v, ctx| ctx.apply(Pointwise(f), &[&v[0]]), &[x], 1e-3).unwrap();
+    crate::autograd::gradcheck(|v, ctx| op(&v[0], ctx), &[x], 1e-3).unwrap();
 }

@@ -3,6 +3,8 @@ use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::{functions, map, map_backward};
 
 /// The positive part, `max(x, 0)`; its derivative at 0 is 0, and NaN stays NaN.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +19,13 @@ impl Compute for Relu {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        for (y, &x) in out.iter_mut().zip(inputs[0].f32()?) {
-            *y = if x < 0.0 { 0.0 } else { x };
-        }
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        map(exec.isa(), functions::Relu, inputs[0].f32()?, out);
         Ok(())
+    }
+
+    fn is_pointwise(&self) -> bool {
+        true
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -35,8 +39,11 @@ impl Op for Relu {
     }
 
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let pass = |g: f32, y: f32| if y > 0.0 { g } else { 0.0 };
-        Ok(vec![Some(grad.zip(saved.output()?, "relu", pass)?)])
+        let (y, g) = (saved.output()?.contiguous()?, grad.contiguous()?);
+        let mut dx = vec![0f32; y.len()];
+        // The output is positive where the input was.
+        map_backward(Isa::active(), functions::Relu, y.as_slice()?, g.as_slice()?, &mut dx);
+        Ok(vec![Some(Tensor::from_vec(dx, *y.shape())?)])
     }
 
     fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {

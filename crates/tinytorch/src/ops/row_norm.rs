@@ -1,12 +1,12 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::tensor::{Shape, Tensor, TensorError, parallel, reduce};
+use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
-
-/// Rows that a thread takes at a time. The number is fixed, so that the order in which the gradients
-/// of weight and bias are added up does not depend on the number of threads.
-const ROWS: usize = 64;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::rows::{
+    Norm, NormGrads, NormKind, RowStats, norm_rows, norm_rows_backward,
+};
 
 /// Each row of the last axis standardized, then scaled by `weight` and shifted by `bias`, both
 /// `[dim]`. With `r = 1 / sqrt(mean (x - m)^2 + eps)` and `x' = (x - m) r`, `y = x' weight + bias`;
@@ -16,65 +16,22 @@ const ROWS: usize = 64;
 /// `dx = r (h - mean h - x' mean(h x'))`, without the term `mean h` if `m` is 0.
 #[derive(Clone, Copy, Debug)]
 struct RowNorm {
-    centered: bool,
+    kind: NormKind,
     eps: f32,
 }
 
 impl RowNorm {
-    /// `m` and `r` of a row.
-    fn statistics(self, row: &[f32]) -> (f32, f32) {
-        let count = row.len() as f32;
-        let mean = if self.centered { reduce::sum(row) / count } else { 0.0 };
-        let squares = reduce::sum_of([row], |[x]| (x - mean) * (x - mean));
-        (mean, 1.0 / (squares / count + self.eps).sqrt())
-    }
-
-    fn input_gradient(self, x: &[f32], weight: &[f32], g: &[f32], dx: &mut [f32]) {
-        let (mean, r) = self.statistics(x);
-        let per_entry = 1.0 / x.len() as f32;
-        let centre = match self.centered {
-            true => reduce::sum_of([g, weight], |[g, w]| g * w) * per_entry,
-            false => 0.0,
-        };
-        let along = reduce::sum_of([g, weight, x], |[g, w, x]| g * w * (x - mean)) * r * per_entry;
-        for ((d, x), (g, w)) in dx.iter_mut().zip(x).zip(g.iter().zip(weight)) {
-            *d = r * (g * w - centre - (x - mean) * r * along);
-        }
-    }
-
-    /// The gradients of weight and bias, one after the other.
-    fn parameter_gradients(self, x: &[f32], g: &[f32], dim: usize) -> Vec<f32> {
-        let rows = x.len() / dim;
-        let mut sums = vec![0f32; 2 * dim * rows.div_ceil(ROWS)];
-        parallel::for_each_chunk(
-            &mut sums,
-            2 * dim,
-            8 * x.len(),
-            || (),
-            |(), block, sums| {
-                let (dw, db) = sums.split_at_mut(dim);
-                let first = block * ROWS;
-                for row in first..rows.min(first + ROWS) {
-                    let (x, g) = (&x[row * dim..][..dim], &g[row * dim..][..dim]);
-                    let (mean, r) = self.statistics(x);
-                    for ((dw, db), (x, g)) in dw.iter_mut().zip(&mut *db).zip(x.iter().zip(g)) {
-                        *dw += g * (x - mean) * r;
-                        *db += g;
-                    }
-                }
-            },
-        );
-        let mut total = vec![0f32; 2 * dim];
-        for sum in sums.chunks_exact(2 * dim) {
-            total.iter_mut().zip(sum).for_each(|(t, s)| *t += s);
-        }
-        total
+    fn norm<'a>(&self, weight: &'a [f32], bias: Option<&'a [f32]>) -> Norm<'a> {
+        Norm { kind: self.kind, epsilon: self.eps, weight, bias }
     }
 }
 
 impl Compute for RowNorm {
     fn name(&self) -> &'static str {
-        if self.centered { "layer_norm" } else { "rms_norm" }
+        match self.kind {
+            NormKind::Layer => "layer_norm",
+            NormKind::Rms => "rms_norm",
+        }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -97,33 +54,16 @@ impl Compute for RowNorm {
         Ok(x)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (x, weight) = (inputs[0].f32()?, inputs[1].f32()?);
         let bias = inputs.get(2).map(View::f32).transpose()?;
-        let dim = inputs[0].shape.last_dim();
-        parallel::for_each_chunk(
-            out,
-            ROWS * dim,
-            8 * x.len(),
-            || (),
-            |(), block, out| {
-                let x = x[block * ROWS * dim..].chunks_exact(dim);
-                for (out, x) in out.chunks_exact_mut(dim).zip(x) {
-                    let (mean, r) = self.statistics(x);
-                    for ((y, x), w) in out.iter_mut().zip(x).zip(weight) {
-                        *y = (x - mean) * r * w;
-                    }
-                    if let Some(bias) = bias {
-                        out.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                    }
-                }
-            },
-        );
+        let mut stats = vec![RowStats::default(); x.len() / weight.len()];
+        norm_rows(exec.isa(), self.norm(weight, bias), x, out, &mut stats);
         Ok(())
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, if self.centered { 8 } else { 5 })
+        Cost::per_element(inputs, output, if self.kind == NormKind::Layer { 8 } else { 5 })
     }
 }
 
@@ -136,31 +76,16 @@ impl Op for RowNorm {
         let (x, weight) = (saved.input(0)?.contiguous()?, saved.input(1)?.contiguous()?);
         let (x, weight) = (x.as_slice::<f32>()?, weight.as_slice::<f32>()?);
         let dense = grad.contiguous()?;
-        let (g, dim) = (dense.as_slice::<f32>()?, weight.len());
-        let mut grads = vec![None; saved.inputs_len()];
-        if saved.needs(0) {
-            let mut dx = vec![0f32; x.len()];
-            parallel::for_each_chunk(
-                &mut dx,
-                ROWS * dim,
-                12 * x.len(),
-                || (),
-                |(), block, dx| {
-                    let start = block * ROWS * dim;
-                    let rows = x[start..].chunks_exact(dim).zip(g[start..].chunks_exact(dim));
-                    for (dx, (x, g)) in dx.chunks_exact_mut(dim).zip(rows) {
-                        self.input_gradient(x, weight, g, dx);
-                    }
-                },
-            );
-            grads[0] = Some(Tensor::from_vec(dx, *saved.shape(0))?);
-        }
-        if (1..saved.inputs_len()).any(|i| saved.needs(i)) {
-            let mut dw = self.parameter_gradients(x, g, dim);
-            let db = dw.split_off(dim);
-            for (slot, sum) in grads[1..].iter_mut().zip([dw, db]) {
-                *slot = Some(Tensor::from_vec(sum, [dim])?);
-            }
+        let (g, dim, isa) = (dense.as_slice::<f32>()?, weight.len(), Isa::active());
+        let (norm, mut stats) = (self.norm(weight, None), vec![RowStats::default(); x.len() / dim]);
+        let [mut dx, mut dw, mut db] = [x.len(), dim, dim].map(|len| vec![0f32; len]);
+        // Statistics cost one more pass, which is cheaper than keeping them for every row of a batch.
+        norm_rows(isa, norm, x, &mut dx, &mut stats);
+        let out = NormGrads { x: &mut dx, weight: &mut dw, bias: &mut db };
+        norm_rows_backward(isa, norm, x, &stats, g, out);
+        let mut grads = vec![Some(Tensor::from_vec(dx, *saved.shape(0))?)];
+        for gradient in [dw, db].into_iter().take(saved.inputs_len() - 1) {
+            grads.push(Some(Tensor::from_vec(gradient, [dim])?));
         }
         Ok(grads)
     }
@@ -178,7 +103,7 @@ impl Var {
     /// [`TensorError::Mismatch`] if weight or bias are not as long as a row, [`TensorError::Shape`] for
     /// rows without entries.
     pub fn layer_norm(&self, weight: &Var, bias: &Var, eps: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(RowNorm { centered: true, eps }, &[self, weight, bias])
+        ctx.apply(RowNorm { kind: NormKind::Layer, eps }, &[self, weight, bias])
     }
 
     /// Each row of the last axis divided by its root mean square, then times `weight`, as long as a
@@ -187,7 +112,7 @@ impl Var {
     /// # Errors
     /// As [`Var::layer_norm`].
     pub fn rms_norm(&self, weight: &Var, eps: f32, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(RowNorm { centered: false, eps }, &[self, weight])
+        ctx.apply(RowNorm { kind: NormKind::Rms, eps }, &[self, weight])
     }
 }
 

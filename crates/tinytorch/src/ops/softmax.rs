@@ -1,8 +1,10 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::tensor::{Shape, Tensor, TensorError, lanes, reduce};
+use crate::tensor::{Shape, Tensor, TensorError, lanes};
 use std::sync::Arc;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::rows;
 
 /// `e^x / sum e^x` along an axis, or its logarithm. The largest entry is subtracted first, which
 /// changes nothing but keeps `e^x` from overflowing. From the gradient `g` of the output `y`:
@@ -11,32 +13,6 @@ use std::sync::Arc;
 struct Softmax {
     axis: usize,
     log: bool,
-}
-
-/// The softmax of one lane, in place.
-pub(super) fn softmax_in_place(lane: &mut [f32]) {
-    let max = lane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    lane.iter_mut().for_each(|v| *v = (*v - max).exp());
-    let share = 1.0 / reduce::sum(lane);
-    lane.iter_mut().for_each(|v| *v *= share);
-}
-
-/// The gradient of a softmax of one lane from its output and the gradient of that.
-pub(super) fn softmax_gradient(y: &[f32], g: &[f32], dx: &mut [f32]) {
-    let dot = reduce::sum_of([y, g], |[y, g]| y * g);
-    dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = y * (g - dot));
-}
-
-fn log_softmax(x: &[f32], out: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let log_sum = max + x.iter().map(|x| (x - max).exp()).sum::<f32>().ln();
-    out.iter_mut().zip(x).for_each(|(y, x)| *y = x - log_sum);
-}
-
-impl Softmax {
-    fn work(shape: &Shape) -> usize {
-        12 * shape.len()
-    }
 }
 
 impl Compute for Softmax {
@@ -52,15 +28,14 @@ impl Compute for Softmax {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (shape, x) = (inputs[0].shape, [inputs[0].f32()?]);
-        lanes::map(&shape, self.axis, x, out, Softmax::work(&shape), |[x], y| {
-            if self.log {
-                return log_softmax(x, y);
-            }
-            y.copy_from_slice(x);
-            softmax_in_place(y);
-        });
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let (shape, isa) = (inputs[0].shape, exec.isa());
+        if shape.is_empty() {
+            return Ok(());
+        }
+        let (width, x) = (shape[self.axis], lanes::rows(&shape, self.axis, inputs[0].f32()?));
+        let kernel = if self.log { rows::log_softmax } else { rows::softmax };
+        lanes::write_rows(&shape, self.axis, out, |out| kernel(isa, width, &x, out));
         Ok(())
     }
 
@@ -76,15 +51,16 @@ impl Op for Softmax {
 
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
-        let both = [y.as_slice::<f32>()?, g.as_slice::<f32>()?];
         let mut dx = vec![0f32; shape.len()];
-        lanes::map(&shape, self.axis, both, &mut dx, Softmax::work(&shape), |[y, g], dx| {
-            if !self.log {
-                return softmax_gradient(y, g, dx);
-            }
-            let sum = reduce::sum(g);
-            dx.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (y, g))| *d = g - y.exp() * sum);
-        });
+        if shape.is_empty() {
+            return Ok(vec![Some(Tensor::from_vec(dx, shape)?)]);
+        }
+        let (width, isa) = (shape[self.axis], Isa::active());
+        let [y, g] =
+            [y, &g].map(|t| t.as_slice::<f32>().map(|v| lanes::rows(&shape, self.axis, v)));
+        let (y, g) = (y?, g?);
+        let kernel = if self.log { rows::log_softmax_backward } else { rows::softmax_backward };
+        lanes::write_rows(&shape, self.axis, &mut dx, |dx| kernel(isa, width, &y, &g, dx));
         Ok(vec![Some(Tensor::from_vec(dx, shape)?)])
     }
 

@@ -3,6 +3,8 @@
 use super::view::{for_each_row, stretched_strides};
 use super::{Shape, Tensor, TensorError};
 use crate::Result;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::{functions, zip_in_place};
 
 /// `f` of every pair of elements of two contiguous operands that broadcast to `shape`.
 pub(crate) fn zip_into(
@@ -118,9 +120,7 @@ impl Tensor {
         }
         let dense = other.contiguous()?;
         let values = dense.as_slice::<f32>()?;
-        for (a, b) in self.as_mut_slice::<f32>()?.iter_mut().zip(values) {
-            *a += b;
-        }
+        zip_in_place(Isa::active(), functions::Add, self.as_mut_slice()?, values);
         Ok(())
     }
 

@@ -1,76 +1,60 @@
-//! Functions of all entries along one axis, such as a softmax.
+//! Bringing the entries of an axis next to each other, for kernels that work on rows.
 
-use super::{Shape, parallel};
+use super::{Shape, view};
+use std::borrow::Cow;
 
-/// Lanes that a thread takes at a time.
-const LANES: usize = 16;
-
-/// Calls `f(inputs, out)` for every lane: the entries of one axis of contiguous buffers of one shape,
-/// all other indices fixed. `work` is the number of operations in all.
-pub(crate) fn map<const K: usize>(
-    shape: &Shape,
-    axis: usize,
-    inputs: [&[f32]; K],
-    out: &mut [f32],
-    work: usize,
-    f: impl Fn([&[f32]; K], &mut [f32]) + Sync + Send,
-) {
-    let len = shape[axis];
-    let inner: usize = shape[axis + 1..].iter().product();
-    if out.is_empty() {
-        return;
+/// `shape` with `axis` last, and the strides that read or write a contiguous buffer of `shape` in that
+/// order.
+fn moved(shape: &Shape, axis: usize) -> (Shape, [usize; super::MAX_RANK]) {
+    let (mut last, mut strides) = (*shape, shape.strides());
+    for at in axis..shape.rank() - 1 {
+        last = last.with(at, shape[at + 1]);
+        strides.swap(at, at + 1);
     }
-    if inner == 1 {
-        parallel::for_each_chunk(
-            out,
-            LANES * len,
-            work,
-            || (),
-            |(), chunk, out| {
-                for (i, out) in out.chunks_exact_mut(len).enumerate() {
-                    let start = (chunk * LANES + i) * len;
-                    f(inputs.map(|v| &v[start..start + len]), out);
-                }
-            },
-        );
-        return;
+    (last.with(shape.rank() - 1, shape[axis]), strides)
+}
+
+/// The values of a contiguous buffer as rows along `axis`: itself if that is the last one.
+pub(crate) fn rows<'a>(shape: &Shape, axis: usize, values: &'a [f32]) -> Cow<'a, [f32]> {
+    if axis + 1 == shape.rank() {
+        return Cow::Borrowed(values);
     }
-    // The lanes of one outer index share a chunk; each is gathered, computed and scattered.
-    let scratch = || (inputs.map(|_| vec![0f32; len]), vec![0f32; len]);
-    parallel::for_each_chunk(out, inner * len, work, scratch, |(lanes, result), outer, out| {
-        for start in 0..inner {
-            for (lane, input) in lanes.iter_mut().zip(inputs) {
-                let from = input[outer * inner * len + start..].iter().step_by(inner);
-                lane.iter_mut().zip(from).for_each(|(l, v)| *l = *v);
-            }
-            f(lanes.each_ref().map(|lane| &lane[..]), result);
-            out[start..].iter_mut().step_by(inner).zip(&*result).for_each(|(o, r)| *o = *r);
-        }
+    let (last, strides) = moved(shape, axis);
+    let mut rows = vec![0f32; values.len()];
+    view::copy_strided(&last, &strides, 0, values, &mut rows);
+    Cow::Owned(rows)
+}
+
+/// Calls `f(out)` to compute rows along `axis` of a contiguous buffer `out` of `shape`.
+pub(crate) fn write_rows(shape: &Shape, axis: usize, out: &mut [f32], f: impl FnOnce(&mut [f32])) {
+    if axis + 1 == shape.rank() {
+        return f(out);
+    }
+    let mut rows = vec![0f32; out.len()];
+    f(&mut rows);
+    let (last, strides) = moved(shape, axis);
+    let mut values = rows.chunks_exact(last.last_dim().max(1));
+    view::for_each_row(&last, [(&strides, 0)], |[start], [step], _| {
+        let Some(row) = values.next() else { return };
+        row.iter().enumerate().for_each(|(i, v)| out[start + i * step] = *v);
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tensor;
 
     #[test]
-    fn every_axis_gives_its_own_lanes() {
-        let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
-        let shape = Shape::new(&[2, 3, 4]).unwrap();
-        for axis in 0..3 {
-            for work in [0, usize::MAX] {
-                let mut reversed = vec![0.0; 24];
-                map(&shape, axis, [&values], &mut reversed, work, |[lane], out| {
-                    out.iter_mut().zip(lane.iter().rev()).for_each(|(o, v)| *o = *v);
-                });
-                let strides = shape.strides();
-                for (at, got) in reversed.iter().enumerate() {
-                    let index = at / strides[axis] % shape[axis];
-                    let mirror =
-                        at - index * strides[axis] + (shape[axis] - 1 - index) * strides[axis];
-                    assert_eq!(*got, values[mirror], "axis {axis}");
-                }
-            }
+    fn rows_are_those_of_the_permuted_tensor_and_go_back_to_their_places() {
+        let t = Tensor::arange(24).unwrap().reshape([2, 3, 4]).unwrap();
+        let values = t.to_vec::<f32>().unwrap();
+        for (axis, order) in [(0, [1, 2, 0]), (1, [0, 2, 1]), (2, [0, 1, 2])] {
+            let gathered = rows(t.shape(), axis, &values);
+            assert_eq!(gathered[..], t.permute(&order).unwrap().to_vec::<f32>().unwrap());
+            let mut back = vec![0.0; 24];
+            write_rows(t.shape(), axis, &mut back, |out| out.copy_from_slice(&gathered));
+            assert_eq!(back, values);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{Shape, Tensor, TensorError};
 use crate::Result;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::reduce as kernels;
 
 /// Folds the entries along `axis` of a contiguous buffer into `out`, which holds the initial value.
 pub(crate) fn fold_axis(
@@ -25,26 +27,9 @@ pub(crate) fn fold_axis(
     }
 }
 
-/// Sum of all values, in blocks of 4096 whose sums are then added, which bounds the error.
+/// Sum of all values, in an order that their number alone decides.
 pub(crate) fn sum(values: &[f32]) -> f32 {
-    values.chunks(4096).map(|c| sum_of([c], |[v]| v)).sum()
-}
-
-/// Sum of `f` over the entries of slices of equal length, in 16 interleaved partial sums: a chain of
-/// additions that each wait for the one before would be eight times slower.
-pub(crate) fn sum_of<const K: usize>(inputs: [&[f32]; K], f: impl Fn([f32; K]) -> f32) -> f32 {
-    const WIDTH: usize = 16;
-    let len = inputs.iter().map(|v| v.len()).min().unwrap_or(0);
-    let whole = len - len % WIDTH;
-    let mut partial = [0f32; WIDTH];
-    for start in (0..whole).step_by(WIDTH) {
-        let blocks = inputs.map(|v| &v[start..start + WIDTH]);
-        for (i, sum) in partial.iter_mut().enumerate() {
-            *sum += f(blocks.map(|block| block[i]));
-        }
-    }
-    let rest: f32 = (whole..len).map(|i| f(inputs.map(|v| v[i]))).sum();
-    partial.iter().sum::<f32>() + rest
+    kernels::sum(Isa::active(), values)
 }
 
 /// An error unless `axis` has entries.
@@ -174,16 +159,6 @@ mod tests {
         assert_eq!(sum(2), [1.0, 5.0, 9.0, 13.0, 17.0, 21.0]);
         assert_eq!(t.max_axis(1, true).unwrap().shape().dims(), [2, 1, 2]);
         assert_eq!(t.mean().unwrap(), 5.5);
-    }
-
-    #[test]
-    fn partial_sums_leave_nothing_out() {
-        let values: Vec<f32> = (0..50).map(|i| i as f32).collect();
-        for len in 0..50usize {
-            let want = (len * len.saturating_sub(1) / 2) as f32;
-            assert_eq!(sum(&values[..len]), want);
-            assert_eq!(sum_of([&values[..len], &values[..len]], |[a, b]| a + b), 2.0 * want);
-        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// Calls `row(starts, steps, n)` for every innermost row of `shape`, for `K` operands that are laid
 /// out by their strides and offset.
-pub(super) fn for_each_row<const K: usize>(
+pub(crate) fn for_each_row<const K: usize>(
     shape: &Shape,
     operands: [(&[usize; MAX_RANK], usize); K],
     mut row: impl FnMut([usize; K], [usize; K], usize),

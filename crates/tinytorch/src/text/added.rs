@@ -1,6 +1,6 @@
-use super::{TextError, Vocab};
+use super::{Shown, TextError, Vocab};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A token that is found in the text as a whole, before anything else looks at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,31 +49,63 @@ pub(super) enum Piece<'a> {
 }
 
 /// The added tokens of a tokenizer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct AddedTokens {
     tokens: Vec<AddedToken>,
     special: Vec<i64>,
+    in_text: Finder,
+    in_normalized: Finder,
 }
 
 impl AddedTokens {
     /// Checks the tokens and gives those that `vocab` does not have a place in it.
-    pub(super) fn new(mut tokens: Vec<AddedToken>, vocab: &mut Vocab) -> Result<Self, TextError> {
+    pub(super) fn new(
+        mut tokens: Vec<AddedToken>,
+        vocab: &mut Vocab,
+        normalize: impl Fn(&str) -> String,
+    ) -> Result<AddedTokens, TextError> {
         tokens.sort_by_key(|token| token.id);
         for token in &tokens {
             if token.single_word {
-                return Err(TextError::Unsupported {
-                    part: "added token",
-                    found: format!("{:.40?} with single_word", token.content),
-                    supported: "single_word: false",
-                });
+                let found = format!("{} with single_word", Shown::from(&*token.content));
+                return Err(TextError::unsupported("added token", &found, "single_word: false"));
             }
             if token.content.is_empty() {
                 return Err(TextError::EmptyToken { id: token.id });
             }
             vocab.insert(&token.content, token.id)?;
         }
-        let special = tokens.iter().filter(|token| token.special).map(|token| token.id).collect();
-        Ok(AddedTokens { tokens, special })
+        let spelling = |token: &AddedToken| Spelling {
+            text: if token.normalized { normalize(&token.content) } else { token.content.clone() },
+            id: token.id,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+        };
+        let (normalized, raw): (Vec<_>, Vec<_>) = tokens.iter().partition(|token| token.normalized);
+        Ok(AddedTokens {
+            special: tokens.iter().filter(|token| token.special).map(|token| token.id).collect(),
+            in_text: Finder::new(raw.into_iter().map(spelling)),
+            in_normalized: Finder::new(normalized.into_iter().map(spelling)),
+            tokens,
+        })
+    }
+
+    /// Cuts a text at its added tokens: first at those that are found in the text as given, then,
+    /// in what `normalize` makes of the rest, at the others. Pieces come in order, none empty.
+    pub(super) fn split<'a>(
+        &self,
+        text: &'a str,
+        normalize: impl Fn(&'a str) -> Cow<'a, str>,
+        mut take: impl FnMut(Piece<'_>),
+    ) {
+        for piece in self.in_text.split(text) {
+            match piece {
+                Piece::Token(_) => take(piece),
+                Piece::Text(text) => {
+                    self.in_normalized.split(&normalize(text)).into_iter().for_each(&mut take);
+                }
+            }
+        }
     }
 
     pub(super) fn as_slice(&self) -> &[AddedToken] {
@@ -92,23 +124,6 @@ impl AddedTokens {
     pub(super) fn contains(&self, id: i64) -> bool {
         self.tokens.binary_search_by_key(&id, |token| token.id).is_ok()
     }
-
-    /// A finder of those tokens for which `spelling` gives the text they are found by.
-    pub(super) fn finder(&self, spelling: impl Fn(&AddedToken) -> Option<String>) -> Finder {
-        let mut finder = Finder::default();
-        for token in &self.tokens {
-            let Some(text) = spelling(token) else { continue };
-            if let Some(&first) = text.as_bytes().first() {
-                let AddedToken { id, lstrip, rstrip, .. } = *token;
-                let spelling = Spelling { text, id, lstrip, rstrip };
-                finder.by_first_byte.entry(first).or_default().push(spelling);
-            }
-        }
-        for spellings in finder.by_first_byte.values_mut() {
-            spellings.sort_by(|a, b| b.text.len().cmp(&a.text.len()).then(a.id.cmp(&b.id)));
-        }
-        finder
-    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -120,14 +135,28 @@ struct Spelling {
 }
 
 /// Finds added tokens in text: the leftmost first, the longest of those that start there.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Finder {
+#[derive(Clone, Debug, PartialEq)]
+struct Finder {
     by_first_byte: BTreeMap<u8, Vec<Spelling>>,
 }
 
 impl Finder {
+    fn new(spellings: impl Iterator<Item = Spelling>) -> Finder {
+        let mut by_first_byte: BTreeMap<u8, Vec<Spelling>> = BTreeMap::new();
+        for spelling in spellings {
+            // Normalizing may leave nothing of a token, which then is never found.
+            if let Some(&first) = spelling.text.as_bytes().first() {
+                by_first_byte.entry(first).or_default().push(spelling);
+            }
+        }
+        for spellings in by_first_byte.values_mut() {
+            spellings.sort_by(|a, b| b.text.len().cmp(&a.text.len()).then(a.id.cmp(&b.id)));
+        }
+        Finder { by_first_byte }
+    }
+
     /// The text in pieces, in order, none of them empty.
-    pub(super) fn split<'a>(&self, text: &'a str) -> Vec<Piece<'a>> {
+    fn split<'a>(&self, text: &'a str) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
         let (mut start, mut at) = (0, 0);
         while at < text.len() {
@@ -167,8 +196,7 @@ mod tests {
             ..AddedToken::special(id as i64, content)
         };
         let tokens = tokens.iter().enumerate().map(token).collect();
-        let added = AddedTokens::new(tokens, &mut Vocab::default()).unwrap();
-        added.finder(|token| Some(token.content.clone()))
+        AddedTokens::new(tokens, &mut Vocab::default(), str::to_owned).unwrap().in_text
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{TextError, Tokenizer, Vocab, file, hf};
+use super::{Shown, TextError, Tokenizer, Vocab, file, hf};
 use crate::Result;
 use std::{collections::BTreeSet, path::Path};
 
@@ -81,7 +81,7 @@ impl CharTokenizer {
             return Err(hf::not_json(format!("token 0 should be {}", Self::UNKNOWN)));
         }
         if let Some(long) = vocab.iter().skip(1).find(|token| token.chars().count() != 1) {
-            return Err(hf::not_json(format!("token {long:.40?} is not one character")));
+            return Err(hf::not_json(format!("token {} is not one character", Shown::from(long))));
         }
         Ok(CharTokenizer { vocab })
     }

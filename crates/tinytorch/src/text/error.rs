@@ -150,21 +150,23 @@ pub enum TextError {
     },
 }
 
+impl TextError {
+    pub(super) fn unsupported(
+        part: &'static str,
+        found: &str,
+        supported: &'static str,
+    ) -> TextError {
+        TextError::Unsupported { part, found: cut(found, 60), supported }
+    }
+}
+
 /// A token in a message: quoted, escaped, and cut after 40 characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Shown(String);
 
-impl Shown {
-    const LONGEST: usize = 40;
-}
-
 impl From<&str> for Shown {
     fn from(token: &str) -> Shown {
-        let mut head: String = token.chars().take(Self::LONGEST).collect();
-        if head.len() < token.len() {
-            head.push_str("...");
-        }
-        Shown(head)
+        Shown(cut(token, 40))
     }
 }
 
@@ -177,5 +179,25 @@ impl fmt::Display for Shown {
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The beginning of a text from a file, which may be a megabyte long, for a message.
+pub(super) fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_tokens_are_cut_and_odd_ones_escaped() {
+        assert_eq!(Shown::from("a\n\"b").to_string(), r#""a\n\"b""#);
+        let long = Shown::from(&*"é".repeat(1000)).to_string();
+        assert_eq!(long, format!("\"{}...\"", "é".repeat(40)));
     }
 }

@@ -1,4 +1,4 @@
-use super::{TextError, Tokenizer, Vocab, file, merge};
+use super::{Shown, TextError, Tokenizer, Vocab, file, merge};
 use crate::Result;
 use std::{collections::HashMap, fmt, path::Path};
 
@@ -58,7 +58,10 @@ impl Llama2cTokenizer {
     pub fn new(pieces: Vec<(String, f32)>) -> Result<Llama2cTokenizer, TextError> {
         let vocab = Vocab::new(pieces.iter().map(|(piece, _)| piece.as_str()))?;
         if let Some((piece, score)) = pieces.iter().find(|(_, score)| score.is_nan()) {
-            return Err(not_bin(format!("the score of token {piece:.40?} is {score}")));
+            return Err(not_bin(format!(
+                "the score of token {} is {score}",
+                Shown::from(&**piece)
+            )));
         }
         let mut byte_ids = [0; 256];
         for (byte, id) in (0..=255u8).zip(&mut byte_ids) {

@@ -1,4 +1,4 @@
-use super::{TextError, error::Shown};
+use super::{Shown, TextError};
 use std::{collections::HashMap, fmt, sync::Arc};
 
 /// Tokens and their ids, which are 0, 1, 2, ... without a gap.

@@ -7,21 +7,30 @@ mod coverage;
 mod determinism;
 mod f32_floor;
 mod file_bytes;
+mod latency;
+
+mod no_f32_copy;
 mod output_error;
 mod overflow;
+mod process_memory;
 mod round_trip;
 mod structure;
 mod weight_bytes;
 
-use super::{Budget, Evidence, Gate, Subject};
+use super::{Budget, Evidence, Gate, LatencyPairs, Means, Subject};
 use crate::Result;
 
-/// Every gate, in the order of the report.
+/// Every gate, in the order of the report, and the passes that were timed on the way.
 ///
 /// # Errors
 /// If a model does not run at all; a gate that finds a fault is a result, not an error.
-pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Vec<Gate>> {
-    Ok(vec![
+pub fn all(
+    subject: &Subject,
+    evidence: &Evidence,
+    budget: &Budget,
+    means: &Means,
+) -> Result<(Vec<Gate>, Vec<LatencyPairs>)> {
+    let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         structure::structure(subject)?,
         coverage::coverage(subject, evidence)?,
@@ -30,11 +39,20 @@ pub fn all(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Ve
         agreement::agreement(evidence)?,
         weight_bytes::weight_bytes(subject)?,
         file_bytes::file_bytes(evidence)?,
+        process_memory::process_memory(subject, evidence, means)?,
+        no_f32_copy::no_f32_copy(subject, evidence, means)?,
         round_trip::round_trip(subject, evidence)?,
         determinism::determinism(subject, evidence)?,
         overflow::overflow(subject)?,
         calibration::calibration(subject, evidence)?,
-    ])
+    ];
+    let mut pairs = Vec::new();
+    if means.latency {
+        let (gate, timed) = latency::latency(subject)?;
+        gates.push(gate);
+        pairs = timed;
+    }
+    Ok((gates, pairs))
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

@@ -26,9 +26,7 @@ pub(super) fn list(gates: &[Gate], model: &str) -> Markup {
 }
 
 fn measured(gate: &Gate) -> Markup {
-    let (Some(value), Some(limit)) = (gate.value, gate.limit) else {
-        return html! {};
-    };
+    let (Some(value), Some(limit)) = (gate.value, gate.limit) else { return html! {} };
     let bound = Bound::of(gate, value, limit);
     let unit = if gate.unit.starts_with('%') { "%" } else { "" };
     let limit_text = match bound {

@@ -17,7 +17,7 @@ const TOP: f64 = 12.0;
 pub(super) fn panels(latency: &[LatencyPairs]) -> Markup {
     html! {
         p.quiet {
-            "Each point is one pass of each model, taken one after the other. Below the diagonal int8 "
+            "Each point is the mean of a few passes of each model, taken in turn. Below the diagonal int8 "
             "was faster."
         }
         div.panels {

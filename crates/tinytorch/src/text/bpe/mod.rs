@@ -6,7 +6,7 @@ mod train;
 
 pub use train::BpeTrainer;
 
-use super::added::{AddedTokens, Finder, Piece};
+use super::added::{AddedTokens, Piece};
 use super::{AddedToken, TextError, Tokenizer, Vocab, file, hf, merge};
 use crate::Result;
 use std::{borrow::Cow, collections::HashMap, fmt, path::Path};
@@ -35,7 +35,6 @@ pub struct BpeTokenizer {
     byte_ids: [u32; 256],
     merges: HashMap<(u32, u32), Merge>,
     added: AddedTokens,
-    finder: Finder,
     add_prefix_space: bool,
 }
 
@@ -83,9 +82,8 @@ impl BpeTokenizer {
         add_prefix_space: bool,
     ) -> Result<BpeTokenizer, TextError> {
         let byte_ids = byte_ids(&vocab)?;
-        let added = AddedTokens::new(added, &mut vocab)?;
-        let finder = added.finder(|token| Some(token.content.clone()));
-        Ok(BpeTokenizer { vocab, byte_ids, merges, added, finder, add_prefix_space })
+        let added = AddedTokens::new(added, &mut vocab, str::to_owned)?;
+        Ok(BpeTokenizer { vocab, byte_ids, merges, added, add_prefix_space })
     }
 
     /// Builds the table of merges from pairs of tokens, the first learned first.
@@ -183,12 +181,10 @@ impl Tokenizer for BpeTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<i64>> {
         super::check_length(text)?;
         let mut ids = Vec::new();
-        for piece in self.finder.split(text) {
-            match piece {
-                Piece::Token(id) => ids.push(id),
-                Piece::Text(text) => self.encode_text(text, &mut ids),
-            }
-        }
+        self.added.split(text, Cow::Borrowed, |piece| match piece {
+            Piece::Token(id) => ids.push(id),
+            Piece::Text(text) => self.encode_text(text, &mut ids),
+        });
         Ok(ids)
     }
 

@@ -110,11 +110,8 @@ impl HfTokenizer {
             "BPE" => Arc::new(models::bpe_from_file(file)?),
             "WordLevel" => Arc::new(models::chars_from_file(file)?),
             other => {
-                return Err(TextError::Unsupported {
-                    part: "model",
-                    found: other.to_owned(),
-                    supported: "WordPiece, BPE, WordLevel",
-                });
+                let supported = "WordPiece, BPE, WordLevel";
+                return Err(TextError::unsupported("model", other, supported));
             }
         };
         let template = match template {

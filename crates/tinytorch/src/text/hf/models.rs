@@ -13,11 +13,10 @@ const MAX_WORD_CHARS: usize = 1000;
 fn require(
     holds: bool,
     part: &'static str,
-    found: impl Into<String>,
+    found: &str,
     supported: &'static str,
 ) -> Result<(), TextError> {
-    let error = || TextError::Unsupported { part, found: found.into(), supported };
-    if holds { Ok(()) } else { Err(error()) }
+    if holds { Ok(()) } else { Err(TextError::unsupported(part, found, supported)) }
 }
 
 fn require_model(file: &File, kind: &'static str) -> Result<(), TextError> {
@@ -35,11 +34,10 @@ pub(super) fn template_settings(part: Option<Value>) -> Result<Option<TemplateFi
         // ByteLevel only adjusts the offsets of tokens, which are not given out.
         "none" | "ByteLevel" => Ok(None),
         "TemplateProcessing" => settings("post_processor", "TemplateProcessing", part).map(Some),
-        other => Err(TextError::Unsupported {
-            part: "post_processor",
-            found: other.to_owned(),
-            supported: "TemplateProcessing, ByteLevel, none",
-        }),
+        other => {
+            let supported = "TemplateProcessing, ByteLevel, none";
+            Err(TextError::unsupported("post_processor", other, supported))
+        }
     }
 }
 
@@ -71,7 +69,7 @@ pub(super) fn wordpiece_from_file(file: File) -> Result<WordPieceTokenizer, Text
     let Model { unk_token, continuing_subword_prefix, max_input_chars_per_word, vocab, .. } =
         file.model;
     let prefix = continuing_subword_prefix.unwrap_or_else(|| "##".to_owned());
-    require(decoder.prefix == prefix, "decoder", decoder.prefix, "the model's own prefix")?;
+    require(decoder.prefix == prefix, "decoder", &decoder.prefix, "the model's own prefix")?;
     let max_chars = max_input_chars_per_word.unwrap_or(100);
     if max_chars > MAX_WORD_CHARS {
         let what = "max_input_chars_per_word (in characters)";

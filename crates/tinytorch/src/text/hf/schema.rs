@@ -1,5 +1,5 @@
 use super::{Padding, Truncation};
-use crate::text::{AddedToken, TextError, Vocab};
+use crate::text::{AddedToken, TextError, Vocab, error::cut};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -163,7 +163,7 @@ impl File {
 }
 
 pub(in crate::text) fn not_json(reason: String) -> TextError {
-    TextError::Format { format: "Hugging Face tokenizer.json", reason }
+    TextError::Format { format: "Hugging Face tokenizer.json", reason: cut(&reason, 200) }
 }
 
 /// The name a component goes by in the file.
@@ -182,7 +182,7 @@ pub(super) fn settings<T: DeserializeOwned>(
 ) -> Result<T, TextError> {
     let found = kind_of(component.as_ref());
     if found != supported {
-        return Err(TextError::Unsupported { part, found: found.to_owned(), supported });
+        return Err(TextError::unsupported(part, found, supported));
     }
     serde_json::from_value(component.unwrap_or_default())
         .map_err(|error| not_json(format!("{part} {supported}: {error}")))

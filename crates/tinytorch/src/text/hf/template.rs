@@ -1,5 +1,5 @@
 use super::not_json;
-use crate::text::{TextError, Vocab};
+use crate::text::{Shown, TextError, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -56,9 +56,11 @@ impl Template {
             SlotFile::Sequence { id: Sequence::A, type_id } => Ok(Slot::First(type_id)),
             SlotFile::Sequence { id: Sequence::B, type_id } => Ok(Slot::Second(type_id)),
             SlotFile::SpecialToken { id, type_id } => {
-                let unknown =
-                    || not_json(format!("the template's special token {id:.40?} is not defined"));
-                let ids = &file.special_tokens.get(&id).ok_or_else(unknown)?.ids;
+                let special = file.special_tokens.get(&id).ok_or_else(|| {
+                    let id = Shown::from(&*id);
+                    not_json(format!("the template's special token {id} is not defined"))
+                })?;
+                let ids = &special.ids;
                 ids.iter().try_for_each(|&id| vocab.token(id).map(drop))?;
                 Ok(Slot::Special(ids.iter().map(|&id| (id, type_id)).collect()))
             }

@@ -4,9 +4,10 @@ mod normalize;
 
 pub(super) use normalize::BertNormalizer;
 
-use super::added::{AddedTokens, Finder, Piece};
-use super::{AddedToken, TextError, Tokenizer, Vocab, hf};
+use super::added::{AddedTokens, Piece};
+use super::{AddedToken, Shown, TextError, Tokenizer, Vocab, hf};
 use crate::Result;
+use std::borrow::Cow;
 
 /// WordPiece as BERT has it (Wu et al., 2016; Devlin et al., 2019).
 ///
@@ -15,16 +16,20 @@ use crate::Result;
 /// `##piece` that continues it, and so on; a word that cannot be cut this way is one unknown token.
 /// So decoding gives readable text, not the text as it was.
 ///
+/// Ids are those of Hugging Face's tokenizer but for 693 rare accents, format characters and
+/// punctuation marks: its table of them is that of Unicode 8, the one here is current.
+///
 /// It comes from a `tokenizer.json`; see [`HfTokenizer`](super::HfTokenizer).
 #[derive(Clone, Debug, PartialEq)]
 pub struct WordPieceTokenizer {
     vocab: Vocab,
     added: AddedTokens,
-    in_text: Finder,
-    in_normalized: Finder,
     normalizer: BertNormalizer,
     rules: WordPieceRules,
     unknown: i64,
+    /// Tokens of the vocabulary proper; those after it are added tokens.
+    pieces: i64,
+    /// Bytes of the longest piece.
     longest: usize,
 }
 
@@ -48,75 +53,61 @@ impl WordPieceTokenizer {
         normalizer: BertNormalizer,
         rules: WordPieceRules,
     ) -> Result<WordPieceTokenizer, TextError> {
-        let added = AddedTokens::new(added, &mut vocab)?;
+        let pieces = vocab.len() as i64;
+        let longest = vocab.iter().map(str::len).max().unwrap_or(0);
+        let added = AddedTokens::new(added, &mut vocab, |text| normalizer.apply(text))?;
         let unknown = vocab.id(&rules.unknown).ok_or_else(|| {
             hf::not_json(format!(
-                "the vocabulary has no token {:.40?} for unknown words",
-                rules.unknown
+                "the vocabulary has no token {} for unknown words",
+                Shown::from(&*rules.unknown)
             ))
         })?;
-        Ok(WordPieceTokenizer {
-            in_text: added.finder(|token| (!token.normalized).then(|| token.content.clone())),
-            in_normalized: added
-                .finder(|token| token.normalized.then(|| normalizer.apply(&token.content))),
-            longest: vocab.iter().map(str::len).max().unwrap_or(0),
-            vocab,
-            added,
-            normalizer,
-            rules,
-            unknown,
-        })
+        Ok(WordPieceTokenizer { vocab, added, normalizer, rules, unknown, pieces, longest })
     }
 
     fn push_word(&self, word: &str, ids: &mut Vec<i64>) {
         let start = ids.len();
         let mut rest = word;
-        let mut candidate = String::new();
-        let too_long = word.chars().nth(self.rules.max_chars).is_some();
-        while !rest.is_empty() && !too_long {
-            candidate.clear();
-            if rest.len() < word.len() {
-                candidate.push_str(&self.rules.prefix);
-            }
-            let lead = candidate.len();
-            let room = self.longest.saturating_sub(lead);
-            candidate.push_str(&rest[..rest.floor_char_boundary(room)]);
-            while candidate.len() > lead && self.vocab.id(&candidate).is_none() {
-                candidate.pop();
-            }
-            match self.vocab.id(&candidate) {
-                Some(id) if candidate.len() > lead => ids.push(id),
-                _ => break,
-            }
-            rest = &rest[candidate.len() - lead..];
+        let is_short = word.chars().nth(self.rules.max_chars).is_none();
+        while !rest.is_empty()
+            && is_short
+            && let Some((id, len)) = self.longest_piece(rest, rest.len() == word.len())
+        {
+            ids.push(id);
+            rest = &rest[len..];
         }
         if !rest.is_empty() {
             ids.truncate(start);
             ids.push(self.unknown);
         }
     }
+
+    /// The longest piece that `text` begins with, and its length in bytes.
+    fn longest_piece(&self, text: &str, begins_word: bool) -> Option<(i64, usize)> {
+        let prefix = if begins_word { "" } else { &self.rules.prefix };
+        let room = self.longest.saturating_sub(prefix.len());
+        let mut piece = [prefix, &text[..text.floor_char_boundary(room)]].concat();
+        while piece.len() > prefix.len() {
+            // Tokens that only the file's list of added tokens has are not found within words.
+            if let Some(id) = self.vocab.id(&piece).filter(|&id| id < self.pieces) {
+                return Some((id, piece.len() - prefix.len()));
+            }
+            piece.pop();
+        }
+        None
+    }
 }
 
 impl Tokenizer for WordPieceTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<i64>> {
         let mut ids = Vec::new();
-        for piece in self.in_text.split(text) {
-            let text = match piece {
-                Piece::Text(text) => self.normalizer.apply(text),
-                Piece::Token(id) => {
-                    ids.push(id);
-                    continue;
-                }
-            };
-            for piece in self.in_normalized.split(&text) {
-                match piece {
-                    Piece::Token(id) => ids.push(id),
-                    Piece::Text(text) => {
-                        normalize::words(text).for_each(|word| self.push_word(word, &mut ids));
-                    }
-                }
+        let normalize = |text| Cow::Owned(self.normalizer.apply(text));
+        self.added.split(text, normalize, |piece| match piece {
+            Piece::Token(id) => ids.push(id),
+            Piece::Text(text) => {
+                normalize::words(text).for_each(|word| self.push_word(word, &mut ids));
             }
-        }
+        });
         Ok(ids)
     }
 

@@ -1,0 +1,272 @@
+//! Softmax and its logarithm over each row, and their gradients.
+
+use super::{check_rows, least_rows};
+use crate::Isa;
+use crate::f32::functions::{Affine, Exp, Log};
+use crate::f32::map::{map_values, zip_values};
+use crate::f32::reduce::{Products, Values, lane_sum};
+use crate::f32::split::{Rows, in_pieces};
+use crate::f32::{Function, PairFunction};
+use crate::isa::{Kernel, Simd};
+
+/// `out[i] = e^x[i] / sum of e^x[j]` over each row of `width` values, within 4 units in the last place
+/// of exact for each factor.
+///
+/// The largest value of the row is subtracted first, so that nothing overflows. A row with a NaN, a
+/// positive infinity, or nothing but negative infinities becomes NaN.
+///
+/// ```
+/// use tinytorch_kernels::Isa;
+/// use tinytorch_kernels::f32::rows::softmax;
+///
+/// let mut out = [0.0; 2];
+/// softmax(Isa::active(), 2, &[1000.0, 1000.0], &mut out);
+/// assert_eq!(out, [0.5, 0.5]);
+/// ```
+///
+/// # Panics
+/// If the lengths differ or are not a whole number of rows.
+pub fn softmax(isa: Isa, width: usize, x: &[f32], out: &mut [f32]) {
+    for_rows(isa, Op::Softmax, width, x, x, out);
+}
+
+/// `out[i] = x[i] - ln(sum of e^x[j])` over each row of `width` values, within 1e-6 times the row's
+/// spread of exact.
+///
+/// # Panics
+/// If the lengths differ or are not a whole number of rows.
+pub fn log_softmax(isa: Isa, width: usize, x: &[f32], out: &mut [f32]) {
+    for_rows(isa, Op::LogSoftmax, width, x, x, out);
+}
+
+/// The gradient before a softmax with the result `y`: `y[i] (g[i] - sum of g[j] y[j])`.
+///
+/// # Panics
+/// If the lengths differ or are not a whole number of rows.
+pub fn softmax_backward(isa: Isa, width: usize, y: &[f32], grad: &[f32], out: &mut [f32]) {
+    for_rows(isa, Op::SoftmaxBackward, width, y, grad, out);
+}
+
+/// The gradient before a log-softmax with the result `y`: `g[i] - e^y[i] (sum of g[j])`.
+///
+/// # Panics
+/// If the lengths differ or are not a whole number of rows.
+pub fn log_softmax_backward(isa: Isa, width: usize, y: &[f32], grad: &[f32], out: &mut [f32]) {
+    for_rows(isa, Op::LogSoftmaxBackward, width, y, grad, out);
+}
+
+#[derive(Clone, Copy)]
+enum Op {
+    Softmax,
+    LogSoftmax,
+    SoftmaxBackward,
+    LogSoftmaxBackward,
+}
+
+fn for_rows(isa: Isa, op: Op, width: usize, x: &[f32], grad: &[f32], out: &mut [f32]) {
+    check_rows(out.len(), width);
+    assert_eq!(x.len(), out.len(), "input and output must have the same length");
+    assert_eq!(grad.len(), out.len(), "gradient and output must have the same length");
+    let rows =
+        (Rows { values: out, width }, Rows { values: x, width }, Rows { values: grad, width });
+    in_pieces(rows, least_rows(width), &|(out, x, grad)| {
+        isa.run(EachRow { op, width, x: x.values, grad: grad.values, out: out.values });
+    });
+}
+
+struct EachRow<'a> {
+    op: Op,
+    width: usize,
+    x: &'a [f32],
+    grad: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for EachRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let rows = self.x.chunks_exact(self.width).zip(self.grad.chunks_exact(self.width));
+        for ((x, grad), out) in rows.zip(self.out.chunks_exact_mut(self.width)) {
+            match self.op {
+                Op::Softmax | Op::LogSoftmax => {
+                    let largest = max(s, x);
+                    map_values(s, ExpMinus(largest), Some(x), out);
+                    let sum = lane_sum(s, Values, out, out);
+                    if let Op::Softmax = self.op {
+                        map_values(s, Affine { scale: 1.0 / sum, shift: 0.0 }, None, out);
+                    } else {
+                        let mut log = [sum];
+                        map_values(s, Log, None, &mut log);
+                        map_values(s, MinusBoth(largest, log[0]), Some(x), out);
+                    }
+                }
+                Op::SoftmaxBackward => {
+                    let mean = lane_sum(s, Products, grad, x);
+                    zip_values(s, CenteredProduct(mean), Some(x), grad, out);
+                }
+                Op::LogSoftmaxBackward => {
+                    let sum = lane_sum(s, Values, grad, grad);
+                    zip_values(s, MinusShare(sum), Some(x), grad, out);
+                }
+            }
+        }
+    }
+}
+
+/// The largest value, or a NaN or another value if there is a NaN.
+#[inline(always)]
+fn max<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut largest = s.splat(f32::NEG_INFINITY);
+    let mut chunks = x.chunks_exact(S::LANES);
+    for chunk in &mut chunks {
+        largest = s.max(largest, s.load(chunk));
+    }
+    let rest = chunks.remainder().iter().copied();
+    rest.fold(s.max_lane(largest), |largest, x| if x > largest { x } else { largest })
+}
+
+/// e^(x - self).
+#[derive(Clone, Copy)]
+struct ExpMinus(f32);
+
+impl Function for ExpMinus {
+    const COST: usize = Exp::COST;
+
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        Exp.value(s, s.sub(x, s.splat(self.0)))
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        self.value(s, x)
+    }
+}
+
+/// x - self.0 - self.1.
+#[derive(Clone, Copy)]
+struct MinusBoth(f32, f32);
+
+impl Function for MinusBoth {
+    const COST: usize = 1;
+
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        s.sub(s.sub(x, s.splat(self.0)), s.splat(self.1))
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, _: S::F32) -> S::F32 {
+        s.splat(1.0)
+    }
+}
+
+/// y (g - self).
+#[derive(Clone, Copy)]
+struct CenteredProduct(f32);
+
+impl PairFunction for CenteredProduct {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, y: S::F32, grad: S::F32) -> S::F32 {
+        s.mul(y, s.sub(grad, s.splat(self.0)))
+    }
+}
+
+/// g - e^y self.
+#[derive(Clone, Copy)]
+struct MinusShare(f32);
+
+impl PairFunction for MinusShare {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, y: S::F32, grad: S::F32) -> S::F32 {
+        s.sub(grad, s.mul(Exp.value(s, y), s.splat(self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTHS: [usize; 10] = [1, 2, 3, 5, 9, 16, 17, 33, 65, 1000];
+
+    fn values(len: usize, scale: f32) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * 1.7).sin() * scale).collect()
+    }
+
+    fn exact_log_softmax(row: &[f32]) -> Vec<f64> {
+        let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log = row.iter().map(|x| (x - largest).exp()).sum::<f64>().ln() + largest;
+        row.iter().map(|x| x - log).collect()
+    }
+
+    #[track_caller]
+    fn check(got: &[f32], want: impl Iterator<Item = f64>, tolerance: f64) {
+        for (&got, want) in got.iter().zip(want) {
+            let error = (f64::from(got) - want).abs();
+            assert!(error <= tolerance * want.abs().max(1.0), "{got}, not {want}");
+        }
+    }
+
+    #[test]
+    fn values_and_gradients_are_close_to_exact() {
+        for isa in Isa::available() {
+            for width in WIDTHS {
+                let (x, grad) = (values(3 * width, 20.0), values(3 * width, 1.0));
+                let mut out = [vec![0.0; 3 * width], vec![0.0; 3 * width]];
+                let [y, log_y] = &mut out;
+                softmax(isa, width, &x, y);
+                log_softmax(isa, width, &x, log_y);
+                let mut before = [vec![0.0; 3 * width], vec![0.0; 3 * width]];
+                softmax_backward(isa, width, y, &grad, &mut before[0]);
+                log_softmax_backward(isa, width, log_y, &grad, &mut before[1]);
+                for row in 0..3 {
+                    let range = row * width..(row + 1) * width;
+                    let exact = exact_log_softmax(&x[range.clone()]);
+                    check(&y[range.clone()], exact.iter().map(|y| y.exp()), 1e-6);
+                    check(&log_y[range.clone()], exact.iter().copied(), 1e-6);
+                    let grad: Vec<f64> =
+                        grad[range.clone()].iter().map(|&g| f64::from(g)).collect();
+                    let mean: f64 = grad.iter().zip(&exact).map(|(g, y)| g * y.exp()).sum();
+                    let sum: f64 = grad.iter().sum();
+                    let pairs = || grad.iter().zip(&exact);
+                    let soft = pairs().map(|(g, y)| y.exp() * (g - mean));
+                    check(&before[0][range.clone()], soft, 1e-6);
+                    let log = pairs().map(|(g, y)| g - y.exp() * sum);
+                    check(&before[1][range], log, 3e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masked_values_get_nothing_and_huge_ones_do_not_overflow() {
+        for isa in Isa::available() {
+            let x = [f32::NEG_INFINITY, 3e38, 3e38, f32::NEG_INFINITY, -3e38];
+            let mut y = [9.0; 5];
+            softmax(isa, 5, &x, &mut y);
+            assert_eq!(y, [0.0, 0.5, 0.5, 0.0, 0.0]);
+            softmax(isa, 5, &[1.0, f32::NAN, 1.0, 1.0, 1.0], &mut y);
+            assert!(y.iter().all(|y| y.is_nan()));
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let x = values(500 * 133, 5.0);
+        let (mut one, mut many) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        single.install(|| softmax(Isa::detect_best(), 133, &x, &mut one));
+        pool.install(|| softmax(Isa::detect_best(), 133, &x, &mut many));
+        assert_eq!(one, many);
+    }
+
+    #[test]
+    #[should_panic(expected = "5 values are not rows of 2")]
+    fn rows_must_be_whole() {
+        softmax(Isa::Scalar, 2, &[0.0; 5], &mut [0.0; 5]);
+    }
+}

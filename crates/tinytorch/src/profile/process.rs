@@ -1,0 +1,275 @@
+//! The memory of a model in a process that holds nothing else.
+//!
+//! [`run`] measures in the process that calls it, which therefore should be a fresh one: a hidden
+//! command, or a test binary with one test. [`spawn`] starts such a process and asks it.
+//!
+//! What is measured is the deployed form: the file as it is loaded, run by a [`Plan`]. All copies
+//! of the model stay in memory, and one plan at a time is compiled from each of them and runs the
+//! passes. The copies make weights heavy enough to be seen among pages. What a process has once,
+//! however many weights it holds, is there from the start: code, threads, a plan's working memory,
+//! and the layers as structures without values, which are the same for float and int8. What a plan
+//! holds of its own beside that, and a copy of the weights in particular, shows in the peaks.
+//!
+//! ```
+//! use tinytorch::{io, models::Architecture, nn::Init};
+//! use tinytorch::profile::process::{ProbeRequest, ProbeTask, run};
+//!
+//! let file = std::env::temp_dir().join(format!("probe-doc-{}.safetensors", std::process::id()));
+//! let model = Architecture::preset("digits-mlp")?.build(&mut Init::seed(0))?;
+//! io::save_model(&file, &*model, &io::Provenance::default())?;
+//!
+//! let task = ProbeTask::Resident { copies: 3, input: vec![1, 64], passes: 2 };
+//! let report = run(&ProbeRequest { file: file.clone(), task })?;
+//! assert_eq!(report.copies, 3);
+//! assert_eq!(report.peak_of_passes, None, "no allocator that counts is installed here");
+//! # std::fs::remove_file(&file).ok();
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+use super::ProfileError;
+use super::input::sample;
+pub use super::spawn::{TIMEOUT, spawn, spawn_within};
+use crate::Result;
+use crate::autograd::{Ctx, Observer, OpRun, Var};
+use crate::io::{TensorFile, load_into, load_model};
+use crate::models::Model;
+use crate::nn::{Init, Module};
+use crate::plan::Plan;
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc};
+
+/// Bytes of float weights from which pages and allocator bins no longer blur a comparison.
+const HEAVY: usize = 64 << 20;
+
+/// Passes of a peak: the first allocates working memory, the second runs in what is there.
+const PASSES_TO_PEAK: usize = 2;
+
+/// What a process is asked to measure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// The model's file.
+    pub file: PathBuf,
+    /// The measurement.
+    pub task: ProbeTask,
+}
+
+/// A measurement of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum ProbeTask {
+    /// What the values of `copies` of the model, each loaded from the file, take after loading and
+    /// after each of them has run `passes` passes. One more copy is loaded, and runs once, before
+    /// the first figure is taken.
+    Resident {
+        /// Copies to load; see [`copies_for`].
+        copies: usize,
+        /// Shape of the input, batch included.
+        input: Vec<usize>,
+        /// Passes of each copy.
+        passes: usize,
+    },
+    /// The largest heap while one copy is compiled and runs, in a process where nothing has run
+    /// before.
+    PeakHeap {
+        /// Shape of the input, batch included.
+        input: Vec<usize>,
+    },
+}
+
+/// Memory at one moment, in bytes; `None` where this program or system cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Resident pages, shared ones included.
+    pub resident: Option<u64>,
+    /// Pages that no other process shares.
+    pub private: Option<u64>,
+    /// Bytes allocated and not freed, if the counting allocator is installed.
+    pub live_heap: Option<u64>,
+}
+
+/// What a process has measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Copies of the model that the figures are for.
+    pub copies: usize,
+    /// Before their values were loaded.
+    pub before: Memory,
+    /// After they were loaded.
+    pub after_load: Memory,
+    /// After the passes, while all copies and the last plan were alive.
+    pub after_passes: Memory,
+    /// The largest live heap while plans were compiled; `None` without the counting allocator.
+    pub peak_of_compiling: Option<u64>,
+    /// Live heap after the last plan was compiled and before it ran.
+    pub compiled: Option<u64>,
+    /// The largest live heap during passes.
+    pub peak_of_passes: Option<u64>,
+    /// Bytes of the input and of what every op of an eager pass on it computes; compiling runs one.
+    pub activation_bytes: u64,
+    /// Bytes of the arena that the plan states, which holds its activations.
+    pub arena_bytes: u64,
+    /// Bytes of working memory that the plan states beside the arena.
+    pub scratch_bytes: u64,
+    /// What compiling may take for notes: [`NOTES_PER_OP`] for every op of the pass.
+    pub note_bytes: u64,
+}
+
+/// Bytes that an op may take on the tape, in the graph and in the program together while a plan is
+/// compiled, whatever the size of its weights. Such notes are 2.6 kB per op in `digits-mlp`.
+pub const NOTES_PER_OP: u64 = 4 << 10;
+
+impl ProbeReport {
+    /// Growth of resident memory by loading.
+    pub fn resident_by_load(&self) -> Option<u64> {
+        Some(self.after_load.resident?.saturating_sub(self.before.resident?))
+    }
+
+    /// Growth of resident memory by loading and running.
+    pub fn resident_by_passes(&self) -> Option<u64> {
+        Some(self.after_passes.resident?.saturating_sub(self.before.resident?))
+    }
+
+    /// The heap that compiling and running needed at most, beyond what the loaded model takes.
+    pub fn peak_beyond_load(&self) -> Option<u64> {
+        let peak = self.peak_of_compiling?.max(self.peak_of_passes?);
+        Some(peak.saturating_sub(self.after_load.live_heap?))
+    }
+
+    /// The heap that running needed at most, beyond what the model and its compiled plan take.
+    pub fn peak_beyond_compiled(&self) -> Option<u64> {
+        Some(self.peak_of_passes?.saturating_sub(self.compiled?))
+    }
+
+    /// What a run states that it needs, and so the limit of [`ProbeReport::peak_beyond_compiled`]:
+    /// activations, arena and scratch.
+    pub fn stated_for_passes(&self) -> u64 {
+        self.activation_bytes + self.arena_bytes + self.scratch_bytes
+    }
+
+    /// The same with what compiling notes, and so the limit of [`ProbeReport::peak_beyond_load`].
+    pub fn stated(&self) -> u64 {
+        self.stated_for_passes() + self.note_bytes
+    }
+}
+
+impl Memory {
+    fn now() -> Result<Memory> {
+        let live_heap = alloc::stats().map(|stats| stats.live_bytes as u64);
+        let process = match ProcessMemory::now() {
+            Ok(process) => Some(process),
+            Err(ProcessMemoryError::Unsupported { .. }) => None,
+            Err(error) => return Err(ProfileError::from(error).into()),
+        };
+        Ok(Memory {
+            resident: process.map(|memory| memory.resident),
+            private: process.map(|memory| memory.private),
+            live_heap,
+        })
+    }
+}
+
+/// How many copies of a model make 64 MB of float parameters, at least one. The float and the int8
+/// form of a model get the same number.
+pub fn copies_for(model: &dyn Module) -> usize {
+    HEAVY.div_ceil((model.param_count() * size_of::<f32>()).max(1)).max(1)
+}
+
+/// Measures in this process.
+///
+/// # Errors
+/// As [`load_model`] and [`Plan::run`], and [`ProfileError`] for 0 copies or passes and for a system
+/// that has memory figures but cannot give them.
+pub fn run(request: &ProbeRequest) -> Result<ProbeReport> {
+    let file = &request.file;
+    match &request.task {
+        ProbeTask::Resident { copies, input, passes } => resident(file, *copies, input, *passes),
+        ProbeTask::PeakHeap { input } => peak_heap(file, input),
+    }
+}
+
+fn resident(file: &Path, copies: usize, input: &[usize], passes: usize) -> Result<ProbeReport> {
+    for (what, count) in [("the number of copies", copies), ("the number of passes", passes)] {
+        if count == 0 {
+            return Err(ProfileError::Zero { what }.into());
+        }
+    }
+    let input = sample(input)?;
+    let uncounted = load_model(file)?.model;
+    let mut plan = Plan::compile(&*uncounted, &input)?;
+    plan.run(&input)?;
+    let frame = || uncounted.architecture().build(&mut Init::absent());
+    let frames = (0..copies).map(|_| frame()).collect::<Result<Vec<_>>>()?;
+    measure(file, frames, Some(plan), &input, passes)
+}
+
+fn peak_heap(file: &Path, input: &[usize]) -> Result<ProbeReport> {
+    let input = sample(input)?;
+    let frame = load_model(file)?.model.architecture().build(&mut Init::absent())?;
+    measure(file, vec![frame], None, &input, PASSES_TO_PEAK)
+}
+
+/// Loads the values of models that have none, runs the models, and measures in between. A plan that
+/// is there from the start makes room for the first, so that the figures hold one plan throughout.
+fn measure(
+    file: &Path,
+    mut models: Vec<Box<dyn Model>>,
+    mut plan: Option<Plan>,
+    input: &Tensor,
+    passes: usize,
+) -> Result<ProbeReport> {
+    let before = Memory::now()?;
+    for model in &mut models {
+        load_into(&mut **model, &TensorFile::open(file)?)?;
+    }
+    let after_load = Memory::now()?;
+    let (mut peak_of_compiling, mut compiled, mut peak_of_passes) = (None, None, None);
+    for model in &models {
+        drop(plan.take());
+        alloc::reset_peak();
+        let deployed = plan.insert(Plan::compile(&**model, input)?);
+        let stats = alloc::stats();
+        peak_of_compiling = peak_of_compiling.max(stats.map(|stats| stats.peak_bytes as u64));
+        compiled = stats.map(|stats| stats.live_bytes as u64);
+        alloc::reset_peak();
+        for _ in 0..passes {
+            deployed.run(input)?;
+        }
+        peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
+    }
+    let after_passes = Memory::now()?;
+    let (Some(model), Some(plan)) = (models.last(), plan) else {
+        return Err(ProfileError::Zero { what: "the number of copies" }.into());
+    };
+    let mut outputs = Outputs::default();
+    model.forward(&Var::from(input), &mut Ctx::eval().observed(&mut outputs))?;
+    Ok(ProbeReport {
+        copies: models.len(),
+        before,
+        after_load,
+        after_passes,
+        peak_of_compiling,
+        compiled,
+        peak_of_passes,
+        activation_bytes: input.bytes() as u64 + outputs.bytes,
+        arena_bytes: plan.arena_bytes() as u64,
+        scratch_bytes: plan.scratch_bytes() as u64,
+        note_bytes: outputs.ops * NOTES_PER_OP,
+    })
+}
+
+/// Counts ops and adds up what they compute.
+#[derive(Default)]
+struct Outputs {
+    ops: u64,
+    bytes: u64,
+}
+
+impl Observer for Outputs {
+    fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+        self.ops += 1;
+        self.bytes += run.output.bytes() as u64;
+        Ok(())
+    }
+}
