@@ -71,7 +71,7 @@ impl Sizes {
         let (k, n) = (self.unfold.rows(), self.unfold.columns());
         let work = self.multiply_adds();
         let scratch = || self.matrix();
-        parallel::for_each_chunk(y, self.image_out(), work, scratch, |scratch, image, y| {
+        parallel::for_each_chunk_with(y, self.image_out(), work, scratch, |scratch, image, y| {
             let x = &x[image * self.image_in()..][..self.image_in()];
             for (channel, row) in y.chunks_exact_mut(n).enumerate() {
                 row.fill(bias.map_or(0.0, |b| b[channel]));
@@ -92,7 +92,7 @@ impl Sizes {
         let (k, n) = (self.unfold.rows(), self.unfold.columns());
         let work = self.multiply_adds();
         let scratch = || self.matrix();
-        parallel::for_each_chunk(dx, self.image_in(), work, scratch, |scratch, image, dx| {
+        parallel::for_each_chunk_with(dx, self.image_in(), work, scratch, |scratch, image, dx| {
             let g = &g[image * self.image_out()..][..self.image_out()];
             for (group, dx) in dx.chunks_exact_mut(self.unfold.image_len()).enumerate() {
                 let w = &w[group * self.out * k..][..self.out * k];
@@ -117,7 +117,7 @@ impl Sizes {
         let mut sums = vec![0.0; len * self.images.div_ceil(IMAGES_PER_SUM)];
         let work = self.multiply_adds();
         let scratch = || self.matrix();
-        parallel::for_each_chunk(&mut sums, len, work, scratch, |scratch, part, sum| {
+        parallel::for_each_chunk_with(&mut sums, len, work, scratch, |scratch, part, sum| {
             let first = part * IMAGES_PER_SUM;
             for image in first..self.images.min(first + IMAGES_PER_SUM) {
                 let x = &x[image * self.image_in()..][..self.image_in()];

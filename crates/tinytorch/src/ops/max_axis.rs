@@ -12,10 +12,6 @@ struct MaxAxis {
     keep: bool,
 }
 
-fn larger(max: f32, v: f32) -> f32 {
-    if v > max || v.is_nan() && !max.is_nan() { v } else { max }
-}
-
 impl Compute for MaxAxis {
     fn name(&self) -> &'static str {
         "max_axis"
@@ -29,7 +25,7 @@ impl Compute for MaxAxis {
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         out.fill(f32::NEG_INFINITY);
-        reduce::fold_axis(&inputs[0].shape, self.axis, inputs[0].f32()?, larger, out);
+        reduce::fold_axis(&inputs[0].shape, self.axis, inputs[0].f32()?, reduce::larger, out);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, PoolGeometry, Step, View};
-use crate::tensor::{Shape, Tensor, parallel};
+use crate::tensor::{Shape, Tensor, parallel, reduce};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,21 +22,34 @@ struct Window {
 }
 
 impl Window {
-    /// Positions of its entries in the plane, row by row.
-    fn entries(self) -> impl Iterator<Item = usize> {
-        let Window { rows, columns, width, .. } = self;
-        rows.flat_map(move |y| (y * width + columns.start)..(y * width + columns.end))
+    /// Calls `f` with the position of every entry in the plane, row by row.
+    fn for_each_entry(&self, mut f: impl FnMut(usize)) {
+        for y in self.rows.clone() {
+            let row = y * self.width;
+            (row + self.columns.start..row + self.columns.end).for_each(&mut f);
+        }
+    }
+
+    fn max(&self, plane: &[f32]) -> f32 {
+        let mut max = f32::NEG_INFINITY;
+        self.for_each_entry(|at| max = reduce::larger(max, plane[at]));
+        max
+    }
+
+    fn sum(&self, plane: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        self.for_each_entry(|at| sum += plane[at]);
+        sum
     }
 
     /// Position of its first largest entry.
-    fn largest(self, plane: &[f32]) -> usize {
-        let mut entries = self.entries();
-        let mut best = entries.next().unwrap_or(0);
-        for at in entries {
+    fn largest(&self, plane: &[f32]) -> usize {
+        let mut best = self.rows.start * self.width + self.columns.start;
+        self.for_each_entry(|at| {
             if plane[at] > plane[best] || plane[at].is_nan() && !plane[best].is_nan() {
                 best = at;
             }
-        }
+        });
         best
     }
 }
@@ -89,24 +102,15 @@ impl Compute for Pool {
         let output = self.shape(&[input])?;
         let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);
         let work = self.cost(&[input], &output).flops as usize;
-        parallel::for_each_chunk(
-            out,
-            plane_out,
-            work,
-            || (),
-            |(), plane, out| {
-                let x = &x[plane * plane_in..][..plane_in];
-                self.for_each_window(&input, &output, |window| {
-                    let index = window.index;
-                    out[index] = match self {
-                        Pool::Max(_) => x[window.largest(x)],
-                        Pool::Avg(_) => {
-                            window.entries().map(|at| x[at]).sum::<f32>() * self.share()
-                        }
-                    };
-                });
-            },
-        );
+        parallel::for_each_chunk(out, plane_out, work, |plane, out| {
+            let x = &x[plane * plane_in..][..plane_in];
+            self.for_each_window(&input, &output, |window| {
+                out[window.index] = match self {
+                    Pool::Max(_) => window.max(x),
+                    Pool::Avg(_) => window.sum(x) * self.share(),
+                };
+            });
+        });
         Ok(())
     }
 
@@ -137,22 +141,16 @@ impl Op for Pool {
         let mut dx = Tensor::zeros(input)?;
         let work = self.cost(&[input], &output).flops as usize;
         let dx_values = dx.as_mut_slice::<f32>()?;
-        parallel::for_each_chunk(
-            dx_values,
-            plane_in,
-            work,
-            || (),
-            |(), plane, dx| {
-                let g = &g[plane * plane_out..][..plane_out];
-                self.for_each_window(&input, &output, |window| {
-                    let g = g[window.index];
-                    match x {
-                        Some(x) => dx[window.largest(&x[plane * plane_in..][..plane_in])] += g,
-                        None => window.entries().for_each(|at| dx[at] += g * self.share()),
-                    }
-                });
-            },
-        );
+        parallel::for_each_chunk(dx_values, plane_in, work, |plane, dx| {
+            let g = &g[plane * plane_out..][..plane_out];
+            self.for_each_window(&input, &output, |window| {
+                let g = g[window.index];
+                match x {
+                    Some(x) => dx[window.largest(&x[plane * plane_in..][..plane_in])] += g,
+                    None => window.for_each_entry(|at| dx[at] += g * self.share()),
+                }
+            });
+        });
         Ok(vec![Some(dx)])
     }
 
