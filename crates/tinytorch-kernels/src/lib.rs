@@ -6,8 +6,10 @@
 //! * [`isa`]: which instruction set runs, as a value ([`Isa`]), and the vector operations that
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
-//! * [`f32`]: products, convolutions, functions and reductions of floats.
+//! * [`mod@f32`]: products, convolutions, functions and reductions of floats.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
+//! * [`pool`]: the largest value of each window of an image.
+//! * [`peak`]: what the machine can do at most.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
@@ -19,6 +21,8 @@ pub mod int8;
 pub mod isa;
 pub mod os;
 mod parallel;
+pub mod peak;
+pub mod pool;
 mod scratch;
 
 pub use isa::{Isa, IsaError};

@@ -1,4 +1,5 @@
 use crate::autograd::AutogradError;
+use crate::bench::BenchError;
 use crate::data::DataError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
@@ -64,6 +65,9 @@ pub enum Error {
     /// Compiling or running a plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Comparing times.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// Measuring a model.
     #[error(transparent)]
     Profile(#[from] ProfileError),

@@ -24,6 +24,7 @@ extern crate self as tinytorch;
 
 pub mod audit;
 pub mod autograd;
+pub mod bench;
 pub mod data;
 mod error;
 pub mod graph;

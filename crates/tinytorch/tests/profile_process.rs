@@ -70,8 +70,9 @@ fn an_int8_model_takes_a_quarter_of_the_resident_memory_after_load_and_after_pas
     };
     let loaded = ratio(ProbeReport::resident_by_load);
     let passed = ratio(ProbeReport::resident_by_passes);
-    assert!(loaded >= 3.8 && loaded < 4.1, "{loaded}, {float:?}, {int8:?}");
-    assert!(passed >= 3.8 && passed < 4.1, "{passed}, {float:?}, {int8:?}");
+    assert!((3.8..4.0).contains(&loaded), "{loaded}, {float:?}, {int8:?}");
+    // The allocator keeps a part of what float plans have freed, hence no upper bound.
+    assert!(passed >= 3.8, "{passed}, {float:?}, {int8:?}");
     // The heap agrees, so the pages are not those of something else.
     let heap = |report: &ProbeReport| {
         report.after_load.live_heap.unwrap() - report.before.live_heap.unwrap()

@@ -1,6 +1,6 @@
 //! From data to a verdict: train, quantize, eval, run, inspect, audit.
 
-use crate::support::Bench;
+use crate::support::{AUDIT, Bench};
 use serde_json::{Value, json};
 use std::fs;
 use tinytorch::Tensor;
@@ -28,8 +28,7 @@ fn a_trained_and_quantized_model_passes_its_audit() {
     assert!(fraction(&float["accuracy"]) >= 0.95, "{float}");
     assert!(fraction(&int8["accuracy"]) >= fraction(&float["accuracy"]) - 0.01, "{int8}");
 
-    let audit = "audit m.safetensors q.safetensors --data digits --no-latency";
-    let report = bench.json(audit);
+    let report = bench.json(AUDIT);
     assert_eq!(report["models"][0]["verdict"], "pass", "{report:#}");
     let written: Value = serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
     assert_eq!(written["models"][0]["gates"], report["models"][0]["gates"]);
@@ -172,15 +171,14 @@ fn a_model_that_lost_its_accuracy_fails_its_audit() {
     bench.good(
         "quantize m.safetensors --calibrate digits --out q.safetensors --range percentile=0.4",
     );
-    let audit = "audit m.safetensors q.safetensors --data digits --no-latency";
-    let output = bench.run(audit);
+    let output = bench.run(AUDIT);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stderr.is_empty());
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("output_error  fail"), "{printed}");
     let other = "train --model digits-mlp --data digits --epochs 1 --seed 9 --out m.safetensors";
     bench.good(other);
-    let output = bench.run(audit);
+    let output = bench.run(AUDIT);
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("not the one that was quantized"), "{printed}");
@@ -189,10 +187,9 @@ fn a_model_that_lost_its_accuracy_fails_its_audit() {
 #[test]
 fn a_budget_can_be_stated() {
     let bench = Bench::with_models();
-    let audit = "audit m.safetensors q.safetensors --data digits --no-latency";
-    assert_eq!(bench.run(&format!("{audit} --max-error 0.01%")).status.code(), Some(1));
-    assert_eq!(bench.run(&format!("{audit} --float-floor 100%")).status.code(), Some(1));
-    bench.good(&format!("{audit} --max-error 0.05 --float-floor 90% --out elsewhere"));
+    assert_eq!(bench.run(&format!("{AUDIT} --max-error 0.01%")).status.code(), Some(1));
+    assert_eq!(bench.run(&format!("{AUDIT} --float-floor 100%")).status.code(), Some(1));
+    bench.good(&format!("{AUDIT} --max-error 0.05 --float-floor 90% --out elsewhere"));
     assert!(bench.path("elsewhere/report.json").is_file());
 }
 

@@ -8,6 +8,9 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
+/// Judges the models of [`Bench::with_models`].
+pub(crate) const AUDIT: &str = "audit m.safetensors q.safetensors --data digits";
+
 /// A folder to run commands in.
 pub(crate) struct Bench(TempDir);
 

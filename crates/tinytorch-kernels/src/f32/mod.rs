@@ -7,14 +7,17 @@
 //!
 //! * [`gemm`](mod@gemm): matrix products.
 //! * [`map`](map()) and [`zip`](zip()): [`functions`] of each value, and of pairs, with derivatives.
+//! * [`conv`]: convolutions and their gradients; [`pool`]: averages of windows.
 //! * [`reduce`]: sums and products of whole arrays and of columns.
 //! * [`rows`]: softmax and normalization of each row.
 //! * [`optimizer`]: the update steps of SGD and Adam.
 
+pub mod conv;
 pub mod functions;
 pub mod gemm;
 mod map;
 pub mod optimizer;
+pub mod pool;
 pub mod reduce;
 pub mod rows;
 mod split;

@@ -1,4 +1,4 @@
-use super::evidence::relative_error;
+use super::compare::relative_error;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::Exec;

@@ -4,6 +4,7 @@
 //! calibration has seen, and asks a fixed list of questions, the [gates]. Each gate answers with a
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
+mod compare;
 mod evidence;
 mod files;
 mod gate;

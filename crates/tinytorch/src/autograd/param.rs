@@ -66,10 +66,10 @@ impl Param {
     }
 
     /// The shape in the layer's terms, whatever the storage.
-    pub fn shape(&self) -> &Shape {
+    pub fn shape(&self) -> Shape {
         match &self.stored {
-            Stored::Absent(shape) => shape,
-            Stored::F32(tensor) => tensor.shape(),
+            Stored::Absent(shape) => *shape,
+            Stored::F32(tensor) => *tensor.shape(),
             Stored::Int8(weight) => weight.shape(),
         }
     }
@@ -89,7 +89,7 @@ impl Param {
     /// # Errors
     /// [`AutogradError::Int8Weight`] or [`AutogradError::NotLoaded`] if there are none.
     pub fn value(&self) -> Result<&Tensor> {
-        let shape = *self.shape();
+        let shape = self.shape();
         match &self.stored {
             Stored::F32(tensor) => Ok(tensor),
             Stored::Int8(_) => Err(AutogradError::Int8Weight { shape }.into()),
@@ -102,7 +102,7 @@ impl Param {
     /// # Errors
     /// As [`Param::value`].
     pub fn value_mut(&mut self) -> Result<&mut Tensor> {
-        let shape = *self.shape();
+        let shape = self.shape();
         match &mut self.stored {
             Stored::F32(tensor) => Ok(tensor),
             Stored::Int8(_) => Err(AutogradError::Int8Weight { shape }.into()),

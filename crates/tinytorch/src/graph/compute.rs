@@ -131,6 +131,12 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// What `run` costs on inputs of these shapes.
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;
 
+    /// Whether each output depends on the inputs at its own place alone, up to broadcasting, so that
+    /// the order of the axes in memory does not matter as long as it is the same everywhere.
+    fn is_pointwise(&self) -> bool {
+        false
+    }
+
     /// Computes a new tensor. Ops that can answer with a view of their input override this.
     ///
     /// # Errors

@@ -24,9 +24,9 @@ pub enum Scales {
     /// One for all.
     PerTensor(f32),
     /// One for each row.
-    PerChannel(Vec<f32>),
+    PerChannel(Box<[f32]>),
     /// `ceil(k / BLOCK)` for each row, row-major.
-    Blocks(Vec<f16>),
+    Blocks(Box<[f16]>),
 }
 
 impl Scales {

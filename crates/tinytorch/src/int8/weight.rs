@@ -24,7 +24,8 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub struct QWeight {
     panels: Panels,
-    shape: Shape,
+    /// Height and width of a convolution's kernel; the rest of the shape follows from the panels.
+    window: Option<[u16; 2]>,
     scales: Scales,
     input: Input,
 }
@@ -60,7 +61,7 @@ impl QWeight {
                         scales.push(half_scale(symmetric_scale(magnitude(block)?)?)?);
                     }
                 }
-                Scales::Blocks(scales)
+                Scales::Blocks(scales.into())
             }
         };
         let mut row = vec![0.0; layout.k];
@@ -76,7 +77,7 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, shape: *weight.shape(), scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input })
     }
 
     /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
@@ -107,7 +108,7 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, shape, scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input })
     }
 
     /// The same weight with its input quantized in another way.
@@ -116,8 +117,12 @@ impl QWeight {
     }
 
     /// The shape in the layer's terms.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
+    pub fn shape(&self) -> Shape {
+        let (n, k) = (self.panels.n(), self.panels.k());
+        match self.window.map(|window| window.map(usize::from)) {
+            None => Shape::known(&[n, k]),
+            Some([h, w]) => Shape::known(&[n, k / (h * w), h, w]),
+        }
     }
 
     /// The packed values.
@@ -145,10 +150,29 @@ impl QWeight {
     /// # Errors
     /// [`Int8Error`] if there is no such row or `out` has another length.
     pub fn row_into(&self, i: usize, out: &mut [i8]) -> Result<()> {
-        let layout = Layout::of(&self.shape)?;
+        let layout = Layout::of(&self.shape())?;
         let mut packed = vec![0; layout.k];
         self.panels.row_into(i, &mut packed)?;
         layout.own_order(&packed, out);
+        Ok(())
+    }
+
+    /// Writes the float values that row `i` stands for, in the layer's own order, to `out`.
+    ///
+    /// # Errors
+    /// [`Int8Error`] if there is no such row or `out` has another length.
+    pub fn dequantize_row_into(&self, i: usize, out: &mut [f32]) -> Result<()> {
+        let layout = Layout::of(&self.shape())?;
+        let mut packed = vec![0i8; layout.k];
+        self.panels.row_into(i, &mut packed)?;
+        let float = |(j, &q): (usize, &i8)| f32::from(q) * self.scales.at(i, j, layout.k);
+        let floats: Vec<f32> = packed.iter().enumerate().map(float).collect();
+        if out.len() != floats.len() {
+            let (got, expected) = (out.len(), floats.len());
+            let what = "the row";
+            return Err(tinytorch_kernels::int8::Int8Error::Length { what, expected, got }.into());
+        }
+        layout.own_order(&floats, out);
         Ok(())
     }
 
@@ -157,17 +181,12 @@ impl QWeight {
     /// # Errors
     /// None for a weight that was built by this module.
     pub fn dequantize(&self) -> Result<Tensor> {
-        let layout = Layout::of(&self.shape)?;
-        let mut out = vec![0f32; self.shape.len()];
-        let (mut packed, mut floats) = (vec![0i8; layout.k], vec![0f32; layout.k]);
+        let layout = Layout::of(&self.shape())?;
+        let mut out = vec![0f32; self.shape().len()];
         for (i, row) in out.chunks_exact_mut(layout.k).enumerate() {
-            self.panels.row_into(i, &mut packed)?;
-            for (j, (to, &q)) in floats.iter_mut().zip(&packed).enumerate() {
-                *to = f32::from(q) * self.scales.at(i, j, layout.k);
-            }
-            layout.own_order(&floats, row);
+            self.dequantize_row_into(i, row)?;
         }
-        Tensor::from_vec(out, self.shape)
+        Tensor::from_vec(out, self.shape())
     }
 }
 
@@ -184,19 +203,25 @@ struct Layout {
     k: usize,
     channels: usize,
     window: usize,
+    kernel: Option<[u16; 2]>,
 }
 
 impl Layout {
     fn of(shape: &Shape) -> Result<Layout> {
-        let (channels, window) = match shape.rank() {
-            2 => (shape[1], 1),
-            4 => (shape[1], shape[2] * shape[3]),
-            _ => return Err(Int8Error::Shape { shape: *shape }.into()),
+        let unusable = || Int8Error::Shape { shape: *shape };
+        let (window, kernel) = match shape.dims() {
+            [_, _] => (1, None),
+            [_, _, h, w] => {
+                let side = |size: usize| u16::try_from(size).map_err(|_| unusable());
+                (h * w, Some([side(*h)?, side(*w)?]))
+            }
+            _ => return Err(unusable().into()),
         };
         if shape.is_empty() {
-            return Err(Int8Error::Shape { shape: *shape }.into());
+            return Err(unusable().into());
         }
-        Ok(Layout { n: shape[0], k: channels * window, channels, window })
+        let channels = shape[1];
+        Ok(Layout { n: shape[0], k: channels * window, channels, window, kernel })
     }
 
     /// From `(channel, window)` to `(window, channel)`.
@@ -249,7 +274,7 @@ mod tests {
         fn rows_go_out_and_come_back_unchanged(n in 1usize..20, c in 1usize..9, window in 1usize..4) {
             let w = Tensor::randn([n, c, window, window], 1.0, &mut Rng::seed(1)).unwrap();
             let q = QWeight::quantize(&w, Granularity::PerChannel, Input::Float).unwrap();
-            let again = QWeight::from_rows(*q.shape(), q.scales().clone(), q.input(), |i, row| {
+            let again = QWeight::from_rows(q.shape(), q.scales().clone(), q.input(), |i, row| {
                 q.row_into(i, row)
             });
             prop_assert_eq!(again.unwrap(), q);

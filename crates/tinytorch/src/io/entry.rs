@@ -34,7 +34,7 @@ impl<'a> Entry<'a> {
 
     /// An int8 weight, in the layer's own order.
     pub(super) fn weight(name: impl Into<Cow<'a, str>>, weight: &'a QWeight) -> Entry<'a> {
-        let (dtype, shape) = (FileDtype::I8, *weight.shape());
+        let (dtype, shape) = (FileDtype::I8, weight.shape());
         Entry { name: name.into(), dtype, shape, payload: Payload::Rows(weight) }
     }
 

@@ -45,10 +45,10 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entr
             Entry::tensor(scale_name(name), &Tensor::from_vec(vec![*scale], [1])?)?
         }
         Scales::PerChannel(scales) => {
-            Entry::tensor(scale_name(name), &Tensor::from_vec(scales.clone(), [scales.len()])?)?
+            Entry::tensor(scale_name(name), &Tensor::from_vec(scales.to_vec(), [scales.len()])?)?
         }
         Scales::Blocks(scales) => {
-            let grid = Shape::new(&block_grid(weight.shape()))?;
+            let grid = Shape::new(&block_grid(&weight.shape()))?;
             Entry::halves(scale_name(name), scales, grid)
         }
     };
@@ -122,7 +122,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             expect_shape(file, name, Shape::new(&block_grid(weight))?)?;
             let scales = values(file.bytes(name)?, f16::from_le_bytes);
             check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
-            Ok(Scales::Blocks(scales))
+            Ok(Scales::Blocks(scales.into()))
         }
         FileDtype::F32 => {
             let rows = weight[0];
@@ -131,7 +131,11 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             expect_shape(file, name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
             let scales = values(file.bytes(name)?, f32::from_le_bytes);
             check_scales(file, name, scales.iter().copied())?;
-            Ok(if per_tensor { Scales::PerTensor(scales[0]) } else { Scales::PerChannel(scales) })
+            Ok(if per_tensor {
+                Scales::PerTensor(scales[0])
+            } else {
+                Scales::PerChannel(scales.into())
+            })
         }
         got => {
             let expected = "F32, or F16 in blocks,";

@@ -133,7 +133,7 @@ impl<'a> Plan<'a> {
         used: &mut BTreeSet<Cow<'a, str>>,
     ) -> Result<Plan<'a>> {
         let info = file.info(name)?;
-        let (tensor, expected) = (|| name.to_string(), *param.shape());
+        let (tensor, expected) = (|| name.to_string(), param.shape());
         if info.shape != expected {
             let got = info.shape;
             return Err(file.problem(ContentError::Shape { tensor: tensor(), got, expected }));

@@ -162,7 +162,7 @@ mod tests {
 
             let absent = architecture.build(&mut Init::absent()).unwrap();
             let shapes = |m: &dyn Model| -> Vec<(String, Shape)> {
-                m.named_params().into_iter().map(|(name, p)| (name, *p.shape())).collect()
+                m.named_params().into_iter().map(|(name, p)| (name, p.shape())).collect()
             };
             assert_eq!(shapes(&*model), shapes(&*absent));
         }

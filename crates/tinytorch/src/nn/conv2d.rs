@@ -93,7 +93,7 @@ impl Conv2d {
     }
 
     fn bound(&self) -> f32 {
-        bound(self.weight.shape())
+        bound(&self.weight.shape())
     }
 }
 

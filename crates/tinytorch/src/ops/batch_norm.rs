@@ -211,7 +211,7 @@ impl Var {
         }
         let shape = *self.shape();
         checked_shape(&[shape, *weight.shape(), *bias.shape()])?;
-        checked_shape(&[shape, *running_mean.shape(), *running_var.shape()])?;
+        checked_shape(&[shape, running_mean.shape(), running_var.shape()])?;
         let count = shape.len() / shape[1].max(1);
         if count < 2 {
             let expected = "training needs more than one value per channel".into();

@@ -52,6 +52,10 @@ impl Compute for Binary {
         Ok(())
     }
 
+    fn is_pointwise(&self) -> bool {
+        true
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, 1)
     }

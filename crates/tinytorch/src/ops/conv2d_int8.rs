@@ -1,4 +1,4 @@
-use super::conv2d::{conv2d, conv2d_input_gradient};
+use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
@@ -30,7 +30,7 @@ impl Conv2dInt8 {
         (output, layout): (kernels::Output<'_>, kernels::Layout),
         exec: &mut Exec,
     ) -> Result<()> {
-        let sizes = self.geometry.kernel_shape(shape, self.weight.shape());
+        let sizes = self.geometry.kernel_shape(shape, &self.weight.shape());
         let (isa, panels) = (exec.isa(), self.weight.panels());
         let scratch = &mut exec.scratch;
         let ran = kernels::conv2d(isa, &sizes, images, panels, epilogue, output, layout, scratch)?;
@@ -45,7 +45,7 @@ impl Compute for Conv2dInt8 {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.geometry.output(&inputs[0], self.weight.shape())
+        self.geometry.output(&inputs[0], &self.weight.shape())
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {

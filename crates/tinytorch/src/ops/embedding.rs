@@ -1,6 +1,6 @@
 use super::OpError;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var, lower_opaque};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Element, Shape, Tensor, TensorError};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Rows of a table `[entries, dim]`. The gradient of a row is the sum of the gradients of all the
 /// places it was copied to.
 #[derive(Clone, Copy, Debug)]
-enum Lookup {
+pub(super) enum Lookup {
     /// Which rows: an index tensor `[..]`, the first input. The result is `[.., dim]`.
     Ids,
     /// As many rows from `offset` on as the first input, `[.., length, _]`, is long. The result is
@@ -131,18 +131,6 @@ impl Op for Lookup {
 }
 
 impl Var {
-    /// The rows of `table`, `[entries, dim]`, that this value, indices `[..]` (i64), names: the result
-    /// is `[.., dim]`.
-    ///
-    /// # Errors
-    /// [`TensorError::Index`] for an index that names no row, [`TensorError::Dtype`] unless the
-    /// indices are i64, [`AutogradError::Int8Weight`](crate::autograd::AutogradError::Int8Weight) for
-    /// a table stored as int8.
-    pub fn embedding(&self, table: &Param, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let rows = ctx.param(table)?;
-        ctx.apply_weighted(Lookup::Ids, Some(table.id()), &[self, &rows])
-    }
-
     /// The rows of `table`, `[entries, dim]`, from `offset` on, as many as this value, `[.., length,
     /// _]`, is long: the result is `[length, dim]`. A traced model follows its input's length.
     ///
@@ -157,7 +145,7 @@ impl Var {
 mod tests {
     use super::*;
     use crate::Rng;
-    use crate::autograd::{Role, gradcheck};
+    use crate::autograd::{Param, Role, gradcheck};
 
     fn table() -> Tensor {
         Tensor::randn([5, 3], 1.0, &mut Rng::seed(1)).unwrap()

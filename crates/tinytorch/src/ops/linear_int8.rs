@@ -1,4 +1,4 @@
-use super::linear::{output_shape, rows};
+use super::linear_f32::{output_shape, rows};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
@@ -22,7 +22,7 @@ impl Compute for LinearInt8 {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        output_shape(&inputs[0], self.0.shape())
+        output_shape(&inputs[0], &self.0.shape())
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {

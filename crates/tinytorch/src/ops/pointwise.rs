@@ -29,6 +29,10 @@ impl<F: Function + Debug + 'static> Compute for Pointwise<F> {
         Ok(())
     }
 
+    fn is_pointwise(&self) -> bool {
+        true
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, F::COST as u64)
     }

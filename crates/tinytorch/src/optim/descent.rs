@@ -40,7 +40,7 @@ impl<R: Rule> Descent<R> {
     fn update(&mut self, name: String, param: &mut Param, grad: &Tensor) -> Result<()> {
         let of_param = self.moments.entry(name).or_default();
         for _ in of_param.slots.len()..self.rule.slots().len() {
-            of_param.slots.push(Tensor::zeros(*param.shape())?);
+            of_param.slots.push(Tensor::zeros(param.shape())?);
         }
         of_param.steps += 1;
         let grad = grad.contiguous()?;

@@ -48,7 +48,7 @@ pub(super) fn check_moments(
             let got = of_param.slots.len();
             return refuse(format!("comes with {got} tensors instead of {slots}"));
         }
-        check_shapes(name, param.shape(), of_param)?;
+        check_shapes(name, &param.shape(), of_param)?;
         for tensor in &of_param.slots {
             if first_not_finite(tensor.contiguous()?.as_slice::<f32>()?).is_some() {
                 return refuse("has values in the state that are NaN or infinite".into());

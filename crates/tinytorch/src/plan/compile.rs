@@ -2,10 +2,11 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPoolU8, Quantize, ScaleChannels,
+    Action, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, Quantize, ScaleChannels, ToNchw,
 };
-use super::format::{Levels, levels_on_edges};
-use super::program::{Instruction, Kind, Origin, Program, Value, ValueId};
+use super::format::{Format, formats};
+use super::program::{Instruction, Kind, Origin, Program, Value, ValueId, root};
+use super::rewrite::ThenRelu;
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, ParamId, Step, Weight};
 use crate::int8::{Input, QWeight};
@@ -14,6 +15,7 @@ use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
+use tinytorch_kernels::pool::PoolOrder;
 
 /// Compiles a graph; `names` are those of the parameters that its nodes refer to.
 ///
@@ -24,9 +26,9 @@ pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Resul
     let mut compiler = Compiler {
         graph,
         names,
-        carried: levels_on_edges(graph)?,
+        formats: formats(graph)?,
         value_of: Vec::with_capacity(graph.nodes().len()),
-        quantized: Vec::new(),
+        converted: Vec::new(),
         values: Vec::new(),
         instructions: Vec::new(),
     };
@@ -34,36 +36,28 @@ pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Resul
         let value = compiler.compile(edge)?;
         compiler.value_of.push(value);
     }
-    let (values, instructions) = (compiler.values, compiler.instructions);
-    let (inputs, output) = (graph.inputs().len(), compiler.value_of[output.index()]);
-    let mut program = Program { values, instructions, inputs, output };
-    if !matches!(program.values[program.root(output)].origin, Origin::Computed) {
-        program.values.push(Value { origin: Origin::Computed, kind: Kind::Plain });
-        program.output = program.values.len() - 1;
-        program.instructions.push(Instruction {
-            action: Box::new(Copy),
-            inputs: vec![output],
-            output: program.output,
-            weight: None,
-        });
+    let mut value = compiler.value_of[output.index()];
+    if !matches!(compiler.values[root(&compiler.values, value)].origin, Origin::Computed) {
+        value = compiler.instruction(output, Box::new(Copy), vec![value], Format::PLAIN);
     }
-    Ok(program)
+    let Compiler { values, instructions, .. } = compiler;
+    Ok(Program { values, instructions, inputs: graph.inputs().len(), output: value })
 }
 
-/// The levels of an edge that were quantized for a reader, and can serve others.
-struct QuantizedEdge {
-    edge: Edge,
-    input: Input,
-    images: bool,
+/// An edge's values in another form, made for one reader, which can serve others.
+struct Converted {
     value: ValueId,
+    from: ValueId,
+    /// How they are quantized, and for what; `None` for floats in another order.
+    quantized: Option<(Input, Option<Layout>)>,
 }
 
 struct Compiler<'a> {
     graph: &'a Graph,
     names: &'a BTreeMap<ParamId, String>,
-    carried: Vec<Option<Levels>>,
+    formats: Vec<Format>,
     value_of: Vec<ValueId>,
-    quantized: Vec<QuantizedEdge>,
+    converted: Vec<Converted>,
     values: Vec<Value>,
     instructions: Vec<Instruction>,
 }
@@ -73,73 +67,70 @@ impl Compiler<'_> {
     fn compile(&mut self, edge: Edge) -> Result<ValueId> {
         let graph = self.graph;
         let node = graph.node(edge);
-        let carried = self.carried[edge.index()];
-        let layout = carried.map_or(Layout::Nchw, |levels| levels.layout);
+        let format = self.formats[edge.index()];
         match &node.step {
             Step::Input => {
                 let index = graph.inputs().iter().position(|&input| input == edge);
-                let origin = Origin::Input(index.unwrap_or_default());
-                Ok(self.value(origin, Kind::Plain))
+                Ok(self.value(Origin::Input(index.unwrap_or_default()), format))
             }
-            Step::Constant(value) => {
-                Ok(self.value(Origin::Constant(value.contiguous()?), Kind::Plain))
-            }
+            Step::Constant(value) => Ok(self.value(Origin::Constant(value.contiguous()?), format)),
             Step::Reshape(op) => {
-                let of = self.value_of[node.inputs[0].index()];
-                let kind = self.values[of].kind;
-                Ok(self.value(Origin::Reshaped(of, op.clone()), kind))
+                let of = self.plain_inputs(edge)[0];
+                Ok(self.value(Origin::Reshaped(of, op.clone()), format))
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
                 if weight.input() == Input::Float {
-                    return self.eager(edge, ops::LinearInt8(weight.clone()), bias, *relu);
+                    return self.layer(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
                 let action = LinearInt8::new(weight, bias, *relu)?;
-                Ok(self.instruction(edge, Box::new(action), vec![x], kind_of(carried)))
+                Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
             Step::Conv2d { weight: Weight::Int8(weight), bias, geometry, relu } => {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
                 if weight.input() == Input::Float {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
-                    return self.eager(edge, op, bias, *relu);
+                    return self.layer(edge, op, bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, true);
-                let action = ConvInt8::new(weight, geometry, bias, *relu, layout)?;
-                Ok(self.instruction(edge, Box::new(action), vec![x], kind_of(carried)))
-            }
-            Step::MaxPool2d(geometry) => {
-                let geometry = *geometry;
-                let x = self.value_of[node.inputs[0].index()];
-                if self.values[x].kind == Kind::Plain {
-                    return self.eager(edge, Pool::Max(geometry), [], false);
-                }
-                let action = MaxPoolU8 { geometry, layout };
-                Ok(self.instruction(edge, Box::new(action), vec![x], kind_of(carried)))
+                let action = ConvInt8::new(weight, geometry, bias, *relu, format.layout)?;
+                Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
             Step::Linear { weight: Weight::F32(weight), bias, relu } => {
                 let inputs = self.plain_inputs(edge);
                 let action = LinearF32::new(weight, bias.as_ref(), *relu)?;
-                Ok(self.instruction(edge, Box::new(action), inputs, Kind::Plain))
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu } => {
                 let op = Conv2d { geometry: *geometry };
-                self.eager(edge, op, [weight].into_iter().chain(bias), *relu)
+                self.layer(edge, op, [weight].into_iter().chain(bias), *relu)
+            }
+            Step::MaxPool2d(geometry) => {
+                let x = self.value_of[node.inputs[0].index()];
+                let order = match (self.values[x].layout, format.layout) {
+                    (Layout::Nhwc, Layout::Nhwc) => PoolOrder::Nhwc,
+                    (Layout::Nhwc, Layout::Nchw) => PoolOrder::NhwcToNchw,
+                    (Layout::Nchw, _) => PoolOrder::Nchw,
+                };
+                let action = MaxPool { geometry: *geometry, order };
+                Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
             Step::BatchNorm2d(norm) => {
                 let inputs = self.plain_inputs(edge);
                 let action = ScaleChannels(norm.affine()?);
-                Ok(self.instruction(edge, Box::new(action), inputs, Kind::Plain))
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
-            Step::AvgPool2d(geometry) => self.eager(edge, Pool::Avg(*geometry), [], false),
-            Step::GlobalAvgPool2d => self.eager(edge, GlobalAvgPool, [], false),
-            Step::Relu => self.eager(edge, Relu, [], false),
-            Step::Compute(op) => self.eager_op(edge, op.clone(), &[], false),
+            Step::AvgPool2d(geometry) => self.eager(edge, Arc::new(Pool::Avg(*geometry)), &[]),
+            Step::GlobalAvgPool2d => self.eager(edge, Arc::new(GlobalAvgPool), &[]),
+            Step::Relu => self.eager(edge, Arc::new(Relu), &[]),
+            Step::Compute(op) => self.eager(edge, op.clone(), &[]),
         }
     }
 
-    fn value(&mut self, origin: Origin, kind: Kind) -> ValueId {
-        self.values.push(Value { origin, kind });
+    fn value(&mut self, origin: Origin, format: Format) -> ValueId {
+        let kind = format.levels.map_or(Kind::Plain, Kind::Levels);
+        self.values.push(Value { origin, kind, layout: format.layout });
         self.values.len() - 1
     }
 
@@ -148,65 +139,99 @@ impl Compiler<'_> {
         edge: Edge,
         action: Box<dyn Action>,
         inputs: Vec<ValueId>,
-        kind: Kind,
+        format: Format,
     ) -> ValueId {
-        let output = self.value(Origin::Computed, kind);
+        let output = self.value(Origin::Computed, format);
         let mut params = self.graph.node(edge).params.iter();
         let weight = params.find_map(|id| self.names.get(id)).cloned();
         self.instructions.push(Instruction { action, inputs, output, weight });
         output
     }
 
-    fn plain_inputs(&self, edge: Edge) -> Vec<ValueId> {
-        self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
-    }
-
-    fn eager<'t>(
+    /// A layer as eager execution runs it, its weights being constants.
+    fn layer<'t>(
         &mut self,
         edge: Edge,
         op: impl Compute,
         constants: impl IntoIterator<Item = &'t Tensor>,
         relu: bool,
     ) -> Result<ValueId> {
-        let constants: Vec<&Tensor> = constants.into_iter().collect();
-        self.eager_op(edge, Arc::new(op), &constants, relu)
+        let op: Arc<dyn Compute> = Arc::new(op);
+        let op = if relu { Arc::new(ThenRelu(op)) } else { op };
+        self.eager(edge, op, &constants.into_iter().collect::<Vec<_>>())
     }
 
-    fn eager_op(
+    fn eager(
         &mut self,
         edge: Edge,
         op: Arc<dyn Compute>,
         constants: &[&Tensor],
-        relu: bool,
     ) -> Result<ValueId> {
-        let inputs = self.plain_inputs(edge);
-        let action = Eager::new(op, inputs.len(), constants, relu)?;
-        Ok(self.instruction(edge, Box::new(action), inputs, Kind::Plain))
+        let format = self.formats[edge.index()];
+        let inputs = match format.layout {
+            Layout::Nhwc => self.inputs(edge),
+            Layout::Nchw => self.plain_inputs(edge),
+        };
+        let action = Eager::new(op, inputs.len(), constants, format.layout)?;
+        Ok(self.instruction(edge, Box::new(action), inputs, format))
+    }
+
+    fn inputs(&self, edge: Edge) -> Vec<ValueId> {
+        self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
+    }
+
+    /// What the node at `edge` reads, in the plain order.
+    fn plain_inputs(&mut self, edge: Edge) -> Vec<ValueId> {
+        let inputs = self.inputs(edge);
+        inputs.into_iter().map(|x| self.plain(edge, x)).collect()
+    }
+
+    fn plain(&mut self, reader: Edge, x: ValueId) -> ValueId {
+        if self.values[x].layout == Layout::Nchw {
+            return x;
+        }
+        self.converted(x, None, |compiler| {
+            compiler.instruction(reader, Box::new(ToNchw), vec![x], Format::PLAIN)
+        })
     }
 
     /// The levels that the int8 layer at `edge` reads, quantized first unless they are there.
     fn levels_for(&mut self, edge: Edge, weight: &QWeight, images: bool) -> ValueId {
-        let source = self.graph.node(edge).inputs[0];
-        let x = self.value_of[source.index()];
+        let mut x = self.value_of[self.graph.node(edge).inputs[0].index()];
         if self.values[x].kind != Kind::Plain {
             return x;
         }
-        let input = weight.input();
-        let same = |q: &&QuantizedEdge| (q.edge, q.input, q.images) == (source, input, images);
-        if let Some(quantized) = self.quantized.iter().find(same) {
-            return quantized.value;
+        if !images {
+            x = self.plain(edge, x);
         }
-        let kind = match input {
-            Input::Static(params) => Kind::Levels(params),
-            Input::Dynamic | Input::Float => Kind::RowLevels,
-        };
-        let action = Box::new(Quantize { input, images });
-        let value = self.instruction(edge, action, vec![x], kind);
-        self.quantized.push(QuantizedEdge { edge: source, input, images, value });
+        let input = weight.input();
+        let images = images.then_some(self.values[x].layout);
+        self.converted(x, Some((input, images)), |compiler| {
+            let action = Box::new(Quantize { input, images });
+            let layout = if images.is_some() { Layout::Nhwc } else { Layout::Nchw };
+            let value =
+                compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
+            compiler.values[value].kind = match input {
+                Input::Static(params) => Kind::Levels(params),
+                Input::Dynamic | Input::Float => Kind::RowLevels,
+            };
+            value
+        })
+    }
+
+    /// The value that `convert` makes of `from`, unless an earlier reader has had it made.
+    fn converted(
+        &mut self,
+        from: ValueId,
+        quantized: Option<(Input, Option<Layout>)>,
+        convert: impl FnOnce(&mut Self) -> ValueId,
+    ) -> ValueId {
+        let same = |other: &&Converted| other.from == from && other.quantized == quantized;
+        if let Some(earlier) = self.converted.iter().find(same) {
+            return earlier.value;
+        }
+        let value = convert(self);
+        self.converted.push(Converted { value, from, quantized });
         value
     }
-}
-
-fn kind_of(carried: Option<Levels>) -> Kind {
-    carried.map_or(Kind::Plain, |levels| Kind::Levels(levels.params))
 }

@@ -1,10 +1,11 @@
-//! Which edges carry 8-bit levels from layer to layer, and in which order.
+//! In which form each edge carries its values.
 //!
-//! Eager layers exchange floats, and each int8 layer quantizes what it reads. Where every reader of
-//! an edge quantizes it alike, with the same static parameters, the layer that writes it can do so
-//! once, in its epilogue. Max pools and reshapes may stand in between: quantizing never changes the
-//! order of two values, so the largest level is the level of the largest value. All other ops
-//! compute with floats.
+//! Eager layers exchange floats, channel by channel, and each int8 layer quantizes what it reads.
+//! Two things are better. Where every reader of an edge quantizes it alike, with the same static
+//! parameters, the layer that writes it can do so once, in its epilogue. Max pools and reshapes may
+//! stand in between: quantizing never changes the order of two values, so the largest level is the
+//! level of the largest value. All other ops compute with floats. And images that int8 convolutions
+//! write and read stay pixel by pixel, as these kernels have them, floats included.
 
 use crate::Result;
 use crate::graph::{Edge, Graph, Step, Weight};
@@ -12,50 +13,66 @@ use crate::int8::{Input, QParams, QWeight, Scales};
 use crate::tensor::Tensor;
 use tinytorch_kernels::int8::Layout;
 
-/// Levels that an edge can carry: what they stand for, and the order of an image's values.
-/// [`Layout::Nchw`] is the plain order of all other tensors too.
+/// The form of an edge's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Levels {
-    pub(super) params: QParams,
+pub(super) struct Format {
+    /// What 8-bit levels stand for; `None` for floats.
+    pub(super) levels: Option<QParams>,
+    /// The order of an image's values; [`Layout::Nchw`] is the plain order of all other tensors too.
     pub(super) layout: Layout,
 }
 
-/// What each edge carries: levels, or `None` for floats.
-pub(super) fn levels_on_edges(graph: &Graph) -> Result<Vec<Option<Levels>>> {
-    let mut wanted: Vec<Option<Levels>> = vec![None; graph.nodes().len()];
-    for edge in graph.edges().rev() {
-        wanted[edge.index()] = wanted_by_readers(graph, edge, &wanted);
+impl Format {
+    /// Floats in the plain order.
+    pub(super) const PLAIN: Format = Format { levels: None, layout: Layout::Nchw };
+
+    fn levels(params: QParams, layout: Layout) -> Format {
+        Format { levels: Some(params), layout }
     }
-    let mut carried: Vec<Option<Levels>> = vec![None; graph.nodes().len()];
-    for edge in graph.edges() {
-        let node = graph.node(edge);
-        let writes_levels = match &node.step {
-            Step::Linear { weight: Weight::Int8(weight), bias, .. }
-            | Step::Conv2d { weight: Weight::Int8(weight), bias, .. } => {
-                is_always_finite(weight, bias.as_ref())?
-            }
-            Step::MaxPool2d(_) | Step::Reshape(_) => carried[node.inputs[0].index()].is_some(),
-            _ => false,
+}
+
+/// The form of every edge.
+pub(super) fn formats(graph: &Graph) -> Result<Vec<Format>> {
+    let mut wanted = vec![Wanted::default(); graph.nodes().len()];
+    for edge in graph.edges().rev().filter(|&edge| graph.output() != Some(edge)) {
+        wanted[edge.index()] = Wanted {
+            levels: levels_for_readers(graph, edge, &wanted),
+            pixels_first: graph.readers(edge).any(|reader| reads_pixels(graph, reader, &wanted)),
         };
-        if writes_levels {
-            carried[edge.index()] = wanted[edge.index()];
-        }
     }
-    Ok(carried)
+    let mut formats = Vec::with_capacity(wanted.len());
+    for edge in graph.edges() {
+        let wanted = wanted[edge.index()];
+        let format = match wanted.levels {
+            Some(levels) if can_write_levels(graph, edge, &formats)? => levels,
+            _ if wanted.pixels_first && can_write_pixels(graph, edge, &formats) => {
+                Format { levels: None, layout: Layout::Nhwc }
+            }
+            _ => Format::PLAIN,
+        };
+        formats.push(format);
+    }
+    Ok(formats)
+}
+
+/// What would serve the readers of an edge.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    /// Levels that every reader takes.
+    levels: Option<Format>,
+    /// Whether some reader gains if images are floats pixel by pixel.
+    pixels_first: bool,
 }
 
 /// The levels that every reader of an edge would take, if they agree.
-fn wanted_by_readers(graph: &Graph, edge: Edge, wanted: &[Option<Levels>]) -> Option<Levels> {
-    if graph.output() == Some(edge) {
-        return None;
-    }
+fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Format> {
     let mut readers = graph.readers(edge).map(|reader| {
-        let passed_on = wanted[reader.index()];
+        let passed_on = wanted[reader.index()].levels;
         match &graph.node(reader).step {
-            Step::Linear { weight: Weight::Int8(weight), .. } => levels(weight, Layout::Nchw),
-            Step::Conv2d { weight: Weight::Int8(weight), .. } => levels(weight, Layout::Nhwc),
-            Step::MaxPool2d(_) => passed_on.map(|l| Levels { layout: Layout::Nhwc, ..l }),
-            Step::Reshape(_) => passed_on.filter(|levels| levels.layout == Layout::Nchw),
+            Step::Linear { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nchw),
+            Step::Conv2d { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nhwc),
+            Step::MaxPool2d(_) => passed_on.map(|f| Format { layout: Layout::Nhwc, ..f }),
+            Step::Reshape(_) => passed_on.filter(|format| format.layout == Layout::Nchw),
             _ => None,
         }
     });
@@ -63,10 +80,53 @@ fn wanted_by_readers(graph: &Graph, edge: Edge, wanted: &[Option<Levels>]) -> Op
     readers.all(|other| other == Some(first)).then_some(first)
 }
 
-fn levels(weight: &QWeight, layout: Layout) -> Option<Levels> {
+fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
     match weight.input() {
-        Input::Static(params) => Some(Levels { params, layout }),
+        Input::Static(params) => Some(Format::levels(params, layout)),
         Input::Dynamic | Input::Float => None,
+    }
+}
+
+/// Whether a node reads images faster pixel by pixel. Global pooling does not, but it is better to
+/// turn the little that it reads than to let the layers before it write channel by channel.
+fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
+    match &graph.node(reader).step {
+        Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
+        Step::GlobalAvgPool2d => true,
+        Step::MaxPool2d(_) | Step::Relu => wanted[reader.index()].pixels_first,
+        Step::Compute(op) if op.is_pointwise() => wanted[reader.index()].pixels_first,
+        _ => false,
+    }
+}
+
+fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<bool> {
+    let node = graph.node(edge);
+    match &node.step {
+        Step::Linear { weight: Weight::Int8(weight), bias, .. }
+        | Step::Conv2d { weight: Weight::Int8(weight), bias, .. } => {
+            is_always_finite(weight, bias.as_ref())
+        }
+        Step::MaxPool2d(_) | Step::Reshape(_) => {
+            Ok(formats[node.inputs[0].index()].levels.is_some())
+        }
+        _ => Ok(false),
+    }
+}
+
+fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
+    let node = graph.node(edge);
+    let reads_pixels = || {
+        let is_pixels = |input: &Edge| {
+            let format = formats[input.index()];
+            format.levels.is_none() && format.layout == Layout::Nhwc
+        };
+        node.inputs.iter().all(is_pixels)
+    };
+    match &node.step {
+        Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
+        Step::MaxPool2d(_) | Step::Relu => reads_pixels(),
+        Step::Compute(op) => op.is_pointwise() && reads_pixels(),
+        _ => false,
     }
 }
 
@@ -80,11 +140,78 @@ fn is_always_finite(weight: &QWeight, bias: Option<&Tensor>) -> Result<bool> {
         Scales::PerChannel(scales) => largest(scales),
         Scales::Blocks(scales) => scales.iter().fold(0f64, |max, s| max.max(f64::from(*s))),
     };
-    let bias =
-        bias.map_or(Ok(0.0), |bias| Ok::<_, crate::Error>(largest(&bias.to_vec::<f32>()?)))?;
+    let bias = bias.map(Tensor::to_vec::<f32>).transpose()?.unwrap_or_default();
+    if !bias.iter().all(|b| b.is_finite()) {
+        return Ok(false);
+    }
+    // A thousandth covers the rounding of the few operations after each exact sum.
     let sum = weight.panels().k() as f64 * 255.0 * 128.0;
-    let product = f64::from(params.scale) * scale;
-    // A thousandth covers the rounding of each of the few operations after the exact sum.
-    let bound = (sum * product.max(f64::from(f32::MIN_POSITIVE)) + bias) * 1.001;
-    Ok(bound < f64::from(f32::MAX) && product * 1.001 < f64::from(f32::MAX))
+    let unscaled = sum * scale;
+    let bound = (unscaled.max(scale) * f64::from(params.scale) + largest(&bias)) * 1.001;
+    Ok(bound.max(unscaled) < f64::from(f32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{ConvGeometry, PoolGeometry};
+    use crate::int8::Granularity;
+    use std::sync::Arc;
+
+    fn params() -> QParams {
+        QParams { scale: 0.5, zero_point: 3 }
+    }
+
+    fn conv(scale: f32, input: Input) -> Step {
+        let weight = Tensor::full(scale, [4, 4, 1, 1]).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel, input).unwrap();
+        let weight = Weight::Int8(Arc::new(weight));
+        Step::Conv2d { weight, bias: None, geometry: ConvGeometry::default(), relu: false }
+    }
+
+    fn chain(steps: Vec<Step>) -> Graph {
+        let mut graph = Graph::new();
+        let mut edge = graph.input();
+        for step in steps {
+            edge = graph.push(step, &[edge]).unwrap();
+        }
+        graph.set_output(edge);
+        graph
+    }
+
+    fn levels(graph: &Graph) -> Vec<bool> {
+        formats(graph).unwrap().iter().map(|format| format.levels.is_some()).collect()
+    }
+
+    #[test]
+    fn levels_flow_through_max_pools_and_not_through_averages() {
+        let int8 = || conv(1.0, Input::Static(params()));
+        let pool = PoolGeometry::square(2);
+        let graph = chain(vec![int8(), Step::MaxPool2d(pool), int8()]);
+        assert_eq!(levels(&graph), [false, true, true, false]);
+        let graph = chain(vec![int8(), Step::AvgPool2d(pool), int8()]);
+        assert_eq!(levels(&graph), [false; 4]);
+    }
+
+    #[test]
+    fn readers_that_disagree_get_floats() {
+        for other in [Input::Dynamic, Input::Static(QParams { zero_point: 4, ..params() })] {
+            let mut graph = chain(vec![conv(1.0, Input::Static(params()))]);
+            let y = graph.output().unwrap();
+            let a = graph.push(conv(1.0, Input::Static(params())), &[y]).unwrap();
+            graph.push(conv(1.0, other), &[y]).unwrap();
+            graph.set_output(a);
+            assert_eq!(levels(&graph), [false; 4]);
+            assert_eq!(formats(&graph).unwrap()[y.index()].layout, Layout::Nhwc);
+        }
+    }
+
+    #[test]
+    fn a_layer_that_could_overflow_writes_floats() {
+        let reader = || conv(1.0, Input::Static(params()));
+        let graph = chain(vec![conv(1e36, Input::Static(params())), reader()]);
+        assert_eq!(levels(&graph), [false; 3]);
+        let graph = chain(vec![conv(1e30, Input::Static(params())), reader()]);
+        assert_eq!(levels(&graph), [false, true, false]);
+    }
 }

@@ -5,6 +5,7 @@ use crate::graph::Compute;
 use crate::int8::QParams;
 use crate::tensor::Tensor;
 use std::sync::Arc;
+use tinytorch_kernels::int8::Layout;
 
 /// Index of a value.
 pub(super) type ValueId = usize;
@@ -14,6 +15,8 @@ pub(super) type ValueId = usize;
 pub(super) struct Value {
     pub(super) origin: Origin,
     pub(super) kind: Kind,
+    /// The order of an image's values; [`Layout::Nchw`] is that of all other values too.
+    pub(super) layout: Layout,
 }
 
 /// Where a value comes from.
@@ -70,12 +73,9 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// The value whose memory `value` uses: itself, unless it only has another shape.
-    pub(super) fn root(&self, mut value: ValueId) -> ValueId {
-        while let Origin::Reshaped(of, _) = &self.values[value].origin {
-            value = *of;
-        }
-        value
+    /// [`root`] among the program's values.
+    pub(super) fn root(&self, value: ValueId) -> ValueId {
+        root(&self.values, value)
     }
 
     /// Bytes of all weights and constants.
@@ -102,4 +102,12 @@ impl Program {
         lifetimes[self.root(self.output)] = None;
         lifetimes
     }
+}
+
+/// The value whose memory `value` uses: itself, unless it only has another shape.
+pub(super) fn root(values: &[Value], mut value: ValueId) -> ValueId {
+    while let Origin::Reshaped(of, _) = &values[value].origin {
+        value = *of;
+    }
+    value
 }

@@ -28,6 +28,8 @@ mod model;
 mod range;
 mod record;
 mod report;
+mod sizes;
+mod tensor;
 
 pub use calibrate::Calibration;
 pub use data_free::data_free_ranges;
@@ -38,3 +40,5 @@ pub use model::{
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};
+pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
+pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};

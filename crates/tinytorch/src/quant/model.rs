@@ -7,6 +7,7 @@ use crate::nn::{Forward, Module, Path, VisitorMut};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tinytorch_kernels::int8::Int8Error;
 
 /// How the activations of quantized layers are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -184,6 +185,11 @@ pub fn is_weight(param: &Param) -> bool {
 fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
     let params = model.named_params();
     let total = params.len();
+    for (name, param) in &params {
+        if let Stored::F32(value) = param.stored() {
+            check_finite(name, value)?;
+        }
+    }
     let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
     for (name, param) in &weights {
         match param.stored() {
@@ -203,6 +209,15 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         return Err(QuantError::NothingToQuantize { params: total }.into());
     }
     Ok(())
+}
+
+/// Refuses a parameter that is NaN or infinite, before calibration blames what it spoils.
+fn check_finite(name: &str, value: &Tensor) -> Result<()> {
+    let dense = value.contiguous()?;
+    let values = dense.as_slice::<f32>()?;
+    let Some(index) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let source = Int8Error::NotFinite { what: "the parameter", value: values[index], index };
+    Err(QuantError::Weight { name: name.to_string(), source: Box::new(source.into()) }.into())
 }
 
 fn quantize_param(

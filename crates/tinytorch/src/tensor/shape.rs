@@ -2,7 +2,7 @@ use super::TensorError;
 use std::{fmt, ops::Deref};
 
 /// Largest number of dimensions a tensor may have.
-pub const MAX_RANK: usize = 8;
+pub const MAX_RANK: usize = 6;
 
 /// No buffer of more elements fits the address space of today's machines.
 const MAX_LEN: usize = 1 << 48;
@@ -46,6 +46,13 @@ impl Shape {
                 max: MAX_RANK,
             }),
         }
+    }
+
+    /// The shape of something that exists in memory, and so is known to be possible.
+    pub(crate) fn known(dims: &[usize]) -> Shape {
+        let mut own = [0; MAX_RANK];
+        own[..dims.len()].copy_from_slice(dims);
+        Shape { dims: own, rank: dims.len() as u8 }
     }
 
     /// Number of dimensions.

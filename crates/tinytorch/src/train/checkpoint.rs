@@ -218,7 +218,7 @@ impl Saved<'_> {
         for (tensor, _) in self.file.tensors() {
             let Some(name) = tensor.strip_prefix(&prefix) else { continue };
             let value = self.file.tensor(tensor)?;
-            let fits = params.get(name).is_some_and(|param| param.shape() == value.shape());
+            let fits = params.get(name).is_some_and(|param| param.shape() == *value.shape());
             if !fits || value.as_slice::<f32>().is_err() {
                 return Err(self.refuse(format!("tensor {tensor} does not fit the model")).into());
             }

@@ -76,7 +76,7 @@ pub(super) fn snapshot(model: &dyn Module) -> BTreeMap<String, Tensor> {
 /// Puts a snapshot back.
 pub(super) fn restore(model: &mut dyn Module, snapshot: &BTreeMap<String, Tensor>) {
     for (name, param) in model.named_params_mut() {
-        if let Some(value) = snapshot.get(&name).filter(|value| value.shape() == param.shape()) {
+        if let Some(value) = snapshot.get(&name).filter(|value| *value.shape() == param.shape()) {
             param.store(Stored::F32(value.clone()));
         }
     }

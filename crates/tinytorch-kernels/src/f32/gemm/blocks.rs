@@ -1,8 +1,9 @@
 //! One rectangle of C on one thread: the innermost loop inside blocks that fit the caches.
 
 use super::pack::{pack_panels, packed_len};
-use super::product::{Product, Right};
-use super::tile::{self, MAX_COLS, MAX_ROWS, PANEL, Panels, Sums};
+use super::product::{Left, Product, Right};
+use super::tile::{self, A_PANEL, B_PANEL, MAX_COLS, Panels, Sums};
+use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::scratch::{Scratch, bytes_for};
@@ -19,7 +20,7 @@ const M_BLOCK: usize = 192;
 const N_BLOCK: usize = 384;
 
 fn block_size(rows: usize) -> (usize, usize) {
-    if rows <= MAX_ROWS { (K_BLOCK * N_BLOCK / MAX_COLS, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
+    if rows <= A_PANEL { (K_BLOCK * N_BLOCK / MAX_COLS, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
 }
 
 /// A rectangle of C to compute.
@@ -40,17 +41,23 @@ impl Rectangle<'_> {
         }
         let (k_block, n_block) = block_size(self.rows.len());
         let depth = self.product.a.cols().min(k_block);
-        // On any ISA the last panel has fewer than `MAX_ROWS` rows too many.
-        let a_len = (self.rows.len().min(M_BLOCK) + MAX_ROWS) * depth;
-        let b_len = match self.product.b {
-            Right::Matrix(_) => packed_len::<PANEL>(self.cols.len().min(n_block), depth),
-            Right::Packed(_) => 0,
+        let width = self.cols.len().min(n_block);
+        let a_len = match self.product.a {
+            Left::Matrix(_) => packed_len::<A_PANEL>(self.rows.len().min(M_BLOCK), depth),
+            Left::Packed(_) => 0,
+        };
+        let (b_len, image_len) = match self.product.b {
+            Right::Matrix(_) => (packed_len::<B_PANEL>(width, depth), 0),
+            Right::Packed(_) => (0, 0),
+            Right::Unfolded(b) => {
+                (packed_len::<B_PANEL>(width, depth) + unfold::SLACK, b.staging_len(depth, width))
+            }
         };
         SCRATCH.with_borrow_mut(|scratch| {
-            let lens = [a_len, b_len, MAX_ROWS * MAX_COLS];
+            let lens = [a_len, b_len, image_len, A_PANEL * MAX_COLS];
             let mut arena = scratch.arena(lens.into_iter().map(bytes_for::<f32>).sum());
-            let [a_block, b_block, tile_copy] = lens.map(|len| arena.take(len));
-            isa.run(Blocks { rectangle: self, a_block, b_block, tile_copy });
+            let [a_block, b_block, image, tile_copy] = lens.map(|len| arena.take(len));
+            isa.run(Blocks { rectangle: self, a_block, b_block, image, tile_copy });
         });
     }
 }
@@ -59,27 +66,29 @@ struct Blocks<'a> {
     rectangle: Rectangle<'a>,
     a_block: &'a mut [f32],
     b_block: &'a mut [f32],
+    image: &'a mut [f32],
     tile_copy: &'a mut [f32],
 }
 
 impl Kernel for Blocks<'_> {
     type Output = ();
 
-    /// The tile's size follows from the registers: 24 of AVX-512's 32 or 12 of AVX2's 16 hold sums.
+    /// The tile's size follows from the registers: 24 of AVX-512's 32 hold sums, 12 of AVX2's 16.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match S::LANES {
             16 => self.multiply::<S, 8, 3>(s),
-            8 => self.multiply::<S, 6, 2>(s),
-            _ => self.multiply::<S, 2, 4>(s),
+            8 => self.multiply::<S, 4, 3>(s),
+            _ => self.multiply::<S, 4, 2>(s),
         }
     }
 }
 
 impl Blocks<'_> {
     #[inline(always)]
-    fn multiply<S: Simd, const R: usize, const V: usize>(self, s: S) {
-        let Rectangle { product, rows, cols } = self.rectangle;
+    fn multiply<S: Simd, const R: usize, const V: usize>(mut self, s: S) {
+        let product = self.rectangle.product;
+        let (rows, cols) = (self.rectangle.rows.clone(), self.rectangle.cols.clone());
         let k = product.a.cols();
         let (k_block, n_block) = block_size(rows.len());
         for j in cols.clone().step_by(n_block) {
@@ -87,27 +96,10 @@ impl Blocks<'_> {
             let mut p = 0;
             loop {
                 let p_range = p..k.min(p + k_block);
-                let b = match product.b {
-                    Right::Matrix(b) => {
-                        pack_panels::<S, PANEL>(
-                            s,
-                            b.t(),
-                            j_range.clone(),
-                            p_range.clone(),
-                            self.b_block,
-                        );
-                        Panels { start: self.b_block.as_ptr(), stride: p_range.len() * PANEL }
-                    }
-                    Right::Packed(b) => {
-                        Panels { start: b.panels_from(j), stride: k * PANEL }.from_row(p)
-                    }
-                };
+                let b = self.columns(s, j_range.clone(), p_range.clone());
                 for i in rows.clone().step_by(M_BLOCK) {
                     let i_range = i..rows.end.min(i + M_BLOCK);
-                    let a_len = packed_len::<R>(i_range.len(), p_range.len());
-                    let a = &mut self.a_block[..a_len];
-                    pack_panels::<S, R>(s, product.a, i_range.clone(), p_range.clone(), a);
-                    product.scale(a);
+                    let a = self.rows(s, i_range.clone(), p_range.clone());
                     let mut block = Block {
                         product,
                         a,
@@ -131,11 +123,41 @@ impl Blocks<'_> {
     }
 }
 
+impl Blocks<'_> {
+    /// Rows `i` of A, elements `p`, packed.
+    #[inline(always)]
+    fn rows<S: Simd>(&mut self, s: S, i: Range<usize>, p: Range<usize>) -> Panels<A_PANEL> {
+        let product = self.rectangle.product;
+        match product.a {
+            Left::Matrix(a) => {
+                let stride = p.len() * A_PANEL;
+                let out = &mut self.a_block[..packed_len::<A_PANEL>(i.len(), p.len())];
+                pack_panels::<S, A_PANEL>(s, a, i, p, out);
+                product.scale(out);
+                Panels { start: out.as_ptr(), stride }
+            }
+            Left::Packed(a) => a.panels(i.start, p.start),
+        }
+    }
+
+    /// Columns `j` of B, elements `p`, packed.
+    #[inline(always)]
+    fn columns<S: Simd>(&mut self, s: S, j: Range<usize>, p: Range<usize>) -> Panels<B_PANEL> {
+        let (out, stride) = (&mut *self.b_block, p.len() * B_PANEL);
+        match self.rectangle.product.b {
+            Right::Matrix(b) => pack_panels::<S, B_PANEL>(s, b.t(), j, p, out),
+            Right::Packed(b) => return b.panels(j.start, p.start),
+            Right::Unfolded(b) => b.pack(s, j, p, self.image, out),
+        }
+        Panels { start: out.as_ptr(), stride }
+    }
+}
+
 /// A block of C, and the packed blocks of A and B whose product is added to it.
 struct Block<'a> {
     product: &'a Product<'a>,
-    a: &'a [f32],
-    b: Panels,
+    a: Panels<A_PANEL>,
+    b: Panels<B_PANEL>,
     tile_copy: &'a mut [f32],
     rows: Range<usize>,
     cols: Range<usize>,
@@ -202,16 +224,16 @@ impl Block<'_> {
             }
             Sums { start: self.tile_copy.as_mut_ptr(), stride: MAX_COLS, accumulate }
         };
-        let a = self.a[(rows.start - self.rows.start) * self.depth..].as_ptr();
-        let b = self.b.from_col(cols.start - self.cols.start);
-        // SAFETY: A's block has panels of `R` rows and B's has panels of 16 columns, both filled up
-        // with zeros; C's tile is whole, or a copy with room for the largest tile.
+        let a = (self.a, rows.start - self.rows.start);
+        let b = (self.b, cols.start - self.cols.start);
+        // SAFETY: the panels hold the block's rows and columns and are filled up to whole panels; C's
+        // tile is whole, or a copy with room for the largest tile.
         unsafe {
             match computed_rows {
-                1 => tile::multiply::<S, R, 1, V>(s, self.depth, a, b, c),
-                2 => tile::multiply::<S, R, 2, V>(s, self.depth, a, b, c),
-                4 if R > 4 => tile::multiply::<S, R, 4, V>(s, self.depth, a, b, c),
-                _ => tile::multiply::<S, R, R, V>(s, self.depth, a, b, c),
+                1 => tile::multiply::<S, 1, V>(s, self.depth, a, b, c),
+                2 => tile::multiply::<S, 2, V>(s, self.depth, a, b, c),
+                4 if R > 4 => tile::multiply::<S, 4, V>(s, self.depth, a, b, c),
+                _ => tile::multiply::<S, R, V>(s, self.depth, a, b, c),
             }
         }
         if !is_whole {

@@ -158,7 +158,7 @@ pub(super) fn check_c(c: &MatrixMut<'_>, batch: impl Iterator<Item = (usize, usi
 }
 
 /// One more than the largest offset that (length, stride) pairs reach; 0 if a length is 0.
-fn extent(mut dims: impl Iterator<Item = (usize, usize)> + Clone) -> usize {
+pub(super) fn extent(mut dims: impl Iterator<Item = (usize, usize)> + Clone) -> usize {
     if dims.clone().any(|(length, _)| length == 0) {
         return 0;
     }

@@ -8,11 +8,13 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod unfold;
 mod vector;
 
 pub use matrix::{BatchDim, Matrix, MatrixMut};
-pub use pack::PackedB;
-pub use product::{Bias, Right, Scaling};
+pub use pack::{PackedA, PackedB};
+pub use product::{Bias, Left, Right, Scaling};
+pub use unfold::Unfolded;
 
 use crate::Isa;
 
@@ -31,15 +33,16 @@ use crate::Isa;
 /// ```
 ///
 /// # Panics
-/// If the shapes do not fit: A is m x k, B is k x n, C is m x n, a bias has m or n values.
-pub fn gemm<'b>(
+/// If the shapes do not fit: A is m x k, B is k x n, C is m x n, a bias has m or n values; or if A is
+/// packed and alpha is not 1.
+pub fn gemm<'a, 'b>(
     isa: Isa,
-    a: Matrix<'_>,
+    a: impl Into<Left<'a>>,
     b: impl Into<Right<'b>>,
     c: MatrixMut<'_>,
     scaling: &Scaling<'_>,
 ) {
-    schedule::run(isa, &[], a, b.into(), c, scaling);
+    schedule::run(isa, &[], a.into(), b.into(), c, scaling);
 }
 
 /// [`gemm`] for every index of a batch: `a`, `b` and `c` are the matrices at index 0, and `batch`
@@ -66,13 +69,13 @@ pub fn gemm<'b>(
 /// # Panics
 /// If the shapes do not fit, a matrix of the batch leaves its slice, or two matrices of the batch
 /// share an element of C.
-pub fn gemm_batched(
+pub fn gemm_batched<'a, 'b>(
     isa: Isa,
     batch: &[BatchDim],
-    a: Matrix<'_>,
-    b: Matrix<'_>,
+    a: impl Into<Left<'a>>,
+    b: impl Into<Right<'b>>,
     c: MatrixMut<'_>,
     scaling: &Scaling<'_>,
 ) {
-    schedule::run(isa, batch, a, b.into(), c, scaling);
+    schedule::run(isa, batch, a.into(), b.into(), c, scaling);
 }

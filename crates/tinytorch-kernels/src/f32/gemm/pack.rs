@@ -1,66 +1,86 @@
 //! Packing: copies of blocks in the order in which the innermost loop reads them.
 
 use super::matrix::Matrix;
-use super::tile::PANEL;
+use super::tile::{A_PANEL, B_PANEL, Panels};
 use crate::Isa;
 use crate::aligned::AlignedVec;
 use crate::isa::{Kernel, Simd};
 use std::ops::Range;
 
-/// A right-hand matrix packed once, for products with many left-hand ones.
-///
-/// It is the same on every ISA: panels of 16 columns, the last one filled up with copies, and in a
-/// panel row after row.
-#[derive(Debug, Clone)]
-pub struct PackedB {
-    panels: AlignedVec<f32>,
-    rows: usize,
-    cols: usize,
+/// Defines a packed factor.
+macro_rules! packed {
+    ($(#[$doc:meta])* $name:ident, $width:expr, $depth:ident, $as_lines:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            panels: AlignedVec<f32>,
+            rows: usize,
+            cols: usize,
+        }
+
+        impl $name {
+            /// Packs the matrix, which costs about as much as a product with one row or column.
+            pub fn new(isa: Isa, matrix: Matrix<'_>) -> Self {
+                let (rows, cols) = (matrix.rows(), matrix.cols());
+                let as_lines: fn(Matrix<'_>) -> Matrix<'_> = $as_lines;
+                let m = as_lines(matrix);
+                let mut panels = AlignedVec::zeroed(packed_len::<$width>(m.rows(), m.cols()));
+                isa.run(PackAll::<$width> { m, panels: &mut panels });
+                Self { panels, rows, cols }
+            }
+
+            /// The number of rows.
+            pub fn rows(&self) -> usize {
+                self.rows
+            }
+
+            /// The number of columns.
+            pub fn cols(&self) -> usize {
+                self.cols
+            }
+
+            /// Bytes on the heap.
+            pub fn bytes(&self) -> usize {
+                size_of_val(&self.panels[..])
+            }
+
+            /// The panels from line `line` on, which is the first of one, from element `p` on.
+            #[inline(always)]
+            pub(super) fn panels(&self, line: usize, p: usize) -> Panels<$width> {
+                let start = self.panels[line * self.$depth + p * $width..].as_ptr();
+                Panels { start, stride: self.$depth * $width }
+            }
+        }
+    };
+}
+packed! {
+    /// A left-hand matrix packed once, for products with many right-hand ones: the weights of a
+    /// convolution.
+    ///
+    /// It is the same on every ISA: panels of 8 rows, the last one filled up with copies, and in a
+    /// panel column after column.
+    PackedA, A_PANEL, cols, |m| m
+}
+packed! {
+    /// A right-hand matrix packed once, for products with many left-hand ones: the weights of a
+    /// linear layer.
+    ///
+    /// It is the same on every ISA: panels of 16 columns, the last one filled up with copies, and in
+    /// a panel row after row.
+    PackedB, B_PANEL, rows, |m| m.t()
 }
 
-impl PackedB {
-    /// Packs `b`, which costs about as much as a product with one row.
-    pub fn new(isa: Isa, b: Matrix<'_>) -> Self {
-        let (rows, cols) = (b.rows(), b.cols());
-        let mut panels = AlignedVec::zeroed(packed_len::<PANEL>(cols, rows));
-        isa.run(PackAll { b, panels: &mut panels });
-        Self { panels, rows, cols }
-    }
-
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The number of columns.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.panels[..])
-    }
-
-    /// The first value of the panel that starts at column `col`.
-    #[inline(always)]
-    pub(super) fn panels_from(&self, col: usize) -> *const f32 {
-        self.panels[col * self.rows..].as_ptr()
-    }
-}
-
-struct PackAll<'a> {
-    b: Matrix<'a>,
+struct PackAll<'a, const W: usize> {
+    m: Matrix<'a>,
     panels: &'a mut [f32],
 }
 
-impl Kernel for PackAll<'_> {
+impl<const W: usize> Kernel for PackAll<'_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (rows, cols) = (self.b.rows(), self.b.cols());
-        pack_panels::<S, PANEL>(s, self.b.t(), 0..cols, 0..rows, self.panels);
+        pack_panels::<S, W>(s, self.m, 0..self.m.rows(), 0..self.m.cols(), self.panels);
     }
 }
 
@@ -148,15 +168,13 @@ fn transpose<S: Simd, const W: usize>(
     out: &mut [f32],
 ) {
     let depth = out.len() / W;
-    // Where W is not a multiple of the square, a square also writes into the group after its last.
-    let room = if W.is_multiple_of(SIDE) { depth } else { depth - 1 };
-    let in_squares = if has_fast_squares::<S>() { room / SIDE * SIDE } else { 0 };
-    let mut lines = [source; PANEL];
+    let in_squares = if has_fast_squares::<S>() { depth / SIDE * SIDE } else { 0 };
+    let mut lines = [source; W];
     for (i, line) in lines.iter_mut().enumerate() {
         *line = &source[i.min(present - 1) * line_stride..][..depth];
     }
     for p in (0..in_squares).step_by(SIDE) {
-        for (i, lines) in lines.chunks_exact(SIDE).take(W.div_ceil(SIDE)).enumerate() {
+        for (i, lines) in lines.chunks_exact(SIDE).enumerate() {
             transpose_square(s, lines, p, &mut out[p * W + i * SIDE..], W);
         }
     }

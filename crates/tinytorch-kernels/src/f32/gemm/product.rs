@@ -1,9 +1,54 @@
 //! One product as the threads that share it see it.
 
 use super::matrix::Matrix;
-use super::pack::PackedB;
+use super::pack::{PackedA, PackedB};
+use super::unfold::Unfolded;
 use crate::parallel::SharedOut;
 use std::ops::Range;
+
+/// The left-hand factor of a product.
+#[derive(Debug, Clone, Copy)]
+pub enum Left<'a> {
+    /// Any strided matrix.
+    Matrix(Matrix<'a>),
+    /// A matrix that was packed once, for many products.
+    Packed(&'a PackedA),
+}
+
+impl Left<'_> {
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Left::Matrix(a) => a.rows(),
+            Left::Packed(a) => a.rows(),
+        }
+    }
+
+    pub(super) fn cols(&self) -> usize {
+        match self {
+            Left::Matrix(a) => a.cols(),
+            Left::Packed(a) => a.cols(),
+        }
+    }
+
+    pub(super) fn at_offset(self, offset: usize) -> Self {
+        match self {
+            Left::Matrix(a) => Left::Matrix(a.at_offset(offset)),
+            Left::Packed(_) => self,
+        }
+    }
+}
+
+impl<'a> From<Matrix<'a>> for Left<'a> {
+    fn from(a: Matrix<'a>) -> Self {
+        Left::Matrix(a)
+    }
+}
+
+impl<'a> From<&'a PackedA> for Left<'a> {
+    fn from(a: &'a PackedA) -> Self {
+        Left::Packed(a)
+    }
+}
 
 /// The right-hand factor of a product.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +57,8 @@ pub enum Right<'a> {
     Matrix(Matrix<'a>),
     /// A matrix that was packed once, for many products.
     Packed(&'a PackedB),
+    /// The windows of an image, which a convolution multiplies by its weights.
+    Unfolded(Unfolded<'a>),
 }
 
 impl Right<'_> {
@@ -19,6 +66,7 @@ impl Right<'_> {
         match self {
             Right::Matrix(b) => b.rows(),
             Right::Packed(b) => b.rows(),
+            Right::Unfolded(b) => b.rows(),
         }
     }
 
@@ -26,6 +74,15 @@ impl Right<'_> {
         match self {
             Right::Matrix(b) => b.cols(),
             Right::Packed(b) => b.cols(),
+            Right::Unfolded(b) => b.cols(),
+        }
+    }
+
+    pub(super) fn at_offset(self, offset: usize) -> Self {
+        match self {
+            Right::Matrix(b) => Right::Matrix(b.at_offset(offset)),
+            Right::Packed(_) => self,
+            Right::Unfolded(b) => Right::Unfolded(b.at_offset(offset)),
         }
     }
 }
@@ -67,7 +124,7 @@ impl Bias<'_> {
 /// What happens to a product besides the multiplication.
 #[derive(Debug, Clone, Copy)]
 pub struct Scaling<'a> {
-    /// The factor of the product.
+    /// The factor of the product; 1 if A is packed.
     pub alpha: f32,
     /// The factor of what C held before; if it is 0, C is not read.
     pub beta: f32,
@@ -86,7 +143,7 @@ impl Default for Scaling<'_> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
-    pub(super) a: Matrix<'a>,
+    pub(super) a: Left<'a>,
     pub(super) b: Right<'a>,
     pub(super) c: SharedOut<f32>,
     pub(super) c_offset: usize,

@@ -1,9 +1,9 @@
 //! Which thread computes what. The result does not depend on it: see [`super::tile`].
 
 use super::blocks::Rectangle;
-use super::matrix::{BatchDim, Matrix, MatrixMut, check_c, check_factor};
-use super::product::{Bias, Product, Right, Scaling};
-use super::tile::{MAX_ROWS, PANEL};
+use super::matrix::{BatchDim, MatrixMut, check_c, check_factor};
+use super::product::{Bias, Left, Product, Right, Scaling};
+use super::tile::{A_PANEL, B_PANEL};
 use super::vector::RowTimesMatrix;
 use crate::Isa;
 use crate::parallel::{SharedOut, split};
@@ -21,7 +21,7 @@ const LARGE_WORK: usize = 100_000_000;
 pub(super) fn run(
     isa: Isa,
     batch: &[BatchDim],
-    a: Matrix<'_>,
+    a: Left<'_>,
     b: Right<'_>,
     c: MatrixMut<'_>,
     scaling: &Scaling<'_>,
@@ -33,12 +33,12 @@ pub(super) fn run(
     }
     let c_stride = c.row_stride;
     let as_row = Scaling { bias: scaling.bias.transposed(), ..*scaling };
-    let (swapped, a, b, scaling) = match b {
+    let (swapped, a, b, scaling) = match (a, b) {
         // A column is computed as a row, which leaves no tile mostly empty.
-        Right::Matrix(b) if c.cols == 1 && (c_stride == 1 || c.rows == 1) => {
-            (true, b.t(), Right::Matrix(a.t()), &as_row)
+        (Left::Matrix(a), Right::Matrix(b)) if c.cols == 1 && (c_stride == 1 || c.rows == 1) => {
+            (true, Left::Matrix(b.t()), Right::Matrix(a.t()), &as_row)
         }
-        b => (false, a, b, scaling),
+        (a, b) => (false, a, b, scaling),
     };
     let first = Product { a, b, c: SharedOut::new(c.data), c_offset: 0, c_stride, scaling };
 
@@ -62,13 +62,7 @@ pub(super) fn run(
     });
 }
 
-fn check(
-    batch: &[BatchDim],
-    a: Matrix<'_>,
-    b: Right<'_>,
-    c: &MatrixMut<'_>,
-    scaling: &Scaling<'_>,
-) {
+fn check(batch: &[BatchDim], a: Left<'_>, b: Right<'_>, c: &MatrixMut<'_>, scaling: &Scaling<'_>) {
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     assert!(k == b.rows(), "A is {m} x {k}, so B must have {k} rows, not {}", b.rows());
     let fits = (c.rows, c.cols) == (m, n);
@@ -79,9 +73,14 @@ fn check(
         Bias::PerColumn(bias) => (bias.len(), n),
     };
     assert!(given == wanted, "the bias must have {wanted} values, not {given}");
-    check_factor("A", a, batch.iter().map(|dim| (dim.len, dim.a_stride)));
-    if let Right::Matrix(b) = b {
-        check_factor("B", b, batch.iter().map(|dim| (dim.len, dim.b_stride)));
+    match a {
+        Left::Matrix(a) => check_factor("A", a, batch.iter().map(|dim| (dim.len, dim.a_stride))),
+        Left::Packed(_) => assert!(scaling.alpha == 1.0, "a packed A cannot be scaled"),
+    }
+    match b {
+        Right::Matrix(b) => check_factor("B", b, batch.iter().map(|dim| (dim.len, dim.b_stride))),
+        Right::Packed(_) => {}
+        Right::Unfolded(b) => b.check(batch.iter().map(|dim| (dim.len, dim.b_stride))),
     }
     check_c(c, batch.iter().map(|dim| (dim.len, dim.c_stride)));
 }
@@ -91,8 +90,8 @@ fn check(
 fn rectangle(m: usize, n: usize, wanted: usize) -> (usize, usize) {
     let sizes = (1..=wanted).map(|down| {
         let across = wanted.div_ceil(down);
-        let height = m.div_ceil(down).next_multiple_of(MAX_ROWS);
-        let width = n.div_ceil(across).next_multiple_of(PANEL);
+        let height = m.div_ceil(down).next_multiple_of(A_PANEL);
+        let width = n.div_ceil(across).next_multiple_of(B_PANEL);
         (height, width)
     });
     let cost = |&(height, width): &(usize, usize)| {
@@ -121,20 +120,18 @@ fn at_index<'a>(
         (a_offset, b_offset) = (b_offset, a_offset);
     }
     product.a = product.a.at_offset(a_offset);
-    if let Right::Matrix(b) = product.b {
-        product.b = Right::Matrix(b.at_offset(b_offset));
-    }
+    product.b = product.b.at_offset(b_offset);
     product
 }
 
 /// # Safety
 /// The rectangle lies inside of C, and nobody else uses it meanwhile.
 unsafe fn compute(isa: Isa, product: &Product<'_>, rows: Range<usize>, cols: Range<usize>) {
-    match product.b {
-        Right::Matrix(b) if product.a.rows() == 1 && b.col_stride() == 1 => {
+    match (product.a, product.b) {
+        (Left::Matrix(a), Right::Matrix(b)) if a.rows() == 1 && b.col_stride() == 1 => {
             // SAFETY: the caller's promise.
             let c = unsafe { product.row_of_c(0, cols.clone()) };
-            isa.run(RowTimesMatrix { product, b, cols, c });
+            isa.run(RowTimesMatrix { product, a, b, cols, c });
         }
         // SAFETY: the caller's promise.
         _ => unsafe { Rectangle { product, rows, cols }.compute(isa) },

@@ -321,6 +321,6 @@ fn the_widest_vector_is_a_panel() {
         }
     }
     for isa in Isa::available() {
-        assert!(tile::PANEL.is_multiple_of(isa.run(Lanes)));
+        assert!(tile::B_PANEL.is_multiple_of(isa.run(Lanes)));
     }
 }

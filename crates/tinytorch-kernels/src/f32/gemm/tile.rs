@@ -1,35 +1,28 @@
 //! The innermost loop: a few rows of A times a few vectors of B, with the sums in registers.
 
-use crate::isa::Simd;
+use crate::isa::{Kernel, Simd};
 
+/// Rows in a panel of packed A, the same on every ISA.
+pub(super) const A_PANEL: usize = 8;
 /// Columns in a panel of packed B, the same on every ISA: the lanes of the widest vector.
-pub(super) const PANEL: usize = 16;
-/// The most rows of a tile on any ISA.
-pub(super) const MAX_ROWS: usize = 8;
+pub(super) const B_PANEL: usize = 16;
 /// The most columns of a tile on any ISA.
 pub(super) const MAX_COLS: usize = 48;
 
-/// Columns of packed B.
+/// Panels of `W` lines: rows of packed A, or columns of packed B.
 #[derive(Clone, Copy)]
-pub(super) struct Panels {
-    /// Row 0 of the first panel.
+pub(super) struct Panels<const W: usize> {
+    /// The first element of the first panel's first line.
     pub(super) start: *const f32,
     /// Distance from a panel to the next.
     pub(super) stride: usize,
 }
 
-impl Panels {
-    /// The columns from `col` on.
+impl<const W: usize> Panels<W> {
+    /// The first element of a line.
     #[inline(always)]
-    pub(super) fn from_col(self, col: usize) -> Self {
-        let offset = col / PANEL * self.stride + col % PANEL;
-        Self { start: self.start.wrapping_add(offset), ..self }
-    }
-
-    /// The rows from `row` on.
-    #[inline(always)]
-    pub(super) fn from_row(self, row: usize) -> Self {
-        Self { start: self.start.wrapping_add(row * PANEL), ..self }
+    fn line(self, line: usize) -> *const f32 {
+        self.start.wrapping_add(line / W * self.stride + line % W)
     }
 }
 
@@ -43,58 +36,76 @@ pub(super) struct Sums {
     pub(super) accumulate: bool,
 }
 
-/// Adds the product of `R` packed rows of A and `V` vectors of packed B to a tile.
+/// The product of `R` rows of A and `V` vectors of B, which is added to a tile or overwrites it.
 ///
 /// Each element is one chain of multiply-adds in the order of k, whatever the tile's size, so tiles
 /// decide the speed but never the result.
+struct Tile<const R: usize, const V: usize> {
+    depth: usize,
+    a: *const f32,
+    b: Panels<B_PANEL>,
+    col: usize,
+    c: Sums,
+}
+
+/// Computes a tile, with the rows of A from `row` on and the columns of B from `col` on.
 ///
 /// # Safety
-/// `a` holds `depth` groups of `A_WIDTH` values, of which the first `R` are used; `b` starts at a
-/// column that is a multiple of the lanes and holds `depth` rows of `V` vectors; `c` is valid for
-/// writing, and reading if it accumulates, `R` rows of `V` vectors.
+/// The panels of `a` and `b` are `depth` elements long and hold the rows, all of one panel, and the
+/// vectors; `c` is valid for writing, and reading if it accumulates, `R` rows of `V` vectors.
 #[inline(always)]
-pub(super) unsafe fn multiply<S: Simd, const A_WIDTH: usize, const R: usize, const V: usize>(
+pub(super) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(
     s: S,
     depth: usize,
-    mut a: *const f32,
-    b: Panels,
+    (a, row): (Panels<A_PANEL>, usize),
+    (b, col): (Panels<B_PANEL>, usize),
     c: Sums,
 ) {
-    let mut sums = [[s.splat(0.0); V]; R];
-    let mut columns = [b.start; V];
-    for v in 0..V {
-        columns[v] = b.from_col(v * S::LANES).start;
-    }
-    for i in 0..R {
+    s.call(Tile::<R, V> { depth, a: a.line(row), b, col, c });
+}
+
+impl<const R: usize, const V: usize> Kernel for Tile<R, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { depth, mut a, b, col, c } = self;
+        let mut sums = [[s.splat(0.0); V]; R];
+        let mut columns = [b.start; V];
         for v in 0..V {
-            let at = c.start.wrapping_add(i * c.stride + v * S::LANES);
-            if c.accumulate {
-                // SAFETY: the caller promises that the tile is readable.
-                sums[i][v] = unsafe { s.load_ptr(at) };
-            }
-            prefetch(at.wrapping_add(V * S::LANES));
-        }
-    }
-    for _ in 0..depth {
-        let mut row = [s.splat(0.0); V];
-        for v in 0..V {
-            // SAFETY: the caller promises `depth` rows.
-            row[v] = unsafe { s.load_ptr(columns[v]) };
-            columns[v] = columns[v].wrapping_add(PANEL);
+            columns[v] = b.line(col + v * S::LANES);
         }
         for i in 0..R {
-            // SAFETY: the caller promises `depth` groups of at least `R` values.
-            let x = s.splat(unsafe { *a.add(i) });
             for v in 0..V {
-                sums[i][v] = s.mul_add(x, row[v], sums[i][v]);
+                let at = c.start.wrapping_add(i * c.stride + v * S::LANES);
+                if c.accumulate {
+                    // SAFETY: `multiply`'s caller promises that the tile is readable.
+                    sums[i][v] = unsafe { s.load_ptr(at) };
+                }
+                prefetch(at.wrapping_add(V * S::LANES));
             }
         }
-        a = a.wrapping_add(A_WIDTH);
-    }
-    for i in 0..R {
-        for v in 0..V {
-            // SAFETY: the caller promises that the tile is writable.
-            unsafe { s.store_ptr(sums[i][v], c.start.add(i * c.stride + v * S::LANES)) };
+        for _ in 0..depth {
+            let mut vectors = [s.splat(0.0); V];
+            for v in 0..V {
+                // SAFETY: `multiply`'s caller promises `depth` rows of the vectors.
+                vectors[v] = unsafe { s.load_ptr(columns[v]) };
+                columns[v] = columns[v].wrapping_add(B_PANEL);
+            }
+            for i in 0..R {
+                // SAFETY: `multiply`'s caller promises `depth` elements of the rows.
+                let x = s.splat(unsafe { *a.add(i) });
+                for v in 0..V {
+                    sums[i][v] = s.mul_add(x, vectors[v], sums[i][v]);
+                }
+            }
+            a = a.wrapping_add(A_PANEL);
+        }
+        for i in 0..R {
+            for v in 0..V {
+                // SAFETY: `multiply`'s caller promises that the tile is writable.
+                unsafe { s.store_ptr(sums[i][v], c.start.add(i * c.stride + v * S::LANES)) };
+            }
         }
     }
 }

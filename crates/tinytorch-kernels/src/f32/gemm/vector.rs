@@ -14,6 +14,7 @@ const ROWS: usize = 8;
 /// Columns of a product with one row, whose right-hand matrix has adjacent columns.
 pub(super) struct RowTimesMatrix<'a> {
     pub(super) product: &'a Product<'a>,
+    pub(super) a: Matrix<'a>,
     pub(super) b: Matrix<'a>,
     pub(super) cols: Range<usize>,
     /// These columns of C.
@@ -25,9 +26,9 @@ impl Kernel for RowTimesMatrix<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { product, b, cols, c } = self;
-        let (k, a_stride) = (product.a.cols(), product.a.col_stride());
-        let a = product.a.data_from(0, 0);
+        let Self { product, a, b, cols, c } = self;
+        let (k, a_stride) = (a.cols(), a.col_stride());
+        let a = a.data_from(0, 0);
         for (col, sums) in cols.step_by(SPAN).zip(c.chunks_mut(SPAN)) {
             product.start(0, col, sums);
             let mut p = 0;

@@ -1,4 +1,5 @@
-use crate::audit::evidence::{self, relative_error};
+use crate::audit::compare::relative_error;
+use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Subject};
 use crate::autograd::Var;
 use crate::plan::Plan;

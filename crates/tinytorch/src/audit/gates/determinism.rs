@@ -1,5 +1,6 @@
 use crate::Result;
-use crate::audit::evidence::{self, relative_error, same_bits};
+use crate::audit::compare::{relative_error, same_bits};
+use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Subject};
 use crate::plan::Plan;
 use tinytorch_kernels::Isa;

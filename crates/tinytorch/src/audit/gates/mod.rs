@@ -7,6 +7,8 @@ mod coverage;
 mod determinism;
 mod f32_floor;
 mod file_bytes;
+mod latency;
+
 mod no_f32_copy;
 mod output_error;
 mod overflow;
@@ -28,7 +30,7 @@ pub fn all(
     budget: &Budget,
     means: &Means,
 ) -> Result<Vec<Gate>> {
-    Ok(vec![
+    let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         structure::structure(subject)?,
         coverage::coverage(subject, evidence)?,
@@ -43,7 +45,11 @@ pub fn all(
         determinism::determinism(subject, evidence)?,
         overflow::overflow(subject)?,
         calibration::calibration(subject, evidence)?,
-    ])
+    ];
+    if means.latency {
+        gates.push(latency::latency(subject)?);
+    }
+    Ok(gates)
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::evidence::relative_error;
+use crate::audit::compare::relative_error;
 use crate::audit::{Budget, Evidence, Gate};
 
 /// The int8 model's outputs are near the float model's.

@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Evidence, Gate, Subject, evidence};
+use crate::audit::{Evidence, Gate, Subject, compare, evidence};
 use crate::io::{IoError, Provenance, digest_params, load_model, save_model};
 use crate::plan::Plan;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) fn round_trip(subject: &Subject, evidence: &Evidence) -> Result<Gate>
     }
     let inputs = subject.held_out.inputs();
     let mut plan = Plan::compile(&*loaded, &inputs.slice(0, 0..1)?)?;
-    if !evidence::same_bits(&evidence::outputs(&mut plan, inputs)?, &evidence.int8)? {
+    if !compare::same_bits(&evidence::outputs(&mut plan, inputs)?, &evidence.int8)? {
         faults.push("the loaded model gives other outputs".to_string());
     }
     let checked = "save, load, save: the same parameters, file and outputs, to the bit".to_string();

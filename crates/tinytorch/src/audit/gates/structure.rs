@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Gate, Subject, evidence};
+use crate::audit::{Gate, Subject, compare};
 use crate::autograd::{Param, Stored};
 use crate::io::digest_params;
 use crate::nn::Module;
@@ -60,5 +60,5 @@ fn compare_params(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
 
 fn same_values(a: &Param, b: &Param) -> Result<bool> {
     let (Stored::F32(a), Stored::F32(b)) = (a.stored(), b.stored()) else { return Ok(false) };
-    evidence::same_bits(a, b)
+    compare::same_bits(a, b)
 }

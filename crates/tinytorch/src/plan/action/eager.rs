@@ -1,23 +1,25 @@
 use super::{Action, Inputs, MAX_INPUTS, Target};
 use crate::Result;
-use crate::graph::{Compute, Cost, Elements, Exec, View};
+use crate::graph::{Compute, Cost, Elements, Exec, View, image_dims};
 use crate::plan::PlanError;
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
+use tinytorch_kernels::int8::Layout;
 
 /// Operations from which an eager op may use several threads.
 const SHARED_FROM: u64 = 200_000;
 
-/// An op as eager execution runs it, its last inputs being constants, then optionally a ReLU.
+/// An op as eager execution runs it, its last inputs being constants.
 #[derive(Debug)]
 pub(in crate::plan) struct Eager {
     op: Arc<dyn Compute>,
     constants: Vec<Tensor>,
-    relu: bool,
+    layout: Layout,
 }
 
 impl Eager {
-    /// `op` on `inputs` computed values and on `constants`.
+    /// `op` on `inputs` computed values and on `constants`. `layout` is that of inputs and output;
+    /// an op that is not pointwise takes [`Layout::Nchw`] only.
     ///
     /// # Errors
     /// [`PlanError::TooManyInputs`].
@@ -25,14 +27,14 @@ impl Eager {
         op: Arc<dyn Compute>,
         inputs: usize,
         constants: &[&Tensor],
-        relu: bool,
+        layout: Layout,
     ) -> Result<Eager> {
         let (got, max) = (inputs + constants.len(), MAX_INPUTS);
         if got > max {
             return Err(PlanError::TooManyInputs { op: op.name(), got, max }.into());
         }
         let constants = constants.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
-        Ok(Eager { op, constants, relu })
+        Ok(Eager { op, constants, layout })
     }
 
     fn with_constants(&self, inputs: &[Shape]) -> Vec<Shape> {
@@ -58,11 +60,13 @@ impl Action for Eager {
         for (view, constant) in views[computed..].iter_mut().zip(&self.constants) {
             *view = View::of(constant)?;
         }
-        self.op.run(&views[..computed + self.constants.len()], out, exec)?;
-        if self.relu {
-            out.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+        if self.layout == Layout::Nhwc {
+            for view in &mut views[..computed] {
+                let [batch, channels, height, width] = image_dims(self.op.name(), &view.shape)?;
+                view.shape = Shape::new(&[batch, height, width, channels])?;
+            }
         }
-        Ok(())
+        self.op.run(&views[..computed + self.constants.len()], out, exec)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

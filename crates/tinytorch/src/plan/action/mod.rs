@@ -6,8 +6,9 @@ mod copy;
 mod eager;
 mod linear_f32;
 mod linear_int8;
-mod max_pool_u8;
+mod max_pool;
 mod quantize;
+mod to_nchw;
 
 pub(super) use batch_norm::ScaleChannels;
 pub(super) use conv_int8::ConvInt8;
@@ -15,8 +16,9 @@ pub(super) use copy::Copy;
 pub(super) use eager::Eager;
 pub(super) use linear_f32::LinearF32;
 pub(super) use linear_int8::LinearInt8;
-pub(super) use max_pool_u8::MaxPoolU8;
+pub(super) use max_pool::MaxPool;
 pub(super) use quantize::Quantize;
+pub(super) use to_nchw::ToNchw;
 
 use crate::Result;
 use crate::graph::{Cost, Exec, View};
@@ -30,7 +32,7 @@ pub(super) const MAX_INPUTS: usize = 16;
 
 /// What an action reads.
 pub(super) struct Inputs<'a> {
-    /// The values. Levels are bytes, in the order that the action was made for.
+    /// The values, in the order that the action was made for; levels are bytes.
     pub(super) views: &'a [View<'a>],
     /// What the levels of the first value stand for, if it has levels.
     pub(super) params: Option<RowParams<'a>>,

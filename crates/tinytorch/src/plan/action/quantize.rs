@@ -3,6 +3,7 @@ use crate::Result;
 use crate::graph::{Cost, Exec, quantize_images, quantize_rows};
 use crate::int8::Input;
 use crate::tensor::Shape;
+use tinytorch_kernels::int8::Layout;
 
 /// Values from which quantizing uses several threads.
 const SHARED_FROM: u64 = 2 << 16;
@@ -11,8 +12,8 @@ const SHARED_FROM: u64 = 2 << 16;
 #[derive(Debug)]
 pub(in crate::plan) struct Quantize {
     pub(in crate::plan) input: Input,
-    /// Whether these are images for a convolution, which reads them pixel by pixel.
-    pub(in crate::plan) images: bool,
+    /// The order of images for a convolution, which reads them pixel by pixel; `None` for rows.
+    pub(in crate::plan) images: Option<Layout>,
 }
 
 impl Action for Quantize {
@@ -34,10 +35,10 @@ impl Action for Quantize {
         };
         exec.ran("quantize_u8");
         // With one channel both orders are the same, and rows are quantized faster.
-        if self.images && shape[1] != 1 {
+        if self.images == Some(Layout::Nchw) && shape[1] != 1 {
             return quantize_images(exec.isa(), self.input, x, shape, out, params);
         }
-        let rows = if self.images { shape[0] } else { x.len() / shape.last_dim().max(1) };
+        let rows = if self.images.is_some() { shape[0] } else { x.len() / shape.last_dim().max(1) };
         quantize_rows(exec.isa(), self.input, x, rows, out, params)
     }
 

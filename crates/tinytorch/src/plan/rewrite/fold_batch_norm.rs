@@ -46,3 +46,56 @@ fn folded(step: &Step, norm: &BatchNorm) -> Result<Option<Step>> {
     let bias = Some(Tensor::from_vec(folded_bias, [channels])?);
     Ok(Some(Step::Conv2d { weight: Weight::F32(weight), bias, geometry: *geometry, relu: false }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ConvGeometry;
+
+    fn vector(values: &[f32]) -> Tensor {
+        Tensor::from_vec(values.to_vec(), [values.len()]).unwrap()
+    }
+
+    fn norm() -> BatchNorm {
+        let (weight, bias) = (vector(&[2.0, 1.0]), vector(&[0.5, 0.0]));
+        let (mean, variance) = (vector(&[1.0, -1.0]), vector(&[4.0, 0.25]));
+        BatchNorm { weight, bias, mean, variance, eps: 0.0 }
+    }
+
+    fn conv() -> Step {
+        let weight = Weight::F32(Tensor::from_vec(vec![3.0, 5.0], [2, 1, 1, 1]).unwrap());
+        let bias = Some(vector(&[10.0, 20.0]));
+        Step::Conv2d { weight, bias, geometry: ConvGeometry::default(), relu: false }
+    }
+
+    #[test]
+    fn scale_and_shift_move_into_weight_and_bias() {
+        let mut graph = Graph::new();
+        let x = graph.input();
+        let y = graph.push(conv(), &[x]).unwrap();
+        let z = graph.push(Step::BatchNorm2d(norm()), &[y]).unwrap();
+        graph.set_output(z);
+        fold_batch_norm(&mut graph).unwrap();
+        assert_eq!(graph.output(), Some(y));
+        let Step::Conv2d { weight: Weight::F32(weight), bias: Some(bias), .. } =
+            &graph.node(y).step
+        else {
+            panic!("{:?}", graph.node(y))
+        };
+        // (10 - 1) / 2 * 2 + 0.5 and (20 + 1) / 0.5 for an input of 0.
+        assert_eq!(weight.to_vec::<f32>().unwrap(), [3.0, 10.0]);
+        assert_eq!(bias.to_vec::<f32>().unwrap(), [9.5, 42.0]);
+    }
+
+    #[test]
+    fn a_convolution_that_others_read_stays_as_it_is() {
+        let mut graph = Graph::new();
+        let x = graph.input();
+        let y = graph.push(conv(), &[x]).unwrap();
+        let z = graph.push(Step::BatchNorm2d(norm()), &[y]).unwrap();
+        graph.push(Step::Relu, &[y]).unwrap();
+        graph.set_output(z);
+        fold_batch_norm(&mut graph).unwrap();
+        assert_eq!(graph.output(), Some(z));
+    }
+}

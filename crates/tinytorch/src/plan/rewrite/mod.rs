@@ -8,6 +8,8 @@ mod fold_constants;
 mod fuse_relu;
 mod hoist_relu;
 
+pub(super) use fuse_relu::ThenRelu;
+
 use crate::Result;
 use crate::graph::Graph;
 

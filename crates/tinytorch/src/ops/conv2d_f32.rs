@@ -1,7 +1,6 @@
-use super::conv2d_int8::Conv2dInt8;
 use super::unfold::Unfold;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
+use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::matmul::gemm;
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
@@ -224,34 +223,6 @@ impl Op for Conv2d {
         let bias = inputs.get(2).map(|&b| graph.constant_at(b, "conv2d")).transpose()?.cloned();
         let geometry = self.geometry;
         graph.push(Step::Conv2d { weight, bias, geometry, relu: false }, &inputs[..1])
-    }
-}
-
-impl Var {
-    /// A two-dimensional convolution: the value is `[batch, in, height, width]`, `weight`
-    /// `[out, in / groups, kh, kw]`, `bias` `[out]`; the result is `[batch, out, oh, ow]`. A weight stored
-    /// as int8 is multiplied as int8.
-    ///
-    /// # Errors
-    /// [`GeometryError`](crate::graph::GeometryError) if the kernel does not fit the image or the
-    /// groups the channels, [`TensorError::Mismatch`] if the shapes do not fit each other.
-    pub fn conv2d(
-        &self,
-        weight: &Param,
-        bias: Option<&Param>,
-        geometry: ConvGeometry,
-        ctx: &mut Ctx<'_>,
-    ) -> Result<Var> {
-        let id = Some(weight.id());
-        let bias = bias.map(|b| ctx.param(b)).transpose()?;
-        if let Some(packed) = weight.int8() {
-            let op = Conv2dInt8 { weight: packed.clone(), geometry };
-            let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
-            return ctx.apply_weighted(op, id, &inputs);
-        }
-        let weight = ctx.param(weight)?;
-        let inputs: Vec<&Var> = [self, &weight].into_iter().chain(&bias).collect();
-        ctx.apply_weighted(Conv2d { geometry }, id, &inputs)
     }
 }
 

@@ -1,0 +1,178 @@
+use super::*;
+use crate::Isa;
+use proptest::prelude::*;
+
+fn values(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| (((i + seed) * 7919) % 1009) as f32 / 504.5 - 1.0).collect()
+}
+
+/// Calls `visit` with the indices of an output value, a weight and the input value that they share.
+fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
+    let lengths = Lengths::of(shape);
+    let [out_height, out_width] = shape.output_size().unwrap();
+    let channels_in = shape.in_channels / shape.groups;
+    let [kernel_height, kernel_width] = shape.kernel;
+    for n in 0..shape.batch {
+        for o in 0..shape.out_channels {
+            for (y, x) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+                for c in 0..channels_in {
+                    for (i, j) in
+                        (0..kernel_height).flat_map(|i| (0..kernel_width).map(move |j| (i, j)))
+                    {
+                        let row = (y * shape.stride[0] + i).wrapping_sub(shape.padding[0][0]);
+                        let col = (x * shape.stride[1] + j).wrapping_sub(shape.padding[1][0]);
+                        if row < shape.height && col < shape.width {
+                            let channel = o / lengths.channels_out * channels_in + c;
+                            let plane = n * shape.in_channels + channel;
+                            visit(
+                                ((n * shape.out_channels + o) * out_height + y) * out_width + x,
+                                ((o * channels_in + c) * kernel_height + i) * kernel_width + j,
+                                (plane * shape.height + row) * shape.width + col,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_close(isa: Isa, what: &str, got: &[f32], exact: &[f64]) {
+    let scale = exact.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
+    for (i, (got, exact)) in got.iter().zip(exact).enumerate() {
+        let error = (f64::from(*got) - exact).abs();
+        assert!(error < 2e-6 * scale, "{} {what} [{i}]: {got}, not {exact}", isa.name());
+    }
+}
+
+#[track_caller]
+fn check(shape: &ConvShape) {
+    let lengths = Lengths::of(shape);
+    let image_out = lengths.group_out * shape.groups;
+    let x = values(shape.batch * lengths.group_in * shape.groups, 1);
+    let weight = values(lengths.group_weight() * shape.groups, 2);
+    let bias = values(shape.out_channels, 3);
+    let grad = values(shape.batch * image_out, 4);
+    let wide = |x: f32| f64::from(x);
+    let mut y: Vec<f64> =
+        (0..grad.len()).map(|i| wide(bias[i / lengths.pixels % shape.out_channels])).collect();
+    let (mut of_x, mut of_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
+    for_each_product(shape, |o, w, i| {
+        y[o] += wide(weight[w]) * wide(x[i]);
+        of_x[i] += wide(weight[w]) * wide(grad[o]);
+        of_weight[w] += wide(x[i]) * wide(grad[o]);
+    });
+    let rectified: Vec<f64> = y.iter().map(|y| y.max(0.0)).collect();
+    for isa in Isa::available() {
+        let mut out = vec![9.0; y.len()];
+        conv2d(isa, shape, &x, ConvWeight::Plain(&weight), Some(&bias), false, &mut out);
+        assert_close(isa, "output", &out, &y);
+        let packed = PackedConvWeight::new(isa, shape, &weight);
+        conv2d(isa, shape, &x, ConvWeight::Packed(&packed), Some(&bias), true, &mut out);
+        assert_close(isa, "rectified output", &out, &rectified);
+
+        let mut out = vec![9.0; x.len()];
+        conv2d_backward_input(isa, shape, &weight, &grad, &mut out);
+        assert_close(isa, "input gradient", &out, &of_x);
+        let mut out = vec![9.0; weight.len()];
+        conv2d_backward_weight(isa, shape, &x, &grad, &mut out);
+        assert_close(isa, "weight gradient", &out, &of_weight);
+    }
+}
+
+const PLAIN: ConvShape = ConvShape {
+    batch: 2,
+    in_channels: 3,
+    height: 7,
+    width: 9,
+    out_channels: 5,
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: [[1, 1], [1, 1]],
+    groups: 1,
+};
+
+#[test]
+fn common_convolutions_and_their_gradients_match_the_definition() {
+    check(&PLAIN);
+    check(&ConvShape { padding: [[0; 2]; 2], ..PLAIN });
+    check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], ..PLAIN });
+    check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], stride: [2, 2], ..PLAIN });
+    check(&ConvShape { kernel: [7, 7], padding: [[3, 3], [3, 3]], stride: [2, 2], ..PLAIN });
+    check(&ConvShape { kernel: [2, 3], padding: [[0, 1], [2, 0]], stride: [1, 3], ..PLAIN });
+    check(&ConvShape { kernel: [3, 2], stride: [4, 5], ..PLAIN });
+    check(&ConvShape { height: 1, width: 1, kernel: [3, 3], ..PLAIN });
+    // Several blocks of windows, several tiles of images, several sums of images.
+    check(&ConvShape { in_channels: 50, height: 20, width: 23, ..PLAIN });
+    check(&ConvShape { batch: 19, in_channels: 2, ..PLAIN });
+}
+
+#[test]
+fn grouped_and_depthwise_convolutions_match_the_definition() {
+    check(&ConvShape { in_channels: 4, out_channels: 6, groups: 2, ..PLAIN });
+    check(&ConvShape { in_channels: 6, out_channels: 6, groups: 6, ..PLAIN });
+    check(&ConvShape { in_channels: 3, out_channels: 6, groups: 3, stride: [2, 2], ..PLAIN });
+    check(&ConvShape { in_channels: 2, out_channels: 2, groups: 2, width: 40, ..PLAIN });
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let dense =
+        ConvShape { batch: 20, in_channels: 16, height: 16, width: 16, out_channels: 32, ..PLAIN };
+    let depthwise = ConvShape { out_channels: 16, groups: 16, ..dense };
+    for shape in [dense, depthwise] {
+        let lengths = Lengths::of(&shape);
+        let x = values(shape.batch * lengths.group_in * shape.groups, 1);
+        let weight = values(lengths.group_weight() * shape.groups, 2);
+        let grad = values(shape.batch * lengths.group_out * shape.groups, 3);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let isa = Isa::detect_best();
+            let mut out = [vec![0.0; grad.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
+            let [y, of_x, of_weight] = &mut out;
+            pool.install(|| {
+                conv2d(isa, &shape, &x, ConvWeight::Plain(&weight), None, false, y);
+                conv2d_backward_input(isa, &shape, &weight, &grad, of_x);
+                conv2d_backward_weight(isa, &shape, &x, &grad, of_weight);
+            });
+            out
+        };
+        let one = run(1);
+        assert!(run(2) == one && run(5) == one);
+    }
+}
+
+#[test]
+#[should_panic(expected = "the weight must have 135 values, not 9")]
+fn lengths_must_match_the_shape() {
+    let mut out = vec![0.0; 2 * 5 * 63];
+    let x = vec![0.0; 2 * 3 * 63];
+    conv2d(Isa::Scalar, &PLAIN, &x, ConvWeight::Plain(&[0.0; 9]), None, false, &mut out);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_convolution_and_its_gradients_match_the_definition(
+        (batch, groups, in_channels, out_channels) in (0..3_usize, 1..4_usize, 1..4_usize, 1..4_usize),
+        (height, width) in (1..9_usize, 1..40_usize),
+        kernel in prop::array::uniform2(1..4_usize),
+        stride in prop::array::uniform2(1..4_usize),
+        padding in prop::array::uniform2(prop::array::uniform2(0..3_usize)),
+    ) {
+        let shape = ConvShape {
+            batch,
+            in_channels: groups * in_channels,
+            height,
+            width,
+            out_channels: groups * out_channels,
+            kernel,
+            stride,
+            padding,
+            groups,
+        };
+        prop_assume!(shape.check().is_ok());
+        check(&shape);
+    }
+}

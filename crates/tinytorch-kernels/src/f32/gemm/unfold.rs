@@ -1,0 +1,252 @@
+//! The windows of an image as the right-hand factor of a product, made block by block.
+
+use super::matrix::extent;
+use super::tile::B_PANEL;
+use crate::int8::ConvShape;
+use crate::isa::Simd;
+use std::ops::Range;
+
+/// Values beyond the end of a block, or of a copied image, that whole vectors may touch.
+pub(in crate::f32) const SLACK: usize = B_PANEL;
+
+/// The windows of one image, or of one group of its channels, that a convolution multiplies by its
+/// weights: a row for each channel and place under the kernel, a column for each output pixel.
+///
+/// The matrix never exists as a whole. The part of the image under a block of it is copied, with its
+/// padding and so that strides become 1, and from the copy come the panels, a vector at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Unfolded<'a> {
+    image: &'a [f32],
+    channels: usize,
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    /// Padding above and to the left.
+    padding: [usize; 2],
+    output: [usize; 2],
+}
+
+/// A copy of the part of the image that a block needs: its rows hold first the columns whose distance
+/// from the first is a multiple of the stride, then those one further, and so on.
+pub(in crate::f32) struct Staged {
+    /// Rows for each channel.
+    rows: usize,
+    /// Values in a row.
+    row: usize,
+    /// Values in a row for each remainder of the stride.
+    phase: usize,
+}
+
+impl<'a> Unfolded<'a> {
+    /// The first group of channels of the first image; [`BatchDim`](super::BatchDim) reaches the
+    /// others.
+    ///
+    /// # Panics
+    /// If `shape` is not that of a convolution ([`ConvShape::check`]), or the group leaves `images`.
+    pub fn new(images: &'a [f32], shape: &ConvShape) -> Self {
+        let output = match shape.check().and_then(|()| shape.output_size()) {
+            Ok(output) => output,
+            Err(error) => panic!("{error}"),
+        };
+        let unfolded = Self {
+            image: images,
+            channels: shape.in_channels / shape.groups,
+            size: [shape.height, shape.width],
+            kernel: shape.kernel,
+            stride: shape.stride,
+            padding: shape.padding.map(|sides| sides[0]),
+            output,
+        };
+        unfolded.check(std::iter::empty());
+        unfolded
+    }
+
+    /// Channels times the kernel's size.
+    pub(in crate::f32) fn rows(&self) -> usize {
+        self.channels * self.taps()
+    }
+
+    /// Output pixels.
+    pub(in crate::f32) fn cols(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Rows and columns of the output.
+    pub(in crate::f32) fn output(&self) -> [usize; 2] {
+        self.output
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// The image that starts `offset` values further on.
+    pub(in crate::f32) fn at_offset(self, offset: usize) -> Self {
+        Self { image: self.image.get(offset..).unwrap_or(&[]), ..self }
+    }
+
+    /// Panics unless the image lies in its data at every index of a batch of (length, stride).
+    pub(super) fn check(&self, batch: impl Iterator<Item = (usize, usize)> + Clone) {
+        let needed = extent(batch.chain([(self.channels * self.size[0] * self.size[1], 1)]));
+        let given = self.image.len();
+        assert!(needed <= given, "the images need {needed} values in all, not {given}");
+    }
+
+    /// Values in the copy of the image for any block of `depth` rows and `width` columns.
+    pub(in crate::f32) fn staging_len(&self, depth: usize, width: usize) -> usize {
+        let channels = (depth.div_ceil(self.taps()) + 1).min(self.channels);
+        let output_rows = (width.div_ceil(self.output[1].max(1)) + 1).min(self.output[0]);
+        let staged = self.staged(output_rows);
+        channels * staged.rows * staged.row + SLACK
+    }
+
+    fn staged(&self, output_rows: usize) -> Staged {
+        let phase = self.output[1] + (self.kernel[1] - 1) / self.stride[1];
+        Staged {
+            rows: output_rows.saturating_sub(1) * self.stride[0] + self.kernel[0],
+            row: phase * self.stride[1].min(self.kernel[1]),
+            phase,
+        }
+    }
+
+    /// Copies what the output rows `output_rows` see of `channels` to `out`.
+    #[inline(always)]
+    pub(in crate::f32) fn stage(
+        &self,
+        channels: Range<usize>,
+        output_rows: Range<usize>,
+        out: &mut [f32],
+    ) -> Staged {
+        let staged = self.staged(output_rows.len());
+        let [height, width] = self.size;
+        let [top, left] = self.padding;
+        let step = self.stride[1];
+        let first_row = output_rows.start * self.stride[0];
+        let mut rows = out.chunks_exact_mut(staged.row);
+        for c in channels {
+            for y in first_row..first_row + staged.rows {
+                let Some(out) = rows.next() else { return staged };
+                let Some(y) = y.checked_sub(top).filter(|&y| y < height) else {
+                    out.fill(0.0);
+                    continue;
+                };
+                let source = &self.image[(c * height + y) * width..][..width];
+                for (remainder, out) in out.chunks_exact_mut(staged.phase).enumerate() {
+                    // Places before `inside.start` and from `inside.end` on are padding.
+                    let before = |x: usize| (x + left).saturating_sub(remainder).div_ceil(step);
+                    let inside = before(0).min(staged.phase)..before(width).min(staged.phase);
+                    out[..inside.start].fill(0.0);
+                    out[inside.end..].fill(0.0);
+                    if inside.is_empty() {
+                        continue;
+                    }
+                    let source = &source[inside.start * step + remainder - left..];
+                    let out = &mut out[inside];
+                    if step == 1 {
+                        out.copy_from_slice(&source[..out.len()]);
+                    } else {
+                        out.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, x)| *o = *x);
+                    }
+                }
+            }
+        }
+        staged
+    }
+
+    /// Where the window of the output pixel (`y`, `x`), counted from the first staged output row, has
+    /// its first value.
+    #[inline(always)]
+    pub(in crate::f32) fn corner(&self, staged: &Staged, y: usize, x: usize) -> usize {
+        y * self.stride[0] * staged.row + x
+    }
+
+    /// Calls `visit` with the distance from a window's first value to each of its values `p`, which
+    /// starts in the first staged channel.
+    #[inline(always)]
+    pub(in crate::f32) fn for_each_tap(
+        &self,
+        staged: &Staged,
+        p: Range<usize>,
+        mut visit: impl FnMut(usize),
+    ) {
+        let [kernel_height, kernel_width] = self.kernel;
+        let step = self.stride[1];
+        let start = p.start % self.taps();
+        let (mut c, mut y, mut x) = (0, start / kernel_width, start % kernel_width);
+        for _ in p {
+            visit((c * staged.rows + y) * staged.row + x % step * staged.phase + x / step);
+            x += 1;
+            if x == kernel_width {
+                (x, y) = (0, y + 1);
+            }
+            if y == kernel_height {
+                (y, c) = (0, c + 1);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn channels_of(&self, p: &Range<usize>) -> Range<usize> {
+        p.start / self.taps()..p.end.div_ceil(self.taps())
+    }
+
+    /// Packs the rows `p` of the columns `j`; `out` has room for [`SLACK`] values more.
+    #[inline(always)]
+    pub(super) fn pack<S: Simd>(
+        &self,
+        _: S,
+        j: Range<usize>,
+        p: Range<usize>,
+        image: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let width = self.output[1];
+        if p.is_empty() || j.is_empty() {
+            return;
+        }
+        let first = j.start / width;
+        let staged = self.stage(self.channels_of(&p), first..j.end.div_ceil(width), image);
+        let depth = p.len();
+        let columns = j.len();
+        assert!(out.len() >= columns.next_multiple_of(B_PANEL) * depth + SLACK);
+        for panel in 0..columns.div_ceil(B_PANEL) {
+            let lanes = B_PANEL.min(columns - panel * B_PANEL);
+            // A panel's columns are runs along rows of the output: (first lane, corner).
+            let mut runs = [(0, 0); B_PANEL];
+            let (mut count, mut lane) = (0, 0);
+            while lane < lanes {
+                let column = j.start + panel * B_PANEL + lane;
+                let (y, x) = (column / width - first, column % width);
+                runs[count] = (lane, self.corner(&staged, y, x));
+                (count, lane) = (count + 1, lane + width - x);
+            }
+            let mut group = &mut out[panel * B_PANEL * depth..];
+            self.for_each_tap(&staged, p.clone(), |tap| {
+                // What a run writes beyond its end, the next run or the next row overwrites.
+                for &(lane, corner) in &runs[..count] {
+                    group[lane..lane + B_PANEL].copy_from_slice(&image[corner + tap..][..B_PANEL]);
+                }
+                group = &mut std::mem::take(&mut group)[B_PANEL..];
+            });
+        }
+    }
+
+    /// Writes the rows `p` of the columns under the output rows `output_rows`, row after row.
+    #[inline(always)]
+    pub(in crate::f32) fn write_rows(
+        &self,
+        p: Range<usize>,
+        output_rows: Range<usize>,
+        image: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let width = self.output[1];
+        let staged = self.stage(self.channels_of(&p), output_rows.clone(), image);
+        let mut rows = out.chunks_exact_mut(width.max(1));
+        self.for_each_tap(&staged, p, |tap| {
+            for (y, out) in (0..output_rows.len()).zip(&mut rows) {
+                out.copy_from_slice(&image[self.corner(&staged, y, 0) + tap..][..width]);
+            }
+        });
+    }
+}

@@ -1,0 +1,319 @@
+//! Max pooling of images, of floats or of 8-bit levels, whose order is the order of what they stand
+//! for.
+
+use std::ops::Range;
+
+use crate::aligned::Number;
+use crate::isa::{Kernel, Simd};
+use crate::parallel::{SharedOut, pieces, split};
+use crate::scratch::bytes_for;
+use crate::{Isa, Scratch};
+
+/// Bytes read per thread below which the work stays on one thread: 256k take about 10 us.
+const LEAST_PER_THREAD: usize = 1 << 18;
+
+/// The sizes of a pool: windows of `kernel` pixels, one every `stride` pixels.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct PoolShape {
+    /// Images.
+    pub batch: usize,
+    /// Channels of an image.
+    pub channels: usize,
+    /// Rows of an input image.
+    pub height: usize,
+    /// Columns of an input image.
+    pub width: usize,
+    /// Height and width of a window.
+    pub kernel: [usize; 2],
+    /// Pixels from one window to the next, down and across.
+    pub stride: [usize; 2],
+    /// Pixels added on each side, above and below, left and right; they are never the largest.
+    pub padding: [usize; 2],
+}
+
+impl PoolShape {
+    /// Rows and columns of an output image; `None` for a kernel or stride of 0, padding of more than
+    /// half a window, an image without pixels, or a window larger than the padded image.
+    pub fn output_size(&self) -> Option<[usize; 2]> {
+        let along = |size: usize, axis: usize| {
+            let (kernel, padding) = (self.kernel[axis], self.padding[axis]);
+            let padded = padding.checked_mul(2)?.checked_add(size)?;
+            let steps = padded.checked_sub(kernel)?.checked_div(self.stride[axis])?;
+            (size > 0 && kernel > 0 && padding <= kernel / 2).then_some(steps + 1)
+        };
+        Some([along(self.height, 0)?, along(self.width, 1)?])
+    }
+
+    /// The pixels of the image under window `index` along an axis of `size`.
+    #[inline(always)]
+    pub(crate) fn window(&self, axis: usize, size: usize, index: usize) -> Range<usize> {
+        let start = index * self.stride[axis];
+        let end = (start + self.kernel[axis]).saturating_sub(self.padding[axis]).min(size);
+        start.saturating_sub(self.padding[axis]).min(end)..end
+    }
+}
+
+/// How the values of images lie in memory.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum PoolOrder {
+    /// Channel by channel.
+    Nchw,
+    /// Pixel by pixel.
+    Nhwc,
+    /// Pixel by pixel in the input, channel by channel in the output.
+    NhwcToNchw,
+}
+
+/// What can be pooled: floats and levels.
+pub trait Pooled: Number {
+    /// The larger of two values; NaN counts as largest.
+    fn larger(self, other: Self) -> Self;
+}
+
+impl Pooled for u8 {
+    #[inline(always)]
+    fn larger(self, other: u8) -> u8 {
+        self.max(other)
+    }
+}
+
+impl Pooled for f32 {
+    #[inline(always)]
+    fn larger(self, other: f32) -> f32 {
+        if other > self || other.is_nan() { other } else { self }
+    }
+}
+
+/// The largest value of each window and channel of a batch of images.
+///
+/// ```
+/// use tinytorch_kernels::pool::{PoolOrder, PoolShape, max_pool};
+/// use tinytorch_kernels::{Isa, Scratch};
+///
+/// let shape = PoolShape {
+///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2], padding: [0, 0],
+/// };
+/// let (x, mut y) = ([1u8, 2, 3, 4, 9, 8, 7, 6], [0; 2]);
+/// max_pool(Isa::active(), &shape, PoolOrder::Nhwc, &x, &mut y, &mut Scratch::new());
+/// assert_eq!(y, [9, 7]);
+/// ```
+///
+/// # Panics
+/// If [`PoolShape::output_size`] is `None`, or a slice is not as long as the sizes say.
+pub fn max_pool<T: Pooled>(
+    isa: Isa,
+    shape: &PoolShape,
+    order: PoolOrder,
+    x: &[T],
+    out: &mut [T],
+    scratch: &mut Scratch,
+) {
+    // Planes are images of one channel.
+    let shape = match order {
+        PoolOrder::Nchw => {
+            &PoolShape { batch: shape.batch * shape.channels, channels: 1, ..*shape }
+        }
+        PoolOrder::Nhwc | PoolOrder::NhwcToNchw => shape,
+    };
+    let PoolShape { batch, channels, height, width, .. } = *shape;
+    assert_eq!(x.len(), batch * channels * height * width, "values of the input");
+    let Some(out_size) = shape.output_size() else { panic!("impossible windows: {shape:?}") };
+    let out_rows = batch * out_size[0];
+    assert_eq!(out.len(), out_rows * out_size[1] * channels, "values of the output");
+    if out.is_empty() {
+        return;
+    }
+    let pieces = pieces(size_of_val(x), LEAST_PER_THREAD).min(out_rows);
+    let buffer_len = (width + 1) * channels;
+    let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
+    let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));
+    let out = SharedOut::new(out);
+    split(pieces, pieces, &|range| {
+        for piece in range {
+            // SAFETY: each piece has its own part of the scratch.
+            let buffer = unsafe { buffers.slice(piece * buffer_len, buffer_len) };
+            let rows = out_rows * piece / pieces..out_rows * (piece + 1) / pieces;
+            let to_planes = order == PoolOrder::NhwcToNchw;
+            isa.run(Rows { shape, x, out, out_size, to_planes, rows, buffer });
+        }
+    });
+}
+
+/// Some rows of the output, counted over all images.
+struct Rows<'a, T> {
+    shape: &'a PoolShape,
+    x: &'a [T],
+    out: SharedOut<T>,
+    out_size: [usize; 2],
+    to_planes: bool,
+    rows: Range<usize>,
+    buffer: &'a mut [T],
+}
+
+impl<T: Pooled> Kernel for Rows<'_, T> {
+    type Output = ();
+
+    // Plain loops, which the compiler turns into the instruction set's own `max`.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let PoolShape { channels, height, width, kernel, stride, padding, .. } = *self.shape;
+        let [out_height, out_width] = self.out_size;
+        let row_len = width * channels;
+        let (tallest, pixel) = self.buffer.split_at_mut(row_len);
+        let pairs_of_a_plane = channels == 1 && kernel[1] == 2 && stride[1] == 2 && padding[1] == 0;
+        for row in self.rows {
+            let (image, oy) = (row / out_height, row % out_height);
+            let rows = self
+                .shape
+                .window(0, height, oy)
+                .map(|y| &self.x[(image * height + y) * row_len..][..row_len]);
+            largest(tallest, rows);
+            if pairs_of_a_plane {
+                // SAFETY: each output row belongs to one thread.
+                let out = unsafe { self.out.slice(row * out_width, out_width) };
+                for (out, pair) in out.iter_mut().zip(tallest.chunks_exact(2)) {
+                    *out = pair[0].larger(pair[1]);
+                }
+                continue;
+            }
+            for ox in 0..out_width {
+                let pixels = self.shape.window(1, width, ox);
+                let under = &tallest[pixels.start * channels..pixels.end * channels];
+                if !self.to_planes {
+                    let start = (row * out_width + ox) * channels;
+                    // SAFETY: as above.
+                    largest(
+                        unsafe { self.out.slice(start, channels) },
+                        under.chunks_exact(channels),
+                    );
+                    continue;
+                }
+                largest(pixel, under.chunks_exact(channels));
+                for (channel, &value) in pixel.iter().enumerate() {
+                    let plane = (image * channels + channel) * out_height + oy;
+                    // SAFETY: as above.
+                    unsafe { self.out.at(plane * out_width + ox).write(value) };
+                }
+            }
+        }
+    }
+}
+
+/// The largest of some rows or pixels, value by value. There is at least one: no window lies in the
+/// padding completely.
+#[inline(always)]
+fn largest<'a, T: Pooled>(out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
+    match (values.next(), values.next()) {
+        (Some(first), Some(second)) => {
+            for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
+                *out = a.larger(*b);
+            }
+        }
+        (Some(only), None) => out.copy_from_slice(only),
+        (None, _) => {}
+    }
+    for other in values {
+        for (out, other) in out.iter_mut().zip(other) {
+            *out = out.larger(*other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The position of a value in images of `[batch, channels, height, width]`.
+    fn at(pixels_first: bool, [_, c, h, w]: [usize; 4], [n, k, y, x]: [usize; 4]) -> usize {
+        if pixels_first { ((n * h + y) * w + x) * c + k } else { ((n * c + k) * h + y) * w + x }
+    }
+
+    fn check<T: Pooled + PartialEq + std::fmt::Debug>(
+        shape: &PoolShape,
+        value: impl Fn(usize) -> T,
+    ) -> Result<(), TestCaseError> {
+        let PoolShape { batch, channels, height, width, .. } = *shape;
+        let Some([oh, ow]) = shape.output_size() else { return Ok(()) };
+        let (from, to) = ([batch, channels, height, width], [batch, channels, oh, ow]);
+        let x: Vec<T> = (0..from.iter().product()).map(&value).collect();
+        for isa in Isa::available() {
+            for order in [PoolOrder::Nchw, PoolOrder::Nhwc, PoolOrder::NhwcToNchw] {
+                let (pixels_in, pixels_out) = (order != PoolOrder::Nchw, order == PoolOrder::Nhwc);
+                let mut out = vec![value(0); to.iter().product()];
+                max_pool(isa, shape, order, &x, &mut out, &mut Scratch::new());
+                for i in 0..out.len() {
+                    let (n, k) = (i / (channels * oh * ow), i / (oh * ow) % channels);
+                    let (oy, ox) = (i / ow % oh, i % ow);
+                    let mut want: Option<T> = None;
+                    for y in shape.window(0, height, oy) {
+                        for column in shape.window(1, width, ox) {
+                            let value = x[at(pixels_in, from, [n, k, y, column])];
+                            want = Some(want.map_or(value, |largest| largest.larger(value)));
+                        }
+                    }
+                    prop_assert_eq!(Some(out[at(pixels_out, to, [n, k, oy, ox])]), want);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn every_window_gives_its_largest_value(
+            batch in 0usize..3, channels in 1usize..20, height in 1usize..8, width in 1usize..8,
+            kernel in [1usize..4, 1usize..4], stride in [1usize..4, 1usize..4],
+            padding in [0usize..2, 0usize..2], seed in 0usize..99,
+        ) {
+            let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+            check(&shape, |i| ((i + seed) * 7919 % 251) as u8)?;
+            check(&shape, |i| ((i + seed) * 7919 % 251) as f32 - 125.0)?;
+        }
+    }
+
+    #[test]
+    fn nan_is_not_hidden_wherever_it_stands() {
+        let shape = PoolShape {
+            batch: 1,
+            channels: 1,
+            height: 3,
+            width: 3,
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        for place in 0..9 {
+            let mut x = [1.0f32; 9];
+            x[place] = f32::NAN;
+            let mut y = [0.0];
+            let order = PoolOrder::Nhwc;
+            max_pool(Isa::active(), &shape, order, &x, &mut y, &mut Scratch::new());
+            assert!(y[0].is_nan());
+        }
+    }
+
+    #[test]
+    fn impossible_windows_have_no_output() {
+        let shape = PoolShape {
+            batch: 1,
+            channels: 1,
+            height: 2,
+            width: 2,
+            kernel: [2, 2],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        assert_eq!(shape.output_size(), Some([1, 1]));
+        for bad in [
+            PoolShape { kernel: [3, 1], ..shape },
+            PoolShape { kernel: [0, 1], ..shape },
+            PoolShape { stride: [0, 1], ..shape },
+            PoolShape { padding: [2, 0], ..shape },
+            PoolShape { padding: [usize::MAX, 0], ..shape },
+            PoolShape { height: 0, kernel: [2, 2], padding: [1, 0], ..shape },
+        ] {
+            assert_eq!(bad.output_size(), None, "{bad:?}");
+        }
+    }
+}

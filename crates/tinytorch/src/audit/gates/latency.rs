@@ -1,0 +1,72 @@
+use crate::Result;
+use crate::audit::{Gate, Subject};
+use crate::bench::{PairedResult, Settings, compare};
+use crate::plan::{Plan, StepTime};
+use crate::tensor::Tensor;
+
+const ID: &str = "latency";
+
+/// The batch at which int8 may never be slower.
+const LARGE_BATCH: usize = 32;
+
+/// Operations per sample from which a single sample must not be slower either: below, a pass takes a
+/// few microseconds, which quantizing the input can outweigh.
+const WORTH_TIMING_ALONE: u64 = 1_000_000;
+
+/// Int8 is not slower than float, each deployed at its best, timed in interleaved pairs.
+///
+/// It fails only if the whole interval of the ratio lies above 1, so that noise alone cannot fail it.
+pub(crate) fn latency(subject: &Subject) -> Result<Gate> {
+    let inputs = subject.held_out.inputs();
+    let samples = inputs.shape()[0];
+    let single = inputs.slice(0, 0..1)?;
+    let mut float = Plan::compile(&*subject.float, &single)?;
+    let mut int8 = Plan::compile(&*subject.int8, &single)?;
+    float.run(&single)?;
+    let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
+
+    let mut batches = vec![inputs.slice(0, 0..samples.min(LARGE_BATCH))?];
+    if flops >= WORTH_TIMING_ALONE {
+        batches.push(single);
+    }
+    let mut worst: Option<PairedResult> = None;
+    let (mut measured, mut slow) = (Vec::new(), Vec::new());
+    for batch in &batches {
+        let result = time(&mut float, &mut int8, batch)?;
+        let n = batch.shape()[0];
+        measured.push(format!(
+            "batch {n}: {:.1} us in float, {:.1} us in int8, ratio {:.2} ({:.2} to {:.2})",
+            result.a_median * 1e6,
+            result.b_median * 1e6,
+            result.ratio,
+            result.low,
+            result.high
+        ));
+        if result.low > 1.0 {
+            slow.push(format!("batch {n} is slower; {}", slowest_step(&mut int8, batch)?));
+        }
+        if worst.is_none_or(|worst| result.low > worst.low) {
+            worst = Some(result);
+        }
+    }
+    let low = worst.map_or(f64::NAN, |worst| worst.low);
+    let mut reason = measured.join("; ");
+    for fault in slow {
+        reason.push_str("; ");
+        reason.push_str(&fault);
+    }
+    Ok(Gate::at_most(ID, low, 1.0, "x the time, at least", reason))
+}
+
+fn time(float: &mut Plan, int8: &mut Plan, batch: &Tensor) -> Result<PairedResult> {
+    let run = |plan: &mut Plan| plan.run(batch).map(drop);
+    compare(|| run(float), || run(int8), &Settings::default())
+}
+
+fn slowest_step(plan: &mut Plan, batch: &Tensor) -> Result<String> {
+    let steps = plan.profile(batch)?;
+    let slowest = steps.iter().filter(|s| s.name != StepTime::OTHER).max_by_key(|s| s.time);
+    Ok(slowest.map_or(String::new(), |step| {
+        format!("`{}` takes the most time, {:.1} us", step.name, step.time.as_secs_f64() * 1e6)
+    }))
+}

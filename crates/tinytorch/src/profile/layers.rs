@@ -1,0 +1,115 @@
+use super::LayerRow;
+use crate::Result;
+use crate::autograd::{Observer, OpRun, ParamId};
+use crate::graph::{Compute, Exec, View};
+use crate::nn::Module;
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tinytorch_kernels::Isa;
+
+/// Watches passes and keeps a row for every op.
+pub(super) struct Layers {
+    names: BTreeMap<ParamId, String>,
+    /// Its working memory stays from pass to pass, as that of a plan does.
+    exec: Exec,
+    last_layer: Option<String>,
+    rows: Vec<LayerRow>,
+    /// Time of all ops, allocations included.
+    in_ops: Duration,
+    /// Time that watching took.
+    watching: Duration,
+}
+
+/// Where the time of one pass went.
+pub(super) struct Table {
+    pub(super) nanoseconds: u64,
+    pub(super) rows: Vec<LayerRow>,
+}
+
+impl Layers {
+    pub(super) fn of<M: Module + ?Sized>(model: &M) -> Layers {
+        let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
+        Layers {
+            names: names.collect(),
+            exec: Exec::new(Isa::active()),
+            last_layer: None,
+            rows: Vec::new(),
+            in_ops: Duration::ZERO,
+            watching: Duration::ZERO,
+        }
+    }
+
+    /// The table of a pass that took `elapsed`, watching included; the next pass starts anew.
+    pub(super) fn take(&mut self, elapsed: Duration) -> Table {
+        let own = std::mem::take(&mut self.watching);
+        let in_ops = nanoseconds(std::mem::take(&mut self.in_ops));
+        let whole = nanoseconds(elapsed.saturating_sub(own)).max(in_ops);
+        let mut rows = std::mem::take(&mut self.rows);
+        self.last_layer = None;
+        let computing: u64 = rows.iter().map(|row| row.nanoseconds).sum();
+        rows.push(LayerRow::beside_ops(LayerRow::ALLOC, in_ops - computing));
+        rows.push(LayerRow::beside_ops(LayerRow::OTHER, whole - in_ops));
+        Table { nanoseconds: whole, rows }
+    }
+
+    fn name(&mut self, run: &OpRun<'_>) -> String {
+        if let Some(name) = run.weight.and_then(|id| self.names.get(&id)) {
+            let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer);
+            self.last_layer = Some(layer.to_string());
+            return name.clone();
+        }
+        match &self.last_layer {
+            Some(layer) => format!("{} (after {layer})", run.op.name()),
+            None => run.op.name().to_string(),
+        }
+    }
+
+    fn watch(&mut self, run: &OpRun<'_>) -> Result<()> {
+        let alone = time_in_place(run.op, run.inputs, run.output.shape().len(), &mut self.exec)?;
+        // An op that answers with a view of its input is faster than one that writes its output.
+        let computing = nanoseconds(alone).min(nanoseconds(run.elapsed));
+        let name = self.name(run);
+        self.in_ops += run.elapsed;
+        self.rows.push(LayerRow {
+            name,
+            op: run.op.name().into(),
+            kernel: run.kernel.into(),
+            flops: run.cost.flops,
+            read_bytes: run.cost.read,
+            written_bytes: run.cost.written,
+            nanoseconds: computing,
+        });
+        Ok(())
+    }
+}
+
+impl Observer for Layers {
+    fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+        let started = Instant::now();
+        let watched = self.watch(&run);
+        self.watching += started.elapsed();
+        watched
+    }
+}
+
+/// The time of an op that writes into memory which is there already, and touched.
+fn time_in_place(
+    op: &dyn Compute,
+    inputs: &[&Tensor],
+    len: usize,
+    exec: &mut Exec,
+) -> Result<Duration> {
+    let mut out = vec![0f32; len];
+    // Freshly zeroed pages exist only once something is written to them.
+    std::hint::black_box(&mut out).fill(0.0);
+    let dense = inputs.iter().map(|tensor| tensor.contiguous()).collect::<Result<Vec<_>>>()?;
+    let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
+    let started = Instant::now();
+    op.run(&views, &mut out, exec)?;
+    Ok(started.elapsed())
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

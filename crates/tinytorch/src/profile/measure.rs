@@ -1,0 +1,81 @@
+use super::layers::{Layers, Table};
+use super::{HeapUse, ParameterCount, Profile, ProfileError};
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::bench::Quartiles;
+use crate::nn::Forward;
+use crate::tensor::Tensor;
+use std::time::Instant;
+use tinytorch_kernels::os::{ProcessMemory, alloc};
+
+/// Passes that [`profile`] times, and as many again that it observes.
+pub const PASSES: usize = 20;
+
+/// Profiles inference passes of a model, float or int8, on `input`.
+///
+/// # Errors
+/// If the model does not run on the input.
+pub fn profile<M: Forward + ?Sized>(model: &M, input: &Tensor) -> Result<Profile> {
+    profile_passes(model, input, PASSES)
+}
+
+/// [`profile`] over another number of passes.
+///
+/// # Errors
+/// As [`profile`], and [`ProfileError::Zero`] for 0 passes.
+pub fn profile_passes<M: Forward + ?Sized>(
+    model: &M,
+    input: &Tensor,
+    passes: usize,
+) -> Result<Profile> {
+    if passes == 0 {
+        return Err(ProfileError::Zero { what: "the number of passes" }.into());
+    }
+    let input = Var::from(input);
+    let mut layers = Layers::of(model);
+    observed(model, &input, &mut layers)?;
+    let heap = heap_of_a_pass(model, &input)?;
+    let mut times = Vec::with_capacity(passes);
+    for _ in 0..passes {
+        let started = Instant::now();
+        model.forward(&input, &mut Ctx::eval())?;
+        times.push(started.elapsed().as_secs_f64());
+    }
+    let tables = (0..passes).map(|_| observed(model, &input, &mut layers));
+    let mut tables = tables.collect::<Result<Vec<Table>>>()?;
+    tables.sort_by_key(|table| table.nanoseconds);
+    let table = tables.swap_remove(passes / 2);
+    let sum = |of: fn(&super::LayerRow) -> u64| table.rows.iter().map(of).sum();
+    Ok(Profile {
+        parameters: ParameterCount::of(model),
+        flops: sum(|row| row.flops),
+        read_bytes: sum(|row| row.read_bytes),
+        written_bytes: sum(|row| row.written_bytes),
+        heap,
+        resident_bytes: ProcessMemory::now().ok().map(|memory| memory.resident),
+        seconds: Quartiles::of(&times),
+        passes,
+        table_nanoseconds: table.nanoseconds,
+        layers: table.rows,
+    })
+}
+
+fn observed<M: Forward + ?Sized>(model: &M, input: &Var, layers: &mut Layers) -> Result<Table> {
+    let started = Instant::now();
+    model.forward(input, &mut Ctx::eval().observed(layers))?;
+    let elapsed = started.elapsed();
+    Ok(layers.take(elapsed))
+}
+
+fn heap_of_a_pass<M: Forward + ?Sized>(model: &M, input: &Var) -> Result<Option<HeapUse>> {
+    let before = alloc::stats();
+    alloc::reset_peak();
+    let output = model.forward(input, &mut Ctx::eval())?;
+    let after = alloc::stats();
+    drop(output);
+    let beyond = |bytes: usize, before: usize| bytes.saturating_sub(before) as u64;
+    Ok(before.zip(after).map(|(before, after)| HeapUse {
+        live_bytes: beyond(after.live_bytes, before.live_bytes),
+        peak_bytes: beyond(after.peak_bytes, before.live_bytes),
+    }))
+}

@@ -1,0 +1,104 @@
+use crate::Result;
+use crate::autograd::{Param, Stored};
+use crate::int8::QWeight;
+use crate::nn::Module;
+use crate::profile::ParameterCount;
+use serde::{Deserialize, Serialize};
+use tinytorch_kernels::os::alloc;
+
+/// The size of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSize {
+    /// Scalar parameters, buffers included.
+    pub parameters: u64,
+    /// Bytes of their values as they are stored, by their number.
+    pub payload_bytes: u64,
+    /// Bytes of the heap that a copy of the values takes; `None` if this program does not count its
+    /// allocations.
+    pub heap_bytes: Option<u64>,
+}
+
+/// The sizes of two forms of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SizeComparison {
+    /// The float model.
+    pub float: ModelSize,
+    /// The int8 model.
+    pub int8: ModelSize,
+    /// How many times smaller the int8 model is: by the heap where it is measured, otherwise by the
+    /// payload.
+    pub ratio: f64,
+}
+
+/// Measures how much smaller quantizing has made a model.
+///
+/// The values of each model are copied once and the growth of the live heap is read off the
+/// allocator, so nothing else should allocate meanwhile.
+///
+/// ```
+/// use tinytorch::{Tensor, nn::{Init, Linear}};
+/// use tinytorch::quant::{Activations, QuantConfig, compare_model_sizes, quantize_model};
+/// let float = Linear::new(256, 64, &mut Init::seed(0))?;
+/// let mut int8 = float.clone();
+/// let config = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+/// quantize_model(&mut int8, [Ok((&Tensor::ones([1, 256])?).into())], &config)?;
+/// let sizes = compare_model_sizes(&float, &int8)?;
+/// assert_eq!(sizes.float.payload_bytes, 4 * (256 * 64 + 64));
+/// assert!(sizes.ratio > 3.8);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+///
+/// # Errors
+/// [`AutogradError::NotLoaded`](crate::autograd::AutogradError::NotLoaded) for a parameter without
+/// values.
+pub fn compare_model_sizes(float: &dyn Module, int8: &dyn Module) -> Result<SizeComparison> {
+    let (float, int8) = (ModelSize::of(float)?, ModelSize::of(int8)?);
+    let (numerator, denominator) = match (float.heap_bytes, int8.heap_bytes) {
+        (Some(float), Some(int8)) => (float, int8),
+        _ => (float.payload_bytes, int8.payload_bytes),
+    };
+    Ok(SizeComparison { float, int8, ratio: numerator as f64 / denominator.max(1) as f64 })
+}
+
+impl ModelSize {
+    /// Measures one model.
+    ///
+    /// # Errors
+    /// As [`compare_model_sizes`].
+    pub fn of(model: &dyn Module) -> Result<ModelSize> {
+        let count = ParameterCount::of(model);
+        Ok(ModelSize {
+            parameters: count.float + count.int8 + count.buffers,
+            payload_bytes: count.bytes,
+            heap_bytes: heap_bytes(model)?,
+        })
+    }
+}
+
+fn heap_bytes(model: &dyn Module) -> Result<Option<u64>> {
+    let params = model.named_params();
+    let mut copies: Vec<Copy> = Vec::with_capacity(params.len());
+    let before = alloc::stats();
+    for (_, param) in &params {
+        copies.push(Copy::of(param)?);
+    }
+    let after = alloc::stats();
+    let grown = before.zip(after).map(|(before, after)| after.live_bytes - before.live_bytes);
+    drop(copies);
+    Ok(grown.map(|bytes| bytes as u64))
+}
+
+/// The values of a parameter; what describes them lies in the list of copies.
+enum Copy {
+    Float { _values: Vec<f32> },
+    Int8 { _weight: QWeight },
+}
+
+impl Copy {
+    fn of(param: &Param) -> Result<Copy> {
+        Ok(match param.stored() {
+            Stored::Int8(weight) => Copy::Int8 { _weight: (**weight).clone() },
+            _ => Copy::Float { _values: param.value()?.to_vec()? },
+        })
+    }
+}

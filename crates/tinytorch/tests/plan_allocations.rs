@@ -1,0 +1,103 @@
+//! A plan in steady state allocates nothing, and reports what it holds. The counters belong to the
+//! process, so that this binary has a single test.
+
+mod plan_common;
+
+use plan_common::{cnn, mlp, quantize, randn, residual};
+use tinytorch::int8::Granularity;
+use tinytorch::nn::Forward;
+use tinytorch::plan::Plan;
+use tinytorch::quant::Activations;
+use tinytorch_kernels::os::{CountingAllocator, alloc};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+fn allocations() -> usize {
+    alloc::stats().unwrap().allocations
+}
+
+fn live_bytes() -> usize {
+    alloc::stats().unwrap().live_bytes
+}
+
+/// Rounds of 100 runs after which no thread meets a piece of work for the first time any more; which
+/// thread takes which piece is up to rayon.
+const WARM_UP: usize = 50;
+
+/// Runs batches of two sizes alternately, and counts the allocations of 100 runs in the round that
+/// has the fewest.
+fn allocations_of_100_runs(plan: &mut Plan, sample: &[usize]) -> usize {
+    let mut batches = [1, 32].map(|n| {
+        let x = randn(&[[n].as_slice(), sample].concat(), 6);
+        let out = vec![0f32; plan.output_shape(x.shape()).unwrap().len()];
+        (x, out)
+    });
+    let mut fewest = usize::MAX;
+    for _ in 0..WARM_UP {
+        let before = allocations();
+        for i in 0..100 {
+            let (x, out) = &mut batches[i % 2];
+            plan.run_into(x.as_slice().unwrap(), x.shape(), out).unwrap();
+        }
+        fewest = fewest.min(allocations() - before);
+        if fewest == 0 {
+            break;
+        }
+    }
+    fewest
+}
+
+fn assert_steady<M: Forward>(what: &str, model: &M, sample: &[usize]) {
+    let mut plan = Plan::compile(model, &randn(&[[1].as_slice(), sample].concat(), 5)).unwrap();
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let count = pool.install(|| allocations_of_100_runs(&mut plan, sample));
+        assert_eq!(count, 0, "{what} on {threads} threads");
+    }
+}
+
+#[test]
+fn steady_state_allocates_nothing_and_memory_is_as_reported() {
+    assert_steady("float perceptron", &mlp(&[784, 512, 256, 10]), &[784]);
+    for activations in [Activations::Static, Activations::Dynamic] {
+        let mut model = mlp(&[784, 512, 256, 10]);
+        quantize(&mut model, &[784], activations, Granularity::PerChannel);
+        assert_steady("int8 perceptron", &model, &[784]);
+        let mut model = cnn();
+        quantize(&mut model, &[1, 28, 28], activations, Granularity::PerChannel);
+        assert_steady("int8 convolutions", &model, &[1, 28, 28]);
+        let mut model = residual();
+        quantize(&mut model, &[3, 9, 9], activations, Granularity::PerChannel);
+        assert_steady("int8 residual network", &model, &[3, 9, 9]);
+    }
+    the_plan_alone_holds_int8_weights_and_reported_memory();
+}
+
+fn the_plan_alone_holds_int8_weights_and_reported_memory() {
+    let sample = randn(&[1, 1, 28, 28], 5);
+    let start = live_bytes();
+    let mut model = cnn();
+    quantize(&mut model, &[1, 28, 28], Activations::Static, Granularity::PerChannel);
+    let parameters = live_bytes() - start;
+    let mut plan = Plan::compile(&model, &sample).unwrap();
+    let compiled = live_bytes() - start;
+    // What describes the plan is a few kilobytes; a copy of the panels would be 20.
+    assert!(compiled - parameters < 12_000, "compiling took {} bytes", compiled - parameters);
+    drop(model);
+    let weights = plan.weight_bytes();
+    let float_bytes = 4 * (16 * 9 + 32 * 16 * 9 + 10 * 1568);
+    assert!(weights < float_bytes / 3, "{weights} bytes of weights");
+    let held = live_bytes() - start;
+    assert!(held < weights + 12_000, "the plan holds {held} bytes for weights of {weights}");
+
+    let mut out = [0f32; 10];
+    alloc::reset_peak();
+    let before = live_bytes();
+    plan.run_into(sample.as_slice().unwrap(), sample.shape(), &mut out).unwrap();
+    let peak = alloc::stats().unwrap().peak_bytes - before;
+    let reported = plan.arena_bytes() + plan.scratch_bytes();
+    assert!(peak <= reported, "a run took {peak} bytes, {reported} were reported");
+    // The two largest neighbors: the first convolution's output and its input.
+    assert!(plan.arena_bytes() < 16 * 784 + 16 * 196 + 64, "arena of {}", plan.arena_bytes());
+}

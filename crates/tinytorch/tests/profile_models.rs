@@ -1,0 +1,137 @@
+//! Profiles of float and int8 models. One test at a time counts the heap, since the counters belong
+//! to the process.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tinytorch::models::{Architecture, Model};
+use tinytorch::nn::{Init, Module};
+use tinytorch::profile::{LayerRow, ParameterCount, Profile, profile, profile_passes};
+use tinytorch::quant::{QuantConfig, compare_model_sizes, quantize_model};
+use tinytorch::{Rng, Tensor};
+use tinytorch_kernels::os::{CountingAllocator, alloc};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn batch(architecture: &Architecture, samples: usize) -> Tensor {
+    let shape = architecture.input_shape().unwrap();
+    let dims: Vec<usize> = [samples].into_iter().chain(shape.iter().copied()).collect();
+    Tensor::rand(&dims[..], 0.0, 1.0, &mut Rng::seed(3)).unwrap()
+}
+
+/// A preset and its int8 form.
+fn both(name: &str) -> (Architecture, Box<dyn Model>, Box<dyn Model>) {
+    let architecture = Architecture::preset(name).unwrap();
+    let float = architecture.build(&mut Init::seed(1)).unwrap();
+    let mut int8 = float.clone();
+    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let calibration = [Ok((&batch(&architecture, 16)).into())];
+    quantize_model(&mut *int8, calibration, &config).unwrap();
+    (architecture, float, int8)
+}
+
+#[test]
+fn the_table_adds_up_to_the_wall_time_for_float_and_int8_alike() {
+    let _alone = alone();
+    for name in ["digits-mlp", "digits-cnn"] {
+        let (architecture, float, int8) = both(name);
+        for model in [&float, &int8] {
+            let profile = profile(&**model, &batch(&architecture, 4)).unwrap();
+            let sum: u64 = profile.layers.iter().map(|row| row.nanoseconds).sum();
+            assert_eq!(sum, profile.table_nanoseconds, "{profile}");
+            let tail: Vec<&str> =
+                profile.layers.iter().rev().take(2).map(|row| row.name.as_str()).collect();
+            assert_eq!(tail, [LayerRow::OTHER, LayerRow::ALLOC]);
+        }
+    }
+}
+
+#[test]
+fn rows_carry_the_names_of_weights_and_the_kernels_that_ran() {
+    let _alone = alone();
+    let (architecture, float, int8) = both("digits-mlp");
+    let names = |profile: &Profile| -> Vec<String> {
+        profile.layers.iter().map(|row| row.name.clone()).collect()
+    };
+    let float = profile_passes(&*float, &batch(&architecture, 2), 3).unwrap();
+    let int8 = profile_passes(&*int8, &batch(&architecture, 2), 3).unwrap();
+    assert_eq!(names(&float), names(&int8));
+    let listed = names(&float);
+    for expected in ["layers.0.weight", "relu (after layers.0)", "layers.2.weight"] {
+        assert!(listed.iter().any(|name| name == expected), "{expected} in {listed:?}");
+    }
+    let weighted = |profile: &Profile, kernel: &str| {
+        let mut rows = profile.layers.iter().filter(|row| row.name.ends_with(".weight"));
+        rows.all(|row| row.kernel.contains(kernel))
+    };
+    assert!(weighted(&float, "f32") && weighted(&int8, "_int8_"), "{float} {int8}");
+    let multiplied = 2 * 2 * (64 * 128 + 128 * 64 + 64 * 10);
+    assert!(float.flops >= multiplied && int8.flops >= multiplied);
+    assert!(int8.read_bytes < float.read_bytes / 2, "int8 weights are read as int8");
+}
+
+#[test]
+fn predicted_bytes_are_those_of_the_allocator() {
+    let _alone = alone();
+    for name in ["digits-mlp", "digits-cnn"] {
+        let (_, float, int8) = both(name);
+        let sizes = compare_model_sizes(&*float, &*int8).unwrap();
+        assert_eq!(sizes.float.heap_bytes, Some(sizes.float.payload_bytes), "{name}");
+        assert_eq!(sizes.int8.heap_bytes, Some(sizes.int8.payload_bytes), "{name}");
+        assert_eq!(sizes.float.parameters, float.param_count() as u64);
+        assert_eq!(sizes.float.payload_bytes, 4 * sizes.float.parameters);
+        assert!(sizes.ratio > 3.6, "{name}: {sizes:?}");
+        let count = ParameterCount::of(&*int8);
+        assert_eq!(count.float + count.int8 + count.buffers, sizes.float.parameters);
+        let weights: usize =
+            int8.named_params().iter().filter_map(|(_, p)| Some(p.int8()?.shape().len())).sum();
+        assert_eq!(count.int8, weights as u64);
+        assert_eq!(count.trainable, count.float, "what is int8 is frozen");
+    }
+}
+
+#[test]
+fn the_heap_of_a_pass_is_its_output_and_at_most_what_it_computes() {
+    let _alone = alone();
+    let (architecture, float, _) = both("digits-cnn");
+    let heap = profile(&*float, &batch(&architecture, 8)).unwrap().heap.unwrap();
+    assert!((8 * 10 * 4..8 * 10 * 4 + 512).contains(&heap.live_bytes), "{heap:?}");
+    // The largest value of the pass, 32 channels of 8 x 8, is there together with its input.
+    assert!(heap.peak_bytes >= 2 * 8 * 32 * 64 * 4, "{heap:?}");
+    let after = alloc::stats().unwrap().live_bytes;
+    profile(&*float, &batch(&architecture, 8)).unwrap();
+    let leaked = alloc::stats().unwrap().live_bytes.saturating_sub(after);
+    assert!(leaked < 4096, "{leaked} bytes are left behind");
+}
+
+#[test]
+fn a_profile_is_json_with_stable_keys_and_text_with_a_row_per_op() {
+    let _alone = alone();
+    let (architecture, _, int8) = both("digits-mlp");
+    let profile = profile_passes(&*int8, &batch(&architecture, 1), 2).unwrap();
+    let json = serde_json::to_value(&profile).unwrap();
+    for key in ["parameters", "flops", "read_bytes", "written_bytes", "heap", "resident_bytes"] {
+        assert!(!json[key].is_null(), "{key} in {json}");
+    }
+    for key in ["name", "op", "kernel", "flops", "read_bytes", "written_bytes", "nanoseconds"] {
+        assert!(!json["layers"][0][key].is_null(), "{key} in {json}");
+    }
+    assert!(json["parameters"]["int8"].is_u64() && json["seconds"]["median"].is_f64());
+    assert_eq!(serde_json::from_value::<Profile>(json).unwrap(), profile);
+    let text = profile.to_string();
+    assert!(profile.layers.iter().all(|row| text.contains(&row.name)), "{text}");
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    let _alone = alone();
+    let (architecture, float, _) = both("digits-mlp");
+    let none = profile_passes(&*float, &batch(&architecture, 1), 0).unwrap_err();
+    assert!(none.to_string().contains("passes is 0"), "{none}");
+    assert!(profile(&*float, &Tensor::ones([1, 7]).unwrap()).is_err());
+}
