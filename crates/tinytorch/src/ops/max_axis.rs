@@ -12,6 +12,11 @@ struct MaxAxis {
     keep: bool,
 }
 
+/// The larger of two values; NaN counts as largest, so that it is not hidden.
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() && !a.is_nan() { b } else { a }
+}
+
 impl Compute for MaxAxis {
     fn name(&self) -> &'static str {
         "max_axis"
@@ -25,7 +30,7 @@ impl Compute for MaxAxis {
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         out.fill(f32::NEG_INFINITY);
-        reduce::fold_axis(&inputs[0].shape, self.axis, inputs[0].f32()?, reduce::larger, out);
+        reduce::fold_axis(&inputs[0].shape, self.axis, inputs[0].f32()?, larger, out);
         Ok(())
     }
 

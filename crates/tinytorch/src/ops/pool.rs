@@ -1,9 +1,11 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, PoolGeometry, Step, View};
-use crate::tensor::{Shape, Tensor, parallel, reduce};
+use crate::tensor::{Shape, Tensor, parallel};
 use std::ops::Range;
 use std::sync::Arc;
+use tinytorch_kernels::f32::pool::{Divisor, average_pool};
+use tinytorch_kernels::pool::{PoolOrder, PoolShape, max_pool};
 
 /// One number for each window of each channel. The maximum passes its gradient to the first largest
 /// entry, and NaN counts as largest; the mean counts padding as zeros and spreads its gradient evenly.
@@ -28,18 +30,6 @@ impl Window {
             let row = y * self.width;
             (row + self.columns.start..row + self.columns.end).for_each(&mut f);
         }
-    }
-
-    fn max(&self, plane: &[f32]) -> f32 {
-        let mut max = f32::NEG_INFINITY;
-        self.for_each_entry(|at| max = reduce::larger(max, plane[at]));
-        max
-    }
-
-    fn sum(&self, plane: &[f32]) -> f32 {
-        let mut sum = 0.0;
-        self.for_each_entry(|at| sum += plane[at]);
-        sum
     }
 
     /// Position of its first largest entry.
@@ -97,26 +87,23 @@ impl Compute for Pool {
         self.geometry().output(self.name(), &inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (input, x) = (inputs[0].shape, inputs[0].f32()?);
-        let output = self.shape(&[input])?;
-        let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);
-        let work = self.cost(&[input], &output).flops as usize;
-        parallel::for_each_chunk(out, plane_out, work, |plane, out| {
-            let x = &x[plane * plane_in..][..plane_in];
-            self.for_each_window(&input, &output, |window| {
-                out[window.index] = match self {
-                    Pool::Max(_) => window.max(x),
-                    Pool::Avg(_) => window.sum(x) * self.share(),
-                };
-            });
-        });
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let (input, x, isa) = (inputs[0].shape, inputs[0].f32()?, exec.isa());
+        self.shape(&[input])?;
+        let PoolGeometry { kernel, stride, padding } = *self.geometry();
+        let (batch, channels, height, width) = (input[0], input[1], input[2], input[3]);
+        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+        match self {
+            Pool::Max(_) => max_pool(isa, &shape, PoolOrder::Nchw, x, out, &mut exec.scratch),
+            Pool::Avg(_) => average_pool(isa, &shape, Divisor::Window, x, out),
+        }
         Ok(())
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         let [h, w] = self.geometry().kernel;
-        Cost::per_element(inputs, output, h.saturating_mul(w) as u64)
+        let window = h.min(inputs[0][2]) * w.min(inputs[0][3]);
+        Cost::per_element(inputs, output, window as u64)
     }
 }
 

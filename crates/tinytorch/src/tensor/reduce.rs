@@ -32,11 +32,6 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
     kernels::sum(Isa::active(), values)
 }
 
-/// The larger of two values; NaN counts as largest, so that it is not hidden.
-pub(crate) fn larger(a: f32, b: f32) -> f32 {
-    if b > a || b.is_nan() && !a.is_nan() { b } else { a }
-}
-
 /// An error unless `axis` has entries.
 pub(crate) fn require_entries(op: &'static str, shape: &Shape, axis: usize) -> Result<()> {
     if shape[axis] > 0 {
