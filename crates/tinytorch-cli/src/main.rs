@@ -10,7 +10,7 @@ mod table;
 use clap::{Parser, Subcommand};
 use output::Screen;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::os::CountingAllocator;
@@ -35,6 +35,8 @@ enum Command {
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
     Inspect(commands::inspect::Inspect),
+    Profile(commands::profile::Profile),
+    Bench(commands::bench::Bench),
     Probe(commands::probe::Probe),
 }
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();
@@ -75,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
+        Command::Profile(profile) => profile.run(&mut screen),
+        Command::Bench(bench) => bench.run(&mut screen),
         Command::Probe(probe) => probe.run(&mut screen),
     }?;
     screen.flush()?;

@@ -1,6 +1,7 @@
 //! How near the int8 kernels come to the machine's limits, both measured in the same run.
 //!
-//! `cargo run --release -p tinytorch-kernels --example int8_speed`
+//! `cargo run --release -p tinytorch-kernels --example int8_speed [ISA] [ONLY]` where `ONLY` is a
+//! part of a shape such as `1024x1024`, or `->` for all convolutions.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
@@ -8,7 +9,8 @@ use std::time::Instant;
 
 use half::f16;
 use tinytorch_kernels::int8::{
-    Activations, Epilogue, Output, Panels, QParams, RowParams, Scales, gemm, quantize_rows_u8,
+    Activations, ConvShape, Epilogue, Images, Layout, Output, Panels, QParams, RowParams, Scales,
+    conv2d, gemm, quantize_rows_u8,
 };
 use tinytorch_kernels::isa::{Kernel, Simd};
 use tinytorch_kernels::{Isa, Scratch};
@@ -66,6 +68,11 @@ impl Kernel for ReadAll<'_> {
     }
 }
 
+/// Whether the command line asks for this shape.
+fn wanted(shape: &str) -> bool {
+    std::env::args().nth(2).is_none_or(|only| shape.contains(&only))
+}
+
 /// Seconds of the fastest and of the median call.
 #[derive(Default)]
 struct Times(Vec<f64>);
@@ -97,6 +104,9 @@ fn peak(isa: Isa, threads: usize) -> (f64, f64) {
 }
 
 fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
+    if !wanted(&format!("{m}x{k}x{n}")) {
+        return;
+    }
     let x: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.37).sin()).collect();
     let weights: Vec<i8> = (0..n * k).map(|i| (i * 7919 % 255) as u8 as i8).collect();
     let panels = Panels::pack(&weights, n, k).expect("sizes fit");
@@ -161,19 +171,16 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
         }
     }
     let limit = limit.into_iter().fold(0.0, f64::max);
-    let rate = |times: &Times, seconds: f64| {
-        let _ = times;
-        operations * repeat as f64 / seconds / 1e9
-    };
+    let rate = |seconds: f64| operations * repeat as f64 / seconds / 1e9;
     println!(
         "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
-        rate(&float, float.best()),
-        rate(&float, float.best()) * 1e11 / limit,
-        rate(&float, float.median()) * 1e11 / limit,
-        rate(&bytes, bytes.best()),
-        rate(&bytes, bytes.best()) * 1e11 / limit,
-        rate(&both, both.best()),
-        rate(&both, both.best()) * 1e11 / limit,
+        rate(float.best()),
+        rate(float.best()) * 1e11 / limit,
+        rate(float.median()) * 1e11 / limit,
+        rate(bytes.best()),
+        rate(bytes.best()) * 1e11 / limit,
+        rate(both.best()),
+        rate(both.best()) * 1e11 / limit,
         limit / 1e9,
     );
     if m == 1 {
@@ -187,6 +194,94 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
             gb / read.median(),
         );
     }
+}
+
+/// A convolution of `size` x `size` images, `channels` in and out.
+fn convolution(isa: Isa, threads: usize, shape: ConvShape, layout: Layout) {
+    let k = shape.kernel[0] * shape.kernel[1] * shape.in_channels / shape.groups;
+    let n = shape.out_channels;
+    let [height, width] = shape.kernel;
+    let label = format!(
+        "{}x{}x{}x{} -> {n} {height}x{width}",
+        shape.batch, shape.height, shape.width, shape.in_channels
+    );
+    if !wanted(&label) {
+        return;
+    }
+    let data: Vec<u8> =
+        (0..shape.input_len().expect("fits")).map(|i| (i * 7919 % 251) as u8).collect();
+    let weights: Vec<i8> = (0..n * k).map(|i| (i * 7919 % 255) as u8 as i8).collect();
+    let panels = Panels::pack(&weights, n, k).expect("sizes fit");
+    let params = QParams { scale: 0.1, zero_point: 100 };
+    let images = Images { data: &data, params: RowParams::Tensor(params) };
+    let scales = vec![0.01; n];
+    let epilogue = Epilogue { scales: Scales::PerChannel(&scales), bias: None, relu: true };
+    let outputs = shape.output_len().expect("fits");
+    let (mut y, mut levels) = (vec![0.0; outputs], vec![0; outputs]);
+    let mut scratch = Scratch::new();
+    let operations = (2 * outputs * k) as f64;
+    let repeat = (1e8 / operations).ceil() as usize;
+    let (mut limit, mut float, mut bytes) = (0f64, Times::default(), Times::default());
+    let mut name = "";
+    for _ in 0..ROUNDS {
+        let (operations, seconds) = peak(isa, threads);
+        limit = limit.max(operations / seconds);
+        float.time(|| {
+            for _ in 0..repeat {
+                let out = Output::F32(&mut y);
+                name = conv2d(isa, &shape, &images, &panels, &epilogue, out, layout, &mut scratch)
+                    .expect("valid");
+            }
+        });
+        bytes.time(|| {
+            for _ in 0..repeat {
+                let out = Output::U8 { data: &mut levels, params };
+                conv2d(isa, &shape, &images, &panels, &epilogue, out, layout, &mut scratch)
+                    .expect("valid");
+            }
+        });
+    }
+    let rate = |times: &Times| operations * repeat as f64 / times.best();
+    println!(
+        "{threads} {name:28} {label} step {} {layout:?}: f32 {:.0} GOP/s ({:.0} %), {:.1} us  u8 {:.0} ({:.0} %)",
+        shape.stride[0],
+        rate(&float) / 1e9,
+        100.0 * rate(&float) / limit,
+        1e6 * float.best() / repeat as f64,
+        rate(&bytes) / 1e9,
+        100.0 * rate(&bytes) / limit,
+    );
+}
+
+/// The convolutions of ResNet-18, of a small network for digits, and a depthwise one.
+fn convolutions(isa: Isa, threads: usize) {
+    let square = |size, in_channels, out_channels, kernel: usize, stride| ConvShape {
+        batch: 1,
+        in_channels,
+        height: size,
+        width: size,
+        out_channels,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [[kernel / 2; 2]; 2],
+        groups: 1,
+    };
+    for shape in [
+        square(224, 3, 64, 7, 2),
+        square(56, 64, 64, 3, 1),
+        square(56, 64, 128, 3, 2),
+        square(28, 128, 128, 3, 1),
+        square(14, 256, 256, 3, 1),
+        square(7, 512, 512, 3, 1),
+        square(56, 64, 128, 1, 2),
+        ConvShape { batch: 32, ..square(28, 1, 16, 3, 1) },
+        ConvShape { batch: 32, ..square(14, 16, 32, 3, 1) },
+        ConvShape { groups: 32, ..square(112, 32, 32, 3, 1) },
+    ] {
+        convolution(isa, threads, shape, Layout::Nhwc);
+    }
+    convolution(isa, threads, square(56, 64, 64, 3, 1), Layout::Nchw);
+    convolution(isa, threads, ConvShape { groups: 32, ..square(112, 32, 32, 3, 1) }, Layout::Nchw);
 }
 
 fn main() {
@@ -215,6 +310,7 @@ fn main() {
                 }
                 product(isa, threads, [128, 384, 1536], true);
                 product(isa, threads, [1, 4096, 4096], true);
+                convolutions(isa, threads);
             });
         }
     }

@@ -6,7 +6,7 @@
 //! * [`isa`]: which instruction set runs, as a value ([`Isa`]), and the vector operations that
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
-//! * [`f32`]: products, convolutions, functions and reductions of floats.
+//! * [`mod@f32`]: products, convolutions, functions and reductions of floats.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
 //! * [`peak`]: what the machine can do at most.
@@ -14,6 +14,10 @@
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
 //! Integer kernels return the same bits on every ISA and with any number of threads.
+
+#![allow(clippy::needless_range_loop, reason = "tiles are indexed by row and vector")]
+#![allow(clippy::excessive_precision, reason = "coefficients stand as they were published")]
+#![allow(clippy::mut_from_ref, reason = "threads write parts of one output that do not overlap")]
 
 pub mod aligned;
 pub mod f32;

@@ -4,7 +4,7 @@
 #[path = "../tests/plan_common/mod.rs"]
 mod plan_common;
 
-use plan_common::{cnn, mlp, quantize, randn};
+use plan_common::{cnn, mlp, quantize, randn, resnet18};
 use std::time::{Duration, Instant};
 use tinytorch::int8::Granularity;
 use tinytorch::nn::{Forward, Module};
@@ -20,12 +20,17 @@ fn median(times: &mut [Duration]) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
-fn compare<M: Forward + Module + Clone>(name: &str, model: &M, sample: &[usize]) -> Result<()> {
+fn compare<M: Forward + Module + Clone>(
+    name: &str,
+    model: &M,
+    sample: &[usize],
+    batches: &[usize],
+) -> Result<()> {
     let mut int8_model = model.clone();
     quantize(&mut int8_model, sample, Activations::Static, Granularity::PerChannel);
     let mut dynamic_model = model.clone();
     quantize(&mut dynamic_model, sample, Activations::Dynamic, Granularity::PerChannel);
-    for n in [1, 32] {
+    for &n in batches {
         let x = randn(&[[n].as_slice(), sample].concat(), 5);
         let mut plans = [
             Plan::compile(model, &x)?,
@@ -44,7 +49,7 @@ fn compare<M: Forward + Module + Clone>(name: &str, model: &M, sample: &[usize])
         }
         let [float, int8, dynamic] = times.each_mut().map(|times| median(times));
         println!(
-            "{name:5} batch {n:2}, {} threads: f32 {float:7.1} us, int8 {int8:7.1} us ({:.2}x), \
+            "{name:9} batch {n:2}, {} threads: f32 {float:7.1} us, int8 {int8:7.1} us ({:.2}x), \
              dynamic {dynamic:7.1} us ({:.2}x), arena {} / {} bytes",
             rayon::current_num_threads(),
             float / int8,
@@ -69,16 +74,18 @@ fn profile(plan: &mut Plan, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
+fn compare_all() -> Result<()> {
+    compare("mlp", &mlp(&[784, 512, 256, 10]), &[784], &[1, 32])?;
+    compare("cnn", &cnn(), &[1, 28, 28], &[1, 32])?;
+    compare("resnet-18", &resnet18(), &[3, 224, 224], &[1])
+}
+
 fn main() -> Result<()> {
     for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let Ok(pool) = pool else { continue };
-        pool.install(|| {
-            compare("mlp", &mlp(&[784, 512, 256, 10]), &[784])?;
-            compare("cnn", &cnn(), &[1, 28, 28])
-        })?;
+        if let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            pool.install(compare_all)?;
+        }
     }
     println!("from outside the pool:");
-    compare("mlp", &mlp(&[784, 512, 256, 10]), &[784])?;
-    compare("cnn", &cnn(), &[1, 28, 28])
+    compare_all()
 }

@@ -51,6 +51,9 @@ fn arguments_that_make_no_sense() {
         ("audit m.safetensors m.safetensors", "--data"),
         ("audit --max-error 200%", "share"),
         ("inspect", "FILE"),
+        ("profile m.safetensors --batch 0", "0"),
+        ("profile m.safetensors --batch 100000", "100000"),
+        ("profile none.safetensors", "none.safetensors"),
     ] {
         let line = bench.refused(args);
         assert!(line.contains(problem), "{args}: {line}");

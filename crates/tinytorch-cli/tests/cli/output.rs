@@ -12,7 +12,7 @@ fn a_reader_that_goes_away_ends_the_output_and_not_the_command() {
         ("inspect q.safetensors --json", 0),
         ("eval q.safetensors --data digits", 0),
         ("--help", 0),
-        ("audit m.safetensors q.safetensors --data digits --max-error 0.01%", 1),
+        ("audit m.safetensors q.safetensors --data digits --no-latency --max-error 0.01%", 1),
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -21,6 +21,7 @@ fn a_reader_that_goes_away_ends_the_output_and_not_the_command() {
         assert!(output.stderr.is_empty(), "{args}: {output:?}");
     }
     assert!(bench.path("audit-report/report.json").is_file());
+    assert!(bench.path("audit-report/report.html").is_file());
 }
 
 #[test]

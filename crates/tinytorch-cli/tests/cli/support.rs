@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// Judges the models of [`Bench::with_models`].
-pub(crate) const AUDIT: &str = "audit m.safetensors q.safetensors --data digits";
+pub(crate) const AUDIT: &str = "audit m.safetensors q.safetensors --data digits --no-latency";
 
 /// A folder to run commands in.
 pub(crate) struct Bench(TempDir);

@@ -6,8 +6,8 @@ use super::columns::Columns;
 use super::conv::{Images, Layout};
 use super::conv_shape::ConvShape;
 use super::depthwise::Depthwise;
-use super::finish::{Finish, Target};
-use super::panels::{GROUP, PANEL};
+use super::finish::{Finish, Staged, Target};
+use super::panels::{GROUP, PANEL, Packed, pack_row};
 use super::product::{Product, Rows, Runs};
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
@@ -24,6 +24,10 @@ const SLAB_BYTES: usize = 256 << 10;
 /// Bytes of gathered rows, so that they stay in the first-level cache.
 const GATHERED_BYTES: usize = 24 << 10;
 
+/// How many times as many values as there are a padded run may hold. Gathering takes as long as
+/// multiplying: on a 7 x 7 kernel over three channels it halved the speed.
+const MOST_PADDING: usize = 2;
+
 /// A convolution whose arguments have been checked.
 pub(super) struct Job<'a> {
     pub(super) isa: Isa,
@@ -38,18 +42,31 @@ pub(super) struct Job<'a> {
 /// How the values under the kernel are read.
 #[derive(Copy, Clone, PartialEq)]
 enum Access {
-    /// Where they are, in runs.
+    /// Where they are, in runs of whole groups of four.
     InPlace,
+    /// Where they are, in runs that are filled up to whole groups of four with whatever follows,
+    /// which meets weights of 0.
+    Padded,
     /// Gathered, this many output pixels at a time.
     Gathered(usize),
     /// Channel by channel.
     Depthwise,
 }
 
-/// The runs in which values of a group lie under the kernel: `count` runs of `len` values.
+/// The runs in which values of a group lie under the kernel: `count` runs of `len` values, of
+/// which `read` are read.
 struct KernelRuns {
     count: usize,
     len: usize,
+    read: usize,
+}
+
+/// How the kernel meets the image.
+struct Reading<'a> {
+    access: Access,
+    /// Where its runs, or for the depthwise kernel its pixels, lie, from the first one on.
+    offsets: &'a [usize],
+    weight: Packed<'a>,
 }
 
 /// Some rows and channels of an output image.
@@ -95,9 +112,20 @@ impl Job<'_> {
         let numbers = Columns::numbers(self.epilogue, self.weight.k());
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
         let per_thread = slab_step + gathered_step + bytes_for::<i32>(numbers);
-        let mut arena = scratch.arena(bytes_for::<usize>(runs.count) + cut.threads * per_thread);
+        let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
+        let padded = self.weight.n() * padded_k;
+        let shared = bytes_for::<usize>(runs.count)
+            + bytes_for::<i8>(padded)
+            + bytes_for::<i8>(padded_k + self.weight.k());
+        let mut arena = scratch.arena(shared + cut.threads * per_thread);
         let offsets = arena.take::<usize>(runs.count);
         self.fill_offsets(offsets);
+        let (panels, rows) = (arena.take(padded), arena.take(padded_k + self.weight.k()));
+        let weight = if cut.access == Access::Padded {
+            self.pad_weight(&runs, panels, rows)
+        } else {
+            self.weight.packed()
+        };
         let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
@@ -114,7 +142,8 @@ impl Job<'_> {
                 };
                 for index in tasks * thread / cut.threads..tasks * (thread + 1) / cut.threads {
                     let task = self.task(&cut, index, out_size[0]);
-                    self.convolve(&task, cut.access, offsets, out_size, &mut workspace);
+                    let reading = Reading { access: cut.access, offsets, weight };
+                    self.convolve(&task, &reading, out_size, &mut workspace);
                 }
             }
         });
@@ -163,15 +192,18 @@ impl Job<'_> {
         let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
         if self.shape.is_depthwise() && !blocks {
             Access::Depthwise
-        } else if runs.count == 1 || (runs.len.is_multiple_of(GROUP) && !blocks) {
+        } else if runs.count == 1 || (runs.len == runs.read && !blocks) {
             Access::InPlace
+        } else if runs.read <= MOST_PADDING * runs.len && !blocks {
+            Access::Padded
         } else {
             Access::Gathered((GATHERED_BYTES / self.weight.k().max(1)).clamp(12, 240) / 12 * 12)
         }
     }
 
     fn copies_slab(&self, access: Access) -> bool {
-        self.shape.is_padded() || matches!(access, Access::Gathered(_))
+        // All but runs in place read some values behind the last pixel.
+        self.shape.is_padded() || access != Access::InPlace
     }
 
     /// A group's values lie apart from pixel to pixel, all channels together only from kernel row
@@ -179,11 +211,33 @@ impl Job<'_> {
     fn kernel_runs(&self) -> KernelRuns {
         let [height, width] = self.shape.kernel;
         let channels = self.shape.group_channels();
-        if self.shape.groups == 1 {
-            KernelRuns { count: height, len: width * channels }
+        let (count, len) = if self.shape.groups == 1 {
+            (height, width * channels)
         } else {
-            KernelRuns { count: height * width, len: channels }
+            (height * width, channels)
+        };
+        KernelRuns { count, len, read: len.next_multiple_of(GROUP) }
+    }
+
+    /// The weight with zeros after each run, packed into `panels`; `rows` holds a row of either.
+    fn pad_weight<'a>(
+        &self,
+        runs: &KernelRuns,
+        panels: &'a mut [i8],
+        rows: &mut [i8],
+    ) -> Packed<'a> {
+        let (n, k) = (self.weight.n(), runs.count * runs.read);
+        let (row, padded) = rows.split_at_mut(self.weight.k());
+        padded.fill(0);
+        for i in 0..n {
+            self.weight.values_into(i, 0, row);
+            for (to, from) in padded.chunks_exact_mut(runs.read).zip(row.chunks_exact(runs.len)) {
+                to[..runs.len].copy_from_slice(from);
+            }
+            pack_row(panels, n, i, padded);
         }
+        // Padding shifts the pairs, so the rule that holds for the weight says nothing here.
+        Packed { bytes: panels, n, k, pair_rule: false }
     }
 
     fn fill_offsets(&self, offsets: &mut [usize]) {
@@ -199,12 +253,12 @@ impl Job<'_> {
     fn convolve(
         &self,
         task: &Task,
-        access: Access,
-        offsets: &[usize],
+        reading: &Reading<'_>,
         [out_height, out_width]: [usize; 2],
         workspace: &mut Workspace<'_>,
     ) {
         let shape = self.shape;
+        let Reading { access, offsets, weight } = *reading;
         let params = self.images.params.of(task.image);
         let image_len = shape.height * shape.width * shape.in_channels;
         let image = &self.images.data[task.image * image_len..][..image_len];
@@ -237,10 +291,11 @@ impl Job<'_> {
                 slab,
                 offsets,
                 params,
-                weight: self.weight,
+                weight,
                 epilogue: self.epilogue,
                 finish: finish(0, 0..n),
                 columns: Columns::over(workspace.numbers),
+                staged: Staged::new(),
                 rows: task.rows.len(),
                 out_width,
             };
@@ -262,9 +317,9 @@ impl Job<'_> {
                 let runs = if runs.count == 1 {
                     Runs::contiguous(runs.len)
                 } else {
-                    Runs { offsets, quads: runs.len / GROUP, tail: 0, tail_offset: 0 }
+                    Runs { offsets, quads: runs.read / GROUP, tail: 0, tail_offset: 0 }
                 };
-                self.multiply(m, rows, runs, params, finish(0, columns), workspace.numbers);
+                self.multiply(m, rows, runs, weight, params, finish(0, columns), workspace.numbers);
                 continue;
             };
             let k = self.weight.k();
@@ -284,22 +339,24 @@ impl Job<'_> {
                     inner_stride: k,
                 };
                 let finish = finish(first, columns.clone());
-                self.multiply(count, rows, Runs::contiguous(k), params, finish, workspace.numbers);
+                let runs = Runs::contiguous(k);
+                self.multiply(count, rows, runs, weight, params, finish, workspace.numbers);
             }
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "it hands them on to a product, field by field")]
     fn multiply(
         &self,
         m: usize,
         rows: Rows<'_>,
         runs: Runs<'_>,
+        weight: Packed<'_>,
         params: QParams,
         finish: Finish,
         numbers: &mut [i32],
     ) {
         let (params, epilogue) = (RowParams::Tensor(params), *self.epilogue);
-        Product { m, rows, runs, params, weight: self.weight, epilogue, finish }
-            .run_here(self.isa, numbers);
+        Product { m, rows, runs, params, weight, epilogue, finish }.run_here(self.isa, numbers);
     }
 }

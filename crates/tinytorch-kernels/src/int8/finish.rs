@@ -1,12 +1,12 @@
 //! The end of a product: bias, ReLU, quantizing where the output is `u8`, and writing.
 
-#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
-
 use std::ops::Range;
 
-use super::columns::COLUMNS;
+use super::columns::{COLUMNS, Columns};
+use super::panels::PANEL;
 use super::quantize::{Levels, quantize_lanes};
-use crate::isa::Simd;
+use super::{QParams, RowParams};
+use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
 
 /// The output.
@@ -51,97 +51,138 @@ pub(super) struct Place {
     pub(super) width: usize,
 }
 
-/// Adds the bias, applies ReLU and writes a tile of which the first `place.rows.len()` rows and
-/// `place.width` columns count.
-#[inline(always)]
-pub(super) fn write<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(
-    s: S,
-    mut y: [[S::F32; NV]; MR],
-    finish: &Finish,
-    bias: &[f32; COLUMNS],
-    place: &Place,
-) {
-    for v in 0..NV {
-        let bias = s.load(&bias[v * S::LANES..]);
-        for row in &mut y {
-            row[v] = s.add(row[v], bias);
-            if finish.relu {
-                row[v] = s.max(row[v], s.splat(0.0));
-            }
-        }
+/// Rows of the highest tile.
+pub(super) const ROWS: usize = 12;
+
+/// The sums of a tile on their way from the accumulators to the epilogue, row by row.
+#[repr(align(64))]
+pub(super) struct Staged([[i32; COLUMNS]; ROWS]);
+
+impl Staged {
+    pub(super) fn new() -> Staged {
+        Staged([[0; COLUMNS]; ROWS])
     }
-    let columns = &finish.columns;
-    let inside =
-        columns.start <= place.first_column && place.first_column + place.width <= columns.end;
-    if finish.column_stride == 1 && inside {
-        write_rows::<S, MR, NV, MASKED>(s, &y, finish, place);
-    } else {
-        let mut tile = [[0.0; COLUMNS]; MR];
-        for (y, row) in y.iter().zip(&mut tile) {
-            for v in 0..NV {
-                s.store(y[v], &mut row[v * S::LANES..]);
-            }
-        }
-        write_columns(&tile, finish, place);
+
+    #[inline(always)]
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [i32; COLUMNS] {
+        &mut self.0[row]
     }
 }
 
-/// Writes vectors, where the columns of the output lie side by side.
-#[inline(always)]
-fn write_rows<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(
-    s: S,
-    y: &[[S::F32; NV]; MR],
-    finish: &Finish,
-    place: &Place,
-) {
-    for r in 0..MR {
-        // Rows beyond the last one repeat it, and write the same values to the same place.
-        let row = place.rows.start + r.min(place.rows.len() - 1);
-        let start = row * finish.row_stride + place.first_column - finish.columns.start;
-        for v in 0..NV {
-            let column = v * S::LANES;
-            let lanes =
-                if MASKED { place.width.saturating_sub(column).min(S::LANES) } else { S::LANES };
-            if MASKED && lanes == 0 {
-                continue;
-            }
-            match finish.target {
-                Target::F32(out) => {
-                    // SAFETY: the output holds the tile, and no other thread writes there.
-                    let out = unsafe { out.slice(start + column, lanes) };
-                    if MASKED { s.store_partial(y[r][v], out) } else { s.store(y[r][v], out) }
+/// What is staged.
+#[derive(Copy, Clone, PartialEq)]
+pub(super) enum Stage {
+    /// Integers: sums of products, without regard to zero points and scales.
+    Sums,
+    /// The bits of floats, which lack the scale of their row.
+    Floats,
+}
+
+/// The epilogue of a tile: scales, bias, ReLU, quantizing, writing.
+pub(super) struct FinishTile<'t, 'a> {
+    pub(super) staged: &'t mut Staged,
+    pub(super) stage: Stage,
+    pub(super) columns: &'t Columns<'a>,
+    pub(super) params: RowParams<'t>,
+    pub(super) finish: &'t Finish,
+    pub(super) place: Place,
+}
+
+impl Kernel for FinishTile<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Place { rows, first_column, width } = &self.place;
+        let wanted = &self.finish.columns;
+        let inside = wanted.start <= *first_column && first_column + width <= wanted.end;
+        let side_by_side = self.finish.column_stride == 1 && inside;
+        for (r, row) in rows.clone().enumerate() {
+            let params = self.params.of(row);
+            for column in (0..*width).step_by(S::LANES) {
+                let y = self.rescaled(s, r, column, params);
+                let y = s.add(y, s.load(&self.columns.bias[column..]));
+                let y = if self.finish.relu { s.max(y, s.splat(0.0)) } else { y };
+                if side_by_side {
+                    let start = row * self.finish.row_stride + first_column + column - wanted.start;
+                    let lanes = S::LANES.min(width - column);
+                    self.write_row(s, y, start, lanes);
+                } else {
+                    let value = match self.finish.target {
+                        Target::F32(_) => s.to_bits(y),
+                        Target::U8(_, levels) => quantize_lanes(s, y, levels),
+                    };
+                    s.store_i32(value, &mut self.staged.0[r][column..]);
                 }
-                Target::U8(out, levels) => {
-                    // SAFETY: as above.
-                    let out = unsafe { out.slice(start + column, lanes) };
-                    let q = quantize_lanes(s, y[r][v], levels);
-                    if MASKED {
-                        let mut low = [0; COLUMNS];
-                        s.store_low_bytes(q, &mut low);
-                        out.copy_from_slice(&low[..lanes]);
-                    } else {
-                        s.store_low_bytes(q, out);
-                    }
-                }
             }
+        }
+        if !side_by_side {
+            self.write_columns();
         }
     }
 }
 
-/// Writes value by value, where columns lie apart or some of the tile's are not wanted.
-fn write_columns<const MR: usize>(tile: &[[f32; COLUMNS]; MR], finish: &Finish, place: &Place) {
-    let end = finish.columns.end.min(place.first_column + place.width);
-    for column in finish.columns.start.max(place.first_column)..end {
-        let first = place.rows.start * finish.row_stride
-            + (column - finish.columns.start) * finish.column_stride;
-        for (r, row) in tile.iter().enumerate().take(place.rows.len()) {
-            let y = row[column - place.first_column];
-            let index = first + r * finish.row_stride;
-            match finish.target {
+impl FinishTile<'_, '_> {
+    /// `f32(sum - zero point * weight sum) * (row scale * column scale)`, or what blocks staged
+    /// times the row scale.
+    #[inline(always)]
+    fn rescaled<S: Simd>(&self, s: S, r: usize, column: usize, params: QParams) -> S::F32 {
+        let staged = s.load_i32(&self.staged.0[r][column..]);
+        let row_scale = s.splat(params.scale);
+        match self.stage {
+            Stage::Sums => {
+                let zero_point = s.splat_i32(i32::from(params.zero_point));
+                let correction = s.mul_i32(zero_point, s.load_i32(&self.columns.sums[column..]));
+                let scale = s.mul(row_scale, s.load(&self.columns.scales[column..]));
+                s.mul(s.i32_to_f32(s.sub_i32(staged, correction)), scale)
+            }
+            Stage::Floats => s.mul(s.bits_to_f32(staged), row_scale),
+        }
+    }
+
+    /// Writes `lanes` values of a row whose columns lie side by side.
+    #[inline(always)]
+    fn write_row<S: Simd>(&self, s: S, y: S::F32, start: usize, lanes: usize) {
+        match self.finish.target {
+            Target::F32(out) => {
                 // SAFETY: the output holds the tile, and no other thread writes there.
-                Target::F32(out) => unsafe { out.at(index).write(y) },
+                let out = unsafe { out.slice(start, lanes) };
+                if lanes == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
+            }
+            Target::U8(out, levels) => {
                 // SAFETY: as above.
-                Target::U8(out, levels) => unsafe { out.at(index).write(levels.nearest(y)) },
+                let out = unsafe { out.slice(start, lanes) };
+                let q = quantize_lanes(s, y, levels);
+                if lanes == S::LANES {
+                    s.store_low_bytes(q, out);
+                } else {
+                    let mut low = [0; PANEL];
+                    s.store_low_bytes(q, &mut low);
+                    out.copy_from_slice(&low[..lanes]);
+                }
+            }
+        }
+    }
+
+    /// Writes value by value, where columns lie apart or some of the tile's are not wanted.
+    #[inline(always)]
+    fn write_columns(&self) {
+        let (finish, place) = (self.finish, &self.place);
+        let end = finish.columns.end.min(place.first_column + place.width);
+        for column in finish.columns.start.max(place.first_column)..end {
+            let first = place.rows.start * finish.row_stride
+                + (column - finish.columns.start) * finish.column_stride;
+            for (r, row) in self.staged.0.iter().enumerate().take(place.rows.len()) {
+                let value = row[column - place.first_column];
+                let index = first + r * finish.row_stride;
+                match finish.target {
+                    // SAFETY: the output holds the tile, and no other thread writes there.
+                    Target::F32(out) => unsafe {
+                        out.at(index).write(f32::from_bits(value.cast_unsigned()));
+                    },
+                    // SAFETY: as above.
+                    Target::U8(out, _) => unsafe { out.at(index).write(value as u8) },
+                }
             }
         }
     }

@@ -191,7 +191,7 @@ pub fn gemm(
         rows: Rows { start: a.data, inner: a.m.max(1), outer_stride: 0, inner_stride: a.k },
         runs: Runs::contiguous(a.k),
         params: a.params,
-        weight: w,
+        weight: w.packed(),
         epilogue: *epilogue,
         finish: Finish {
             target: output.target(),

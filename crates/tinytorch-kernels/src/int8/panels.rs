@@ -6,6 +6,7 @@
 //! activations into sixteen accumulators. Nothing is padded. The last panel has only the rows that
 //! are left, and the last group only the `k % 4` values that are left.
 
+use super::columns::COLUMNS;
 use super::error::{check_length, checked_size};
 use super::{Int8Error, pair_rule_holds};
 use crate::aligned::AlignedVec;
@@ -71,11 +72,7 @@ impl Panels {
         for i in 0..n {
             fill(i, &mut row);
             panels.pair_rule &= pair_rule_holds(&row);
-            let layout = panels.row_layout(i);
-            for (group, values) in row.chunks(GROUP).enumerate() {
-                let start = layout.start_of(group, values.len());
-                panels.packed[start..start + values.len()].copy_from_slice(values);
-            }
+            pack_row(&mut panels.packed, n, i, &row);
         }
         Ok(panels)
     }
@@ -116,7 +113,7 @@ impl Panels {
     /// Writes values of row `i`, from `first`, a multiple of four, on, to `out`, which ends at the
     /// row's end or holds a multiple of four.
     pub(crate) fn values_into(&self, i: usize, first: usize, out: &mut [i8]) {
-        let layout = self.row_layout(i);
+        let layout = RowLayout::of(self.n, self.k, i);
         let (whole, tail) = out.as_chunks_mut::<GROUP>();
         let count = whole.len();
         for (group, values) in whole.iter_mut().enumerate() {
@@ -141,19 +138,56 @@ impl Panels {
         Ok(())
     }
 
+    /// The panels, to be multiplied.
+    pub(crate) fn packed(&self) -> Packed<'_> {
+        Packed { bytes: &self.packed, n: self.n, k: self.k, pair_rule: self.pair_rule }
+    }
+}
+
+/// Writes row `i` of `n` to where it belongs in the panels.
+pub(super) fn pack_row(panels: &mut [i8], n: usize, i: usize, row: &[i8]) {
+    let layout = RowLayout::of(n, row.len(), i);
+    for (group, values) in row.chunks(GROUP).enumerate() {
+        let start = layout.start_of(group, values.len());
+        panels[start..start + values.len()].copy_from_slice(values);
+    }
+}
+
+/// Panels that a kernel reads.
+#[derive(Copy, Clone)]
+pub(crate) struct Packed<'a> {
+    pub(crate) bytes: &'a [i8],
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) pair_rule: bool,
+}
+
+impl<'a> Packed<'a> {
     /// Rows in panel `panel`: [`PANEL`], or what is left in the last one.
     pub(crate) fn width(&self, panel: usize) -> usize {
         PANEL.min(self.n - panel * PANEL)
     }
 
     /// The bytes of the panels from `panel` on.
-    pub(crate) fn panels_from(&self, panel: usize) -> &[i8] {
-        &self.packed[panel * PANEL * self.k..]
+    pub(crate) fn from(&self, panel: usize) -> &'a [i8] {
+        &self.bytes[panel * PANEL * self.k..]
     }
 
-    fn row_layout(&self, i: usize) -> RowLayout {
-        let panel = i / PANEL;
-        RowLayout { panel: panel * PANEL * self.k, width: self.width(panel), row: i % PANEL }
+    /// The last `k % 4` values of `width` columns from `panel` on, as full groups of four, filled
+    /// up with zeros.
+    pub(crate) fn expanded_tail(&self, panel: usize, width: usize) -> [i8; COLUMNS * GROUP] {
+        let mut groups = [0; COLUMNS * GROUP];
+        let tail = self.k % GROUP;
+        if tail > 0 {
+            let whole = self.k - tail;
+            for (column, group) in groups.chunks_exact_mut(GROUP).enumerate().take(width) {
+                let start = column / PANEL * PANEL * self.k
+                    + whole * width.min(PANEL)
+                    + column % PANEL * tail;
+                group[..tail].copy_from_slice(&self.from(panel)[start..start + tail]);
+            }
+        }
+        groups
     }
 }
 
@@ -165,6 +199,12 @@ struct RowLayout {
 }
 
 impl RowLayout {
+    /// Where row `i` of `n` rows of `k` values lies.
+    fn of(n: usize, k: usize, i: usize) -> RowLayout {
+        let panel = i / PANEL * PANEL;
+        RowLayout { panel: panel * k, width: PANEL.min(n - panel), row: i % PANEL }
+    }
+
     /// The first byte of a group of `len` values; all groups before it are full.
     fn start_of(&self, group: usize, len: usize) -> usize {
         self.panel + group * GROUP * self.width + self.row * len

@@ -5,12 +5,11 @@
 
 use std::ops::Range;
 
-use super::Panels;
-use super::columns::{COLUMNS, Columns};
-use super::finish::Finish;
+use super::columns::Columns;
+use super::finish::{Finish, FinishTile, Place, Stage, Staged};
 use super::gemm::{Epilogue, RowParams, Scales};
 use super::name::kernel_names;
-use super::panels::{GROUP, PANEL};
+use super::panels::{GROUP, PANEL, Packed};
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, pieces, split};
@@ -35,6 +34,42 @@ pub(super) struct Rows<'a> {
     pub(super) inner: usize,
     pub(super) outer_stride: usize,
     pub(super) inner_stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows from `row` on, one after the other.
+    fn walk(self, row: usize) -> RowWalk<'a> {
+        RowWalk { outer: row / self.inner, inner: row % self.inner, rows: self }
+    }
+}
+
+/// Where a walk along the rows has come to: a division per row would take longer than four dot
+/// products.
+struct RowWalk<'a> {
+    rows: Rows<'a>,
+    outer: usize,
+    inner: usize,
+}
+
+impl RowWalk<'_> {
+    /// The starts of the next `count` rows, the last one repeated up to `MR`.
+    #[inline(always)]
+    fn next<const MR: usize>(&mut self, count: usize) -> [*const u8; MR] {
+        let mut starts = [std::ptr::null(); MR];
+        for r in 0..MR {
+            if r >= count {
+                starts[r] = starts[r - 1];
+                continue;
+            }
+            let Rows { start, inner, outer_stride, inner_stride } = self.rows;
+            starts[r] = start[self.outer * outer_stride + self.inner * inner_stride..].as_ptr();
+            self.inner += 1;
+            if self.inner == inner {
+                (self.outer, self.inner) = (self.outer + 1, 0);
+            }
+        }
+        starts
+    }
 }
 
 /// Where the `k` values of a row lie: in runs of `quads` times four values at each of `offsets`,
@@ -66,7 +101,7 @@ pub(super) struct Product<'a> {
     pub(super) rows: Rows<'a>,
     pub(super) runs: Runs<'a>,
     pub(super) params: RowParams<'a>,
-    pub(super) weight: &'a Panels,
+    pub(super) weight: Packed<'a>,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) finish: Finish,
 }
@@ -75,11 +110,11 @@ impl Product<'_> {
     /// Multiplies on the threads of the current pool, and returns the name of the kernel that ran.
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
         let panels = self.panels();
-        let work = self.m * self.finish.columns.len() * self.weight.k().max(1);
+        let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
         let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
         // Cutting the columns lets each thread read its own part of the weights.
         let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
-        let len = Columns::numbers(&self.epilogue, self.weight.k());
+        let len = Columns::numbers(&self.epilogue, self.weight.k);
         let mut arena = scratch.arena(bytes_for::<i32>(pieces * len));
         let numbers = SharedOut::new(arena.take::<i32>(pieces * len));
         split(pieces, pieces, &|range| {
@@ -105,7 +140,7 @@ impl Product<'_> {
             (true, true) => kernel_names!("gemv_int8_blocks"),
             (false, true) => kernel_names!("gemm_int8_blocks"),
         };
-        names.of(isa, self.weight.pair_rule_holds())
+        names.of(isa, self.weight.pair_rule)
     }
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
@@ -119,7 +154,7 @@ impl Product<'_> {
         }
         self.assert_in_bounds();
         let columns = Columns::over(numbers);
-        isa.run(Piece { product: self, rows, panels, columns });
+        isa.run(Piece { product: self, rows, panels, columns, staged: Staged::new() });
     }
 
     fn panels(&self) -> Range<usize> {
@@ -132,7 +167,7 @@ impl Product<'_> {
         let inner = (self.m.min(self.rows.inner) - 1) * self.rows.inner_stride;
         assert!(outer + inner + self.runs.extent() <= self.rows.start.len());
         let quads = self.runs.offsets.len() * self.runs.quads;
-        assert_eq!(quads * GROUP + self.runs.tail, self.weight.k());
+        assert_eq!(quads * GROUP + self.runs.tail, self.weight.k);
     }
 }
 
@@ -142,6 +177,7 @@ struct Piece<'p, 'a> {
     rows: Range<usize>,
     panels: Range<usize>,
     columns: Columns<'p>,
+    staged: Staged,
 }
 
 impl Kernel for Piece<'_, '_> {
@@ -149,13 +185,13 @@ impl Kernel for Piece<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let k = self.product.weight.k();
+        let k = self.product.weight.k;
         let block = (ROW_BLOCK_BYTES / k.max(1)).max(1).next_multiple_of(LEAST_ROW_BLOCK);
         for start in self.rows.clone().step_by(block) {
             let rows = start..self.rows.end.min(start + block);
             let mut panel = self.panels.start;
             while panel < self.panels.end {
-                panel += if S::LANES == 8 && self.product.weight.pair_rule_holds() {
+                panel += if S::LANES == 8 && self.product.weight.pair_rule {
                     self.rows_by_next_panels::<S, PairRule>(s, rows.clone(), panel)
                 } else {
                     self.rows_by_next_panels::<S, Exact>(s, rows.clone(), panel)
@@ -183,17 +219,26 @@ impl Piece<'_, '_> {
         let narrow = usize::from(weight.width(self.panels.end - 1) < PANEL);
         let whole = self.panels.end - panel - narrow;
         let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
+        macro_rules! tiles {
+            ($mr:literal, $ms:literal, $nv:literal, $masked:literal) => {
+                if blocks {
+                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, true>(s, rows, panel)
+                } else {
+                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, false>(s, rows, panel)
+                }
+            };
+        }
         match (S::LANES, whole) {
-            (16, 0) => self.rows_by_group::<S, D, 12, 6, 1, true>(s, rows, panel),
+            (16, 0) => tiles!(12, 6, 1, true),
             // Blocks keep a float accumulator beside each integer one.
-            (16, 2..) if blocks => self.rows_by_group::<S, D, 6, 4, 2, false>(s, rows, panel),
-            (16, 4..) => self.rows_by_group::<S, D, 6, 4, 4, false>(s, rows, panel),
-            (16, 2..) => self.rows_by_group::<S, D, 12, 6, 2, false>(s, rows, panel),
-            (16, _) => self.rows_by_group::<S, D, 12, 6, 1, false>(s, rows, panel),
-            (8, 0) => self.rows_by_group::<S, D, 4, 3, 2, true>(s, rows, panel),
-            (8, _) => self.rows_by_group::<S, D, 4, 3, 2, false>(s, rows, panel),
-            (_, 0) => self.rows_by_group::<S, D, 4, 3, 4, true>(s, rows, panel),
-            (_, _) => self.rows_by_group::<S, D, 4, 3, 4, false>(s, rows, panel),
+            (16, 2..) if blocks => tiles!(6, 4, 2, false),
+            (16, 4..) => tiles!(6, 4, 4, false),
+            (16, 2..) => tiles!(12, 6, 2, false),
+            (16, _) => tiles!(12, 6, 1, false),
+            (8, 0) => tiles!(4, 3, 2, true),
+            (8, _) => tiles!(4, 3, 2, false),
+            (_, 0) => tiles!(4, 3, 4, true),
+            (_, _) => tiles!(4, 3, 4, false),
         }
     }
 
@@ -207,6 +252,7 @@ impl Piece<'_, '_> {
         const MS: usize,
         const NV: usize,
         const MASKED: bool,
+        const BLOCKS: bool,
     >(
         &mut self,
         s: S,
@@ -217,36 +263,49 @@ impl Piece<'_, '_> {
         const TWO: usize = 2;
         let product = self.product;
         let width = if MASKED { product.weight.width(panel) } else { NV * S::LANES };
-        self.columns.describe(&product.epilogue, product.weight.k(), panel * PANEL, width);
+        self.columns.describe(&product.epilogue, product.weight.k, panel * PANEL, width);
         if !product.params.has_zero_point() {
             self.columns.sums.fill(0);
         }
-        let tail = expand_tail(product.weight, panel, width);
+        let tail = product.weight.expanded_tail(panel, width);
         let weights = TileWeights {
-            start: product.weight.panels_from(panel).as_ptr(),
-            panel_stride: PANEL * product.weight.k(),
+            start: product.weight.from(panel).as_ptr(),
+            panel_stride: PANEL * product.weight.k,
+            width,
             tail: &tail,
         };
+        let block_quads = match product.epilogue.scales {
+            Scales::Blocks { size, .. } => size / GROUP,
+            _ => 0,
+        };
+        let stage = if BLOCKS { Stage::Floats } else { Stage::Sums };
         // The first tile, which reads the weights anyhow, also sums them where that is needed.
         let mut sums = product.params.has_zero_point();
+        let mut walk = product.rows.walk(rows.start);
         let mut row = rows.start;
         while row < rows.end {
             let left = rows.end - row;
             macro_rules! tile {
                 ($mr:ident, $sums:literal) => {{
-                    s.call(Tile::<D, $mr, NV, $sums, MASKED> {
-                        product,
-                        rows: row..row + left.min($mr),
-                        first_column: panel * PANEL,
-                        width,
+                    let count = left.min($mr);
+                    // Rows beyond the last one repeat it, and are not written.
+                    let zero_point =
+                        |r: usize| product.params.of(row + r.min(count - 1)).zero_point;
+                    s.call(Tile::<D, $mr, NV, $sums, MASKED, BLOCKS> {
+                        starts: walk.next::<$mr>(count),
+                        end: product.rows.start.as_ptr_range().end,
+                        runs: product.runs,
                         weights: &weights,
+                        block_quads,
+                        zero_points: std::array::from_fn(zero_point),
                         columns: &mut self.columns,
+                        staged: &mut self.staged,
                         dot: std::marker::PhantomData,
                     });
-                    $mr
+                    count
                 }};
             }
-            row += match (left, sums) {
+            let count = match (left, sums) {
                 (1, false) => tile!(ONE, false),
                 (1, true) => tile!(ONE, true),
                 (2, false) => tile!(TWO, false),
@@ -256,25 +315,17 @@ impl Piece<'_, '_> {
                 (_, false) => tile!(MR, false),
                 (_, true) => tile!(MR, true),
             };
+            s.call(FinishTile {
+                staged: &mut self.staged,
+                stage,
+                columns: &self.columns,
+                params: product.params,
+                finish: &product.finish,
+                place: Place { rows: row..row + count, first_column: panel * PANEL, width },
+            });
+            row += count;
             sums = false;
         }
         NV * S::LANES / PANEL
     }
-}
-
-/// The last `k % 4` values of `width` columns as full groups of four, filled up with zeros.
-pub(super) fn expand_tail(weight: &Panels, panel: usize, width: usize) -> [i8; COLUMNS * GROUP] {
-    let mut groups = [0; COLUMNS * GROUP];
-    let tail = weight.k() % GROUP;
-    if tail > 0 {
-        for column in 0..width {
-            let within = width.min(PANEL);
-            let start = column / PANEL * PANEL * weight.k()
-                + (weight.k() - tail) * within
-                + column % PANEL * tail;
-            let from = &weight.panels_from(panel)[start..start + tail];
-            groups[column * GROUP..column * GROUP + tail].copy_from_slice(from);
-        }
-    }
-    groups
 }

@@ -1,15 +1,17 @@
 //! The innermost loop: a tile of rows by vectors of columns, kept in registers along all of K.
+//!
+//! The sums are handed over in memory, to [`finish`](super::finish). A function that also finished
+//! them indexed the accumulators in loops too large to unroll, which kept them in memory and took
+//! as long as 16 groups along K.
 
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
-use super::finish::{Place, write};
-use super::gemm::Scales;
+use super::finish::Staged;
 use super::panels::{GROUP, PANEL};
-use super::product::Product;
+use super::product::Runs;
 use crate::isa::{Kernel, Simd};
 
 /// How four products are summed.
@@ -45,12 +47,14 @@ pub(super) struct TileWeights<'a> {
     pub(super) start: *const i8,
     /// Bytes from a panel to the next.
     pub(super) panel_stride: usize,
+    /// Columns of the tile.
+    pub(super) width: usize,
     /// The last group of each panel, expanded, when `k` is not a multiple of 4.
     pub(super) tail: &'a [i8; COLUMNS * GROUP],
 }
 
 /// `MR` rows by `NV` vectors of columns. With `SUMS` it also sums the columns' weights; with
-/// `MASKED` its one panel is narrower than the vectors.
+/// `MASKED` its one panel is narrower than the vectors; with `BLOCKS` scales come in blocks.
 pub(super) struct Tile<
     't,
     'a,
@@ -59,13 +63,20 @@ pub(super) struct Tile<
     const NV: usize,
     const SUMS: bool,
     const MASKED: bool,
+    const BLOCKS: bool,
 > {
-    pub(super) product: &'t Product<'a>,
-    pub(super) rows: Range<usize>,
-    pub(super) first_column: usize,
-    pub(super) width: usize,
+    /// The first activation of each row.
+    pub(super) starts: [*const u8; MR],
+    /// Where all activations end.
+    pub(super) end: *const u8,
+    pub(super) runs: Runs<'t>,
     pub(super) weights: &'t TileWeights<'t>,
+    /// With `BLOCKS`, the groups of four in a block.
+    pub(super) block_quads: usize,
+    /// With `BLOCKS`, each row's zero point.
+    pub(super) zero_points: [u8; MR],
     pub(super) columns: &'t mut Columns<'a>,
+    pub(super) staged: &'t mut Staged,
     pub(super) dot: PhantomData<D>,
 }
 
@@ -83,108 +94,67 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
     }
 }
 
-impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: bool> Kernel
-    for Tile<'_, '_, D, MR, NV, SUMS, MASKED>
+impl<
+    D: Dot,
+    const MR: usize,
+    const NV: usize,
+    const SUMS: bool,
+    const MASKED: bool,
+    const BLOCKS: bool,
+> Kernel for Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
 {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let starts = self.activation_starts();
-        let y = match self.product.epilogue.scales {
-            Scales::Blocks { size, .. } => self.sum_blocks(s, &starts, size / GROUP),
-            _ => self.sum_all(s, &starts),
-        };
-        let tile = Place { rows: self.rows, first_column: self.first_column, width: self.width };
-        write::<S, MR, NV, MASKED>(s, y, &self.product.finish, &self.columns.bias, &tile);
+    fn run<S: Simd>(self, s: S) {
+        if BLOCKS { self.sum_blocks(s) } else { self.sum_all(s) }
     }
 }
 
-impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: bool>
-    Tile<'_, '_, D, MR, NV, SUMS, MASKED>
+impl<
+    D: Dot,
+    const MR: usize,
+    const NV: usize,
+    const SUMS: bool,
+    const MASKED: bool,
+    const BLOCKS: bool,
+> Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
 {
-    /// The row of the product that is row `r` of the tile. Rows beyond the last one repeat it:
-    /// they are computed and written again, with the same values to the same place.
+    /// Stages the sums over all of K.
     #[inline(always)]
-    fn row(&self, r: usize) -> usize {
-        self.rows.start + r.min(self.rows.len() - 1)
-    }
-
-    #[inline(always)]
-    fn activation_starts(&self) -> [*const u8; MR] {
-        let rows = &self.product.rows;
-        let (mut outer, mut inner) = (self.rows.start / rows.inner, self.rows.start % rows.inner);
-        std::array::from_fn(|r| {
-            if r > 0 && r < self.rows.len() {
-                inner += 1;
-                if inner == rows.inner {
-                    (outer, inner) = (outer + 1, 0);
-                }
-            }
-            rows.start[outer * rows.outer_stride + inner * rows.inner_stride..].as_ptr()
-        })
-    }
-
-    /// `f32(sum - zero point * weight sum) * (row scale * column scale)`.
-    #[inline(always)]
-    fn sum_all<S: Simd>(&mut self, s: S, starts: &[*const u8; MR]) -> [[S::F32; NV]; MR] {
-        let runs = self.product.runs;
+    fn sum_all<S: Simd>(self, s: S) {
         let mut sums = Sums::zero(s);
-        let mut group = 0;
-        for offset in runs.offsets {
-            // SAFETY: `Product::run` checked that all runs lie inside the activations, and that
-            // together with the tail they are as long as the rows of the weight.
-            unsafe {
-                let starts = starts.map(|start| start.add(*offset));
-                self.add_run(s, &mut sums, &starts, group, runs.quads);
-            }
-            group += runs.quads;
+        // SAFETY: `Product::run_part` checked that all runs lie inside the activations, and that
+        // together with the tail they are as long as the rows of the weight.
+        unsafe { self.add_runs(s, &mut sums, self.runs.offsets, 0, self.runs.quads) };
+        if self.runs.tail > 0 {
+            self.add_tail(s, &mut sums);
         }
-        self.add_tail(s, &mut sums, starts);
-        if SUMS {
-            for v in 0..NV {
-                s.store_i32(sums.weights[v], &mut self.columns.sums[v * S::LANES..]);
-            }
-        }
-        let params: [_; MR] = std::array::from_fn(|r| self.product.params.of(self.row(r)));
-        let mut y = [[s.splat(0.0); NV]; MR];
         for v in 0..NV {
-            let column_scale = s.load(&self.columns.scales[v * S::LANES..]);
-            let weight_sum = s.load_i32(&self.columns.sums[v * S::LANES..]);
+            let column = v * S::LANES;
+            if SUMS {
+                s.store_i32(sums.weights[v], &mut self.columns.sums[column..]);
+            }
             for r in 0..MR {
-                let scale = s.mul(s.splat(params[r].scale), column_scale);
-                let zero_point = s.splat_i32(i32::from(params[r].zero_point));
-                let centered = s.sub_i32(sums.dots[r][v], s.mul_i32(zero_point, weight_sum));
-                y[r][v] = s.mul(s.i32_to_f32(centered), scale);
+                s.store_i32(sums.dots[r][v], &mut self.staged.row_mut(r)[column..]);
             }
         }
-        y
     }
 
-    /// `(sum over blocks of f32(sum - zero point * weight sum) * block scale) * row scale`.
+    /// Stages, as floats, `sum over blocks of f32(sum - zero point * weight sum) * block scale`.
     #[inline(always)]
-    fn sum_blocks<S: Simd>(
-        &mut self,
-        s: S,
-        starts: &[*const u8; MR],
-        block_quads: usize,
-    ) -> [[S::F32; NV]; MR] {
-        let runs = self.product.runs;
-        let params: [_; MR] = std::array::from_fn(|r| self.product.params.of(self.row(r)));
+    fn sum_blocks<S: Simd>(self, s: S) {
         let mut y = [[s.splat(0.0); NV]; MR];
         let mut group = 0;
         let blocks = self.columns.blocks();
         for block in 0..blocks {
-            let quads = block_quads.min(runs.quads - group);
+            let quads = self.block_quads.min(self.runs.quads - group);
             let mut sums = Sums::zero(s);
             // SAFETY: as in `sum_all`; a product with blocks has a single run.
-            unsafe {
-                let starts = starts.map(|start| start.add(group * GROUP));
-                self.add_run(s, &mut sums, &starts, group, quads);
-            }
+            unsafe { self.add_runs(s, &mut sums, &[group * GROUP], group, quads) };
             group += quads;
-            if block + 1 == blocks {
-                self.add_tail(s, &mut sums, starts);
+            if block + 1 == blocks && self.runs.tail > 0 {
+                self.add_tail(s, &mut sums);
             }
             for v in 0..NV {
                 let columns = block * COLUMNS + v * S::LANES;
@@ -194,7 +164,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
                 let scale = s.load_f16(&self.columns.block_scales[columns..]);
                 let weight_sum = s.load_i32(&self.columns.sums[columns..]);
                 for r in 0..MR {
-                    let zero_point = s.splat_i32(i32::from(params[r].zero_point));
+                    let zero_point = s.splat_i32(i32::from(self.zero_points[r]));
                     let centered = s.sub_i32(sums.dots[r][v], s.mul_i32(zero_point, weight_sum));
                     y[r][v] = s.add(y[r][v], s.mul(s.i32_to_f32(centered), scale));
                 }
@@ -202,66 +172,89 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
         }
         for r in 0..MR {
             for v in 0..NV {
-                y[r][v] = s.mul(y[r][v], s.splat(params[r].scale));
+                s.store_i32(s.to_bits(y[r][v]), &mut self.staged.row_mut(r)[v * S::LANES..]);
             }
         }
-        y
     }
 
-    /// Adds `quads` groups of four along K, `group` being the first one's place in the weights.
+    /// Adds, for each of `offsets` from the starts of the rows on, `quads` groups of four along K;
+    /// `group` is the first one's place in the weights.
+    ///
+    /// It is one loop and not a loop over runs within which groups follow, for which the compiler
+    /// keeps the accumulators in memory.
     ///
     /// # Safety
-    /// `4 * quads` activations are readable at each start, and the panels have the groups.
+    /// `4 * quads` activations are readable at each offset, and the panels have the groups.
     #[inline(always)]
-    unsafe fn add_run<S: Simd>(
+    unsafe fn add_runs<S: Simd>(
         &self,
         s: S,
         sums: &mut Sums<S, MR, NV>,
-        starts: &[*const u8; MR],
+        offsets: &[usize],
         group: usize,
         quads: usize,
     ) {
-        let group_bytes = GROUP * if MASKED { self.width } else { PANEL };
-        // SAFETY: the caller promises that the panels have the groups and the rows the values.
-        unsafe {
-            let weights = self.weights.start.add(group * group_bytes);
-            for quad in 0..quads {
-                let weights = weights.add(quad * group_bytes);
-                self.add_group(s, sums, starts.map(|start| start.add(quad * GROUP)), |v| {
-                    let column = v * S::LANES;
-                    let panel = column / PANEL * self.weights.panel_stride;
-                    if MASKED {
-                        let lanes = self.width.saturating_sub(column).min(S::LANES);
-                        let column = column.min(self.width);
-                        s.load_bytes_partial(weights.add(column * GROUP), lanes)
-                    } else {
-                        s.load_bytes(weights.add(panel + column % PANEL * GROUP))
-                    }
-                });
+        let group_bytes = GROUP * if MASKED { self.weights.width } else { PANEL };
+        let (mut run, mut at, mut left) = (0, offsets[0], quads);
+        for group in group..group + offsets.len() * quads {
+            // SAFETY: the caller promises that the panels have the groups and the rows the values.
+            unsafe {
+                let weights = self.weights.start.add(group * group_bytes);
+                let quads = self.starts.map(
+                    #[inline(always)]
+                    |start| start.add(at),
+                );
+                self.add_group(
+                    s,
+                    sums,
+                    quads,
+                    #[inline(always)]
+                    |v| {
+                        let column = v * S::LANES;
+                        let panel = column / PANEL * self.weights.panel_stride;
+                        if MASKED {
+                            let lanes = self.weights.width.saturating_sub(column).min(S::LANES);
+                            let column = column.min(self.weights.width);
+                            s.load_bytes_partial(weights.add(column * GROUP), lanes)
+                        } else {
+                            s.load_bytes(weights.add(panel + column % PANEL * GROUP))
+                        }
+                    },
+                );
+            }
+            at += GROUP;
+            left -= 1;
+            if left == 0 && run + 1 < offsets.len() {
+                run += 1;
+                (at, left) = (offsets[run], quads);
             }
         }
     }
 
     /// Adds the last `k % 4` values along K.
     #[inline(always)]
-    fn add_tail<S: Simd>(&self, s: S, sums: &mut Sums<S, MR, NV>, starts: &[*const u8; MR]) {
-        let runs = self.product.runs;
-        if runs.tail > 0 {
-            let mut quads = [[0; GROUP]; MR];
-            for (quad, start) in quads.iter_mut().zip(starts) {
-                // SAFETY: `Product::run` checked that the tail lies inside the activations.
-                unsafe {
-                    let tail = start.add(runs.tail_offset);
-                    std::ptr::copy_nonoverlapping(tail, quad.as_mut_ptr(), runs.tail);
-                }
+    fn add_tail<S: Simd>(&self, s: S, sums: &mut Sums<S, MR, NV>) {
+        // SAFETY: `Product::run_part` checked that the tail lies inside the activations.
+        let mut tails = self.starts.map(|start| unsafe { start.add(self.runs.tail_offset) });
+        // What follows the tail is multiplied by zeros, but must be there to be read.
+        let mut copies = [[0; GROUP]; MR];
+        if tails.iter().any(|tail| self.end.addr() - tail.addr() < GROUP) {
+            for (tail, copy) in tails.iter_mut().zip(&mut copies) {
+                // SAFETY: as above, and the copy is longer than the tail.
+                unsafe { tail.copy_to_nonoverlapping(copy.as_mut_ptr(), self.runs.tail) };
+                *tail = copy.as_ptr();
             }
-            let weights = self.weights.tail;
-            // SAFETY: the expanded tail holds four values for each of the tile's columns.
-            unsafe {
-                self.add_group(s, sums, quads.each_ref().map(|quad| quad.as_ptr()), |v| {
-                    s.load_bytes(weights[v * S::LANES * GROUP..][..S::LANES * GROUP].as_ptr())
-                });
-            }
+        }
+        let weights = self.weights.tail;
+        // SAFETY: the expanded tail holds four values for each of the tile's columns.
+        unsafe {
+            self.add_group(
+                s,
+                sums,
+                tails,
+                #[inline(always)]
+                |v| s.load_bytes(weights[v * S::LANES * GROUP..][..S::LANES * GROUP].as_ptr()),
+            );
         }
     }
 

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
 use super::error::{check_length, checked_size};
-use super::finish::{Finish, Place, Target, write};
+use super::finish::{Finish, FinishTile, Place, Stage, Staged, Target};
 use super::name::kernel_names;
-use super::panels::{GROUP, PANEL};
-use super::product::expand_tail;
-use super::{Epilogue, Int8Error, Panels, Scales};
+use super::panels::{GROUP, PANEL, Packed};
+use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, pieces, split};
 use crate::scratch::bytes_for;
@@ -68,7 +67,16 @@ pub fn gemm_weight_only(
             // SAFETY: each piece has its own part of the scratch.
             let columns = Columns::over(unsafe { all_numbers.slice(piece * numbers, numbers) });
             let panels = panels * piece / pieces..panels * (piece + 1) / pieces;
-            isa.run(WeightOnly { a, m, w, epilogue, finish: &finish, panels, columns });
+            isa.run(WeightOnly {
+                a,
+                m,
+                w: w.packed(),
+                epilogue,
+                finish: &finish,
+                panels,
+                columns,
+                staged: Staged::new(),
+            });
         }
     });
     Ok(kernel_names!("gemm_weight_only").of(isa, false))
@@ -77,11 +85,12 @@ pub fn gemm_weight_only(
 struct WeightOnly<'a> {
     a: &'a [f32],
     m: usize,
-    w: &'a Panels,
+    w: Packed<'a>,
     epilogue: &'a Epilogue<'a>,
     finish: &'a Finish,
     panels: Range<usize>,
     columns: Columns<'a>,
+    staged: Staged,
 }
 
 impl Kernel for WeightOnly<'_> {
@@ -103,8 +112,8 @@ impl WeightOnly<'_> {
     fn by_panels<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
         for panel in self.panels.clone() {
             let width = self.w.width(panel);
-            self.columns.describe(self.epilogue, self.w.k(), panel * PANEL, width);
-            let tail = expand_tail(self.w, panel, width);
+            self.columns.describe(self.epilogue, self.w.k, panel * PANEL, width);
+            let tail = self.w.expanded_tail(panel, width);
             let mut row = 0;
             while row < self.m {
                 let place = |rows: usize| Place {
@@ -114,11 +123,11 @@ impl WeightOnly<'_> {
                 };
                 // One row is the decoding of a language model, which must not compute the others.
                 if self.m - row == 1 {
-                    self.tile::<S, 1, NV>(s, panel, &tail, &place(1));
+                    self.tile::<S, 1, NV>(s, panel, &tail, place(1));
                     row += 1;
                 } else {
                     let rows = MR.min(self.m - row);
-                    self.tile::<S, MR, NV>(s, panel, &tail, &place(rows));
+                    self.tile::<S, MR, NV>(s, panel, &tail, place(rows));
                     row += rows;
                 }
             }
@@ -127,13 +136,13 @@ impl WeightOnly<'_> {
 
     #[inline(always)]
     fn tile<S: Simd, const MR: usize, const NV: usize>(
-        &self,
+        &mut self,
         s: S,
         panel: usize,
         tail: &[i8; COLUMNS * GROUP],
-        place: &Place,
+        place: Place,
     ) {
-        let k = self.w.k();
+        let k = self.w.k;
         let rows: [&[f32]; MR] = std::array::from_fn(|r| {
             let row = place.rows.start + r.min(place.rows.len() - 1);
             &self.a[row * k..(row + 1) * k]
@@ -142,7 +151,7 @@ impl WeightOnly<'_> {
             Scales::Blocks { size, .. } => (true, size),
             _ => (false, k.max(1)),
         };
-        let weights = self.w.panels_from(panel);
+        let weights = self.w.from(panel);
         let zero = s.splat(0.0);
         let mut y = [[zero; NV]; MR];
         for (index, from) in (0..k).step_by(block).enumerate() {
@@ -151,21 +160,27 @@ impl WeightOnly<'_> {
             for at in (from..to).step_by(GROUP) {
                 let count = GROUP.min(to - at);
                 // Lanes of four values each; beyond the panel's width they are 0.
-                let group: [S::I32; NV] = std::array::from_fn(|v| {
-                    let column = v * S::LANES;
-                    let (bytes, lanes) = if count < GROUP {
-                        (&tail[column * GROUP..][..S::LANES * GROUP], S::LANES)
-                    } else {
-                        let lanes = place.width.saturating_sub(column).min(S::LANES);
-                        let start = at * place.width + column.min(place.width) * GROUP;
-                        (&weights[start..start + lanes * GROUP], lanes)
-                    };
-                    // SAFETY: the slice holds four values for each lane.
-                    s.bytes_to_i32(unsafe { s.load_bytes_partial(bytes.as_ptr(), lanes) })
-                });
+                let group: [S::I32; NV] = std::array::from_fn(
+                    #[inline(always)]
+                    |v| {
+                        let column = v * S::LANES;
+                        let (bytes, lanes) = if count < GROUP {
+                            (&tail[column * GROUP..][..S::LANES * GROUP], S::LANES)
+                        } else {
+                            let lanes = place.width.saturating_sub(column).min(S::LANES);
+                            let start = at * place.width + column.min(place.width) * GROUP;
+                            (&weights[start..start + lanes * GROUP], lanes)
+                        };
+                        // SAFETY: the slice holds four values for each lane.
+                        s.bytes_to_i32(unsafe { s.load_bytes_partial(bytes.as_ptr(), lanes) })
+                    },
+                );
                 for j in 0..count {
                     let shift = 24 - 8 * j as u32;
-                    let w = group.map(|group| s.i32_to_f32(s.shr(s.shl(group, shift), 24)));
+                    let w = group.map(
+                        #[inline(always)]
+                        |group| s.i32_to_f32(s.shr(s.shl(group, shift), 24)),
+                    );
                     for (sums, row) in sums.iter_mut().zip(rows) {
                         let a = s.splat(row[at + j]);
                         for (sum, w) in sums.iter_mut().zip(w) {
@@ -186,6 +201,18 @@ impl WeightOnly<'_> {
                 }
             }
         }
-        write::<S, MR, NV, true>(s, y, self.finish, &self.columns.bias, place);
+        for (r, y) in y.iter().enumerate() {
+            for (v, y) in y.iter().enumerate() {
+                s.store_i32(s.to_bits(*y), &mut self.staged.row_mut(r)[v * S::LANES..]);
+            }
+        }
+        s.call(FinishTile {
+            staged: &mut self.staged,
+            stage: Stage::Floats,
+            columns: &self.columns,
+            params: RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 }),
+            finish: self.finish,
+            place,
+        });
     }
 }

@@ -157,6 +157,25 @@ impl QWeight {
         Ok(())
     }
 
+    /// Writes the float values that row `i` stands for, in the layer's own order, to `out`.
+    ///
+    /// # Errors
+    /// [`Int8Error`] if there is no such row or `out` has another length.
+    pub fn dequantize_row_into(&self, i: usize, out: &mut [f32]) -> Result<()> {
+        let layout = Layout::of(&self.shape())?;
+        let mut packed = vec![0i8; layout.k];
+        self.panels.row_into(i, &mut packed)?;
+        let float = |(j, &q): (usize, &i8)| f32::from(q) * self.scales.at(i, j, layout.k);
+        let floats: Vec<f32> = packed.iter().enumerate().map(float).collect();
+        if out.len() != floats.len() {
+            let (got, expected) = (out.len(), floats.len());
+            let what = "the row";
+            return Err(tinytorch_kernels::int8::Int8Error::Length { what, expected, got }.into());
+        }
+        layout.own_order(&floats, out);
+        Ok(())
+    }
+
     /// The float values that the weight stands for, as a tensor of its own.
     ///
     /// # Errors
@@ -164,13 +183,8 @@ impl QWeight {
     pub fn dequantize(&self) -> Result<Tensor> {
         let layout = Layout::of(&self.shape())?;
         let mut out = vec![0f32; self.shape().len()];
-        let (mut packed, mut floats) = (vec![0i8; layout.k], vec![0f32; layout.k]);
         for (i, row) in out.chunks_exact_mut(layout.k).enumerate() {
-            self.panels.row_into(i, &mut packed)?;
-            for (j, (to, &q)) in floats.iter_mut().zip(&packed).enumerate() {
-                *to = f32::from(q) * self.scales.at(i, j, layout.k);
-            }
-            layout.own_order(&floats, row);
+            self.dequantize_row_into(i, row)?;
         }
         Tensor::from_vec(out, self.shape())
     }

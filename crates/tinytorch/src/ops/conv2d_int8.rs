@@ -1,4 +1,4 @@
-use super::conv2d::{conv2d, conv2d_input_gradient};
+use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
@@ -54,7 +54,7 @@ impl Compute for Conv2dInt8 {
         if weight.input() == Input::Float {
             let float = weight.dequantize()?;
             exec.ran("conv2d_weight_only");
-            return conv2d(&self.geometry, x, &View::of(&float)?, bias, out);
+            return conv2d(isa, &self.geometry, x, &View::of(&float)?, bias, out);
         }
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize_images(isa, weight.input(), x.f32()?, &x.shape)?;

@@ -1,4 +1,4 @@
-use super::linear::{output_shape, rows};
+use super::linear_f32::{output_shape, rows};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};

@@ -2,7 +2,8 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, Quantize, ScaleChannels, ToNchw,
+    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, Quantize,
+    ScaleChannels, ToNchw,
 };
 use super::format::{Format, formats};
 use super::program::{Instruction, Kind, Origin, Program, Value, ValueId, root};
@@ -10,7 +11,7 @@ use super::rewrite::ThenRelu;
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, ParamId, Step, Weight};
 use crate::int8::{Input, QWeight};
-use crate::ops::{self, Conv2d, Conv2dInt8, GlobalAvgPool, Pool, Relu};
+use crate::ops::{self, Conv2dInt8, GlobalAvgPool, Pool, Relu};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ impl Compiler<'_> {
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
                 if weight.input() == Input::Float {
-                    return self.layer(edge, ops::LinearInt8(weight.clone()), bias, *relu);
+                    return self.weight_only(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
                 let action = LinearInt8::new(weight, bias, *relu)?;
@@ -91,7 +92,7 @@ impl Compiler<'_> {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
                 if weight.input() == Input::Float {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
-                    return self.layer(edge, op, bias, *relu);
+                    return self.weight_only(edge, op, bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, true);
                 let action = ConvInt8::new(weight, geometry, bias, *relu, format.layout)?;
@@ -103,8 +104,9 @@ impl Compiler<'_> {
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu } => {
-                let op = Conv2d { geometry: *geometry };
-                self.layer(edge, op, [weight].into_iter().chain(bias), *relu)
+                let inputs = self.plain_inputs(edge);
+                let action = ConvF32::new(weight, *geometry, bias.as_ref(), *relu)?;
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::MaxPool2d(geometry) => {
                 let x = self.value_of[node.inputs[0].index()];
@@ -148,17 +150,17 @@ impl Compiler<'_> {
         output
     }
 
-    /// A layer as eager execution runs it, its weights being constants.
-    fn layer<'t>(
+    /// A layer whose weight alone is int8, as eager execution runs it.
+    fn weight_only(
         &mut self,
         edge: Edge,
         op: impl Compute,
-        constants: impl IntoIterator<Item = &'t Tensor>,
+        bias: Option<&Tensor>,
         relu: bool,
     ) -> Result<ValueId> {
         let op: Arc<dyn Compute> = Arc::new(op);
         let op = if relu { Arc::new(ThenRelu(op)) } else { op };
-        self.eager(edge, op, &constants.into_iter().collect::<Vec<_>>())
+        self.eager(edge, op, &bias.into_iter().collect::<Vec<_>>())
     }
 
     fn eager(

@@ -2,7 +2,7 @@ use super::{QuantError, RangeEstimator, RangeMethod};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, ParamId};
 use crate::nn::Forward;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
 
 /// The ranges of the activations that weights multiply, by the weight's identity.
@@ -100,6 +100,10 @@ impl Calibration {
 
 impl Observer for Calibration {
     fn activation(&mut self, weight: ParamId, activation: &Tensor) -> Result<()> {
+        if activation.dtype() != Dtype::F32 {
+            // Indices that look up rows of an embedding have no range.
+            return Ok(());
+        }
         let dense = activation.contiguous()?;
         let values = dense.as_slice::<f32>()?;
         match values.iter().find(|v| !v.is_finite()) {

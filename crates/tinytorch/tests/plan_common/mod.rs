@@ -40,39 +40,87 @@ pub(crate) fn cnn() -> Sequential {
         .push(Linear::new(32 * 49, 10, &mut init).unwrap())
 }
 
-/// Two convolutions around which the input is added, as in a ResNet.
+/// Two convolutions around which the input is added.
 #[derive(Module, Clone)]
-pub(crate) struct Residual {
-    stem: Conv2d,
+struct Block {
     first: Conv2d,
-    norm: BatchNorm2d,
+    norm: Option<BatchNorm2d>,
     second: Conv2d,
-    shortcut: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+/// A network of [`Block`]s, with a pool after its first convolution.
+#[derive(Module, Clone)]
+pub(crate) struct ResNet {
+    stem: Conv2d,
+    pool: MaxPool2d,
+    blocks: Vec<Block>,
     head: Linear,
 }
 
-pub(crate) fn residual() -> Residual {
-    let mut init = Init::seed(3);
-    let same = ConvGeometry::default().with_padding(1);
-    let half = ConvGeometry::default().with_stride(2);
-    Residual {
-        stem: Conv2d::new(3, 8, [3, 3], same, &mut init).unwrap(),
-        first: Conv2d::new(8, 12, [3, 3], same.with_stride(2), &mut init).unwrap(),
-        norm: BatchNorm2d::new(12, &mut init).unwrap(),
-        second: Conv2d::new(12, 12, [3, 3], same, &mut init).unwrap(),
-        shortcut: Conv2d::without_bias(8, 12, [1, 1], half, &mut init).unwrap(),
-        head: Linear::new(12, 5, &mut init).unwrap(),
+impl ResNet {
+    /// Two blocks of each width, each width but the first at half the size of the one before.
+    fn new(stem: Conv2d, pool: PoolGeometry, widths: &[usize], normed: bool) -> ResNet {
+        let mut init = Init::seed(3);
+        let same = ConvGeometry::default().with_padding(1);
+        let mut blocks = Vec::new();
+        for (i, &width) in widths.iter().enumerate() {
+            for j in 0..2 {
+                let from = if j == 0 && i > 0 { widths[i - 1] } else { width };
+                let stride = if from == width { 1 } else { 2 };
+                let narrow = ConvGeometry::default().with_stride(stride);
+                let mut conv = |from, kernel, geometry| {
+                    Conv2d::without_bias(from, width, [kernel; 2], geometry, &mut init).unwrap()
+                };
+                let first = conv(from, 3, same.with_stride(stride));
+                let second = conv(width, 3, same);
+                let shortcut = (stride > 1).then(|| conv(from, 1, narrow));
+                let norm = normed.then(|| BatchNorm2d::new(width, &mut Init::seed(0)).unwrap());
+                blocks.push(Block { first, norm, second, shortcut });
+            }
+        }
+        let head = Linear::new(widths[widths.len() - 1], 10, &mut init).unwrap();
+        ResNet { stem, pool: MaxPool2d::new(pool), blocks, head }
     }
 }
 
-impl Forward for Residual {
+/// A small network, with batch norms that an int8 model cannot fold; for images of 3 channels.
+pub(crate) fn residual() -> ResNet {
+    let same = ConvGeometry::default().with_padding(1);
+    let stem = Conv2d::new(3, 8, [3, 3], same, &mut Init::seed(2)).unwrap();
+    ResNet::new(stem, PoolGeometry::square(2).with_stride(1), &[8, 12], true)
+}
+
+/// The shape of ResNet-18, for images of 3 x 224 x 224.
+pub(crate) fn resnet18() -> ResNet {
+    let half = ConvGeometry::default().with_padding(3).with_stride(2);
+    let stem = Conv2d::new(3, 64, [7, 7], half, &mut Init::seed(2)).unwrap();
+    let pool = PoolGeometry::square(3).with_stride(2).with_padding(1);
+    ResNet::new(stem, pool, &[64, 128, 256, 512], false)
+}
+
+impl Forward for Block {
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let x = self.stem.forward(x, ctx)?.relu(ctx)?;
-        let y = self.norm.forward(&self.first.forward(&x, ctx)?, ctx)?.relu(ctx)?;
-        let y = self.second.forward(&y, ctx)?;
-        let y = y.add(&self.shortcut.forward(&x, ctx)?, ctx)?.relu(ctx)?;
-        let y = y.global_avg_pool2d(ctx)?.flatten(1, 3, ctx)?;
-        self.head.forward(&y, ctx)
+        let mut y = self.first.forward(x, ctx)?;
+        if let Some(norm) = &self.norm {
+            y = norm.forward(&y, ctx)?;
+        }
+        let y = self.second.forward(&y.relu(ctx)?, ctx)?;
+        match &self.shortcut {
+            Some(shortcut) => y.add(&shortcut.forward(x, ctx)?, ctx)?.relu(ctx),
+            None => y.add(x, ctx)?.relu(ctx),
+        }
+    }
+}
+
+impl Forward for ResNet {
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let mut x = self.pool.forward(&self.stem.forward(x, ctx)?.relu(ctx)?, ctx)?;
+        for block in &self.blocks {
+            x = block.forward(&x, ctx)?;
+        }
+        let x = x.global_avg_pool2d(ctx)?.flatten(1, 3, ctx)?;
+        self.head.forward(&x, ctx)
     }
 }
 

@@ -56,6 +56,7 @@ impl Simd for Avx2 {
 
     #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn compiled_for_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
             kernel.run(token)

@@ -55,6 +55,7 @@ impl Simd for Avx512Vnni {
 
     #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn compiled_for_avx512<K: Kernel>(token: Avx512Vnni, kernel: K) -> K::Output {
             kernel.run(token)

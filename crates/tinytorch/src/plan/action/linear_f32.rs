@@ -67,8 +67,9 @@ impl Action for LinearF32 {
         Linear.cost(&self.with_constants(inputs[0]), output)
     }
 
+    // The kernel counts packing a value as eight operations, two for each byte.
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.flops >= SHARED_FROM
+        cost.flops + 2 * cost.read >= SHARED_FROM
     }
 
     fn weight_bytes(&self) -> usize {

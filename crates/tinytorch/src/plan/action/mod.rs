@@ -1,6 +1,7 @@
 //! What instructions do: each file holds one kind.
 
 mod batch_norm;
+mod conv_f32;
 mod conv_int8;
 mod copy;
 mod eager;
@@ -11,6 +12,7 @@ mod quantize;
 mod to_nchw;
 
 pub(super) use batch_norm::ScaleChannels;
+pub(super) use conv_f32::ConvF32;
 pub(super) use conv_int8::ConvInt8;
 pub(super) use copy::Copy;
 pub(super) use eager::Eager;

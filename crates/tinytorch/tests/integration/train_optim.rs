@@ -1,12 +1,10 @@
 //! What an optimizer's step promises: it changes what it should, and nothing when it cannot.
 
-mod train_support;
-
+use super::train_support::Net;
 use tinytorch::autograd::{BufferUpdate, Ctx, Gradients, Param, Role, Stored, Var};
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::optim::{Adam, AdamW, OptimError, Optimizer, Sgd, clip_grad_norm, clip_grad_value};
 use tinytorch::{Error, Rng, Tensor};
-use train_support::Net;
 
 fn net() -> Net {
     Net::new(3, 4, 2, 7)

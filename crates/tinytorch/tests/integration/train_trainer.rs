@@ -1,8 +1,7 @@
 //! What a training promises: it learns, it stops where it should, and its errors leave the model as
 //! the last complete step left it.
 
-mod train_support;
-
+use super::train_support::{Net, circle, some_digits};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use tinytorch::autograd::{Ctx, Var};
@@ -15,7 +14,6 @@ use tinytorch::train::{
     Trainer, Untrained, Watch, evaluate, frozen,
 };
 use tinytorch::{Error, Result, Tensor};
-use train_support::{Net, circle, some_digits};
 
 fn train_error(error: Error) -> TrainError {
     match error {

@@ -141,7 +141,7 @@ fn a_disk_that_fills_up_leaves_the_old_file() {
     write(&path, 3).unwrap();
     let old = std::fs::read(&path).unwrap();
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" --exact a_disk_that_fills_up_leaves_the_old_file"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" --exact io_save::a_disk_that_fills_up_leaves_the_old_file"])
         .arg(std::env::current_exe().unwrap())
         .env(FOLDER, folder.path())
         .output()

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use tinytorch::Error;
 use tinytorch::text::{Llama2cTokenizer, TextError, TextStream, Tokenizer};
 
-const FILE: &[u8] = include_bytes!("data/stories260K/tok512.bin");
-const TEXT: &str = include_str!("data/stories260K/ref_greedy_text.txt");
-const IDS: &[u8] = include_bytes!("data/stories260K/ref_greedy_ids.npy");
+const FILE: &[u8] = include_bytes!("../data/stories260K/tok512.bin");
+const TEXT: &str = include_str!("../data/stories260K/ref_greedy_text.txt");
+const IDS: &[u8] = include_bytes!("../data/stories260K/ref_greedy_ids.npy");
 
 static TOKENIZER: LazyLock<Llama2cTokenizer> =
     LazyLock::new(|| Llama2cTokenizer::from_bytes(FILE).unwrap());

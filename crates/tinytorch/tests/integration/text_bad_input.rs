@@ -7,9 +7,9 @@ use tinytorch::text::{
 };
 
 const FILES: [&[u8]; 3] = [
-    include_bytes!("data/tokenizers/wordpiece.json"),
-    include_bytes!("data/tokenizers/bpe.json"),
-    include_bytes!("data/stories260K/tok512.bin"),
+    include_bytes!("../data/tokenizers/wordpiece.json"),
+    include_bytes!("../data/tokenizers/bpe.json"),
+    include_bytes!("../data/stories260K/tok512.bin"),
 ];
 
 fn read_all(bytes: &[u8]) {

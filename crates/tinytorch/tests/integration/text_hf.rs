@@ -7,8 +7,8 @@ use tinytorch::text::{
 };
 use tinytorch::{Error, Tensor};
 
-const FILE: &str = include_str!("data/tokenizers/wordpiece.json");
-const GOLDEN: &str = include_str!("data/tokenizers/golden.json");
+const FILE: &str = include_str!("../data/tokenizers/wordpiece.json");
+const GOLDEN: &str = include_str!("../data/tokenizers/golden.json");
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()

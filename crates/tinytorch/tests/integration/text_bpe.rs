@@ -6,9 +6,9 @@ use std::{path::Path, sync::LazyLock};
 use tinytorch::Error;
 use tinytorch::text::{BpeTokenizer, BpeTrainer, HfTokenizer, TextError, TextStream, Tokenizer};
 
-const FILE: &str = include_str!("data/tokenizers/bpe.json");
-const CORPUS: &str = include_str!("data/tokenizers/corpus.txt");
-const GOLDEN: &str = include_str!("data/tokenizers/golden.json");
+const FILE: &str = include_str!("../data/tokenizers/bpe.json");
+const CORPUS: &str = include_str!("../data/tokenizers/corpus.txt");
+const GOLDEN: &str = include_str!("../data/tokenizers/golden.json");
 const END: &str = "<|endoftext|>";
 
 static TRAINED: LazyLock<BpeTokenizer> =

@@ -1,6 +1,5 @@
-use super::linear_int8::LinearInt8;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Param, Saved, Saves, Var};
+use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
@@ -91,26 +90,6 @@ impl Op for Linear {
         let weight = Weight::F32(graph.constant_at(inputs[1], "linear")?.clone());
         let bias = inputs.get(2).map(|&b| graph.constant_at(b, "linear")).transpose()?.cloned();
         graph.push(Step::Linear { weight, bias, relu: false }, &inputs[..1])
-    }
-}
-
-impl Var {
-    /// `x W^T + b`: the value is `[.., in]`, `weight` `[out, in]`, `bias` `[out]`; the result is
-    /// `[.., out]`. A weight stored as int8 is multiplied as int8.
-    ///
-    /// # Errors
-    /// [`TensorError::Mismatch`] if the shapes do not fit.
-    pub fn linear(&self, weight: &Param, bias: Option<&Param>, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let id = Some(weight.id());
-        let bias = bias.map(|b| ctx.param(b)).transpose()?;
-        if let Some(packed) = weight.int8() {
-            let op = LinearInt8(packed.clone());
-            let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
-            return ctx.apply_weighted(op, id, &inputs);
-        }
-        let weight = ctx.param(weight)?;
-        let inputs: Vec<&Var> = [self, &weight].into_iter().chain(&bias).collect();
-        ctx.apply_weighted(Linear, id, &inputs)
     }
 }
 

@@ -1,7 +1,6 @@
 //! A training that is saved and resumed goes on as if it had never stopped, to the last bit.
 
-mod train_support;
-
+use super::train_support::{Net, bits, some_digits, values};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tinytorch::data::DataLoader;
@@ -13,7 +12,6 @@ use tinytorch::nn::{
 };
 use tinytorch::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
 use tinytorch::train::{Classification, Clip, EarlyStopping, Trainer, Watch};
-use train_support::{Net, bits, some_digits, values};
 
 /// Wide enough that the weights are updated on several threads.
 fn wide(seed: u64) -> Net {

@@ -1,0 +1,37 @@
+use crate::Verdict;
+use crate::output::Screen;
+use anyhow::Result;
+use clap::{Args, value_parser};
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::io::load_model;
+use tinytorch::profile::profile;
+use tinytorch::{Rng, Tensor};
+
+/// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.
+#[derive(Args)]
+pub(crate) struct Profile {
+    /// A model's file, float or int8
+    file: PathBuf,
+    /// Samples in a pass
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    batch: u16,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+impl Profile {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let model = load_model(&self.file)?.model;
+        let mut shape = vec![usize::from(self.batch)];
+        shape.extend_from_slice(&model.architecture().input_shape()?);
+        let input = Tensor::rand(&shape[..], 0.0, 1.0, &mut Rng::seed(0))?;
+        let profile = profile(&*model, &input)?;
+        match self.json {
+            true => screen.json(&profile)?,
+            false => write!(screen, "{profile}")?,
+        }
+        Ok(Verdict::Good)
+    }
+}

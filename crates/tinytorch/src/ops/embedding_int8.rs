@@ -1,0 +1,81 @@
+use super::embedding::Rows;
+use crate::Result;
+use crate::autograd::{Op, Saved, lower_opaque};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::int8::QWeight;
+use crate::tensor::{Element, Shape, Tensor};
+use std::sync::Arc;
+
+/// Rows of an int8 table `[entries, dim]`, each turned into floats as it is looked up. The table is
+/// frozen, so there is no gradient.
+#[derive(Clone, Debug)]
+pub(super) struct LookupInt8 {
+    pub(super) table: Arc<QWeight>,
+    pub(super) rows: Rows,
+}
+
+impl Compute for LookupInt8 {
+    fn name(&self) -> &'static str {
+        self.rows.name()
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let panels = self.table.panels();
+        self.rows.shape(&inputs[0], panels.n(), panels.k())
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let (entries, dim) = (self.table.panels().n(), self.table.panels().k());
+        self.rows.for_each(&inputs[0], entries, |place, row| {
+            self.table.dequantize_row_into(row, &mut out[place * dim..][..dim])
+        })?;
+        exec.ran("rows_int8");
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        let flops = output.len() as u64;
+        Cost { flops, ..self.rows.cost(&inputs[0], output, i8::DTYPE.size()) }
+    }
+}
+
+impl Op for LookupInt8 {
+    fn backward(&self, _: &Saved, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![None])
+    }
+
+    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+        lower_opaque(self, graph, inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::autograd::{Ctx, Param, Role, Stored, Var};
+    use crate::int8::{Granularity, Input, QWeight};
+    use crate::{Rng, Tensor};
+    use std::sync::Arc;
+
+    #[test]
+    fn rows_of_an_int8_table_are_the_rows_it_stands_for() {
+        let table = Tensor::randn([7, 40], 1.0, &mut Rng::seed(1)).unwrap();
+        let ids = Var::from(Tensor::from_vec(vec![6i64, 0, 6, 3], [2, 2]).unwrap());
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
+            let packed = QWeight::quantize(&table, granularity, Input::Float).unwrap();
+            let float = Param::new(packed.dequantize().unwrap(), Role::Embedding);
+            let mut int8 = Param::new(table.clone(), Role::Embedding);
+            int8.store(Stored::Int8(Arc::new(packed)));
+            let want = ids.embedding(&float, &mut Ctx::eval()).unwrap();
+            let got = ids.embedding(&int8, &mut Ctx::eval()).unwrap();
+            assert_eq!(got.value().to_vec::<f32>().unwrap(), want.value().to_vec::<f32>().unwrap());
+            let x = Var::from(Tensor::ones([1, 3, 40]).unwrap());
+            let want = x.positions(&float, 4, &mut Ctx::eval()).unwrap();
+            let got = x.positions(&int8, 4, &mut Ctx::eval()).unwrap();
+            assert_eq!(got.value().to_vec::<f32>().unwrap(), want.value().to_vec::<f32>().unwrap());
+            assert!(x.positions(&int8, 5, &mut Ctx::eval()).is_err());
+            let outside = Var::from(Tensor::from_vec(vec![7i64], [1]).unwrap());
+            let error = outside.embedding(&int8, &mut Ctx::eval()).unwrap_err();
+            assert!(error.to_string().contains("index 7 is outside 0..7"), "{error}");
+        }
+    }
+}

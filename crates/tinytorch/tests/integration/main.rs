@@ -1,0 +1,22 @@
+//! What users of the library rely on, part by part, against the public interface.
+//!
+//! One program holds them all, since linking takes longer than running. Tests that count allocations
+//! need the process to themselves and are programs of their own beside this folder.
+
+mod data_damage;
+mod data_digits;
+mod data_load;
+mod data_shared;
+mod io_format;
+mod io_model;
+mod io_save;
+mod quantization_errors;
+mod text_bad_input;
+mod text_bpe;
+mod text_hf;
+mod text_llama2c;
+mod text_minilm;
+mod train_optim;
+mod train_resume;
+mod train_support;
+mod train_trainer;
