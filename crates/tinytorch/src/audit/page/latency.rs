@@ -66,13 +66,13 @@ struct Frame {
 }
 
 impl Frame {
-    /// All points but the slowest 2 %, which are interruptions and would crowd the others together;
+    /// All points but the slowest tenth, some of which are interruptions and would crowd the others together;
     /// they lie on the edge.
     fn around(points: &[(f64, f64)]) -> Frame {
         let mut times: Vec<f64> = points.iter().flat_map(|&(a, b)| [a, b]).collect();
         times.sort_by(f64::total_cmp);
         let last = times.len() - 1;
-        let (low, high) = (times[0], times[last * 98 / 100]);
+        let (low, high) = (times[0], times[last * 9 / 10]);
         let room = (high - low).max(high * 0.01).max(f64::MIN_POSITIVE) * 0.08;
         Frame { low: (low - room).max(0.0), high: high + room }
     }
