@@ -34,7 +34,7 @@ pub struct LayerEvidence {
     pub int8_time: Duration,
     /// The instruction sets whose integer results differ from the others', if any.
     pub disagreeing: Vec<&'static str>,
-    /// How the float weight's values lie, and which int8 levels they became.
+    /// How the float weight's values lie, with the batch norm that was folded in, and which int8 levels they became.
     pub weight: Distribution,
     /// How the float model's input of the layer lies; `None` for a look-up, which reads indices.
     pub activation: Option<Distribution>,
@@ -53,27 +53,40 @@ fn is_int8_kernel(kernel: &str) -> bool {
 }
 
 /// Input and output of every weighted op of the float model, in order.
-#[derive(Default)]
-pub(super) struct FloatPass(Vec<FloatRun>);
+pub(super) struct FloatPass {
+    /// Weights and biases with the batch norm that can be folded in.
+    folded: BTreeMap<ParamId, Tensor>,
+    runs: Vec<FloatRun>,
+}
 
 struct FloatRun {
     input: Tensor,
     weight: Tensor,
+    /// The weight with the batch norm that follows folded in.
+    folded_weight: Option<Tensor>,
     output: Tensor,
     /// The output after a batch norm that followed at once.
     normed: Option<Tensor>,
     elapsed: Duration,
 }
 
+impl FloatPass {
+    pub(super) fn new(folded: BTreeMap<ParamId, Tensor>) -> FloatPass {
+        FloatPass { folded, runs: Vec::new() }
+    }
+}
+
 impl Observer for FloatPass {
     fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
         let (output, elapsed) = (run.output.clone(), run.elapsed);
-        if run.weight.is_some()
+        if let Some(id) = run.weight
             && let [input, weight, ..] = run.inputs
         {
             let (input, weight) = ((*input).clone(), (*weight).clone());
-            self.0.push(FloatRun { input, weight, output, normed: None, elapsed });
-        } else if let Some(last) = self.0.last_mut()
+            let folded_weight = self.folded.get(&id).cloned();
+            let run = FloatRun { input, weight, folded_weight, output, normed: None, elapsed };
+            self.runs.push(run);
+        } else if let Some(last) = self.runs.last_mut()
             && run.inputs[0].shares_storage(&last.output)
             && run.op.name() == "batch_norm2d"
         {
@@ -98,7 +111,7 @@ impl<'a> Int8Pass<'a> {
         changed: &'a [String],
         float: FloatPass,
     ) -> Int8Pass<'a> {
-        Int8Pass { params, changed, float: float.0.into_iter(), layers: Vec::new() }
+        Int8Pass { params, changed, float: float.runs.into_iter(), layers: Vec::new() }
     }
 
     pub(super) fn into_layers(self) -> Vec<LayerEvidence> {
@@ -116,7 +129,10 @@ impl Observer for Int8Pass<'_> {
         };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
         let folded = bias.is_some_and(|bias| self.changed.contains(&bias));
-        let float_output = if folded { float.normed.unwrap_or(float.output) } else { float.output };
+        let (normed, folded_weight) =
+            if folded { (float.normed, float.folded_weight) } else { (None, None) };
+        let float_output = normed.unwrap_or(float.output);
+        let float_weight = folded_weight.unwrap_or(float.weight);
         let mut inputs = run.inputs.to_vec();
         inputs[0] = &float.input;
         let own = run.op.forward(&inputs, &mut Exec::new(Isa::active()))?;
@@ -139,7 +155,7 @@ impl Observer for Int8Pass<'_> {
             float_time: float.elapsed,
             int8_time: run.elapsed,
             disagreeing,
-            weight: Distribution::of_weight(&float.weight, param.int8().map(|w| &**w))?,
+            weight: Distribution::of_weight(&float_weight, param.int8().map(|w| &**w))?,
             activation: activation.transpose()?,
         });
         Ok(())

@@ -161,7 +161,8 @@ pub struct LayerReport {
     pub float_microseconds: f64,
     /// Time of the int8 layer, in microseconds.
     pub int8_microseconds: f64,
-    /// The float weight's values and the int8 levels they became.
+    /// The float weight's values, with the batch norm that was folded in, and the int8 levels they
+    /// became.
     pub weight: Distribution,
     /// The float values that the layer reads; `null` for a look-up, which reads indices.
     pub activation: Option<Distribution>,

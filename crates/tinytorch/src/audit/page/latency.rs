@@ -17,8 +17,8 @@ const TOP: f64 = 12.0;
 pub(super) fn panels(latency: &[LatencyPairs]) -> Markup {
     html! {
         p.quiet {
-            "Each point is the mean of a few passes of each model, taken in turn. Below the diagonal int8 "
-            "was faster."
+            "Each point is the mean of a few passes of each model, taken in turn. Below the diagonal "
+            "int8 was faster. What is slower than the frame shows lies on its edge."
         }
         div.panels {
             @for pairs in latency { (panel(pairs)) }
@@ -66,13 +66,13 @@ struct Frame {
 }
 
 impl Frame {
-    /// All points but the slowest 2 %, which are interruptions and would crowd the others together;
-    /// they lie on the edge.
+    /// All times but the slowest tenth, which interruptions can stretch until the others crowd
+    /// together in a corner; they lie on the edge.
     fn around(points: &[(f64, f64)]) -> Frame {
         let mut times: Vec<f64> = points.iter().flat_map(|&(a, b)| [a, b]).collect();
         times.sort_by(f64::total_cmp);
         let last = times.len() - 1;
-        let (low, high) = (times[0], times[last * 98 / 100]);
+        let (low, high) = (times[0], times[last * 9 / 10]);
         let room = (high - low).max(high * 0.01).max(f64::MIN_POSITIVE) * 0.08;
         Frame { low: (low - room).max(0.0), high: high + room }
     }
