@@ -1,5 +1,7 @@
 //! The `tinytorch` command: train, quantize and audit int8 models.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod data;
 mod output;
