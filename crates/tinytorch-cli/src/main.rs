@@ -1,5 +1,7 @@
 //! The `tinytorch` command: train, quantize and audit int8 models.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod data;
 mod output;
@@ -10,7 +12,7 @@ mod table;
 use clap::{Parser, Subcommand};
 use output::Screen;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::os::CountingAllocator;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();

@@ -5,6 +5,8 @@
 //! state: reported likewise, and shown to visitors that change the model) or `#[module(skip)]` (not
 //! visited). A unit struct is a module without fields.
 
+#![forbid(unsafe_code)]
+
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Ident, parse_macro_input};

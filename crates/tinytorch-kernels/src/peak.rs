@@ -140,8 +140,8 @@ impl Kernel for Read<'_> {
         const VECTORS: usize = 8;
         let mut sums = [s.splat(0.0); VECTORS];
         for block in self.0.chunks_exact(VECTORS * S::LANES) {
-            for v in 0..VECTORS {
-                sums[v] = s.add(sums[v], s.load(&block[v * S::LANES..]));
+            for (sum, values) in sums.iter_mut().zip(block.chunks_exact(S::LANES)) {
+                *sum = s.add(*sum, s.load(values));
             }
         }
         for sum in sums {

@@ -9,7 +9,7 @@ use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    Budget, Gate, Means, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
+    Budget, Gate, Means, ModelReport, Probe, REFERENCES, Report, Subject, audit_model, page,
 };
 use tinytorch::io::{Loaded, check_writable, load_model, replace};
 use tinytorch::models::Model;
@@ -40,7 +40,7 @@ pub(crate) struct Audit {
     /// Leave out the timing gate
     #[arg(long)]
     no_latency: bool,
-    /// Folder for report.json
+    /// Folder for report.html and report.json
     #[arg(long, value_name = "DIR", default_value = "audit-report")]
     out: PathBuf,
     /// Print the report as JSON instead of a table
@@ -63,19 +63,24 @@ impl Audit {
         };
         let report = Report::new(models);
         let json = serde_json::to_string_pretty(&report)?;
-        let path = self.report_path();
-        replace(&path, |file| file.write_all(json.as_bytes()))?;
+        let (data, page) = (self.data_path(), self.page_path());
+        replace(&data, |file| file.write_all(json.as_bytes()))?;
+        replace(&page, |file| file.write_all(page::render(&report).as_bytes()))?;
         if self.json {
             writeln!(screen, "{json}")?;
         } else {
             report.models.iter().try_for_each(|model| print_model(model, screen))?;
-            writeln!(screen, "report: {}", path.display())?;
+            writeln!(screen, "report: {}, {}", page.display(), data.display())?;
         }
         Ok(if report.passed() { Verdict::Good } else { Verdict::GateFailed })
     }
 
-    fn report_path(&self) -> PathBuf {
+    fn data_path(&self) -> PathBuf {
         self.out.join("report.json")
+    }
+
+    fn page_path(&self) -> PathBuf {
+        self.out.join("report.html")
     }
 
     fn judge_references(&self) -> Result<Vec<ModelReport>> {
@@ -98,11 +103,12 @@ impl Audit {
         Ok(audit_model(subject, &Budget { max_error, ..budget }, &means)?)
     }
 
-    /// Makes sure that the report can be written before the long work.
+    /// Makes sure that the reports can be written before the long work.
     fn make_folder(&self) -> Result<()> {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make the folder {}", self.out.display()))?;
-        Ok(check_writable(self.report_path())?)
+        check_writable(self.data_path())?;
+        Ok(check_writable(self.page_path())?)
     }
 }
 

@@ -52,7 +52,7 @@ const SHAPES: [[usize; 3]; 3] = [[1024, 1024, 1024], [128, 384, 1536], [1, 4096,
 const THREADS: [usize; 2] = [1, 2];
 
 /// How often each product and its limit are measured, in turn.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 /// How long a product is called over and over in a round; the first third warms up and does not count.
 const TIME: Duration = Duration::from_millis(90);
@@ -120,6 +120,7 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
         Ok(())
     };
     let limit = |threads| match m {
+        // Two operations for each byte of the weight.
         1 => 2.0 * peak::read_bandwidth(isa, n * k / threads, threads),
         _ => peak::compute(isa, threads).int8_gops,
     };
@@ -131,7 +132,8 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
 fn f32_row([m, k, n]: [usize; 3]) -> Result<Row> {
     let isa = Isa::active();
     let mut rng = Rng::seed(0);
-    let mut values = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.normal()).collect() };
+    let mut values =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect() };
     let (inputs, weights, mut outputs) = (values(m * k), values(n * k), vec![0.0; m * n]);
     let weight = Matrix::new(&weights, n, k).t();
     let packed = (m > 1).then(|| PackedB::new(isa, weight));
@@ -144,7 +146,8 @@ fn f32_row([m, k, n]: [usize; 3]) -> Result<Row> {
         Ok(())
     };
     let limit = |threads| match m {
-        1 => 2.0 * peak::read_bandwidth(isa, 4 * n * k / threads, threads) / 4.0,
+        // Two operations for each four bytes of the weight.
+        1 => 0.5 * peak::read_bandwidth(isa, 4 * n * k / threads, threads),
         _ => peak::compute(isa, threads).f32_gflops,
     };
     let (rate, of_peak) = measure(product, limit, m * n * k)?;

@@ -1,14 +1,16 @@
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
-use crate::output::Screen;
+use crate::output::{Screen, progress_bar};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::data::DataLoader;
+use tinytorch::autograd::Ctx;
+use tinytorch::data::{Batch, DataLoader};
 use tinytorch::io::load_model;
-use tinytorch::train::{Classification, evaluate};
+use tinytorch::models::Model;
+use tinytorch::train::{Classification, Objective, evaluate};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;
@@ -43,7 +45,14 @@ impl Eval {
         let Judging { name, samples, part } = self.data.to_judge(&[&loaded.provenance])?;
         check_examples(&samples, &name, &*loaded.model)?;
         let loader = DataLoader::new(samples, BATCH)?;
-        let metrics = evaluate(&loaded.model, &Classification, &loader)?;
+        let bar = progress_bar("evaluating", loader.len());
+        #[allow(clippy::borrowed_box, reason = "a model without a size cannot be evaluated")]
+        let counted = |model: &Box<dyn Model>, batch: &Batch, ctx: &mut Ctx<'_>| {
+            bar.inc(1);
+            Classification.outcome(model, batch, ctx)
+        };
+        let metrics = evaluate(&loaded.model, &counted, &loader)?;
+        bar.finish_and_clear();
         let scores = Scores {
             accuracy: metrics.accuracy,
             loss: metrics.loss,

@@ -1,6 +1,6 @@
 use crate::Verdict;
 use crate::data::check_inputs;
-use crate::output::Screen;
+use crate::output::{Screen, progress_bar};
 use anyhow::Result;
 use clap::Args;
 use std::io::Write;
@@ -34,7 +34,8 @@ impl Run {
         check_inputs(&inputs, &self.input.display().to_string(), &*model)?;
         let n = inputs.shape()[0];
         let mut outputs = Vec::with_capacity(n.div_ceil(BATCH));
-        for start in (0..n).step_by(BATCH) {
+        let bar = progress_bar("running", n.div_ceil(BATCH));
+        for start in bar.wrap_iter((0..n).step_by(BATCH)) {
             let batch = Var::from(inputs.slice(0, start..n.min(start + BATCH))?);
             outputs.push(model.forward(&batch, &mut Ctx::eval())?.into_value());
         }

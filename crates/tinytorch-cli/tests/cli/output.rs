@@ -21,6 +21,7 @@ fn a_reader_that_goes_away_ends_the_output_and_not_the_command() {
         assert!(output.stderr.is_empty(), "{args}: {output:?}");
     }
     assert!(bench.path("audit-report/report.json").is_file());
+    assert!(bench.path("audit-report/report.html").is_file());
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl<T: Term> Kernel for LaneSum<'_, T> {
 
 /// The sum over a chunk, or over a row, on one thread.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "sums and addresses share the index")]
 pub(super) fn lane_sum<S: Simd, T: Term>(s: S, term: T, a: &[f32], b: &[f32]) -> f32 {
     let len = a.len();
     let b = &b[..len];

@@ -345,6 +345,7 @@ impl Job<'_> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "it hands them on to a product, field by field")]
     fn multiply(
         &self,
         m: usize,

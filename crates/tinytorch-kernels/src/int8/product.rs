@@ -219,17 +219,26 @@ impl Piece<'_, '_> {
         let narrow = usize::from(weight.width(self.panels.end - 1) < PANEL);
         let whole = self.panels.end - panel - narrow;
         let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
+        macro_rules! tiles {
+            ($mr:literal, $ms:literal, $nv:literal, $masked:literal) => {
+                if blocks {
+                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, true>(s, rows, panel)
+                } else {
+                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, false>(s, rows, panel)
+                }
+            };
+        }
         match (S::LANES, whole) {
-            (16, 0) => self.rows_by_group::<S, D, 12, 6, 1, true>(s, rows, panel),
+            (16, 0) => tiles!(12, 6, 1, true),
             // Blocks keep a float accumulator beside each integer one.
-            (16, 2..) if blocks => self.rows_by_group::<S, D, 6, 4, 2, false>(s, rows, panel),
-            (16, 4..) => self.rows_by_group::<S, D, 6, 4, 4, false>(s, rows, panel),
-            (16, 2..) => self.rows_by_group::<S, D, 12, 6, 2, false>(s, rows, panel),
-            (16, _) => self.rows_by_group::<S, D, 12, 6, 1, false>(s, rows, panel),
-            (8, 0) => self.rows_by_group::<S, D, 4, 3, 2, true>(s, rows, panel),
-            (8, _) => self.rows_by_group::<S, D, 4, 3, 2, false>(s, rows, panel),
-            (_, 0) => self.rows_by_group::<S, D, 4, 3, 4, true>(s, rows, panel),
-            (_, _) => self.rows_by_group::<S, D, 4, 3, 4, false>(s, rows, panel),
+            (16, 2..) if blocks => tiles!(6, 4, 2, false),
+            (16, 4..) => tiles!(6, 4, 4, false),
+            (16, 2..) => tiles!(12, 6, 2, false),
+            (16, _) => tiles!(12, 6, 1, false),
+            (8, 0) => tiles!(4, 3, 2, true),
+            (8, _) => tiles!(4, 3, 2, false),
+            (_, 0) => tiles!(4, 3, 4, true),
+            (_, _) => tiles!(4, 3, 4, false),
         }
     }
 
@@ -243,6 +252,7 @@ impl Piece<'_, '_> {
         const MS: usize,
         const NV: usize,
         const MASKED: bool,
+        const BLOCKS: bool,
     >(
         &mut self,
         s: S,
@@ -265,10 +275,10 @@ impl Piece<'_, '_> {
             tail: &tail,
         };
         let block_quads = match product.epilogue.scales {
-            Scales::Blocks { size, .. } => Some(size / GROUP),
-            _ => None,
+            Scales::Blocks { size, .. } => size / GROUP,
+            _ => 0,
         };
-        let stage = if block_quads.is_some() { Stage::Floats } else { Stage::Sums };
+        let stage = if BLOCKS { Stage::Floats } else { Stage::Sums };
         // The first tile, which reads the weights anyhow, also sums them where that is needed.
         let mut sums = product.params.has_zero_point();
         let mut walk = product.rows.walk(rows.start);
@@ -281,12 +291,13 @@ impl Piece<'_, '_> {
                     // Rows beyond the last one repeat it, and are not written.
                     let zero_point =
                         |r: usize| product.params.of(row + r.min(count - 1)).zero_point;
-                    s.call(Tile::<D, $mr, NV, $sums, MASKED> {
+                    s.call(Tile::<D, $mr, NV, $sums, MASKED, BLOCKS> {
                         starts: walk.next::<$mr>(count),
                         end: product.rows.start.as_ptr_range().end,
                         runs: product.runs,
                         weights: &weights,
-                        blocks: block_quads.map(|quads| (quads, std::array::from_fn(zero_point))),
+                        block_quads,
+                        zero_points: std::array::from_fn(zero_point),
                         columns: &mut self.columns,
                         staged: &mut self.staged,
                         dot: std::marker::PhantomData,

@@ -54,7 +54,7 @@ pub(super) struct TileWeights<'a> {
 }
 
 /// `MR` rows by `NV` vectors of columns. With `SUMS` it also sums the columns' weights; with
-/// `MASKED` its one panel is narrower than the vectors.
+/// `MASKED` its one panel is narrower than the vectors; with `BLOCKS` scales come in blocks.
 pub(super) struct Tile<
     't,
     'a,
@@ -63,6 +63,7 @@ pub(super) struct Tile<
     const NV: usize,
     const SUMS: bool,
     const MASKED: bool,
+    const BLOCKS: bool,
 > {
     /// The first activation of each row.
     pub(super) starts: [*const u8; MR],
@@ -70,8 +71,10 @@ pub(super) struct Tile<
     pub(super) end: *const u8,
     pub(super) runs: Runs<'t>,
     pub(super) weights: &'t TileWeights<'t>,
-    /// For scales in blocks, the groups of four in a block and each row's zero point.
-    pub(super) blocks: Option<(usize, [u8; MR])>,
+    /// With `BLOCKS`, the groups of four in a block.
+    pub(super) block_quads: usize,
+    /// With `BLOCKS`, each row's zero point.
+    pub(super) zero_points: [u8; MR],
     pub(super) columns: &'t mut Columns<'a>,
     pub(super) staged: &'t mut Staged,
     pub(super) dot: PhantomData<D>,
@@ -91,37 +94,39 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
     }
 }
 
-impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: bool> Kernel
-    for Tile<'_, '_, D, MR, NV, SUMS, MASKED>
+impl<
+    D: Dot,
+    const MR: usize,
+    const NV: usize,
+    const SUMS: bool,
+    const MASKED: bool,
+    const BLOCKS: bool,
+> Kernel for Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match self.blocks {
-            None => self.sum_all(s),
-            Some((quads, zero_points)) => self.sum_blocks(s, quads, &zero_points),
-        }
+        if BLOCKS { self.sum_blocks(s) } else { self.sum_all(s) }
     }
 }
 
-impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: bool>
-    Tile<'_, '_, D, MR, NV, SUMS, MASKED>
+impl<
+    D: Dot,
+    const MR: usize,
+    const NV: usize,
+    const SUMS: bool,
+    const MASKED: bool,
+    const BLOCKS: bool,
+> Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
 {
     /// Stages the sums over all of K.
     #[inline(always)]
     fn sum_all<S: Simd>(self, s: S) {
         let mut sums = Sums::zero(s);
-        let mut group = 0;
-        for offset in self.runs.offsets {
-            // SAFETY: `Product::run_part` checked that all runs lie inside the activations, and
-            // that together with the tail they are as long as the rows of the weight.
-            unsafe {
-                let starts = self.starts.map(|start| start.add(*offset));
-                self.add_run(s, &mut sums, &starts, group, self.runs.quads);
-            }
-            group += self.runs.quads;
-        }
+        // SAFETY: `Product::run_part` checked that all runs lie inside the activations, and that
+        // together with the tail they are as long as the rows of the weight.
+        unsafe { self.add_runs(s, &mut sums, self.runs.offsets, 0, self.runs.quads) };
         if self.runs.tail > 0 {
             self.add_tail(s, &mut sums);
         }
@@ -138,18 +143,15 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
 
     /// Stages, as floats, `sum over blocks of f32(sum - zero point * weight sum) * block scale`.
     #[inline(always)]
-    fn sum_blocks<S: Simd>(self, s: S, block_quads: usize, zero_points: &[u8; MR]) {
+    fn sum_blocks<S: Simd>(self, s: S) {
         let mut y = [[s.splat(0.0); NV]; MR];
         let mut group = 0;
         let blocks = self.columns.blocks();
         for block in 0..blocks {
-            let quads = block_quads.min(self.runs.quads - group);
+            let quads = self.block_quads.min(self.runs.quads - group);
             let mut sums = Sums::zero(s);
             // SAFETY: as in `sum_all`; a product with blocks has a single run.
-            unsafe {
-                let starts = self.starts.map(|start| start.add(group * GROUP));
-                self.add_run(s, &mut sums, &starts, group, quads);
-            }
+            unsafe { self.add_runs(s, &mut sums, &[group * GROUP], group, quads) };
             group += quads;
             if block + 1 == blocks && self.runs.tail > 0 {
                 self.add_tail(s, &mut sums);
@@ -162,7 +164,7 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
                 let scale = s.load_f16(&self.columns.block_scales[columns..]);
                 let weight_sum = s.load_i32(&self.columns.sums[columns..]);
                 for r in 0..MR {
-                    let zero_point = s.splat_i32(i32::from(zero_points[r]));
+                    let zero_point = s.splat_i32(i32::from(self.zero_points[r]));
                     let centered = s.sub_i32(sums.dots[r][v], s.mul_i32(zero_point, weight_sum));
                     y[r][v] = s.add(y[r][v], s.mul(s.i32_to_f32(centered), scale));
                 }
@@ -175,26 +177,33 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
         }
     }
 
-    /// Adds `quads` groups of four along K, `group` being the first one's place in the weights.
+    /// Adds, for each of `offsets` from the starts of the rows on, `quads` groups of four along K;
+    /// `group` is the first one's place in the weights.
+    ///
+    /// It is one loop and not a loop over runs within which groups follow, for which the compiler
+    /// keeps the accumulators in memory.
     ///
     /// # Safety
-    /// `4 * quads` activations are readable at each start, and the panels have the groups.
+    /// `4 * quads` activations are readable at each offset, and the panels have the groups.
     #[inline(always)]
-    unsafe fn add_run<S: Simd>(
+    unsafe fn add_runs<S: Simd>(
         &self,
         s: S,
         sums: &mut Sums<S, MR, NV>,
-        starts: &[*const u8; MR],
+        offsets: &[usize],
         group: usize,
         quads: usize,
     ) {
         let group_bytes = GROUP * if MASKED { self.weights.width } else { PANEL };
-        // SAFETY: the caller promises that the panels have the groups and the rows the values.
-        unsafe {
-            let weights = self.weights.start.add(group * group_bytes);
-            for quad in 0..quads {
-                let weights = weights.add(quad * group_bytes);
-                let quads = starts.map(|start| start.add(quad * GROUP));
+        let (mut run, mut at, mut left) = (0, offsets[0], quads);
+        for group in group..group + offsets.len() * quads {
+            // SAFETY: the caller promises that the panels have the groups and the rows the values.
+            unsafe {
+                let weights = self.weights.start.add(group * group_bytes);
+                let quads = self.starts.map(
+                    #[inline(always)]
+                    |start| start.add(at),
+                );
                 self.add_group(
                     s,
                     sums,
@@ -212,6 +221,12 @@ impl<D: Dot, const MR: usize, const NV: usize, const SUMS: bool, const MASKED: b
                         }
                     },
                 );
+            }
+            at += GROUP;
+            left -= 1;
+            if left == 0 && run + 1 < offsets.len() {
+                run += 1;
+                (at, left) = (offsets[run], quads);
             }
         }
     }

@@ -121,20 +121,4 @@ mod tests {
             );
         }
     }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn touching_memory_raises_every_figure() {
-        const SIZE: usize = 64 << 20;
-        let before = ProcessMemory::now().unwrap();
-        let touched = vec![1_u8; SIZE];
-        let after = ProcessMemory::now().unwrap();
-        assert_eq!(touched[SIZE - 1], 1);
-        // Other tests of this process run and free memory meanwhile; half the size is beyond them.
-        let least = (SIZE / 2) as u64;
-        assert!(after.resident >= before.resident + least);
-        assert!(after.private >= before.private + least);
-        assert!(after.proportional >= before.proportional + least);
-        assert!(after.peak_resident >= after.resident.min(before.resident + least));
-    }
 }

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::models::Model;
 use crate::plan::Plan;
+use crate::quant::folded_values;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -33,7 +34,8 @@ impl Evidence {
         let inputs = subject.held_out.inputs();
         let batch = inputs.slice(0, 0..inputs.shape()[0].min(BATCH))?;
         let first = Var::from(&batch);
-        let mut float_pass = FloatPass::default();
+        let folded = folded_values(&*subject.float, &first, &subject.config)?;
+        let mut float_pass = FloatPass::new(folded);
         subject.float.forward(&first, &mut Ctx::eval().observed(&mut float_pass))?;
 
         let names = subject.int8.named_params();

@@ -1,8 +1,10 @@
+use super::Distribution;
 use super::compare::relative_error;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::Exec;
-use crate::tensor::Tensor;
+use crate::int8::Input;
+use crate::tensor::{Dtype, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tinytorch_kernels::Isa;
@@ -16,6 +18,8 @@ pub struct LayerEvidence {
     pub op: &'static str,
     /// The kernel that ran.
     pub kernel: &'static str,
+    /// Shape of the weight.
+    pub shape: Shape,
     /// Bytes of the weight as floats.
     pub float_bytes: usize,
     /// Bytes of the weight as it is stored.
@@ -30,6 +34,10 @@ pub struct LayerEvidence {
     pub int8_time: Duration,
     /// The instruction sets whose integer results differ from the others', if any.
     pub disagreeing: Vec<&'static str>,
+    /// How the float weight's values lie, with the batch norm that was folded in, and which int8 levels they became.
+    pub weight: Distribution,
+    /// How the float model's input of the layer lies; `None` for a look-up, which reads indices.
+    pub activation: Option<Distribution>,
 }
 
 impl LayerEvidence {
@@ -45,24 +53,40 @@ fn is_int8_kernel(kernel: &str) -> bool {
 }
 
 /// Input and output of every weighted op of the float model, in order.
-#[derive(Default)]
-pub(super) struct FloatPass(Vec<FloatRun>);
+pub(super) struct FloatPass {
+    /// Weights and biases with the batch norm that can be folded in.
+    folded: BTreeMap<ParamId, Tensor>,
+    runs: Vec<FloatRun>,
+}
 
 struct FloatRun {
     input: Tensor,
+    weight: Tensor,
+    /// The weight with the batch norm that follows folded in.
+    folded_weight: Option<Tensor>,
     output: Tensor,
     /// The output after a batch norm that followed at once.
     normed: Option<Tensor>,
     elapsed: Duration,
 }
 
+impl FloatPass {
+    pub(super) fn new(folded: BTreeMap<ParamId, Tensor>) -> FloatPass {
+        FloatPass { folded, runs: Vec::new() }
+    }
+}
+
 impl Observer for FloatPass {
     fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
         let (output, elapsed) = (run.output.clone(), run.elapsed);
-        if run.weight.is_some() {
-            let input = run.inputs[0].clone();
-            self.0.push(FloatRun { input, output, normed: None, elapsed });
-        } else if let Some(last) = self.0.last_mut()
+        if let Some(id) = run.weight
+            && let [input, weight, ..] = run.inputs
+        {
+            let (input, weight) = ((*input).clone(), (*weight).clone());
+            let folded_weight = self.folded.get(&id).cloned();
+            let run = FloatRun { input, weight, folded_weight, output, normed: None, elapsed };
+            self.runs.push(run);
+        } else if let Some(last) = self.runs.last_mut()
             && run.inputs[0].shares_storage(&last.output)
             && run.op.name() == "batch_norm2d"
         {
@@ -87,7 +111,7 @@ impl<'a> Int8Pass<'a> {
         changed: &'a [String],
         float: FloatPass,
     ) -> Int8Pass<'a> {
-        Int8Pass { params, changed, float: float.0.into_iter(), layers: Vec::new() }
+        Int8Pass { params, changed, float: float.runs.into_iter(), layers: Vec::new() }
     }
 
     pub(super) fn into_layers(self) -> Vec<LayerEvidence> {
@@ -105,7 +129,10 @@ impl Observer for Int8Pass<'_> {
         };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
         let folded = bias.is_some_and(|bias| self.changed.contains(&bias));
-        let float_output = if folded { float.normed.unwrap_or(float.output) } else { float.output };
+        let (normed, folded_weight) =
+            if folded { (float.normed, float.folded_weight) } else { (None, None) };
+        let float_output = normed.unwrap_or(float.output);
+        let float_weight = folded_weight.unwrap_or(float.weight);
         let mut inputs = run.inputs.to_vec();
         inputs[0] = &float.input;
         let own = run.op.forward(&inputs, &mut Exec::new(Isa::active()))?;
@@ -113,10 +140,14 @@ impl Observer for Int8Pass<'_> {
         let stored_bytes = param.int8().map_or(float_bytes, |weight| weight.bytes());
         let disagreeing =
             if is_int8_kernel(run.kernel) { disagreeing_isas(&run)? } else { Vec::new() };
+        let input = param.int8().map_or(Input::Float, |weight| weight.input());
+        let is_float = float.input.dtype() == Dtype::F32;
+        let activation = is_float.then(|| Distribution::of_activation(&float.input, input));
         self.layers.push(LayerEvidence {
             name: name.clone(),
             op: run.op.name(),
             kernel: run.kernel,
+            shape: param.shape(),
             float_bytes,
             stored_bytes,
             own_error: relative_error(&own, &float_output)?,
@@ -124,6 +155,8 @@ impl Observer for Int8Pass<'_> {
             float_time: float.elapsed,
             int8_time: run.elapsed,
             disagreeing,
+            weight: Distribution::of_weight(&float_weight, param.int8().map(|w| &**w))?,
+            activation: activation.transpose()?,
         });
         Ok(())
     }

@@ -5,24 +5,27 @@
 //! measurement; a gate that cannot measure says `unknown` and never passes.
 
 mod compare;
+mod distribution;
 mod evidence;
 mod files;
 mod gate;
 pub mod gates;
 mod layers;
 mod means;
+pub mod page;
 mod reference;
 mod report;
 mod subject;
 mod task;
 
+pub use distribution::{Distribution, Int8Range};
 pub use evidence::Evidence;
 pub use files::Files;
 pub use gate::{Gate, Outcome};
 pub use layers::LayerEvidence;
 pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
-pub use report::{LayerReport, Machine, ModelReport, Report};
+pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, Subject};
 
 use crate::Result;
@@ -33,7 +36,6 @@ use crate::Result;
 /// If a model does not run on the held-out data at all; everything else is a gate's result.
 pub fn audit_model(subject: &Subject, budget: &Budget, means: &Means) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject)?;
-    let gates = gates::all(subject, &evidence, budget, means)?;
-    let architecture = serde_json::to_value(subject.int8.architecture()).unwrap_or_default();
-    Ok(ModelReport::new(subject.name.clone(), architecture, gates, &evidence.layers))
+    let (gates, latency) = gates::all(subject, &evidence, budget, means)?;
+    Ok(ModelReport { latency, ..ModelReport::new(subject, &evidence, gates)? })
 }

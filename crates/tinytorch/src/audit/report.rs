@@ -1,4 +1,6 @@
-use super::{Gate, LayerEvidence, Outcome};
+use super::{Distribution, Evidence, Gate, LayerEvidence, Outcome, Subject, task};
+use crate::Result;
+use crate::io::TensorFile;
 use serde::Serialize;
 use tinytorch_kernels::Isa;
 
@@ -65,22 +67,75 @@ pub struct ModelReport {
     pub verdict: Outcome,
     /// The gates.
     pub gates: Vec<Gate>,
+    /// Samples that the models were judged by.
+    pub held_out_samples: usize,
+    /// Share of the held-out samples that the float model gets right, in percent.
+    pub float_accuracy_percent: f64,
+    /// Share of the held-out samples that the int8 model gets right, in percent.
+    pub int8_accuracy_percent: f64,
+    /// What shrinks, before and after.
+    pub bytes: Vec<BytesPair>,
+    /// Times of both models, one entry per batch size; empty if none were taken.
+    pub latency: Vec<LatencyPairs>,
     /// Every layer with a weight, in the order in which they ran.
     pub layers: Vec<LayerReport>,
 }
 
 impl ModelReport {
     pub(super) fn new(
-        name: String,
-        architecture: serde_json::Value,
+        subject: &Subject,
+        evidence: &Evidence,
         gates: Vec<Gate>,
-        layers: &[LayerEvidence],
-    ) -> ModelReport {
+    ) -> Result<ModelReport> {
         let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
         let verdict = if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail };
-        let layers = layers.iter().map(LayerReport::new).collect();
-        ModelReport { name, architecture, verdict, gates, layers }
+        let labels = subject.held_out.labels();
+        let layers = evidence.layers.iter();
+        let weights = BytesPair {
+            what: "weights",
+            float: layers.clone().map(|layer| layer.float_bytes).sum(),
+            int8: layers.clone().map(|layer| layer.stored_bytes).sum(),
+        };
+        let file = BytesPair {
+            what: "file",
+            float: TensorFile::open(&evidence.files.float)?.file_bytes(),
+            int8: TensorFile::open(&evidence.files.int8)?.file_bytes(),
+        };
+        Ok(ModelReport {
+            name: subject.name.clone(),
+            architecture: serde_json::to_value(subject.int8.architecture()).unwrap_or_default(),
+            verdict,
+            gates,
+            held_out_samples: labels.len(),
+            float_accuracy_percent: task::accuracy(&evidence.float, labels)? * 100.0,
+            int8_accuracy_percent: task::accuracy(&evidence.int8, labels)? * 100.0,
+            bytes: vec![weights, file],
+            latency: Vec::new(),
+            layers: layers.map(LayerReport::new).collect(),
+        })
     }
+}
+
+/// How large something is in float and in int8.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BytesPair {
+    /// What was measured: `weights`, `file`.
+    pub what: &'static str,
+    /// Bytes of the float model.
+    pub float: usize,
+    /// Bytes of the int8 model.
+    pub int8: usize,
+}
+
+/// Times of passes of both models, taken in turn: entry `i` of both lists is a pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LatencyPairs {
+    /// Samples per pass.
+    pub batch: usize,
+    /// Microseconds per pass of the float model.
+    pub float_us: Vec<f64>,
+    /// Microseconds per pass of the int8 model.
+    pub int8_us: Vec<f64>,
 }
 
 /// What an audit has found about one layer, on a batch of held-out data.
@@ -92,6 +147,8 @@ pub struct LayerReport {
     pub op: &'static str,
     /// The kernel that ran.
     pub kernel: &'static str,
+    /// Shape of the weight.
+    pub shape: Vec<usize>,
     /// Bytes of the weight as floats.
     pub float_bytes: usize,
     /// Bytes of the weight as it is stored.
@@ -104,6 +161,11 @@ pub struct LayerReport {
     pub float_microseconds: f64,
     /// Time of the int8 layer, in microseconds.
     pub int8_microseconds: f64,
+    /// The float weight's values, with the batch norm that was folded in, and the int8 levels they
+    /// became.
+    pub weight: Distribution,
+    /// The float values that the layer reads; `null` for a look-up, which reads indices.
+    pub activation: Option<Distribution>,
 }
 
 impl LayerReport {
@@ -112,12 +174,15 @@ impl LayerReport {
             name: layer.name.clone(),
             op: layer.op,
             kernel: layer.kernel,
+            shape: layer.shape.to_vec(),
             float_bytes: layer.float_bytes,
             int8_bytes: layer.stored_bytes,
             own_error_percent: layer.own_error * 100.0,
             propagated_error_percent: layer.propagated_error * 100.0,
             float_microseconds: layer.float_time.as_secs_f64() * 1e6,
             int8_microseconds: layer.int8_time.as_secs_f64() * 1e6,
+            weight: layer.weight.clone(),
+            activation: layer.activation.clone(),
         }
     }
 }

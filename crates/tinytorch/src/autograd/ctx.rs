@@ -6,7 +6,7 @@ use super::param::Param;
 use super::tape::Tape;
 use super::var::Var;
 use crate::graph::{Compute, Exec, ParamId};
-use crate::tensor::{Dtype, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
 use std::time::Instant;
@@ -117,7 +117,7 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// What the op reports, or [`AutogradError::ForeignValue`] for a value of another pass.
     pub fn apply(&mut self, op: impl Op, inputs: &[&Var]) -> Result<Var> {
-        self.apply_weighted(op, None, inputs)
+        self.run(op, None, None, inputs)
     }
 
     /// [`Ctx::apply`] for an op that multiplies by a parameter: observers are shown its activation
@@ -131,13 +131,31 @@ impl<'a> Ctx<'a> {
         weight: Option<ParamId>,
         inputs: &[&Var],
     ) -> Result<Var> {
+        let activation = inputs.first().map(|v| v.value());
+        self.run(op, weight, activation.filter(|_| weight.is_some()), inputs)
+    }
+
+    /// [`Ctx::apply`] for an op that copies rows of a parameter: observers are told whose, and are shown
+    /// no activation, since nothing is multiplied.
+    ///
+    /// # Errors
+    /// As [`Ctx::apply`].
+    pub fn apply_lookup(&mut self, op: impl Op, table: ParamId, inputs: &[&Var]) -> Result<Var> {
+        self.run(op, Some(table), None, inputs)
+    }
+
+    fn run(
+        &mut self,
+        op: impl Op,
+        weight: Option<ParamId>,
+        activation: Option<&Tensor>,
+        inputs: &[&Var],
+    ) -> Result<Var> {
         let op: Arc<dyn Op> = Arc::new(op);
         let values: Vec<&Tensor> = inputs.iter().map(|v| v.value()).collect();
         let output = match &mut self.observer {
             None => op.forward(&values, &mut self.exec)?,
             Some(observer) => {
-                // A look-up has no activation: what it reads are indices.
-                let activation = values.first().filter(|t| t.dtype() == Dtype::F32);
                 if let (Some(weight), Some(activation)) = (weight, activation) {
                     observer.activation(weight, activation)?;
                 }

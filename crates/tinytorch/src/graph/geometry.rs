@@ -100,7 +100,7 @@ impl ConvGeometry {
         ConvGeometry { groups, ..self }
     }
 
-    /// The sizes that int8 kernels take, for shapes that [`ConvGeometry::output`] has accepted.
+    /// The sizes that kernels take, for shapes that [`ConvGeometry::output`] has accepted.
     pub(crate) fn kernel_shape(&self, input: &Shape, weight: &Shape) -> ConvShape {
         ConvShape {
             batch: input[0],
@@ -164,7 +164,10 @@ impl ConvGeometry {
             .into());
         }
         let [oh, ow] = self.windows([kh, kw]).count([h, w])?;
-        Ok(Shape::new(&[batch, out, oh, ow])?)
+        let output = Shape::new(&[batch, out, oh, ow])?;
+        // A large stride makes few windows even of an image whose padding no memory could hold.
+        self.kernel_shape(input, weight).check()?;
+        Ok(output)
     }
 }
 
@@ -198,10 +201,15 @@ impl PoolGeometry {
     /// The output's shape: `[n, c, h, w]` gives `[n, c, oh, ow]`. `op` names the pool in errors.
     ///
     /// # Errors
-    /// [`GeometryError`], or [`TensorError::Shape`] unless the input has four dimensions.
+    /// [`GeometryError`], or [`TensorError::Shape`] unless the input has four dimensions and pixels.
     pub fn output(&self, op: &'static str, input: &Shape) -> Result<Shape> {
         let [batch, channels, h, w] = image_dims(op, input)?;
+        if h * w == 0 {
+            let expected = "the images must have pixels".into();
+            return Err(TensorError::Shape { op, shape: *input, expected }.into());
+        }
         let PoolGeometry { kernel, stride, padding } = *self;
+        Shape::new(&kernel)?;
         if (0..2).any(|i| padding[i] > kernel[i] / 2) {
             return Err(GeometryError::PaddingTooLarge { op, padding, kernel }.into());
         }
@@ -291,6 +299,11 @@ mod tests {
         assert!(matches!(large, GeometryError::KernelTooLarge { image: [2, 5], .. }));
         let overflow = geometry(error(g.with_padding(usize::MAX), &x, &w));
         assert!(matches!(overflow, GeometryError::KernelTooLarge { .. }));
+        let (wide, far) = (g.with_padding(1 << 45).with_stride(1 << 45), &shape(&[1, 4, 5, 5]));
+        assert!(wide.output(far, &w).is_err());
+        let no_pixels =
+            PoolGeometry::square(2).with_padding(1).output("max_pool2d", &shape(&[1, 1, 0, 4]));
+        assert!(no_pixels.unwrap_err().to_string().contains("must have pixels"));
         for groups in [0, 3, 4] {
             let groups = geometry(error(g.with_groups(groups), &x, &w));
             assert!(matches!(groups, GeometryError::Groups { .. }));

@@ -31,7 +31,7 @@ impl PositionalEncoding {
     /// # Errors
     /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for impossible sizes.
     pub fn new(max_len: usize, embed_dim: usize, init: &mut Init) -> Result<PositionalEncoding> {
-        let weight = init.normal([max_len, embed_dim], 0.02, Role::Vector)?;
+        let weight = init.normal([max_len, embed_dim], 0.02, Role::Embedding)?;
         Ok(PositionalEncoding { max_len, embed_dim, weight })
     }
 
@@ -41,8 +41,7 @@ impl PositionalEncoding {
     /// [`OpError::Context`](crate::ops::OpError::Context) if the sequence ends beyond `max_len`,
     /// [`TensorError::Mismatch`](crate::tensor::TensorError::Mismatch) for vectors of another length.
     pub fn forward_from(&self, offset: usize, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let table = ctx.param(&self.weight)?;
-        input.add(&input.positions(&table, offset, ctx)?, ctx)
+        input.add(&input.positions(&self.weight, offset, ctx)?, ctx)
     }
 }
 
@@ -96,7 +95,7 @@ impl SinusoidalEncoding {
     /// # Errors
     /// As [`PositionalEncoding::forward_from`].
     pub fn forward_from(&self, offset: usize, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        input.add(&input.positions(&(&self.table).into(), offset, ctx)?, ctx)
+        input.add(&input.fixed_positions(&self.table, offset, ctx)?, ctx)
     }
 }
 

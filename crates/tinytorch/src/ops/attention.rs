@@ -128,7 +128,7 @@ impl Compute for MaskedSoftmax {
         let kept = Kept { causal: self.causal, scores: &scores, strides, keep: keep.as_deref() };
         let (work, isa) = (12 * x.len(), exec.isa());
         let scratch = || [Vec::new(), Vec::new()];
-        parallel::for_each_chunk(out, keys, work, scratch, |scratch, row, y| {
+        parallel::for_each_chunk_with(out, keys, work, scratch, |scratch, row, y| {
             kept.softmax(isa, row, &x[row * keys..][..keys], scratch, y);
         });
         Ok(())

@@ -24,10 +24,10 @@ pub(super) fn for_each_plane(
     f: impl Fn(usize, &[f32], &mut [f32]) + Sync + Send,
 ) {
     let (pixels, work) = (shape[2] * shape[3], 2 * x.len());
-    let plane = |(): &mut (), plane: usize, out: &mut [f32]| {
+    let plane = |plane: usize, out: &mut [f32]| {
         f(plane % shape[1], &x[plane * pixels..][..out.len()], out);
     };
-    parallel::for_each_chunk(out, pixels, work, || (), plane);
+    parallel::for_each_chunk(out, pixels, work, plane);
 }
 
 /// The planes of one channel, image by image.
@@ -43,10 +43,10 @@ fn of_each_channel(
     f: impl Fn(usize) -> (f32, f32) + Sync + Send,
 ) -> (Vec<f32>, Vec<f32>) {
     let mut both = vec![0f32; 2 * shape[1]];
-    let channel = |(): &mut (), channel: usize, both: &mut [f32]| {
+    let channel = |channel: usize, both: &mut [f32]| {
         (both[0], both[1]) = f(channel);
     };
-    parallel::for_each_chunk(&mut both, 2, work, || (), channel);
+    parallel::for_each_chunk(&mut both, 2, work, channel);
     both.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
 }
 

@@ -1,149 +1,31 @@
-use super::unfold::Unfold;
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
-use crate::tensor::matmul::gemm;
-use crate::tensor::{Shape, Tensor, TensorError, parallel};
+use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
-
-/// Images whose weight gradients are added up before they are added to the others'. The number is
-/// fixed, so that the order of the additions does not depend on the number of threads.
-const IMAGES_PER_SUM: usize = 8;
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
 
 /// `y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] x[n, c, stride (y, x) + (i, j) - padding]`,
-/// each group of channels on its own. With `X` the [matrix of windows](Unfold) of a group and `G` the
-/// gradient of its output: `Y = W X`, `dW = G X^T`, `dX = W^T G` folded back, `db = sum G`.
+/// each group of channels on its own. With `X` the matrix of windows of a group and `G` the gradient
+/// of its output: `Y = W X`, `dW = G X^T`, `dX = W^T G` folded back, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2d {
     pub(crate) geometry: ConvGeometry,
 }
 
-/// What a convolution's loops need to know, from shapes that have been checked.
-#[derive(Clone, Copy)]
-struct Sizes {
-    unfold: Unfold,
-    groups: usize,
-    images: usize,
-    /// Output channels of a group.
-    out: usize,
-}
-
-impl Sizes {
-    fn new(geometry: &ConvGeometry, input: &Shape, weight: &Shape) -> Result<Sizes> {
-        let out = geometry.output(input, weight)?;
-        let unfold = Unfold::new(geometry, input, weight, &out);
-        let groups = geometry.groups;
-        Ok(Sizes { unfold, groups, images: input[0], out: out[1] / groups })
-    }
-
-    fn image_in(&self) -> usize {
-        self.groups * self.unfold.image_len()
-    }
-
-    fn image_out(&self) -> usize {
-        self.groups * self.out * self.unfold.columns()
-    }
-
-    fn multiply_adds(&self) -> usize {
-        self.images * self.image_out() * self.unfold.rows()
-    }
-
-    fn matrix(&self) -> Vec<f32> {
-        let len = self.unfold.rows() * self.unfold.columns();
-        vec![0.0; if self.unfold.is_identity() { 0 } else { len }]
-    }
-
-    /// The matrix of windows of one group of an image, in `scratch` unless it is the image itself.
-    fn windows<'a>(&self, image: &'a [f32], group: usize, scratch: &'a mut [f32]) -> &'a [f32] {
-        let image = &image[group * self.unfold.image_len()..][..self.unfold.image_len()];
-        if self.unfold.is_identity() {
-            return image;
-        }
-        self.unfold.unfold(image, scratch);
-        scratch
-    }
-
-    fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        if y.is_empty() {
-            return;
-        }
-        let (k, n) = (self.unfold.rows(), self.unfold.columns());
-        let work = self.multiply_adds();
-        let scratch = || self.matrix();
-        parallel::for_each_chunk(y, self.image_out(), work, scratch, |scratch, image, y| {
-            let x = &x[image * self.image_in()..][..self.image_in()];
-            for (channel, row) in y.chunks_exact_mut(n).enumerate() {
-                row.fill(bias.map_or(0.0, |b| b[channel]));
-            }
-            for (group, y) in y.chunks_exact_mut(self.out * n).enumerate() {
-                let w = &w[group * self.out * k..][..self.out * k];
-                let windows = self.windows(x, group, scratch);
-                gemm(self.out, k, n, (w, k, 1), (windows, n, 1), y);
-            }
-        });
-    }
-
-    /// Adds to `dx`, which holds zeros.
-    fn input_gradient(&self, g: &[f32], w: &[f32], dx: &mut [f32]) {
-        if g.is_empty() || dx.is_empty() {
-            return;
-        }
-        let (k, n) = (self.unfold.rows(), self.unfold.columns());
-        let work = self.multiply_adds();
-        let scratch = || self.matrix();
-        parallel::for_each_chunk(dx, self.image_in(), work, scratch, |scratch, image, dx| {
-            let g = &g[image * self.image_out()..][..self.image_out()];
-            for (group, dx) in dx.chunks_exact_mut(self.unfold.image_len()).enumerate() {
-                let w = &w[group * self.out * k..][..self.out * k];
-                let g = &g[group * self.out * n..][..self.out * n];
-                if self.unfold.is_identity() {
-                    gemm(k, self.out, n, (w, 1, k), (g, n, 1), dx);
-                    continue;
-                }
-                scratch.fill(0.0);
-                gemm(k, self.out, n, (w, 1, k), (g, n, 1), scratch);
-                self.unfold.fold(scratch, dx);
-            }
-        });
-    }
-
-    /// Adds to `dw`, which holds zeros.
-    fn weight_gradient(&self, g: &[f32], x: &[f32], dw: &mut [f32]) {
-        if g.is_empty() || dw.is_empty() {
-            return;
-        }
-        let (k, n, len) = (self.unfold.rows(), self.unfold.columns(), dw.len());
-        let mut sums = vec![0.0; len * self.images.div_ceil(IMAGES_PER_SUM)];
-        let work = self.multiply_adds();
-        let scratch = || self.matrix();
-        parallel::for_each_chunk(&mut sums, len, work, scratch, |scratch, part, sum| {
-            let first = part * IMAGES_PER_SUM;
-            for image in first..self.images.min(first + IMAGES_PER_SUM) {
-                let x = &x[image * self.image_in()..][..self.image_in()];
-                let g = &g[image * self.image_out()..][..self.image_out()];
-                for (group, sum) in sum.chunks_exact_mut(self.out * k).enumerate() {
-                    let windows = self.windows(x, group, scratch);
-                    let g = &g[group * self.out * n..][..self.out * n];
-                    gemm(self.out, n, k, (g, n, 1), (windows, 1, n), sum);
-                }
-            }
-        });
-        for sum in sums.chunks_exact(len) {
-            dw.iter_mut().zip(sum).for_each(|(d, s)| *d += s);
-        }
-    }
-}
-
 /// Convolves `x` with `w` into `out`, which has the length of [`ConvGeometry::output`].
 pub(super) fn conv2d(
+    isa: Isa,
     geometry: &ConvGeometry,
     x: &View<'_>,
     w: &View<'_>,
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) -> Result<()> {
-    let sizes = Sizes::new(geometry, &x.shape, &w.shape)?;
-    sizes.forward(x.f32()?, w.f32()?, bias, out);
+    geometry.output(&x.shape, &w.shape)?;
+    let sizes = geometry.kernel_shape(&x.shape, &w.shape);
+    kernels::conv2d(isa, &sizes, x.f32()?, ConvWeight::Plain(w.f32()?), bias, false, out);
     Ok(())
 }
 
@@ -154,11 +36,11 @@ pub(super) fn conv2d_input_gradient(
     weight: &Tensor,
     grad: &Tensor,
 ) -> Result<Tensor> {
-    let sizes = Sizes::new(geometry, shape, weight.shape())?;
+    let sizes = geometry.kernel_shape(shape, weight.shape());
     let (weight, grad) = (weight.contiguous()?, grad.contiguous()?);
-    let mut dx = Tensor::zeros(*shape)?;
-    sizes.input_gradient(grad.as_slice()?, weight.as_slice()?, dx.as_mut_slice()?);
-    Ok(dx)
+    let (w, g, mut dx) = (weight.as_slice()?, grad.as_slice()?, vec![0f32; shape.len()]);
+    kernels::conv2d_backward_input(Isa::active(), &sizes, w, g, &mut dx);
+    Tensor::from_vec(dx, *shape)
 }
 
 impl Compute for Conv2d {
@@ -180,9 +62,9 @@ impl Compute for Conv2d {
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let bias = inputs.get(2).map(View::f32).transpose()?;
-        conv2d(&self.geometry, &inputs[0], &inputs[1], bias, out)
+        conv2d(exec.isa(), &self.geometry, &inputs[0], &inputs[1], bias, out)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -198,19 +80,19 @@ impl Op for Conv2d {
     }
 
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let sizes = Sizes::new(&self.geometry, saved.shape(0), saved.shape(1))?;
         let mut grads = vec![None; saved.inputs_len()];
         let dense = grad.contiguous()?;
-        let g = dense.as_slice::<f32>()?;
         if saved.needs(0) {
             let weight = saved.input(1)?;
             grads[0] = Some(conv2d_input_gradient(&self.geometry, saved.shape(0), weight, &dense)?);
         }
         if saved.needs(1) {
-            let x = saved.input(0)?.contiguous()?;
-            let mut dw = Tensor::zeros(*saved.shape(1))?;
-            sizes.weight_gradient(g, x.as_slice()?, dw.as_mut_slice()?);
-            grads[1] = Some(dw);
+            let (x, shape) = (saved.input(0)?.contiguous()?, *saved.shape(1));
+            let sizes = self.geometry.kernel_shape(saved.shape(0), &shape);
+            let mut dw = vec![0f32; shape.len()];
+            let (x, g) = (x.as_slice()?, dense.as_slice()?);
+            kernels::conv2d_backward_weight(Isa::active(), &sizes, x, g, &mut dw);
+            grads[1] = Some(Tensor::from_vec(dw, shape)?);
         }
         if saved.inputs_len() > 2 && saved.needs(2) {
             grads[2] = Some(dense.flatten(2, 3)?.sum_axis(2, false)?.sum_axis(0, false)?);

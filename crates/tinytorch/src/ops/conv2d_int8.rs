@@ -54,7 +54,7 @@ impl Compute for Conv2dInt8 {
         if weight.input() == Input::Float {
             let float = weight.dequantize()?;
             exec.ran("conv2d_weight_only");
-            return conv2d(&self.geometry, x, &View::of(&float)?, bias, out);
+            return conv2d(isa, &self.geometry, x, &View::of(&float)?, bias, out);
         }
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize_images(isa, weight.input(), x.f32()?, &x.shape)?;

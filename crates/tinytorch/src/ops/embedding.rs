@@ -5,58 +5,38 @@ use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::tensor::{Element, Shape, Tensor, TensorError};
 use std::sync::Arc;
 
-/// Rows of a table `[entries, dim]`. The gradient of a row is the sum of the gradients of all the
-/// places it was copied to.
+/// Which rows of a table `[entries, dim]` an op copies, as its first input says.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Lookup {
-    /// Which rows: an index tensor `[..]`, the first input. The result is `[.., dim]`.
+pub(super) enum Rows {
+    /// Those that an index tensor `[..]` names. The result is `[.., dim]`.
     Ids,
-    /// As many rows from `offset` on as the first input, `[.., length, _]`, is long. The result is
+    /// As many from `offset` on as the input, `[.., length, _]`, is long. The result is
     /// `[length, dim]`.
     Positions { offset: usize },
 }
 
-impl Lookup {
-    /// The row of each index, checked against their number.
-    fn rows(self, ids: &[i64], entries: usize) -> impl Iterator<Item = Result<usize>> {
-        ids.iter().map(move |&id| match usize::try_from(id) {
-            Ok(row) if row < entries => Ok(row),
-            _ => Err(TensorError::Index { op: self.name(), index: id, len: entries }.into()),
-        })
-    }
-
-    /// The range of positions in elements of the table.
-    fn positions(offset: usize, length: usize, dim: usize) -> std::ops::Range<usize> {
-        offset * dim..(offset + length) * dim
-    }
-}
-
-impl Compute for Lookup {
-    fn name(&self) -> &'static str {
+impl Rows {
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Lookup::Ids => "embedding",
-            Lookup::Positions { .. } => "positions",
+            Rows::Ids => "embedding",
+            Rows::Positions { .. } => "positions",
         }
     }
 
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let (x, table) = (&inputs[0], &inputs[1]);
-        let &[entries, dim] = table.dims() else {
-            let expected = "the table is [entries, dim]".into();
-            return Err(TensorError::Shape { op: self.name(), shape: *table, expected }.into());
-        };
-        match *self {
-            Lookup::Ids => {
-                let mut dims = x.to_vec();
+    /// The output's shape for an input of this shape.
+    pub(super) fn shape(self, input: &Shape, entries: usize, dim: usize) -> Result<Shape> {
+        match self {
+            Rows::Ids => {
+                let mut dims = input.to_vec();
                 dims.push(dim);
                 Ok(Shape::new(&dims)?)
             }
-            Lookup::Positions { offset } => {
-                if x.rank() < 2 {
-                    let expected = "the value is [.., length, dim]".into();
-                    return Err(TensorError::Shape { op: self.name(), shape: *x, expected }.into());
+            Rows::Positions { offset } => {
+                if input.rank() < 2 {
+                    let (shape, expected) = (*input, "the value is [.., length, dim]".into());
+                    return Err(TensorError::Shape { op: self.name(), shape, expected }.into());
                 }
-                let length = x[x.rank() - 2];
+                let length = input[input.rank() - 2];
                 let end = offset.saturating_add(length);
                 if end > entries {
                     return Err(OpError::Context { end, positions: entries }.into());
@@ -66,31 +46,71 @@ impl Compute for Lookup {
         }
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (table, shape) = (inputs[1].f32()?, &inputs[1].shape);
-        let (entries, dim) = (shape[0], shape[1]);
-        match *self {
-            Lookup::Ids => {
-                let rows = self.rows(inputs[0].i64()?, entries);
-                for (out, row) in out.chunks_exact_mut(dim.max(1)).zip(rows) {
-                    out.copy_from_slice(&table[row? * dim..][..dim]);
+    /// Calls `f(place, row)` for every row of the output and the row of the table that goes there.
+    pub(super) fn for_each(
+        self,
+        input: &View<'_>,
+        entries: usize,
+        mut f: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Rows::Ids => {
+                for (place, &id) in input.i64()?.iter().enumerate() {
+                    let outside = TensorError::Index { op: self.name(), index: id, len: entries };
+                    let row = usize::try_from(id).ok().filter(|&row| row < entries);
+                    f(place, row.ok_or(outside)?)?;
                 }
             }
-            Lookup::Positions { offset } => {
-                let length = out.len() / dim.max(1);
-                out.copy_from_slice(&table[Lookup::positions(offset, length, dim)]);
+            Rows::Positions { offset } => {
+                for place in 0..input.shape[input.shape.rank() - 2] {
+                    f(place, offset + place)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+    /// What copying rows costs when a number of the table takes `bytes`.
+    pub(super) fn cost(self, input: &Shape, output: &Shape, bytes: usize) -> Cost {
         let ids = match self {
-            Lookup::Ids => (i64::DTYPE.size() * inputs[0].len()) as u64,
-            Lookup::Positions { .. } => 0,
+            Rows::Ids => i64::DTYPE.size() * input.len(),
+            Rows::Positions { .. } => 0,
         };
-        let written = 4 * output.len() as u64;
-        Cost { flops: 0, read: written + ids, written }
+        let read = (ids + bytes * output.len()) as u64;
+        Cost { flops: 0, read, written: 4 * output.len() as u64 }
+    }
+}
+
+/// Rows of a table of floats, the second input. The gradient of a row is the sum of the gradients of
+/// all the places it was copied to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup(pub(super) Rows);
+
+impl Compute for Lookup {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let &[entries, dim] = inputs[1].dims() else {
+            let (op, shape) = (self.name(), inputs[1]);
+            let expected = "the table is [entries, dim]".into();
+            return Err(TensorError::Shape { op, shape, expected }.into());
+        };
+        self.0.shape(&inputs[0], entries, dim)
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let (table, shape) = (inputs[1].f32()?, &inputs[1].shape);
+        let (entries, dim) = (shape[0], shape[1]);
+        self.0.for_each(&inputs[0], entries, |place, row| {
+            out[place * dim..][..dim].copy_from_slice(&table[row * dim..][..dim]);
+            Ok(())
+        })
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        self.0.cost(&inputs[0], output, f32::DTYPE.size())
     }
 }
 
@@ -105,24 +125,15 @@ impl Op for Lookup {
         }
         let table = *saved.shape(1);
         let (entries, dim) = (table[0], table[1]);
-        let dense = grad.contiguous()?;
+        let (input, dense) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
         let g = dense.as_slice::<f32>()?;
-        let mut sums = Tensor::zeros(table)?;
-        let out = sums.as_mut_slice::<f32>()?;
-        match *self {
-            Lookup::Ids => {
-                let ids = saved.input(0)?.to_vec::<i64>()?;
-                for (g, row) in g.chunks_exact(dim.max(1)).zip(self.rows(&ids, entries)) {
-                    let sum = &mut out[row? * dim..][..dim];
-                    sum.iter_mut().zip(g).for_each(|(s, g)| *s += g);
-                }
-            }
-            Lookup::Positions { offset } => {
-                let length = g.len() / dim.max(1);
-                out[Lookup::positions(offset, length, dim)].copy_from_slice(g);
-            }
-        }
-        Ok(vec![None, Some(sums)])
+        let mut sums = vec![0f32; table.len()];
+        self.0.for_each(&View::of(&input)?, entries, |place, row| {
+            let sum = sums[row * dim..][..dim].iter_mut();
+            sum.zip(&g[place * dim..]).for_each(|(s, g)| *s += g);
+            Ok(())
+        })?;
+        Ok(vec![None, Some(Tensor::from_vec(sums, table)?)])
     }
 
     fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
@@ -131,13 +142,12 @@ impl Op for Lookup {
 }
 
 impl Var {
-    /// The rows of `table`, `[entries, dim]`, from `offset` on, as many as this value, `[.., length,
-    /// _]`, is long: the result is `[length, dim]`. A traced model follows its input's length.
+    /// [`Var::positions`] of a table that is no parameter.
     ///
     /// # Errors
-    /// [`OpError::Context`] if the table is too short, and as [`Var::embedding`].
-    pub fn positions(&self, table: &Var, offset: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(Lookup::Positions { offset }, &[self, table])
+    /// [`OpError::Context`] if the table is too short.
+    pub fn fixed_positions(&self, table: &Tensor, offset: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        ctx.apply(Lookup(Rows::Positions { offset }), &[self, &table.into()])
     }
 }
 
@@ -158,9 +168,10 @@ mod tests {
     #[test]
     fn gradients() {
         let ids = ids(&[0, 4, 4, 2], [2, 2]);
-        gradcheck(|v, ctx| ctx.apply(Lookup::Ids, &[&ids, &v[0]]), &[table()], 1e-3).unwrap();
+        gradcheck(|v, ctx| ctx.apply(Lookup(Rows::Ids), &[&ids, &v[0]]), &[table()], 1e-3).unwrap();
         let x = Var::from(Tensor::ones([2, 2, 7]).unwrap());
-        gradcheck(|v, ctx| x.positions(&v[0], 1, ctx), &[table()], 1e-3).unwrap();
+        let positions = Lookup(Rows::Positions { offset: 1 });
+        gradcheck(|v, ctx| ctx.apply(positions, &[&x, &v[0]]), &[table()], 1e-3).unwrap();
     }
 
     #[test]
@@ -181,11 +192,10 @@ mod tests {
         }
         let x = Var::from(Tensor::ones([1, 4, 3]).unwrap());
         let mut ctx = Ctx::eval();
-        let rows = ctx.param(&table).unwrap();
-        assert!(x.positions(&rows, 1, &mut ctx).is_ok());
-        let err = x.positions(&rows, 2, &mut ctx).unwrap_err();
+        assert!(x.positions(&table, 1, &mut ctx).is_ok());
+        let err = x.positions(&table, 2, &mut ctx).unwrap_err();
         assert!(err.to_string().contains("position 6, but there are 5"), "{err}");
-        assert!(x.positions(&rows, usize::MAX, &mut ctx).is_err());
+        assert!(x.positions(&table, usize::MAX, &mut ctx).is_err());
         let floats = Var::from(Tensor::ones([2]).unwrap());
         assert!(floats.embedding(&table, &mut ctx).is_err());
     }

@@ -1,45 +1,41 @@
+use super::embedding::Rows;
 use crate::Result;
 use crate::autograd::{Op, Saved, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use crate::int8::QWeight;
-use crate::tensor::{Element, Shape, Tensor, TensorError};
+use crate::tensor::{Element, Shape, Tensor};
 use std::sync::Arc;
 
-/// Rows of an int8 table `[entries, dim]`, each turned into floats as it is looked up: indices `[..]`
-/// give `[.., dim]`. The table is frozen, so there is no gradient.
+/// Rows of an int8 table `[entries, dim]`, each turned into floats as it is looked up. The table is
+/// frozen, so there is no gradient.
 #[derive(Clone, Debug)]
-pub(super) struct LookupInt8(pub(super) Arc<QWeight>);
+pub(super) struct LookupInt8 {
+    pub(super) table: Arc<QWeight>,
+    pub(super) rows: Rows,
+}
 
 impl Compute for LookupInt8 {
     fn name(&self) -> &'static str {
-        "embedding"
+        self.rows.name()
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let mut dims = inputs[0].to_vec();
-        dims.push(self.0.panels().k());
-        Ok(Shape::new(&dims)?)
+        let panels = self.table.panels();
+        self.rows.shape(&inputs[0], panels.n(), panels.k())
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
-        let (entries, dim) = (self.0.panels().n(), self.0.panels().k());
-        let ids = inputs[0].i64()?;
-        for (row, &id) in out.chunks_exact_mut(dim).zip(ids) {
-            let outside = TensorError::Index { op: "embedding", index: id, len: entries };
-            let i = usize::try_from(id).ok().filter(|&i| i < entries).ok_or(outside)?;
-            self.0.dequantize_row_into(i, row)?;
-        }
+        let (entries, dim) = (self.table.panels().n(), self.table.panels().k());
+        self.rows.for_each(&inputs[0], entries, |place, row| {
+            self.table.dequantize_row_into(row, &mut out[place * dim..][..dim])
+        })?;
         exec.ran("rows_int8");
         Ok(())
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let ids = i64::DTYPE.size() * inputs[0].len();
-        Cost {
-            flops: output.len() as u64,
-            read: (ids + output.len()) as u64,
-            written: 4 * output.len() as u64,
-        }
+        let flops = output.len() as u64;
+        Cost { flops, ..self.rows.cost(&inputs[0], output, i8::DTYPE.size()) }
     }
 }
 
@@ -72,6 +68,11 @@ mod tests {
             let want = ids.embedding(&float, &mut Ctx::eval()).unwrap();
             let got = ids.embedding(&int8, &mut Ctx::eval()).unwrap();
             assert_eq!(got.value().to_vec::<f32>().unwrap(), want.value().to_vec::<f32>().unwrap());
+            let x = Var::from(Tensor::ones([1, 3, 40]).unwrap());
+            let want = x.positions(&float, 4, &mut Ctx::eval()).unwrap();
+            let got = x.positions(&int8, 4, &mut Ctx::eval()).unwrap();
+            assert_eq!(got.value().to_vec::<f32>().unwrap(), want.value().to_vec::<f32>().unwrap());
+            assert!(x.positions(&int8, 5, &mut Ctx::eval()).is_err());
             let outside = Var::from(Tensor::from_vec(vec![7i64], [1]).unwrap());
             let error = outside.embedding(&int8, &mut Ctx::eval()).unwrap_err();
             assert!(error.to_string().contains("index 7 is outside 0..7"), "{error}");

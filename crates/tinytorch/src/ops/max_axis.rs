@@ -12,8 +12,9 @@ struct MaxAxis {
     keep: bool,
 }
 
-fn larger(max: f32, v: f32) -> f32 {
-    if v > max || v.is_nan() && !max.is_nan() { v } else { max }
+/// The larger of two values; NaN counts as largest, so that it is not hidden.
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() && !a.is_nan() { b } else { a }
 }
 
 impl Compute for MaxAxis {

@@ -39,7 +39,6 @@ mod reshape;
 mod rope;
 mod row_norm;
 mod softmax;
-mod unfold;
 mod weighted;
 
 pub use attention::AttentionMask;

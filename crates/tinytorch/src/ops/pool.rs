@@ -4,6 +4,8 @@ use crate::graph::{Compute, Cost, Edge, Exec, Graph, PoolGeometry, Step, View};
 use crate::tensor::{Shape, Tensor, parallel};
 use std::ops::Range;
 use std::sync::Arc;
+use tinytorch_kernels::f32::pool::{Divisor, average_pool};
+use tinytorch_kernels::pool::{PoolOrder, PoolShape, max_pool};
 
 /// One number for each window of each channel. The maximum passes its gradient to the first largest
 /// entry, and NaN counts as largest; the mean counts padding as zeros and spreads its gradient evenly.
@@ -22,21 +24,22 @@ struct Window {
 }
 
 impl Window {
-    /// Positions of its entries in the plane, row by row.
-    fn entries(self) -> impl Iterator<Item = usize> {
-        let Window { rows, columns, width, .. } = self;
-        rows.flat_map(move |y| (y * width + columns.start)..(y * width + columns.end))
+    /// Calls `f` with the position of every entry in the plane, row by row.
+    fn for_each_entry(&self, mut f: impl FnMut(usize)) {
+        for y in self.rows.clone() {
+            let row = y * self.width;
+            (row + self.columns.start..row + self.columns.end).for_each(&mut f);
+        }
     }
 
     /// Position of its first largest entry.
-    fn largest(self, plane: &[f32]) -> usize {
-        let mut entries = self.entries();
-        let mut best = entries.next().unwrap_or(0);
-        for at in entries {
+    fn largest(&self, plane: &[f32]) -> usize {
+        let mut best = self.rows.start * self.width + self.columns.start;
+        self.for_each_entry(|at| {
             if plane[at] > plane[best] || plane[at].is_nan() && !plane[best].is_nan() {
                 best = at;
             }
-        }
+        });
         best
     }
 }
@@ -84,35 +87,23 @@ impl Compute for Pool {
         self.geometry().output(self.name(), &inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let (input, x) = (inputs[0].shape, inputs[0].f32()?);
-        let output = self.shape(&[input])?;
-        let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);
-        let work = self.cost(&[input], &output).flops as usize;
-        parallel::for_each_chunk(
-            out,
-            plane_out,
-            work,
-            || (),
-            |(), plane, out| {
-                let x = &x[plane * plane_in..][..plane_in];
-                self.for_each_window(&input, &output, |window| {
-                    let index = window.index;
-                    out[index] = match self {
-                        Pool::Max(_) => x[window.largest(x)],
-                        Pool::Avg(_) => {
-                            window.entries().map(|at| x[at]).sum::<f32>() * self.share()
-                        }
-                    };
-                });
-            },
-        );
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let (input, x, isa) = (inputs[0].shape, inputs[0].f32()?, exec.isa());
+        self.shape(&[input])?;
+        let PoolGeometry { kernel, stride, padding } = *self.geometry();
+        let (batch, channels, height, width) = (input[0], input[1], input[2], input[3]);
+        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+        match self {
+            Pool::Max(_) => max_pool(isa, &shape, PoolOrder::Nchw, x, out, &mut exec.scratch),
+            Pool::Avg(_) => average_pool(isa, &shape, Divisor::Window, x, out),
+        }
         Ok(())
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         let [h, w] = self.geometry().kernel;
-        Cost::per_element(inputs, output, h.saturating_mul(w) as u64)
+        let window = h.min(inputs[0][2]) * w.min(inputs[0][3]);
+        Cost::per_element(inputs, output, window as u64)
     }
 }
 
@@ -137,22 +128,16 @@ impl Op for Pool {
         let mut dx = Tensor::zeros(input)?;
         let work = self.cost(&[input], &output).flops as usize;
         let dx_values = dx.as_mut_slice::<f32>()?;
-        parallel::for_each_chunk(
-            dx_values,
-            plane_in,
-            work,
-            || (),
-            |(), plane, dx| {
-                let g = &g[plane * plane_out..][..plane_out];
-                self.for_each_window(&input, &output, |window| {
-                    let g = g[window.index];
-                    match x {
-                        Some(x) => dx[window.largest(&x[plane * plane_in..][..plane_in])] += g,
-                        None => window.entries().for_each(|at| dx[at] += g * self.share()),
-                    }
-                });
-            },
-        );
+        parallel::for_each_chunk(dx_values, plane_in, work, |plane, dx| {
+            let g = &g[plane * plane_out..][..plane_out];
+            self.for_each_window(&input, &output, |window| {
+                let g = g[window.index];
+                match x {
+                    Some(x) => dx[window.largest(&x[plane * plane_in..][..plane_in])] += g,
+                    None => window.for_each_entry(|at| dx[at] += g * self.share()),
+                }
+            });
+        });
         Ok(vec![Some(dx)])
     }
 

@@ -55,26 +55,20 @@ impl Rotate {
             turns.iter_mut().for_each(|(_, sin)| *sin = -*sin);
         }
         let half = dim / 2;
-        parallel::for_each_chunk(
-            out,
-            length * dim,
-            6 * x.len(),
-            || (),
-            |(), matrix, out| {
-                let x = x[matrix * length * dim..].chunks_exact(dim.max(1));
-                let rows = out.chunks_exact_mut(dim.max(1)).zip(x);
-                for ((out, x), turns) in rows.zip(turns.chunks_exact(half.max(1))) {
-                    for (i, (cos, sin)) in turns.iter().enumerate() {
-                        let (a, b) = match self.rope.pairs {
-                            RopePairs::Interleaved => (2 * i, 2 * i + 1),
-                            RopePairs::Halves => (i, i + half),
-                        };
-                        out[a] = x[a] * cos - x[b] * sin;
-                        out[b] = x[a] * sin + x[b] * cos;
-                    }
+        parallel::for_each_chunk(out, length * dim, 6 * x.len(), |matrix, out| {
+            let x = x[matrix * length * dim..].chunks_exact(dim.max(1));
+            let rows = out.chunks_exact_mut(dim.max(1)).zip(x);
+            for ((out, x), turns) in rows.zip(turns.chunks_exact(half.max(1))) {
+                for (i, (cos, sin)) in turns.iter().enumerate() {
+                    let (a, b) = match self.rope.pairs {
+                        RopePairs::Interleaved => (2 * i, 2 * i + 1),
+                        RopePairs::Halves => (i, i + half),
+                    };
+                    out[a] = x[a] * cos - x[b] * sin;
+                    out[b] = x[a] * sin + x[b] * cos;
                 }
-            },
-        );
+            }
+        });
     }
 }
 

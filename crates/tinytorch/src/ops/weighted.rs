@@ -1,6 +1,6 @@
 use super::conv2d_f32::Conv2d;
 use super::conv2d_int8::Conv2dInt8;
-use super::embedding::Lookup;
+use super::embedding::{Lookup, Rows};
 use super::embedding_int8::LookupInt8;
 use super::linear_f32::Linear;
 use super::linear_int8::LinearInt8;
@@ -61,11 +61,25 @@ impl Var {
     /// [`TensorError::Index`](crate::tensor::TensorError::Index) for an index that names no row,
     /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the indices are i64.
     pub fn embedding(&self, table: &Param, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let id = Some(table.id());
+        self.look_up(table, Rows::Ids, ctx)
+    }
+
+    /// The rows of `table`, `[entries, dim]`, from `offset` on, as many as this value, `[.., length,
+    /// _]`, is long: the result is `[length, dim]`. A traced model follows its input's length. Rows of a
+    /// table stored as int8 become floats as they are looked up.
+    ///
+    /// # Errors
+    /// [`OpError::Context`](super::OpError::Context) if the table is too short.
+    pub fn positions(&self, table: &Param, offset: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.look_up(table, Rows::Positions { offset }, ctx)
+    }
+
+    fn look_up(&self, table: &Param, rows: Rows, ctx: &mut Ctx<'_>) -> Result<Var> {
         if let Some(packed) = table.int8() {
-            return ctx.apply_weighted(LookupInt8(packed.clone()), id, &[self]);
+            let op = LookupInt8 { table: packed.clone(), rows };
+            return ctx.apply_lookup(op, table.id(), &[self]);
         }
-        let rows = ctx.param(table)?;
-        ctx.apply_weighted(Lookup::Ids, id, &[self, &rows])
+        let floats = ctx.param(table)?;
+        ctx.apply_lookup(Lookup(rows), table.id(), &[self, &floats])
     }
 }

@@ -36,6 +36,22 @@ where
     Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
 }
 
+/// What convolution weights and biases become when the batch norms after them are folded in; the
+/// model stays as it is.
+///
+/// # Errors
+/// If the model does not run on the example.
+pub(crate) fn folded_values<M, X>(
+    model: &M,
+    example: &X,
+    config: &QuantConfig,
+) -> Result<BTreeMap<ParamId, Tensor>>
+where
+    M: Forward<X> + ?Sized,
+{
+    Ok(Folded::new(model, &find_folds(model, example, config)?)?.values)
+}
+
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
     let (Step::BatchNorm2d(norm), &[conv_edge], [norm_weight, ..]) =
         (&node.step, &node.inputs[..], &node.params[..])

@@ -3,9 +3,7 @@
 use super::{MAX_RANK, Shape, Tensor, TensorError};
 use crate::Result;
 use tinytorch_kernels::Isa;
-use tinytorch_kernels::f32::gemm::{
-    self as kernels, BatchDim, Matrix, MatrixMut, Scaling, gemm_batched,
-};
+use tinytorch_kernels::f32::gemm::{BatchDim, Matrix, MatrixMut, Scaling, gemm_batched};
 
 /// The shape of `a @ b`: the last two axes multiply, the others broadcast.
 pub(crate) fn product_shape(a: &Shape, b: &Shape) -> Result<Shape> {
@@ -77,16 +75,6 @@ fn aligned((shape, strides, _): &Operand<'_>, rank: usize) -> [usize; MAX_RANK] 
         aligned[added + axis] = if matrix || shape[axis] != 1 { strides[axis] } else { 0 };
     }
     aligned
-}
-
-pub(crate) type Strided<'a> = (&'a [f32], usize, usize);
-
-/// `c += a b` for an `m x k` and a `k x n` matrix, each given as (elements, row stride, column stride).
-pub(crate) fn gemm(m: usize, k: usize, n: usize, a: Strided<'_>, b: Strided<'_>, c: &mut [f32]) {
-    let left = Matrix::strided(a.0, m, k, a.1, a.2);
-    let right = Matrix::strided(b.0, k, n, b.1, b.2);
-    let adding = Scaling { beta: 1.0, ..Scaling::default() };
-    kernels::gemm(Isa::active(), left, right, MatrixMut::new(c, m, n), &adding);
 }
 
 #[cfg(test)]

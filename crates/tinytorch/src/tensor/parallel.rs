@@ -6,9 +6,20 @@ use rayon::prelude::*;
 /// costs about 13 us, in which one thread does some 10^5 simple operations.
 const WORTH_SHARING: usize = 200_000;
 
-/// Calls `f(scratch, index, chunk)` for every chunk of `out`, on several threads if `work`, the
-/// number of operations in all, is worth it. `scratch` makes what a thread reuses from chunk to chunk.
-pub(crate) fn for_each_chunk<S>(
+/// Calls `f(index, chunk)` for every chunk of `out`, on several threads if `work`, the number of
+/// operations in all, is worth it.
+pub(crate) fn for_each_chunk(
+    out: &mut [f32],
+    chunk: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [f32]) + Sync + Send,
+) {
+    for_each_chunk_with(out, chunk, work, || (), |(), index, chunk| f(index, chunk));
+}
+
+/// [`for_each_chunk`] with `f(scratch, index, chunk)`, where `scratch` makes what a thread uses again
+/// from chunk to chunk.
+pub(crate) fn for_each_chunk_with<S>(
     out: &mut [f32],
     chunk: usize,
     work: usize,
@@ -34,7 +45,7 @@ mod tests {
     fn every_chunk_is_visited_once_whatever_the_threads() {
         for work in [0, usize::MAX] {
             let mut out = vec![0.0; 10];
-            for_each_chunk(&mut out, 4, work, || (), |(), i, c| c.fill(i as f32 + 1.0));
+            for_each_chunk(&mut out, 4, work, |i, c| c.fill(i as f32 + 1.0));
             assert_eq!(out, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0]);
         }
     }

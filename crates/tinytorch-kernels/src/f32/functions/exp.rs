@@ -16,7 +16,7 @@ impl Function for Exp {
     /// for e^r and the split of ln 2 are those of `expf` in Moshier's Cephes library.
     #[inline(always)]
     fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
-        const LN_2_HIGH: f32 = 0.693_359_375;
+        const LN_2_HIGH: f32 = 0.693_359_4;
         const LN_2_LOW: f32 = -2.121_944_4e-4;
         // In this order, NaN is kept.
         let x = s.max(s.splat(-105.0), s.min(s.splat(90.0), x));

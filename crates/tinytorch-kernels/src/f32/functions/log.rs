@@ -16,7 +16,7 @@ impl Function for Log {
     /// and the split of ln 2 are those of `logf` in Moshier's Cephes library.
     #[inline(always)]
     fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
-        const LN_2_HIGH: f32 = 0.693_359_375;
+        const LN_2_HIGH: f32 = 0.693_359_4;
         const LN_2_LOW: f32 = -2.121_944_4e-4;
         // Subnormal numbers have no exponent of their own.
         let tiny = s.lt(x, s.splat(f32::MIN_POSITIVE));
@@ -43,7 +43,7 @@ impl Function for Log {
                 -1.666_805_8e-1,
                 2.000_071_5e-1,
                 -2.499_999_4e-1,
-                3.333_333_1e-1,
+                3.333_333e-1,
             ],
         );
         let small = s.mul(s.mul(p, f), square);

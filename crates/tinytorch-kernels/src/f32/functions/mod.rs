@@ -32,8 +32,8 @@ use crate::isa::Simd;
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
     let mut sum = s.splat(coefficients[0]);
-    for i in 1..N {
-        sum = s.mul_add(sum, x, s.splat(coefficients[i]));
+    for coefficient in &coefficients[1..] {
+        sum = s.mul_add(sum, x, s.splat(*coefficient));
     }
     sum
 }

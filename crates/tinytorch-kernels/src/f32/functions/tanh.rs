@@ -25,7 +25,7 @@ impl Function for Tanh {
         let p = polynomial(
             s,
             square,
-            [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1],
+            [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1],
         );
         let small = s.mul_add(s.mul(p, square), x, x);
         s.select(s.lt(magnitude, s.splat(0.625)), small, large)

@@ -2,7 +2,7 @@
 
 use super::pack::{pack_panels, packed_len};
 use super::product::{Left, Product, Right};
-use super::tile::{self, A_PANEL, B_PANEL, MAX_COLS, Panels, Sums};
+use super::tile::{self, A_PANEL, B_PANEL, MAX_COLS, Panels, Rows, Sums};
 use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
@@ -19,6 +19,9 @@ const M_BLOCK: usize = 192;
 /// blocks fit an L2 cache of 1 MB.
 const N_BLOCK: usize = 384;
 
+/// Columns up to which A is read where it lies.
+const MAX_DIRECT_COLS: usize = 64;
+
 fn block_size(rows: usize) -> (usize, usize) {
     if rows <= A_PANEL { (K_BLOCK * N_BLOCK / MAX_COLS, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
 }
@@ -31,6 +34,14 @@ pub(super) struct Rectangle<'a> {
 }
 
 impl Rectangle<'_> {
+    /// Whether A is used too seldom to be worth packing: 128 x 128 x 32 gains a tenth. A tile reads
+    /// whole rows, so all of its rows must exist.
+    fn reads_a_directly(&self) -> bool {
+        self.cols.len() <= MAX_DIRECT_COLS
+            && self.rows.len().is_multiple_of(A_PANEL)
+            && self.product.scaling.alpha == 1.0
+    }
+
     /// Computes the rectangle on this thread.
     ///
     /// # Safety
@@ -124,19 +135,23 @@ impl Blocks<'_> {
 }
 
 impl Blocks<'_> {
-    /// Rows `i` of A, elements `p`, packed.
+    /// Rows `i` of A, elements `p`, ready for the innermost loop.
     #[inline(always)]
-    fn rows<S: Simd>(&mut self, s: S, i: Range<usize>, p: Range<usize>) -> Panels<A_PANEL> {
+    fn rows<S: Simd>(&mut self, s: S, i: Range<usize>, p: Range<usize>) -> Rows {
         let product = self.rectangle.product;
         match product.a {
+            Left::Matrix(a) if self.rectangle.reads_a_directly() => {
+                let start = a.data_from(i.start, p.start).as_ptr();
+                Rows::Direct { start, row_stride: a.row_stride(), step: a.col_stride() }
+            }
             Left::Matrix(a) => {
                 let stride = p.len() * A_PANEL;
                 let out = &mut self.a_block[..packed_len::<A_PANEL>(i.len(), p.len())];
                 pack_panels::<S, A_PANEL>(s, a, i, p, out);
                 product.scale(out);
-                Panels { start: out.as_ptr(), stride }
+                Rows::Packed(Panels { start: out.as_ptr(), stride })
             }
-            Left::Packed(a) => a.panels(i.start, p.start),
+            Left::Packed(a) => Rows::Packed(a.panels(i.start, p.start)),
         }
     }
 
@@ -156,7 +171,7 @@ impl Blocks<'_> {
 /// A block of C, and the packed blocks of A and B whose product is added to it.
 struct Block<'a> {
     product: &'a Product<'a>,
-    a: Panels<A_PANEL>,
+    a: Rows,
     b: Panels<B_PANEL>,
     tile_copy: &'a mut [f32],
     rows: Range<usize>,

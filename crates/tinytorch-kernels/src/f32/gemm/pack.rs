@@ -57,7 +57,7 @@ packed! {
     /// A left-hand matrix packed once, for products with many right-hand ones: the weights of a
     /// convolution.
     ///
-    /// It is the same on every ISA: panels of 8 rows, the last one filled up with copies, and in a
+    /// It is the same on every ISA: panels of 8 rows, the last one filled up, and in a
     /// panel column after column.
     PackedA, A_PANEL, cols, |m| m
 }
@@ -65,7 +65,7 @@ packed! {
     /// A right-hand matrix packed once, for products with many left-hand ones: the weights of a
     /// linear layer.
     ///
-    /// It is the same on every ISA: panels of 16 columns, the last one filled up with copies, and in
+    /// It is the same on every ISA: panels of 16 columns, the last one filled up, and in
     /// a panel row after row.
     PackedB, B_PANEL, rows, |m| m.t()
 }
@@ -90,7 +90,7 @@ pub(super) fn packed_len<const W: usize>(lines: usize, depth: usize) -> usize {
 }
 
 /// Packs elements `span` of the lines `lines` (rows of `m`) into panels of `W` lines: a panel holds,
-/// element after element, that of each of its lines. Lines beyond the last repeat it.
+/// element after element, that of each of its lines. What lines beyond the last hold does not matter: no result uses it.
 #[inline(always)]
 pub(super) fn pack_panels<S: Simd, const W: usize>(
     s: S,
@@ -141,17 +141,24 @@ fn interleave_rows<const W: usize>(
         if first >= lines {
             break;
         }
-        let lines = (TOGETHER * W).min(lines - first);
+        let panels = (lines - first).div_ceil(W).min(TOGETHER);
         for p in 0..depth {
-            let row = &source[p * step + first..][..lines];
-            if lines == TOGETHER * W {
+            let source = &source[p * step + first..];
+            if let (TOGETHER, Some(run)) = (panels, source.get(..TOGETHER * W)) {
                 for i in 0..TOGETHER {
-                    out[i * depth * W + p * W..][..W].copy_from_slice(&row[i * W..][..W]);
+                    out[i * depth * W + p * W..][..W].copy_from_slice(&run[i * W..][..W]);
                 }
-            } else {
-                for (i, run) in row.chunks(W).enumerate() {
-                    let out = &mut out[i * depth * W + p * W..][..W];
-                    out[..run.len()].copy_from_slice(run);
+                continue;
+            }
+            for i in 0..panels {
+                let (source, out) = (&source[i * W..], &mut out[i * depth * W + p * W..][..W]);
+                match source.first_chunk::<W>() {
+                    // In the last panel, lines that do not exist get whatever follows.
+                    Some(run) => out.copy_from_slice(run),
+                    None => {
+                        let present = W.min(lines - first - i * W);
+                        out[..present].copy_from_slice(&source[..present]);
+                    }
                 }
             }
         }
@@ -200,6 +207,7 @@ const fn has_fast_squares<S: Simd>() -> bool {
 /// twentieth.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]
+#[expect(clippy::needless_range_loop, reason = "several arrays share the index")]
 fn transpose_square<S: Simd>(_: S, lines: &[&[f32]], p: usize, out: &mut [f32], out_stride: usize) {
     use std::arch::x86_64::*;
     assert!(has_fast_squares::<S>() && lines.len() == SIDE);

@@ -157,6 +157,7 @@ impl Product<'_> {
     /// # Safety
     /// It lies inside of C, and nobody else uses it while the result is alive.
     #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the product shares C, which it does not own")]
     pub(super) unsafe fn row_of_c(&self, row: usize, cols: Range<usize>) -> &mut [f32] {
         let start = self.c_offset + row * self.c_stride + cols.start;
         // SAFETY: the caller's promise.

@@ -26,6 +26,19 @@ impl<const W: usize> Panels<W> {
     }
 }
 
+/// A block of A: packed, or a matrix as it lies in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Rows {
+    Packed(Panels<A_PANEL>),
+    Direct {
+        /// The block's first element.
+        start: *const f32,
+        row_stride: usize,
+        /// Distance from an element to the next of its row.
+        step: usize,
+    },
+}
+
 /// A tile of C, or a copy of one.
 #[derive(Clone, Copy)]
 pub(super) struct Sums {
@@ -40,9 +53,11 @@ pub(super) struct Sums {
 ///
 /// Each element is one chain of multiply-adds in the order of k, whatever the tile's size, so tiles
 /// decide the speed but never the result.
-struct Tile<const R: usize, const V: usize> {
+struct Tile<const R: usize, const V: usize, const PACKED: bool> {
     depth: usize,
     a: *const f32,
+    /// Distances between the rows and between the elements of A, unless it is packed.
+    a_strides: (usize, usize),
     b: Panels<B_PANEL>,
     col: usize,
     c: Sums,
@@ -51,25 +66,36 @@ struct Tile<const R: usize, const V: usize> {
 /// Computes a tile, with the rows of A from `row` on and the columns of B from `col` on.
 ///
 /// # Safety
-/// The panels of `a` and `b` are `depth` elements long and hold the rows, all of one panel, and the
-/// vectors; `c` is valid for writing, and reading if it accumulates, `R` rows of `V` vectors.
+/// `a` and the panels of `b` are `depth` elements long and hold the rows, if packed all of one panel,
+/// and the vectors; `c` is valid for writing, and reading if it accumulates, `R` rows of `V` vectors.
 #[inline(always)]
 pub(super) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(
     s: S,
     depth: usize,
-    (a, row): (Panels<A_PANEL>, usize),
+    (a, row): (Rows, usize),
     (b, col): (Panels<B_PANEL>, usize),
     c: Sums,
 ) {
-    s.call(Tile::<R, V> { depth, a: a.line(row), b, col, c });
+    match a {
+        Rows::Packed(panels) => {
+            let (a, a_strides) = (panels.line(row), (1, A_PANEL));
+            s.call(Tile::<R, V, true> { depth, a, a_strides, b, col, c });
+        }
+        Rows::Direct { start, row_stride, step } => {
+            let (a, a_strides) = (start.wrapping_add(row * row_stride), (row_stride, step));
+            s.call(Tile::<R, V, false> { depth, a, a_strides, b, col, c });
+        }
+    }
 }
 
-impl<const R: usize, const V: usize> Kernel for Tile<R, V> {
+impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, PACKED> {
     type Output = ();
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "rows, vectors and addresses share indices")]
     fn run<S: Simd>(self, s: S) {
-        let Self { depth, mut a, b, col, c } = self;
+        let Self { depth, mut a, a_strides, b, col, c } = self;
+        let (row_stride, step) = if PACKED { (1, A_PANEL) } else { a_strides };
         let mut sums = [[s.splat(0.0); V]; R];
         let mut columns = [b.start; V];
         for v in 0..V {
@@ -94,12 +120,12 @@ impl<const R: usize, const V: usize> Kernel for Tile<R, V> {
             }
             for i in 0..R {
                 // SAFETY: `multiply`'s caller promises `depth` elements of the rows.
-                let x = s.splat(unsafe { *a.add(i) });
+                let x = s.splat(unsafe { *a.add(i * row_stride) });
                 for v in 0..V {
                     sums[i][v] = s.mul_add(x, vectors[v], sums[i][v]);
                 }
             }
-            a = a.wrapping_add(A_PANEL);
+            a = a.wrapping_add(step);
         }
         for i in 0..R {
             for v in 0..V {

@@ -17,10 +17,10 @@ mod round_trip;
 mod structure;
 mod weight_bytes;
 
-use super::{Budget, Evidence, Gate, Means, Subject};
+use super::{Budget, Evidence, Gate, LatencyPairs, Means, Subject};
 use crate::Result;
 
-/// Every gate, in the order of the report.
+/// Every gate, in the order of the report, and the passes that were timed on the way.
 ///
 /// # Errors
 /// If a model does not run at all; a gate that finds a fault is a result, not an error.
@@ -29,7 +29,7 @@ pub fn all(
     evidence: &Evidence,
     budget: &Budget,
     means: &Means,
-) -> Result<Vec<Gate>> {
+) -> Result<(Vec<Gate>, Vec<LatencyPairs>)> {
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         structure::structure(subject)?,
@@ -46,10 +46,13 @@ pub fn all(
         overflow::overflow(subject)?,
         calibration::calibration(subject, evidence)?,
     ];
+    let mut pairs = Vec::new();
     if means.latency {
-        gates.push(latency::latency(subject)?);
+        let (gate, timed) = latency::latency(subject)?;
+        gates.push(gate);
+        pairs = timed;
     }
-    Ok(gates)
+    Ok((gates, pairs))
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

@@ -18,6 +18,8 @@ pub(super) fn rewrite(graph: &mut Graph) -> Result<()> {
     graph.remove_dead_nodes();
     fold_constants::fold_constants(graph)?;
     fold_batch_norm::fold_batch_norm(graph)?;
+    // A folded norm still reads its convolution, which then seems to have two readers.
+    graph.remove_dead_nodes();
     hoist_relu::hoist_relu(graph);
     fuse_relu::fuse_relu(graph);
     graph.remove_dead_nodes();

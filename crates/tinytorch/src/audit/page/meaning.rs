@@ -1,0 +1,23 @@
+/// What a gate asks, in one sentence; nothing for a gate that this page has not heard of.
+pub(super) fn of(gate: &str) -> &'static str {
+    match gate {
+        "f32_floor" => "The float model is good enough at its task to be worth the test.",
+        "structure" => "Quantizing changed how weights are stored, and nothing else.",
+        "coverage" => "Weights are stored and multiplied as int8, not unpacked to floats on use.",
+        "output_error" => "The int8 outputs lie close to the float outputs.",
+        "accuracy" => "The int8 model is as good at its task as the float model.",
+        "agreement" => "Both models give the same first answer, right or wrong.",
+        "weight_bytes" => "The weights take a quarter of the memory, by the allocator's count.",
+        "file_bytes" => "The model's file takes a quarter of the disk.",
+        "process_memory" => {
+            "A fresh process with the model is smaller, by the operating system's count."
+        }
+        "no_f32_copy" => "No float copy of the weights appears while the int8 model runs.",
+        "latency" => "Int8 is not slower than float, timed in turn on the same machine.",
+        "round_trip" => "A model that is saved and loaded gives the same output, bit for bit.",
+        "determinism" => "The result depends on neither instruction set nor number of threads.",
+        "overflow" => "No integer sum can overflow, proved from the weights themselves.",
+        "calibration" => "Calibrating on data beats ranges that were guessed without data.",
+        _ => "",
+    }
+}

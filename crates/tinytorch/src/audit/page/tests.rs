@@ -1,0 +1,201 @@
+use super::render;
+use crate::audit::*;
+
+const GATES: [&str; 15] = [
+    "f32_floor",
+    "structure",
+    "coverage",
+    "output_error",
+    "accuracy",
+    "agreement",
+    "weight_bytes",
+    "file_bytes",
+    "process_memory",
+    "no_f32_copy",
+    "latency",
+    "round_trip",
+    "determinism",
+    "overflow",
+    "calibration",
+];
+
+fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
+    ModelReport {
+        name: name.to_string(),
+        architecture: serde_json::json!({ "kind": "mlp" }),
+        verdict,
+        gates,
+        held_out_samples: 360,
+        float_accuracy_percent: 98.0,
+        int8_accuracy_percent: 97.5,
+        bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
+        latency: Vec::new(),
+        layers: Vec::new(),
+    }
+}
+
+fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> LayerReport {
+    LayerReport {
+        name: name.to_string(),
+        op: "linear",
+        kernel: "gemm_int8_scalar",
+        shape: vec![10, 100],
+        float_bytes: 4000,
+        int8_bytes: 1040,
+        own_error_percent: 0.25,
+        propagated_error_percent: 0.5,
+        float_microseconds: 120.0,
+        int8_microseconds: 40.0,
+        weight,
+        activation,
+    }
+}
+
+fn distribution() -> Distribution {
+    let int8 = Int8Range {
+        min: -1.0,
+        max: 1.0,
+        narrowest_max: 0.25,
+        clipped_percent: 0.125,
+        levels_used: 213,
+        levels: 255,
+    };
+    Distribution { low: -1.5, high: 1.0, counts: vec![1, 500, 20], int8: Some(int8) }
+}
+
+fn page(models: Vec<ModelReport>) -> String {
+    render(&Report::new(models))
+}
+
+fn pass(id: &'static str) -> Gate {
+    Gate::at_most(id, 0.5, 1.0, "%", format!("why {id}"))
+}
+
+#[test]
+fn every_gate_is_named_explained_and_measured() {
+    let html = page(vec![model("m", Outcome::Pass, GATES.map(pass).to_vec())]);
+    for id in GATES {
+        assert!(html.contains(&format!("<strong>{id}</strong>")), "{id}");
+        assert!(html.contains(&format!("why {id}")), "{id}");
+        assert!(!super::meaning::of(id).is_empty(), "{id}");
+        assert!(html.contains(super::meaning::of(id)), "{id}");
+    }
+    assert_eq!(html.matches("at most 1 %</span>").count(), GATES.len());
+    assert!(html.contains("<p class=\"verdict\">Intact</p>"));
+}
+
+#[test]
+fn the_verdict_names_what_failed_and_what_is_unknown() {
+    let failed = Gate::at_least("accuracy", 90.0, 99.0, "% of f32", "too low".into());
+    let unknown = Gate::unknown("latency", "no clock".into());
+    let apart = Gate::not_applicable("calibration", "dynamic".into());
+    let html = page(vec![model("m", Outcome::Fail, vec![failed, unknown.clone(), apart])]);
+    assert!(html.contains("Not intact"));
+    assert!(html.contains("0 of 3 gates passed; failed: <a href=\"#m0-accuracy\">accuracy</a>"));
+    assert!(html.contains("could not be measured: <a href=\"#m0-latency\">latency</a>"));
+    assert!(html.contains("1 does not apply") && html.contains("dynamic"));
+    assert!(html.contains("at least 99 %</span>"));
+    assert!(page(vec![model("m", Outcome::Fail, vec![unknown])]).contains("Not proven"));
+}
+
+#[test]
+fn a_layer_shows_its_numbers_in_words() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    model.layers = vec![layer("net.0.weight", distribution(), Some(distribution()))];
+    let html = page(vec![model]);
+    for words in [
+        "net.0.weight",
+        "gemm_int8_scalar",
+        "10 × 100",
+        "0.25 %",
+        "0.5 %",
+        "4 kB",
+        "1.04 kB",
+        "120 µs",
+        "40 µs",
+        "Histogram of 521 weights from -1.5 to 1",
+        "Histogram of 521 input values from -1.5 to 1",
+        "0.125 % clipped",
+        "213 of 255",
+        "the narrowest channel ±0.25",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn names_are_text_and_never_markup() {
+    let hostile = "<script>alert(1)</script>\"'&";
+    let gate = Gate::unknown("latency", hostile.to_string());
+    let mut model = model(hostile, Outcome::Fail, vec![gate]);
+    model.architecture = serde_json::json!({ hostile: hostile });
+    model.layers = vec![layer(hostile, distribution(), None)];
+    let mut report = Report::new(vec![model]);
+    report.machine.processor = Some(hostile.to_string());
+    report.tool = hostile.to_string();
+    let html = render(&report);
+    assert!(!html.contains("<script"));
+    assert!(html.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn the_page_loads_nothing() {
+    let mut model = model("m", Outcome::Pass, GATES.map(pass).to_vec());
+    model.layers = vec![layer("l", distribution(), None)];
+    model.latency = vec![LatencyPairs { batch: 1, float_us: vec![2.0], int8_us: vec![1.0] }];
+    let html = page(vec![model]);
+    for reference in ["http:", "https:", "src=", "url(", "@import", "<link", "<script"] {
+        assert!(!html.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_not_a_number_is_said() {
+    let nowhere = Distribution { low: 0.0, high: 0.0, counts: Vec::new(), int8: None };
+    let point = Distribution { low: 1e30, high: 1e30, counts: vec![0, 3], int8: None };
+    let mut broken = layer("l", nowhere, Some(point));
+    broken.own_error_percent = f64::NAN;
+    broken.propagated_error_percent = f64::INFINITY;
+    broken.float_microseconds = f64::NAN;
+    broken.int8_bytes = 0;
+    let gates = vec![
+        Gate::at_most("output_error", f64::NAN, 1.0, "%", String::new()),
+        Gate::at_most("latency", f64::INFINITY, 1.0, "", String::new()),
+        Gate::at_least("accuracy", f64::NEG_INFINITY, f64::NAN, "%", String::new()),
+        Gate::at_least("from_tomorrow", -3.0, 2.0, "fish", String::new()),
+    ];
+    let mut model = model("m", Outcome::Fail, gates);
+    model.float_accuracy_percent = f64::NAN;
+    model.bytes = vec![BytesPair { what: "weights", float: 0, int8: 0 }];
+    model.layers = vec![broken];
+    model.latency = vec![
+        LatencyPairs { batch: 1, float_us: Vec::new(), int8_us: Vec::new() },
+        LatencyPairs { batch: 2, float_us: vec![5.0, f64::NAN], int8_us: vec![5.0, 1.0] },
+    ];
+    let html = page(vec![model]);
+    assert!(html.contains("not a number %") && html.contains("infinite"));
+    assert!(html.contains("from_tomorrow") && html.contains("-3 fish"));
+    assert!(html.contains("No finite values.") && html.contains("No pairs were timed."));
+    for attribute in html.split('"').skip(1).step_by(2) {
+        assert!(!attribute.contains("NaN") && !attribute.contains("inf "), "{attribute}");
+    }
+}
+
+#[test]
+fn a_report_without_models_or_layers_says_so() {
+    assert!(page(Vec::new()).contains("No model was audited."));
+    let html = page(vec![model("m", Outcome::Pass, Vec::new())]);
+    assert!(html.contains("No layer with a weight ran.") && html.contains("No gate was asked."));
+}
+
+#[test]
+fn a_large_report_stays_small() {
+    let mut model = model("m", Outcome::Pass, GATES.map(pass).to_vec());
+    let wide = Distribution { counts: vec![12_345; 48], ..distribution() };
+    model.layers = vec![layer("blocks.11.mlp.weight", wide.clone(), Some(wide)); 75];
+    let times: Vec<f64> = (0..20_000).map(|i| 100.0 + f64::from(i % 97)).collect();
+    let pairs = LatencyPairs { batch: 32, float_us: times.clone(), int8_us: times };
+    model.latency = vec![pairs.clone(), pairs];
+    let size = page(vec![model]).len();
+    assert!(size < 1_000_000, "{size} bytes");
+}
