@@ -1,17 +1,17 @@
 //! Matrix multiplication: one function for the whole library.
 //!
 //! It is our own, so that tests can force its instruction set, a weight can be packed once for many
-//! products, and the number of threads never changes a bit. What it was held against, in GFLOP/s on
-//! one thread of a Zen 4 (medians of interleaved rounds; `cargo run --release` in
+//! products, and the number of threads never changes a bit. What it was held against, in GFLOP/s of
+//! one and of two threads of a Zen 4 (medians of interleaved rounds; `cargo run --release` in
 //! `benches/float_products`):
 //!
 //! | M x K x N | this | `gemm` 0.19, `x86-v4` | `rten-gemm` 0.27 | `matrixmultiply` 0.3.11 |
 //! |---|---|---|---|---|
-//! | 1024 x 1024 x 1024 | 78 | 71 | 75 | 66 |
-//! | 128 x 384 x 1536, B transposed | 100 | 98 | 95 | 89 |
-//! | 64 x 784 x 512, B transposed | 103 | 90 | 90 | 80 |
-//! | 1 x 4096 x 4096, B transposed | 3.5 | 4.3 | 4.0 | 0.7 |
-//! | 64 x 576 x 3136 | 82 | 83 | 81 | 33 |
+//! | 1024 x 1024 x 1024 | 106, 196 | 111, 217 | 98, 208 | 101, 100 |
+//! | 128 x 384 x 1536, B transposed | 107, 161 | 100, 191 | 98, 197 | 90, 90 |
+//! | 64 x 784 x 512, B transposed | 102, 198 | 89, 114 | 90, 180 | 81, 79 |
+//! | 1 x 4096 x 4096, B transposed | 6.5, 12 | 9.7, 10 | 8.0, 13 | 1.6, 1.6 |
+//! | 64 x 576 x 3136 | 94, 180 | 98, 217 | 94, 147 | 91, 91 |
 
 mod blocks;
 mod matrix;
