@@ -17,6 +17,7 @@ mod batch_norm;
 mod binary;
 mod cat;
 mod channels;
+mod context;
 mod conv2d_f32;
 mod conv2d_int8;
 mod dropout;
