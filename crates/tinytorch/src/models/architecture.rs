@@ -1,4 +1,4 @@
-use super::{Cnn, CnnBlock, CnnConfig, Mlp, MlpConfig, Model};
+use super::{Cnn, CnnBlock, CnnConfig, ForeignNames, Mlp, MlpConfig, Model};
 use crate::Result;
 use crate::nn::Init;
 use crate::tensor::Shape;
@@ -71,6 +71,13 @@ impl Architecture {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
         })
+    }
+
+    /// How the files that others publish for this architecture name its parameters.
+    pub fn foreign_names(&self) -> ForeignNames {
+        match self {
+            Architecture::Mlp(_) | Architecture::Cnn(_) => ForeignNames::SAME,
+        }
     }
 
     /// The shape of one sample, without the batch.

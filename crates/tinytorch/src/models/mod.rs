@@ -12,10 +12,12 @@
 
 mod architecture;
 mod cnn;
+mod foreign;
 mod mlp;
 
 pub use architecture::{Architecture, ModelError};
 pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
+pub use foreign::ForeignNames;
 pub use mlp::{Mlp, MlpConfig};
 
 use crate::nn::Forward;
