@@ -95,7 +95,7 @@ fn an_architecture_is_imported_by_its_own_names() {
         let values = |t: &Tensor| t.to_vec::<f32>().unwrap();
         assert_eq!(values(theirs.value().unwrap()), values(ours.value().unwrap()), "{name}");
     }
-    let other = Architecture::Mlp(MlpConfig { inputs: 4, hidden: vec![], outputs: 3 });
+    let other = Architecture::Mlp(MlpConfig { inputs: 4, hidden: vec![], outputs: 2 });
     let problem = content(import_model(&path, &other));
     assert!(matches!(problem, ContentError::Shape { .. }), "{problem}");
 }
