@@ -1,8 +1,11 @@
-use super::{Cnn, CnnBlock, CnnConfig, Gpt, GptConfig, Llama, LlamaConfig, Mlp, MlpConfig, Model};
+use super::{
+    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Llama, LlamaConfig,
+    Mlp, MlpConfig, Model, Sample,
+};
+use crate::Result;
 use crate::nn::Init;
 use crate::ops::{Rope, RopePairs};
 use crate::tensor::{Shape, Tensor};
-use crate::{Result, Rng};
 use serde::{Deserialize, Serialize};
 
 /// A model's kind and hyper-parameters: everything but its weights.
@@ -26,6 +29,8 @@ pub enum Architecture {
     Gpt(GptConfig),
     /// [`Llama`]: a decoder with rotary positions.
     Llama(LlamaConfig),
+    /// [`Bert`]: an encoder.
+    Bert(BertConfig),
 }
 
 /// A preset's name, and what it stands for.
@@ -108,7 +113,22 @@ impl Architecture {
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
             Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
             Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
+            Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
         })
+    }
+
+    /// How the files that others publish for this architecture name its parameters.
+    pub fn foreign_names(&self) -> ForeignNames {
+        match self {
+            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Gpt(_) => {
+                ForeignNames::SAME
+            }
+            Architecture::Llama(config) => match config.rope.pairs {
+                RopePairs::Interleaved => ForeignNames::LLAMA2_C,
+                RopePairs::Halves => ForeignNames::HF_LLAMA,
+            },
+            Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
     }
 
     /// What one sample is, without the batch.
@@ -119,8 +139,11 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
             Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
-            Architecture::Gpt(config) => ids(config.vocab, config.context),
-            Architecture::Llama(config) => ids(config.vocab, config.context),
+            Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Bert(config) => {
+                Sample::Ids { vocab: config.vocab, context: config.context, pad: Some(config.pad) }
+            }
         })
     }
 
@@ -150,39 +173,6 @@ impl Architecture {
     }
 }
 
-fn ids(vocab: usize, context: usize) -> Sample {
-    Sample::Ids { vocab, context }
-}
-
-/// One sample of a model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sample {
-    /// Floats of this shape.
-    Values(Shape),
-    /// A sequence of token ids as i64, each below `vocab`, at most `context` of them.
-    Ids {
-        /// Number of tokens.
-        vocab: usize,
-        /// Largest number of positions.
-        context: usize,
-    },
-}
-
-impl Sample {
-    /// A batch of this shape, always the same.
-    pub(crate) fn fill(&self, batch: &Shape) -> Result<Tensor> {
-        let rng = &mut Rng::seed(0);
-        match *self {
-            Sample::Values(_) => Tensor::rand(*batch, 0.0, 1.0, rng),
-            Sample::Ids { vocab, .. } => {
-                let ids = (0..batch.len()).map(|_| rng.below(vocab.max(1)) as i64).collect();
-                Tensor::from_vec(ids, *batch)
-            }
-        }
-    }
-}
-
 /// What can go wrong when a model is described.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -204,6 +194,18 @@ pub enum ModelError {
         value: usize,
         /// The largest value it can have.
         max: usize,
+    },
+    /// An index of something that is not there.
+    #[error("{architecture}: {name} is {value}, which must be below {end}")]
+    TooLarge {
+        /// The kind of model.
+        architecture: &'static str,
+        /// What it is of.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// One past the largest value it can have.
+        end: usize,
     },
     /// A setting that makes no model.
     #[error("{architecture}: {name} is {value}, which must be positive and finite")]
@@ -254,6 +256,13 @@ impl Check {
             return Ok(());
         }
         Err(ModelError::Hyperparameter { architecture: self.0, name, value, max }.into())
+    }
+
+    pub(super) fn below(&self, name: &'static str, value: usize, end: usize) -> Result<()> {
+        if value < end {
+            return Ok(());
+        }
+        Err(ModelError::TooLarge { architecture: self.0, name, value, end }.into())
     }
 
     pub(super) fn positive(&self, name: &'static str, value: f32) -> Result<()> {
