@@ -115,6 +115,14 @@ impl Architecture {
         }
     }
 
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        match self {
+            Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_) => true,
+            Architecture::Mlp(_) | Architecture::Cnn(_) => false,
+        }
+    }
+
     /// Whether the output head is the token table, if there is a token table to be one.
     pub(crate) fn has_tied_head(&self) -> Option<bool> {
         match self {
