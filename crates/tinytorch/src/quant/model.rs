@@ -3,9 +3,9 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QWeight};
-use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Int8Error;
 
@@ -142,27 +142,16 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
-    Ok(report)
-}
-
-/// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+    let norms = folded.norms.iter().map(|norm| format!("{norm}.folded"));
+    let flags = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags: BTreeSet<String> = flags.chain(norms).collect();
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
     }
+    model.set_flags(&flags);
+    Ok(report)
 }
 
 /// An attempt to get float weights back from an int8 model.
