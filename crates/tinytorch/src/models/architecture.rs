@@ -1,4 +1,4 @@
-use super::{Cnn, CnnBlock, CnnConfig, ForeignNames, Mlp, MlpConfig, Model};
+use super::{Cnn, CnnBlock, CnnConfig, ForeignNames, Mlp, MlpConfig, Model, Resnet, ResnetConfig};
 use crate::Result;
 use crate::nn::Init;
 use crate::tensor::Shape;
@@ -21,16 +21,19 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
+    /// [`Resnet`]: residual blocks of convolutions.
+    Resnet(ResnetConfig),
 }
 
 /// A preset's name, and what it stands for.
 type Preset = (&'static str, fn() -> Architecture);
 
-const PRESETS: [Preset; 4] = [
+const PRESETS: [Preset; 5] = [
     ("digits-mlp", || mlp(64, [128, 64])),
     ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
+    ("resnet20", resnet20),
 ];
 
 fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
@@ -40,6 +43,19 @@ fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
 fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
     let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
     Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
+}
+
+/// ResNet-20 for CIFAR-10, with the mean and deviation of ImageNet's pixels that published weights of it
+/// (akamaster/pytorch_resnet_cifar10) were trained with.
+fn resnet20() -> Architecture {
+    Architecture::Resnet(ResnetConfig {
+        input: [3, 32, 32],
+        mean: vec![0.485, 0.456, 0.406],
+        std: vec![0.229, 0.224, 0.225],
+        width: 16,
+        blocks: 3,
+        outputs: 10,
+    })
 }
 
 /// No model of use has more layers; a file that asks for them would only exhaust memory.
@@ -70,13 +86,16 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
         })
     }
 
     /// How the files that others publish for this architecture name its parameters.
     pub fn foreign_names(&self) -> ForeignNames {
         match self {
-            Architecture::Mlp(_) | Architecture::Cnn(_) => ForeignNames::SAME,
+            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Resnet(_) => {
+                ForeignNames::SAME
+            }
         }
     }
 
@@ -88,6 +107,7 @@ impl Architecture {
         match self {
             Architecture::Mlp(config) => Ok(Shape::new(&[config.inputs])?),
             Architecture::Cnn(config) => Ok(Shape::new(&config.input)?),
+            Architecture::Resnet(config) => Ok(Shape::new(&config.input)?),
         }
     }
 }
@@ -114,6 +134,20 @@ pub enum ModelError {
         /// The largest value it can have.
         max: usize,
     },
+    /// Numbers that cannot normalize images.
+    #[error(
+        "{architecture}: {name} is {values:?}, which must be one finite number for each of {channels} channels, above 0 if it is a deviation"
+    )]
+    Normalization {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The hyper-parameter.
+        name: &'static str,
+        /// Its values.
+        values: Vec<f32>,
+        /// Channels of an image.
+        channels: usize,
+    },
 }
 
 /// Checks hyper-parameters as a model is built from them.
@@ -126,6 +160,23 @@ impl Check {
 
     pub(super) fn layers(&self, name: &'static str, count: usize) -> Result<()> {
         self.at_most(name, count, MAX_LAYERS)
+    }
+
+    pub(super) fn normalization(&self, channels: usize, mean: &[f32], std: &[f32]) -> Result<()> {
+        let is_usable = |values: &[f32], above: f32| {
+            values.len() == channels && values.iter().all(|v| v.is_finite() && *v > above)
+        };
+        for (name, values, above) in
+            [("the mean", mean, f32::NEG_INFINITY), ("the deviation", std, 0.0)]
+        {
+            if !is_usable(values, above) {
+                let (architecture, values) = (self.0, values.to_vec());
+                return Err(
+                    ModelError::Normalization { architecture, name, values, channels }.into()
+                );
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn at_most(&self, name: &'static str, value: usize, max: usize) -> Result<()> {

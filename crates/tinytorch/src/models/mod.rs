@@ -14,11 +14,13 @@ mod architecture;
 mod cnn;
 mod foreign;
 mod mlp;
+mod resnet;
 
 pub use architecture::{Architecture, ModelError};
 pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use foreign::ForeignNames;
 pub use mlp::{Mlp, MlpConfig};
+pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 
 use crate::nn::Forward;
 
