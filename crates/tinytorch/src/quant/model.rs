@@ -117,9 +117,8 @@ fn quantize<M: Module + ?Sized>(
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
-        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
-            if let Some(value) = folded {
+            if let Some(value) = folded.values.get(&param.id()) {
                 report.changed.push(name);
                 stored.insert(param.id(), Stored::F32(value.clone()));
             }
@@ -129,8 +128,12 @@ fn quantize<M: Module + ?Sized>(
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
+        let value = match folded.values.get(&param.id()) {
+            Some(value) => value,
+            None => param.value()?,
+        };
+        let shift = folded.shifts.get(&param.id());
+        let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -213,6 +216,7 @@ fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
+    shift: Option<&Box<[f32]>>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
@@ -228,7 +232,12 @@ fn quantize_param(
             None => return Err(QuantError::NeverRan { name }.into()),
         },
     };
-    let weight = QWeight::quantize(value, config.granularity, input)
+    let quantized = QWeight::quantize(value, config.granularity, input);
+    let weight = match shift {
+        Some(shift) => quantized.and_then(|weight| weight.with_shift(shift.clone())),
+        None => quantized,
+    };
+    let weight = weight
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
     let entry = WeightReport {
         name,
