@@ -18,6 +18,7 @@ mod binary;
 mod cached_attention;
 mod cat;
 mod channels;
+mod context;
 mod conv2d_f32;
 mod conv2d_int8;
 mod dropout;
