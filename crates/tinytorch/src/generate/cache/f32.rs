@@ -71,3 +71,24 @@ impl KeyValueCache for F32Cache {
         self.positions = self.positions.min(positions);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_before_is_never_moved() {
+        let sizes = CacheSizes { batch: 1, kv_heads: 2, head_dim: 4, capacity: 50 };
+        let mut cache = F32Cache::new(sizes).unwrap();
+        let buffers = |cache: &F32Cache| {
+            [&cache.keys, &cache.values].map(|t| t.as_slice::<f32>().unwrap().as_ptr() as usize)
+        };
+        let (before, new) = (buffers(&cache), Tensor::ones([1, 2, 1, 4]).unwrap());
+        for _ in 0..50 {
+            cache.append(&new, &new).unwrap();
+            let queries = Var::from(&new);
+            cache.attend(&queries, AttentionMask::default(), &mut Ctx::eval()).unwrap();
+        }
+        assert_eq!(buffers(&cache), before);
+    }
+}
