@@ -128,7 +128,8 @@ impl Observer for Int8Pass<'_> {
             return Ok(());
         };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-        let folded = bias.is_some_and(|bias| self.changed.contains(&bias));
+        let folded = bias.is_some_and(|bias| self.changed.contains(&bias))
+            || param.int8().is_some_and(|weight| weight.shift().is_some());
         let (normed, folded_weight) =
             if folded { (float.normed, float.folded_weight) } else { (None, None) };
         let float_output = normed.unwrap_or(float.output);
