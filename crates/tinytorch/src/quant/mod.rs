@@ -20,6 +20,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod architecture;
 mod calibrate;
 mod data_free;
 mod error;

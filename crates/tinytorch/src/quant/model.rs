@@ -3,7 +3,6 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight};
-use crate::models::Architecture;
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,31 +33,13 @@ pub struct QuantConfig {
     pub range: RangeMethod,
     /// Dotted names of weights to leave as floats.
     pub skip: Vec<String>,
+    /// How the names of linear weights end whose activations, where they are dynamic, take 16 bits
+    /// instead of 8, at twice the products: `weight` for all of them.
+    #[serde(default)]
+    pub wide: Vec<String>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
-}
-
-impl QuantConfig {
-    /// What suits a kind of model: activations of transformers are dynamic, since the size of a token's
-    /// vector depends on the token; those of other models are calibrated, which is faster.
-    ///
-    /// ```
-    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
-    /// let of = |name| Ok::<_, tinytorch::Error>(
-    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
-    /// );
-    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
-    /// assert_eq!(of("digits-cnn")?, Activations::Static);
-    /// # Ok::<(), tinytorch::Error>(())
-    /// ```
-    pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
-        let activations = match architecture.is_transformer() {
-            true => Activations::Dynamic,
-            false => Activations::Static,
-        };
-        QuantConfig { activations, ..QuantConfig::default() }
-    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
@@ -220,6 +201,12 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         let (name, known) = (unknown.clone(), known.join(", "));
         return Err(QuantError::UnknownWeight { name, known }.into());
     }
+    let is_end = |end: &&String| weights.iter().any(|(n, _)| n.ends_with(end.as_str()));
+    if let Some(unknown) = config.wide.iter().find(|end| !is_end(end)) {
+        let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+        let (name, known) = (unknown.clone(), known.join(", "));
+        return Err(QuantError::NothingWide { name, known }.into());
+    }
     if weights.iter().all(|(name, _)| config.skip.contains(name)) {
         return Err(QuantError::NothingToQuantize { params: total }.into());
     }
@@ -248,7 +235,13 @@ fn quantize_param(
     let seen = ranges.range(param.id());
     let (input, input_range) = match config.activations {
         Activations::Float => (Input::Float, None),
-        Activations::Dynamic => (Input::Dynamic, None),
+        Activations::Dynamic => {
+            let wide = config.wide.iter().any(|end| name.ends_with(end.as_str()));
+            match param.role() {
+                Role::LinearWeight | Role::Embedding if wide => (Input::Dynamic16, None),
+                _ => (Input::Dynamic, None),
+            }
+        }
         Activations::Static => match seen {
             Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
             None if param.role() == Role::Embedding => (Input::Float, None),
