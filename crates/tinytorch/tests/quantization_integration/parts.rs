@@ -2,7 +2,7 @@
 
 use super::support::{bits, standardized_digits};
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{DataLoader, Dataset};
+use tinytorch::data::DataLoader;
 use tinytorch::generate::{CacheKind, Generator, Limits, Sampler};
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::models::Architecture;
@@ -61,7 +61,14 @@ fn tensor() -> Result<Vec<u32>> {
 
 fn activations() -> Result<Vec<u32>> {
     let (x, ctx) = (Var::from(normal(&[4, 6], 4)), &mut Ctx::eval());
-    let all = [x.relu(ctx)?, x.sigmoid(ctx)?, x.tanh(ctx)?, x.gelu(ctx)?, x.softmax(1, ctx)?, x.silu(ctx)?];
+    let all = [
+        x.relu(ctx)?,
+        x.sigmoid(ctx)?,
+        x.tanh(ctx)?,
+        x.gelu(ctx)?,
+        x.softmax(1, ctx)?,
+        x.silu(ctx)?,
+    ];
     Ok(all.iter().flat_map(|y| bits(y.value())).collect())
 }
 
@@ -125,7 +132,8 @@ fn training() -> Result<Vec<u32>> {
 }
 
 fn data() -> Result<Vec<u32>> {
-    let loader = DataLoader::new(standardized_digits().train, 500)?.shuffle(true).seed(13).prefetch(1);
+    let loader =
+        DataLoader::new(standardized_digits().train, 500)?.shuffle(true).seed(13).prefetch(1);
     let batches = loader.epoch(1).map(|batch| Ok(bits(batch?.inputs())));
     assert_eq!(loader.dataset().len(), 1437);
     Ok(batches.collect::<Result<Vec<_>>>()?.concat())
@@ -185,19 +193,21 @@ fn profiling() -> Result<Vec<u32>> {
     let architecture = Architecture::preset("digits-cnn")?;
     let model = architecture.build(&mut Init::seed(21))?;
     let profile = profile_passes(&*model, &architecture.example(2)?, 1)?;
-    let counts = [profile.flops, profile.read_bytes, profile.written_bytes, profile.parameters.bytes];
+    let counts =
+        [profile.flops, profile.read_bytes, profile.written_bytes, profile.parameters.bytes];
     Ok(counts.into_iter().map(|count| count as u32).collect())
 }
 
-/// The tokens of a text with and without a cache, which are the same.
+/// The tokens of a text, the same with and without a cache, behind those of its prompt.
 fn memoization() -> Result<Vec<u32>> {
     let model = Architecture::preset("talks-gpt")?.build(&mut Init::seed(22))?;
     let decoder = model.as_decoder().unwrap();
     let text = |cache| {
         let limits = Limits { steps: 12, ends: vec![], cache };
-        Generator::new(decoder, &[1, 2, 3], Sampler::greedy(), limits)?.collect::<Result<Vec<i64>>>()
+        Generator::new(decoder, &[1, 2, 3], Sampler::greedy(), limits)?
+            .collect::<Result<Vec<i64>>>()
     };
     let (cached, uncached) = (text(Some(CacheKind::F32))?, text(None)?);
     assert_eq!(cached, uncached);
-    Ok(cached.into_iter().map(|id| id as u32).collect())
+    Ok([1, 2, 3].into_iter().chain(cached).map(|id| id as u32).collect())
 }

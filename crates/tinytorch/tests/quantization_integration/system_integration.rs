@@ -50,13 +50,17 @@ fn test_quantized_dataloader_pipeline() {
         let (int8, _) = quantized(cnn(), &images(64), activations);
         let whole = output(&int8, &images(360));
         for (size, prefetch) in [(1, 0), (7, 2), (64, 0), (360, 2)] {
-            let loader = DataLoader::new(held_out(), size).unwrap().shuffle(true).prefetch(prefetch);
+            let loader =
+                DataLoader::new(held_out(), size).unwrap().shuffle(true).prefetch(prefetch);
             let mut seen = 0;
             for (index, batch) in loader.epoch(3).enumerate() {
                 let batch = batch.unwrap();
                 let answers = output(&int8, &batch.inputs().into());
-                for (row, &sample) in loader.order(3)[index * size..].iter().take(batch.len()).enumerate() {
-                    let (a, b) = (answers.select(0, row).unwrap(), whole.select(0, sample).unwrap());
+                for (row, &sample) in
+                    loader.order(3)[index * size..].iter().take(batch.len()).enumerate()
+                {
+                    let (a, b) =
+                        (answers.select(0, row).unwrap(), whole.select(0, sample).unwrap());
                     assert_eq!(bits(&a), bits(&b), "sample {sample} in batches of {size}");
                 }
                 seen += batch.len();
@@ -132,7 +136,8 @@ fn test_quantization_plus_profiling() {
 fn test_quantization_with_profiler() {
     fn both<M: Forward + Clone>(float: &M, activations: Activations) {
         let (int8, _) = quantized(float, &images(64), activations);
-        let [a, b] = [float, &int8].map(|model| profile_passes(model, images(4).value(), 5).unwrap());
+        let [a, b] =
+            [float, &int8].map(|model| profile_passes(model, images(4).value(), 5).unwrap());
         let count = |model: &M| -> usize {
             model.named_params().iter().map(|(_, param)| param.shape().len()).sum()
         };
@@ -247,8 +252,13 @@ fn test_complete_tinytorch_system_stable() {
         save_model(file.path(), &*int8, &provenance).unwrap();
         let loaded = load_model(file.path()).unwrap();
         assert_eq!(QuantRecord::read(&loaded.provenance).unwrap().changed, report.changed);
-        let mut subject =
-            subject("loaded", float.clone(), loaded.model, held_out().inputs(), Activations::Static);
+        let mut subject = subject(
+            "loaded",
+            float.clone(),
+            loaded.model,
+            held_out().inputs(),
+            Activations::Static,
+        );
         subject.changed = report.changed;
         let means = Means { probe: None, latency: false };
         let budget = Budget { float_floor: 0.95, ..Budget::default() };
