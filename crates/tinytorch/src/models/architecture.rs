@@ -1,8 +1,11 @@
-use super::{Cnn, CnnBlock, CnnConfig, Gpt, GptConfig, Llama, LlamaConfig, Mlp, MlpConfig, Model};
+use super::{
+    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Llama, LlamaConfig,
+    Mlp, MlpConfig, Model, Sample,
+};
+use crate::Result;
 use crate::nn::Init;
-use crate::ops::{Rope, RopePairs};
+use crate::ops::RopePairs;
 use crate::tensor::{Shape, Tensor};
-use crate::{Result, Rng};
 use serde::{Deserialize, Serialize};
 
 /// A model's kind and hyper-parameters: everything but its weights.
@@ -26,6 +29,8 @@ pub enum Architecture {
     Gpt(GptConfig),
     /// [`Llama`]: a decoder with rotary positions.
     Llama(LlamaConfig),
+    /// [`Bert`]: an encoder.
+    Bert(BertConfig),
 }
 
 /// A preset's name, and what it stands for.
@@ -37,7 +42,7 @@ const PRESETS: [Preset; 6] = [
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
     ("talks-gpt", talks_gpt),
-    ("stories260K", stories_260k),
+    ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
 ];
 
 /// For the 68 characters of TinyTalks and the one that stands for all others.
@@ -50,22 +55,6 @@ fn talks_gpt() -> Architecture {
         heads: 4,
         hidden: 256,
         dropout: 0.1,
-    })
-}
-
-/// The smallest model of llama2.c.
-fn stories_260k() -> Architecture {
-    Architecture::Llama(LlamaConfig {
-        vocab: 512,
-        context: 512,
-        dim: 64,
-        layers: 5,
-        heads: 8,
-        kv_heads: 4,
-        hidden: 172,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        norm_eps: 1e-5,
-        tied: true,
     })
 }
 
@@ -108,7 +97,31 @@ impl Architecture {
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
             Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
             Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
+            Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
         })
+    }
+
+    /// How the files that others publish for this architecture name its parameters.
+    pub fn foreign_names(&self) -> ForeignNames {
+        match self {
+            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Gpt(_) => {
+                ForeignNames::SAME
+            }
+            Architecture::Llama(config) => match config.rope.pairs {
+                RopePairs::Interleaved => ForeignNames::LLAMA2_C,
+                RopePairs::Halves => ForeignNames::HF_LLAMA,
+            },
+            Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
+    }
+
+    /// Whether the output head is the token table, if there is a token table to be one.
+    pub(crate) fn has_tied_head(&self) -> Option<bool> {
+        match self {
+            Architecture::Gpt(_) => Some(true),
+            Architecture::Llama(config) => Some(config.tied),
+            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Bert(_) => None,
+        }
     }
 
     /// What one sample is, without the batch.
@@ -119,8 +132,11 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
             Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
-            Architecture::Gpt(config) => ids(config.vocab, config.context),
-            Architecture::Llama(config) => ids(config.vocab, config.context),
+            Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Bert(config) => {
+                Sample::Ids { vocab: config.vocab, context: config.context, pad: Some(config.pad) }
+            }
         })
     }
 
@@ -150,39 +166,6 @@ impl Architecture {
     }
 }
 
-fn ids(vocab: usize, context: usize) -> Sample {
-    Sample::Ids { vocab, context }
-}
-
-/// One sample of a model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sample {
-    /// Floats of this shape.
-    Values(Shape),
-    /// A sequence of token ids as i64, each below `vocab`, at most `context` of them.
-    Ids {
-        /// Number of tokens.
-        vocab: usize,
-        /// Largest number of positions.
-        context: usize,
-    },
-}
-
-impl Sample {
-    /// A batch of this shape, always the same.
-    pub(crate) fn fill(&self, batch: &Shape) -> Result<Tensor> {
-        let rng = &mut Rng::seed(0);
-        match *self {
-            Sample::Values(_) => Tensor::rand(*batch, 0.0, 1.0, rng),
-            Sample::Ids { vocab, .. } => {
-                let ids = (0..batch.len()).map(|_| rng.below(vocab.max(1)) as i64).collect();
-                Tensor::from_vec(ids, *batch)
-            }
-        }
-    }
-}
-
 /// What can go wrong when a model is described.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -205,6 +188,18 @@ pub enum ModelError {
         /// The largest value it can have.
         max: usize,
     },
+    /// An index of something that is not there.
+    #[error("{architecture}: {name} is {value}, which must be below {end}")]
+    TooLarge {
+        /// The kind of model.
+        architecture: &'static str,
+        /// What it is of.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// One past the largest value it can have.
+        end: usize,
+    },
     /// A setting that makes no model.
     #[error("{architecture}: {name} is {value}, which must be positive and finite")]
     Setting {
@@ -214,6 +209,12 @@ pub enum ModelError {
         name: &'static str,
         /// Its value.
         value: f32,
+    },
+    /// A `config.json` that describes no model of tinytorch's.
+    #[error("the configuration describes no model that tinytorch has: {problem}")]
+    Config {
+        /// What does not fit.
+        problem: String,
     },
     /// Another number of caches than the model has blocks.
     #[error("{got} key-value caches are given for {expected} blocks; give one for each")]
@@ -256,6 +257,13 @@ impl Check {
         Err(ModelError::Hyperparameter { architecture: self.0, name, value, max }.into())
     }
 
+    pub(super) fn below(&self, name: &'static str, value: usize, end: usize) -> Result<()> {
+        if value < end {
+            return Ok(());
+        }
+        Err(ModelError::TooLarge { architecture: self.0, name, value, end }.into())
+    }
+
     pub(super) fn positive(&self, name: &'static str, value: f32) -> Result<()> {
         if value > 0.0 && value.is_finite() {
             return Ok(());
@@ -292,7 +300,7 @@ mod tests {
             let batch = architecture.example(2).unwrap();
             let scores = match architecture.sample().unwrap() {
                 Sample::Values(_) => vec![2, 10],
-                Sample::Ids { vocab, context } => vec![2, context, vocab],
+                Sample::Ids { vocab, context, .. } => vec![2, context, vocab],
             };
             let logits = model.forward(&batch.into(), &mut Ctx::eval()).unwrap();
             assert_eq!(logits.shape().dims(), scores, "{name}");

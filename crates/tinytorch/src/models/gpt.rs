@@ -98,8 +98,7 @@ impl Gpt {
         caches: &mut [Box<dyn KeyValueCache>],
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
-        let ids = ids.within_context(offset, self.config.context, ctx)?;
-        let hidden = self.tokens.forward(&ids, ctx)?;
+        let hidden = self.tokens.forward(ids, ctx)?;
         let hidden = self.positions.forward_from(offset, &hidden, ctx)?;
         let hidden = self.dropout.forward(&hidden, ctx)?;
         let hidden = run_blocks(&self.blocks, hidden, caches, ctx)?;

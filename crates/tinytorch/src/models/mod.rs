@@ -11,18 +11,27 @@
 //! ```
 
 mod architecture;
+mod bert;
 mod cnn;
 mod decoder;
+mod foreign;
+mod foreign_config;
 mod gpt;
 mod llama;
 mod mlp;
+mod sample;
+mod sentence;
 
-pub use architecture::{Architecture, ModelError, Sample};
+pub use architecture::{Architecture, ModelError};
+pub use bert::{Bert, BertConfig};
 pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use decoder::{Decoder, DecoderSizes};
+pub use foreign::ForeignNames;
 pub use gpt::{Gpt, GptConfig};
 pub use llama::{Llama, LlamaConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use sample::Sample;
+pub use sentence::SentenceEncoder;
 
 use crate::nn::Forward;
 

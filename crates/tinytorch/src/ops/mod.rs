@@ -27,6 +27,7 @@ mod embedding;
 mod embedding_int8;
 mod error;
 mod global_avg_pool;
+mod is_not;
 mod linear_f32;
 mod linear_int8;
 mod matmul;
