@@ -19,6 +19,12 @@ pub(crate) enum Problem {
     SampleShape { data: String, got: Shape, expected: Shape },
     #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
     NoIds { data: String },
+    #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
+    NotUtf8 { path: PathBuf, line: usize },
+    #[error("{} holds no text; write one sentence on each line", path.display())]
+    NoText { path: PathBuf },
+    #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
+    EmptyLine { path: PathBuf, line: usize },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
     #[error(

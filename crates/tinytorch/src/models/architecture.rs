@@ -133,12 +133,17 @@ impl Architecture {
         }
     }
 
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
     /// Whether the output head is the token table, if there is a token table to be one.
     pub(crate) fn has_tied_head(&self) -> Option<bool> {
         match self {
             Architecture::Gpt(_) => Some(true),
             Architecture::Llama(config) => Some(config.tied),
-            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Bert(_) => None,
+            _ => None,
         }
     }
 

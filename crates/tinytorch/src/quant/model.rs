@@ -3,6 +3,7 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight};
+use crate::models::Architecture;
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,28 @@ pub struct QuantConfig {
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
+}
+
+impl QuantConfig {
+    /// What suits a kind of model: activations of transformers are dynamic, since the size of a token's
+    /// vector depends on the token; those of other models are calibrated, which is faster.
+    ///
+    /// ```
+    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
+    /// let of = |name| Ok::<_, tinytorch::Error>(
+    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
+    /// );
+    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
+    /// assert_eq!(of("digits-cnn")?, Activations::Static);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
+        let activations = match architecture.is_transformer() {
+            true => Activations::Dynamic,
+            false => Activations::Static,
+        };
+        QuantConfig { activations, ..QuantConfig::default() }
+    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
