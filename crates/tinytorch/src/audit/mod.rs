@@ -18,6 +18,7 @@ mod report;
 mod subject;
 mod task;
 
+pub use compare::relative_error;
 pub use distribution::{Distribution, Int8Range};
 pub use evidence::Evidence;
 pub use files::Files;

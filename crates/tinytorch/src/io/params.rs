@@ -111,7 +111,7 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
-    flags::apply(module, &flags);
+    module.set_flags(&flags);
     Ok(())
 }
 

@@ -69,7 +69,7 @@ impl Compute for Conv2dInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = 2 * self.weight.panels().k() as u64;
+        let per_output = (2 * self.weight.panels().k() + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.weight.bytes() as u64, ..cost }
     }

@@ -2,10 +2,10 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
-use crate::int8::{Granularity, Input, QWeight};
-use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::int8::{Granularity, Input, QParams, QWeight};
+use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Int8Error;
 
@@ -145,27 +145,16 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
-    Ok(report)
-}
-
-/// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+    let norms = folded.norms.iter().map(|norm| format!("{norm}.folded"));
+    let flags = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags: BTreeSet<String> = flags.chain(norms).collect();
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
     }
+    model.set_flags(&flags);
+    Ok(report)
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -231,17 +220,17 @@ fn quantize_param(
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
-    let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
+    // How a table's input is quantized matters where it is an output head too; looking up a row
+    // ignores it, and calibration sees no input of a table that is nothing else.
+    let seen = ranges.range(param.id());
     let (input, input_range) = match config.activations {
-        _ if looked_up => (Input::Float, None),
         Activations::Float => (Input::Float, None),
         Activations::Dynamic => (Input::Dynamic, None),
-        Activations::Static => {
-            let seen = ranges.range(param.id());
-            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.clone() })?;
-            (Input::Static(crate::int8::QParams::from_range(min, max)?), seen)
-        }
+        Activations::Static => match seen {
+            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Input::Float, None),
+            None => return Err(QuantError::NeverRan { name }.into()),
+        },
     };
     let quantized = QWeight::quantize(value, config.granularity, input);
     let weight = match shift {
