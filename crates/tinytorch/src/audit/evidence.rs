@@ -5,7 +5,7 @@ use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::models::Model;
 use crate::plan::Plan;
-use crate::quant::folded_values;
+use crate::quant::fold;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ impl Evidence {
         let inputs = subject.held_out.inputs();
         let batch = inputs.slice(0, 0..inputs.shape()[0].min(BATCH))?;
         let first = Var::from(&batch);
-        let folded = folded_values(&*subject.float, &first, &subject.config)?;
+        let folded = fold(&*subject.float, &first, &subject.config)?.values;
         let mut float_pass = FloatPass::new(folded);
         subject.float.forward(&first, &mut Ctx::eval().observed(&mut float_pass))?;
 

@@ -15,6 +15,7 @@ mod io_import;
 mod io_model;
 mod io_save;
 mod quantization_errors;
+mod quantization_fold;
 mod resnet20;
 mod text_bad_input;
 mod text_bpe;

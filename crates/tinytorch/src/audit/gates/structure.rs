@@ -1,8 +1,9 @@
 use crate::Result;
 use crate::audit::{Gate, Subject, compare};
-use crate::autograd::{Param, Stored};
+use crate::autograd::{Param, Stored, Var};
 use crate::io::digest_params;
 use crate::nn::Module;
+use crate::quant::fold;
 
 /// Quantizing has changed how weights are stored and nothing else, and the original not at all.
 pub(crate) fn structure(subject: &Subject) -> Result<Gate> {
@@ -12,6 +13,7 @@ pub(crate) fn structure(subject: &Subject) -> Result<Gate> {
     }
     compare_layers(&*subject.float, &*subject.int8, &mut faults);
     compare_params(subject, &mut faults)?;
+    compare_shifts(subject, &mut faults)?;
     let checked = format!(
         "{} layers and {} parameters: names, order, shapes, types, and all values that are not int8",
         subject.int8.named_layers().len(),
@@ -53,6 +55,23 @@ fn compare_params(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
         } else if is.int8().is_none() && !subject.changed.contains(name) && !same_values(was, is)? {
             faults.push(format!("`{name}` has other values, and the report does not say so"));
+        }
+    }
+    Ok(())
+}
+
+/// What int8 weights add to their channels is what folding leaves over of the float model's norms.
+fn compare_shifts(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
+    let example = Var::from(subject.held_out.inputs().slice(0, 0..1)?);
+    let folded = fold(&*subject.float, &example, &subject.config)?;
+    let bits = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    for ((name, was), (_, is)) in
+        subject.float.named_params().iter().zip(subject.int8.named_params())
+    {
+        let expected = folded.shifts.get(&was.id()).map(|shift| bits(shift));
+        let got = is.int8().and_then(|weight| weight.shift()).map(bits);
+        if got.is_some() && got != expected {
+            faults.push(format!("`{name}` has a shift that no batch norm has left to it"));
         }
     }
     Ok(())
