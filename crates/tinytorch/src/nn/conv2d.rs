@@ -2,6 +2,7 @@ use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
 use crate::graph::ConvGeometry;
+use crate::ops::Weight;
 
 /// A two-dimensional convolution (cross-correlation, as in PyTorch):
 /// `y[n, o, y, x] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, s y + i - p, s x + j - p]`
@@ -34,7 +35,7 @@ pub struct Conv2d {
     #[module(config)]
     groups: usize,
     /// `[out_channels, in_channels / groups, kh, kw]`.
-    pub weight: Param,
+    pub weight: Weight,
     /// `[out_channels]`.
     pub bias: Option<Param>,
 }
@@ -82,7 +83,7 @@ impl Conv2d {
             stride,
             padding,
             groups,
-            weight,
+            weight: weight.into(),
             bias: None,
         })
     }

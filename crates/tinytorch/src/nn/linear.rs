@@ -1,6 +1,7 @@
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
+use crate::ops::Weight;
 
 /// A fully connected layer: `y = x W^T + b`.
 ///
@@ -21,7 +22,7 @@ pub struct Linear {
     #[module(config)]
     out_features: usize,
     /// `[out_features, in_features]`.
-    pub weight: Param,
+    pub weight: Weight,
     /// `[out_features]`.
     pub bias: Option<Param>,
 }
@@ -52,7 +53,7 @@ impl Linear {
     ) -> Result<Linear> {
         let bound = 1.0 / (in_features.max(1) as f32).sqrt();
         let weight = init.uniform([out_features, in_features], bound, Role::LinearWeight)?;
-        Ok(Linear { in_features, out_features, weight, bias: None })
+        Ok(Linear { in_features, out_features, weight: weight.into(), bias: None })
     }
 }
 

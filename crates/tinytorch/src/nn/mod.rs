@@ -45,6 +45,7 @@ mod positions;
 mod rms_norm;
 mod sequential;
 mod transformer;
+mod weight;
 
 pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use attention::{AttentionConfig, AttentionInputs, KeyValueCache, MultiHeadAttention};
