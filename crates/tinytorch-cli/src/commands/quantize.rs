@@ -167,6 +167,7 @@ impl Quantize {
             range: self.range.0,
             skip: self.skip.clone(),
             destroys_floats_knowingly: true,
+            ..QuantConfig::default()
         }
     }
 

@@ -260,7 +260,11 @@ impl Layout {
             Scales::Blocks(scales) => (scales.len(), self.n * self.k.div_ceil(BLOCK)),
         };
         let shape = self.shape;
-        if got == expected { Ok(()) } else { Err(Int8Error::Scales { shape, got, expected }.into()) }
+        if got == expected {
+            Ok(())
+        } else {
+            Err(Int8Error::Scales { shape, got, expected }.into())
+        }
     }
 
     /// From `(channel, window)` to `(window, channel)`.
@@ -324,7 +328,8 @@ mod tests {
     fn fewer_bits_leave_fewer_values() {
         let w = Tensor::randn([6, 50], 1.0, &mut Rng::seed(1)).unwrap();
         for bits in (2..=8).map(|bits| WeightBits::new(bits).unwrap()) {
-            for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks]
+            for granularity in
+                [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks]
             {
                 let scales = Scales::covering(&w, granularity, bits).unwrap();
                 let q = QWeight::round(&w, scales.clone(), bits, Input::Float).unwrap();
@@ -342,7 +347,8 @@ mod tests {
         }
         let halved = Scales::PerTensor(0.1);
         let q = QWeight::round(&w, halved, WeightBits::new(3).unwrap(), Input::Float).unwrap();
-        let widest = q.dequantize().unwrap().to_vec::<f32>().unwrap().into_iter().fold(0.0, f32::max);
+        let widest =
+            q.dequantize().unwrap().to_vec::<f32>().unwrap().into_iter().fold(0.0, f32::max);
         assert!((widest - 0.3).abs() < 1e-6, "what lies beyond the steps is clipped: {widest}");
     }
 

@@ -19,6 +19,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod attached;
 mod digest;
 mod entry;
 mod error;
@@ -31,6 +32,7 @@ mod params;
 mod provenance;
 mod write;
 
+pub(crate) use attached::{attached, from_metadata as attached_in};
 pub use digest::{digest_params, digest_tensors};
 pub use error::{ContentError, FormatError, IoError};
 pub use file::TensorFile;

@@ -18,7 +18,8 @@ pub use architecture::{Architecture, ModelError};
 pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use mlp::{Mlp, MlpConfig};
 
-use crate::nn::Forward;
+use crate::Result;
+use crate::nn::{Chain, Forward, Link};
 
 /// A module that can describe itself, and so be saved, loaded and rebuilt.
 ///
@@ -30,6 +31,23 @@ pub trait Model: Forward + Send + Sync {
 
     /// A copy with parameters of its own.
     fn clone_box(&self) -> Box<dyn Model>;
+
+    /// The model as a chain of layers, if it is one.
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+}
+
+impl Chain for Box<dyn Model> {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        self.as_chain().ok_or("model with branches")?.links()
+    }
+
+    fn resized(&mut self) {
+        if let Some(chain) = self.as_chain() {
+            chain.resized();
+        }
+    }
 }
 
 impl Clone for Box<dyn Model> {

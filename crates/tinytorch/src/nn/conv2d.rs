@@ -1,3 +1,4 @@
+use super::chain::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
@@ -91,6 +92,19 @@ impl Conv2d {
     /// How the kernel moves.
     pub fn geometry(&self) -> ConvGeometry {
         ConvGeometry { stride: self.stride, padding: self.padding, groups: self.groups }
+    }
+
+    /// Keeps these outputs, or leaves the layer half changed with an error.
+    pub(crate) fn keep_outputs(&mut self, kept: &[usize]) -> Result<()> {
+        keep(&mut self.weight, 0, kept)?;
+        self.out_channels = kept.len();
+        self.bias.as_mut().map_or(Ok(()), |bias| keep(bias, 0, kept))
+    }
+
+    /// Keeps these inputs of a convolution without groups.
+    pub(crate) fn keep_inputs(&mut self, kept: &[usize]) -> Result<()> {
+        self.in_channels = kept.len();
+        keep(&mut self.weight, 1, kept)
     }
 
     fn bound(&self) -> f32 {

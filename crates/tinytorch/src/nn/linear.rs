@@ -1,3 +1,4 @@
+use super::chain::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
@@ -54,6 +55,21 @@ impl Linear {
         let bound = 1.0 / (in_features.max(1) as f32).sqrt();
         let weight = init.uniform([out_features, in_features], bound, Role::LinearWeight)?;
         Ok(Linear { in_features, out_features, weight: weight.into(), bias: None })
+    }
+}
+
+impl Linear {
+    /// Keeps these outputs, or leaves the layer half changed with an error.
+    pub(crate) fn keep_outputs(&mut self, kept: &[usize]) -> Result<()> {
+        keep(&mut self.weight, 0, kept)?;
+        self.out_features = kept.len();
+        self.bias.as_mut().map_or(Ok(()), |bias| keep(bias, 0, kept))
+    }
+
+    /// Keeps these inputs.
+    pub(crate) fn keep_inputs(&mut self, kept: &[usize]) -> Result<()> {
+        self.in_features = kept.len();
+        keep(&mut self.weight, 1, kept)
     }
 }
 

@@ -128,10 +128,10 @@ impl Weight {
 
     /// Takes the adapter away; the weight is then trained again.
     pub(crate) fn take_adapter(&mut self) -> Option<Adapter> {
-        let taken = self.beside.as_mut()?.adapter.take();
+        let taken = self.beside.as_mut()?.adapter.take()?;
         self.param.set_frozen(false);
         self.tidy();
-        taken
+        Some(taken)
     }
 
     /// Stores the weight as the product of `up`, `[out, rank]`, and `down`, `[rank, in]`.

@@ -72,10 +72,9 @@ impl Var {
             return ctx.apply_weighted(int8(packed.clone()), id, &inputs);
         }
         let (x, floats) = match weight.fake_quant() {
-            Some(fake) => (
-                fake.round_input(self, row_axes, ctx)?,
-                fake.round_weight(weight.param, ctx)?,
-            ),
+            Some(fake) => {
+                (fake.round_input(self, row_axes, ctx)?, fake.round_weight(weight.param, ctx)?)
+            }
             None => (self.clone(), ctx.param(weight.param)?),
         };
         let inputs: Vec<&Var> = [&x, &floats].into_iter().chain(&bias).collect();
@@ -88,11 +87,7 @@ impl Var {
     /// # Errors
     /// [`TensorError::Index`](crate::tensor::TensorError::Index) for an index that names no row,
     /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the indices are i64.
-    pub fn embedding<'w>(
-        &self,
-        table: impl Into<Weighted<'w>>,
-        ctx: &mut Ctx<'_>,
-    ) -> Result<Var> {
+    pub fn embedding<'w>(&self, table: impl Into<Weighted<'w>>, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.look_up(table.into(), Rows::Ids, ctx)
     }
 

@@ -2,8 +2,9 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
-use crate::int8::{Granularity, Input, QWeight};
+use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
 use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::ops::{FakeQuant, Weight};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ pub enum Activations {
 pub struct QuantConfig {
     /// How many weights share a scale.
     pub granularity: Granularity,
+    /// How many of the 8 bits in which a weight is stored its values use.
+    #[serde(default)]
+    pub weight_bits: WeightBits,
     /// How activations are handled.
     pub activations: Activations,
     /// How static ranges are chosen.
@@ -73,18 +77,32 @@ pub fn quantize_model<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
+    let (folds, ranges) = observe(&*model, calibration, config)?;
+    quantize(model, &folds, &ranges, config)
+}
+
+/// Refuses what cannot be quantized, and finds out what the calibration data can tell: which batch norms
+/// fold, and the ranges of static activations.
+pub(super) fn observe<M, X>(
+    model: &M,
+    calibration: impl IntoIterator<Item = Result<X>>,
+    config: &QuantConfig,
+) -> Result<(Vec<Fold>, Calibration)>
+where
+    M: Forward<X> + ?Sized,
+{
     check(model, config)?;
     let mut calibration = calibration.into_iter().peekable();
     let folds = match calibration.peek() {
-        Some(Ok(example)) => find_folds(&*model, example, config)
+        Some(Ok(example)) => find_folds(model, example, config)
             .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
         _ => Vec::new(),
     };
     let mut ranges = Calibration::new(config.range);
     if config.activations == Activations::Static {
-        ranges.run(&*model, calibration)?;
+        ranges.run(model, calibration)?;
     }
-    quantize(model, &folds, &ranges, config)
+    Ok((folds, ranges))
 }
 
 /// [`quantize_model`] with ranges that are known already: merged from calibrations on several machines,
@@ -142,14 +160,17 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
+    let rounding = BTreeMap::new();
+    model.visit_mut(&mut Path::default(), &mut Commit { stored, rounding, norms: folded.norms });
     Ok(report)
 }
 
 /// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
+pub(super) struct Commit {
+    pub(super) stored: BTreeMap<ParamId, Stored>,
+    pub(super) rounding: BTreeMap<ParamId, FakeQuant>,
+    /// The batch norms that are folded.
+    pub(super) norms: Vec<String>,
 }
 
 impl<'a> VisitorMut<'a> for Commit {
@@ -158,9 +179,21 @@ impl<'a> VisitorMut<'a> for Commit {
         *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
     }
 
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
+    fn weight(&mut self, _: &Path, weight: &mut Weight) {
+        if let Some(fake) = self.rounding.remove(&weight.id()) {
+            weight.set_fake_quant(fake);
+        }
+    }
+
+    fn param(&mut self, path: &Path, param: &'a mut Param) {
         if let Some(stored) = self.stored.remove(&param.id()) {
             param.store(stored);
+        }
+        let name = path.as_str();
+        let of_norm = |norm: &String| name.strip_prefix(norm).is_some_and(|n| n.starts_with('.'));
+        if self.norms.iter().any(of_norm) {
+            // Nothing reads it any more, so training must not wait for its gradient.
+            param.set_frozen(true);
         }
     }
 }
@@ -189,6 +222,9 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         if let Stored::F32(value) = param.stored() {
             check_finite(name, value)?;
         }
+    }
+    if let Some((name, _)) = model.named_weights().iter().find(|(_, w)| w.fake_quant().is_some()) {
+        return Err(QuantError::AlreadyPrepared { name: name.clone() }.into());
     }
     let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
     for (name, param) in &weights {
@@ -220,6 +256,26 @@ fn check_finite(name: &str, value: &Tensor) -> Result<()> {
     Err(QuantError::Weight { name: name.to_string(), source: Box::new(source.into()) }.into())
 }
 
+/// How the input of a weight is quantized, and the range that calibration gave it.
+pub(super) fn input_of(
+    name: &str,
+    param: &Param,
+    ranges: &Calibration,
+    activations: Activations,
+) -> Result<(Input, Option<(f32, f32)>)> {
+    let seen = ranges.range(param.id());
+    Ok(match activations {
+        // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
+        _ if param.role() == Role::Embedding && seen.is_none() => (Input::Float, None),
+        Activations::Float => (Input::Float, None),
+        Activations::Dynamic => (Input::Dynamic, None),
+        Activations::Static => {
+            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.to_string() })?;
+            (Input::Static(QParams::from_range(min, max)?), seen)
+        }
+    })
+}
+
 fn quantize_param(
     name: String,
     param: &Param,
@@ -227,37 +283,10 @@ fn quantize_param(
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
-    let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
-    let (input, input_range) = match config.activations {
-        _ if looked_up => (Input::Float, None),
-        Activations::Float => (Input::Float, None),
-        Activations::Dynamic => (Input::Dynamic, None),
-        Activations::Static => {
-            let seen = ranges.range(param.id());
-            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.clone() })?;
-            (Input::Static(crate::int8::QParams::from_range(min, max)?), seen)
-        }
-    };
-    let weight = QWeight::quantize(value, config.granularity, input)
+    let (input, input_range) = input_of(&name, param, ranges, config.activations)?;
+    let weight = Scales::covering(value, config.granularity, config.weight_bits)
+        .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
-    let entry = WeightReport {
-        name,
-        shape: *value.shape(),
-        granularity: config.granularity,
-        input_range,
-        float_bytes: value.bytes(),
-        int8_bytes: weight.bytes(),
-        error: relative_error(value, &weight.dequantize()?)?,
-    };
+    let entry = WeightReport::new(name, value, &weight, input_range)?;
     Ok((weight, entry))
-}
-
-/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
-fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let norm = |t: &Tensor| -> Result<f64> {
-        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
-    };
-    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
-    Ok(if difference == 0.0 { 0.0 } else { difference / size })
 }

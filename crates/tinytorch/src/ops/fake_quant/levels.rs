@@ -196,7 +196,8 @@ mod tests {
         let s = logs.map(step).unwrap().reshape([2, 1]).unwrap();
         let v = values.div(&s).unwrap();
         let inside = v.map(|v| f32::from(v.abs() < 3.0)).unwrap();
-        let residue = v.map(|v| if v.abs() < 3.0 { v.round_ties_even() - v } else { v.clamp(-3.0, 3.0) });
+        let residue =
+            v.map(|v| if v.abs() < 3.0 { v.round_ties_even() - v } else { v.clamp(-3.0, 3.0) });
         let (inside, residue) = (Var::from(inside), Var::from(residue.unwrap()));
         let line = |input: &[Var], ctx: &mut Ctx<'_>| {
             let steps = input[1].reshape([2, 1], ctx)?;

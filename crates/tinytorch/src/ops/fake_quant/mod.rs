@@ -89,9 +89,8 @@ impl FakeQuant {
             Granularity::PerChannel => weight.first().copied().unwrap_or(1),
             Granularity::Blocks => return Err(Int8Error::LearnedBlocks.into()),
         };
-        let absent = |len| -> Result<Param> {
-            Ok(Param::absent(Shape::new(&[len])?, Role::Vector))
-        };
+        let absent =
+            |len| -> Result<Param> { Ok(Param::absent(Shape::new(&[len])?, Role::Vector)) };
         let input_log_step = match config.input {
             FakeInput::Static { .. } => Some(absent(1)?),
             FakeInput::Float | FakeInput::Dynamic => None,

@@ -65,7 +65,8 @@ mod tests {
             let mut ctx = Ctx::eval().recording();
             let v = ctx.input(&x);
             let y = ctx.apply(FakeQuantizeRows { row_axes }, &[&v]).unwrap();
-            let (floats, rounded) = (x.to_vec::<f32>().unwrap(), y.value().to_vec::<f32>().unwrap());
+            let (floats, rounded) =
+                (x.to_vec::<f32>().unwrap(), y.value().to_vec::<f32>().unwrap());
             for (x, y) in floats.chunks(len).zip(rounded.chunks(len)) {
                 let (min, max) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
                 let half = 0.5001 * (max - min) / 255.0;
