@@ -3,6 +3,8 @@
 //! One program holds them all, since linking takes longer than running. Tests that count allocations
 //! need the process to themselves and are programs of their own beside this folder.
 
+mod adapters;
+mod compress;
 mod data_damage;
 mod data_digits;
 mod data_load;
