@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::int8::Granularity;
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
@@ -38,6 +38,9 @@ pub(crate) struct Quantize {
     /// How many weights share a scale
     #[arg(long, value_enum, default_value_t = Sharing::PerChannel)]
     granularity: Sharing,
+    /// Bits that the values of weights use, of the 8 in which each is stored
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
+    bits: WeightBits,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
     /// floats; dynamic for transformers and static for other models unless said otherwise
     #[arg(long, value_enum)]
@@ -160,6 +163,7 @@ impl Quantize {
                 Sharing::PerTensor => Granularity::PerTensor,
                 Sharing::Blocks => Granularity::Blocks,
             },
+            weight_bits: self.bits,
             activations: match self.activations {
                 None => usual.activations,
                 Some(Inputs::Static) => Activations::Static,
@@ -202,8 +206,14 @@ fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Re
     Ok(quantize_model(model, batches, config)?)
 }
 
+/// The bits of a weight's values, from an argument.
+pub(super) fn weight_bits(text: &str) -> Result<WeightBits, String> {
+    let bits = text.parse().map_err(|_| format!("{text:?} is not a number from 2 to 8"))?;
+    WeightBits::new(bits).map_err(|error| error.to_string())
+}
+
 /// Whether both paths lead to one file; a path to nothing leads to no other's file.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

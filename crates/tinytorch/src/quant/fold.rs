@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// weight.
 pub(super) struct Fold {
     weight: ParamId,
-    bias: Option<ParamId>,
+    pub(super) bias: Option<ParamId>,
     norm: ParamId,
     affine: ScaleShift,
 }
