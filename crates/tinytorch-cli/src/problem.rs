@@ -19,14 +19,4 @@ pub(crate) enum Problem {
     SampleShape { data: String, got: Shape, expected: Shape },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
-    #[error("{} holds int8 weights; name the float model that it was made from", path.display())]
-    NotFloat { path: PathBuf },
-    #[error("{} holds no int8 weights; make such a file with `tinytorch quantize`", path.display())]
-    NotInt8 { path: PathBuf },
-    #[error(
-        "{} is of another architecture than {}; name the float model that the int8 model was made from",
-        float.display(),
-        int8.display()
-    )]
-    OtherArchitecture { float: PathBuf, int8: PathBuf },
 }

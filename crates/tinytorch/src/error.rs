@@ -1,3 +1,4 @@
+use crate::audit::AuditError;
 use crate::autograd::AutogradError;
 use crate::bench::BenchError;
 use crate::data::DataError;
@@ -74,6 +75,9 @@ pub enum Error {
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Judging a model.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// The result of everything in tinytorch that can fail.
