@@ -17,6 +17,8 @@ pub(crate) enum Problem {
         "{data} holds samples of shape {got}, but the model takes {expected}; use data of the kind that the model was made for"
     )]
     SampleShape { data: String, got: Shape, expected: Shape },
+    #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
+    NoIds { data: String },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
 }

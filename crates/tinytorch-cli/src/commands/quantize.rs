@@ -177,9 +177,7 @@ impl Quantize {
             if self.activations == Inputs::Static {
                 return Err(Problem::NoCalibration.into());
             }
-            let mut shape = vec![1];
-            shape.extend_from_slice(&model.architecture().input_shape()?);
-            return Ok(Tensor::zeros(&shape[..])?);
+            return Ok(model.architecture().example(1)?);
         };
         let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;

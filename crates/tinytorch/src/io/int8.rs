@@ -119,7 +119,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
     }
     match info.dtype {
         FileDtype::F16 => {
-            expect_shape(file, name, Shape::new(&block_grid(weight))?)?;
+            file.expect_shape(name, Shape::new(&block_grid(weight))?)?;
             let scales = values(file.bytes(name)?, f16::from_le_bytes);
             check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
             Ok(Scales::Blocks(scales.into()))
@@ -128,7 +128,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             let rows = weight[0];
             // A weight of one row reads as per channel, the usual form; the numbers are the same.
             let per_tensor = info.shape.dims() == [1] && rows != 1;
-            expect_shape(file, name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
+            file.expect_shape(name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
             let scales = values(file.bytes(name)?, f32::from_le_bytes);
             check_scales(file, name, scales.iter().copied())?;
             Ok(if per_tensor {
@@ -156,19 +156,11 @@ fn read_params(file: &TensorFile, weight: &str) -> Result<QParams> {
             let tensor = name.clone();
             return Err(file.problem(ContentError::Dtype { tensor, got, expected }));
         }
-        expect_shape(file, name, one)?;
+        file.expect_shape(name, one)?;
     }
     let scale = file.tensor(&scale_name)?.item()?;
     check_scales(file, &scale_name, [scale].into_iter())?;
     Ok(QParams { scale, zero_point: file.bytes(&zero_point_name)?[0] })
-}
-
-fn expect_shape(file: &TensorFile, name: &str, expected: Shape) -> Result<()> {
-    let got = file.info(name)?.shape;
-    if got == expected {
-        return Ok(());
-    }
-    Err(file.problem(ContentError::Shape { tensor: name.to_string(), got, expected }))
 }
 
 fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>) -> Result<()> {

@@ -74,6 +74,15 @@ impl Var {
         self.look_up(table, Rows::Positions { offset }, ctx)
     }
 
+    /// Row `row` of `table`, `[entries, dim]`, as `[1, dim]`, in a pass over this value. A row of a table
+    /// stored as int8 becomes floats.
+    ///
+    /// # Errors
+    /// [`TensorError::Index`](crate::tensor::TensorError::Index) if there is no such row.
+    pub fn one_row(&self, table: &Param, row: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.look_up(table, Rows::One { row }, ctx)
+    }
+
     fn look_up(&self, table: &Param, rows: Rows, ctx: &mut Ctx<'_>) -> Result<Var> {
         if let Some(packed) = table.int8() {
             let op = LookupInt8 { table: packed.clone(), rows };

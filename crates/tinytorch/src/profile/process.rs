@@ -27,7 +27,6 @@
 //! ```
 
 use super::ProfileError;
-use super::input::sample;
 pub use super::spawn::{TIMEOUT, spawn, spawn_within};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, Var};
@@ -35,7 +34,7 @@ use crate::io::{TensorFile, load_into, load_model};
 use crate::models::Model;
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc};
@@ -195,8 +194,8 @@ fn resident(file: &Path, copies: usize, input: &[usize], passes: usize) -> Resul
             return Err(ProfileError::Zero { what }.into());
         }
     }
-    let input = sample(input)?;
     let uncounted = load_model(file)?.model;
+    let input = input_of(&*uncounted, input)?;
     let mut plan = Plan::compile(&*uncounted, &input)?;
     plan.run(&input)?;
     let frame = || uncounted.architecture().build(&mut Init::absent());
@@ -205,9 +204,16 @@ fn resident(file: &Path, copies: usize, input: &[usize], passes: usize) -> Resul
 }
 
 fn peak_heap(file: &Path, input: &[usize]) -> Result<ProbeReport> {
-    let input = sample(input)?;
-    let frame = load_model(file)?.model.architecture().build(&mut Init::absent())?;
+    let model = load_model(file)?.model;
+    let input = input_of(&*model, input)?;
+    let frame = model.architecture().build(&mut Init::absent())?;
+    drop(model);
     measure(file, vec![frame], None, &input, PASSES_TO_PEAK)
+}
+
+/// An input of this shape, the same in every process.
+fn input_of(model: &dyn Model, shape: &[usize]) -> Result<Tensor> {
+    model.architecture().sample()?.fill(&Shape::new(shape)?)
 }
 
 /// Loads the values of models that have none, runs the models, and measures in between. A plan that

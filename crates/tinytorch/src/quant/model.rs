@@ -2,7 +2,7 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
-use crate::int8::{Granularity, Input, QWeight};
+use crate::int8::{Granularity, Input, QParams, QWeight};
 use crate::nn::{Forward, Module, Path, VisitorMut};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -227,17 +227,17 @@ fn quantize_param(
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
-    let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
+    // How a table's input is quantized matters where it is an output head too; looking up a row
+    // ignores it, and calibration sees no input of a table that is nothing else.
+    let seen = ranges.range(param.id());
     let (input, input_range) = match config.activations {
-        _ if looked_up => (Input::Float, None),
         Activations::Float => (Input::Float, None),
         Activations::Dynamic => (Input::Dynamic, None),
-        Activations::Static => {
-            let seen = ranges.range(param.id());
-            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.clone() })?;
-            (Input::Static(crate::int8::QParams::from_range(min, max)?), seen)
-        }
+        Activations::Static => match seen {
+            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Input::Float, None),
+            None => return Err(QuantError::NeverRan { name }.into()),
+        },
     };
     let weight = QWeight::quantize(value, config.granularity, input)
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;

@@ -8,6 +8,7 @@ mod data_digits;
 mod data_load;
 mod data_shared;
 mod io_format;
+mod io_import;
 mod io_model;
 mod io_save;
 mod quantization_errors;
