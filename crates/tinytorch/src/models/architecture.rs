@@ -301,7 +301,7 @@ mod tests {
             let batch = architecture.example(2).unwrap();
             let scores = match architecture.sample().unwrap() {
                 Sample::Values(_) => vec![2, 10],
-                Sample::Ids { vocab, context } => vec![2, context, vocab],
+                Sample::Ids { vocab, context, .. } => vec![2, context, vocab],
             };
             let logits = model.forward(&batch.into(), &mut Ctx::eval()).unwrap();
             assert_eq!(logits.shape().dims(), scores, "{name}");
