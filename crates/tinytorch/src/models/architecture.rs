@@ -4,7 +4,7 @@ use super::{
 };
 use crate::Result;
 use crate::nn::Init;
-use crate::ops::{Rope, RopePairs};
+use crate::ops::RopePairs;
 use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ const PRESETS: [Preset; 6] = [
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
     ("talks-gpt", talks_gpt),
-    ("stories260K", stories_260k),
+    ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
 ];
 
 /// For the 68 characters of TinyTalks and the one that stands for all others.
@@ -55,22 +55,6 @@ fn talks_gpt() -> Architecture {
         heads: 4,
         hidden: 256,
         dropout: 0.1,
-    })
-}
-
-/// The smallest model of llama2.c.
-fn stories_260k() -> Architecture {
-    Architecture::Llama(LlamaConfig {
-        vocab: 512,
-        context: 512,
-        dim: 64,
-        layers: 5,
-        heads: 8,
-        kv_heads: 4,
-        hidden: 172,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        norm_eps: 1e-5,
-        tied: true,
     })
 }
 
@@ -128,6 +112,15 @@ impl Architecture {
                 RopePairs::Halves => ForeignNames::HF_LLAMA,
             },
             Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
+    }
+
+    /// Whether the output head is the token table, if there is a token table to be one.
+    pub(crate) fn has_tied_head(&self) -> Option<bool> {
+        match self {
+            Architecture::Gpt(_) => Some(true),
+            Architecture::Llama(config) => Some(config.tied),
+            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Bert(_) => None,
         }
     }
 
@@ -216,6 +209,12 @@ pub enum ModelError {
         name: &'static str,
         /// Its value.
         value: f32,
+    },
+    /// A `config.json` that describes no model of tinytorch's.
+    #[error("the configuration describes no model that tinytorch has: {problem}")]
+    Config {
+        /// What does not fit.
+        problem: String,
     },
     /// Another number of caches than the model has blocks.
     #[error("{got} key-value caches are given for {expected} blocks; give one for each")]

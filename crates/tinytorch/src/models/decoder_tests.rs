@@ -2,7 +2,6 @@ use super::*;
 use crate::int8::Input;
 use crate::models::{Architecture, GptConfig, LlamaConfig};
 use crate::nn::Init;
-use crate::ops::{Rope, RopePairs};
 use crate::quant::{Activations, QuantConfig, quantize_model};
 use crate::{Rng, Tensor};
 
@@ -15,9 +14,7 @@ fn llama() -> LlamaConfig {
         heads: 4,
         kv_heads: 2,
         hidden: 12,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        norm_eps: 1e-5,
-        tied: true,
+        ..LlamaConfig::LLAMA2_C
     }
 }
 

@@ -15,6 +15,7 @@ mod bert;
 mod cnn;
 mod decoder;
 mod foreign;
+mod foreign_config;
 mod gpt;
 mod llama;
 mod mlp;

@@ -17,6 +17,7 @@ mod text_bpe;
 mod text_hf;
 mod text_llama2c;
 mod text_minilm;
+mod text_stories;
 mod train_optim;
 mod train_resume;
 mod train_support;
