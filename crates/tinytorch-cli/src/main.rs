@@ -33,6 +33,7 @@ struct Cli {
 enum Command {
     Audit(commands::audit::Audit),
     Train(commands::train::Train),
+    Import(commands::import::Import),
     Quantize(commands::quantize::Quantize),
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
@@ -76,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
     let verdict = match command {
         Command::Audit(audit) => audit.run(&mut screen),
         Command::Train(train) => train.run(&mut screen),
+        Command::Import(import) => import.run(&mut screen),
         Command::Quantize(quantize) => quantize.run(&mut screen),
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),

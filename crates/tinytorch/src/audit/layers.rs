@@ -204,7 +204,8 @@ impl Observer for Int8Pass<'_> {
         };
         let Some(float) = self.float_run(name) else { return Ok(()) };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-        let folded = bias.is_some_and(|bias| self.changed.contains(&bias));
+        let folded = bias.is_some_and(|bias| self.changed.contains(&bias))
+            || param.int8().is_some_and(|weight| weight.shift().is_some());
         let (normed, folded_weight) =
             if folded { (float.normed, float.folded_weight) } else { (None, None) };
         let float_output = normed.unwrap_or(float.output);
@@ -219,12 +220,15 @@ impl Observer for Int8Pass<'_> {
         let own = run.op.forward(&inputs, &mut Exec::new(self.means.deployed))?;
         let (mut kernel_error, mut expected_error) = (0.0, 0.0);
         if let Some(int8) = param.int8() {
-            let compute = |x: &Tensor, weight: &Tensor, others: &[&Tensor]| {
-                let inputs: Vec<&Tensor> = [x, weight].into_iter().chain(others.to_vec()).collect();
+            let compute = |x: &Tensor, weight: &Tensor, others: &[Tensor]| {
+                let inputs: Vec<&Tensor> = [x, weight].into_iter().chain(others).collect();
                 float.op.forward(&inputs, &mut Exec::new(Isa::active()))
             };
             let levels = rounded(&float.input, input, is_image)?;
-            let exact = compute(&levels, &int8.dequantize()?, &inputs[1..])?;
+            let bias = inputs.get(1).map(|bias| bias.to_vec::<f32>()).transpose()?;
+            let offset = int8.offset(bias.as_deref());
+            let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
+            let exact = compute(&levels, &int8.dequantize()?, offset.as_slice())?;
             kernel_error = relative_error(&own, &exact)?;
             let levels = rounded_at_best(&float.input, input, is_image)?;
             let weight = rounded_weight(&float_weight, int8.scales().granularity())?;

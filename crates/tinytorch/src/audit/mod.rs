@@ -20,6 +20,7 @@ mod rounding;
 mod subject;
 mod task;
 
+pub use compare::relative_error;
 pub use distribution::{Distribution, Int8Range};
 pub use error::AuditError;
 pub use evidence::Evidence;

@@ -43,6 +43,16 @@ pub enum Int8Error {
         /// Scales needed.
         expected: usize,
     },
+    /// A shift that is not one finite number for each output channel.
+    #[error(
+        "a weight of shape {shape} takes one finite shift for each row; {got} were given, or one is not finite"
+    )]
+    Shift {
+        /// Shape of the weight.
+        shape: Shape,
+        /// Numbers given.
+        got: usize,
+    },
     /// A scale too large for 16 bits.
     #[error(
         "a block needs the scale {scale}, which 16 bits cannot hold; quantize this weight per channel"

@@ -111,7 +111,7 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
-    flags::apply(module, &flags);
+    module.set_flags(&flags);
     Ok(())
 }
 
@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
         match file.info(name)?.dtype {
             FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(Plan::Float(name)),
             FileDtype::I8 if is_weight => {
-                let plan = int8::Plan::check(file, name, modes)?;
+                let plan = int8::Plan::check(file, name, param, modes)?;
                 used.extend(plan.tensors().map(Cow::Owned));
                 Ok(Plan::Int8(plan))
             }

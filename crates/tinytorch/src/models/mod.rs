@@ -19,6 +19,7 @@ mod foreign_config;
 mod gpt;
 mod llama;
 mod mlp;
+mod resnet;
 mod sample;
 mod sentence;
 
@@ -30,6 +31,7 @@ pub use foreign::ForeignNames;
 pub use gpt::{Gpt, GptConfig};
 pub use llama::{Llama, LlamaConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 pub use sample::Sample;
 pub use sentence::SentenceEncoder;
 

@@ -31,6 +31,8 @@ mod linear_f32;
 mod linear_int8;
 mod matmul;
 mod max_axis;
+mod normalize;
+mod pad_shortcut;
 mod pointwise;
 mod pool;
 mod pow;

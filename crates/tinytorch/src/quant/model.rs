@@ -3,9 +3,9 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight};
-use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Int8Error;
 
@@ -117,9 +117,8 @@ fn quantize<M: Module + ?Sized>(
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
-        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
-            if let Some(value) = folded {
+            if let Some(value) = folded.values.get(&param.id()) {
                 report.changed.push(name);
                 stored.insert(param.id(), Stored::F32(value.clone()));
             }
@@ -129,8 +128,12 @@ fn quantize<M: Module + ?Sized>(
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
+        let value = match folded.values.get(&param.id()) {
+            Some(value) => value,
+            None => param.value()?,
+        };
+        let shift = folded.shifts.get(&param.id());
+        let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -142,27 +145,16 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
-    Ok(report)
-}
-
-/// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+    let norms = folded.norms.iter().map(|norm| format!("{norm}.folded"));
+    let flags = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags: BTreeSet<String> = flags.chain(norms).collect();
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
     }
+    model.set_flags(&flags);
+    Ok(report)
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -224,6 +216,7 @@ fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
+    shift: Option<&Box<[f32]>>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
@@ -239,7 +232,12 @@ fn quantize_param(
             None => return Err(QuantError::NeverRan { name }.into()),
         },
     };
-    let weight = QWeight::quantize(value, config.granularity, input)
+    let quantized = QWeight::quantize(value, config.granularity, input);
+    let weight = match shift {
+        Some(shift) => quantized.and_then(|weight| weight.with_shift(shift.clone())),
+        None => quantized,
+    };
+    let weight = weight
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
     let entry = WeightReport {
         name,

@@ -12,6 +12,7 @@ mod io_import;
 mod io_model;
 mod io_save;
 mod quantization_errors;
+mod resnet20;
 mod text_bad_input;
 mod text_bpe;
 mod text_hf;

@@ -84,6 +84,11 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
 fn weight_fault(name: &str, was: &Param, is: &Param, folded: &Folded) -> Result<Option<String>> {
     let Some(int8) = is.int8() else { return Ok(None) };
     let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
+    let bits = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let expected = folded.shifts.get(&was.id()).map(|shift| bits(shift));
+    if int8.shift().map(bits) != expected {
+        return Ok(Some(format!("`{name}` has a shift that no batch norm has left to it")));
+    }
     let furthest = rounding::furthest_row(float, int8)?;
     // Written so that NaN is a fault.
     Ok(furthest.filter(|furthest| !(furthest.steps <= FURTHEST)).map(|furthest| {
