@@ -21,4 +21,18 @@ pub(crate) enum Problem {
     NoIds { data: String },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
+    #[error(
+        "{} holds no language model; name one whose architecture is gpt or llama",
+        path.display()
+    )]
+    NotALanguageModel { path: PathBuf },
+    #[error(
+        "{} carries no tokenizer and none of {looked} lies beside it; name its file with --tokenizer",
+        path.display()
+    )]
+    NoTokenizer { path: PathBuf, looked: String },
+    #[error("the prompt is empty; give it a text, or leave --prompt out to begin a text anew")]
+    EmptyPrompt,
+    #[error("the tokenizer of {} has no token that begins a text; give a text to continue with --prompt", path.display())]
+    NoBegin { path: PathBuf },
 }

@@ -2,6 +2,7 @@ use crate::audit::AuditError;
 use crate::autograd::AutogradError;
 use crate::bench::BenchError;
 use crate::data::DataError;
+use crate::generate::GenerateError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
 use crate::io::IoError;
@@ -57,6 +58,9 @@ pub enum Error {
     /// Text, tokens or a tokenizer file.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// Generating text, or a cache of keys and values.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// A data set, a loader or a data file.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -27,6 +27,7 @@ pub mod autograd;
 pub mod bench;
 pub mod data;
 mod error;
+pub mod generate;
 pub mod graph;
 pub mod int8;
 pub mod io;

@@ -37,6 +37,8 @@ mod error;
 mod feed_forward;
 mod flatten;
 mod init;
+#[cfg(test)]
+mod joined_cache;
 mod layer_norm;
 mod linear;
 mod module;
@@ -58,6 +60,8 @@ pub use error::LayerError;
 pub use feed_forward::{Activation, FeedForward, SwiGlu};
 pub use flatten::Flatten;
 pub use init::Init;
+#[cfg(test)]
+pub(crate) use joined_cache::JoinedCache;
 pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
 pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};

@@ -15,6 +15,7 @@ mod activation;
 mod attention;
 mod batch_norm;
 mod binary;
+mod cached_attention;
 mod cat;
 mod channels;
 mod context;
@@ -47,6 +48,7 @@ mod weighted;
 
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
+pub use cached_attention::HeldKeysValues;
 pub(crate) use conv2d_f32::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
