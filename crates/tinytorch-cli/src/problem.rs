@@ -41,14 +41,4 @@ pub(crate) enum Problem {
     EmptyPrompt,
     #[error("the tokenizer of {} has no token that begins a text; give a text to continue with --prompt", path.display())]
     NoBegin { path: PathBuf },
-    #[error("{} holds int8 weights; name the float model that it was made from", path.display())]
-    NotFloat { path: PathBuf },
-    #[error("{} holds no int8 weights; make such a file with `tinytorch quantize`", path.display())]
-    NotInt8 { path: PathBuf },
-    #[error(
-        "{} is of another architecture than {}; name the float model that the int8 model was made from",
-        float.display(),
-        int8.display()
-    )]
-    OtherArchitecture { float: PathBuf, int8: PathBuf },
 }

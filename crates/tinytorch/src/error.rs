@@ -1,3 +1,4 @@
+use crate::audit::AuditError;
 use crate::autograd::AutogradError;
 use crate::bench::BenchError;
 use crate::compress::CompressError;
@@ -86,6 +87,9 @@ pub enum Error {
     /// Pruning, factoring or distilling a model.
     #[error(transparent)]
     Compress(#[from] CompressError),
+    /// Judging a model.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -143,7 +143,10 @@ impl Architecture {
         match self {
             Architecture::Gpt(_) => Some(true),
             Architecture::Llama(config) => Some(config.tied),
-            _ => None,
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Bert(_) => None,
         }
     }
 

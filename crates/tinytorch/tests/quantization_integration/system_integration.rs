@@ -260,7 +260,7 @@ fn test_complete_tinytorch_system_stable() {
             Activations::Static,
         );
         subject.changed = report.changed;
-        let means = Means { probe: None, latency: false };
+        let means = Means::default();
         let budget = Budget { float_floor: 0.95, ..Budget::default() };
         let judged = audit_model(&subject, &budget, &means).unwrap();
         for gate in &judged.gates {
