@@ -132,7 +132,7 @@ fn quantize<M: Module + ?Sized>(
             Some(value) => value,
             None => param.value()?,
         };
-        let shift = folded.shifts.get(&param.id());
+        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
         let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
@@ -216,7 +216,7 @@ fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
-    shift: Option<&Box<[f32]>>,
+    shift: Option<&[f32]>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
@@ -234,7 +234,7 @@ fn quantize_param(
     };
     let quantized = QWeight::quantize(value, config.granularity, input);
     let weight = match shift {
-        Some(shift) => quantized.and_then(|weight| weight.with_shift(shift.clone())),
+        Some(shift) => quantized.and_then(|weight| weight.with_shift(shift.into())),
         None => quantized,
     };
     let weight = weight
