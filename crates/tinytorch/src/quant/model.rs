@@ -173,7 +173,7 @@ fn quantize<M: Module + ?Sized>(
             Some(value) => value,
             None => param.value()?,
         };
-        let shift = folded.shifts.get(&param.id());
+        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
         let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
@@ -295,7 +295,7 @@ fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
-    shift: Option<&Box<[f32]>>,
+    shift: Option<&[f32]>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
@@ -303,7 +303,7 @@ fn quantize_param(
     let weight = Scales::covering(value, config.granularity, config.weight_bits)
         .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
         .and_then(|weight| match shift {
-            Some(shift) => weight.with_shift(shift.clone()),
+            Some(shift) => weight.with_shift(shift.into()),
             None => Ok(weight),
         })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
