@@ -16,7 +16,7 @@ use tinytorch::int8::Granularity;
 use tinytorch::io::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
-use tinytorch::models::Model;
+use tinytorch::models::{Model, Sample};
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
 };
@@ -29,8 +29,8 @@ const BATCH: usize = 64;
 pub(crate) struct Quantize {
     /// The float model's file
     file: PathBuf,
-    /// Folder or file to take the activations' ranges from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
@@ -39,9 +39,9 @@ pub(crate) struct Quantize {
     #[arg(long, value_enum, default_value_t = Sharing::PerChannel)]
     granularity: Sharing,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
-    /// floats
-    #[arg(long, value_enum, default_value_t = Inputs::Static)]
-    activations: Inputs,
+    /// floats; by default static, and dynamic for models that take token ids
+    #[arg(long, value_enum)]
+    activations: Option<Inputs>,
     /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse
     #[arg(long, value_name = "METHOD", default_value = "min-max")]
     range: Range,
@@ -137,9 +137,11 @@ impl Quantize {
             return Err(Problem::OverInput { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let config = self.config();
+        let takes_ids = matches!(model.architecture().sample()?, Sample::Ids { .. });
+        let usual = if takes_ids { Inputs::Dynamic } else { Inputs::Static };
+        let config = self.config(self.activations.unwrap_or(usual));
         provenance.float_sha256 = Some(digest_params(&*model)?);
-        let samples = self.calibration(&*model, &mut provenance)?;
+        let samples = self.calibration(&*model, &config, &mut provenance)?;
         let report = quantize(&mut *model, &samples, &config)?;
         QuantRecord::new(&config, &report).write(&mut provenance)?;
         save_model(&self.out, &*model, &provenance)?;
@@ -152,14 +154,14 @@ impl Quantize {
         Ok(Verdict::Good)
     }
 
-    fn config(&self) -> QuantConfig {
+    fn config(&self, activations: Inputs) -> QuantConfig {
         QuantConfig {
             granularity: match self.granularity {
                 Sharing::PerChannel => Granularity::PerChannel,
                 Sharing::PerTensor => Granularity::PerTensor,
                 Sharing::Blocks => Granularity::Blocks,
             },
-            activations: match self.activations {
+            activations: match activations {
                 Inputs::Static => Activations::Static,
                 Inputs::Dynamic => Activations::Dynamic,
                 Inputs::Float => Activations::Float,
@@ -172,14 +174,20 @@ impl Quantize {
 
     /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
     /// single input is enough, whatever its values: it shows which norms follow a convolution.
-    fn calibration(&self, model: &dyn Model, provenance: &mut Provenance) -> Result<Tensor> {
+    fn calibration(
+        &self,
+        model: &dyn Model,
+        config: &QuantConfig,
+        provenance: &mut Provenance,
+    ) -> Result<Tensor> {
         let Some(source) = &self.calibrate else {
-            if self.activations == Inputs::Static {
+            if config.activations == Activations::Static {
                 return Err(Problem::NoCalibration.into());
             }
             return Ok(model.architecture().example(1)?);
         };
-        let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
+        let (inputs, origin): (Tensor, Origin) =
+            source.to_calibrate(model, self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
