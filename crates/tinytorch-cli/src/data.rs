@@ -215,7 +215,7 @@ impl Source {
 /// The embedded text in windows that fill the model's context.
 fn talks(model: &dyn Model) -> Result<(CharTokenizer, TextWindows)> {
     let Sample::Ids { context, .. } = model.architecture().sample()? else {
-        return Err(Problem::NoText { data: Source::Talks.to_string() }.into());
+        return Err(Problem::TextForOther { data: Source::Talks.to_string() }.into());
     };
     let talks = data::tinytalks();
     let tokenizer = talks.tokenizer()?;

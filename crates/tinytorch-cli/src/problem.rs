@@ -26,7 +26,13 @@ pub(crate) enum Problem {
     #[error(
         "{data} is a text, which the model does not take; use data of the kind that the model was made for"
     )]
-    NoText { data: String },
+    TextForOther { data: String },
+    #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
+    NotUtf8 { path: PathBuf, line: usize },
+    #[error("{} holds no text; write one sentence on each line", path.display())]
+    NoText { path: PathBuf },
+    #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
+    EmptyLine { path: PathBuf, line: usize },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
     #[error(

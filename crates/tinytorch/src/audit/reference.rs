@@ -20,6 +20,8 @@ pub struct Reference {
     data: Source,
     epochs: u64,
     batch: usize,
+    /// Adam's highest learning rate.
+    rate: f64,
 }
 
 /// What a reference model learns from.
@@ -39,6 +41,7 @@ pub const REFERENCES: [Reference; 3] = [
         data: Source::Digits,
         epochs: 30,
         batch: 64,
+        rate: 3e-3,
     },
     Reference {
         name: "digits-cnn",
@@ -46,8 +49,16 @@ pub const REFERENCES: [Reference; 3] = [
         data: Source::Digits,
         epochs: 12,
         batch: 64,
+        rate: 3e-3,
     },
-    Reference { name: "talks-gpt", float_floor: 6.0, data: Source::Talks, epochs: 14, batch: 32 },
+    Reference {
+        name: "talks-gpt",
+        float_floor: 6.0,
+        data: Source::Talks,
+        epochs: 8,
+        batch: 32,
+        rate: 2e-3,
+    },
 ];
 
 /// Training samples that calibration sees: the ranges of small models settle within a few hundred.
@@ -55,9 +66,6 @@ const CALIBRATION: usize = 512;
 
 /// Samples per calibration pass.
 const CALIBRATION_BATCH: usize = 64;
-
-/// Adam's learning rate at the start of the cosine.
-const PEAK_RATE: f64 = 3e-3;
 
 /// What there is to learn from, to choose by and to judge by.
 struct Parts {
@@ -143,7 +151,7 @@ impl Reference {
         let total = self.epochs * loader.len() as u64;
         let warmup = if valid.is_some() { total / 20 } else { 0 };
         let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
-        let trainer = Trainer::new(Classification, Adam::new(PEAK_RATE)).seed(seed);
+        let trainer = Trainer::new(Classification, Adam::new(self.rate)).seed(seed);
         let mut trainer = trainer.schedule(schedule).progress(progress);
         if valid.is_some() {
             let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };

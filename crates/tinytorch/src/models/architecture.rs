@@ -53,11 +53,11 @@ fn talks_gpt() -> Architecture {
     Architecture::Gpt(GptConfig {
         vocab: 69,
         context: 64,
-        dim: 64,
-        layers: 3,
+        dim: 128,
+        layers: 2,
         heads: 4,
-        hidden: 256,
-        dropout: 0.1,
+        hidden: 512,
+        dropout: 0.15,
     })
 }
 
@@ -133,15 +133,17 @@ impl Architecture {
         }
     }
 
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
     /// Whether the output head is the token table, if there is a token table to be one.
     pub(crate) fn has_tied_head(&self) -> Option<bool> {
         match self {
             Architecture::Gpt(_) => Some(true),
             Architecture::Llama(config) => Some(config.tied),
-            Architecture::Mlp(_)
-            | Architecture::Cnn(_)
-            | Architecture::Resnet(_)
-            | Architecture::Bert(_) => None,
+            _ => None,
         }
     }
 

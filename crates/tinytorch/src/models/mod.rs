@@ -35,7 +35,8 @@ pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 pub use sample::Sample;
 pub use sentence::SentenceEncoder;
 
-use crate::nn::Forward;
+use crate::Result;
+use crate::nn::{Chain, Forward, Link};
 
 /// A module that can describe itself, and so be saved, loaded and rebuilt.
 ///
@@ -51,6 +52,23 @@ pub trait Model: Forward + Send + Sync {
     /// The model as one that generates text, if it is one.
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
+    }
+
+    /// The model as a chain of layers, if it is one.
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+}
+
+impl Chain for Box<dyn Model> {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        self.as_chain().ok_or("model with branches")?.links()
+    }
+
+    fn resized(&mut self) {
+        if let Some(chain) = self.as_chain() {
+            chain.resized();
+        }
     }
 }
 
