@@ -29,8 +29,8 @@ const BATCH: usize = 64;
 pub(crate) struct Quantize {
     /// The float model's file
     file: PathBuf,
-    /// Folder or file to take the activations' ranges from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
@@ -190,7 +190,8 @@ impl Quantize {
             }
             return Ok(model.architecture().example(1)?);
         };
-        let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
+        let (inputs, origin): (Tensor, Origin) =
+            source.to_calibrate(model, self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);

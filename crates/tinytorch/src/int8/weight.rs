@@ -159,11 +159,6 @@ impl QWeight {
         self.input
     }
 
-    /// The scale of entry `j` of row `i` of the panels: how far apart its levels lie.
-    pub(crate) fn step(&self, i: usize, j: usize) -> f32 {
-        self.scales.at(i, j, self.panels.k())
-    }
-
     /// Bytes of the values, the scales and the shift.
     pub fn bytes(&self) -> usize {
         self.panels.bytes() + self.scales.bytes() + self.shift.as_deref().map_or(0, size_of_val)
