@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::int8::Granularity;
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
@@ -29,8 +29,8 @@ const BATCH: usize = 64;
 pub(crate) struct Quantize {
     /// The float model's file
     file: PathBuf,
-    /// Folder or file to take the activations' ranges from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
@@ -39,6 +39,9 @@ pub(crate) struct Quantize {
     /// otherwise
     #[arg(long, value_enum)]
     granularity: Option<Sharing>,
+    /// Bits that the values of weights use, of the 8 in which each is stored
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
+    bits: WeightBits,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
     /// floats; dynamic for transformers and static for other models unless said otherwise
     #[arg(long, value_enum)]
@@ -166,6 +169,7 @@ impl Quantize {
                 Some(Sharing::PerTensor) => Granularity::PerTensor,
                 Some(Sharing::Blocks) => Granularity::Blocks,
             },
+            weight_bits: self.bits,
             activations: match self.activations {
                 None => usual.activations,
                 Some(Inputs::Static) => Activations::Static,
@@ -197,7 +201,8 @@ impl Quantize {
             }
             return Ok(model.architecture().example(1)?);
         };
-        let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
+        let (inputs, origin): (Tensor, Origin) =
+            source.to_calibrate(model, self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
@@ -213,8 +218,14 @@ fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Re
     Ok(quantize_model(model, batches, config)?)
 }
 
+/// The bits of a weight's values, from an argument.
+pub(super) fn weight_bits(text: &str) -> Result<WeightBits, String> {
+    let bits = text.parse().map_err(|_| format!("{text:?} is not a number from 2 to 8"))?;
+    WeightBits::new(bits).map_err(|error| error.to_string())
+}
+
 /// Whether both paths lead to one file; a path to nothing leads to no other's file.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

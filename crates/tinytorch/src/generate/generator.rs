@@ -5,6 +5,7 @@ use crate::models::Decoder;
 use crate::nn::KeyValueCache;
 use crate::tensor::Tensor;
 use crate::text::{TextStream, Tokenizer};
+use std::time::{Duration, Instant};
 
 /// How a text is generated, beside the choice of its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,8 @@ pub struct Limits {
 }
 
 /// Why a text has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Finish {
     /// As many tokens as were asked for.
     Steps,
@@ -168,7 +170,7 @@ impl Iterator for Generator<'_> {
 }
 
 /// A text that was generated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Generated {
     /// The prompt and its continuation.
     pub text: String,
@@ -178,6 +180,18 @@ pub struct Generated {
     pub prompt: usize,
     /// Why the text has ended.
     pub finish: Finish,
+    /// The time to the first token: the pass over the prompt.
+    pub first: Duration,
+    /// The time of all steps after it.
+    pub rest: Duration,
+}
+
+impl Generated {
+    /// Tokens in a second, after the first one.
+    pub fn tokens_per_second(&self) -> f64 {
+        let steps = (self.ids.len() - self.prompt).saturating_sub(1);
+        if steps == 0 { 0.0 } else { steps as f64 / self.rest.as_secs_f64() }
+    }
 }
 
 /// Continues the text `prompt`, and shows each piece, the prompt first, as soon as its characters are
@@ -210,10 +224,15 @@ pub fn generate(
     for &id in &prompt {
         add(&stream.push(id)?);
     }
+    let started = Instant::now();
+    let mut first = None;
     for id in generator.by_ref() {
+        first.get_or_insert_with(|| started.elapsed());
         add(&stream.push(id?)?);
     }
+    let (total, first) = (started.elapsed(), first.unwrap_or_default());
     add(&stream.finish());
     let finish = generator.finish.unwrap_or(Finish::Steps);
-    Ok(Generated { text, ids: generator.ids, prompt: prompt.len(), finish })
+    let (ids, prompt, rest) = (generator.ids, prompt.len(), total - first);
+    Ok(Generated { text, ids, prompt, finish, first, rest })
 }

@@ -19,6 +19,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod attached;
 mod digest;
 mod embedder;
 mod entry;
@@ -31,10 +32,12 @@ mod import;
 mod int8;
 mod llama2c;
 mod model;
+mod open;
 mod params;
 mod provenance;
 mod write;
 
+pub(crate) use attached::{attached, from_metadata as attached_in};
 pub use digest::{digest_params, digest_tensors};
 pub use embedder::Embedder;
 pub use error::{ContentError, FormatError, IoError};
@@ -44,6 +47,7 @@ pub use header::TensorInfo;
 pub use import::{import_model, load_renamed};
 pub use llama2c::load_llama2c;
 pub use model::{Loaded, load_model, save_model, save_model_and};
+pub use open::open_model;
 pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
 pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// weight.
 pub(super) struct Fold {
     weight: ParamId,
-    bias: Option<ParamId>,
+    pub(super) bias: Option<ParamId>,
     norm: ParamId,
     affine: ScaleShift,
 }
@@ -37,20 +37,15 @@ where
     Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
 }
 
-/// What convolution weights and biases become when the batch norms after them are folded in; the
-/// model stays as it is.
+/// What folding batch norms into the convolutions before them makes of a model, which stays as it is.
 ///
 /// # Errors
 /// If the model does not run on the example.
-pub(crate) fn folded_values<M, X>(
-    model: &M,
-    example: &X,
-    config: &QuantConfig,
-) -> Result<BTreeMap<ParamId, Tensor>>
+pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Folded>
 where
     M: Forward<X> + ?Sized,
 {
-    Ok(Folded::new(model, &find_folds(model, example, config)?)?.values)
+    Folded::new(model, &find_folds(model, example, config)?)
 }
 
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
@@ -86,13 +81,13 @@ fn users(graph: &Graph, param: ParamId) -> usize {
 
 /// The changed float values that folding leads to, and the layers whose norm is done.
 #[derive(Default)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// New values of convolution weights and biases.
-    pub(super) values: BTreeMap<ParamId, Tensor>,
+    pub(crate) values: BTreeMap<ParamId, Tensor>,
     /// For weights of convolutions without a bias, what the norm adds to each output channel.
-    pub(super) shifts: BTreeMap<ParamId, Box<[f32]>>,
+    pub(crate) shifts: BTreeMap<ParamId, Box<[f32]>>,
     /// Dotted names of the folded batch norms.
-    pub(super) norms: Vec<String>,
+    pub(crate) norms: Vec<String>,
 }
 
 impl Folded {
