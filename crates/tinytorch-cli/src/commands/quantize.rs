@@ -14,7 +14,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
-    Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
+    Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
 use tinytorch::models::{Architecture, Model};
 use tinytorch::quant::{
@@ -140,7 +140,7 @@ struct Skipped<'a> {
 
 impl Quantize {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let Loaded { mut model, mut provenance } = load_model(&self.file)?;
+        let Loaded { mut model, mut provenance } = open_model(&self.file)?;
         if !self.force && same_file(&self.file, &self.out) {
             return Err(Problem::OverInput { path: self.out }.into());
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::write_npy;
-use tinytorch::io::{check_writable, load_model};
+use tinytorch::io::{check_writable, open_model};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;
@@ -29,7 +29,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = load_model(&self.file)?.model;
+        let model = open_model(&self.file)?.model;
         check_writable(&self.out)?;
         let inputs = load_inputs(&self.input, &*model, usize::MAX, 0)?;
         check_inputs(&inputs, &self.input.display().to_string(), &*model)?;

@@ -67,3 +67,15 @@ fn inputs_that_are_no_ids_are_refused() {
     write_npy(bench.path("empty.npy"), &empty).unwrap();
     assert!(bench.refused(&format!("{run} empty.npy")).contains("no token ids"));
 }
+
+#[test]
+fn a_published_folder_is_a_model_too() {
+    let bench = Bench::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tinytorch/tests/data/stories260K");
+    let outcome = bench.json(&format!("quantize {folder} --out q.safetensors"));
+    let weights = outcome["weights"].as_array().unwrap();
+    assert_eq!(weights.len(), 1 + 5 * 7);
+    assert!(weights.iter().all(|weight| weight["error"].as_f64().unwrap() < 0.01));
+    let args = "generate q.safetensors --greedy --steps 5 --tokenizer";
+    assert!(bench.good(&format!("{args} {folder}/tok512.bin")).starts_with("Once upon a time"));
+}

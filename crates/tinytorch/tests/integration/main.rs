@@ -24,6 +24,7 @@ mod resnet20;
 mod text_bad_input;
 mod text_bpe;
 mod text_hf;
+mod text_import;
 mod text_int8;
 mod text_llama2c;
 mod text_minilm;
