@@ -51,7 +51,8 @@ impl Compute for LinearInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = (2 * self.0.panels().k() + usize::from(inputs.len() > 1)) as u64;
+        let products = if self.0.input() == Input::Dynamic16 { 2 } else { 1 } * self.0.panels().k();
+        let per_output = (2 * products + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }

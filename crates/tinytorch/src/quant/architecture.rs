@@ -13,7 +13,7 @@ impl QuantConfig {
     /// - Decoders are narrow and every layer adds to the error: stories260K is off by 3.1 % with 8 bits
     ///   and a scale per channel, by 1.8 % with 16 bits and blocks, which at a width of 64 are as small.
     /// - What a BERT's norms give has a few large entries, which leave few of 256 levels to the others:
-    ///   MiniLM is off by 6.3 % with 8 bits everywhere, by 4.3 % with 16 bits for what reads a norm.
+    ///   MiniLM is off by 6.3 % with 8 bits everywhere, by 4.4 % with 16 bits for what reads a norm.
     ///
     /// ```
     /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
