@@ -4,6 +4,7 @@
 
 mod commands;
 mod data;
+mod language;
 mod output;
 mod problem;
 mod share;
@@ -37,6 +38,8 @@ enum Command {
     Quantize(commands::quantize::Quantize),
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
+    Generate(commands::generate::Generate),
+    Embed(commands::embed::Embed),
     Inspect(commands::inspect::Inspect),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
@@ -81,6 +84,8 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Quantize(quantize) => quantize.run(&mut screen),
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),
+        Command::Generate(generate) => generate.run(&mut screen),
+        Command::Embed(embed) => embed.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
         Command::Profile(profile) => profile.run(&mut screen),
         Command::Bench(bench) => bench.run(&mut screen),

@@ -4,6 +4,8 @@
 
 #[path = "quantization_integration/child.rs"]
 mod child;
+#[path = "quantization_integration/parts.rs"]
+mod parts;
 #[path = "quantization_integration/support.rs"]
 mod support;
 

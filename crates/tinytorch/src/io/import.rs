@@ -12,11 +12,35 @@ use std::path::Path;
 /// # Errors
 /// As [`load_renamed`], and if the architecture makes no model.
 pub fn import_model(path: impl AsRef<Path>, architecture: &Architecture) -> Result<Loaded> {
-    let file = TensorFile::open(path)?;
     let mut model = architecture.build(&mut Init::absent())?;
-    let ForeignNames { rename, ignore } = architecture.foreign_names();
-    load_renamed(&mut *model, &file, rename, ignore)?;
+    import_into(&mut *model, path.as_ref(), architecture)?;
     Ok(Loaded { model, provenance: Provenance::default() })
+}
+
+/// [`import_model`] into a module of this architecture.
+pub(super) fn import_into(
+    module: &mut dyn Module,
+    path: &Path,
+    architecture: &Architecture,
+) -> Result<()> {
+    let file = TensorFile::open(path)?;
+    let ForeignNames { rename, ignore } = architecture.foreign_names();
+    check_head(&file, architecture, rename)?;
+    load_renamed(module, &file, rename, ignore)
+}
+
+/// Refuses a file with an output head for a model whose head is its token table, and the reverse.
+pub(super) fn check_head(
+    file: &TensorFile,
+    architecture: &Architecture,
+    rename: impl Fn(&str) -> String,
+) -> Result<()> {
+    let tensor = rename("head.weight");
+    match (architecture.has_tied_head(), file.contains(&tensor)) {
+        (Some(true), true) => Err(file.problem(ContentError::TiedInModel { tensor })),
+        (Some(false), false) => Err(file.problem(ContentError::TiedInFile { tensor })),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a module's parameters as floats from a file that names them in its own way: `rename` gives

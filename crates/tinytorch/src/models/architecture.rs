@@ -4,7 +4,7 @@ use super::{
 };
 use crate::Result;
 use crate::nn::Init;
-use crate::ops::{Rope, RopePairs};
+use crate::ops::RopePairs;
 use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,6 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
-    /// [`Resnet`]: residual blocks of convolutions.
-    Resnet(ResnetConfig),
     /// [`Hybrid`]: convolutions, then a transformer.
     Hybrid(HybridConfig),
     /// [`Gpt`]: a decoder with learned positions.
@@ -35,6 +33,8 @@ pub enum Architecture {
     Llama(LlamaConfig),
     /// [`Bert`]: an encoder.
     Bert(BertConfig),
+    /// [`Resnet`]: residual blocks of convolutions.
+    Resnet(ResnetConfig),
 }
 
 /// A preset's name, and what it stands for.
@@ -46,9 +46,9 @@ const PRESETS: [Preset; 8] = [
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
     ("digits-hybrid", digits_hybrid),
-    ("resnet20", resnet20),
     ("talks-gpt", talks_gpt),
-    ("stories260K", stories_260k),
+    ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
+    ("resnet20", resnet20),
 ];
 
 /// For the 68 characters of TinyTalks and the one that stands for all others.
@@ -61,22 +61,6 @@ fn talks_gpt() -> Architecture {
         heads: 4,
         hidden: 256,
         dropout: 0.1,
-    })
-}
-
-/// The smallest model of llama2.c.
-fn stories_260k() -> Architecture {
-    Architecture::Llama(LlamaConfig {
-        vocab: 512,
-        context: 512,
-        dim: 64,
-        layers: 5,
-        heads: 8,
-        kv_heads: 4,
-        hidden: 172,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        norm_eps: 1e-5,
-        tied: true,
     })
 }
 
@@ -144,11 +128,11 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
-            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
             Architecture::Hybrid(config) => Box::new(Hybrid::new(config, init)?),
             Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
             Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
             Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
+            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
         })
     }
 
@@ -165,6 +149,24 @@ impl Architecture {
                 RopePairs::Halves => ForeignNames::HF_LLAMA,
             },
             Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
+    }
+
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
+    /// Whether the output head is the token table, if there is a token table to be one.
+    pub(crate) fn has_tied_head(&self) -> Option<bool> {
+        match self {
+            Architecture::Gpt(_) => Some(true),
+            Architecture::Llama(config) => Some(config.tied),
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Bert(_) => None,
         }
     }
 
@@ -234,20 +236,6 @@ pub enum ModelError {
         /// The largest value it can have.
         max: usize,
     },
-    /// Numbers that cannot normalize images.
-    #[error(
-        "{architecture}: {name} is {values:?}, which must be one finite number for each of {channels} channels, above 0 if it is a deviation"
-    )]
-    Normalization {
-        /// The kind of model.
-        architecture: &'static str,
-        /// The hyper-parameter.
-        name: &'static str,
-        /// Its values.
-        values: Vec<f32>,
-        /// Channels of an image.
-        channels: usize,
-    },
     /// An index of something that is not there.
     #[error("{architecture}: {name} is {value}, which must be below {end}")]
     TooLarge {
@@ -270,6 +258,12 @@ pub enum ModelError {
         /// Its value.
         value: f32,
     },
+    /// A `config.json` that describes no model of tinytorch's.
+    #[error("the configuration describes no model that tinytorch has: {problem}")]
+    Config {
+        /// What does not fit.
+        problem: String,
+    },
     /// Another number of caches than the model has blocks.
     #[error("{got} key-value caches are given for {expected} blocks; give one for each")]
     Caches {
@@ -289,6 +283,20 @@ pub enum ModelError {
         positions: usize,
         /// Positions that the first one holds.
         first: usize,
+    },
+    /// Numbers that cannot normalize images.
+    #[error(
+        "{architecture}: {name} is {values:?}, which must be one finite number for each of {channels} channels, above 0 if it is a deviation"
+    )]
+    Normalization {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The hyper-parameter.
+        name: &'static str,
+        /// Its values.
+        values: Vec<f32>,
+        /// Channels of an image.
+        channels: usize,
     },
 }
 

@@ -3,7 +3,7 @@ use super::{Mlp, MlpConfig, Model};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::graph::{ConvGeometry, PoolGeometry};
-use crate::nn::{BatchNorm2d, Conv2d, Forward, Init, MaxPool2d, Module};
+use crate::nn::{BatchNorm2d, Chain, Conv2d, Forward, Init, Link, MaxPool2d, Module};
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,25 @@ impl Forward for Cnn {
     }
 }
 
+impl Chain for Cnn {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        let blocks = self.blocks.iter_mut();
+        let mut links: Vec<Link<'_>> = blocks
+            .flat_map(|block| [Link::Conv2d(&mut block.conv), Link::BatchNorm2d(&mut block.norm)])
+            .collect();
+        links.extend(self.head.links()?);
+        Ok(links)
+    }
+
+    fn resized(&mut self) {
+        for (block, layer) in self.config.blocks.iter_mut().zip(&self.blocks) {
+            block.channels = layer.conv.weight.shape()[0];
+        }
+        self.head.resized();
+        self.config.hidden.clone_from(&self.head.config().hidden);
+    }
+}
+
 impl Model for Cnn {
     fn architecture(&self) -> Architecture {
         Architecture::Cnn(self.config.clone())
@@ -132,5 +151,9 @@ impl Model for Cnn {
 
     fn clone_box(&self) -> Box<dyn Model> {
         Box::new(self.clone())
+    }
+
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        Some(self)
     }
 }

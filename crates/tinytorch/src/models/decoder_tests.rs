@@ -1,8 +1,7 @@
 use super::*;
 use crate::int8::Input;
 use crate::models::{Architecture, GptConfig, LlamaConfig};
-use crate::nn::Init;
-use crate::ops::{Rope, RopePairs};
+use crate::nn::{Init, JoinedCache};
 use crate::quant::{Activations, QuantConfig, quantize_model};
 use crate::{Rng, Tensor};
 
@@ -15,9 +14,7 @@ fn llama() -> LlamaConfig {
         heads: 4,
         kv_heads: 2,
         hidden: 12,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        norm_eps: 1e-5,
-        tied: true,
+        ..LlamaConfig::LLAMA2_C
     }
 }
 
@@ -37,29 +34,8 @@ fn ids(values: &[i64]) -> Var {
     Tensor::from_vec(values.to_vec(), [1, values.len()]).unwrap().into()
 }
 
-/// Keys and values, joined as they come.
-#[derive(Default)]
-struct Joined(Option<(Tensor, Tensor)>);
-
-impl KeyValueCache for Joined {
-    fn positions(&self) -> usize {
-        self.0.as_ref().map_or(0, |(keys, _)| keys.shape()[2])
-    }
-
-    fn append(&mut self, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
-        let joined = match &self.0 {
-            None => (keys.clone(), values.clone()),
-            Some((k, v)) => {
-                let join = |a: &Tensor, b: &Tensor| Tensor::cat::<f32>(&[a.clone(), b.clone()], 2);
-                (join(k, keys)?, join(v, values)?)
-            }
-        };
-        Ok(self.0.insert(joined).clone())
-    }
-}
-
 fn caches(blocks: usize) -> Vec<Box<dyn KeyValueCache>> {
-    (0..blocks).map(|_| Box::<Joined>::default() as Box<dyn KeyValueCache>).collect()
+    (0..blocks).map(|_| Box::<JoinedCache>::default() as Box<dyn KeyValueCache>).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::nn::{
     AttentionConfig, Embedding, Forward, Init, KeyValueCache, Linear, Module, MultiHeadAttention,
     RmsNorm, SwiGlu, TransformerBlock,
 };
-use crate::ops::Rope;
+use crate::ops::{Rope, RopePairs};
 use serde::{Deserialize, Serialize};
 
 /// The sizes and kind of a [`Llama`].
@@ -34,6 +34,22 @@ pub struct LlamaConfig {
     pub norm_eps: f32,
     /// Whether the output head is the token table, stored once.
     pub tied: bool,
+}
+
+impl LlamaConfig {
+    /// What llama2.c fixes beside the sizes, which are those of its smallest model, stories260K.
+    pub const LLAMA2_C: LlamaConfig = LlamaConfig {
+        vocab: 512,
+        context: 512,
+        dim: 64,
+        layers: 5,
+        heads: 8,
+        kv_heads: 4,
+        hidden: 172,
+        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
+        norm_eps: 1e-5,
+        tied: true,
+    };
 }
 
 /// A decoder as Llama (Touvron et al., 2023): root-mean-square norms first, rotary positions, grouped key

@@ -15,6 +15,7 @@ mod bert;
 mod cnn;
 mod decoder;
 mod foreign;
+mod foreign_config;
 mod gpt;
 mod hybrid;
 mod llama;
@@ -38,7 +39,8 @@ pub use sample::Sample;
 pub use sentence::SentenceEncoder;
 pub use two_input::{ImageText, ImageTextConfig};
 
-use crate::nn::Forward;
+use crate::Result;
+use crate::nn::{Chain, Forward, Link};
 
 /// A module that can describe itself, and so be saved, loaded and rebuilt.
 ///
@@ -54,6 +56,23 @@ pub trait Model: Forward + Send + Sync {
     /// The model as one that generates text, if it is one.
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
+    }
+
+    /// The model as a chain of layers, if it is one.
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+}
+
+impl Chain for Box<dyn Model> {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        self.as_chain().ok_or("model with branches")?.links()
+    }
+
+    fn resized(&mut self) {
+        if let Some(chain) = self.as_chain() {
+            chain.resized();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-use crate::int8::Granularity;
-use crate::tensor::Shape;
+use crate::Result;
+use crate::int8::{Granularity, QWeight};
+use crate::tensor::{Shape, Tensor};
 
 /// What quantizing has done to one weight.
 #[derive(Clone, Debug)]
@@ -18,6 +19,35 @@ pub struct WeightReport {
     pub int8_bytes: usize,
     /// Relative L2 error of the weight: `|w - w'| / |w|`.
     pub error: f64,
+}
+
+impl WeightReport {
+    /// What has become of the float `value`.
+    pub(super) fn new(
+        name: String,
+        value: &Tensor,
+        weight: &QWeight,
+        input_range: Option<(f32, f32)>,
+    ) -> Result<WeightReport> {
+        Ok(WeightReport {
+            name,
+            shape: *value.shape(),
+            granularity: weight.scales().granularity(),
+            input_range,
+            float_bytes: value.bytes(),
+            int8_bytes: weight.bytes(),
+            error: relative_error(value, &weight.dequantize()?)?,
+        })
+    }
+}
+
+/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
+fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let norm = |t: &Tensor| -> Result<f64> {
+        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
+    };
+    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
+    Ok(if difference == 0.0 { 0.0 } else { difference / size })
 }
 
 /// What quantizing has done to a model.

@@ -2,7 +2,7 @@
 //! through passes, plans and files.
 
 use std::collections::BTreeMap;
-use tinytorch::audit::{Evidence, Subject};
+use tinytorch::audit::{Evidence, Means, Subject};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::Examples;
 use tinytorch::graph::ConvGeometry;
@@ -211,13 +211,14 @@ fn subject() -> Subject {
         changed: report.changed,
         config,
         held_out: Examples::new(images, labels).unwrap(),
+        delivered: None,
     }
 }
 
 #[test]
 fn an_audit_compares_folded_layers_with_their_norms() {
     let subject = subject();
-    let evidence = Evidence::gather(&subject).unwrap();
+    let evidence = Evidence::gather(&subject, &Means::default()).unwrap();
     assert_eq!(evidence.layers.len(), 8);
     for layer in &evidence.layers {
         assert!(layer.ran_in_int8(), "{}: {}", layer.name, layer.kernel);

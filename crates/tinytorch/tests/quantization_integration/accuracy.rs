@@ -114,7 +114,7 @@ fn test_quantization_error_within_1_percent() {
 /// What the audit says of the error of these models on these inputs.
 fn verdict(name: &str, float: Box<dyn Model>, int8: Box<dyn Model>, judged: &Var) -> bool {
     let subject = subject(name, float, int8, judged.value(), Activations::Dynamic);
-    let means = Means { probe: None, latency: false };
+    let means = Means::default();
     let report = audit_model(&subject, &Budget::default(), &means).unwrap();
     let gate = report.gates.iter().find(|gate| gate.id == "output_error").unwrap();
     gate.result == Outcome::Pass

@@ -232,5 +232,6 @@ pub(crate) fn subject(
         changed: Vec::new(),
         config: plain(activations),
         held_out: Examples::new(inputs.clone(), answers).unwrap(),
+        delivered: None,
     }
 }
