@@ -1,5 +1,7 @@
+use crate::audit::AuditError;
 use crate::autograd::AutogradError;
 use crate::bench::BenchError;
+use crate::compress::CompressError;
 use crate::data::DataError;
 use crate::generate::GenerateError;
 use crate::graph::{GeometryError, GraphError};
@@ -16,6 +18,7 @@ use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
 use crate::train::TrainError;
+use crate::train::adapters::AdapterError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,15 @@ pub enum Error {
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Adapters.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// Pruning, factoring or distilling a model.
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+    /// Judging a model.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// The result of everything in tinytorch that can fail.

@@ -1,8 +1,10 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_generate;
+pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod probe;
 pub(crate) mod profile;

@@ -246,3 +246,32 @@ fn a_profile_adds_up_to_the_time_of_a_pass() {
         assert!(bench.good(&format!("profile {file}")).contains("layers.1.weight"));
     }
 }
+
+#[test]
+fn training_with_rounding_saves_an_int8_model() {
+    let bench = Bench::with_model();
+    let coarse =
+        "quantize m.safetensors --calibrate digits --granularity per-tensor --bits 2 --out";
+    bench.good(&format!("{coarse} p.safetensors"));
+    bench.good("train m.safetensors --data digits --qat --bits 2 --epochs 4 --out q.safetensors");
+    let accuracy = |file| fraction(&bench.json(&format!("eval {file} --data digits"))["accuracy"]);
+    let (post_training, aware) = (accuracy("p.safetensors"), accuracy("q.safetensors"));
+    assert!(aware > 0.9 && aware > post_training, "{post_training} {aware}");
+    let contents = bench.json("inspect q.safetensors");
+    let tensors = contents["tensors"].as_array().unwrap();
+    let weight = tensors.iter().find(|tensor| tensor["name"] == "layers.0.weight").unwrap();
+    assert_eq!(weight["dtype"], "I8");
+    assert!(contents["metadata"]["quantization"].as_str().unwrap().contains("\"weight_bits\":2"));
+}
+
+#[test]
+fn adapters_train_beside_int8_weights() {
+    let bench = Bench::with_models();
+    bench.good("train q.safetensors --data digits --adapters 4 --epochs 1 --out a.safetensors");
+    let contents = bench.json("inspect a.safetensors");
+    let tensors = contents["tensors"].as_array().unwrap();
+    let of = |name: &str| tensors.iter().find(|tensor| tensor["name"] == name).unwrap();
+    assert_eq!(of("layers.0.weight")["dtype"], "I8");
+    assert_eq!(of("layers.0.lora_A")["shape"], json!([4, 64]));
+    assert!(fraction(&bench.json("eval a.safetensors --data digits")["accuracy"]) > 0.9);
+}

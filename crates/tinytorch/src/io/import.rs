@@ -1,4 +1,4 @@
-use super::{ContentError, FileDtype, Loaded, Provenance, TensorFile, flags};
+use super::{ContentError, FileDtype, Loaded, Provenance, TensorFile};
 use crate::Result;
 use crate::autograd::Stored;
 use crate::models::{Architecture, ForeignNames};
@@ -91,6 +91,6 @@ pub fn load_renamed(
     for ((_, param), value) in params.into_iter().zip(values) {
         param.store(Stored::F32(value));
     }
-    flags::apply(module, &BTreeSet::new());
+    module.set_flags(&BTreeSet::new());
     Ok(())
 }

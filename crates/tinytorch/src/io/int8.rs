@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `conv.weight` | I8 in the layer's own shape |
 //! | `conv.weight_scale` | F32 `[out]` per channel, F32 `[1]` per tensor, F16 `[out, blocks]` in blocks |
+//! | `conv.weight_shift` | F32 `[out]`, if the layer adds something to each channel beside its bias |
 //! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
 //!
 //! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic` or
@@ -13,7 +14,7 @@ use super::entry::Entry;
 use super::file::values;
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
-use crate::autograd::{Param, Stored};
+use crate::autograd::{Param, Role, Stored};
 use crate::int8::{BLOCK, Input, Int8Error, QParams, QWeight, Scales};
 use crate::tensor::{Shape, Tensor};
 use half::f16;
@@ -22,6 +23,10 @@ use std::sync::Arc;
 
 fn scale_name(weight: &str) -> String {
     format!("{weight}_scale")
+}
+
+fn shift_name(weight: &str) -> String {
+    format!("{weight}_shift")
 }
 
 /// The names of a static activation's scale and zero point, which belong to the layer.
@@ -53,6 +58,10 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entr
         }
     };
     let mut entries = vec![Entry::weight(name, weight), scale];
+    if let Some(shift) = weight.shift() {
+        let shift = Tensor::from_vec(shift.to_vec(), [shift.len()])?;
+        entries.push(Entry::tensor(shift_name(name), &shift)?);
+    }
     if let Input::Static(params) = weight.input() {
         let [scale, zero_point] = input_names(name);
         entries.push(Entry::tensor(scale, &Tensor::from_vec(vec![params.scale], [1])?)?);
@@ -66,6 +75,7 @@ pub(super) struct Plan<'a> {
     name: &'a str,
     shape: Shape,
     scales: Scales,
+    shift: Option<Box<[f32]>>,
     input: Input,
 }
 
@@ -73,23 +83,26 @@ impl<'a> Plan<'a> {
     pub(super) fn check(
         file: &TensorFile,
         name: &'a str,
+        param: &Param,
         modes: &mut InputModes,
     ) -> Result<Plan<'a>> {
         let shape = file.info(name)?.shape;
         let scales = read_scales(file, &scale_name(name), &shape)?;
+        let shift = read_shift(file, name, param, &shape)?;
         let input = match modes.take(name) {
             Some(InputMode::Dynamic) => Input::Dynamic,
             Some(InputMode::WeightOnly) => Input::Float,
             None => Input::Static(read_params(file, name)?),
         };
-        Ok(Plan { name, shape, scales, input })
+        Ok(Plan { name, shape, scales, shift, input })
     }
 
     /// The tensors beside the weight that were used.
     pub(super) fn tensors(&self) -> impl Iterator<Item = String> {
         let is_static = matches!(self.input, Input::Static(_));
         let input = is_static.then(|| input_names(self.name));
-        [scale_name(self.name)].into_iter().chain(input.into_iter().flatten())
+        let shift = self.shift.is_some().then(|| shift_name(self.name));
+        [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
     }
 
     /// Streams the rows into the packed weight, which is the only allocation of its size.
@@ -100,6 +113,10 @@ impl<'a> Plan<'a> {
             row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
             Ok(())
         });
+        let weight = match self.shift {
+            Some(shift) => weight.and_then(|weight| weight.with_shift(shift)),
+            None => weight,
+        };
         match weight {
             Ok(weight) => Ok(Stored::Int8(Arc::new(weight))),
             Err(crate::Error::Int8(problem)) => {
@@ -142,6 +159,25 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             Err(file.problem(ContentError::Dtype { tensor: tensor(), got, expected }))
         }
     }
+}
+
+/// The shift, if there is one. An embedding has no output channels to add it to.
+fn read_shift(
+    file: &TensorFile,
+    weight: &str,
+    param: &Param,
+    shape: &Shape,
+) -> Result<Option<Box<[f32]>>> {
+    let name = shift_name(weight);
+    if param.role() == Role::Embedding || !file.contains(&name) {
+        return Ok(None);
+    }
+    let got = file.info(&name)?.dtype;
+    if got != FileDtype::F32 {
+        return Err(file.problem(ContentError::Dtype { tensor: name, got, expected: "F32" }));
+    }
+    file.expect_shape(&name, Shape::new(&shape[..1])?)?;
+    Ok(Some(values(file.bytes(&name)?, f32::from_le_bytes).into()))
 }
 
 /// The quantization of static activations.

@@ -19,6 +19,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod attached;
 mod digest;
 mod embedder;
 mod entry;
@@ -36,6 +37,7 @@ mod params;
 mod provenance;
 mod write;
 
+pub(crate) use attached::{attached, from_metadata as attached_in};
 pub use digest::{digest_params, digest_tensors};
 pub use embedder::Embedder;
 pub use error::{ContentError, FormatError, IoError};

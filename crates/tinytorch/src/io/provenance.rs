@@ -1,7 +1,7 @@
-use super::flags;
 use super::int8::InputModes;
 use super::params::with_own;
 use super::{ContentError, TensorFile};
+use super::{attached, flags};
 use crate::Result;
 use crate::models::Architecture;
 use crate::text::{CharTokenizer, HfTokenizer, TextError};
@@ -97,6 +97,7 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenan
     let mut notes = file.metadata().clone();
     notes.remove(InputModes::KEY);
     notes.remove(flags::KEY);
+    notes.remove(attached::KEY);
     notes.remove(TRAINING);
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))

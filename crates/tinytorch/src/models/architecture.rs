@@ -1,6 +1,6 @@
 use super::{
-    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Llama, LlamaConfig,
-    Mlp, MlpConfig, Model, Sample,
+    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Hybrid, HybridConfig,
+    Llama, LlamaConfig, Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,
 };
 use crate::Result;
 use crate::nn::Init;
@@ -25,24 +25,30 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
+    /// [`Hybrid`]: convolutions, then a transformer.
+    Hybrid(HybridConfig),
     /// [`Gpt`]: a decoder with learned positions.
     Gpt(GptConfig),
     /// [`Llama`]: a decoder with rotary positions.
     Llama(LlamaConfig),
     /// [`Bert`]: an encoder.
     Bert(BertConfig),
+    /// [`Resnet`]: residual blocks of convolutions.
+    Resnet(ResnetConfig),
 }
 
 /// A preset's name, and what it stands for.
 type Preset = (&'static str, fn() -> Architecture);
 
-const PRESETS: [Preset; 6] = [
+const PRESETS: [Preset; 8] = [
     ("digits-mlp", || mlp(64, [128, 64])),
     ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
+    ("digits-hybrid", digits_hybrid),
     ("talks-gpt", talks_gpt),
     ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
+    ("resnet20", resnet20),
 ];
 
 /// For the 68 characters of TinyTalks and the one that stands for all others.
@@ -50,11 +56,11 @@ fn talks_gpt() -> Architecture {
     Architecture::Gpt(GptConfig {
         vocab: 69,
         context: 64,
-        dim: 64,
-        layers: 3,
+        dim: 128,
+        layers: 2,
         heads: 4,
-        hidden: 256,
-        dropout: 0.1,
+        hidden: 512,
+        dropout: 0.15,
     })
 }
 
@@ -65,6 +71,33 @@ fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
 fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
     let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
     Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
+}
+
+/// 16 tokens of width 32.
+fn digits_hybrid() -> Architecture {
+    let stem = [(16, 1), (32, 2)].map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
+    let (layers, heads, hidden) = (2, 4, 64);
+    Architecture::Hybrid(HybridConfig {
+        input: [1, 8, 8],
+        stem,
+        layers,
+        heads,
+        hidden,
+        outputs: 10,
+    })
+}
+
+/// ResNet-20 for CIFAR-10, with the mean and deviation of ImageNet's pixels that published weights of it
+/// (akamaster/pytorch_resnet_cifar10) were trained with.
+fn resnet20() -> Architecture {
+    Architecture::Resnet(ResnetConfig {
+        input: [3, 32, 32],
+        mean: vec![0.485, 0.456, 0.406],
+        std: vec![0.229, 0.224, 0.225],
+        width: 16,
+        blocks: 3,
+        outputs: 10,
+    })
 }
 
 /// No model of use has more layers; a file that asks for them would only exhaust memory.
@@ -95,18 +128,22 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+            Architecture::Hybrid(config) => Box::new(Hybrid::new(config, init)?),
             Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
             Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
             Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
+            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
         })
     }
 
     /// How the files that others publish for this architecture name its parameters.
     pub fn foreign_names(&self) -> ForeignNames {
         match self {
-            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Gpt(_) => {
-                ForeignNames::SAME
-            }
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Gpt(_) => ForeignNames::SAME,
             Architecture::Llama(config) => match config.rope.pairs {
                 RopePairs::Interleaved => ForeignNames::LLAMA2_C,
                 RopePairs::Halves => ForeignNames::HF_LLAMA,
@@ -115,12 +152,21 @@ impl Architecture {
         }
     }
 
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
     /// Whether the output head is the token table, if there is a token table to be one.
     pub(crate) fn has_tied_head(&self) -> Option<bool> {
         match self {
             Architecture::Gpt(_) => Some(true),
             Architecture::Llama(config) => Some(config.tied),
-            Architecture::Mlp(_) | Architecture::Cnn(_) | Architecture::Bert(_) => None,
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Bert(_) => None,
         }
     }
 
@@ -132,6 +178,8 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
             Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Resnet(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Hybrid(config) => Sample::Values(Shape::new(&config.input)?),
             Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
             Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
             Architecture::Bert(config) => {
@@ -236,6 +284,20 @@ pub enum ModelError {
         /// Positions that the first one holds.
         first: usize,
     },
+    /// Numbers that cannot normalize images.
+    #[error(
+        "{architecture}: {name} is {values:?}, which must be one finite number for each of {channels} channels, above 0 if it is a deviation"
+    )]
+    Normalization {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The hyper-parameter.
+        name: &'static str,
+        /// Its values.
+        values: Vec<f32>,
+        /// Channels of an image.
+        channels: usize,
+    },
 }
 
 /// Checks hyper-parameters as a model is built from them.
@@ -248,6 +310,23 @@ impl Check {
 
     pub(super) fn layers(&self, name: &'static str, count: usize) -> Result<()> {
         self.at_most(name, count, MAX_LAYERS)
+    }
+
+    pub(super) fn normalization(&self, channels: usize, mean: &[f32], std: &[f32]) -> Result<()> {
+        let is_usable = |values: &[f32], above: f32| {
+            values.len() == channels && values.iter().all(|v| v.is_finite() && *v > above)
+        };
+        for (name, values, above) in
+            [("the mean", mean, f32::NEG_INFINITY), ("the deviation", std, 0.0)]
+        {
+            if !is_usable(values, above) {
+                let (architecture, values) = (self.0, values.to_vec());
+                return Err(
+                    ModelError::Normalization { architecture, name, values, channels }.into()
+                );
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn at_most(&self, name: &'static str, value: usize, max: usize) -> Result<()> {

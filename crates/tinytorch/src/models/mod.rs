@@ -17,10 +17,13 @@ mod decoder;
 mod foreign;
 mod foreign_config;
 mod gpt;
+mod hybrid;
 mod llama;
 mod mlp;
+mod resnet;
 mod sample;
 mod sentence;
+mod two_input;
 
 pub use architecture::{Architecture, ModelError};
 pub use bert::{Bert, BertConfig};
@@ -28,12 +31,16 @@ pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use decoder::{Decoder, DecoderSizes};
 pub use foreign::ForeignNames;
 pub use gpt::{Gpt, GptConfig};
+pub use hybrid::{Hybrid, HybridConfig};
 pub use llama::{Llama, LlamaConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 pub use sample::Sample;
 pub use sentence::SentenceEncoder;
+pub use two_input::{ImageText, ImageTextConfig};
 
-use crate::nn::Forward;
+use crate::Result;
+use crate::nn::{Chain, Forward, Link};
 
 /// A module that can describe itself, and so be saved, loaded and rebuilt.
 ///
@@ -49,6 +56,23 @@ pub trait Model: Forward + Send + Sync {
     /// The model as one that generates text, if it is one.
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
+    }
+
+    /// The model as a chain of layers, if it is one.
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+}
+
+impl Chain for Box<dyn Model> {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        self.as_chain().ok_or("model with branches")?.links()
+    }
+
+    fn resized(&mut self) {
+        if let Some(chain) = self.as_chain() {
+            chain.resized();
+        }
     }
 }
 

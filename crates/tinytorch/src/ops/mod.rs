@@ -12,6 +12,7 @@
 //! ```
 
 mod activation;
+mod adapter;
 mod attention;
 mod batch_norm;
 mod binary;
@@ -26,12 +27,15 @@ mod elementary;
 mod embedding;
 mod embedding_int8;
 mod error;
+mod fake_quant;
 mod global_avg_pool;
 mod is_not;
 mod linear_f32;
 mod linear_int8;
 mod matmul;
 mod max_axis;
+mod normalize;
+mod pad_shortcut;
 mod pointwise;
 mod pool;
 mod pow;
@@ -42,17 +46,21 @@ mod reshape;
 mod rope;
 mod row_norm;
 mod softmax;
+mod weight;
 mod weighted;
 
+pub use adapter::{Adapter, AdapterConfig};
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
 pub use cached_attention::HeldKeysValues;
 pub(crate) use conv2d_f32::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
+pub use fake_quant::{FakeInput, FakeQuant, FakeQuantConfig};
 pub(crate) use global_avg_pool::GlobalAvgPool;
 pub(crate) use linear_f32::Linear;
 pub(crate) use linear_int8::{LinearInt8, multiply};
 pub(crate) use pool::Pool;
 pub(crate) use relu::Relu;
 pub use rope::{Rope, RopePairs};
+pub use weight::{Attached, Weight, Weighted};

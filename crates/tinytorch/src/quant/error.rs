@@ -8,6 +8,19 @@ pub enum QuantError {
         /// The weight.
         name: String,
     },
+    /// A weight that is prepared for quantization-aware training.
+    #[error(
+        "`{name}` is prepared for quantization-aware training already; train it, and make it int8 with `convert`"
+    )]
+    AlreadyPrepared {
+        /// The weight.
+        name: String,
+    },
+    /// A model without a weight that is prepared for quantization-aware training.
+    #[error(
+        "the model is not prepared for quantization-aware training; call `prepare_qat` and train it first, or quantize it with `quantize_model`"
+    )]
+    NotPrepared,
     /// A model without a weight that could be int8.
     #[error(
         "the model has nothing to quantize: none of its {params} parameters is the weight of a linear layer, a convolution or an embedding that is not skipped"

@@ -2,8 +2,10 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
-use crate::int8::{Granularity, Input, QParams, QWeight};
-use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
+use crate::models::Architecture;
+use crate::nn::{Forward, Module};
+use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ pub enum Activations {
 pub struct QuantConfig {
     /// How many weights share a scale.
     pub granularity: Granularity,
+    /// How many of the 8 bits in which a weight is stored its values use.
+    #[serde(default)]
+    pub weight_bits: WeightBits,
     /// How activations are handled.
     pub activations: Activations,
     /// How static ranges are chosen.
@@ -36,6 +41,28 @@ pub struct QuantConfig {
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
+}
+
+impl QuantConfig {
+    /// What suits a kind of model: activations of transformers are dynamic, since the size of a token's
+    /// vector depends on the token; those of other models are calibrated, which is faster.
+    ///
+    /// ```
+    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
+    /// let of = |name| Ok::<_, tinytorch::Error>(
+    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
+    /// );
+    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
+    /// assert_eq!(of("digits-cnn")?, Activations::Static);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
+        let activations = match architecture.is_transformer() {
+            true => Activations::Dynamic,
+            false => Activations::Static,
+        };
+        QuantConfig { activations, ..QuantConfig::default() }
+    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
@@ -73,18 +100,32 @@ pub fn quantize_model<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
+    let (folds, ranges) = observe(&*model, calibration, config)?;
+    quantize(model, &folds, &ranges, config)
+}
+
+/// Refuses what cannot be quantized, and finds out what the calibration data can tell: which batch norms
+/// fold, and the ranges of static activations.
+pub(super) fn observe<M, X>(
+    model: &M,
+    calibration: impl IntoIterator<Item = Result<X>>,
+    config: &QuantConfig,
+) -> Result<(Vec<Fold>, Calibration)>
+where
+    M: Forward<X> + ?Sized,
+{
     check(model, config)?;
     let mut calibration = calibration.into_iter().peekable();
     let folds = match calibration.peek() {
-        Some(Ok(example)) => find_folds(&*model, example, config)
+        Some(Ok(example)) => find_folds(model, example, config)
             .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
         _ => Vec::new(),
     };
     let mut ranges = Calibration::new(config.range);
     if config.activations == Activations::Static {
-        ranges.run(&*model, calibration)?;
+        ranges.run(model, calibration)?;
     }
-    quantize(model, &folds, &ranges, config)
+    Ok((folds, ranges))
 }
 
 /// [`quantize_model`] with ranges that are known already: merged from calibrations on several machines,
@@ -117,9 +158,8 @@ fn quantize<M: Module + ?Sized>(
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
-        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
-            if let Some(value) = folded {
+            if let Some(value) = folded.values.get(&param.id()) {
                 report.changed.push(name);
                 stored.insert(param.id(), Stored::F32(value.clone()));
             }
@@ -129,8 +169,12 @@ fn quantize<M: Module + ?Sized>(
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
+        let value = match folded.values.get(&param.id()) {
+            Some(value) => value,
+            None => param.value()?,
+        };
+        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
+        let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -142,27 +186,30 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
+    commit(model, stored, BTreeMap::new(), &folded.norms);
     Ok(report)
 }
 
-/// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+/// Puts the new values in place, which cannot fail, and marks the batch norms that are folded.
+pub(super) fn commit<M: Module + ?Sized>(
+    model: &mut M,
+    mut stored: BTreeMap<ParamId, Stored>,
+    mut rounding: BTreeMap<ParamId, FakeQuant>,
+    norms: &[String],
+) {
+    model.change_weights(&mut |_, weight| {
+        if let Some(fake) = rounding.remove(&weight.id()) {
+            weight.set_fake_quant(fake);
+        }
+    });
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
     }
+    let set = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags = set.chain(norms.iter().map(|norm| format!("{norm}.folded"))).collect();
+    model.set_flags(&flags);
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -189,6 +236,9 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         if let Stored::F32(value) = param.stored() {
             check_finite(name, value)?;
         }
+    }
+    if let Some((name, _)) = model.named_weights().iter().find(|(_, w)| w.fake_quant().is_some()) {
+        return Err(QuantError::AlreadyPrepared { name: name.clone() }.into());
     }
     let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
     for (name, param) in &weights {
@@ -220,44 +270,43 @@ fn check_finite(name: &str, value: &Tensor) -> Result<()> {
     Err(QuantError::Weight { name: name.to_string(), source: Box::new(source.into()) }.into())
 }
 
-fn quantize_param(
-    name: String,
+/// How the input of a weight is quantized, and the range that calibration gave it.
+pub(super) fn input_of(
+    name: &str,
     param: &Param,
-    value: &Tensor,
     ranges: &Calibration,
-    config: &QuantConfig,
-) -> Result<(QWeight, WeightReport)> {
+    activations: Activations,
+) -> Result<(Input, Option<(f32, f32)>)> {
     // How a table's input is quantized matters where it is an output head too; looking up a row
     // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = ranges.range(param.id());
-    let (input, input_range) = match config.activations {
+    Ok(match activations {
         Activations::Float => (Input::Float, None),
         Activations::Dynamic => (Input::Dynamic, None),
         Activations::Static => match seen {
             Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
             None if param.role() == Role::Embedding => (Input::Float, None),
-            None => return Err(QuantError::NeverRan { name }.into()),
+            None => return Err(QuantError::NeverRan { name: name.to_string() }.into()),
         },
-    };
-    let weight = QWeight::quantize(value, config.granularity, input)
-        .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
-    let entry = WeightReport {
-        name,
-        shape: *value.shape(),
-        granularity: config.granularity,
-        input_range,
-        float_bytes: value.bytes(),
-        int8_bytes: weight.bytes(),
-        error: relative_error(value, &weight.dequantize()?)?,
-    };
-    Ok((weight, entry))
+    })
 }
 
-/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
-fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let norm = |t: &Tensor| -> Result<f64> {
-        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
-    };
-    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
-    Ok(if difference == 0.0 { 0.0 } else { difference / size })
+fn quantize_param(
+    name: String,
+    param: &Param,
+    value: &Tensor,
+    shift: Option<&[f32]>,
+    ranges: &Calibration,
+    config: &QuantConfig,
+) -> Result<(QWeight, WeightReport)> {
+    let (input, input_range) = input_of(&name, param, ranges, config.activations)?;
+    let weight = Scales::covering(value, config.granularity, config.weight_bits)
+        .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
+        .and_then(|weight| match shift {
+            Some(shift) => weight.with_shift(shift.into()),
+            None => Ok(weight),
+        })
+        .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
+    let entry = WeightReport::new(name, value, &weight, input_range)?;
+    Ok((weight, entry))
 }

@@ -3,10 +3,13 @@
 //! One program holds them all, since linking takes longer than running. Tests that count allocations
 //! need the process to themselves and are programs of their own beside this folder.
 
+mod adapters;
+mod compress;
 mod data_damage;
 mod data_digits;
 mod data_load;
 mod data_shared;
+mod fit_support;
 mod generate_cached;
 mod generate_support;
 mod generate_text;
@@ -14,7 +17,10 @@ mod io_format;
 mod io_import;
 mod io_model;
 mod io_save;
+mod qat;
 mod quantization_errors;
+mod quantization_fold;
+mod resnet20;
 mod text_bad_input;
 mod text_bpe;
 mod text_hf;
