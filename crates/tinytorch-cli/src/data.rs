@@ -14,8 +14,8 @@ use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{self, Dataset, Examples, Labeled, stratified_split};
 use tinytorch::io::{Provenance, digest_tensors};
-use tinytorch::models::Model;
-use tinytorch::tensor::Shape;
+use tinytorch::models::{Model, Sample};
+use tinytorch::tensor::{Dtype, Shape};
 
 /// One sample in this many is held out of a data set without a test part.
 const HELD_OUT: usize = 5;
@@ -199,10 +199,16 @@ pub(crate) fn check_examples(examples: &Examples, data: &str, model: &dyn Model)
 
 /// Refuses inputs `[n, ..]` that the model cannot take. A model of flat samples flattens them itself.
 pub(crate) fn check_inputs(inputs: &Tensor, data: &str, model: &dyn Model) -> Result<()> {
-    let expected = model.architecture().input_shape()?;
+    let data = data.to_string();
     let got = Shape::new(inputs.shape().get(1..).unwrap_or_default())?;
-    if got == expected || (expected.rank() == 1 && got.len() == expected.len()) {
-        return Ok(());
+    match model.architecture().sample()? {
+        Sample::Values(expected) => {
+            if got == expected || (expected.rank() == 1 && got.len() == expected.len()) {
+                return Ok(());
+            }
+            Err(Problem::SampleShape { data, got, expected }.into())
+        }
+        _ if inputs.dtype() == Dtype::I64 => Ok(()),
+        _ => Err(Problem::NoIds { data }.into()),
     }
-    Err(Problem::SampleShape { data: data.to_string(), got, expected }.into())
 }

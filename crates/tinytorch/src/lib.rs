@@ -28,6 +28,7 @@ pub mod bench;
 pub mod compress;
 pub mod data;
 mod error;
+pub mod generate;
 pub mod graph;
 pub mod int8;
 pub mod io;

@@ -1,6 +1,9 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod embed;
 pub(crate) mod eval;
+pub(crate) mod generate;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod probe;
 pub(crate) mod profile;

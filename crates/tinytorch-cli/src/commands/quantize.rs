@@ -16,7 +16,7 @@ use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
-use tinytorch::models::Model;
+use tinytorch::models::{Architecture, Model};
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
 };
@@ -42,9 +42,9 @@ pub(crate) struct Quantize {
     #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
     bits: WeightBits,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
-    /// floats
-    #[arg(long, value_enum, default_value_t = Inputs::Static)]
-    activations: Inputs,
+    /// floats; dynamic for transformers and static for other models unless said otherwise
+    #[arg(long, value_enum)]
+    activations: Option<Inputs>,
     /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse
     #[arg(long, value_name = "METHOD", default_value = "min-max")]
     range: Range,
@@ -140,9 +140,9 @@ impl Quantize {
             return Err(Problem::OverInput { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let config = self.config();
+        let config = self.config(&model.architecture());
         provenance.float_sha256 = Some(digest_params(&*model)?);
-        let samples = self.calibration(&*model, &mut provenance)?;
+        let samples = self.calibration(&*model, config.activations, &mut provenance)?;
         let report = quantize(&mut *model, &samples, &config)?;
         QuantRecord::new(&config, &report).write(&mut provenance)?;
         save_model(&self.out, &*model, &provenance)?;
@@ -155,7 +155,8 @@ impl Quantize {
         Ok(Verdict::Good)
     }
 
-    fn config(&self) -> QuantConfig {
+    fn config(&self, architecture: &Architecture) -> QuantConfig {
+        let usual = QuantConfig::for_architecture(architecture);
         QuantConfig {
             granularity: match self.granularity {
                 Sharing::PerChannel => Granularity::PerChannel,
@@ -164,9 +165,10 @@ impl Quantize {
             },
             weight_bits: self.bits,
             activations: match self.activations {
-                Inputs::Static => Activations::Static,
-                Inputs::Dynamic => Activations::Dynamic,
-                Inputs::Float => Activations::Float,
+                None => usual.activations,
+                Some(Inputs::Static) => Activations::Static,
+                Some(Inputs::Dynamic) => Activations::Dynamic,
+                Some(Inputs::Float) => Activations::Float,
             },
             range: self.range.0,
             skip: self.skip.clone(),
@@ -176,14 +178,17 @@ impl Quantize {
 
     /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
     /// single input is enough, whatever its values: it shows which norms follow a convolution.
-    fn calibration(&self, model: &dyn Model, provenance: &mut Provenance) -> Result<Tensor> {
+    fn calibration(
+        &self,
+        model: &dyn Model,
+        activations: Activations,
+        provenance: &mut Provenance,
+    ) -> Result<Tensor> {
         let Some(source) = &self.calibrate else {
-            if self.activations == Inputs::Static {
+            if activations == Activations::Static {
                 return Err(Problem::NoCalibration.into());
             }
-            let mut shape = vec![1];
-            shape.extend_from_slice(&model.architecture().input_shape()?);
-            return Ok(Tensor::zeros(&shape[..])?);
+            return Ok(model.architecture().example(1)?);
         };
         let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;

@@ -63,6 +63,7 @@ impl Reference {
             changed: report.changed,
             config,
             held_out,
+            delivered: None,
         };
         Ok((subject, Budget { float_floor: self.float_floor, ..Budget::default() }))
     }

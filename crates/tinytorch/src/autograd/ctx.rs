@@ -165,8 +165,9 @@ impl<'a> Ctx<'a> {
                 let elapsed = started.elapsed();
                 let cost = op.cost(&shapes, output.shape());
                 let kernel = self.exec.take_kernel();
+                let shared: Arc<dyn Compute> = op.clone();
                 observer.ran(OpRun {
-                    op: &*op as &dyn Compute,
+                    op: &shared,
                     inputs: &values,
                     output: &output,
                     kernel,

@@ -45,6 +45,8 @@ pub enum Elements<'a> {
     I64(&'a [i64]),
     /// Unsigned bytes.
     U8(&'a [u8]),
+    /// Signed bytes.
+    I8(&'a [i8]),
 }
 
 /// A contiguous input of a computation: its shape and its elements, borrowed.
@@ -60,13 +62,13 @@ impl<'a> View<'a> {
     /// A view of a contiguous tensor.
     ///
     /// # Errors
-    /// [`TensorError::NotContiguous`], or [`TensorError::Dtype`] for i8, which ops do not take.
+    /// [`TensorError::NotContiguous`].
     pub fn of(tensor: &'a Tensor) -> Result<View<'a>> {
         let elements = match tensor.dtype() {
             Dtype::F32 => Elements::F32(tensor.as_slice()?),
             Dtype::I64 => Elements::I64(tensor.as_slice()?),
             Dtype::U8 => Elements::U8(tensor.as_slice()?),
-            got => return Err(TensorError::Dtype { expected: Dtype::F32, got }.into()),
+            Dtype::I8 => Elements::I8(tensor.as_slice()?),
         };
         Ok(View { shape: *tensor.shape(), elements })
     }
@@ -82,6 +84,7 @@ impl<'a> View<'a> {
             Elements::F32(_) => f32::DTYPE,
             Elements::I64(_) => i64::DTYPE,
             Elements::U8(_) => u8::DTYPE,
+            Elements::I8(_) => i8::DTYPE,
         }
     }
 

@@ -45,6 +45,16 @@ pub enum Int8Error {
         /// Scales needed.
         expected: usize,
     },
+    /// A shift that is not one finite number for each output channel.
+    #[error(
+        "a weight of shape {shape} takes one finite shift for each row; {got} were given, or one is not finite"
+    )]
+    Shift {
+        /// Shape of the weight.
+        shape: Shape,
+        /// Numbers given.
+        got: usize,
+    },
     /// A number of bits that weights cannot have.
     #[error("a weight cannot have {bits} bits; choose 2 to 8")]
     Bits {

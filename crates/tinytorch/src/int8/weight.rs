@@ -2,6 +2,7 @@ use super::{BLOCK, Granularity, Int8Error, Scales, WeightBits};
 use crate::Result;
 use crate::tensor::{Shape, Tensor};
 use half::f16;
+use std::borrow::Cow;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::int8::{Panels, QParams, min_max, quantize_i8, symmetric_scale};
 
@@ -28,6 +29,8 @@ pub struct QWeight {
     window: Option<[u16; 2]>,
     scales: Scales,
     input: Input,
+    /// What a layer adds to each output channel beside its bias.
+    shift: Option<Box<[f32]>>,
 }
 
 impl QWeight {
@@ -74,7 +77,7 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
     }
 
     /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
@@ -98,12 +101,38 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
     }
 
     /// The same weight with its input quantized in another way.
     pub fn with_input(self, input: Input) -> QWeight {
         QWeight { input, ..self }
+    }
+
+    /// The same weight with a number to add to each output channel: the place for what folding a batch
+    /// norm leaves over where the layer has no bias.
+    ///
+    /// # Errors
+    /// [`Int8Error::Shift`] unless there is one finite number for each channel.
+    pub fn with_shift(self, shift: Box<[f32]>) -> Result<QWeight> {
+        if shift.len() != self.panels.n() || shift.iter().any(|v| !v.is_finite()) {
+            let (shape, got) = (self.shape(), shift.len());
+            return Err(Int8Error::Shift { shape, got }.into());
+        }
+        Ok(QWeight { shift: Some(shift), ..self })
+    }
+
+    /// What is added to each output channel beside a bias.
+    pub fn shift(&self) -> Option<&[f32]> {
+        self.shift.as_deref()
+    }
+
+    /// The sum of a layer's bias and the shift: all that is added to each output channel.
+    pub(crate) fn offset<'a>(&'a self, bias: Option<&'a [f32]>) -> Option<Cow<'a, [f32]>> {
+        match (bias, self.shift()) {
+            (Some(bias), Some(shift)) => Some(bias.iter().zip(shift).map(|(b, s)| b + s).collect()),
+            (one, None) | (None, one) => one.map(Cow::Borrowed),
+        }
     }
 
     /// The shape in the layer's terms.
@@ -130,9 +159,14 @@ impl QWeight {
         self.input
     }
 
-    /// Bytes of the values and the scales.
+    /// The scale of entry `j` of row `i` of the panels: how far apart its levels lie.
+    pub(crate) fn step(&self, i: usize, j: usize) -> f32 {
+        self.scales.at(i, j, self.panels.k())
+    }
+
+    /// Bytes of the values, the scales and the shift.
     pub fn bytes(&self) -> usize {
-        self.panels.bytes() + self.scales.bytes()
+        self.panels.bytes() + self.scales.bytes() + self.shift.as_deref().map_or(0, size_of_val)
     }
 
     /// Writes row `i`, in the layer's own order, to `out`.
@@ -322,6 +356,20 @@ mod tests {
             });
             prop_assert_eq!(again.unwrap(), q);
         }
+    }
+
+    #[test]
+    fn a_shift_is_one_finite_number_for_each_channel() {
+        let weight = Tensor::ones([2, 3]).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel, Input::Float).unwrap();
+        let bytes = weight.bytes();
+        assert_eq!(weight.offset(None), None);
+        let shifted = weight.clone().with_shift([1.0, 2.0].into()).unwrap();
+        assert_eq!(shifted.bytes(), bytes + 8);
+        assert_eq!(shifted.offset(None).as_deref(), Some(&[1.0, 2.0][..]));
+        assert_eq!(shifted.offset(Some(&[0.5, 0.5])).as_deref(), Some(&[1.5, 2.5][..]));
+        assert!(weight.clone().with_shift([1.0].into()).is_err());
+        assert!(weight.with_shift([1.0, f32::INFINITY].into()).is_err());
     }
 
     #[test]

@@ -28,13 +28,3 @@ pub(super) fn from_metadata(file: &TensorFile, module: &dyn Module) -> Result<BT
         Some(name) => Err(unusable(format!("the model has no flag {name:?}"))),
     }
 }
-
-/// Sets exactly these flags, and freezes the parameters of a layer that is `folded`, as folding does.
-pub(super) fn apply(module: &mut dyn Module, set: &BTreeSet<String>) {
-    for (name, flag) in module.named_flags_mut() {
-        *flag = set.contains(&name);
-    }
-    for layer in set.iter().filter_map(|name| name.strip_suffix("folded")) {
-        module.set_frozen(layer, true);
-    }
-}

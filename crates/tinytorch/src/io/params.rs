@@ -115,17 +115,14 @@ fn load_values(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for (name, param) in &params {
         plans.push(Plan::check(file, name, param, &mut modes, &mut used)?);
     }
-    let unexpected = |name: &str| !used.contains(name) && !name.starts_with(RESERVED_PREFIX);
-    if let Some((tensor, _)) = file.tensors().find(|(name, _)| unexpected(name)) {
-        return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
-    }
+    file.expect_only(|name| used.contains(name) || name.starts_with(RESERVED_PREFIX))?;
     modes.expect_empty(file)?;
     let values: Vec<Stored> =
         plans.into_iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
-    flags::apply(module, &flags);
+    module.set_flags(&flags);
     Ok(())
 }
 
@@ -143,25 +140,20 @@ impl<'a> Plan<'a> {
         modes: &mut InputModes,
         used: &mut BTreeSet<Cow<'a, str>>,
     ) -> Result<Plan<'a>> {
-        let info = file.info(name)?;
-        let (tensor, expected) = (|| name.to_string(), param.shape());
-        if info.shape != expected {
-            let got = info.shape;
-            return Err(file.problem(ContentError::Shape { tensor: tensor(), got, expected }));
-        }
+        file.expect_shape(name, param.shape())?;
         used.insert(name.into());
         let is_weight =
             matches!(param.role(), Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding);
-        match info.dtype {
+        match file.info(name)?.dtype {
             FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(Plan::Float(name)),
             FileDtype::I8 if is_weight => {
-                let plan = int8::Plan::check(file, name, modes)?;
+                let plan = int8::Plan::check(file, name, param, modes)?;
                 used.extend(plan.tensors().map(Cow::Owned));
                 Ok(Plan::Int8(plan))
             }
             got => {
                 let expected = if is_weight { "F32, F16, BF16 or I8" } else { "F32, F16 or BF16" };
-                Err(file.problem(ContentError::Dtype { tensor: tensor(), got, expected }))
+                Err(file.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
             }
         }
     }

@@ -1,7 +1,11 @@
-use super::{Cnn, CnnBlock, CnnConfig, Mlp, MlpConfig, Model};
+use super::{
+    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Hybrid, HybridConfig,
+    Llama, LlamaConfig, Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,
+};
 use crate::Result;
 use crate::nn::Init;
-use crate::tensor::Shape;
+use crate::ops::RopePairs;
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// A model's kind and hyper-parameters: everything but its weights.
@@ -21,17 +25,44 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
+    /// [`Hybrid`]: convolutions, then a transformer.
+    Hybrid(HybridConfig),
+    /// [`Gpt`]: a decoder with learned positions.
+    Gpt(GptConfig),
+    /// [`Llama`]: a decoder with rotary positions.
+    Llama(LlamaConfig),
+    /// [`Bert`]: an encoder.
+    Bert(BertConfig),
+    /// [`Resnet`]: residual blocks of convolutions.
+    Resnet(ResnetConfig),
 }
 
 /// A preset's name, and what it stands for.
 type Preset = (&'static str, fn() -> Architecture);
 
-const PRESETS: [Preset; 4] = [
+const PRESETS: [Preset; 8] = [
     ("digits-mlp", || mlp(64, [128, 64])),
     ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
+    ("digits-hybrid", digits_hybrid),
+    ("talks-gpt", talks_gpt),
+    ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
+    ("resnet20", resnet20),
 ];
+
+/// For the 68 characters of TinyTalks and the one that stands for all others.
+fn talks_gpt() -> Architecture {
+    Architecture::Gpt(GptConfig {
+        vocab: 69,
+        context: 64,
+        dim: 64,
+        layers: 3,
+        heads: 4,
+        hidden: 256,
+        dropout: 0.1,
+    })
+}
 
 fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
     Architecture::Mlp(MlpConfig { inputs, hidden: hidden.to_vec(), outputs: 10 })
@@ -40,6 +71,33 @@ fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
 fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
     let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
     Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
+}
+
+/// 16 tokens of width 32.
+fn digits_hybrid() -> Architecture {
+    let stem = [(16, 1), (32, 2)].map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
+    let (layers, heads, hidden) = (2, 4, 64);
+    Architecture::Hybrid(HybridConfig {
+        input: [1, 8, 8],
+        stem,
+        layers,
+        heads,
+        hidden,
+        outputs: 10,
+    })
+}
+
+/// ResNet-20 for CIFAR-10, with the mean and deviation of ImageNet's pixels that published weights of it
+/// (akamaster/pytorch_resnet_cifar10) were trained with.
+fn resnet20() -> Architecture {
+    Architecture::Resnet(ResnetConfig {
+        input: [3, 32, 32],
+        mean: vec![0.485, 0.456, 0.406],
+        std: vec![0.229, 0.224, 0.225],
+        width: 16,
+        blocks: 3,
+        outputs: 10,
+    })
 }
 
 /// No model of use has more layers; a file that asks for them would only exhaust memory.
@@ -70,17 +128,88 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+            Architecture::Hybrid(config) => Box::new(Hybrid::new(config, init)?),
+            Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
+            Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
+            Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
+            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
         })
     }
 
-    /// The shape of one sample, without the batch.
+    /// How the files that others publish for this architecture name its parameters.
+    pub fn foreign_names(&self) -> ForeignNames {
+        match self {
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Gpt(_) => ForeignNames::SAME,
+            Architecture::Llama(config) => match config.rope.pairs {
+                RopePairs::Interleaved => ForeignNames::LLAMA2_C,
+                RopePairs::Halves => ForeignNames::HF_LLAMA,
+            },
+            Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
+    }
+
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
+    /// Whether the output head is the token table, if there is a token table to be one.
+    pub(crate) fn has_tied_head(&self) -> Option<bool> {
+        match self {
+            Architecture::Gpt(_) => Some(true),
+            Architecture::Llama(config) => Some(config.tied),
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Bert(_) => None,
+        }
+    }
+
+    /// What one sample is, without the batch.
     ///
     /// # Errors
     /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
-    pub fn input_shape(&self) -> Result<Shape> {
-        match self {
-            Architecture::Mlp(config) => Ok(Shape::new(&[config.inputs])?),
-            Architecture::Cnn(config) => Ok(Shape::new(&config.input)?),
+    pub fn sample(&self) -> Result<Sample> {
+        Ok(match self {
+            Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
+            Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Resnet(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Hybrid(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Bert(config) => {
+                Sample::Ids { vocab: config.vocab, context: config.context, pad: Some(config.pad) }
+            }
+        })
+    }
+
+    /// An input of `batch` samples that the model takes, always the same: values from 0 to 1, or ids
+    /// that fill the context.
+    ///
+    /// ```
+    /// use tinytorch::{models::Architecture, tensor::Dtype};
+    /// let images = Architecture::preset("digits-cnn")?.example(4)?;
+    /// assert_eq!((images.dtype(), images.shape().dims()), (Dtype::F32, &[4, 1, 8, 8][..]));
+    /// let ids = Architecture::preset("talks-gpt")?.example(4)?;
+    /// assert_eq!((ids.dtype(), ids.shape().dims()), (Dtype::I64, &[4, 64][..]));
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Architecture::sample`], of the whole batch.
+    pub fn example(&self, batch: usize) -> Result<Tensor> {
+        let sample = self.sample()?;
+        match sample {
+            Sample::Values(shape) => {
+                let dims: Vec<usize> = [batch].into_iter().chain(shape.to_vec()).collect();
+                sample.fill(&Shape::new(&dims)?)
+            }
+            Sample::Ids { context, .. } => sample.fill(&Shape::new(&[batch, context])?),
         }
     }
 }
@@ -107,6 +236,68 @@ pub enum ModelError {
         /// The largest value it can have.
         max: usize,
     },
+    /// An index of something that is not there.
+    #[error("{architecture}: {name} is {value}, which must be below {end}")]
+    TooLarge {
+        /// The kind of model.
+        architecture: &'static str,
+        /// What it is of.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// One past the largest value it can have.
+        end: usize,
+    },
+    /// A setting that makes no model.
+    #[error("{architecture}: {name} is {value}, which must be positive and finite")]
+    Setting {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+    },
+    /// A `config.json` that describes no model of tinytorch's.
+    #[error("the configuration describes no model that tinytorch has: {problem}")]
+    Config {
+        /// What does not fit.
+        problem: String,
+    },
+    /// Another number of caches than the model has blocks.
+    #[error("{got} key-value caches are given for {expected} blocks; give one for each")]
+    Caches {
+        /// Caches given.
+        got: usize,
+        /// Blocks of the model.
+        expected: usize,
+    },
+    /// Caches that have seen different passes.
+    #[error(
+        "the cache of block {block} holds {positions} positions and that of block 0 holds {first}; begin with empty caches"
+    )]
+    UnevenCaches {
+        /// The first block that differs.
+        block: usize,
+        /// Positions that its cache holds.
+        positions: usize,
+        /// Positions that the first one holds.
+        first: usize,
+    },
+    /// Numbers that cannot normalize images.
+    #[error(
+        "{architecture}: {name} is {values:?}, which must be one finite number for each of {channels} channels, above 0 if it is a deviation"
+    )]
+    Normalization {
+        /// The kind of model.
+        architecture: &'static str,
+        /// The hyper-parameter.
+        name: &'static str,
+        /// Its values.
+        values: Vec<f32>,
+        /// Channels of an image.
+        channels: usize,
+    },
 }
 
 /// Checks hyper-parameters as a model is built from them.
@@ -121,11 +312,42 @@ impl Check {
         self.at_most(name, count, MAX_LAYERS)
     }
 
+    pub(super) fn normalization(&self, channels: usize, mean: &[f32], std: &[f32]) -> Result<()> {
+        let is_usable = |values: &[f32], above: f32| {
+            values.len() == channels && values.iter().all(|v| v.is_finite() && *v > above)
+        };
+        for (name, values, above) in
+            [("the mean", mean, f32::NEG_INFINITY), ("the deviation", std, 0.0)]
+        {
+            if !is_usable(values, above) {
+                let (architecture, values) = (self.0, values.to_vec());
+                return Err(
+                    ModelError::Normalization { architecture, name, values, channels }.into()
+                );
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn at_most(&self, name: &'static str, value: usize, max: usize) -> Result<()> {
         if (1..=max).contains(&value) {
             return Ok(());
         }
         Err(ModelError::Hyperparameter { architecture: self.0, name, value, max }.into())
+    }
+
+    pub(super) fn below(&self, name: &'static str, value: usize, end: usize) -> Result<()> {
+        if value < end {
+            return Ok(());
+        }
+        Err(ModelError::TooLarge { architecture: self.0, name, value, end }.into())
+    }
+
+    pub(super) fn positive(&self, name: &'static str, value: f32) -> Result<()> {
+        if value > 0.0 && value.is_finite() {
+            return Ok(());
+        }
+        Err(ModelError::Setting { architecture: self.0, name, value }.into())
     }
 }
 
@@ -154,11 +376,13 @@ mod tests {
             let json = serde_json::to_string(&architecture).unwrap();
             assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
 
-            let mut dims = vec![2];
-            dims.extend_from_slice(&architecture.input_shape().unwrap());
-            let batch = Tensor::ones(&dims[..]).unwrap().into();
-            let logits = model.forward(&batch, &mut Ctx::eval()).unwrap();
-            assert_eq!(logits.shape().dims(), [2, 10], "{name}");
+            let batch = architecture.example(2).unwrap();
+            let scores = match architecture.sample().unwrap() {
+                Sample::Values(_) => vec![2, 10],
+                Sample::Ids { vocab, context, .. } => vec![2, context, vocab],
+            };
+            let logits = model.forward(&batch.into(), &mut Ctx::eval()).unwrap();
+            assert_eq!(logits.shape().dims(), scores, "{name}");
 
             let absent = architecture.build(&mut Init::absent()).unwrap();
             let shapes = |m: &dyn Model| -> Vec<(String, Shape)> {

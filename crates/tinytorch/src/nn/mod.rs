@@ -38,9 +38,13 @@ mod error;
 mod feed_forward;
 mod flatten;
 mod init;
+#[cfg(test)]
+mod joined_cache;
 mod layer_norm;
 mod linear;
 mod module;
+mod normalize;
+mod pad_shortcut;
 mod pattern;
 mod pool;
 mod positions;
@@ -60,9 +64,13 @@ pub use error::LayerError;
 pub use feed_forward::{Activation, FeedForward, SwiGlu};
 pub use flatten::Flatten;
 pub use init::Init;
+#[cfg(test)]
+pub(crate) use joined_cache::JoinedCache;
 pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
 pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+pub use normalize::Normalize;
+pub use pad_shortcut::PadShortcut;
 pub(crate) use pattern::linear_layers;
 pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
 pub use positions::{PositionalEncoding, SinusoidalEncoding};

@@ -1,6 +1,7 @@
 use crate::Result;
 use crate::autograd::{Ctx, Param, Var};
 use crate::ops::Weight;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// The dotted name of the place a visit has reached, such as `blocks.0.norm`.
@@ -172,6 +173,22 @@ pub trait Module {
         let mut all = Collect(Vec::new());
         self.visit_mut(&mut Path::default(), &mut all);
         all.0
+    }
+
+    /// Sets the flags with these names and clears the others. A layer with a flag set does without its
+    /// parameters, so training leaves them alone from then on.
+    fn set_flags(&mut self, set: &BTreeSet<String>) {
+        for (name, flag) in self.named_flags_mut() {
+            *flag = set.contains(&name);
+        }
+        let layers: Vec<&str> =
+            set.iter().map(|name| name.rsplit_once('.').map_or("", |(layer, _)| layer)).collect();
+        for (name, param) in self.named_params_mut() {
+            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            if layers.contains(&layer) {
+                param.set_frozen(true);
+            }
+        }
     }
 
     /// Every [`Weight`] under the dotted name of its parameter.

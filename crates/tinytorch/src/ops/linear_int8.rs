@@ -29,7 +29,8 @@ impl Compute for LinearInt8 {
         let (x, weight, isa) = (inputs[0].f32()?, &self.0, exec.isa());
         let k = weight.panels().k();
         let m = x.len() / k;
-        let bias = inputs.get(1).map(View::f32).transpose()?;
+        let bias = weight.offset(inputs.get(1).map(View::f32).transpose()?);
+        let bias = bias.as_deref();
         let epilogue = kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false };
         if weight.input() == Input::Float {
             let scratch = &mut exec.scratch;
@@ -48,7 +49,7 @@ impl Compute for LinearInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = 2 * self.0.panels().k() as u64;
+        let per_output = (2 * self.0.panels().k() + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }

@@ -106,6 +106,20 @@ impl Var {
         self.look_up(table.into(), Rows::Positions { offset }, ctx)
     }
 
+    /// Row `row` of `table`, `[entries, dim]`, as `[1, dim]`, in a pass over this value. A row of a table
+    /// stored as int8 becomes floats.
+    ///
+    /// # Errors
+    /// [`TensorError::Index`](crate::tensor::TensorError::Index) if there is no such row.
+    pub fn one_row<'w>(
+        &self,
+        table: impl Into<Weighted<'w>>,
+        row: usize,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        self.look_up(table.into(), Rows::One { row }, ctx)
+    }
+
     fn look_up(&self, table: Weighted<'_>, rows: Rows, ctx: &mut Ctx<'_>) -> Result<Var> {
         let id = table.param.id();
         if let Some(packed) = table.param.int8() {

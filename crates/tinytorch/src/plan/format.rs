@@ -140,7 +140,8 @@ fn is_always_finite(weight: &QWeight, bias: Option<&Tensor>) -> Result<bool> {
         Scales::PerChannel(scales) => largest(scales),
         Scales::Blocks(scales) => scales.iter().fold(0f64, |max, s| max.max(f64::from(*s))),
     };
-    let bias = bias.map(Tensor::to_vec::<f32>).transpose()?.unwrap_or_default();
+    let bias = bias.map(Tensor::to_vec::<f32>).transpose()?;
+    let bias = weight.offset(bias.as_deref()).unwrap_or_default();
     if !bias.iter().all(|b| b.is_finite()) {
         return Ok(false);
     }

@@ -66,7 +66,7 @@ impl Layers {
     }
 
     fn watch(&mut self, run: &OpRun<'_>) -> Result<()> {
-        let alone = time_in_place(run.op, run.inputs, run.output.shape().len(), &mut self.exec)?;
+        let alone = time_in_place(&**run.op, run.inputs, run.output.shape().len(), &mut self.exec)?;
         // An op that answers with a view of its input is faster than one that writes its output.
         let computing = nanoseconds(alone).min(nanoseconds(run.elapsed));
         let name = self.name(run);

@@ -27,15 +27,14 @@
 //! ```
 
 use super::ProfileError;
-use super::input::sample;
 pub use super::spawn::{TIMEOUT, spawn, spawn_within};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, Var};
 use crate::io::{TensorFile, load_into, load_model};
-use crate::models::Model;
+use crate::models::{Architecture, Model};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc};
@@ -182,32 +181,58 @@ pub fn copies_for(model: &dyn Module) -> usize {
 /// As [`load_model`] and [`Plan::run`], and [`ProfileError`] for 0 copies or passes and for a system
 /// that has memory figures but cannot give them.
 pub fn run(request: &ProbeRequest) -> Result<ProbeReport> {
+    run_with(request, &|architecture| architecture.build(&mut Init::absent()))
+}
+
+/// [`run`] for a program that deploys models of its own making: `frame` gives one without values.
+///
+/// # Errors
+/// As [`run`], and what `frame` reports.
+pub fn run_with(request: &ProbeRequest, frame: &Frame<'_>) -> Result<ProbeReport> {
     let file = &request.file;
     match &request.task {
-        ProbeTask::Resident { copies, input, passes } => resident(file, *copies, input, *passes),
-        ProbeTask::PeakHeap { input } => peak_heap(file, input),
+        ProbeTask::Resident { copies, input, passes } => {
+            resident(file, frame, *copies, input, *passes)
+        }
+        ProbeTask::PeakHeap { input } => peak_heap(file, frame, input),
     }
 }
 
-fn resident(file: &Path, copies: usize, input: &[usize], passes: usize) -> Result<ProbeReport> {
+/// Makes a model without values.
+pub type Frame<'a> = dyn Fn(&Architecture) -> Result<Box<dyn Model>> + 'a;
+
+fn resident(
+    file: &Path,
+    frame: &Frame<'_>,
+    copies: usize,
+    input: &[usize],
+    passes: usize,
+) -> Result<ProbeReport> {
     for (what, count) in [("the number of copies", copies), ("the number of passes", passes)] {
         if count == 0 {
             return Err(ProfileError::Zero { what }.into());
         }
     }
-    let input = sample(input)?;
     let uncounted = load_model(file)?.model;
+    let input = input_of(&*uncounted, input)?;
     let mut plan = Plan::compile(&*uncounted, &input)?;
     plan.run(&input)?;
-    let frame = || uncounted.architecture().build(&mut Init::absent());
-    let frames = (0..copies).map(|_| frame()).collect::<Result<Vec<_>>>()?;
+    let architecture = uncounted.architecture();
+    let frames = (0..copies).map(|_| frame(&architecture)).collect::<Result<Vec<_>>>()?;
     measure(file, frames, Some(plan), &input, passes)
 }
 
-fn peak_heap(file: &Path, input: &[usize]) -> Result<ProbeReport> {
-    let input = sample(input)?;
-    let frame = load_model(file)?.model.architecture().build(&mut Init::absent())?;
+fn peak_heap(file: &Path, frame: &Frame<'_>, input: &[usize]) -> Result<ProbeReport> {
+    let model = load_model(file)?.model;
+    let input = input_of(&*model, input)?;
+    let frame = frame(&model.architecture())?;
+    drop(model);
     measure(file, vec![frame], None, &input, PASSES_TO_PEAK)
+}
+
+/// An input of this shape, the same in every process.
+fn input_of(model: &dyn Model, shape: &[usize]) -> Result<Tensor> {
+    model.architecture().sample()?.fill(&Shape::new(shape)?)
 }
 
 /// Loads the values of models that have none, runs the models, and measures in between. A plan that

@@ -38,7 +38,7 @@ mod tensor;
 pub use calibrate::Calibration;
 pub use data_free::data_free_ranges;
 pub use error::QuantError;
-pub(crate) use fold::folded_values;
+pub(crate) use fold::{Folded, fold};
 pub use model::{
     Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
 };

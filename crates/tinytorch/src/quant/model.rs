@@ -3,8 +3,9 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
-use crate::nn::{Forward, Module, Path, VisitorMut};
-use crate::ops::{FakeQuant, Weight};
+use crate::models::Architecture;
+use crate::nn::{Forward, Module};
+use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,28 @@ pub struct QuantConfig {
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
+}
+
+impl QuantConfig {
+    /// What suits a kind of model: activations of transformers are dynamic, since the size of a token's
+    /// vector depends on the token; those of other models are calibrated, which is faster.
+    ///
+    /// ```
+    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
+    /// let of = |name| Ok::<_, tinytorch::Error>(
+    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
+    /// );
+    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
+    /// assert_eq!(of("digits-cnn")?, Activations::Static);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
+        let activations = match architecture.is_transformer() {
+            true => Activations::Dynamic,
+            false => Activations::Static,
+        };
+        QuantConfig { activations, ..QuantConfig::default() }
+    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
@@ -135,9 +158,8 @@ fn quantize<M: Module + ?Sized>(
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
-        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
-            if let Some(value) = folded {
+            if let Some(value) = folded.values.get(&param.id()) {
                 report.changed.push(name);
                 stored.insert(param.id(), Stored::F32(value.clone()));
             }
@@ -147,8 +169,12 @@ fn quantize<M: Module + ?Sized>(
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
+        let value = match folded.values.get(&param.id()) {
+            Some(value) => value,
+            None => param.value()?,
+        };
+        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
+        let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -160,42 +186,30 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    let rounding = BTreeMap::new();
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, rounding, norms: folded.norms });
+    commit(model, stored, BTreeMap::new(), &folded.norms);
     Ok(report)
 }
 
-/// Puts the new values in place, which cannot fail.
-pub(super) struct Commit {
-    pub(super) stored: BTreeMap<ParamId, Stored>,
-    pub(super) rounding: BTreeMap<ParamId, FakeQuant>,
-    /// The batch norms that are folded.
-    pub(super) norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn weight(&mut self, _: &Path, weight: &mut Weight) {
-        if let Some(fake) = self.rounding.remove(&weight.id()) {
+/// Puts the new values in place, which cannot fail, and marks the batch norms that are folded.
+pub(super) fn commit<M: Module + ?Sized>(
+    model: &mut M,
+    mut stored: BTreeMap<ParamId, Stored>,
+    mut rounding: BTreeMap<ParamId, FakeQuant>,
+    norms: &[String],
+) {
+    model.change_weights(&mut |_, weight| {
+        if let Some(fake) = rounding.remove(&weight.id()) {
             weight.set_fake_quant(fake);
         }
-    }
-
-    fn param(&mut self, path: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+    });
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
-        let name = path.as_str();
-        let of_norm = |norm: &String| name.strip_prefix(norm).is_some_and(|n| n.starts_with('.'));
-        if self.norms.iter().any(of_norm) {
-            // Nothing reads it any more, so training must not wait for its gradient.
-            param.set_frozen(true);
-        }
     }
+    let set = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags = set.chain(norms.iter().map(|norm| format!("{norm}.folded"))).collect();
+    model.set_flags(&flags);
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -263,16 +277,17 @@ pub(super) fn input_of(
     ranges: &Calibration,
     activations: Activations,
 ) -> Result<(Input, Option<(f32, f32)>)> {
+    // How a table's input is quantized matters where it is an output head too; looking up a row
+    // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = ranges.range(param.id());
     Ok(match activations {
-        // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
-        _ if param.role() == Role::Embedding && seen.is_none() => (Input::Float, None),
         Activations::Float => (Input::Float, None),
         Activations::Dynamic => (Input::Dynamic, None),
-        Activations::Static => {
-            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.to_string() })?;
-            (Input::Static(QParams::from_range(min, max)?), seen)
-        }
+        Activations::Static => match seen {
+            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Input::Float, None),
+            None => return Err(QuantError::NeverRan { name: name.to_string() }.into()),
+        },
     })
 }
 
@@ -280,12 +295,17 @@ fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
+    shift: Option<&[f32]>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
     let (input, input_range) = input_of(&name, param, ranges, config.activations)?;
     let weight = Scales::covering(value, config.granularity, config.weight_bits)
         .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
+        .and_then(|weight| match shift {
+            Some(shift) => weight.with_shift(shift.into()),
+            None => Ok(weight),
+        })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
     let entry = WeightReport::new(name, value, &weight, input_range)?;
     Ok((weight, entry))

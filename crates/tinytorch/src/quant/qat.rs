@@ -1,10 +1,10 @@
 use super::fold::Folded;
-use super::model::{Commit, input_of, is_weight, observe};
+use super::model::{commit, input_of, is_weight, observe};
 use super::{QuantConfig, QuantError, QuantReport, WeightReport};
 use crate::Result;
 use crate::autograd::{ParamId, Stored};
 use crate::int8::{Input, QParams, QWeight};
-use crate::nn::{Forward, Module, Path};
+use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -79,7 +79,9 @@ where
     M: Forward<X> + ?Sized,
 {
     let (folds, ranges) = observe(&*model, calibration, config)?;
-    let Folded { values, norms } = Folded::new(&*model, &folds)?;
+    // A convolution without a bias has no place for what its norm adds until it is int8.
+    let folds: Vec<_> = folds.into_iter().filter(|fold| fold.bias.is_some()).collect();
+    let Folded { values, norms, .. } = Folded::new(&*model, &folds)?;
     let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
     let mut rounding = BTreeMap::new();
     for (name, weight) in model.named_weights() {
@@ -105,7 +107,7 @@ where
         return Err(QuantError::NothingToQuantize { params: model.named_params().len() }.into());
     }
     let stored = values.into_iter().map(|(id, value)| (id, Stored::F32(value))).collect();
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, rounding, norms });
+    commit(model, stored, rounding, &norms);
     Ok(report)
 }
 

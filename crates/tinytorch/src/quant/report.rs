@@ -15,7 +15,7 @@ pub struct WeightReport {
     pub input_range: Option<(f32, f32)>,
     /// Bytes of the float values.
     pub float_bytes: usize,
-    /// Bytes of the int8 values and the scales.
+    /// Bytes of the int8 values, the scales and, if a batch norm was folded in, its shift.
     pub int8_bytes: usize,
     /// Relative L2 error of the weight: `|w - w'| / |w|`.
     pub error: f64,
@@ -58,6 +58,7 @@ pub struct QuantReport {
     /// The weights that were left as floats, each with the reason.
     pub skipped: Vec<(String, &'static str)>,
     /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.
+    /// Where a convolution has none, its int8 weight carries the norm's shift.
     pub changed: Vec<String>,
     /// Batch norms that their convolution does, which are the identity from here on.
     pub folded: Vec<String>,

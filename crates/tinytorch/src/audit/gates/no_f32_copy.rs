@@ -18,10 +18,23 @@ pub(crate) fn no_f32_copy(subject: &Subject, evidence: &Evidence, means: &Means)
         let reason = "the probe does not count its allocations".to_string();
         return Ok(Gate::unknown(ID, reason));
     };
-    let reason = format!(
+    let stated = report.stated();
+    let mut reason = format!(
         "peak heap beyond the loaded model at batch 1; stated: activations {}, arena {}, scratch {}, \
          notes of compiling {}",
         report.activation_bytes, report.arena_bytes, report.scratch_bytes, report.note_bytes
     );
-    Ok(Gate::at_most(ID, peak as f64, report.stated() as f64, "bytes", reason))
+    if let Some((name, bytes)) = largest_copy_within(subject, peak.saturating_sub(stated)) {
+        reason.push_str(&format!(
+            "; the excess has room for a float copy of `{name}`, {bytes} bytes"
+        ));
+    }
+    Ok(Gate::at_most(ID, peak as f64, stated as f64, "bytes", reason))
+}
+
+/// The largest int8 weight whose floats would take no more than `excess` bytes, and how many.
+fn largest_copy_within(subject: &Subject, excess: u64) -> Option<(String, u64)> {
+    let weights = subject.int8.named_params().into_iter().filter(|(_, p)| p.int8().is_some());
+    let sizes = weights.map(|(name, p)| (name, (p.shape().len() * size_of::<f32>()) as u64));
+    sizes.filter(|(_, bytes)| *bytes <= excess).max_by_key(|(_, bytes)| *bytes)
 }

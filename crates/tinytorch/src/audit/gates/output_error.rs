@@ -2,7 +2,7 @@ use crate::Result;
 use crate::audit::compare::relative_error;
 use crate::audit::{Budget, Evidence, Gate};
 
-/// The int8 model's outputs are near the float model's.
+/// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains.
 pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate> {
     const ID: &str = "output_error";
     let error = relative_error(&evidence.int8, &evidence.float)?;
@@ -19,5 +19,7 @@ pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate>
         evidence.float.shape()[0],
         worst.unwrap_or_default()
     );
-    Ok(Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason))
+    let faults: Vec<String> = evidence.layers.iter().filter_map(|layer| layer.fault()).collect();
+    let gate = Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason);
+    Ok(gate.unless_faulty(&faults))
 }

@@ -1,0 +1,79 @@
+//! A cached pass gives the scores of an uncached one, whatever the model and the batch.
+
+use crate::generate_support::{decoders, ids, int8};
+use tinytorch::Tensor;
+use tinytorch::autograd::Ctx;
+use tinytorch::generate::CacheKind;
+use tinytorch::models::Model;
+
+/// `|a - b| / |b|`.
+fn relative_error(a: &Tensor, b: &Tensor) -> f32 {
+    let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
+    norm(&a.sub(b).unwrap()) / norm(b)
+}
+
+/// The scores of a sequence, computed a part at a time over a cache.
+fn cached(model: &dyn Model, sequence: &Tensor, cuts: &[usize], kind: CacheKind) -> Tensor {
+    let decoder = model.as_decoder().unwrap();
+    let (batch, length) = (sequence.shape()[0], sequence.shape()[1]);
+    let mut caches = kind.caches(decoder.sizes(), batch, length).unwrap();
+    let mut ctx = Ctx::eval();
+    let parts = cuts.windows(2).map(|cut| {
+        let part = sequence.slice(1, cut[0]..cut[1]).unwrap().contiguous().unwrap();
+        decoder.forward_cached(&part.into(), &mut caches, &mut ctx).unwrap().into_value()
+    });
+    Tensor::cat::<f32>(&parts.collect::<Vec<_>>(), 1).unwrap()
+}
+
+/// A prompt of 5 tokens, then one after the other; and parts of several.
+const CUTS: [&[usize]; 2] = [&[0, 5, 6, 7, 8, 9, 10, 11, 12], &[0, 1, 4, 12]];
+
+#[test]
+fn an_f32_cache_changes_no_score() {
+    for float in decoders() {
+        for model in [int8(&*float), float] {
+            for batch in [1, 3] {
+                let sequence = ids(batch, 12);
+                let whole = model.forward(&(&sequence).into(), &mut Ctx::eval()).unwrap();
+                for cuts in CUTS {
+                    let got = cached(&*model, &sequence, cuts, CacheKind::F32);
+                    let error = relative_error(&got, whole.value());
+                    println!("{:?} batch {batch}: {error:e}", model.architecture());
+                    assert!(error <= 1e-5, "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_int8_cache_changes_scores_by_a_percent_at_most() {
+    for float in decoders() {
+        for model in [int8(&*float), float] {
+            let sequence = ids(2, 12);
+            let whole = model.forward(&(&sequence).into(), &mut Ctx::eval()).unwrap();
+            for cuts in CUTS {
+                let got = cached(&*model, &sequence, cuts, CacheKind::Int8);
+                let error = relative_error(&got, whole.value());
+                println!("{:?}: {error:e}", model.architecture());
+                assert!(error <= 0.01, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sequences_of_a_batch_do_not_see_each_other() {
+    for model in decoders() {
+        for kind in [CacheKind::F32, CacheKind::Int8] {
+            let sequence = ids(3, 12);
+            let together = cached(&*model, &sequence, CUTS[0], kind);
+            for i in 0..3 {
+                let alone = sequence.slice(0, i..i + 1).unwrap().contiguous().unwrap();
+                let alone = cached(&*model, &alone, CUTS[0], kind);
+                let error = relative_error(&together.slice(0, i..i + 1).unwrap(), &alone);
+                assert!(error <= 1e-5, "{kind:?}: {error}");
+            }
+        }
+    }
+}
