@@ -32,20 +32,21 @@ impl Language {
     pub(crate) fn decoder(&self, file: &Path) -> Result<&dyn Decoder> {
         decoder(&*self.model, file)
     }
-
-    /// Turns the weights into int8 as suits the model.
-    pub(crate) fn quantize(&mut self) -> Result<()> {
-        let config = QuantConfig {
-            destroys_floats_knowingly: true,
-            ..QuantConfig::for_architecture(&self.model.architecture())
-        };
-        let example = self.model.architecture().example(1)?;
-        quantize_model(&mut *self.model, [Ok(example.into())], &config)?;
-        Ok(())
-    }
 }
 
-fn decoder<'m>(model: &'m dyn Model, file: &Path) -> Result<&'m dyn Decoder> {
+/// Turns the weights into int8 as suits the model.
+pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
+    let config = QuantConfig {
+        destroys_floats_knowingly: true,
+        ..QuantConfig::for_architecture(&model.architecture())
+    };
+    let example = model.architecture().example(1)?;
+    quantize_model(model, [Ok(example.into())], &config)?;
+    Ok(())
+}
+
+/// The model as one that generates text; `file` is where it comes from.
+pub(crate) fn decoder<'m>(model: &'m dyn Model, file: &Path) -> Result<&'m dyn Decoder> {
     model.as_decoder().ok_or_else(|| Problem::NotALanguageModel { path: file.into() }.into())
 }
 
