@@ -266,8 +266,10 @@ impl<'a> Outcome<'a> {
             writeln!(screen, "left as floats: {name}, {reason}")?;
         }
         if !self.folded.is_empty() {
-            let (folded, changed) = (self.folded.join(", "), self.changed.join(", "));
-            writeln!(screen, "folded into their convolutions: {folded}; changed: {changed}")?;
+            writeln!(screen, "folded into their convolutions: {}", self.folded.join(", "))?;
+        }
+        if !self.changed.is_empty() {
+            writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
         }
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(
