@@ -260,8 +260,8 @@ fn test_complete_tinytorch_system_stable() {
             Activations::Static,
         );
         subject.changed = report.changed;
-        let means = Means { probe: None, latency: false };
-        let budget = Budget { float_floor: 0.95, ..Budget::default() };
+        let means = Means::default();
+        let budget = Budget { float_floor: Some(95.0), ..Budget::default() };
         let judged = audit_model(&subject, &budget, &means).unwrap();
         for gate in &judged.gates {
             let measured_elsewhere = ["process_memory", "no_f32_copy"].contains(&gate.id);
