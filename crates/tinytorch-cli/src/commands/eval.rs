@@ -35,6 +35,7 @@ pub(crate) struct Eval {
 struct Scores {
     accuracy: Option<f64>,
     /// Of a language model, per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
     perplexity: Option<f64>,
     loss: f64,
     samples: usize,
