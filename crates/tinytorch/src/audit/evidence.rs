@@ -49,7 +49,7 @@ impl Evidence {
         let names = subject.int8.named_params();
         let names: BTreeMap<_, _> =
             names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
-        let mut int8_pass = Int8Pass::new(&names, &subject.changed, means, float_pass);
+        let mut int8_pass = Int8Pass::new(&names, subject, means, float_pass);
         let mut ctx = Ctx::eval().on(means.deployed).observed(&mut int8_pass);
         subject.int8.forward(&first, &mut ctx)?;
         drop(ctx);
@@ -58,9 +58,12 @@ impl Evidence {
         let mut deployed = Plan::compile(&*subject.int8, &batch)?.on(means.deployed);
         let int8 = outputs(&mut deployed, inputs)?;
         for step in deployed.steps() {
-            if let (Some(layer), Some(kernel)) =
-                (layers.iter_mut().find(|layer| layer.name == step.name), step.kernel)
-            {
+            // A table is looked up by one step, multiplied by another, and a third may quantize what it
+            // is multiplied by.
+            let made_for = |layer: &&mut LayerEvidence| {
+                layer.name == step.name && step.op.starts_with(layer.op)
+            };
+            if let (Some(layer), Some(kernel)) = (layers.iter_mut().find(made_for), step.kernel) {
                 layer.kernel = kernel;
             }
         }

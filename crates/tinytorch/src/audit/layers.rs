@@ -1,6 +1,6 @@
-use super::compare::{relative_error, same_bits};
+use super::compare::relative_error;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
-use super::{Distribution, Means};
+use super::{Distribution, Means, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
@@ -50,10 +50,6 @@ pub struct LayerEvidence {
     pub float_time: Duration,
     /// Time of the int8 layer.
     pub int8_time: Duration,
-    /// The instruction sets whose integer results differ from scalar code's, if any.
-    pub disagreeing: Vec<&'static str>,
-    /// Whether the same kernel gave other bits when it ran again on the same input.
-    pub unsteady: bool,
     /// How the float weight's values lie, with the batch norm that was folded in, and which int8 levels they became.
     pub weight: Distribution,
     /// How the float model's input of the layer lies; `None` for a look-up, which reads indices.
@@ -93,7 +89,7 @@ impl LayerEvidence {
 }
 
 /// Kernels that multiply 8-bit integers carry it in their name, such as `gemm_int8_avx2`.
-fn is_int8_kernel(kernel: &str) -> bool {
+pub(super) fn is_int8_kernel(kernel: &str) -> bool {
     kernel.contains("_int8_")
 }
 
@@ -153,8 +149,7 @@ impl Observer for FloatPass<'_> {
 /// Compares every weighted op of the int8 model with the float one in the same place.
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
-    /// Parameters that took in a batch norm.
-    changed: &'a [String],
+    subject: &'a Subject,
     means: &'a Means,
     float: VecDeque<FloatRun>,
     found: Comparison,
@@ -171,12 +166,12 @@ pub(super) struct Comparison {
 impl<'a> Int8Pass<'a> {
     pub(super) fn new(
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
-        changed: &'a [String],
+        subject: &'a Subject,
         means: &'a Means,
         float: FloatPass<'_>,
     ) -> Int8Pass<'a> {
         let found = Comparison::default();
-        Int8Pass { params, changed, means, float: float.runs, found }
+        Int8Pass { params, subject, means, float: float.runs, found }
     }
 
     pub(super) fn finish(mut self) -> Comparison {
@@ -204,7 +199,7 @@ impl Observer for Int8Pass<'_> {
         };
         let Some(float) = self.float_run(name) else { return Ok(()) };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-        let folded = bias.is_some_and(|bias| self.changed.contains(&bias))
+        let folded = bias.is_some_and(|bias| self.subject.changed.contains(&bias))
             || param.int8().is_some_and(|weight| weight.shift().is_some());
         let (normed, folded_weight) =
             if folded { (float.normed, float.folded_weight) } else { (None, None) };
@@ -230,17 +225,14 @@ impl Observer for Int8Pass<'_> {
             let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
             let exact = compute(&levels, &int8.dequantize()?, offset.as_slice())?;
             kernel_error = relative_error(&own, &exact)?;
+            let bits = self.subject.config.weight_bits;
             let levels = rounded_at_best(&float.input, input, is_image)?;
-            let weight = rounded_weight(&float_weight, int8.scales().granularity())?;
+            let weight = rounded_weight(&float_weight, int8.scales().granularity(), bits)?;
             let best = compute(&levels, &weight, &[])?;
             expected_error = relative_error(&best, &compute(&float.input, &float_weight, &[])?)?;
         }
         let float_bytes = param.shape().len() * size_of::<f32>();
         let stored_bytes = param.int8().map_or(float_bytes, |weight| weight.bytes());
-        let is_int8 = is_int8_kernel(run.kernel);
-        let disagreeing =
-            if is_int8 { disagreeing_isas(&run, &self.means.isas)? } else { Vec::new() };
-        let again = run.op.forward(run.inputs, &mut Exec::new(self.means.deployed))?;
         let activation =
             (!is_look_up).then(|| Distribution::of_activation(&float.input, input)).transpose()?;
         self.found.layers.push(LayerEvidence {
@@ -256,24 +248,9 @@ impl Observer for Int8Pass<'_> {
             propagated_error: relative_error(run.output, &float_output)?,
             float_time: float.elapsed,
             int8_time: run.elapsed,
-            disagreeing,
-            unsteady: !same_bits(&again, run.output)?,
             weight: Distribution::of_weight(&float_weight, param.int8().map(|w| &**w))?,
             activation,
         });
         Ok(())
     }
-}
-
-/// The instruction sets on which the op gives other bits than scalar code.
-fn disagreeing_isas(run: &OpRun<'_>, isas: &[Isa]) -> Result<Vec<&'static str>> {
-    let on = |isa: Isa| run.op.forward(run.inputs, &mut Exec::new(isa));
-    let reference = on(Isa::Scalar)?;
-    let mut disagreeing = Vec::new();
-    for &isa in isas {
-        if !same_bits(&on(isa)?, &reference)? {
-            disagreeing.push(isa.name());
-        }
-    }
-    Ok(disagreeing)
 }

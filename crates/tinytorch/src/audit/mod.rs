@@ -17,6 +17,7 @@ pub mod page;
 mod reference;
 mod report;
 mod rounding;
+mod steadiness;
 mod subject;
 mod task;
 
@@ -31,6 +32,7 @@ pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, ModelFiles, Subject};
+pub use task::Task;
 
 use crate::Result;
 
