@@ -14,7 +14,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
-    Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
+    Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
 use tinytorch::models::{Architecture, Model};
 use tinytorch::quant::{
@@ -27,7 +27,8 @@ const BATCH: usize = 64;
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
 pub(crate) struct Quantize {
-    /// The float model's file
+    /// The float model: tinytorch's own file, a safetensors file with its config.json beside it, or a
+    /// .bin file of llama2.c
     file: PathBuf,
     /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks")]
@@ -135,7 +136,7 @@ struct Skipped<'a> {
 
 impl Quantize {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let Loaded { mut model, mut provenance } = load_model(&self.file)?;
+        let Loaded { mut model, mut provenance } = open_model(&self.file)?;
         if !self.force && same_file(&self.file, &self.out) {
             return Err(Problem::OverInput { path: self.out }.into());
         }
