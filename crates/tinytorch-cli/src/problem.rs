@@ -19,6 +19,14 @@ pub(crate) enum Problem {
     SampleShape { data: String, got: Shape, expected: Shape },
     #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
     NoIds { data: String },
+    #[error(
+        "--float-floor is not a possible {measure}; accuracies lie between 0% and 100%, perplexities from 1 on"
+    )]
+    Floor { measure: &'static str },
+    #[error(
+        "{data} is a text, which the model does not take; use data of the kind that the model was made for"
+    )]
+    TextForOther { data: String },
     #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
     NotUtf8 { path: PathBuf, line: usize },
     #[error("{} holds no text; write one sentence on each line", path.display())]

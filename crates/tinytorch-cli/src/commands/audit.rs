@@ -1,15 +1,15 @@
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
 use crate::output::Screen;
-use crate::share::Share;
+use crate::share::{Floor, Share};
 use crate::table::Table;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    Budget, Gate, Means, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
-    page,
+    Budget, Gate, Means, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, Task,
+    audit_model, page,
 };
 use tinytorch::io::{check_writable, replace};
 use tinytorch::train::ProgressBar;
@@ -26,15 +26,16 @@ pub(crate) struct Audit {
     /// The file of the int8 model that was made from it
     #[arg(value_name = "INT8")]
     int8: Option<PathBuf>,
-    /// Folder or file with labeled samples to judge by, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits", requires = "float")]
+    /// Folder or file with labeled samples to judge by, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks", requires = "float")]
     data: Option<Source>,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
-    /// Accuracy that the float model must reach to be worth the test
-    #[arg(long, value_name = "SHARE", requires = "float")]
-    float_floor: Option<Share>,
+    /// Accuracy that the float model must reach to be worth the test, or perplexity that it must not
+    /// exceed
+    #[arg(long, value_name = "ACCURACY|PERPLEXITY", requires = "float")]
+    float_floor: Option<Floor>,
     /// Leave out the timing gate
     #[arg(long)]
     no_latency: bool,
@@ -54,7 +55,8 @@ impl Audit {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
                 let subject = subject(float, int8, data)?;
-                let float_floor = self.float_floor.map_or(0.0, |Share(floor)| floor);
+                let task = Task::of(&subject.held_out);
+                let float_floor = self.float_floor.map(|floor| floor.of(task)).transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() })?]
             }
             _ => self.judge_references()?,
@@ -113,7 +115,7 @@ impl Audit {
 /// Two models in files, and the samples to judge them by.
 fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
     let files = ModelFiles::open(float, int8)?;
-    let Judging { name, samples, .. } = data.to_judge(&files.provenances())?;
+    let Judging { name, samples, .. } = data.to_judge(files.models()[0], &files.provenances())?;
     for model in files.models() {
         check_examples(&samples, &name, model)?;
     }

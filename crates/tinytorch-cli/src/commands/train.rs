@@ -19,22 +19,25 @@ use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
 use tinytorch::quant::{QuantConfig, QuantRecord, convert, prepare_qat};
 use tinytorch::train::adapters::{self, AdapterConfig};
-use tinytorch::train::{Classification, EpochRecord, ProgressBar, Trainer};
+use tinytorch::train::{
+    Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, Trainer, Watch,
+};
 
 /// Train a new model or a saved one, and save it with its architecture.
 ///
 /// The learning rate falls along half a cosine. After every epoch the model is evaluated on the data's
-/// test part, which it never learns from; of data without one, a fifth is held out.
+/// test part, which it never learns from; of data without one, a fifth is held out. A text has a part of
+/// its own for that, which chooses the epoch to keep and ends the training when nothing gets better.
 #[derive(Args)]
 pub(crate) struct Train {
     /// File of a model to go on from, instead of a new one
     #[arg(required_unless_present = "model", conflicts_with = "model")]
     file: Option<PathBuf>,
-    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp or mnist-cnn
+    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp, mnist-cnn or talks-gpt
     #[arg(long, value_name = "PRESET")]
     model: Option<String>,
-    /// Folder or file to learn from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
     /// Passes over the training data
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
@@ -131,7 +134,7 @@ impl Train {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Start { mut model, mut provenance, name } = self.start()?;
         check_writable(&self.out)?;
-        let data = self.data.to_learn()?;
+        let data = self.data.to_learn(&*model)?;
         check_examples(&data.train, &data.name, &*model)?;
         check_examples(&data.held_out, &data.name, &*model)?;
         let origin = data.origin();
@@ -139,15 +142,24 @@ impl Train {
         let held_out = DataLoader::new(data.held_out, self.batch_size)?;
 
         let total = self.epochs.saturating_mul(loader.len() as u64);
-        let schedule = Schedule::Cosine { warmup: 0, total, floor: 0.0 };
+        let warmup = if data.choosing { total / 20 } else { 0 };
+        let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
         let trainer = self.optimizer.trainer(self.lr).seed(self.seed).schedule(schedule);
         let mut trainer = trainer.progress(ProgressBar::new());
+        if data.choosing {
+            let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };
+            trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
+        }
         let config = self.prepare(&mut *model, &mut provenance)?;
         trainer.fit(&mut model, &loader, Some(&held_out), self.epochs)?;
+        trainer.restore_best(&mut *model);
         if let Some(config) = config {
             QuantRecord::new(&config, &convert(&mut *model)?).write(&mut provenance)?;
         }
         origin.note(Learner::Training, &mut provenance);
+        if let Some(tokenizer) = &data.tokenizer {
+            provenance.set_tokenizer(tokenizer);
+        }
         save_model(&self.out, &*model, &provenance)?;
 
         let metrics = trainer.evaluate(&model, &held_out)?;
@@ -199,7 +211,7 @@ impl Train {
             return Ok(None);
         }
         provenance.float_sha256 = Some(digest_params(model)?);
-        let (inputs, origin) = self.data.to_calibrate(CALIBRATION, self.seed)?;
+        let (inputs, origin) = self.data.to_calibrate(model, CALIBRATION, self.seed)?;
         let n = inputs.shape()[0];
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))

@@ -49,7 +49,7 @@ impl Evidence {
         let names = subject.int8.named_params();
         let names: BTreeMap<_, _> =
             names.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
-        let mut int8_pass = Int8Pass::new(&names, &subject.changed, means, float_pass);
+        let mut int8_pass = Int8Pass::new(&names, subject, means, float_pass);
         let mut ctx = Ctx::eval().on(means.deployed).observed(&mut int8_pass);
         subject.int8.forward(&first, &mut ctx)?;
         drop(ctx);

@@ -1,6 +1,6 @@
 use super::compare::{relative_error, same_bits};
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
-use super::{Distribution, Means};
+use super::{Distribution, Means, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
@@ -153,8 +153,7 @@ impl Observer for FloatPass<'_> {
 /// Compares every weighted op of the int8 model with the float one in the same place.
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
-    /// Parameters that took in a batch norm.
-    changed: &'a [String],
+    subject: &'a Subject,
     means: &'a Means,
     float: VecDeque<FloatRun>,
     found: Comparison,
@@ -171,12 +170,12 @@ pub(super) struct Comparison {
 impl<'a> Int8Pass<'a> {
     pub(super) fn new(
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
-        changed: &'a [String],
+        subject: &'a Subject,
         means: &'a Means,
         float: FloatPass<'_>,
     ) -> Int8Pass<'a> {
         let found = Comparison::default();
-        Int8Pass { params, changed, means, float: float.runs, found }
+        Int8Pass { params, subject, means, float: float.runs, found }
     }
 
     pub(super) fn finish(mut self) -> Comparison {
@@ -204,7 +203,7 @@ impl Observer for Int8Pass<'_> {
         };
         let Some(float) = self.float_run(name) else { return Ok(()) };
         let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-        let folded = bias.is_some_and(|bias| self.changed.contains(&bias))
+        let folded = bias.is_some_and(|bias| self.subject.changed.contains(&bias))
             || param.int8().is_some_and(|weight| weight.shift().is_some());
         let (normed, folded_weight) =
             if folded { (float.normed, float.folded_weight) } else { (None, None) };
@@ -230,8 +229,9 @@ impl Observer for Int8Pass<'_> {
             let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
             let exact = compute(&levels, &int8.dequantize()?, offset.as_slice())?;
             kernel_error = relative_error(&own, &exact)?;
+            let bits = self.subject.config.weight_bits;
             let levels = rounded_at_best(&float.input, input, is_image)?;
-            let weight = rounded_weight(&float_weight, int8.scales().granularity())?;
+            let weight = rounded_weight(&float_weight, int8.scales().granularity(), bits)?;
             let best = compute(&levels, &weight, &[])?;
             expected_error = relative_error(&best, &compute(&float.input, &float_weight, &[])?)?;
         }

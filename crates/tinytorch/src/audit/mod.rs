@@ -31,6 +31,7 @@ pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use subject::{Budget, ModelFiles, Subject};
+pub use task::Task;
 
 use crate::Result;
 

@@ -1,7 +1,7 @@
 //! What rounding to int8 explains: the yardstick for what a layer and its weight may lose.
 
 use crate::Result;
-use crate::int8::{Granularity, Input, QWeight};
+use crate::int8::{Granularity, Input, QWeight, Scales, WeightBits};
 use crate::tensor::Tensor;
 use tinytorch_kernels::int8::QParams;
 
@@ -11,7 +11,8 @@ use tinytorch_kernels::int8::QParams;
 /// If the activation is not finite.
 pub(super) fn rounded(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor> {
     let run = match input {
-        Input::Float => return Ok(x.clone()),
+        // Sixteen bits lose nothing that shows beside a weight of eight.
+        Input::Float | Input::Dynamic16 => return Ok(x.clone()),
         Input::Static(_) => x.len(),
         Input::Dynamic if is_image => x.len() / x.shape().first().copied().unwrap_or(1).max(1),
         Input::Dynamic => x.shape().last_dim(),
@@ -53,12 +54,16 @@ pub(super) struct FurthestRow {
     pub(super) steps: f64,
 }
 
-/// Compares every row of an int8 weight with its floats; `None` for a weight without rows.
+/// Compares every row of an int8 weight, whose values use so many bits, with its floats; `None` for a weight without rows.
 ///
 /// # Errors
 /// If the floats are of another shape or not finite.
-pub(super) fn furthest_row(weight: &Tensor, int8: &QWeight) -> Result<Option<FurthestRow>> {
-    let best = QWeight::quantize(weight, int8.scales().granularity(), int8.input())?;
+pub(super) fn furthest_row(
+    weight: &Tensor,
+    int8: &QWeight,
+    bits: WeightBits,
+) -> Result<Option<FurthestRow>> {
+    let best = Scales::covering(weight, int8.scales().granularity(), bits)?;
     let (floats, levels) = (weight.to_vec::<f32>()?, int8.dequantize()?.to_vec::<f32>()?);
     let rows = int8.panels().n();
     let k = floats.len() / rows.max(1);
@@ -67,7 +72,7 @@ pub(super) fn furthest_row(weight: &Tensor, int8: &QWeight) -> Result<Option<Fur
         let of = |values: &[f32], j: usize| f64::from(values[row * k + j]);
         let squares: f64 = (0..k)
             .map(|j| {
-                let step = int8.step(row, j).max(best.step(row, j));
+                let step = int8.scales().at(row, j, k).max(best.at(row, j, k));
                 ((of(&floats, j) - of(&levels, j)) / f64::from(step)).powi(2)
             })
             .sum();
@@ -83,8 +88,13 @@ pub(super) fn furthest_row(weight: &Tensor, int8: &QWeight) -> Result<Option<Fur
 ///
 /// # Errors
 /// As [`QWeight::quantize`].
-pub(super) fn rounded_weight(weight: &Tensor, granularity: Granularity) -> Result<Tensor> {
-    QWeight::quantize(weight, granularity, Input::Float)?.dequantize()
+pub(super) fn rounded_weight(
+    weight: &Tensor,
+    granularity: Granularity,
+    bits: WeightBits,
+) -> Result<Tensor> {
+    let scales = Scales::covering(weight, granularity, bits)?;
+    QWeight::round(weight, scales, bits, Input::Float)?.dequantize()
 }
 
 #[cfg(test)]
@@ -97,7 +107,7 @@ mod tests {
         let weight = Tensor::randn([8, 64], 1.0, &mut Rng::seed(1)).unwrap();
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
             let int8 = QWeight::quantize(&weight, granularity, Input::Dynamic).unwrap();
-            let furthest = furthest_row(&weight, &int8).unwrap().unwrap();
+            let furthest = furthest_row(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
             assert!((0.2..0.4).contains(&furthest.steps), "{}", furthest.steps);
         }
     }
@@ -109,7 +119,7 @@ mod tests {
         values[5 * 64..6 * 64].iter_mut().for_each(|v: &mut f32| *v *= 1.1);
         let other = Tensor::from_vec(values, [8, 64]).unwrap();
         let int8 = QWeight::quantize(&other, Granularity::PerChannel, Input::Dynamic).unwrap();
-        let furthest = furthest_row(&weight, &int8).unwrap().unwrap();
+        let furthest = furthest_row(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
         assert!(furthest.row == 5 && furthest.steps > 2.0, "{}", furthest.steps);
     }
 

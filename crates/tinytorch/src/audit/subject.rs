@@ -1,4 +1,6 @@
 use super::AuditError;
+#[cfg(doc)]
+use super::Task;
 use crate::Result;
 use crate::data::Examples;
 use crate::io::{Loaded, Provenance, load_model};
@@ -101,13 +103,14 @@ fn holds_int8(model: &dyn Model) -> bool {
 pub struct Budget {
     /// Largest relative L2 error of the output, as a fraction.
     pub max_error: f64,
-    /// Accuracy that the float model must reach to be worth the test, as a fraction.
-    pub float_floor: f64,
+    /// How good the float model must be to be worth the test, in the unit of its [`Task`]: an accuracy
+    /// in percent that it reaches, or a perplexity that it does not exceed.
+    pub float_floor: Option<f64>,
 }
 
 impl Default for Budget {
-    /// 1 % error, and any accuracy.
+    /// 1 % error, and a float model of any quality.
     fn default() -> Self {
-        Budget { max_error: 0.01, float_floor: 0.0 }
+        Budget { max_error: 0.01, float_floor: None }
     }
 }

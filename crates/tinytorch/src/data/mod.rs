@@ -53,5 +53,5 @@ pub use loader::{Batch, Batches, DataLoader};
 pub use npy::{decode_npy, encode_npy, read_npy, write_npy};
 pub use npz::{Npz, encode_npz, write_npz};
 pub use split::{Split, Subset, stratified_split};
-pub use tinytalks::{TextSplits, next_tokens, tinytalks};
+pub use tinytalks::{TextSplits, TextWindows, next_tokens, tinytalks};
 pub use transform::{Compose, Normalize, RandomCrop, RandomHorizontalFlip, Transform};

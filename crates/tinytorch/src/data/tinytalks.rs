@@ -1,5 +1,5 @@
 use super::{DataError, Examples};
-use crate::text::CharTokenizer;
+use crate::text::{CharTokenizer, Tokenizer};
 use crate::{Result, Tensor};
 
 /// A text in three parts: to learn from, to choose by, and to judge by.
@@ -21,11 +21,11 @@ pub struct TextSplits {
 /// Source: TinyTalks by the TinyTorch contributors, 2025, CC BY 4.0.
 ///
 /// ```
-/// use tinytorch::{data::{next_tokens, tinytalks}, text::Tokenizer};
+/// use tinytorch::data::tinytalks;
 /// let talks = tinytalks();
 /// assert!(talks.train.starts_with("Q: Where do you watch movies?\nA: "));
 /// let tokenizer = talks.tokenizer()?;
-/// let test = next_tokens(&tokenizer.encode(talks.test)?, 64, 64)?;
+/// let test = talks.windows(&tokenizer, 64)?.test;
 /// assert_eq!(test.inputs().shape().dims(), [40, 64]);
 /// assert_eq!(test.labels().shape().dims(), [40, 64]);
 /// # Ok::<(), tinytorch::Error>(())
@@ -40,6 +40,21 @@ pub fn tinytalks() -> TextSplits {
 }
 
 impl TextSplits {
+    /// The [windows](next_tokens) of a length that a model takes.
+    ///
+    /// # Errors
+    /// [`DataError::ShortText`] if a part is shorter than a window.
+    pub fn windows(&self, tokenizer: &dyn Tokenizer, length: usize) -> Result<TextWindows> {
+        /// Windows that a token is in.
+        const PLACES: usize = 8;
+        let part = |text, stride| next_tokens(&tokenizer.encode(text)?, length, stride);
+        Ok(TextWindows {
+            train: part(self.train, (length / PLACES).max(1))?,
+            valid: part(self.valid, length)?,
+            test: part(self.test, length)?,
+        })
+    }
+
     /// A tokenizer for the characters of the part that is learned from.
     ///
     /// # Errors
@@ -47,6 +62,17 @@ impl TextSplits {
     pub fn tokenizer(&self) -> Result<CharTokenizer> {
         CharTokenizer::from_corpus(self.train)
     }
+}
+
+/// A text as a language model takes it, in windows of next tokens.
+#[derive(Clone, Debug)]
+pub struct TextWindows {
+    /// Learned from; the windows overlap, so that a token stands at eight places of a window.
+    pub train: Examples,
+    /// Decides when a training ends; the windows lie side by side.
+    pub valid: Examples,
+    /// Nothing is learned from them; they lie side by side.
+    pub test: Examples,
 }
 
 /// What a language model learns from: windows of `length` tokens that begin `stride` tokens apart, each

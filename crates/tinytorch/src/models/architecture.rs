@@ -56,11 +56,11 @@ fn talks_gpt() -> Architecture {
     Architecture::Gpt(GptConfig {
         vocab: 69,
         context: 64,
-        dim: 64,
-        layers: 3,
+        dim: 128,
+        layers: 2,
         heads: 4,
-        hidden: 256,
-        dropout: 0.1,
+        hidden: 512,
+        dropout: 0.15,
     })
 }
 

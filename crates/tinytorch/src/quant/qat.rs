@@ -91,7 +91,7 @@ where
             continue;
         }
         let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
-        let (input, _) = input_of(&name, weight, &ranges, config.activations)?;
+        let (input, _) = input_of(&name, weight, &ranges, config)?;
         let shift = shifts.get(&weight.id()).map(|shift| &**shift);
         let (granularity, bits) = (config.granularity, config.weight_bits);
         let fake = FakeQuant::start(value, granularity, bits, input, shift).map_err(|source| {

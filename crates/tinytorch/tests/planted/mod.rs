@@ -140,7 +140,7 @@ pub(crate) fn audit(subject: &Subject) -> ModelReport {
 }
 
 pub(crate) fn audit_with(subject: &Subject, means: &Means) -> ModelReport {
-    audit_model(subject, &Budget { float_floor: 0.9, ..Budget::default() }, means).unwrap()
+    audit_model(subject, &Budget { float_floor: Some(90.0), ..Budget::default() }, means).unwrap()
 }
 
 /// A machine that has scalar code and an instruction set with this fault, and runs models on the latter.

@@ -1,6 +1,7 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, compare, rounding};
 use crate::autograd::{Param, ParamId, Stored};
+use crate::int8::WeightBits;
 use crate::io::digest_params;
 use crate::nn::LayerInfo;
 use crate::quant::Folded;
@@ -68,7 +69,7 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
         } else if was.shape() != is.shape() {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
         } else if is.int8().is_some() {
-            faults.extend(weight_fault(name, was, is, folded)?);
+            faults.extend(weight_fault(name, [was, is], folded, subject.config.weight_bits)?);
         } else if !subject.changed.contains(name) {
             if !same_values(was, is)? {
                 faults.push(format!("`{name}` has other values, and the report does not say so"));
@@ -81,15 +82,20 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
 }
 
 /// Whether an int8 weight stands for the float one, with the batch norm that was folded in.
-fn weight_fault(name: &str, was: &Param, is: &Param, folded: &Folded) -> Result<Option<String>> {
+fn weight_fault(
+    name: &str,
+    [was, is]: [&Param; 2],
+    folded: &Folded,
+    bits: WeightBits,
+) -> Result<Option<String>> {
     let Some(int8) = is.int8() else { return Ok(None) };
     let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
-    let bits = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    let expected = folded.shifts.get(&was.id()).map(|shift| bits(shift));
-    if int8.shift().map(bits) != expected {
+    let pattern = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let expected = folded.shifts.get(&was.id()).map(|shift| pattern(shift));
+    if int8.shift().map(pattern) != expected {
         return Ok(Some(format!("`{name}` has a shift that no batch norm has left to it")));
     }
-    let furthest = rounding::furthest_row(float, int8)?;
+    let furthest = rounding::furthest_row(float, int8, bits)?;
     // Written so that NaN is a fault.
     Ok(furthest.filter(|furthest| !(furthest.steps <= FURTHEST)).map(|furthest| {
         format!(

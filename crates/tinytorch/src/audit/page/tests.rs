@@ -26,8 +26,9 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
         verdict,
         gates,
         held_out_samples: 360,
-        float_accuracy_percent: 98.0,
-        int8_accuracy_percent: 97.5,
+        task: Task::Classification,
+        float_quality: 98.0,
+        int8_quality: 97.5,
         bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
         latency: Vec::new(),
         layers: Vec::new(),
@@ -43,6 +44,7 @@ fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> 
         float_bytes: 4000,
         int8_bytes: 1040,
         own_error_percent: 0.25,
+        expected_error_percent: 0.2,
         propagated_error_percent: 0.5,
         float_microseconds: 120.0,
         int8_microseconds: 40.0,
@@ -165,7 +167,7 @@ fn what_is_missing_or_not_a_number_is_said() {
         Gate::at_least("from_tomorrow", -3.0, 2.0, "fish", String::new()),
     ];
     let mut model = model("m", Outcome::Fail, gates);
-    model.float_accuracy_percent = f64::NAN;
+    model.float_quality = f64::NAN;
     model.bytes = vec![BytesPair { what: "weights", float: 0, int8: 0 }];
     model.layers = vec![broken];
     model.latency = vec![
