@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 use tinytorch::io::{Loaded, open_model};
 use tinytorch::models::{Decoder, Model};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{QuantConfig, quantize_model};
 use tinytorch::text::{Tokenizer, load_tokenizer};
 
 /// A model that scores the next token, and its tokenizer.
@@ -32,21 +32,21 @@ impl Language {
     pub(crate) fn decoder(&self, file: &Path) -> Result<&dyn Decoder> {
         decoder(&*self.model, file)
     }
-
-    /// Turns the weights into int8, with a scale per channel and the inputs' ranges found as they come.
-    pub(crate) fn quantize(&mut self) -> Result<()> {
-        let config = QuantConfig {
-            activations: Activations::Dynamic,
-            destroys_floats_knowingly: true,
-            ..QuantConfig::default()
-        };
-        let example = self.model.architecture().example(1)?;
-        quantize_model(&mut *self.model, [Ok(example.into())], &config)?;
-        Ok(())
-    }
 }
 
-fn decoder<'m>(model: &'m dyn Model, file: &Path) -> Result<&'m dyn Decoder> {
+/// Turns the weights into int8 as suits the model.
+pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
+    let config = QuantConfig {
+        destroys_floats_knowingly: true,
+        ..QuantConfig::for_architecture(&model.architecture())
+    };
+    let example = model.architecture().example(1)?;
+    quantize_model(model, [Ok(example.into())], &config)?;
+    Ok(())
+}
+
+/// The model as one that generates text; `file` is where it comes from.
+pub(crate) fn decoder<'m>(model: &'m dyn Model, file: &Path) -> Result<&'m dyn Decoder> {
     model.as_decoder().ok_or_else(|| Problem::NotALanguageModel { path: file.into() }.into())
 }
 

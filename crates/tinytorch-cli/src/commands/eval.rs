@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader};
-use tinytorch::io::load_model;
+use tinytorch::io::open_model;
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
@@ -46,7 +46,7 @@ struct Scores {
 
 impl Eval {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let loaded = load_model(&self.file)?;
+        let loaded = open_model(&self.file)?;
         let Judging { name, samples, part } =
             self.data.to_judge(&*loaded.model, &[&loaded.provenance])?;
         check_examples(&samples, &name, &*loaded.model)?;

@@ -1,5 +1,5 @@
 use crate::Verdict;
-use crate::language::Language;
+use crate::language::{Language, quantize};
 use crate::output::Screen;
 use crate::problem::Problem;
 use anyhow::Result;
@@ -94,7 +94,7 @@ impl Generate {
         }
         let mut language = Language::open(&self.file, self.tokenizer.as_deref())?;
         if self.int8 {
-            language.quantize()?;
+            quantize(&mut *language.model)?;
         }
         let tokenizer = &*language.tokenizer;
         let prompt = self.prompt.as_deref().unwrap_or_default();

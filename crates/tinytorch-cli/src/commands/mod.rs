@@ -1,5 +1,6 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
+mod bench_generate;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;

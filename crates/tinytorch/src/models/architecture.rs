@@ -1,6 +1,6 @@
 use super::{
-    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Llama, LlamaConfig,
-    Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,
+    Bert, BertConfig, Cnn, CnnBlock, CnnConfig, ForeignNames, Gpt, GptConfig, Hybrid, HybridConfig,
+    Llama, LlamaConfig, Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,
 };
 use crate::Result;
 use crate::nn::Init;
@@ -25,6 +25,8 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
+    /// [`Hybrid`]: convolutions, then a transformer.
+    Hybrid(HybridConfig),
     /// [`Gpt`]: a decoder with learned positions.
     Gpt(GptConfig),
     /// [`Llama`]: a decoder with rotary positions.
@@ -38,11 +40,12 @@ pub enum Architecture {
 /// A preset's name, and what it stands for.
 type Preset = (&'static str, fn() -> Architecture);
 
-const PRESETS: [Preset; 7] = [
+const PRESETS: [Preset; 8] = [
     ("digits-mlp", || mlp(64, [128, 64])),
     ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
     ("mnist-mlp", || mlp(784, [512, 256])),
     ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
+    ("digits-hybrid", digits_hybrid),
     ("talks-gpt", talks_gpt),
     ("stories260K", || Architecture::Llama(LlamaConfig::LLAMA2_C)),
     ("resnet20", resnet20),
@@ -68,6 +71,20 @@ fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
 fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
     let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
     Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
+}
+
+/// 16 tokens of width 32.
+fn digits_hybrid() -> Architecture {
+    let stem = [(16, 1), (32, 2)].map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
+    let (layers, heads, hidden) = (2, 4, 64);
+    Architecture::Hybrid(HybridConfig {
+        input: [1, 8, 8],
+        stem,
+        layers,
+        heads,
+        hidden,
+        outputs: 10,
+    })
 }
 
 /// ResNet-20 for CIFAR-10, with the mean and deviation of ImageNet's pixels that published weights of it
@@ -111,6 +128,7 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+            Architecture::Hybrid(config) => Box::new(Hybrid::new(config, init)?),
             Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
             Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
             Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
@@ -124,6 +142,7 @@ impl Architecture {
             Architecture::Mlp(_)
             | Architecture::Cnn(_)
             | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
             | Architecture::Gpt(_) => ForeignNames::SAME,
             Architecture::Llama(config) => match config.rope.pairs {
                 RopePairs::Interleaved => ForeignNames::LLAMA2_C,
@@ -143,7 +162,11 @@ impl Architecture {
         match self {
             Architecture::Gpt(_) => Some(true),
             Architecture::Llama(config) => Some(config.tied),
-            _ => None,
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Bert(_) => None,
         }
     }
 
@@ -156,6 +179,7 @@ impl Architecture {
             Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
             Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
             Architecture::Resnet(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Hybrid(config) => Sample::Values(Shape::new(&config.input)?),
             Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
             Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
             Architecture::Bert(config) => {

@@ -59,6 +59,26 @@ pub struct ConvBlock {
 }
 
 impl ConvBlock {
+    /// Blocks one after the other on images of `[channels, height, width]`, and what size they leave.
+    pub(super) fn stack(
+        check: &Check,
+        input: [usize; 3],
+        sizes: &[CnnBlock],
+        init: &mut Init,
+    ) -> Result<(Vec<ConvBlock>, [usize; 3])> {
+        check.layers("the number of blocks", sizes.len())?;
+        input.iter().try_for_each(|&size| check.size("a size of the input", size))?;
+        let [mut channels, mut height, mut width] = input;
+        let mut blocks = Vec::with_capacity(sizes.len());
+        for block in sizes {
+            check.size("the channels of a block", block.channels)?;
+            check.at_most("the pooling of a block", block.pool, height.min(width))?;
+            blocks.push(ConvBlock::new(channels, *block, init)?);
+            (channels, height, width) = (block.channels, height / block.pool, width / block.pool);
+        }
+        Ok((blocks, [channels, height, width]))
+    }
+
     fn new(channels: usize, block: CnnBlock, init: &mut Init) -> Result<ConvBlock> {
         let same_size = ConvGeometry::default().with_padding(1);
         Ok(ConvBlock {
@@ -77,17 +97,8 @@ impl Cnn {
     /// 2^24, and pooling windows larger than what they pool.
     pub fn new(config: &CnnConfig, init: &mut Init) -> Result<Cnn> {
         let check = Check("cnn");
-        check.layers("the number of blocks", config.blocks.len())?;
-        config.input.iter().try_for_each(|&size| check.size("a size of the input", size))?;
-        let [mut channels, mut height, mut width] = config.input;
-        let mut blocks = Vec::with_capacity(config.blocks.len());
-        for block in &config.blocks {
-            check.size("the channels of a block", block.channels)?;
-            check.at_most("the pooling of a block", block.pool, height.min(width))?;
-            blocks.push(ConvBlock::new(channels, *block, init)?);
-            (channels, height, width) = (block.channels, height / block.pool, width / block.pool);
-        }
-        let inputs = Shape::new(&[channels, height, width])?.len();
+        let (blocks, size) = ConvBlock::stack(&check, config.input, &config.blocks, init)?;
+        let inputs = Shape::new(&size)?.len();
         let head = MlpConfig { inputs, hidden: config.hidden.clone(), outputs: config.outputs };
         Ok(Cnn { config: config.clone(), blocks, head: Mlp::new(&head, init)? })
     }

@@ -17,11 +17,13 @@ mod decoder;
 mod foreign;
 mod foreign_config;
 mod gpt;
+mod hybrid;
 mod llama;
 mod mlp;
 mod resnet;
 mod sample;
 mod sentence;
+mod two_input;
 
 pub use architecture::{Architecture, ModelError};
 pub use bert::{Bert, BertConfig};
@@ -29,11 +31,13 @@ pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use decoder::{Decoder, DecoderSizes};
 pub use foreign::ForeignNames;
 pub use gpt::{Gpt, GptConfig};
+pub use hybrid::{Hybrid, HybridConfig};
 pub use llama::{Llama, LlamaConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 pub use sample::Sample;
 pub use sentence::SentenceEncoder;
+pub use two_input::{ImageText, ImageTextConfig};
 
 use crate::Result;
 use crate::nn::{Chain, Forward, Link};

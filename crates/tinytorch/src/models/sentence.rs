@@ -37,16 +37,21 @@ impl Forward for SentenceEncoder {
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let hidden = self.bert.forward(ids, ctx)?;
         let mask = self.bert.mask(ids, ctx)?;
-        let sum = hidden.mul(&mask.unsqueeze(2, ctx)?, ctx)?.sum_axis(1, false, ctx)?;
-        // The bounds keep a sentence without tokens from a division by 0.
-        let count = mask.sum_axis(1, true, ctx)?.clamp(1.0, f32::MAX, ctx)?;
-        let mean = sum.div(&count, ctx)?;
+        let mean = masked_mean(&hidden, &mask, ctx)?;
         if !self.normalize {
             return Ok(mean);
         }
         let squares = mean.mul(&mean, ctx)?.sum_axis(1, true, ctx)?;
+        // The bound keeps a sentence without tokens from a division by 0.
         mean.div(&squares.sqrt(ctx)?.clamp(1e-12, f32::MAX, ctx)?, ctx)
     }
+}
+
+/// The mean over the vectors `[batch, length, dim]` whose mask `[batch, length]` is 1; zeros if none is.
+pub(super) fn masked_mean(hidden: &Var, mask: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let sum = hidden.mul(&mask.unsqueeze(2, ctx)?, ctx)?.sum_axis(1, false, ctx)?;
+    let count = mask.sum_axis(1, true, ctx)?.clamp(1.0, f32::MAX, ctx)?;
+    sum.div(&count, ctx)
 }
 
 #[cfg(test)]

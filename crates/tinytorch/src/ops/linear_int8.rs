@@ -41,9 +41,11 @@ impl Compute for LinearInt8 {
         }
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize(isa, weight.input(), x, m)?;
-        let params = activation.params(weight.input());
-        let output = kernels::Output::F32(out);
-        let done = multiply(weight, activation.data(), params, &epilogue, output, exec);
+        let (data, params) = (activation.data(), activation.params(weight.input()));
+        let done = match weight.input() {
+            Input::Dynamic16 => multiply_halves(weight, data, params, &epilogue, out, exec),
+            _ => multiply(weight, data, params, &epilogue, kernels::Output::F32(out), exec),
+        };
         exec.activation = activation;
         done
     }
@@ -70,6 +72,33 @@ pub(crate) fn multiply(
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
     exec.ran(ran);
     Ok(())
+}
+
+/// Multiplies the high and the low bytes of 16-bit rows, and adds both products and the bias.
+fn multiply_halves(
+    weight: &QWeight,
+    x: &[u8],
+    params: kernels::RowParams<'_>,
+    epilogue: &kernels::Epilogue<'_>,
+    out: &mut [f32],
+    exec: &mut Exec,
+) -> Result<()> {
+    let mut halves = std::mem::take(&mut exec.halves);
+    halves.resize(2 * out.len(), 0.0);
+    let product = kernels::Epilogue { bias: None, ..*epilogue };
+    let output = kernels::Output::F32(&mut halves);
+    let done = multiply(weight, x, params, &product, output, exec);
+    let (high, low) = halves.split_at(out.len());
+    for ((out, high), low) in out.iter_mut().zip(high).zip(low) {
+        *out = high + low;
+    }
+    if let Some(bias) = epilogue.bias {
+        for row in out.chunks_exact_mut(bias.len().max(1)) {
+            row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+        }
+    }
+    exec.halves = halves;
+    done
 }
 
 impl Op for LinearInt8 {
@@ -130,8 +159,12 @@ mod tests {
         let float = Param::new(weight.clone(), Role::LinearWeight);
         let want = x.linear(&float, Some(&bias), &mut Ctx::eval()).unwrap();
         let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
-        let input =
-            [Input::Float, Input::Dynamic, Input::Static(QParams::from_range(-4.0, 4.0).unwrap())];
+        let input = [
+            Input::Float,
+            Input::Dynamic,
+            Input::Static(QParams::from_range(-4.0, 4.0).unwrap()),
+            Input::Dynamic16,
+        ];
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
             for input in input {
                 let weight = quantized(&weight, granularity, input);
@@ -166,7 +199,7 @@ mod tests {
     fn activations_that_are_not_finite_are_errors() {
         let weight = Tensor::ones([2, 2]).unwrap();
         let range = QParams::from_range(0.0, 1.0).unwrap();
-        for input in [Input::Dynamic, Input::Static(range)] {
+        for input in [Input::Dynamic, Input::Dynamic16, Input::Static(range)] {
             let weight = quantized(&weight, Granularity::PerChannel, input);
             for bad in [f32::NAN, f32::INFINITY] {
                 let x = Var::from(Tensor::from_vec(vec![1.0, bad], [1, 2]).unwrap());

@@ -81,8 +81,8 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
-                if weight.input() == Input::Float {
-                    return self.weight_only(edge, ops::LinearInt8(weight.clone()), bias, *relu);
+                if matches!(weight.input(), Input::Float | Input::Dynamic16) {
+                    return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
                 let action = LinearInt8::new(weight, bias, *relu)?;
@@ -92,7 +92,7 @@ impl Compiler<'_> {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
                 if weight.input() == Input::Float {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
-                    return self.weight_only(edge, op, bias, *relu);
+                    return self.op_by_op(edge, op, bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, true);
                 let action = ConvInt8::new(weight, geometry, bias, *relu, format.layout)?;
@@ -150,8 +150,8 @@ impl Compiler<'_> {
         output
     }
 
-    /// A layer whose weight alone is int8, as eager execution runs it.
-    fn weight_only(
+    /// A layer whose activation is no 8-bit levels, as eager execution runs it.
+    fn op_by_op(
         &mut self,
         edge: Edge,
         op: impl Compute,
@@ -215,7 +215,7 @@ impl Compiler<'_> {
                 compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
             compiler.values[value].kind = match input {
                 Input::Static(params) => Kind::Levels(params),
-                Input::Dynamic | Input::Float => Kind::RowLevels,
+                Input::Dynamic | Input::Dynamic16 | Input::Float => Kind::RowLevels,
             };
             value
         })

