@@ -27,7 +27,8 @@ impl Compute for LookupInt8 {
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (panels, scales) = (self.table.panels(), self.table.scales());
         let (entries, dim) = (panels.n(), panels.k());
-        // One row for all look-ups: a row of its own for each took 20 times as long as the float table.
+        // One row of levels for all look-ups: with one for each, 2048 rows of 64 took 419 us against the 19
+        // of a float table.
         let mut levels = vec![0; dim];
         self.rows.for_each(&inputs[0], entries, |place, row| {
             panels.row_into(row, &mut levels)?;
