@@ -13,8 +13,9 @@ use std::time::Duration;
 use tinytorch_kernels::Isa;
 
 /// How many times what rounding explains a layer may add. A range that was calibrated on many samples
-/// is wider than that of the few it is held against; in the reference models it adds up to 1.7 times.
-const UNEXPLAINED: f64 = 3.0;
+/// is wider than that of the few it is held against: layers of `digits-cnn` add up to 1.33 times what
+/// rounding explains, those of ResNet-20 1.45 times, layers with dynamic ranges 1.0 times.
+const UNEXPLAINED: f64 = 2.0;
 
 /// What a layer may add beyond that, as a fraction: the rounding of the sums, far below any rounding to
 /// 8 bits.

@@ -61,9 +61,9 @@ fn one_bit_of_a_layer_norm() {
 }
 
 #[test]
-fn an_output_head_whose_kernel_saturates() {
+fn attention_whose_kernels_saturate() {
     let stage = Stage::enter();
     let report = audit_with(&stage.gpt().subject(), &faulty(Fault::SaturatingPairs));
-    assert_caught(&report, "determinism", "on faulty than on scalar");
-    assert_caught(&report, "output_error", "the kernel of `tokens.weight`");
+    assert_caught(&report, "determinism", "`blocks.0.attention.q_proj.weight`");
+    assert_caught(&report, "output_error", "the kernel of `blocks.0.attention.q_proj.weight`");
 }
