@@ -77,7 +77,7 @@ pub(super) fn furthest_row(
             })
             .sum();
         let steps = (squares / k.max(1) as f64).sqrt();
-        if furthest.as_ref().is_none_or(|other| !(steps <= other.steps)) {
+        if furthest.as_ref().is_none_or(|other| steps.total_cmp(&other.steps).is_gt()) {
             furthest = Some(FurthestRow { row, steps });
         }
     }
