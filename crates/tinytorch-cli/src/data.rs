@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{self, Dataset, Examples, Labeled, TextWindows, stratified_split};
@@ -173,7 +173,7 @@ impl Source {
         if let Source::Path(path) = self
             && data::load(path).is_err()
         {
-            let inputs = data::load_calibration(path, samples, seed)?;
+            let inputs = load_inputs(path, model, samples, seed)?;
             return Ok((inputs, Origin { name: self.to_string(), split_sha256: None }));
         }
         let learning = self.to_learn(model)?;
@@ -210,6 +210,27 @@ impl Source {
             false => Judging { name, samples: train, part: Part::All },
         })
     }
+}
+
+/// Up to `count` inputs from a file without labels: token ids as they are, or what
+/// [`data::load_calibration`] draws by the seed.
+pub(crate) fn load_inputs(
+    path: &Path,
+    model: &dyn Model,
+    count: usize,
+    seed: u64,
+) -> Result<Tensor> {
+    if let Sample::Ids { .. } = model.architecture().sample()? {
+        let ids = data::read_npy(path)?;
+        let sequences = ids.shape().first().copied().unwrap_or(0).min(count);
+        let shown = path.display().to_string();
+        check_inputs(&ids, &shown, model)?;
+        return match sequences {
+            0 => Err(Problem::NoIds { data: shown }.into()),
+            _ => Ok(ids.slice(0, 0..sequences)?),
+        };
+    }
+    Ok(data::load_calibration(path, count, seed)?)
 }
 
 /// The embedded text in windows that fill the model's context.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 use tinytorch::io::{Loaded, open_model};
 use tinytorch::models::{Decoder, Model};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{QuantConfig, quantize_model};
 use tinytorch::text::{Tokenizer, load_tokenizer};
 
 /// A model that scores the next token, and its tokenizer.
@@ -34,12 +34,11 @@ impl Language {
     }
 }
 
-/// Turns the weights into int8, with a scale per channel and the inputs' ranges found as they come.
+/// Turns the weights into int8 as suits the model.
 pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
     let config = QuantConfig {
-        activations: Activations::Dynamic,
         destroys_floats_knowingly: true,
-        ..QuantConfig::default()
+        ..QuantConfig::for_architecture(&model.architecture())
     };
     let example = model.architecture().example(1)?;
     quantize_model(model, [Ok(example.into())], &config)?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader};
-use tinytorch::io::load_model;
+use tinytorch::io::open_model;
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
@@ -40,6 +40,7 @@ pub(crate) struct Eval {
 struct Scores {
     accuracy: Option<f64>,
     /// Of a language model, per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
     perplexity: Option<f64>,
     loss: f64,
     samples: usize,
@@ -56,7 +57,7 @@ impl Eval {
             let tokenizer = self.tokenizer.as_deref();
             return eval_text::run(&self.file, tokenizer, data, self.json, screen);
         }
-        let loaded = load_model(&self.file)?;
+        let loaded = open_model(&self.file)?;
         let Judging { name, samples, part } =
             self.data.to_judge(&*loaded.model, &[&loaded.provenance])?;
         check_examples(&samples, &name, &*loaded.model)?;

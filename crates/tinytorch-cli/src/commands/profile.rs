@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::io::load_model;
+use tinytorch::io::open_model;
 use tinytorch::profile::profile;
 
 /// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.
@@ -22,7 +22,7 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = load_model(&self.file)?.model;
+        let model = open_model(&self.file)?.model;
         let input = model.architecture().example(self.batch.into())?;
         let profile = profile(&*model, &input)?;
         match self.json {

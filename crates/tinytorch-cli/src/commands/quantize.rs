@@ -36,9 +36,10 @@ pub(crate) struct Quantize {
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How many weights share a scale
-    #[arg(long, value_enum, default_value_t = Sharing::PerChannel)]
-    granularity: Sharing,
+    /// How many weights share a scale; blocks for decoders and per-channel for other models unless said
+    /// otherwise
+    #[arg(long, value_enum)]
+    granularity: Option<Sharing>,
     /// Bits that the values of weights use, of the 8 in which each is stored
     #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
     bits: WeightBits,
@@ -52,6 +53,10 @@ pub(crate) struct Quantize {
     /// Weights to leave as floats, by their dotted names
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     skip: Vec<String>,
+    /// Ends of the names of weights whose dynamic activations take 16 bits, such as q_proj.weight, or
+    /// weight for all; transformers have some unless --activations or this is given
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
+    wide: Option<Vec<String>>,
     /// Training samples to calibrate with
     #[arg(long, value_name = "N", default_value_t = 512)]
     samples: usize,
@@ -160,9 +165,10 @@ impl Quantize {
         let usual = QuantConfig::for_architecture(architecture);
         QuantConfig {
             granularity: match self.granularity {
-                Sharing::PerChannel => Granularity::PerChannel,
-                Sharing::PerTensor => Granularity::PerTensor,
-                Sharing::Blocks => Granularity::Blocks,
+                None => usual.granularity,
+                Some(Sharing::PerChannel) => Granularity::PerChannel,
+                Some(Sharing::PerTensor) => Granularity::PerTensor,
+                Some(Sharing::Blocks) => Granularity::Blocks,
             },
             weight_bits: self.bits,
             activations: match self.activations {
@@ -173,6 +179,11 @@ impl Quantize {
             },
             range: self.range.0,
             skip: self.skip.clone(),
+            wide: match (&self.wide, self.activations) {
+                (Some(wide), _) => wide.clone(),
+                (None, None) => usual.wide,
+                (None, Some(_)) => Vec::new(),
+            },
             destroys_floats_knowingly: true,
         }
     }
@@ -268,8 +279,10 @@ impl<'a> Outcome<'a> {
             writeln!(screen, "left as floats: {name}, {reason}")?;
         }
         if !self.folded.is_empty() {
-            let (folded, changed) = (self.folded.join(", "), self.changed.join(", "));
-            writeln!(screen, "folded into their convolutions: {folded}; changed: {changed}")?;
+            writeln!(screen, "folded into their convolutions: {}", self.folded.join(", "))?;
+        }
+        if !self.changed.is_empty() {
+            writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
         }
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(

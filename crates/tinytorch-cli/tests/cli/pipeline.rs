@@ -35,6 +35,33 @@ fn a_trained_and_quantized_model_passes_its_audit() {
 }
 
 #[test]
+fn a_language_model_goes_the_same_way() {
+    let bench = Bench::new();
+    let told =
+        bench.json("train --model talks-gpt --data tinytalks --epochs 1 --out m.safetensors");
+    assert_eq!((&told["samples"], &told["data"]), (&json!(41), &json!("tinytalks")));
+    bench.good("quantize m.safetensors --out q.safetensors");
+    let perplexity = |file: &str| {
+        let scores = bench.json(&format!("eval {file} --data tinytalks"));
+        assert_eq!((&scores["samples"], &scores["part"]), (&json!(40), &json!("test")));
+        scores["perplexity"].as_f64().unwrap()
+    };
+    let (float, int8) = (perplexity("m.safetensors"), perplexity("q.safetensors"));
+    assert!(float < 30.0 && int8 <= 1.01 * float, "{float}, {int8}");
+
+    let audit = "audit m.safetensors q.safetensors --data tinytalks --no-latency --float-floor 30";
+    bench.run(audit);
+    let report: Value = serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+    let model = &report["models"][0];
+    assert_eq!(model["task"], "language-model");
+    for gate in model["gates"].as_array().unwrap() {
+        // A model this fresh is of two minds about many tokens.
+        let expected = if gate["id"] == "calibration" { "n/a" } else { "pass" };
+        assert!(gate["result"] == expected || gate["id"] == "agreement", "{gate:#}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_file() {
     let bench = Bench::new();
     let train = "train --model digits-mlp --data digits --epochs 1 --out";

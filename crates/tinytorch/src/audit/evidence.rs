@@ -58,9 +58,12 @@ impl Evidence {
         let mut deployed = Plan::compile(&*subject.int8, &batch)?.on(means.deployed);
         let int8 = outputs(&mut deployed, inputs)?;
         for step in deployed.steps() {
-            if let (Some(layer), Some(kernel)) =
-                (layers.iter_mut().find(|layer| layer.name == step.name), step.kernel)
-            {
+            // A table is looked up by one step, multiplied by another, and a third may quantize what it
+            // is multiplied by.
+            let made_for = |layer: &&mut LayerEvidence| {
+                layer.name == step.name && step.op.starts_with(layer.op)
+            };
+            if let (Some(layer), Some(kernel)) = (layers.iter_mut().find(made_for), step.kernel) {
                 layer.kernel = kernel;
             }
         }

@@ -1,4 +1,4 @@
-use super::compare::{relative_error, same_bits};
+use super::compare::relative_error;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
 use super::{Distribution, Means, Subject};
 use crate::Result;
@@ -13,8 +13,9 @@ use std::time::Duration;
 use tinytorch_kernels::Isa;
 
 /// How many times what rounding explains a layer may add. A range that was calibrated on many samples
-/// is wider than that of the few it is held against; in the reference models it adds up to 1.7 times.
-const UNEXPLAINED: f64 = 3.0;
+/// is wider than that of the few it is held against: layers of `digits-cnn` add up to 1.33 times what
+/// rounding explains, those of ResNet-20 1.45 times, layers with dynamic ranges 1.0 times.
+const UNEXPLAINED: f64 = 2.0;
 
 /// What a layer may add beyond that, as a fraction: the rounding of the sums, far below any rounding to
 /// 8 bits.
@@ -50,10 +51,6 @@ pub struct LayerEvidence {
     pub float_time: Duration,
     /// Time of the int8 layer.
     pub int8_time: Duration,
-    /// The instruction sets whose integer results differ from scalar code's, if any.
-    pub disagreeing: Vec<&'static str>,
-    /// Whether the same kernel gave other bits when it ran again on the same input.
-    pub unsteady: bool,
     /// How the float weight's values lie, with the batch norm that was folded in, and which int8 levels they became.
     pub weight: Distribution,
     /// How the float model's input of the layer lies; `None` for a look-up, which reads indices.
@@ -93,7 +90,7 @@ impl LayerEvidence {
 }
 
 /// Kernels that multiply 8-bit integers carry it in their name, such as `gemm_int8_avx2`.
-fn is_int8_kernel(kernel: &str) -> bool {
+pub(super) fn is_int8_kernel(kernel: &str) -> bool {
     kernel.contains("_int8_")
 }
 
@@ -237,10 +234,6 @@ impl Observer for Int8Pass<'_> {
         }
         let float_bytes = param.shape().len() * size_of::<f32>();
         let stored_bytes = param.int8().map_or(float_bytes, |weight| weight.bytes());
-        let is_int8 = is_int8_kernel(run.kernel);
-        let disagreeing =
-            if is_int8 { disagreeing_isas(&run, &self.means.isas)? } else { Vec::new() };
-        let again = run.op.forward(run.inputs, &mut Exec::new(self.means.deployed))?;
         let activation =
             (!is_look_up).then(|| Distribution::of_activation(&float.input, input)).transpose()?;
         self.found.layers.push(LayerEvidence {
@@ -256,24 +249,9 @@ impl Observer for Int8Pass<'_> {
             propagated_error: relative_error(run.output, &float_output)?,
             float_time: float.elapsed,
             int8_time: run.elapsed,
-            disagreeing,
-            unsteady: !same_bits(&again, run.output)?,
             weight: Distribution::of_weight(&float_weight, param.int8().map(|w| &**w))?,
             activation,
         });
         Ok(())
     }
-}
-
-/// The instruction sets on which the op gives other bits than scalar code.
-fn disagreeing_isas(run: &OpRun<'_>, isas: &[Isa]) -> Result<Vec<&'static str>> {
-    let on = |isa: Isa| run.op.forward(run.inputs, &mut Exec::new(isa));
-    let reference = on(Isa::Scalar)?;
-    let mut disagreeing = Vec::new();
-    for &isa in isas {
-        if !same_bits(&on(isa)?, &reference)? {
-            disagreeing.push(isa.name());
-        }
-    }
-    Ok(disagreeing)
 }

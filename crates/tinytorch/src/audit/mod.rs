@@ -17,6 +17,7 @@ pub mod page;
 mod reference;
 mod report;
 mod rounding;
+mod steadiness;
 mod subject;
 mod task;
 

@@ -17,8 +17,11 @@ pub struct LowRank {
     pub error: f64,
 }
 
-/// The best approximation of a matrix `[out, in]` by one of this rank (Eckart and Young, 1936): its largest
-/// singular values, the root of each going to either factor, so that both quantize alike.
+/// The best approximation of a matrix `[out, in]` by one of this rank (Eckart and Young, 1936), from its
+/// singular value decomposition: `up` is the left vectors, `down` the right ones times the singular values.
+///
+/// `up` keeps lengths, so that what rounding does between the factors is in the output no larger; and the
+/// rows of `down`, which differ in size, have a scale each when they are quantized per channel.
 ///
 /// ```
 /// use tinytorch::{Tensor, compress::low_rank_approximate};
@@ -51,11 +54,10 @@ fn approximate(name: &str, matrix: &Tensor, rank: usize) -> Result<LowRank> {
         return Err(CompressError::NotFinite { weight, value, index }.into());
     }
     let Svd { u, sigma, v } = svd(&values, out, inputs);
-    let root = |r: usize| sigma[r].sqrt();
     let up = (0..out).flat_map(|i| (0..rank).map(move |r| (i, r)));
-    let up = up.map(|(i, r)| (u[r][i] * root(r)) as f32).collect();
+    let up = up.map(|(i, r)| u[r][i] as f32).collect();
     let down = (0..rank).flat_map(|r| (0..inputs).map(move |j| (r, j)));
-    let down = down.map(|(r, j)| (v[r][j] * root(r)) as f32).collect();
+    let down = down.map(|(r, j)| (sigma[r] * v[r][j]) as f32).collect();
     let norm = |sigma: &[f64]| sigma.iter().map(|s| s * s).sum::<f64>().sqrt();
     let (lost, all) = (norm(&sigma[rank..]), norm(&sigma));
     Ok(LowRank {

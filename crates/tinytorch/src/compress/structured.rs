@@ -168,20 +168,32 @@ mod tests {
             .push(Linear::new(6 * 4, 5, init).unwrap())
     }
 
-    /// Silences the same channels by hand: their weights and biases, so that they give 0.
+    /// Silences the same channels by hand: their weights and biases, so that they give 0, and then what reads
+    /// them.
     fn silenced(net: &Sequential, sparsity: f64) -> Sequential {
         let mut net = net.clone();
-        let mut links = net.links().unwrap();
-        for link in &mut links {
+        let mut silent: Vec<usize> = Vec::new();
+        for link in &mut net.links().unwrap() {
+            if let Link::Conv2d(layer) = link {
+                let &[_, inputs, h, w] = layer.weight.shape().dims() else { unreachable!() };
+                let weight = layer.weight.value_mut().unwrap().as_mut_slice::<f32>().unwrap();
+                for (i, value) in weight.iter_mut().enumerate() {
+                    if silent.contains(&(i / (h * w) % inputs)) {
+                        *value = 0.0;
+                    }
+                }
+            }
             let Some(kept) = kept_outputs(link, sparsity).unwrap() else { continue };
             let Link::Conv2d(layer) = link else { continue };
-            let values = layer.weight.shape();
-            let row = values.len() / values[0];
-            for channel in (0..values[0]).filter(|i| !kept.contains(i)) {
-                let weight = layer.weight.value_mut().unwrap().as_mut_slice::<f32>().unwrap();
+            let outputs = layer.weight.shape()[0];
+            let row = layer.weight.shape().len() / outputs;
+            silent = (0..outputs).filter(|i| !kept.contains(i)).collect();
+            let bias = layer.bias.as_mut().unwrap().value_mut().unwrap();
+            let bias = bias.as_mut_slice::<f32>().unwrap();
+            let weight = layer.weight.value_mut().unwrap().as_mut_slice::<f32>().unwrap();
+            for &channel in &silent {
                 weight[channel * row..][..row].fill(0.0);
-                let bias = layer.bias.as_mut().unwrap().value_mut().unwrap();
-                bias.as_mut_slice::<f32>().unwrap()[channel] = 0.0;
+                bias[channel] = 0.0;
             }
         }
         net

@@ -13,6 +13,9 @@ pub enum Input {
     Float,
     /// Each row (of a convolution: each image) over its own range, when it arrives.
     Dynamic,
+    /// As [`Input::Dynamic`], but to 16 bits, of which the high and the low byte are multiplied on their
+    /// own: twice the products, and an activation that costs no accuracy. For linear layers.
+    Dynamic16,
     /// With parameters fixed by calibration.
     Static(QParams),
 }

@@ -7,8 +7,8 @@
 //! | `conv.weight_shift` | F32 `[out]`, if the layer adds something to each channel beside its bias |
 //! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
 //!
-//! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic` or
-//! `weight-only`.
+//! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic`,
+//! `dynamic16` or `weight-only`.
 
 use super::entry::Entry;
 use super::file::values;
@@ -91,6 +91,7 @@ impl<'a> Plan<'a> {
         let shift = read_shift(file, name, param, &shape)?;
         let input = match modes.take(name) {
             Some(InputMode::Dynamic) => Input::Dynamic,
+            Some(InputMode::Dynamic16) => Input::Dynamic16,
             Some(InputMode::WeightOnly) => Input::Float,
             None => Input::Static(read_params(file, name)?),
         };
@@ -214,6 +215,7 @@ fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>
 #[serde(rename_all = "kebab-case")]
 enum InputMode {
     Dynamic,
+    Dynamic16,
     WeightOnly,
 }
 
@@ -228,6 +230,7 @@ impl InputModes {
     pub(super) fn of(params: &[(String, &Param)]) -> InputModes {
         let mode = |param: &Param| match param.int8()?.input() {
             Input::Dynamic => Some(InputMode::Dynamic),
+            Input::Dynamic16 => Some(InputMode::Dynamic16),
             Input::Float => Some(InputMode::WeightOnly),
             Input::Static(_) => None,
         };

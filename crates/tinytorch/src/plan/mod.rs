@@ -35,7 +35,7 @@ pub use profile::{StepInfo, StepTime, ValueInfo};
 
 use crate::Result;
 use crate::autograd::{AutogradError, Ctx, Feed};
-use crate::graph::{Exec, Graph, ParamId, View};
+use crate::graph::{Elements, Exec, Graph, ParamId, View};
 use crate::nn::Forward;
 use crate::tensor::{Dtype, Shape, Tensor};
 use execute::Memory;
@@ -163,18 +163,25 @@ impl Plan {
         Tensor::from_vec(out, shape)
     }
 
-    /// Runs the plan on floats of shape `shape` and writes to `out`, which has the length of
-    /// [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, unless it
-    /// hands work to a thread pool that it does not run inside of: rayon's queue then grows by a
-    /// block once in 63 runs.
+    /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
+    /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
+    /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
+    /// grow by a block once in 63 runs. And ops that run as in eager execution may take working memory
+    /// of their own for a moment: rotary positions, masked attention, rows of an int8 table.
     ///
     /// # Errors
     /// As [`Plan::run`], and [`PlanError::Length`].
-    pub fn run_into(&mut self, input: &[f32], shape: &Shape, out: &mut [f32]) -> Result<()> {
-        check_length("the input", input.len(), shape)?;
-        let output = self.prepare(&[(*shape, Dtype::F32)])?;
+    pub fn run_into<'a>(
+        &mut self,
+        input: impl Into<Elements<'a>>,
+        shape: &Shape,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let elements = input.into();
+        check_length("the input", elements.len(), shape)?;
+        let output = self.prepare(&[(*shape, elements.dtype())])?;
         check_length("the output", out.len(), &output)?;
-        self.execute(&[View::floats(*shape, input)], out, None)
+        self.execute(&[View { shape: *shape, elements }], out, None)
     }
 
     /// Bytes of the arena, in which all values between the layers lie: what the largest input shape

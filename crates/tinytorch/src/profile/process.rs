@@ -111,13 +111,40 @@ pub struct ProbeReport {
     pub arena_bytes: u64,
     /// Bytes of working memory that the plan states beside the arena.
     pub scratch_bytes: u64,
-    /// What compiling may take for notes: [`NOTES_PER_OP`] for every op of the pass.
-    pub note_bytes: u64,
+    /// Bytes of the input and the output of a pass.
+    pub ends_bytes: u64,
+    /// Ops of a pass.
+    pub ops: u64,
 }
 
 /// Bytes that an op may take on the tape, in the graph and in the program together while a plan is
 /// compiled, whatever the size of its weights. Such notes are 2.6 kB per op in `digits-mlp`.
-pub const NOTES_PER_OP: u64 = 4 << 10;
+const NOTES_WHILE_COMPILING: u64 = 4 << 10;
+
+/// Bytes that an op may keep in a compiled plan: 0.5 kB in `digits-cnn`, 1.6 kB in `talks-gpt`.
+const NOTES_KEPT: u64 = 2 << 10;
+
+/// Bytes that an op may allocate in a pass beside its values: 0.2 kB in `digits-mlp`, 0.5 kB in
+/// `talks-gpt`.
+const NOTES_OF_A_PASS: u64 = 1 << 10;
+
+/// How much heap a part of deploying has used, and how much the engine states that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapClaim {
+    /// The part.
+    pub part: &'static str,
+    /// Bytes used.
+    pub used: u64,
+    /// Bytes stated.
+    pub stated: u64,
+}
+
+impl HeapClaim {
+    /// Bytes used beyond those stated.
+    pub fn excess(&self) -> u64 {
+        self.used.saturating_sub(self.stated)
+    }
+}
 
 impl ProbeReport {
     /// Growth of resident memory by loading.
@@ -130,26 +157,32 @@ impl ProbeReport {
         Some(self.after_passes.resident?.saturating_sub(self.before.resident?))
     }
 
-    /// The heap that compiling and running needed at most, beyond what the loaded model takes.
-    pub fn peak_beyond_load(&self) -> Option<u64> {
-        let peak = self.peak_of_compiling?.max(self.peak_of_passes?);
-        Some(peak.saturating_sub(self.after_load.live_heap?))
-    }
-
-    /// The heap that running needed at most, beyond what the model and its compiled plan take.
-    pub fn peak_beyond_compiled(&self) -> Option<u64> {
-        Some(self.peak_of_passes?.saturating_sub(self.compiled?))
-    }
-
-    /// What a run states that it needs, and so the limit of [`ProbeReport::peak_beyond_compiled`]:
-    /// activations, arena and scratch.
-    pub fn stated_for_passes(&self) -> u64 {
-        self.activation_bytes + self.arena_bytes + self.scratch_bytes
-    }
-
-    /// The same with what compiling notes, and so the limit of [`ProbeReport::peak_beyond_load`].
-    pub fn stated(&self) -> u64 {
-        self.stated_for_passes() + self.note_bytes
+    /// Heap beyond that of the loaded model, part by part: while it is compiled, for its activations;
+    /// what the compiled plan keeps, which are notes alone; and while it runs, for the arena, the working
+    /// memory, the input and the output. `None` if the process does not count its allocations.
+    pub fn heap_claims(&self) -> Option<[HeapClaim; 3]> {
+        let (loaded, compiled) = (self.after_load.live_heap?, self.compiled?);
+        let held = self.arena_bytes + self.scratch_bytes;
+        let claim = |part, used: u64, from, stated| HeapClaim {
+            part,
+            used: used.saturating_sub(from),
+            stated,
+        };
+        Some([
+            claim(
+                "compiling",
+                self.peak_of_compiling?,
+                loaded,
+                self.activation_bytes + held + self.ops * NOTES_WHILE_COMPILING,
+            ),
+            claim("the compiled plan", compiled, loaded, self.ops * NOTES_KEPT),
+            claim(
+                "running",
+                self.peak_of_passes?,
+                compiled,
+                held + self.ends_bytes + self.ops * NOTES_OF_A_PASS,
+            ),
+        ])
     }
 }
 
@@ -250,6 +283,7 @@ fn measure(
     }
     let after_load = Memory::now()?;
     let (mut peak_of_compiling, mut compiled, mut peak_of_passes) = (None, None, None);
+    let mut output_bytes = 0;
     for model in &models {
         drop(plan.take());
         alloc::reset_peak();
@@ -259,7 +293,7 @@ fn measure(
         compiled = stats.map(|stats| stats.live_bytes as u64);
         alloc::reset_peak();
         for _ in 0..passes {
-            deployed.run(input)?;
+            output_bytes = deployed.run(input)?.bytes() as u64;
         }
         peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
     }
@@ -280,7 +314,8 @@ fn measure(
         activation_bytes: input.bytes() as u64 + outputs.bytes,
         arena_bytes: plan.arena_bytes() as u64,
         scratch_bytes: plan.scratch_bytes() as u64,
-        note_bytes: outputs.ops * NOTES_PER_OP,
+        ends_bytes: input.bytes() as u64 + output_bytes,
+        ops: outputs.ops,
     })
 }
 

@@ -84,6 +84,14 @@ pub enum QuantError {
         /// The weights there are.
         known: String,
     },
+    /// The end of a name that no weight of the model has.
+    #[error("no weight ends with `{name}` to get 16-bit activations; the weights are {known}")]
+    NothingWide {
+        /// The end given.
+        name: String,
+        /// The weights there are.
+        known: String,
+    },
     /// An op whose output nothing is known of without data.
     #[error("the range of what {op} gives is not known without data; calibrate on some")]
     NoDataFreeRange {

@@ -23,6 +23,7 @@
 //! Where that costs too much accuracy, [`prepare_qat`] rounds a model's weights while they train and
 //! [`convert`] makes them int8 afterwards.
 
+mod architecture;
 mod calibrate;
 mod data_free;
 mod error;

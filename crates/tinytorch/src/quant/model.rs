@@ -3,7 +3,6 @@ use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
-use crate::models::Architecture;
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
@@ -38,31 +37,13 @@ pub struct QuantConfig {
     pub range: RangeMethod,
     /// Dotted names of weights to leave as floats.
     pub skip: Vec<String>,
+    /// How the names of linear weights end whose activations, where they are dynamic, take 16 bits
+    /// instead of 8, at twice the products: `weight` for all of them.
+    #[serde(default)]
+    pub wide: Vec<String>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
-}
-
-impl QuantConfig {
-    /// What suits a kind of model: activations of transformers are dynamic, since the size of a token's
-    /// vector depends on the token; those of other models are calibrated, which is faster.
-    ///
-    /// ```
-    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
-    /// let of = |name| Ok::<_, tinytorch::Error>(
-    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
-    /// );
-    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
-    /// assert_eq!(of("digits-cnn")?, Activations::Static);
-    /// # Ok::<(), tinytorch::Error>(())
-    /// ```
-    pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
-        let activations = match architecture.is_transformer() {
-            true => Activations::Dynamic,
-            false => Activations::Static,
-        };
-        QuantConfig { activations, ..QuantConfig::default() }
-    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
@@ -255,6 +236,12 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         let (name, known) = (unknown.clone(), known.join(", "));
         return Err(QuantError::UnknownWeight { name, known }.into());
     }
+    let is_end = |end: &&String| weights.iter().any(|(n, _)| n.ends_with(end.as_str()));
+    if let Some(unknown) = config.wide.iter().find(|end| !is_end(end)) {
+        let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+        let (name, known) = (unknown.clone(), known.join(", "));
+        return Err(QuantError::NothingWide { name, known }.into());
+    }
     if weights.iter().all(|(name, _)| config.skip.contains(name)) {
         return Err(QuantError::NothingToQuantize { params: total }.into());
     }
@@ -275,14 +262,20 @@ pub(super) fn input_of(
     name: &str,
     param: &Param,
     ranges: &Calibration,
-    activations: Activations,
+    config: &QuantConfig,
 ) -> Result<(Input, Option<(f32, f32)>)> {
     // How a table's input is quantized matters where it is an output head too; looking up a row
     // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = ranges.range(param.id());
-    Ok(match activations {
+    Ok(match config.activations {
         Activations::Float => (Input::Float, None),
-        Activations::Dynamic => (Input::Dynamic, None),
+        Activations::Dynamic => {
+            let wide = config.wide.iter().any(|end| name.ends_with(end.as_str()));
+            match param.role() {
+                Role::LinearWeight | Role::Embedding if wide => (Input::Dynamic16, None),
+                _ => (Input::Dynamic, None),
+            }
+        }
         Activations::Static => match seen {
             Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
             None if param.role() == Role::Embedding => (Input::Float, None),
@@ -299,7 +292,7 @@ fn quantize_param(
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    let (input, input_range) = input_of(&name, param, ranges, config.activations)?;
+    let (input, input_range) = input_of(&name, param, ranges, config)?;
     let weight = Scales::covering(value, config.granularity, config.weight_bits)
         .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
         .and_then(|weight| match shift {

@@ -69,6 +69,7 @@ mod tests {
             activations: Activations::Dynamic,
             range: RangeMethod::Percentile(0.001),
             skip: vec!["head.weight".to_string()],
+            wide: vec!["q_proj.weight".to_string()],
             destroys_floats_knowingly: false,
         };
         let report = QuantReport { folded: vec!["norm".to_string()], ..QuantReport::default() };

@@ -8,15 +8,15 @@ use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::Module;
 use tinytorch::tensor::Tensor;
 
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/stories260K").join(name)
 }
 
-fn stories() -> Box<dyn Model> {
+pub(crate) fn stories() -> Box<dyn Model> {
     import_folder(data("")).unwrap().model
 }
 
-fn reference_ids() -> Vec<i64> {
+pub(crate) fn reference_ids() -> Vec<i64> {
     read_npy(data("ref_greedy_ids.npy")).unwrap().to_vec().unwrap()
 }
 

@@ -1,18 +1,27 @@
 //! Sound models to plant faults in, and the ways to plant them: edited files, models that run in
 //! another way than they say, and faulty instruction sets.
 
-pub(crate) mod contents;
+mod contents;
+mod files;
+mod folding;
+mod kernels;
+mod language;
 pub(crate) mod models;
+mod ranges;
+mod structure;
+mod values;
 
 use contents::Contents;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tempfile::TempDir;
-use tinytorch::audit::{Budget, Means, ModelFiles, ModelReport, Outcome, Subject, audit_model};
+use tinytorch::audit::{
+    Budget, Means, ModelFiles, ModelReport, Outcome, Probe, Subject, Task, audit_model,
+};
 use tinytorch::autograd::Var;
-use tinytorch::data::{DataLoader, Examples, digits};
+use tinytorch::data::{DataLoader, Examples, digits, tinytalks};
 use tinytorch::io::{Provenance, digest_params, load_model, save_model};
-use tinytorch::models::{Architecture, CnnBlock, CnnConfig, MlpConfig, Model};
+use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::optim::Adam;
 use tinytorch::quant::{QuantConfig, QuantRecord, quantize_model};
@@ -37,8 +46,13 @@ impl Stage {
     /// inputs leave a tail of three.
     pub(crate) fn mlp(&self) -> &'static Base {
         static BASE: OnceLock<Base> = OnceLock::new();
+        BASE.get_or_init(|| self.another_mlp(8, 0))
+    }
+
+    /// The same layers, trained for so many epochs from another beginning.
+    pub(crate) fn another_mlp(&self, epochs: u64, seed: u64) -> Base {
         let widths = MlpConfig { inputs: 64, hidden: vec![128, 128, 128, 63], outputs: 10 };
-        BASE.get_or_init(|| Base::train(Architecture::Mlp(widths), 8, 0).unwrap())
+        Base::train(Architecture::Mlp(widths), centered_digits().unwrap(), epochs, seed).unwrap()
     }
 
     /// Two convolutions with batch norms that are folded, and two linear layers.
@@ -46,8 +60,37 @@ impl Stage {
         static BASE: OnceLock<Base> = OnceLock::new();
         let blocks = vec![CnnBlock { channels: 8, pool: 2 }, CnnBlock { channels: 16, pool: 1 }];
         let sizes = CnnConfig { input: [1, 8, 8], blocks, hidden: vec![16], outputs: 10 };
-        BASE.get_or_init(|| Base::train(Architecture::Cnn(sizes), 4, 0).unwrap())
+        let architecture = Architecture::Cnn(sizes);
+        BASE.get_or_init(|| Base::train(architecture, centered_digits().unwrap(), 4, 0).unwrap())
     }
+
+    /// A block of a decoder whose token table is also its output head.
+    pub(crate) fn gpt(&self) -> &'static Base {
+        static BASE: OnceLock<Base> = OnceLock::new();
+        let sizes = GptConfig {
+            vocab: 69,
+            context: 32,
+            dim: 64,
+            layers: 1,
+            heads: 2,
+            hidden: 128,
+            dropout: 0.0,
+        };
+        let windows = tinytalks().windows(&tinytalks().tokenizer().unwrap(), 32).unwrap();
+        let data = (windows.train, windows.test);
+        BASE.get_or_init(|| Base::train(Architecture::Gpt(sizes), data, 1, 0).unwrap())
+    }
+}
+
+/// The embedded digits with values of -1 to 1: to learn from, and to be judged by.
+fn centered_digits() -> Result<(Examples, Examples)> {
+    let data = digits()?;
+    let centered = |examples: &Examples| {
+        let values = examples.inputs().to_vec::<f32>()?.into_iter().map(|v| 2.0 * v - 1.0);
+        let images = Tensor::from_vec(values.collect::<Vec<f32>>(), *examples.inputs().shape())?;
+        Examples::new(images, examples.labels().clone())
+    };
+    Ok((centered(&data.train)?, centered(&data.test.unwrap())?))
 }
 
 /// A trained model, its int8 form, both in files, and what they learned and are judged from.
@@ -58,22 +101,19 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn train(architecture: Architecture, epochs: u64, seed: u64) -> Result<Base> {
-        let data = digits()?;
-        let centered = |examples: &Examples| {
-            let values = examples.inputs().to_vec::<f32>()?.into_iter().map(|v| 2.0 * v - 1.0);
-            let images =
-                Tensor::from_vec(values.collect::<Vec<f32>>(), *examples.inputs().shape())?;
-            Examples::new(images, examples.labels().clone())
-        };
-        let (train, held_out) = (centered(&data.train)?, centered(&data.test.unwrap())?);
+    fn train(
+        architecture: Architecture,
+        (train, held_out): (Examples, Examples),
+        epochs: u64,
+        seed: u64,
+    ) -> Result<Base> {
         let mut model = architecture.build(&mut Init::seed(seed))?;
         let loader = DataLoader::new(train.clone(), 32)?.shuffle(true).seed(seed);
         let mut trainer = Trainer::new(Classification, Adam::new(2e-3)).seed(seed);
         trainer.fit(&mut model, &loader, None, epochs)?;
         let base = Base { folder: tempfile::tempdir().unwrap(), train, held_out };
         save_model(base.float(), &*model, &Provenance::default())?;
-        base.quantize("int8", &base.train.inputs().clone(), &QuantConfig::default())?;
+        base.quantize("int8", base.train.inputs(), &QuantConfig::for_architecture(&architecture))?;
         Ok(base)
     }
 
@@ -140,7 +180,12 @@ pub(crate) fn audit(subject: &Subject) -> ModelReport {
 }
 
 pub(crate) fn audit_with(subject: &Subject, means: &Means) -> ModelReport {
-    audit_model(subject, &Budget { float_floor: Some(90.0), ..Budget::default() }, means).unwrap()
+    let float_floor = match Task::of(&subject.held_out) {
+        Task::Classification => 90.0,
+        Task::LanguageModel => 12.0,
+    };
+    let budget = Budget { float_floor: Some(float_floor), ..Budget::default() };
+    audit_model(subject, &budget, means).unwrap()
 }
 
 /// A machine that has scalar code and an instruction set with this fault, and runs models on the latter.
@@ -175,4 +220,12 @@ pub(crate) fn quantized(float: Box<dyn Model>, inputs: usize) -> Subject {
         held_out: Examples::new(samples, labels).unwrap(),
         delivered: None,
     }
+}
+
+/// Starts this binary anew, to run only the test of this name, which answers a probe.
+pub(crate) fn probe(answering: &str) -> Means {
+    let args = ["--exact", answering, "--ignored", "--nocapture", "--test-threads=1"];
+    let args = args.map(String::from).to_vec();
+    let probe = Some(Probe { program: std::env::current_exe().unwrap(), args });
+    Means { probe, ..Means::default() }
 }

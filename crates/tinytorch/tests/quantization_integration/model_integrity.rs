@@ -142,8 +142,8 @@ fn test_quantized_model_trains_correctly() {
     let int8_names: Vec<&str> = because(Untrained::Int8).map(|(name, _)| name.as_str()).collect();
     assert_eq!(int8_names.len(), 4);
     assert!(int8_names.iter().all(|name| name.ends_with("weight") && !name.contains("norm")));
-    let folded: Vec<&str> = because(Untrained::Frozen).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(folded.len(), 4);
+    let folded: Vec<&str> = because(Untrained::Folded).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(folded.len(), 8, "{folded:?}");
     assert!(folded.iter().all(|name| name.contains("norm")), "a folded norm does nothing");
     let weights = |model: &dyn Module| -> Vec<_> {
         let params = model.named_params().into_iter();

@@ -88,6 +88,12 @@ pub(crate) fn cnn() -> &'static Box<dyn Model> {
     MODEL.get_or_init(|| trained(untrained("digits-cnn", 0), 12))
 }
 
+/// Convolutions and then a transformer, which read digits.
+pub(crate) fn hybrid() -> &'static Box<dyn Model> {
+    static MODEL: OnceLock<Box<dyn Model>> = OnceLock::new();
+    MODEL.get_or_init(|| trained(untrained("digits-hybrid", 0), 8))
+}
+
 /// A [`RowTransformer`] that reads digits.
 pub(crate) fn transformer() -> &'static RowTransformer {
     static MODEL: OnceLock<RowTransformer> = OnceLock::new();
@@ -222,6 +228,7 @@ pub(crate) fn subject(
     int8: Box<dyn Model>,
     inputs: &Tensor,
     activations: Activations,
+    changed: Vec<String>,
 ) -> Subject {
     let answers = output(&*float, &inputs.into()).argmax_last().unwrap();
     Subject {
@@ -229,7 +236,7 @@ pub(crate) fn subject(
         float_digest: digest_params(&*float).unwrap(),
         float,
         int8,
-        changed: Vec::new(),
+        changed,
         config: plain(activations),
         held_out: Examples::new(inputs.clone(), answers).unwrap(),
         delivered: None,

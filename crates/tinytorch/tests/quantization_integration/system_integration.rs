@@ -2,15 +2,17 @@
 
 use super::parts::figures;
 use super::support::{
-    accuracy, agreement, bits, cnn, error, floats, held_out, mlp, output, plain, quantized,
+    accuracy, agreement, bits, cnn, error, floats, held_out, hybrid, mlp, output, plain, quantized,
     standardized_digits, subject, transformer,
 };
 use std::collections::BTreeSet;
-use tinytorch::audit::{Budget, Means, Outcome, audit_model};
+use tinytorch::Tensor;
+use tinytorch::audit::{Budget, Means, Outcome, audit_model, relative_error};
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{DataLoader, Dataset, RandomCrop};
+use tinytorch::compress::{Scope, magnitude_prune};
+use tinytorch::data::{Batch, DataLoader, Dataset, Examples, RandomCrop, TensorDataset};
 use tinytorch::io::{Provenance, load_model, save_model};
-use tinytorch::models::{Architecture, Model, ResnetConfig};
+use tinytorch::models::{Architecture, CnnBlock, ImageText, ImageTextConfig, Model, ResnetConfig};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::optim::{Adam, Schedule, Sgd};
 use tinytorch::plan::Plan;
@@ -227,6 +229,12 @@ fn test_quantization_complex_architectures() {
         let mut plan = Plan::compile(&*int8, &example).unwrap();
         assert_eq!(bits(&plan.run(&example).unwrap()), bits(&b), "the plan computes the same");
     }
+    // Convolutions and attention in one model.
+    let (int8, report) = quantized(hybrid(), &images(64), Activations::Dynamic);
+    assert!(report.weights.iter().any(|weight| weight.name.contains("conv")));
+    assert!(report.weights.iter().any(|weight| weight.name.contains("q_proj")));
+    assert!(error(hybrid(), &int8, &images(360)) < 0.02);
+    assert!(agreement(&output(hybrid(), &images(360)), &output(&int8, &images(360))) >= 0.99);
     // The table of a language model is its output head too: stored once, as int8.
     let gpt = Architecture::preset("talks-gpt").unwrap();
     let float = gpt.build(&mut Init::seed(1)).unwrap();
@@ -237,10 +245,94 @@ fn test_quantization_complex_architectures() {
     assert!(agreement(&output(&float, &ids), &output(&int8, &ids)) > 0.8);
 }
 
-/// From data to a verdict: train, quantize, save, load, deploy, audit; no gate finds a fault.
+/// Digits, each with one of two questions: whether it is odd, or whether it is at least 5.
+fn questions_on_digits(digits: &Examples) -> TensorDataset {
+    let labels = digits.labels().to_vec::<i64>().unwrap();
+    let (mut ids, mut answers) = (Vec::new(), Vec::new());
+    for (index, digit) in labels.into_iter().enumerate() {
+        let is_odd = index % 2 == 0;
+        ids.extend(if is_odd { [1i64, 3, 4, 0] } else { [1, 2, 5, 6] });
+        answers.push(if is_odd { digit % 2 } else { i64::from(digit >= 5) });
+    }
+    let count = answers.len();
+    let ids = Tensor::from_vec(ids, [count, 4]).unwrap();
+    let answers = Tensor::from_vec(answers, [count]).unwrap();
+    TensorDataset::new([digits.inputs().clone(), ids, answers]).unwrap()
+}
+
+/// An image and a question about it: the answer needs both, and in int8 it is still right.
+#[test]
+fn test_multimodal_model_quantization() {
+    let config = ImageTextConfig {
+        input: [1, 8, 8],
+        blocks: vec![CnnBlock { channels: 16, pool: 2 }, CnnBlock { channels: 32, pool: 1 }],
+        vocab: 7,
+        context: 4,
+        pad: 0,
+        dim: 16,
+        layers: 1,
+        heads: 2,
+        hidden: 64,
+        outputs: 2,
+    };
+    let mut float = ImageText::new(&config, &mut Init::seed(0)).unwrap();
+    let data = standardized_digits();
+    let loader = DataLoader::new(questions_on_digits(&data.train), 64).unwrap().shuffle(true);
+    let answering = |model: &ImageText, batch: &Batch, ctx: &mut Ctx<'_>| {
+        let [images, ids, answers] = &batch.tensors[..] else { unreachable!("three fields") };
+        model.forward(&(images.into(), ids.into()), ctx)?.cross_entropy(answers, ctx)
+    };
+    let epochs = 25;
+    let total = epochs * loader.len() as u64;
+    let schedule = Schedule::Cosine { warmup: 20, total, floor: 0.0 };
+    let mut trainer = Trainer::new(answering, Adam::new(3e-3)).schedule(schedule);
+    trainer.fit(&mut float, &loader, None, epochs).unwrap();
+
+    let held_out = questions_on_digits(&data.test.unwrap());
+    let [images, ids, answers] = held_out.tensors() else { unreachable!("three fields") };
+    let given: (Var, Var) = (images.into(), ids.into());
+    let answer = |model: &ImageText, given: &(Var, Var)| {
+        model.forward(given, &mut Ctx::eval()).unwrap().into_value()
+    };
+    let right = |logits: &Tensor| {
+        let (got, expected) = (logits.argmax_last().unwrap(), answers);
+        let (got, expected) = (got.to_vec::<i64>().unwrap(), expected.to_vec::<i64>().unwrap());
+        got.iter().zip(&expected).filter(|(a, b)| a == b).count() as f64 / got.len() as f64
+    };
+    let calibration = loader.epoch(0).take(8).map(|batch| {
+        let batch = batch?;
+        Ok(((&batch.tensors[0]).into(), (&batch.tensors[1]).into()))
+    });
+    let mut int8 = float.clone();
+    let config = plain(Activations::Dynamic);
+    let report = quantize_model(&mut int8, calibration, &config).unwrap();
+    for tower in ["image.0.conv", "image.1.conv", "tokens", "text.0.attention.q_proj", "joint"] {
+        let name = format!("{tower}.weight");
+        assert!(report.weights.iter().any(|weight| weight.name == name), "{name}");
+    }
+    let (a, b) = (answer(&float, &given), answer(&int8, &given));
+    let error = relative_error(&b, &a).unwrap();
+    assert!(error > 0.0 && error < 0.02, "{error}");
+    assert!(agreement(&a, &b) >= 0.99);
+    assert!(right(&a) > 0.9 && right(&b) >= 0.99 * right(&a), "{} {}", right(&a), right(&b));
+    // The other question gets other answers, so both towers are heard.
+    let swapped = Var::from(Tensor::from_vec([1i64, 2, 5, 6].repeat(360), [360, 4]).unwrap());
+    assert!(right(&answer(&int8, &((images).into(), swapped))) < 0.9);
+
+    let example = (images.clone(), ids.clone());
+    let mut plan = Plan::compile(&int8, &example).unwrap();
+    assert_eq!(bits(&plan.run(&example).unwrap()), bits(&b));
+    let profile = profile_passes(&int8, &example, 1).unwrap();
+    assert!(profile.layers.iter().any(|row| row.name == "tokens.weight"), "{profile}");
+}
+
+/// From data to a verdict: train, prune, quantize, save, load, deploy, audit; no gate finds a fault.
 #[test]
 fn test_complete_tinytorch_system_stable() {
     for float in [mlp(), cnn()] {
+        let mut float = float.clone();
+        magnitude_prune(&mut *float, 0.2, Scope::Layer).unwrap();
+        assert!(accuracy(&float) >= 0.95);
         let mut int8 = float.clone();
         let batches = standardized_digits().calibration(512, 0).unwrap();
         let config = plain(Activations::Static);
@@ -252,16 +344,16 @@ fn test_complete_tinytorch_system_stable() {
         save_model(file.path(), &*int8, &provenance).unwrap();
         let loaded = load_model(file.path()).unwrap();
         assert_eq!(QuantRecord::read(&loaded.provenance).unwrap().changed, report.changed);
-        let mut subject = subject(
+        let subject = subject(
             "loaded",
-            float.clone(),
+            float,
             loaded.model,
             held_out().inputs(),
             Activations::Static,
+            report.changed,
         );
-        subject.changed = report.changed;
         let means = Means::default();
-        let budget = Budget { float_floor: 0.95, ..Budget::default() };
+        let budget = Budget { float_floor: Some(95.0), ..Budget::default() };
         let judged = audit_model(&subject, &budget, &means).unwrap();
         for gate in &judged.gates {
             let measured_elsewhere = ["process_memory", "no_f32_copy"].contains(&gate.id);

@@ -184,6 +184,26 @@ fn what_is_missing_or_not_a_number_is_said() {
 }
 
 #[test]
+fn many_layers_come_as_a_table_and_in_full_on_request() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    model.layers = (0..7).map(|i| layer(&format!("l{i}"), distribution(), None)).collect();
+    let html = page(vec![model.clone()]);
+    assert_eq!(html.matches("<tr><th scope=\"row\">").count(), 7);
+    assert!(html.find("<details class=\"all\">") < html.find("<article class=\"layer\">"));
+    model.layers.truncate(6);
+    assert!(!page(vec![model]).contains("<table"));
+}
+
+#[test]
+fn a_language_model_is_shown_by_its_perplexity() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    (model.task, model.float_quality, model.int8_quality) = (Task::LanguageModel, 5.0, 5.01);
+    let html = page(vec![model]);
+    assert!(html.contains("Perplexity against float") && html.contains("+0.20"));
+    assert!(html.contains("5.010"));
+}
+
+#[test]
 fn a_report_without_models_or_layers_says_so() {
     assert!(page(Vec::new()).contains("No model was audited."));
     let html = page(vec![model("m", Outcome::Pass, Vec::new())]);
