@@ -24,7 +24,7 @@ impl Task {
         }
     }
 
-    /// What the quality of a model is measured as.
+    /// What tells how well a model does it.
     pub fn measure(self) -> &'static str {
         match self {
             Task::Classification => "accuracy",
