@@ -9,13 +9,14 @@ use anyhow::Result;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{self, Dataset, Examples, Labeled, stratified_split};
+use tinytorch::data::{self, Dataset, Examples, Labeled, TextWindows, stratified_split};
 use tinytorch::io::{Provenance, digest_tensors};
-use tinytorch::models::Model;
-use tinytorch::tensor::Shape;
+use tinytorch::models::{Model, Sample};
+use tinytorch::tensor::{Dtype, Shape};
+use tinytorch::text::CharTokenizer;
 
 /// One sample in this many is held out of a data set without a test part.
 const HELD_OUT: usize = 5;
@@ -23,16 +24,21 @@ const HELD_OUT: usize = 5;
 /// Not an option: every command must find the same split.
 const SPLIT_SEED: u64 = 0;
 
-/// The embedded digits, or a path.
+/// Data that is embedded, or a path.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Digits,
+    Talks,
     Path(PathBuf),
 }
 
 impl From<OsString> for Source {
     fn from(name: OsString) -> Source {
-        if name == "digits" { Source::Digits } else { Source::Path(name.into()) }
+        match name.to_str() {
+            Some("digits") => Source::Digits,
+            Some("tinytalks") => Source::Talks,
+            _ => Source::Path(name.into()),
+        }
     }
 }
 
@@ -40,6 +46,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Digits => f.write_str("digits"),
+            Source::Talks => f.write_str("tinytalks"),
             Source::Path(path) => path.display().fmt(f),
         }
     }
@@ -90,6 +97,10 @@ pub(crate) struct Learning {
     pub(crate) name: String,
     pub(crate) train: Examples,
     pub(crate) held_out: Examples,
+    /// Whether the held-out samples may choose among the epochs, since others will judge.
+    pub(crate) choosing: bool,
+    /// What made ids of a text.
+    pub(crate) tokenizer: Option<CharTokenizer>,
     split_sha256: Option<String>,
 }
 
@@ -120,43 +131,73 @@ pub(crate) enum Part {
 }
 
 impl Source {
-    fn load(&self) -> Result<Labeled> {
+    /// The embedded images or those at a path; `None` of a text.
+    fn load(&self) -> Result<Option<Labeled>> {
         Ok(match self {
-            Source::Digits => data::digits()?,
-            Source::Path(path) => data::load(path)?,
+            Source::Digits => Some(data::digits()?),
+            Source::Path(path) => Some(data::load(path)?),
+            Source::Talks => None,
         })
     }
 
-    /// Data to train with.
-    pub(crate) fn to_learn(&self) -> Result<Learning> {
-        let Labeled { name, train, test, .. } = self.load()?;
+    /// Data to train a model with.
+    pub(crate) fn to_learn(&self, model: &dyn Model) -> Result<Learning> {
+        let Some(Labeled { name, train, test, .. }) = self.load()? else {
+            let (tokenizer, windows) = talks(model)?;
+            let (train, held_out) = (windows.train, windows.valid);
+            let (name, tokenizer) = (self.to_string(), Some(tokenizer));
+            let learning =
+                Learning { name, train, held_out, choosing: true, tokenizer, split_sha256: None };
+            return Ok(learning);
+        };
+        let (choosing, tokenizer) = (false, None);
         Ok(match test {
-            Some(held_out) => Learning { name, train, held_out, split_sha256: None },
+            Some(held_out) => {
+                Learning { name, train, held_out, choosing, tokenizer, split_sha256: None }
+            }
             None => {
                 let split_sha256 = Some(digest(&train)?);
                 let (train, held_out) = hold_out(&train)?;
-                Learning { name, train, held_out, split_sha256 }
+                Learning { name, train, held_out, choosing, tokenizer, split_sha256 }
             }
         })
     }
 
     /// Inputs to calibrate with, which need no labels.
-    pub(crate) fn to_calibrate(&self, samples: usize, seed: u64) -> Result<(Tensor, Origin)> {
+    pub(crate) fn to_calibrate(
+        &self,
+        model: &dyn Model,
+        samples: usize,
+        seed: u64,
+    ) -> Result<(Tensor, Origin)> {
         if let Source::Path(path) = self
             && data::load(path).is_err()
         {
-            let inputs = data::load_calibration(path, samples, seed)?;
+            let inputs = load_inputs(path, model, samples, seed)?;
             return Ok((inputs, Origin { name: self.to_string(), split_sha256: None }));
         }
-        let learning = self.to_learn()?;
+        let learning = self.to_learn(model)?;
         let origin = learning.origin();
+        if learning.tokenizer.is_some() {
+            let all = learning.train.len();
+            let every = all.div_ceil(samples.max(1)).max(1);
+            let chosen: Vec<usize> = (0..all).step_by(every).collect();
+            return Ok((learning.train.select(&chosen)?.inputs().clone(), origin));
+        }
         let data = Labeled::new(&learning.name, learning.train, None)?;
         Ok((data.calibration(samples, seed)?, origin))
     }
 
-    /// Data to judge models by that were made as `provenances` tell.
-    pub(crate) fn to_judge(&self, provenances: &[&Provenance]) -> Result<Judging> {
-        let Labeled { name, train, test, .. } = self.load()?;
+    /// Data to judge a model by, or models of one kind, that were made as `provenances` tell.
+    pub(crate) fn to_judge(
+        &self,
+        model: &dyn Model,
+        provenances: &[&Provenance],
+    ) -> Result<Judging> {
+        let Some(Labeled { name, train, test, .. }) = self.load()? else {
+            let samples = talks(model)?.1.test;
+            return Ok(Judging { name: self.to_string(), samples, part: Part::Test });
+        };
         if let Some(samples) = test {
             return Ok(Judging { name, samples, part: Part::Test });
         }
@@ -169,6 +210,38 @@ impl Source {
             false => Judging { name, samples: train, part: Part::All },
         })
     }
+}
+
+/// Up to `count` inputs from a file without labels: token ids as they are, or what
+/// [`data::load_calibration`] draws by the seed.
+pub(crate) fn load_inputs(
+    path: &Path,
+    model: &dyn Model,
+    count: usize,
+    seed: u64,
+) -> Result<Tensor> {
+    if let Sample::Ids { .. } = model.architecture().sample()? {
+        let ids = data::read_npy(path)?;
+        let sequences = ids.shape().first().copied().unwrap_or(0).min(count);
+        let shown = path.display().to_string();
+        check_inputs(&ids, &shown, model)?;
+        return match sequences {
+            0 => Err(Problem::NoIds { data: shown }.into()),
+            _ => Ok(ids.slice(0, 0..sequences)?),
+        };
+    }
+    Ok(data::load_calibration(path, count, seed)?)
+}
+
+/// The embedded text in windows that fill the model's context.
+fn talks(model: &dyn Model) -> Result<(CharTokenizer, TextWindows)> {
+    let Sample::Ids { context, .. } = model.architecture().sample()? else {
+        return Err(Problem::TextForOther { data: Source::Talks.to_string() }.into());
+    };
+    let talks = data::tinytalks();
+    let tokenizer = talks.tokenizer()?;
+    let windows = talks.windows(&tokenizer, context)?;
+    Ok((tokenizer, windows))
 }
 
 /// The samples to learn from and those to be judged by.
@@ -189,7 +262,7 @@ pub(crate) fn check_examples(examples: &Examples, data: &str, model: &dyn Model)
     let sample = Var::from(examples.inputs().slice(0, 0..1)?);
     let answer = model.forward(&sample, &mut Ctx::eval())?;
     match *answer.shape().dims() {
-        [1, classes] if classes > 0 => {
+        [1, classes] | [1, _, classes] if classes > 0 => {
             Labeled::new(data, examples.clone(), None)?.with_classes(classes)?;
             Ok(())
         }
@@ -199,10 +272,16 @@ pub(crate) fn check_examples(examples: &Examples, data: &str, model: &dyn Model)
 
 /// Refuses inputs `[n, ..]` that the model cannot take. A model of flat samples flattens them itself.
 pub(crate) fn check_inputs(inputs: &Tensor, data: &str, model: &dyn Model) -> Result<()> {
-    let expected = model.architecture().input_shape()?;
+    let data = data.to_string();
     let got = Shape::new(inputs.shape().get(1..).unwrap_or_default())?;
-    if got == expected || (expected.rank() == 1 && got.len() == expected.len()) {
-        return Ok(());
+    match model.architecture().sample()? {
+        Sample::Values(expected) => {
+            if got == expected || (expected.rank() == 1 && got.len() == expected.len()) {
+                return Ok(());
+            }
+            Err(Problem::SampleShape { data, got, expected }.into())
+        }
+        _ if inputs.dtype() == Dtype::I64 => Ok(()),
+        _ => Err(Problem::NoIds { data }.into()),
     }
-    Err(Problem::SampleShape { data: data.to_string(), got, expected }.into())
 }

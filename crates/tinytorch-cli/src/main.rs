@@ -4,6 +4,7 @@
 
 mod commands;
 mod data;
+mod language;
 mod output;
 mod problem;
 mod share;
@@ -33,9 +34,12 @@ struct Cli {
 enum Command {
     Audit(commands::audit::Audit),
     Train(commands::train::Train),
+    Import(commands::import::Import),
     Quantize(commands::quantize::Quantize),
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
+    Generate(commands::generate::Generate),
+    Embed(commands::embed::Embed),
     Inspect(commands::inspect::Inspect),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
@@ -76,9 +80,12 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
     let verdict = match command {
         Command::Audit(audit) => audit.run(&mut screen),
         Command::Train(train) => train.run(&mut screen),
+        Command::Import(import) => import.run(&mut screen),
         Command::Quantize(quantize) => quantize.run(&mut screen),
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),
+        Command::Generate(generate) => generate.run(&mut screen),
+        Command::Embed(embed) => embed.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
         Command::Profile(profile) => profile.run(&mut screen),
         Command::Bench(bench) => bench.run(&mut screen),

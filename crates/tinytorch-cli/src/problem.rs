@@ -17,16 +17,36 @@ pub(crate) enum Problem {
         "{data} holds samples of shape {got}, but the model takes {expected}; use data of the kind that the model was made for"
     )]
     SampleShape { data: String, got: Shape, expected: Shape },
+    #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
+    NoIds { data: String },
+    #[error(
+        "--float-floor is not a possible {measure}; accuracies lie between 0% and 100%, perplexities from 1 on"
+    )]
+    Floor { measure: &'static str },
+    #[error(
+        "{data} is a text, which the model does not take; use data of the kind that the model was made for"
+    )]
+    TextForOther { data: String },
+    #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
+    NotUtf8 { path: PathBuf, line: usize },
+    #[error("{} holds no text; write one sentence on each line", path.display())]
+    NoText { path: PathBuf },
+    #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
+    EmptyLine { path: PathBuf, line: usize },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
-    #[error("{} holds int8 weights; name the float model that it was made from", path.display())]
-    NotFloat { path: PathBuf },
-    #[error("{} holds no int8 weights; make such a file with `tinytorch quantize`", path.display())]
-    NotInt8 { path: PathBuf },
     #[error(
-        "{} is of another architecture than {}; name the float model that the int8 model was made from",
-        float.display(),
-        int8.display()
+        "{} holds no language model; name one whose architecture is gpt or llama",
+        path.display()
     )]
-    OtherArchitecture { float: PathBuf, int8: PathBuf },
+    NotALanguageModel { path: PathBuf },
+    #[error(
+        "{} carries no tokenizer and none of {looked} lies beside it; name its file with --tokenizer",
+        path.display()
+    )]
+    NoTokenizer { path: PathBuf, looked: String },
+    #[error("the prompt is empty; give it a text, or leave --prompt out to begin a text anew")]
+    EmptyPrompt,
+    #[error("the tokenizer of {} has no token that begins a text; give a text to continue with --prompt", path.display())]
+    NoBegin { path: PathBuf },
 }

@@ -7,6 +7,7 @@
 //!   kernels are written over ([`isa::Simd`]).
 //! * [`int8`]: quantizing, and products and convolutions of quantized matrices.
 //! * [`mod@f32`]: products, convolutions, functions and reductions of floats.
+//! * [`attention`]: a query over keys and values held as floats or int8.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
 //! * [`peak`]: what the machine can do at most.
@@ -20,6 +21,7 @@
 #![allow(clippy::mut_from_ref, reason = "threads write parts of one output that do not overlap")]
 
 pub mod aligned;
+pub mod attention;
 pub mod f32;
 pub mod int8;
 pub mod isa;

@@ -39,14 +39,14 @@ fn compare<M: Forward + Module + Clone>(
         ];
         let mut out = vec![0f32; plans[0].output_shape(x.shape())?.len()];
         for plan in &mut plans {
-            plan.run_into(x.as_slice()?, x.shape(), &mut out)?;
+            plan.run_into(x.as_slice::<f32>()?, x.shape(), &mut out)?;
         }
         let mut times = [const { Vec::new() }; 3];
         let started = Instant::now();
         while started.elapsed() < BUDGET {
             for (plan, times) in plans.iter_mut().zip(&mut times) {
                 let one = Instant::now();
-                plan.run_into(x.as_slice()?, x.shape(), &mut out)?;
+                plan.run_into(x.as_slice::<f32>()?, x.shape(), &mut out)?;
                 times.push(one.elapsed());
             }
         }

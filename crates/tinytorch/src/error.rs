@@ -1,6 +1,9 @@
+use crate::audit::AuditError;
 use crate::autograd::AutogradError;
 use crate::bench::BenchError;
+use crate::compress::CompressError;
 use crate::data::DataError;
+use crate::generate::GenerateError;
 use crate::graph::{GeometryError, GraphError};
 use crate::int8::Int8Error;
 use crate::io::IoError;
@@ -15,6 +18,7 @@ use crate::quant::QuantError;
 use crate::tensor::TensorError;
 use crate::text::TextError;
 use crate::train::TrainError;
+use crate::train::adapters::AdapterError;
 
 /// Everything that can go wrong in tinytorch: one sentence that says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,9 @@ pub enum Error {
     /// Text, tokens or a tokenizer file.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// Generating text, or a cache of keys and values.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// A data set, a loader or a data file.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -74,6 +81,15 @@ pub enum Error {
     /// A training or its checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Adapters.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// Pruning, factoring or distilling a model.
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+    /// Judging a model.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// The result of everything in tinytorch that can fail.

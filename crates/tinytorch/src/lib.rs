@@ -4,7 +4,7 @@
 //! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`graph`] and
 //! [`autograd`] run and record ops, [`ops`] and [`loss`] define them, [`nn`] makes layers of them and
 //! [`models`] models of layers; [`data`] and [`text`] feed them, [`optim`] and [`train`] train them, [`io`] saves
-//! them; [`quant`] quantizes them and [`audit`] judges the result.
+//! them; [`compress`] makes them smaller, [`quant`] quantizes them and [`audit`] judges the result.
 //!
 //! ```
 //! use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, models::Architecture, nn::{Forward, Init}};
@@ -25,8 +25,10 @@ extern crate self as tinytorch;
 pub mod audit;
 pub mod autograd;
 pub mod bench;
+pub mod compress;
 pub mod data;
 mod error;
+pub mod generate;
 pub mod graph;
 pub mod int8;
 pub mod io;

@@ -1,7 +1,7 @@
 //! What an audit says about single layers.
 
 use std::error::Error;
-use tinytorch::audit::{Evidence, Subject};
+use tinytorch::audit::{Evidence, Means, Subject};
 use tinytorch::data::Examples;
 use tinytorch::io::digest_params;
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig};
@@ -33,12 +33,13 @@ fn subject() -> Result<Subject, Box<dyn Error>> {
         changed: report.changed,
         config,
         held_out: Examples::new(images, labels)?,
+        delivered: None,
     })
 }
 
 #[test]
 fn every_layer_shows_the_values_that_its_levels_stand_for() -> Result<(), Box<dyn Error>> {
-    let evidence = Evidence::gather(&subject()?)?;
+    let evidence = Evidence::gather(&subject()?, &Means::default())?;
     assert_eq!(evidence.layers.len(), 3);
     for layer in &evidence.layers {
         let (name, weight) = (&layer.name, &layer.weight);

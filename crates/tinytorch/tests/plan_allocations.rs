@@ -38,7 +38,7 @@ fn allocations_of_100_runs(plan: &mut Plan, sample: &[usize]) -> usize {
         let before = allocations();
         for i in 0..100 {
             let (x, out) = &mut batches[i % 2];
-            plan.run_into(x.as_slice().unwrap(), x.shape(), out).unwrap();
+            plan.run_into(x.as_slice::<f32>().unwrap(), x.shape(), out).unwrap();
         }
         fewest = fewest.min(allocations() - before);
         if fewest == 0 {
@@ -94,7 +94,7 @@ fn the_plan_alone_holds_int8_weights_and_reported_memory() {
     let mut out = [0f32; 10];
     alloc::reset_peak();
     let before = live_bytes();
-    plan.run_into(sample.as_slice().unwrap(), sample.shape(), &mut out).unwrap();
+    plan.run_into(sample.as_slice::<f32>().unwrap(), sample.shape(), &mut out).unwrap();
     let peak = alloc::stats().unwrap().peak_bytes - before;
     let reported = plan.arena_bytes() + plan.scratch_bytes();
     assert!(peak <= reported, "a run took {peak} bytes, {reported} were reported");

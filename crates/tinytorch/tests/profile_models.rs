@@ -2,11 +2,11 @@
 //! to the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tinytorch::Tensor;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::profile::{LayerRow, ParameterCount, Profile, profile, profile_passes};
 use tinytorch::quant::{QuantConfig, compare_model_sizes, quantize_model};
-use tinytorch::{Rng, Tensor};
 use tinytorch_kernels::os::{CountingAllocator, alloc};
 
 #[global_allocator]
@@ -18,19 +18,13 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn batch(architecture: &Architecture, samples: usize) -> Tensor {
-    let shape = architecture.input_shape().unwrap();
-    let dims: Vec<usize> = [samples].into_iter().chain(shape.iter().copied()).collect();
-    Tensor::rand(&dims[..], 0.0, 1.0, &mut Rng::seed(3)).unwrap()
-}
-
 /// A preset and its int8 form.
 fn both(name: &str) -> (Architecture, Box<dyn Model>, Box<dyn Model>) {
     let architecture = Architecture::preset(name).unwrap();
     let float = architecture.build(&mut Init::seed(1)).unwrap();
     let mut int8 = float.clone();
     let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
-    let calibration = [Ok((&batch(&architecture, 16)).into())];
+    let calibration = [Ok((&architecture.example(16).unwrap()).into())];
     quantize_model(&mut *int8, calibration, &config).unwrap();
     (architecture, float, int8)
 }
@@ -41,7 +35,7 @@ fn the_table_adds_up_to_the_wall_time_for_float_and_int8_alike() {
     for name in ["digits-mlp", "digits-cnn"] {
         let (architecture, float, int8) = both(name);
         for model in [&float, &int8] {
-            let profile = profile(&**model, &batch(&architecture, 4)).unwrap();
+            let profile = profile(&**model, &architecture.example(4).unwrap()).unwrap();
             let sum: u64 = profile.layers.iter().map(|row| row.nanoseconds).sum();
             assert_eq!(sum, profile.table_nanoseconds, "{profile}");
             let tail: Vec<&str> =
@@ -58,8 +52,8 @@ fn rows_carry_the_names_of_weights_and_the_kernels_that_ran() {
     let names = |profile: &Profile| -> Vec<String> {
         profile.layers.iter().map(|row| row.name.clone()).collect()
     };
-    let float = profile_passes(&*float, &batch(&architecture, 2), 3).unwrap();
-    let int8 = profile_passes(&*int8, &batch(&architecture, 2), 3).unwrap();
+    let float = profile_passes(&*float, &architecture.example(2).unwrap(), 3).unwrap();
+    let int8 = profile_passes(&*int8, &architecture.example(2).unwrap(), 3).unwrap();
     assert_eq!(names(&float), names(&int8));
     let listed = names(&float);
     for expected in ["layers.0.weight", "relu (after layers.0)", "layers.2.weight"] {
@@ -99,12 +93,12 @@ fn predicted_bytes_are_those_of_the_allocator() {
 fn the_heap_of_a_pass_is_its_output_and_at_most_what_it_computes() {
     let _alone = alone();
     let (architecture, float, _) = both("digits-cnn");
-    let heap = profile(&*float, &batch(&architecture, 8)).unwrap().heap.unwrap();
+    let heap = profile(&*float, &architecture.example(8).unwrap()).unwrap().heap.unwrap();
     assert!((8 * 10 * 4..8 * 10 * 4 + 512).contains(&heap.live_bytes), "{heap:?}");
     // The largest value of the pass, 32 channels of 8 x 8, is there together with its input.
     assert!(heap.peak_bytes >= 2 * 8 * 32 * 64 * 4, "{heap:?}");
     let after = alloc::stats().unwrap().live_bytes;
-    profile(&*float, &batch(&architecture, 8)).unwrap();
+    profile(&*float, &architecture.example(8).unwrap()).unwrap();
     let leaked = alloc::stats().unwrap().live_bytes.saturating_sub(after);
     assert!(leaked < 4096, "{leaked} bytes are left behind");
 }
@@ -113,7 +107,7 @@ fn the_heap_of_a_pass_is_its_output_and_at_most_what_it_computes() {
 fn a_profile_is_json_with_stable_keys_and_text_with_a_row_per_op() {
     let _alone = alone();
     let (architecture, _, int8) = both("digits-mlp");
-    let profile = profile_passes(&*int8, &batch(&architecture, 1), 2).unwrap();
+    let profile = profile_passes(&*int8, &architecture.example(1).unwrap(), 2).unwrap();
     let json = serde_json::to_value(&profile).unwrap();
     for key in ["parameters", "flops", "read_bytes", "written_bytes", "heap", "resident_bytes"] {
         assert!(!json[key].is_null(), "{key} in {json}");
@@ -131,7 +125,7 @@ fn a_profile_is_json_with_stable_keys_and_text_with_a_row_per_op() {
 fn bad_input_is_an_error() {
     let _alone = alone();
     let (architecture, float, _) = both("digits-mlp");
-    let none = profile_passes(&*float, &batch(&architecture, 1), 0).unwrap_err();
+    let none = profile_passes(&*float, &architecture.example(1).unwrap(), 0).unwrap_err();
     assert!(none.to_string().contains("passes is 0"), "{none}");
     assert!(profile(&*float, &Tensor::ones([1, 7]).unwrap()).is_err());
 }

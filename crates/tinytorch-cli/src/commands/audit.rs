@@ -1,19 +1,17 @@
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
 use crate::output::Screen;
-use crate::problem::Problem;
-use crate::share::Share;
+use crate::share::{Floor, Share};
 use crate::table::Table;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    Budget, Gate, Means, ModelReport, Probe, REFERENCES, Report, Subject, audit_model, page,
+    Budget, Gate, Means, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, Task,
+    audit_model, page,
 };
-use tinytorch::io::{Loaded, check_writable, load_model, replace};
-use tinytorch::models::Model;
-use tinytorch::quant::QuantRecord;
+use tinytorch::io::{check_writable, replace};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -28,15 +26,16 @@ pub(crate) struct Audit {
     /// The file of the int8 model that was made from it
     #[arg(value_name = "INT8")]
     int8: Option<PathBuf>,
-    /// Folder or file with labeled samples to judge by, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits", requires = "float")]
+    /// Folder or file with labeled samples to judge by, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks", requires = "float")]
     data: Option<Source>,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
-    /// Accuracy that the float model must reach to be worth the test
-    #[arg(long, value_name = "SHARE", requires = "float")]
-    float_floor: Option<Share>,
+    /// Accuracy that the float model must reach to be worth the test, or perplexity that it must not
+    /// exceed
+    #[arg(long, value_name = "ACCURACY|PERPLEXITY", requires = "float")]
+    float_floor: Option<Floor>,
     /// Leave out the timing gate
     #[arg(long)]
     no_latency: bool,
@@ -56,7 +55,8 @@ impl Audit {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
                 let subject = subject(float, int8, data)?;
-                let float_floor = self.float_floor.map_or(0.0, |Share(floor)| floor);
+                let task = Task::of(&subject.held_out);
+                let float_floor = self.float_floor.map(|floor| floor.of(task)).transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() })?]
             }
             _ => self.judge_references()?,
@@ -99,7 +99,7 @@ impl Audit {
         let program =
             std::env::current_exe().context("cannot find this program to start it again")?;
         let probe = Some(Probe { program, args: vec!["probe".to_string()] });
-        let means = Means { probe, latency: !self.no_latency };
+        let means = Means { probe, latency: !self.no_latency, ..Means::default() };
         Ok(audit_model(subject, &Budget { max_error, ..budget }, &means)?)
     }
 
@@ -114,38 +114,12 @@ impl Audit {
 
 /// Two models in files, and the samples to judge them by.
 fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
-    let (float_file, int8_file) = (load_model(float)?, load_model(int8)?);
-    if holds_int8(&*float_file.model) {
-        return Err(Problem::NotFloat { path: float.to_path_buf() }.into());
+    let files = ModelFiles::open(float, int8)?;
+    let Judging { name, samples, .. } = data.to_judge(files.models()[0], &files.provenances())?;
+    for model in files.models() {
+        check_examples(&samples, &name, model)?;
     }
-    if !holds_int8(&*int8_file.model) {
-        return Err(Problem::NotInt8 { path: int8.to_path_buf() }.into());
-    }
-    if float_file.model.architecture() != int8_file.model.architecture() {
-        let (float, int8) = (float.to_path_buf(), int8.to_path_buf());
-        return Err(Problem::OtherArchitecture { float, int8 }.into());
-    }
-    let judging = data.to_judge(&[&float_file.provenance, &int8_file.provenance])?;
-    let Judging { name, samples: held_out, .. } = judging;
-    for model in [&float_file.model, &int8_file.model] {
-        check_examples(&held_out, &name, &**model)?;
-    }
-    let Loaded { model, provenance } = int8_file;
-    let record = QuantRecord::read(&provenance).with_context(|| int8.display().to_string())?;
-    let float_digest = provenance.float_sha256.unwrap_or_default();
-    Ok(Subject {
-        name: int8.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        float: float_file.model,
-        float_digest,
-        int8: model,
-        changed: record.changed,
-        config: record.config,
-        held_out,
-    })
-}
-
-fn holds_int8(model: &dyn Model) -> bool {
-    model.named_params().iter().any(|(_, param)| param.int8().is_some())
+    files.judged_by(samples).with_context(|| int8.display().to_string())
 }
 
 fn print_model(model: &ModelReport, screen: &mut Screen) -> Result<()> {

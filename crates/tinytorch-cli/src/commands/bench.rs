@@ -1,3 +1,4 @@
+use super::bench_generate::Generation;
 use crate::Verdict;
 use crate::output::{Screen, progress_bar};
 use crate::table::Table;
@@ -23,12 +24,14 @@ pub(crate) struct Bench {
 #[derive(Subcommand)]
 enum What {
     Kernels(Kernels),
+    Generate(Generation),
 }
 
 impl Bench {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         match self.what {
             What::Kernels(kernels) => kernels.run(screen),
+            What::Generate(generation) => generation.run(screen),
         }
     }
 }
@@ -186,7 +189,7 @@ fn calls_per_second(mut product: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(f64::from(calls) / started.elapsed().as_secs_f64())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

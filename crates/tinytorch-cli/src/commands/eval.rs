@@ -1,3 +1,4 @@
+use super::eval_text::{self, is_text};
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::output::{Screen, progress_bar};
@@ -6,23 +7,29 @@ use clap::Args;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
+use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader};
-use tinytorch::io::load_model;
+use tinytorch::io::open_model;
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;
 
-/// Measure a model's accuracy on data that it has not learned from.
+/// Measure how well a model does on data that it has not learned from: its accuracy, and the perplexity
+/// of a language model.
 #[derive(Args)]
 pub(crate) struct Eval {
     /// A model's file, float or int8
     file: PathBuf,
-    /// Folder or file to judge by, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to judge by, or `digits` or `tinytalks`, which are embedded; a .txt file for a
+    /// language model
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
+    /// A language model's tokenizer, for a .txt file, as for `generate`
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
     /// Print JSON instead of a sentence
     #[arg(long)]
     json: bool,
@@ -32,6 +39,9 @@ pub(crate) struct Eval {
 #[derive(Serialize)]
 struct Scores {
     accuracy: Option<f64>,
+    /// Of a language model, per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perplexity: Option<f64>,
     loss: f64,
     samples: usize,
     part: Part,
@@ -41,9 +51,17 @@ struct Scores {
 
 impl Eval {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let loaded = load_model(&self.file)?;
-        let Judging { name, samples, part } = self.data.to_judge(&[&loaded.provenance])?;
+        if let Source::Path(data) = &self.data
+            && is_text(data)
+        {
+            let tokenizer = self.tokenizer.as_deref();
+            return eval_text::run(&self.file, tokenizer, data, self.json, screen);
+        }
+        let loaded = open_model(&self.file)?;
+        let Judging { name, samples, part } =
+            self.data.to_judge(&*loaded.model, &[&loaded.provenance])?;
         check_examples(&samples, &name, &*loaded.model)?;
+        let task = Task::of(&samples);
         let loader = DataLoader::new(samples, BATCH)?;
         let bar = progress_bar("evaluating", loader.len());
         #[allow(clippy::borrowed_box, reason = "a model without a size cannot be evaluated")]
@@ -55,6 +73,7 @@ impl Eval {
         bar.finish_and_clear();
         let scores = Scores {
             accuracy: metrics.accuracy,
+            perplexity: (task == Task::LanguageModel).then(|| metrics.loss.exp()),
             loss: metrics.loss,
             samples: metrics.samples,
             part,
@@ -71,7 +90,8 @@ impl Eval {
 
 impl Scores {
     fn print(&self, screen: &mut Screen) -> Result<()> {
-        let Scores { accuracy, loss, samples, part, data, file } = self;
+        let Scores { accuracy, perplexity, loss, samples, part, data, file } = self;
+        let perplexity = perplexity.map(|p| format!("perplexity {p:.3} per token, "));
         let accuracy = accuracy.unwrap_or(f64::NAN) * 100.0;
         let which = match part {
             Part::Test => "test samples",
@@ -80,7 +100,8 @@ impl Scores {
         };
         writeln!(
             screen,
-            "{file}: accuracy {accuracy:.2} %, loss {loss:.4} on {samples} {which} of {data}"
+            "{file}: {}accuracy {accuracy:.2} %, loss {loss:.4} on {samples} {which} of {data}",
+            perplexity.unwrap_or_default()
         )?;
         Ok(())
     }

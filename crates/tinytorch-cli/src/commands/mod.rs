@@ -1,6 +1,11 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
+mod bench_generate;
+pub(crate) mod embed;
 pub(crate) mod eval;
+mod eval_text;
+pub(crate) mod generate;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod probe;
 pub(crate) mod profile;

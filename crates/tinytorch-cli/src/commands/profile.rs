@@ -4,9 +4,8 @@ use anyhow::Result;
 use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::io::load_model;
+use tinytorch::io::open_model;
 use tinytorch::profile::profile;
-use tinytorch::{Rng, Tensor};
 
 /// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.
 #[derive(Args)]
@@ -23,10 +22,8 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = load_model(&self.file)?.model;
-        let mut shape = vec![usize::from(self.batch)];
-        shape.extend_from_slice(&model.architecture().input_shape()?);
-        let input = Tensor::rand(&shape[..], 0.0, 1.0, &mut Rng::seed(0))?;
+        let model = open_model(&self.file)?.model;
+        let input = model.architecture().example(self.batch.into())?;
         let profile = profile(&*model, &input)?;
         match self.json {
             true => screen.json(&profile)?,

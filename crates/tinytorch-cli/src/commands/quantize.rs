@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::int8::Granularity;
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
-    Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
+    Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
-use tinytorch::models::Model;
+use tinytorch::models::{Architecture, Model};
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
 };
@@ -27,27 +27,36 @@ const BATCH: usize = 64;
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
 pub(crate) struct Quantize {
-    /// The float model's file
+    /// The float model: tinytorch's own file, a safetensors file with its config.json beside it, or a
+    /// .bin file of llama2.c
     file: PathBuf,
-    /// Folder or file to take the activations' ranges from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How many weights share a scale
-    #[arg(long, value_enum, default_value_t = Sharing::PerChannel)]
-    granularity: Sharing,
+    /// How many weights share a scale; blocks for decoders and per-channel for other models unless said
+    /// otherwise
+    #[arg(long, value_enum)]
+    granularity: Option<Sharing>,
+    /// Bits that the values of weights use, of the 8 in which each is stored
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
+    bits: WeightBits,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
-    /// floats
-    #[arg(long, value_enum, default_value_t = Inputs::Static)]
-    activations: Inputs,
+    /// floats; dynamic for transformers and static for other models unless said otherwise
+    #[arg(long, value_enum)]
+    activations: Option<Inputs>,
     /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse
     #[arg(long, value_name = "METHOD", default_value = "min-max")]
     range: Range,
     /// Weights to leave as floats, by their dotted names
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     skip: Vec<String>,
+    /// Ends of the names of weights whose dynamic activations take 16 bits, such as q_proj.weight, or
+    /// weight for all; transformers have some unless --activations or this is given
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
+    wide: Option<Vec<String>>,
     /// Training samples to calibrate with
     #[arg(long, value_name = "N", default_value_t = 512)]
     samples: usize,
@@ -132,14 +141,14 @@ struct Skipped<'a> {
 
 impl Quantize {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let Loaded { mut model, mut provenance } = load_model(&self.file)?;
+        let Loaded { mut model, mut provenance } = open_model(&self.file)?;
         if !self.force && same_file(&self.file, &self.out) {
             return Err(Problem::OverInput { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let config = self.config();
+        let config = self.config(&model.architecture());
         provenance.float_sha256 = Some(digest_params(&*model)?);
-        let samples = self.calibration(&*model, &mut provenance)?;
+        let samples = self.calibration(&*model, config.activations, &mut provenance)?;
         let report = quantize(&mut *model, &samples, &config)?;
         QuantRecord::new(&config, &report).write(&mut provenance)?;
         save_model(&self.out, &*model, &provenance)?;
@@ -152,36 +161,49 @@ impl Quantize {
         Ok(Verdict::Good)
     }
 
-    fn config(&self) -> QuantConfig {
+    fn config(&self, architecture: &Architecture) -> QuantConfig {
+        let usual = QuantConfig::for_architecture(architecture);
         QuantConfig {
             granularity: match self.granularity {
-                Sharing::PerChannel => Granularity::PerChannel,
-                Sharing::PerTensor => Granularity::PerTensor,
-                Sharing::Blocks => Granularity::Blocks,
+                None => usual.granularity,
+                Some(Sharing::PerChannel) => Granularity::PerChannel,
+                Some(Sharing::PerTensor) => Granularity::PerTensor,
+                Some(Sharing::Blocks) => Granularity::Blocks,
             },
+            weight_bits: self.bits,
             activations: match self.activations {
-                Inputs::Static => Activations::Static,
-                Inputs::Dynamic => Activations::Dynamic,
-                Inputs::Float => Activations::Float,
+                None => usual.activations,
+                Some(Inputs::Static) => Activations::Static,
+                Some(Inputs::Dynamic) => Activations::Dynamic,
+                Some(Inputs::Float) => Activations::Float,
             },
             range: self.range.0,
             skip: self.skip.clone(),
+            wide: match (&self.wide, self.activations) {
+                (Some(wide), _) => wide.clone(),
+                (None, None) => usual.wide,
+                (None, Some(_)) => Vec::new(),
+            },
             destroys_floats_knowingly: true,
         }
     }
 
     /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
     /// single input is enough, whatever its values: it shows which norms follow a convolution.
-    fn calibration(&self, model: &dyn Model, provenance: &mut Provenance) -> Result<Tensor> {
+    fn calibration(
+        &self,
+        model: &dyn Model,
+        activations: Activations,
+        provenance: &mut Provenance,
+    ) -> Result<Tensor> {
         let Some(source) = &self.calibrate else {
-            if self.activations == Inputs::Static {
+            if activations == Activations::Static {
                 return Err(Problem::NoCalibration.into());
             }
-            let mut shape = vec![1];
-            shape.extend_from_slice(&model.architecture().input_shape()?);
-            return Ok(Tensor::zeros(&shape[..])?);
+            return Ok(model.architecture().example(1)?);
         };
-        let (inputs, origin): (Tensor, Origin) = source.to_calibrate(self.samples, self.seed)?;
+        let (inputs, origin): (Tensor, Origin) =
+            source.to_calibrate(model, self.samples, self.seed)?;
         check_inputs(&inputs, &source.to_string(), model)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
@@ -197,8 +219,14 @@ fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Re
     Ok(quantize_model(model, batches, config)?)
 }
 
+/// The bits of a weight's values, from an argument.
+pub(super) fn weight_bits(text: &str) -> Result<WeightBits, String> {
+    let bits = text.parse().map_err(|_| format!("{text:?} is not a number from 2 to 8"))?;
+    WeightBits::new(bits).map_err(|error| error.to_string())
+}
+
 /// Whether both paths lead to one file; a path to nothing leads to no other's file.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -251,8 +279,10 @@ impl<'a> Outcome<'a> {
             writeln!(screen, "left as floats: {name}, {reason}")?;
         }
         if !self.folded.is_empty() {
-            let (folded, changed) = (self.folded.join(", "), self.changed.join(", "));
-            writeln!(screen, "folded into their convolutions: {folded}; changed: {changed}")?;
+            writeln!(screen, "folded into their convolutions: {}", self.folded.join(", "))?;
+        }
+        if !self.changed.is_empty() {
+            writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
         }
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(

@@ -1,5 +1,5 @@
 use crate::Verdict;
-use crate::data::check_inputs;
+use crate::data::{check_inputs, load_inputs};
 use crate::output::{Screen, progress_bar};
 use anyhow::Result;
 use clap::Args;
@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{load_calibration, write_npy};
-use tinytorch::io::{check_writable, load_model};
+use tinytorch::data::write_npy;
+use tinytorch::io::{check_writable, open_model};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;
@@ -18,7 +18,8 @@ const BATCH: usize = 64;
 pub(crate) struct Run {
     /// A model's file, float or int8
     file: PathBuf,
-    /// Inputs as .npy, .npz or .csv, the first axis counting the samples; bytes are scaled to 0..1
+    /// Inputs as .npy, .npz or .csv, the first axis counting the samples; bytes are scaled to 0..1, and
+    /// token ids are an .npy of 64-bit integers
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// File for the outputs, as .npy
@@ -28,9 +29,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = load_model(&self.file)?.model;
+        let model = open_model(&self.file)?.model;
         check_writable(&self.out)?;
-        let inputs = load_calibration(&self.input, usize::MAX, 0)?;
+        let inputs = load_inputs(&self.input, &*model, usize::MAX, 0)?;
         check_inputs(&inputs, &self.input.display().to_string(), &*model)?;
         let n = inputs.shape()[0];
         let mut outputs = Vec::with_capacity(n.div_ceil(BATCH));

@@ -1,29 +1,44 @@
 use crate::Verdict;
+use crate::commands::quantize::{same_file, weight_bits};
 use crate::data::{Learner, Source, check_examples};
 use crate::output::Screen;
+use crate::problem::Problem;
 use anyhow::Result;
 use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
+use tinytorch::autograd::Var;
 use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizontalFlip};
-use tinytorch::io::{Provenance, check_writable, save_model};
-use tinytorch::models::Architecture;
+use tinytorch::int8::{Granularity, WeightBits};
+use tinytorch::io::{
+    Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
+};
+use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
-use tinytorch::train::{Classification, EpochRecord, ProgressBar, Trainer};
+use tinytorch::quant::{QuantConfig, QuantRecord, convert, prepare_qat};
+use tinytorch::train::adapters::{self, AdapterConfig};
+use tinytorch::train::{
+    Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
+    Watch, trainable_summary,
+};
 
-/// Train a model, and save it with its architecture.
+/// Train a new model or a saved one, and save it with its architecture.
 ///
 /// The learning rate falls along half a cosine. After every epoch the model is evaluated on the data's
-/// test part, which it never learns from; of data without one, a fifth is held out.
+/// test part, which it never learns from; of data without one, a fifth is held out. A text has a part of
+/// its own for that, which chooses the epoch to keep and ends the training when nothing gets better.
 #[derive(Args)]
 pub(crate) struct Train {
-    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp or mnist-cnn
+    /// File of a model to go on from, instead of a new one
+    #[arg(required_unless_present = "model", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp, mnist-cnn or talks-gpt
     #[arg(long, value_name = "PRESET")]
-    model: String,
-    /// Folder or file to learn from, or `digits` for the embedded images
-    #[arg(long, value_name = "PATH|digits")]
+    model: Option<String>,
+    /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded
+    #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
     /// Passes over the training data
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
@@ -46,6 +61,20 @@ pub(crate) struct Train {
     /// Random changes to the training images: windows of the padded image, mirror images, or both
     #[arg(long, value_enum, value_name = "CHANGE", value_delimiter = ',')]
     augment: Vec<Augmentation>,
+    /// Round weights and activations to int8 steps while training, learn the steps, and save the model as
+    /// int8
+    #[arg(long, requires = "file")]
+    qat: bool,
+    /// Bits that the values of the int8 weights use, of the 8 in which each is stored
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits, requires = "qat")]
+    bits: WeightBits,
+    /// Leave the weights of linear layers, int8 or not, as they are, and train adapters of this rank
+    /// beside them
+    #[arg(long, value_name = "RANK", requires = "file", conflicts_with = "qat")]
+    adapters: Option<usize>,
+    /// Replace the float model itself
+    #[arg(long)]
+    force: bool,
     /// Print the epochs as JSON
     #[arg(long)]
     json: bool,
@@ -78,6 +107,17 @@ enum Augmentation {
     Flip,
 }
 
+/// Training samples that give activations their first ranges.
+const CALIBRATION: usize = 512;
+
+/// A model to train.
+struct Start {
+    model: Box<dyn Model>,
+    provenance: Provenance,
+    /// The preset or the file it comes from.
+    name: String,
+}
+
 /// The stable form of `--json`.
 #[derive(Serialize)]
 struct Outcome<'a> {
@@ -93,9 +133,9 @@ struct Outcome<'a> {
 
 impl Train {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let mut model = Architecture::preset(&self.model)?.build(&mut Init::seed(self.seed))?;
+        let Start { mut model, mut provenance, name } = self.start()?;
         check_writable(&self.out)?;
-        let data = self.data.to_learn()?;
+        let data = self.data.to_learn(&*model)?;
         check_examples(&data.train, &data.name, &*model)?;
         check_examples(&data.held_out, &data.name, &*model)?;
         let origin = data.origin();
@@ -103,18 +143,30 @@ impl Train {
         let held_out = DataLoader::new(data.held_out, self.batch_size)?;
 
         let total = self.epochs.saturating_mul(loader.len() as u64);
-        let schedule = Schedule::Cosine { warmup: 0, total, floor: 0.0 };
+        let warmup = if data.choosing { total / 20 } else { 0 };
+        let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
         let trainer = self.optimizer.trainer(self.lr).seed(self.seed).schedule(schedule);
         let mut trainer = trainer.progress(ProgressBar::new());
+        if data.choosing {
+            let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };
+            trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
+        }
+        let config = self.prepare(&mut *model, &mut provenance)?;
+        let summary = trainable_summary(&*model);
         trainer.fit(&mut model, &loader, Some(&held_out), self.epochs)?;
-
-        let mut provenance = Provenance::default();
+        trainer.restore_best(&mut *model);
+        if let Some(config) = config {
+            QuantRecord::new(&config, &convert(&mut *model)?).write(&mut provenance)?;
+        }
         origin.note(Learner::Training, &mut provenance);
+        if let Some(tokenizer) = &data.tokenizer {
+            provenance.set_tokenizer(tokenizer);
+        }
         save_model(&self.out, &*model, &provenance)?;
 
         let metrics = trainer.evaluate(&model, &held_out)?;
         let outcome = Outcome {
-            model: &self.model,
+            model: &name,
             data: &data.name,
             file: self.out.display().to_string(),
             parameters: model.param_count(),
@@ -125,9 +177,56 @@ impl Train {
         };
         match self.json {
             true => screen.json(&outcome)?,
-            false => outcome.print(screen)?,
+            false => outcome.print(&summary, screen)?,
         }
         Ok(Verdict::Good)
+    }
+
+    /// The model to begin with.
+    fn start(&self) -> Result<Start> {
+        let Some(file) = &self.file else {
+            // One of the two is required.
+            let name = self.model.clone().unwrap_or_default();
+            let model = Architecture::preset(&name)?.build(&mut Init::seed(self.seed))?;
+            return Ok(Start { model, provenance: Provenance::default(), name });
+        };
+        if self.qat && !self.force && same_file(file, &self.out) {
+            return Err(Problem::OverInput { path: self.out.clone() }.into());
+        }
+        let Loaded { model, provenance } = load_model(file)?;
+        Ok(Start { model, provenance, name: file.display().to_string() })
+    }
+
+    /// Puts beside the weights what is to be trained with them; returns how the model is to be
+    /// quantized afterwards.
+    fn prepare(
+        &self,
+        model: &mut dyn Model,
+        provenance: &mut Provenance,
+    ) -> Result<Option<QuantConfig>> {
+        if let Some(rank) = self.adapters {
+            // The usual choice: the product counts twice.
+            let config = AdapterConfig { rank, alpha: 2.0 * rank as f32 };
+            adapters::attach(model, "*", config, &mut Init::seed(self.seed))?;
+        }
+        if !self.qat {
+            return Ok(None);
+        }
+        provenance.float_sha256 = Some(digest_params(model)?);
+        let (inputs, origin) = self.data.to_calibrate(model, CALIBRATION, self.seed)?;
+        let n = inputs.shape()[0];
+        let batch = |start: usize| {
+            Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
+        };
+        let config = QuantConfig {
+            weight_bits: self.bits,
+            granularity: Granularity::PerChannel,
+            ..QuantConfig::for_architecture(&model.architecture())
+        };
+        prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
+        origin.note(Learner::Calibration, provenance);
+        provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
+        Ok(Some(config))
     }
 
     fn loader(&self, train: Examples) -> Result<DataLoader> {
@@ -154,7 +253,10 @@ impl Train {
 }
 
 impl Outcome<'_> {
-    fn print(&self, screen: &mut Screen) -> Result<()> {
+    fn print(&self, summary: &TrainableSummary, screen: &mut Screen) -> Result<()> {
+        if !summary.untrained.is_empty() {
+            writeln!(screen, "the training {summary}")?;
+        }
         let accuracy = self.accuracy.map(|a| format!("accuracy {:.2} %, ", a * 100.0));
         writeln!(
             screen,

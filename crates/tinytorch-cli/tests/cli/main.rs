@@ -1,7 +1,11 @@
 //! The `tinytorch` command as its users meet it: what it prints, writes and exits with.
 
 mod bad_input;
+mod embed;
+mod generate;
+mod import;
 mod mismatch;
 mod output;
 mod pipeline;
 mod support;
+mod text_models;

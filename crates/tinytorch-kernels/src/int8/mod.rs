@@ -23,6 +23,7 @@ mod slab;
 mod tile;
 mod transposed;
 mod weight_only;
+mod wide;
 
 pub use conv::{Images, Layout, conv2d};
 pub use conv_shape::ConvShape;
@@ -37,3 +38,4 @@ pub use quantize::{
 };
 pub use transposed::gemm_transposed;
 pub use weight_only::gemm_weight_only;
+pub use wide::quantize_rows_wide;

@@ -32,13 +32,18 @@
 //! }
 //! ```
 
+#[cfg(feature = "faulty-isa")]
+mod faulty;
 mod scalar;
 mod select;
 mod simd;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(feature = "faulty-isa")]
+pub use faulty::Fault;
 pub use scalar::Scalar;
+use scalar::{ExactDot, Portable};
 pub use select::IsaError;
 pub use simd::{Kernel, Simd};
 #[cfg(target_arch = "x86_64")]
@@ -55,6 +60,11 @@ pub enum Isa {
     /// AVX-512 F, BW, DQ and VL with VNNI: sixteen values at a time.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    /// Portable Rust with a wrong dot product, for tests of what must notice; no CPU has it, so it is
+    /// neither detected nor selected by name.
+    #[cfg(feature = "faulty-isa")]
+    #[doc(hidden)]
+    Faulty(Fault),
 }
 
 impl Isa {
@@ -84,6 +94,8 @@ impl Isa {
             Isa::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(feature = "faulty-isa")]
+            Isa::Faulty(_) => "faulty",
         }
     }
 
@@ -91,11 +103,13 @@ impl Isa {
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
-            Isa::Scalar => Scalar.call(kernel),
+            Isa::Scalar => Portable(ExactDot).call(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(token) => token.call(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(token) => token.call(kernel),
+            #[cfg(feature = "faulty-isa")]
+            Isa::Faulty(fault) => Portable(fault).call(kernel),
         }
     }
 }

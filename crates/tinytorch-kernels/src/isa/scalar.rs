@@ -6,13 +6,38 @@ use super::simd::{Kernel, Simd, sealed::Sealed};
 
 /// Lanes of the portable vectors: what the SSE2 and NEON baselines hold in a register, so that
 /// the compiler can keep one there.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
-/// The portable instruction set, available everywhere.
+/// The portable instruction set, available everywhere, over an implementation of its dot product.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Scalar;
+pub struct Portable<D>(pub(super) D);
 
-impl Sealed for Scalar {}
+/// The portable instruction set that computes what [`Simd`] says.
+pub type Scalar = Portable<ExactDot>;
+
+/// An implementation of [`Simd::dot`].
+pub trait Dot: Copy + Send + Sync + 'static {
+    /// Adds to each lane of `acc` the products of its four bytes, unsigned in `a`, signed in `w`.
+    fn dot(self, acc: [i32; LANES], a: [u8; 4 * LANES], w: [u8; 4 * LANES]) -> [i32; LANES];
+}
+
+/// The sum of the four products, as it is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct ExactDot;
+
+impl Dot for ExactDot {
+    #[inline(always)]
+    fn dot(self, acc: [i32; LANES], a: [u8; 4 * LANES], w: [u8; 4 * LANES]) -> [i32; LANES] {
+        let product = |i: usize| i32::from(a[i]) * i32::from(w[i].cast_signed());
+        std::array::from_fn(|lane| {
+            let i = 4 * lane;
+            let dot = product(i) + product(i + 1) + product(i + 2) + product(i + 3);
+            acc[lane].wrapping_add(dot)
+        })
+    }
+}
+
+impl<D> Sealed for Portable<D> {}
 
 #[inline(always)]
 fn zip<A: Copy, B: Copy, R>(a: [A; LANES], b: [B; LANES], f: impl Fn(A, B) -> R) -> [R; LANES] {
@@ -24,7 +49,7 @@ fn fold(x: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     f(f(x[0], x[2]), f(x[1], x[3]))
 }
 
-impl Simd for Scalar {
+impl<D: Dot> Simd for Portable<D> {
     const LANES: usize = LANES;
     type F32 = [f32; LANES];
     type I32 = [i32; LANES];
@@ -252,12 +277,7 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn dot(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
-        let product = |i: usize| i32::from(a[i]) * i32::from(w[i].cast_signed());
-        std::array::from_fn(|lane| {
-            let i = 4 * lane;
-            let dot = product(i) + product(i + 1) + product(i + 2) + product(i + 3);
-            acc[lane].wrapping_add(dot)
-        })
+        self.0.dot(acc, a, w)
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32 {

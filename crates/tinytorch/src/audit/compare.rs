@@ -11,13 +11,14 @@ pub(super) fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool> {
     };
     Ok(a.shape() == b.shape() && (a.shares_storage(b) || bits(a)? == bits(b)?))
 }
+
 /// Relative L2 error of `got` against `want` after taking off, from both, the mean of `want` over
 /// all rows: `|got - want| / |want - mean(want)|`. A constant part of the output, which any model
 /// reproduces, so does not make the error look small.
 ///
 /// # Errors
 /// If the shapes differ.
-pub(super) fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
+pub fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
     let rows =
         |t: &Tensor| t.reshape([t.len() / t.shape().last_dim().max(1), t.shape().last_dim()]);
     let (got, want) = (rows(got)?, rows(want)?);
@@ -27,6 +28,11 @@ pub(super) fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
     };
     let (difference, size) = (norm(&got.sub(&want)?)?, norm(&centered)?);
     Ok(if difference == 0.0 { 0.0 } else { difference / size })
+}
+
+/// Whether a measurement is beyond its limit; NaN is beyond any.
+pub(super) fn exceeds(value: f64, limit: f64) -> bool {
+    value.is_nan() || value > limit
 }
 
 #[cfg(test)]

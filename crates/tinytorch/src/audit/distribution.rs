@@ -56,7 +56,7 @@ impl Distribution {
         let values = activation.to_vec::<f32>()?;
         let range = match input {
             Input::Static(params) => Some(activation_range(&values, params)),
-            Input::Float | Input::Dynamic => None,
+            Input::Float | Input::Dynamic | Input::Dynamic16 => None,
         };
         Ok(Distribution::new(&values, range))
     }

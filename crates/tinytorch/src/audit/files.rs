@@ -1,12 +1,13 @@
+use super::Subject;
 use crate::Result;
 use crate::io::{IoError, Provenance, save_model};
-use crate::models::Model;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// The float and the int8 model, saved where only the audit sees them, and removed with this value.
+/// The float and the int8 model in files: those that were delivered, or else files of the audit's own,
+/// which are removed with this value.
 pub struct Files {
-    _folder: TempDir,
+    folder: TempDir,
     /// The float model's file.
     pub float: PathBuf,
     /// The int8 model's file.
@@ -14,17 +15,25 @@ pub struct Files {
 }
 
 impl Files {
-    /// Saves both models.
+    /// The delivered files; models that did not come from files are saved.
     ///
     /// # Errors
     /// [`IoError`] if the temporary folder cannot be written.
-    pub(super) fn write(float: &dyn Model, int8: &dyn Model) -> Result<Files> {
+    pub(super) fn of(subject: &Subject) -> Result<Files> {
         let unwritable = |source| IoError::Write { path: std::env::temp_dir(), source };
         let folder = tempfile::tempdir().map_err(unwritable)?;
-        let path = |name: &str| folder.path().join(name);
-        let files = (path("float.safetensors"), path("int8.safetensors"));
-        save_model(&files.0, float, &Provenance::default())?;
-        save_model(&files.1, int8, &Provenance::default())?;
-        Ok(Files { _folder: folder, float: files.0, int8: files.1 })
+        if let Some((float, int8)) = subject.delivered.clone() {
+            return Ok(Files { folder, float, int8 });
+        }
+        let (float, int8) =
+            (folder.path().join("float.safetensors"), folder.path().join("int8.safetensors"));
+        save_model(&float, &*subject.float, &Provenance::default())?;
+        save_model(&int8, &*subject.int8, &Provenance::default())?;
+        Ok(Files { folder, float, int8 })
+    }
+
+    /// A path in a folder of the audit's own.
+    pub(super) fn own(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 }

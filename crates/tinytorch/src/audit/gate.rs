@@ -44,6 +44,18 @@ pub struct Gate {
     pub unit: &'static str,
     /// What was measured and, on anything but a pass, why.
     pub reason: String,
+    /// On which side of the limit the value should be.
+    #[serde(skip)]
+    pub side: Side,
+}
+
+/// On which side of a limit a measurement passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From the limit on upwards.
+    AtLeast,
+    /// Up to the limit.
+    AtMost,
 }
 
 impl Gate {
@@ -55,7 +67,8 @@ impl Gate {
         unit: &'static str,
         reason: String,
     ) -> Gate {
-        Gate::judged(id, value >= limit, value, limit, unit, reason)
+        let gate = Gate::judged(id, value >= limit, value, limit, unit, reason);
+        Gate { side: Side::AtLeast, ..gate }
     }
 
     /// Passes if `value <= limit`; NaN fails.
@@ -76,23 +89,33 @@ impl Gate {
         unit: &'static str,
         checked: String,
     ) -> Gate {
-        const NAMED: usize = 3;
-        let reason = match faults.len() {
-            0 => checked,
-            n if n <= NAMED => faults.join("; "),
-            n => format!("{}; and {} more", faults[..NAMED].join("; "), n - NAMED),
-        };
+        let reason = named(faults).unwrap_or(checked);
         Gate::judged(id, faults.is_empty(), faults.len() as f64, 0.0, unit, reason)
+    }
+
+    /// The same gate, failed if there are faults that its measurement does not show; the first few are
+    /// named.
+    pub fn unless_faulty(self, faults: &[String]) -> Gate {
+        match named(faults) {
+            None => self,
+            Some(faults) => {
+                Gate { result: Outcome::Fail, reason: format!("{faults}; {}", self.reason), ..self }
+            }
+        }
     }
 
     /// The question does not arise.
     pub fn not_applicable(id: &'static str, reason: String) -> Gate {
-        Gate { id, result: Outcome::NotApplicable, value: None, limit: None, unit: "", reason }
+        Gate::unmeasured(id, Outcome::NotApplicable, reason)
     }
 
     /// It could not be measured.
     pub fn unknown(id: &'static str, reason: String) -> Gate {
-        Gate { id, result: Outcome::Unknown, value: None, limit: None, unit: "", reason }
+        Gate::unmeasured(id, Outcome::Unknown, reason)
+    }
+
+    fn unmeasured(id: &'static str, result: Outcome, reason: String) -> Gate {
+        Gate { id, result, value: None, limit: None, unit: "", reason, side: Side::AtMost }
     }
 
     fn judged(
@@ -104,7 +127,18 @@ impl Gate {
         reason: String,
     ) -> Gate {
         let result = if pass { Outcome::Pass } else { Outcome::Fail };
-        Gate { id, result, value: Some(value), limit: Some(limit), unit, reason }
+        let (value, limit) = (Some(value), Some(limit));
+        Gate { id, result, value, limit, unit, reason, side: Side::AtMost }
+    }
+}
+
+/// The first few faults, and how many more there are.
+fn named(faults: &[String]) -> Option<String> {
+    const NAMED: usize = 3;
+    match faults.len() {
+        0 => None,
+        n if n <= NAMED => Some(faults.join("; ")),
+        n => Some(format!("{}; and {} more", faults[..NAMED].join("; "), n - NAMED)),
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::Result;
 use crate::profile::process::{ProbeReport, ProbeRequest, spawn};
 use std::path::PathBuf;
+use tinytorch_kernels::Isa;
 
 /// What an audit may use to measure with.
 #[derive(Clone, Debug)]
@@ -9,6 +10,17 @@ pub struct Means {
     pub probe: Option<Probe>,
     /// Whether to time the models; without it that gate is left out.
     pub latency: bool,
+    /// The instruction set that the model is deployed on.
+    pub deployed: Isa,
+    /// The instruction sets that may run it, whose results must agree.
+    pub isas: Vec<Isa>,
+}
+
+impl Default for Means {
+    /// This process alone, without a clock, on all instruction sets that it has.
+    fn default() -> Self {
+        Means { probe: None, latency: false, deployed: Isa::active(), isas: Isa::available() }
+    }
 }
 
 /// A program that answers [`ProbeRequest`]s with [`crate::profile::process::run`].

@@ -6,6 +6,7 @@
 
 mod compare;
 mod distribution;
+mod error;
 mod evidence;
 mod files;
 mod gate;
@@ -15,18 +16,23 @@ mod means;
 pub mod page;
 mod reference;
 mod report;
+mod rounding;
+mod steadiness;
 mod subject;
 mod task;
 
+pub use compare::relative_error;
 pub use distribution::{Distribution, Int8Range};
+pub use error::AuditError;
 pub use evidence::Evidence;
 pub use files::Files;
-pub use gate::{Gate, Outcome};
+pub use gate::{Gate, Outcome, Side};
 pub use layers::LayerEvidence;
 pub use means::{Means, Probe};
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
-pub use subject::{Budget, Subject};
+pub use subject::{Budget, ModelFiles, Subject};
+pub use task::Task;
 
 use crate::Result;
 
@@ -35,7 +41,7 @@ use crate::Result;
 /// # Errors
 /// If a model does not run on the held-out data at all; everything else is a gate's result.
 pub fn audit_model(subject: &Subject, budget: &Budget, means: &Means) -> Result<ModelReport> {
-    let evidence = Evidence::gather(subject)?;
+    let evidence = Evidence::gather(subject, means)?;
     let (gates, latency) = gates::all(subject, &evidence, budget, means)?;
     Ok(ModelReport { latency, ..ModelReport::new(subject, &evidence, gates)? })
 }

@@ -1,7 +1,9 @@
-use super::{Distribution, Evidence, Gate, LayerEvidence, Outcome, Subject, task};
+use super::{Distribution, Evidence, Gate, LayerEvidence, Outcome, Subject, Task};
 use crate::Result;
+use crate::data::Dataset;
 use crate::io::TensorFile;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use tinytorch_kernels::Isa;
 
 /// The result of an audit, in the stable form of `report.json`.
@@ -69,10 +71,12 @@ pub struct ModelReport {
     pub gates: Vec<Gate>,
     /// Samples that the models were judged by.
     pub held_out_samples: usize,
-    /// Share of the held-out samples that the float model gets right, in percent.
-    pub float_accuracy_percent: f64,
-    /// Share of the held-out samples that the int8 model gets right, in percent.
-    pub int8_accuracy_percent: f64,
+    /// What the models are for.
+    pub task: Task,
+    /// How well the float model does on the held-out samples, in the task's measure.
+    pub float_quality: f64,
+    /// How well the int8 model does on them.
+    pub int8_quality: f64,
     /// What shrinks, before and after.
     pub bytes: Vec<BytesPair>,
     /// Times of both models, one entry per batch size; empty if none were taken.
@@ -89,13 +93,14 @@ impl ModelReport {
     ) -> Result<ModelReport> {
         let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
         let verdict = if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail };
-        let labels = subject.held_out.labels();
-        let layers = evidence.layers.iter();
-        let weights = BytesPair {
-            what: "weights",
-            float: layers.clone().map(|layer| layer.float_bytes).sum(),
-            int8: layers.clone().map(|layer| layer.stored_bytes).sum(),
-        };
+        let (task, labels) = (Task::of(&subject.held_out), subject.held_out.labels());
+        let mut weights = BytesPair { what: "weights", float: 0, int8: 0 };
+        let mut seen = BTreeSet::new();
+        // A table that is also the output head runs twice and is stored once.
+        for layer in evidence.layers.iter().filter(|layer| seen.insert(&layer.name)) {
+            weights.float += layer.float_bytes;
+            weights.int8 += layer.stored_bytes;
+        }
         let file = BytesPair {
             what: "file",
             float: TensorFile::open(&evidence.files.float)?.file_bytes(),
@@ -106,12 +111,13 @@ impl ModelReport {
             architecture: serde_json::to_value(subject.int8.architecture()).unwrap_or_default(),
             verdict,
             gates,
-            held_out_samples: labels.len(),
-            float_accuracy_percent: task::accuracy(&evidence.float, labels)? * 100.0,
-            int8_accuracy_percent: task::accuracy(&evidence.int8, labels)? * 100.0,
+            held_out_samples: subject.held_out.len(),
+            task,
+            float_quality: task.quality(&evidence.float, labels)?,
+            int8_quality: task.quality(&evidence.int8, labels)?,
             bytes: vec![weights, file],
             latency: Vec::new(),
-            layers: layers.map(LayerReport::new).collect(),
+            layers: evidence.layers.iter().map(LayerReport::new).collect(),
         })
     }
 }
@@ -155,6 +161,8 @@ pub struct LayerReport {
     pub int8_bytes: usize,
     /// Relative error that the layer adds, in percent of its output.
     pub own_error_percent: f64,
+    /// Relative error that rounding explains, in percent.
+    pub expected_error_percent: f64,
     /// Relative error that has gathered up to its output, in percent.
     pub propagated_error_percent: f64,
     /// Time of the float layer, in microseconds.
@@ -178,6 +186,7 @@ impl LayerReport {
             float_bytes: layer.float_bytes,
             int8_bytes: layer.stored_bytes,
             own_error_percent: layer.own_error * 100.0,
+            expected_error_percent: layer.expected_error * 100.0,
             propagated_error_percent: layer.propagated_error * 100.0,
             float_microseconds: layer.float_time.as_secs_f64() * 1e6,
             int8_microseconds: layer.int8_time.as_secs_f64() * 1e6,

@@ -1,6 +1,12 @@
+use super::AuditError;
+#[cfg(doc)]
+use super::Task;
+use crate::Result;
 use crate::data::Examples;
+use crate::io::{Loaded, Provenance, load_model};
 use crate::models::Model;
-use crate::quant::QuantConfig;
+use crate::quant::{QuantConfig, QuantRecord};
+use std::path::{Path, PathBuf};
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
 /// neither training nor calibration has seen.
@@ -19,6 +25,77 @@ pub struct Subject {
     pub config: QuantConfig,
     /// The samples to judge by.
     pub held_out: Examples,
+    /// The files of the float and the int8 model, if that is what is judged.
+    pub delivered: Option<(PathBuf, PathBuf)>,
+}
+
+/// The files of a float model and of the int8 model that was made from it, read.
+///
+/// ```no_run
+/// use tinytorch::audit::{Budget, ModelFiles, Means, audit_model};
+/// let files = ModelFiles::open("model.safetensors", "int8.safetensors")?;
+/// let held_out = tinytorch::data::digits()?.test.unwrap();
+/// let report = audit_model(&files.judged_by(held_out)?, &Budget::default(), &Means::default())?;
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+pub struct ModelFiles {
+    float: (PathBuf, Loaded),
+    int8: (PathBuf, Loaded),
+}
+
+impl ModelFiles {
+    /// Reads both models.
+    ///
+    /// # Errors
+    /// What [`load_model`] reports, or [`AuditError`] unless the first is a float model and the second an
+    /// int8 model of the same architecture.
+    pub fn open(float: impl AsRef<Path>, int8: impl AsRef<Path>) -> Result<ModelFiles> {
+        let read = |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), load_model(path)?));
+        let (float, int8) = (read(float.as_ref())?, read(int8.as_ref())?);
+        if holds_int8(&*float.1.model) {
+            return Err(AuditError::NotFloat { path: float.0 }.into());
+        }
+        if !holds_int8(&*int8.1.model) {
+            return Err(AuditError::NotInt8 { path: int8.0 }.into());
+        }
+        if float.1.model.architecture() != int8.1.model.architecture() {
+            return Err(AuditError::OtherArchitecture { float: float.0, int8: int8.0 }.into());
+        }
+        Ok(ModelFiles { float, int8 })
+    }
+
+    /// The float and the int8 model.
+    pub fn models(&self) -> [&dyn Model; 2] {
+        [&*self.float.1.model, &*self.int8.1.model]
+    }
+
+    /// Where the float and the int8 model come from.
+    pub fn provenances(&self) -> [&Provenance; 2] {
+        [&self.float.1.provenance, &self.int8.1.provenance]
+    }
+
+    /// The subject of an audit on these samples, under the name of the int8 model's file.
+    ///
+    /// # Errors
+    /// [`QuantError`](crate::quant::QuantError) if the int8 file does not tell how it was made.
+    pub fn judged_by(self, held_out: Examples) -> Result<Subject> {
+        let ModelFiles { float: (float_path, float), int8: (int8_path, int8) } = self;
+        let record = QuantRecord::read(&int8.provenance)?;
+        Ok(Subject {
+            name: int8_path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            float: float.model,
+            float_digest: int8.provenance.float_sha256.unwrap_or_default(),
+            int8: int8.model,
+            changed: record.changed,
+            config: record.config,
+            held_out,
+            delivered: Some((float_path, int8_path)),
+        })
+    }
+}
+
+fn holds_int8(model: &dyn Model) -> bool {
+    model.named_params().iter().any(|(_, param)| param.int8().is_some())
 }
 
 /// The limits that an int8 model is held to.
@@ -26,13 +103,14 @@ pub struct Subject {
 pub struct Budget {
     /// Largest relative L2 error of the output, as a fraction.
     pub max_error: f64,
-    /// Accuracy that the float model must reach to be worth the test, as a fraction.
-    pub float_floor: f64,
+    /// How good the float model must be to be worth the test, in the unit of its [`Task`]: an accuracy
+    /// in percent that it reaches, or a perplexity that it does not exceed.
+    pub float_floor: Option<f64>,
 }
 
 impl Default for Budget {
-    /// 1 % error, and any accuracy.
+    /// 1 % error, and a float model of any quality.
     fn default() -> Self {
-        Budget { max_error: 0.01, float_floor: 0.0 }
+        Budget { max_error: 0.01, float_floor: None }
     }
 }

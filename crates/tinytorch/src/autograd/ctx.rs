@@ -165,8 +165,9 @@ impl<'a> Ctx<'a> {
                 let elapsed = started.elapsed();
                 let cost = op.cost(&shapes, output.shape());
                 let kernel = self.exec.take_kernel();
+                let shared: Arc<dyn Compute> = op.clone();
                 observer.ran(OpRun {
-                    op: &*op as &dyn Compute,
+                    op: &shared,
                     inputs: &values,
                     output: &output,
                     kernel,
@@ -184,6 +185,11 @@ impl<'a> Ctx<'a> {
         Ok(Var::new(output, point))
     }
 
+    /// Whether the pass is recorded for deployment.
+    pub(crate) fn traces(&self) -> bool {
+        self.tape.as_ref().is_some_and(Tape::traces)
+    }
+
     /// Notes that a running statistic has seen `value`; the optimizer's step applies it.
     pub fn update_buffer(&mut self, buffer: &Param, momentum: f32, value: Tensor) {
         if let Some(tape) = &mut self.tape {
@@ -198,8 +204,7 @@ impl<'a> Ctx<'a> {
     /// [`AutogradError::NotRecording`], [`AutogradError::NotScalar`], [`AutogradError::Untracked`],
     /// [`AutogradError::ForeignValue`], or what an op's derivative reports.
     pub fn backward(&mut self, loss: &Var) -> Result<Gradients> {
-        let recorded = self.tape.as_ref().is_some_and(|tape| !tape.traces());
-        if !recorded {
+        if self.tape.is_none() || self.traces() {
             return Err(AutogradError::NotRecording.into());
         }
         let tape = self.tape.replace(Tape::for_gradients()).ok_or(AutogradError::NotRecording)?;

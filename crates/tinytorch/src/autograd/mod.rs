@@ -16,6 +16,7 @@
 
 mod ctx;
 mod error;
+mod feed;
 mod gradcheck;
 mod gradients;
 mod observer;
@@ -27,6 +28,7 @@ mod var;
 pub use crate::graph::ParamId;
 pub use ctx::{Ctx, Mode};
 pub use error::AutogradError;
+pub use feed::Feed;
 pub use gradcheck::gradcheck;
 pub use gradients::{BufferUpdate, Gradients};
 pub use observer::{Observer, OpRun};

@@ -1,13 +1,14 @@
 use crate::Result;
 use crate::graph::{Compute, Cost, ParamId};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An op that has run.
 #[derive(Debug)]
 pub struct OpRun<'a> {
-    /// The op, which can be run again on other inputs or another instruction set.
-    pub op: &'a dyn Compute,
+    /// The op, which can be kept, and run again on other inputs or another instruction set.
+    pub op: &'a Arc<dyn Compute>,
     /// What it read.
     pub inputs: &'a [&'a Tensor],
     /// What it computed.

@@ -110,6 +110,18 @@ pub enum DataError {
         /// The offending value.
         value: f32,
     },
+    /// A text too short for a window.
+    #[error(
+        "a text of {tokens} tokens has no window of {length} at a stride of {stride}; both must be positive, and the text longer than a window"
+    )]
+    ShortText {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Tokens of a window.
+        length: usize,
+        /// Tokens from one window's start to the next one's.
+        stride: usize,
+    },
     /// A data set without tensors, or a tensor without a sample axis.
     #[error("{what}; every tensor of a data set needs a leading axis that counts the samples")]
     NoSamples {

@@ -5,12 +5,14 @@ use crate::{Result, Tensor};
 /// More classes than any classifier here is built for; a larger label is an error of the data.
 const MAX_CLASSES: usize = 1 << 20;
 
-/// Inputs, each with the class it belongs to: samples of `[input, label]`.
+/// Inputs, each with the class it belongs to, or with one class for each of its tokens: samples of
+/// `[input, label]`.
 #[derive(Clone, Debug)]
 pub struct Examples(TensorDataset);
 
 impl Examples {
-    /// Inputs `[n, ..]` of finite f32 and labels `[n]` of i64.
+    /// Inputs `[n, ..]` of finite f32 and labels `[n]` of i64; or inputs `[n, length]` of i64, token
+    /// ids, and labels `[n]` or `[n, length]`.
     ///
     /// # Errors
     /// [`DataError::CountMismatch`], [`DataError::NotFinite`], [`DataError::Label`] for a negative
@@ -32,7 +34,9 @@ impl Examples {
             _ => Err(DataError::NoSamples { what: format!("{file}: shape {}", t.shape()) }),
         };
         let (n, m) = (count(&inputs, inputs_file)?, count(&labels, labels_file)?);
-        if n != m || labels.len() != m {
+        let is_text = inputs.dtype() == Dtype::I64;
+        let by_token = is_text && labels.shape() == inputs.shape();
+        if n != m || (labels.len() != m && !by_token) {
             return Err(DataError::CountMismatch {
                 inputs_file: inputs_file.to_owned(),
                 inputs: n,
@@ -41,19 +45,22 @@ impl Examples {
             }
             .into());
         }
-        let (inputs, labels) = (inputs.contiguous()?, labels.reshape([n])?);
-        check_finite(&inputs, inputs_file)?;
+        let labels = if by_token { labels.contiguous()? } else { labels.reshape([n])? };
+        let inputs = inputs.contiguous()?;
+        if !is_text {
+            check_finite(&inputs, inputs_file)?;
+        }
         let examples = Examples(TensorDataset::new([inputs, labels])?);
         examples.check_labels(MAX_CLASSES, labels_file)?;
         Ok(examples)
     }
 
-    /// All inputs, f32 `[n, ..]`.
+    /// All inputs, `[n, ..]`: f32, or i64 if they are token ids.
     pub fn inputs(&self) -> &Tensor {
         &self.0.tensors()[0]
     }
 
-    /// All labels, i64 `[n]`.
+    /// All labels, i64: `[n]`, or `[n, length]` if each token has its own.
     pub fn labels(&self) -> &Tensor {
         &self.0.tensors()[1]
     }
@@ -268,6 +275,20 @@ mod tests {
         assert!(Examples::new(inputs.clone(), Tensor::zeros([3]).unwrap()).is_err());
         let column = labels(3).reshape([3, 1]).unwrap();
         assert_eq!(Examples::new(inputs, column).unwrap().labels().rank(), 1);
+    }
+
+    #[test]
+    fn tokens_have_labels_of_their_own() {
+        let ids = |rows: usize| Tensor::from_vec(vec![1i64; rows * 3], [rows, 3]).unwrap();
+        let windows = Examples::new(ids(2), ids(2)).unwrap();
+        assert_eq!((windows.len(), windows.labels().shape().dims()), (2, &[2, 3][..]));
+        assert_eq!(windows.select(&[1]).unwrap().labels().len(), 3);
+        assert!(Examples::new(ids(2), ids(3)).is_err());
+        let words = Tensor::from_vec(vec![0i64, 1], [2]).unwrap();
+        assert_eq!(Examples::new(ids(2), words).unwrap().labels().rank(), 1);
+        let beyond = Tensor::from_vec(vec![0i64, 0, -1], [1, 3]).unwrap();
+        assert!(Examples::new(ids(1), beyond).is_err());
+        assert!(Examples::new(Tensor::ones([2, 3]).unwrap(), ids(2)).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A [`Dataset`] gives samples by index; a [`DataLoader`] shuffles them, lets a [`Transform`] change
 //! the images, and stacks them into batches. [`load`] recognizes a data folder or file, [`digits`]
 //! needs none, and both give a [`Labeled`] data set whose test part nothing is learned from.
+//! [`tinytalks`] is a text, of which [`next_tokens`] makes samples for language models.
 //!
 //! ```
 //! use tinytorch::data::{DataLoader, digits};
@@ -35,6 +36,7 @@ mod recognize;
 mod rows;
 mod source;
 mod split;
+mod tinytalks;
 mod transform;
 mod zip;
 mod zip_writer;
@@ -51,4 +53,5 @@ pub use loader::{Batch, Batches, DataLoader};
 pub use npy::{decode_npy, encode_npy, read_npy, write_npy};
 pub use npz::{Npz, encode_npz, write_npz};
 pub use split::{Split, Subset, stratified_split};
+pub use tinytalks::{TextSplits, TextWindows, next_tokens, tinytalks};
 pub use transform::{Compose, Normalize, RandomCrop, RandomHorizontalFlip, Transform};

@@ -1,6 +1,6 @@
 use super::Exec;
 use crate::Result;
-use crate::tensor::{Dtype, Element, Shape, Tensor, TensorError};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use std::fmt;
 
 /// What one run of an op costs, from its input shapes alone.
@@ -45,6 +45,47 @@ pub enum Elements<'a> {
     I64(&'a [i64]),
     /// Unsigned bytes.
     U8(&'a [u8]),
+    /// Signed bytes.
+    I8(&'a [i8]),
+}
+
+impl Elements<'_> {
+    /// Their number.
+    pub fn len(&self) -> usize {
+        match self {
+            Elements::F32(v) => v.len(),
+            Elements::I64(v) => v.len(),
+            Elements::U8(v) => v.len(),
+            Elements::I8(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Elements::F32(_) => Dtype::F32,
+            Elements::I64(_) => Dtype::I64,
+            Elements::U8(_) => Dtype::U8,
+            Elements::I8(_) => Dtype::I8,
+        }
+    }
+}
+
+impl<'a> From<&'a [f32]> for Elements<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Elements::F32(values)
+    }
+}
+
+impl<'a> From<&'a [i64]> for Elements<'a> {
+    fn from(values: &'a [i64]) -> Self {
+        Elements::I64(values)
+    }
 }
 
 /// A contiguous input of a computation: its shape and its elements, borrowed.
@@ -60,29 +101,20 @@ impl<'a> View<'a> {
     /// A view of a contiguous tensor.
     ///
     /// # Errors
-    /// [`TensorError::NotContiguous`], or [`TensorError::Dtype`] for i8, which ops do not take.
+    /// [`TensorError::NotContiguous`].
     pub fn of(tensor: &'a Tensor) -> Result<View<'a>> {
         let elements = match tensor.dtype() {
             Dtype::F32 => Elements::F32(tensor.as_slice()?),
             Dtype::I64 => Elements::I64(tensor.as_slice()?),
             Dtype::U8 => Elements::U8(tensor.as_slice()?),
-            got => return Err(TensorError::Dtype { expected: Dtype::F32, got }.into()),
+            Dtype::I8 => Elements::I8(tensor.as_slice()?),
         };
         Ok(View { shape: *tensor.shape(), elements })
     }
 
-    /// A view of floats.
-    pub fn floats(shape: Shape, values: &'a [f32]) -> View<'a> {
-        View { shape, elements: Elements::F32(values) }
-    }
-
     /// The type of the elements.
     pub fn dtype(&self) -> Dtype {
-        match self.elements {
-            Elements::F32(_) => f32::DTYPE,
-            Elements::I64(_) => i64::DTYPE,
-            Elements::U8(_) => u8::DTYPE,
-        }
+        self.elements.dtype()
     }
 
     /// The elements as floats.

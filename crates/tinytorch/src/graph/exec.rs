@@ -3,7 +3,7 @@ use crate::Result;
 use crate::int8::{Input, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::int8::{
-    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_u8,
+    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_rows_wide, quantize_u8,
 };
 use tinytorch_kernels::{Isa, Scratch};
 
@@ -17,6 +17,8 @@ pub struct Exec {
     pub scratch: Scratch,
     /// The activation that was quantized last.
     pub activation: QuantizedRows,
+    /// Products of the high and the low bytes of 16-bit activations, before they are added.
+    pub(crate) halves: Vec<f32>,
 }
 
 impl Exec {
@@ -25,8 +27,13 @@ impl Exec {
 
     /// What ops run with on `isa`; memory is allocated when an op first needs it.
     pub fn new(isa: Isa) -> Exec {
-        let (scratch, activation) = (Scratch::new(), QuantizedRows::default());
-        Exec { isa, kernel: Exec::FLOAT, scratch, activation }
+        Exec {
+            isa,
+            kernel: Exec::FLOAT,
+            scratch: Scratch::new(),
+            activation: QuantizedRows::default(),
+            halves: Vec::new(),
+        }
     }
 
     /// The instruction set.
@@ -46,7 +53,7 @@ impl Exec {
 
     /// Bytes of working memory held.
     pub fn bytes(&self) -> usize {
-        self.scratch.bytes() + self.activation.bytes()
+        self.scratch.bytes() + self.activation.bytes() + self.halves.capacity() * size_of::<f32>()
     }
 }
 
@@ -58,12 +65,14 @@ pub struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Quantizes the `m` rows of `x` as a weight's `input` says.
+    /// Quantizes the `m` rows of `x` as a weight's `input` says; 16 bits make `2 m` rows, the high bytes
+    /// and then the low bytes.
     ///
     /// # Errors
     /// If a value is NaN or infinite.
     pub fn quantize(&mut self, isa: Isa, input: Input, x: &[f32], m: usize) -> Result<()> {
-        self.data.resize(x.len(), 0);
+        let planes = if input == Input::Dynamic16 { 2 } else { 1 };
+        self.data.resize(planes * x.len(), 0);
         quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
     }
 
@@ -92,7 +101,7 @@ impl QuantizedRows {
     pub fn params(&self, input: Input) -> RowParams<'_> {
         match input {
             Input::Static(params) => RowParams::Tensor(params),
-            Input::Dynamic | Input::Float => RowParams::PerRow(&self.params),
+            Input::Dynamic | Input::Dynamic16 | Input::Float => RowParams::PerRow(&self.params),
         }
     }
 
@@ -100,6 +109,9 @@ impl QuantizedRows {
         self.data.capacity() + self.params.capacity() * size_of::<QParams>()
     }
 }
+
+/// What every row's parameters are before they are found.
+const ANY: QParams = QParams { scale: 1.0, zero_point: 0 };
 
 /// [`QuantizedRows::quantize`] into memory of the caller's; `params` is written if each row has its
 /// own.
@@ -117,8 +129,12 @@ pub(crate) fn quantize_rows(
             quantize_u8(isa, x, params, out)?;
         }
         Input::Dynamic | Input::Float => {
-            params.resize(m, QParams { scale: 1.0, zero_point: 0 });
+            params.resize(m, ANY);
             quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;
+        }
+        Input::Dynamic16 => {
+            params.resize(2 * m, ANY);
+            quantize_rows_wide(isa, x, m, x.len() / m.max(1), out, params)?;
         }
     }
     Ok(())
@@ -139,7 +155,7 @@ pub(crate) fn quantize_images(
         Input::Static(_) => {
             min_max(isa, x)?;
         }
-        Input::Dynamic | Input::Float => {
+        Input::Dynamic | Input::Dynamic16 | Input::Float => {
             params.clear();
             for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
                 let (min, max) = min_max(isa, image)?;
@@ -149,7 +165,7 @@ pub(crate) fn quantize_images(
     }
     let params = match input {
         Input::Static(params) => RowParams::Tensor(params),
-        Input::Dynamic | Input::Float => RowParams::PerRow(params),
+        Input::Dynamic | Input::Dynamic16 | Input::Float => RowParams::PerRow(params),
     };
     Ok(quantize_nchw_to_nhwc(isa, x, sizes, params, out)?)
 }

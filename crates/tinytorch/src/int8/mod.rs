@@ -9,9 +9,11 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod bits;
 mod scales;
 mod weight;
 
+pub use bits::WeightBits;
 pub use scales::{BLOCK, Granularity, Scales};
 pub use tinytorch_kernels::int8::QParams;
 pub use weight::{Input, QWeight};
@@ -43,6 +45,25 @@ pub enum Int8Error {
         /// Scales needed.
         expected: usize,
     },
+    /// A shift that is not one finite number for each output channel.
+    #[error(
+        "a weight of shape {shape} takes one finite shift for each row; {got} were given, or one is not finite"
+    )]
+    Shift {
+        /// Shape of the weight.
+        shape: Shape,
+        /// Numbers given.
+        got: usize,
+    },
+    /// A number of bits that weights cannot have.
+    #[error("a weight cannot have {bits} bits; choose 2 to 8")]
+    Bits {
+        /// The number given.
+        bits: u8,
+    },
+    /// Steps that cannot be learned.
+    #[error("steps cannot be learned in blocks; choose one per tensor or per channel")]
+    LearnedBlocks,
     /// A scale too large for 16 bits.
     #[error(
         "a block needs the scale {scale}, which 16 bits cannot hold; quantize this weight per channel"

@@ -58,7 +58,7 @@ impl Scales {
     }
 
     /// The scale of entry `j` of row `i` of a weight with rows of `k`.
-    pub(super) fn at(&self, i: usize, j: usize, k: usize) -> f32 {
+    pub(crate) fn at(&self, i: usize, j: usize, k: usize) -> f32 {
         match self {
             Scales::PerTensor(scale) => *scale,
             Scales::PerChannel(scales) => scales[i],

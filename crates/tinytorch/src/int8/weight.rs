@@ -1,7 +1,8 @@
-use super::{BLOCK, Granularity, Int8Error, Scales};
+use super::{BLOCK, Granularity, Int8Error, Scales, WeightBits};
 use crate::Result;
 use crate::tensor::{Shape, Tensor};
 use half::f16;
+use std::borrow::Cow;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::int8::{Panels, QParams, min_max, quantize_i8, symmetric_scale};
 
@@ -12,6 +13,9 @@ pub enum Input {
     Float,
     /// Each row (of a convolution: each image) over its own range, when it arrives.
     Dynamic,
+    /// As [`Input::Dynamic`], but to 16 bits, of which the high and the low byte are multiplied on their
+    /// own: twice the products, and an activation that costs no accuracy. For linear layers.
+    Dynamic16,
     /// With parameters fixed by calibration.
     Static(QParams),
 }
@@ -28,6 +32,8 @@ pub struct QWeight {
     window: Option<[u16; 2]>,
     scales: Scales,
     input: Input,
+    /// What a layer adds to each output channel beside its bias.
+    shift: Option<Box<[f32]>>,
 }
 
 impl QWeight {
@@ -37,47 +43,44 @@ impl QWeight {
     /// [`Int8Error`] for NaN or infinite weights, for a shape without rows, and for blocks whose
     /// scale exceeds 16 bits.
     pub fn quantize(weight: &Tensor, granularity: Granularity, input: Input) -> Result<QWeight> {
+        let scales = Scales::covering(weight, granularity, WeightBits::EIGHT)?;
+        QWeight::round(weight, scales, WeightBits::EIGHT, input)
+    }
+
+    /// Rounds a float weight to the nearest steps of these scales, within the values that `bits` allow.
+    ///
+    /// # Errors
+    /// [`Int8Error`] for a shape without rows, scales that do not fit it, or a scale that is not
+    /// positive and finite. NaN becomes the lowest value; [`Scales::covering`] refuses it.
+    pub fn round(
+        weight: &Tensor,
+        scales: Scales,
+        bits: WeightBits,
+        input: Input,
+    ) -> Result<QWeight> {
         let isa = Isa::active();
         let layout = Layout::of(weight.shape())?;
+        layout.check_scales(&scales)?;
         let dense = weight.contiguous()?;
         let values = dense.as_slice::<f32>()?;
-        let magnitude = |values: &[f32]| -> Result<f32> {
-            let (min, max) = min_max(isa, values)?;
-            Ok(max.max(-min))
-        };
-        let scales = match granularity {
-            Granularity::PerTensor => Scales::PerTensor(symmetric_scale(magnitude(values)?)?),
-            Granularity::PerChannel => {
-                let rows = values.chunks_exact(layout.k);
-                let scale = |row| Ok(symmetric_scale(magnitude(row)?)?);
-                Scales::PerChannel(rows.map(scale).collect::<Result<_>>()?)
-            }
-            Granularity::Blocks => {
-                let mut row = vec![0.0; layout.k];
-                let mut scales = Vec::with_capacity(layout.n * layout.k.div_ceil(BLOCK));
-                for source in values.chunks_exact(layout.k) {
-                    layout.pack_order(source, &mut row);
-                    for block in row.chunks(BLOCK) {
-                        scales.push(half_scale(symmetric_scale(magnitude(block)?)?)?);
-                    }
-                }
-                Scales::Blocks(scales.into())
-            }
-        };
+        let run = if let Scales::Blocks(_) = scales { BLOCK } else { layout.k };
+        let max = bits.max();
         let mut row = vec![0.0; layout.k];
         let mut failed = Ok(());
         let panels = Panels::pack_rows(layout.n, layout.k, |i, out| {
             layout.pack_order(&values[i * layout.k..][..layout.k], &mut row);
-            let run = if granularity == Granularity::Blocks { BLOCK } else { layout.k };
             for (j, (from, to)) in row.chunks(run).zip(out.chunks_mut(run)).enumerate() {
                 let scale = scales.at(i, j * run, layout.k);
                 if let Err(error) = quantize_i8(isa, from, scale, to) {
                     failed = Err(error);
                 }
+                if bits != WeightBits::EIGHT {
+                    to.iter_mut().for_each(|q| *q = (*q).clamp(-max, max));
+                }
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
     }
 
     /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
@@ -91,14 +94,7 @@ impl QWeight {
         mut fill: impl FnMut(usize, &mut [i8]) -> Result<()>,
     ) -> Result<QWeight> {
         let layout = Layout::of(&shape)?;
-        let (got, expected) = match &scales {
-            Scales::PerTensor(_) => (1, 1),
-            Scales::PerChannel(scales) => (scales.len(), layout.n),
-            Scales::Blocks(scales) => (scales.len(), layout.n * layout.k.div_ceil(BLOCK)),
-        };
-        if got != expected {
-            return Err(Int8Error::Scales { shape, got, expected }.into());
-        }
+        layout.check_scales(&scales)?;
         let mut row = vec![0; layout.k];
         let mut failed = Ok(());
         let panels = Panels::pack_rows(layout.n, layout.k, |i, out| {
@@ -108,12 +104,38 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input })
+        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
     }
 
     /// The same weight with its input quantized in another way.
     pub fn with_input(self, input: Input) -> QWeight {
         QWeight { input, ..self }
+    }
+
+    /// The same weight with a number to add to each output channel: the place for what folding a batch
+    /// norm leaves over where the layer has no bias.
+    ///
+    /// # Errors
+    /// [`Int8Error::Shift`] unless there is one finite number for each channel.
+    pub fn with_shift(self, shift: Box<[f32]>) -> Result<QWeight> {
+        if shift.len() != self.panels.n() || shift.iter().any(|v| !v.is_finite()) {
+            let (shape, got) = (self.shape(), shift.len());
+            return Err(Int8Error::Shift { shape, got }.into());
+        }
+        Ok(QWeight { shift: Some(shift), ..self })
+    }
+
+    /// What is added to each output channel beside a bias.
+    pub fn shift(&self) -> Option<&[f32]> {
+        self.shift.as_deref()
+    }
+
+    /// The sum of a layer's bias and the shift: all that is added to each output channel.
+    pub(crate) fn offset<'a>(&'a self, bias: Option<&'a [f32]>) -> Option<Cow<'a, [f32]>> {
+        match (bias, self.shift()) {
+            (Some(bias), Some(shift)) => Some(bias.iter().zip(shift).map(|(b, s)| b + s).collect()),
+            (one, None) | (None, one) => one.map(Cow::Borrowed),
+        }
     }
 
     /// The shape in the layer's terms.
@@ -140,9 +162,9 @@ impl QWeight {
         self.input
     }
 
-    /// Bytes of the values and the scales.
+    /// Bytes of the values, the scales and the shift.
     pub fn bytes(&self) -> usize {
-        self.panels.bytes() + self.scales.bytes()
+        self.panels.bytes() + self.scales.bytes() + self.shift.as_deref().map_or(0, size_of_val)
     }
 
     /// Writes row `i`, in the layer's own order, to `out`.
@@ -190,6 +212,42 @@ impl QWeight {
     }
 }
 
+impl Scales {
+    /// The scales with which the largest magnitude that each covers becomes the largest value of
+    /// `bits`.
+    ///
+    /// # Errors
+    /// As [`QWeight::quantize`].
+    pub fn covering(weight: &Tensor, granularity: Granularity, bits: WeightBits) -> Result<Scales> {
+        let layout = Layout::of(weight.shape())?;
+        let dense = weight.contiguous()?;
+        let values = dense.as_slice::<f32>()?;
+        let widening = f32::from(i8::MAX) / f32::from(bits.max());
+        let covering = |values: &[f32]| -> Result<f32> {
+            let (min, max) = min_max(Isa::active(), values)?;
+            Ok(symmetric_scale(max.max(-min))? * widening)
+        };
+        Ok(match granularity {
+            Granularity::PerTensor => Scales::PerTensor(covering(values)?),
+            Granularity::PerChannel => {
+                let rows = values.chunks_exact(layout.k);
+                Scales::PerChannel(rows.map(covering).collect::<Result<_>>()?)
+            }
+            Granularity::Blocks => {
+                let mut row = vec![0.0; layout.k];
+                let mut scales = Vec::with_capacity(layout.n * layout.k.div_ceil(BLOCK));
+                for source in values.chunks_exact(layout.k) {
+                    layout.pack_order(source, &mut row);
+                    for block in row.chunks(BLOCK) {
+                        scales.push(half_scale(covering(block)?)?);
+                    }
+                }
+                Scales::Blocks(scales.into())
+            }
+        })
+    }
+}
+
 /// A 16-bit scale not below `scale`, so that no weight it covers is clipped.
 fn half_scale(scale: f32) -> Result<f16> {
     let nearest = f16::from_f32(scale).max(f16::MIN_POSITIVE_SUBNORMAL);
@@ -199,6 +257,7 @@ fn half_scale(scale: f32) -> Result<f16> {
 
 /// The weight as a matrix of `n` rows of `k`, each row made of `channels` runs of `window` values.
 struct Layout {
+    shape: Shape,
     n: usize,
     k: usize,
     channels: usize,
@@ -221,7 +280,23 @@ impl Layout {
             return Err(unusable().into());
         }
         let channels = shape[1];
-        Ok(Layout { n: shape[0], k: channels * window, channels, window, kernel })
+        let (shape, n, k) = (*shape, shape[0], channels * window);
+        Ok(Layout { shape, n, k, channels, window, kernel })
+    }
+
+    /// Refuses scales of another number than the weight needs.
+    fn check_scales(&self, scales: &Scales) -> Result<()> {
+        let (got, expected) = match scales {
+            Scales::PerTensor(_) => (1, 1),
+            Scales::PerChannel(scales) => (scales.len(), self.n),
+            Scales::Blocks(scales) => (scales.len(), self.n * self.k.div_ceil(BLOCK)),
+        };
+        let shape = self.shape;
+        if got == expected {
+            Ok(())
+        } else {
+            Err(Int8Error::Scales { shape, got, expected }.into())
+        }
     }
 
     /// From `(channel, window)` to `(window, channel)`.
@@ -279,6 +354,48 @@ mod tests {
             });
             prop_assert_eq!(again.unwrap(), q);
         }
+    }
+
+    #[test]
+    fn a_shift_is_one_finite_number_for_each_channel() {
+        let weight = Tensor::ones([2, 3]).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel, Input::Float).unwrap();
+        let bytes = weight.bytes();
+        assert_eq!(weight.offset(None), None);
+        let shifted = weight.clone().with_shift([1.0, 2.0].into()).unwrap();
+        assert_eq!(shifted.bytes(), bytes + 8);
+        assert_eq!(shifted.offset(None).as_deref(), Some(&[1.0, 2.0][..]));
+        assert_eq!(shifted.offset(Some(&[0.5, 0.5])).as_deref(), Some(&[1.5, 2.5][..]));
+        assert!(weight.clone().with_shift([1.0].into()).is_err());
+        assert!(weight.with_shift([1.0, f32::INFINITY].into()).is_err());
+    }
+
+    #[test]
+    fn fewer_bits_leave_fewer_values() {
+        let w = Tensor::randn([6, 50], 1.0, &mut Rng::seed(1)).unwrap();
+        for bits in (2..=8).map(|bits| WeightBits::new(bits).unwrap()) {
+            for granularity in
+                [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks]
+            {
+                let scales = Scales::covering(&w, granularity, bits).unwrap();
+                let q = QWeight::round(&w, scales.clone(), bits, Input::Float).unwrap();
+                let mut row = [0; 50];
+                let mut largest = 0;
+                for i in 0..6 {
+                    q.row_into(i, &mut row).unwrap();
+                    largest = row.iter().fold(largest, |max, q| max.max(q.abs()));
+                }
+                assert_eq!(largest, bits.max(), "{bits:?} {granularity:?}");
+                let step = (0..6).map(|i| scales.at(i, 0, 50).max(scales.at(i, 32, 50)));
+                let step = step.fold(0.0, f32::max);
+                assert!(q.dequantize().unwrap().allclose(&w, 0.0, 0.5001 * step).unwrap());
+            }
+        }
+        let halved = Scales::PerTensor(0.1);
+        let q = QWeight::round(&w, halved, WeightBits::new(3).unwrap(), Input::Float).unwrap();
+        let widest =
+            q.dequantize().unwrap().to_vec::<f32>().unwrap().into_iter().fold(0.0, f32::max);
+        assert!((widest - 0.3).abs() < 1e-6, "what lies beyond the steps is clipped: {widest}");
     }
 
     #[test]

@@ -26,10 +26,29 @@ pub enum IoError {
         source: io::Error,
     },
     /// A folder, a device or a pipe.
-    #[error("{} is not a regular file; name a .safetensors file", path.display())]
+    #[error("{} is not a regular file; name the model's file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
+    },
+    /// Settings that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// A folder that does not hold the weights of one model.
+    #[error(
+        "{} holds {found} .safetensors files where one is needed; name it model.safetensors",
+        path.display()
+    )]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+        /// Files of that kind in it.
+        found: usize,
     },
     /// It is not a valid safetensors file, or would not be one.
     #[error("{}: {problem}", path.display())]
@@ -173,6 +192,12 @@ pub enum FormatError {
         /// How many bytes it lacks.
         missing: usize,
     },
+    /// A file that is no model of llama2.c.
+    #[error("it is no model of llama2.c: {detail}")]
+    Llama2c {
+        /// What does not fit.
+        detail: String,
+    },
     /// Bytes after the last tensor.
     #[error("{bytes} bytes follow the last tensor; the file is damaged or was joined with another")]
     Trailing {
@@ -186,7 +211,9 @@ pub enum FormatError {
 #[non_exhaustive]
 pub enum ContentError {
     /// There is no tensor of this name.
-    #[error("tensor {tensor:?} is missing")]
+    #[error(
+        "tensor {tensor:?} is missing; the file is incomplete or belongs to another architecture"
+    )]
     Missing {
         /// The tensor.
         tensor: String,
@@ -195,6 +222,22 @@ pub enum ContentError {
     #[error("tensor {tensor:?} is no part of the model; the file belongs to another architecture")]
     Unexpected {
         /// The tensor.
+        tensor: String,
+    },
+    /// An output head of its own for a model whose head is its token table.
+    #[error(
+        "there is an output head {tensor:?}, but the model's head is its token table; describe the model as one with a head of its own"
+    )]
+    TiedInModel {
+        /// The head's name in the file.
+        tensor: String,
+    },
+    /// No output head for a model that has one of its own.
+    #[error(
+        "there is no output head {tensor:?}, so the file's head is its token table; describe the model as one whose head is tied to it"
+    )]
+    TiedInFile {
+        /// The head's name in the file.
         tensor: String,
     },
     /// A tensor of another shape than the model's.

@@ -1,6 +1,6 @@
 use super::header::{Header, TensorInfo};
 use super::{ContentError, FileDtype, IoError};
-use crate::tensor::{Owner, Tensor};
+use crate::tensor::{Owner, Shape, Tensor};
 use crate::{Error, Result};
 use half::{bf16, f16};
 use std::collections::BTreeMap;
@@ -171,6 +171,25 @@ impl TensorFile {
     fn span(&self, info: &TensorInfo) -> std::ops::Range<usize> {
         let start = self.header.data_start;
         start + info.range.start..start + info.range.end
+    }
+
+    /// Refuses a tensor of another shape.
+    pub(super) fn expect_shape(&self, name: &str, expected: Shape) -> Result<()> {
+        let got = self.info(name)?.shape;
+        if got == expected {
+            return Ok(());
+        }
+        Err(self.problem(ContentError::Shape { tensor: name.to_string(), got, expected }))
+    }
+
+    /// Refuses tensors that nobody expects.
+    pub(super) fn expect_only(&self, is_expected: impl Fn(&str) -> bool) -> Result<()> {
+        match self.tensors().find(|(name, _)| !is_expected(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(self.problem(ContentError::Unexpected { tensor: name.to_string() }))
+            }
+        }
     }
 
     /// An error about this file's content.

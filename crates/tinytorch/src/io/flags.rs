@@ -28,10 +28,3 @@ pub(super) fn from_metadata(file: &TensorFile, module: &dyn Module) -> Result<BT
         Some(name) => Err(unusable(format!("the model has no flag {name:?}"))),
     }
 }
-
-/// Sets exactly these flags.
-pub(super) fn apply(module: &mut dyn Module, set: &BTreeSet<String>) {
-    for (name, flag) in module.named_flags_mut() {
-        *flag = set.contains(&name);
-    }
-}

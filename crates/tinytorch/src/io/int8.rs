@@ -4,16 +4,17 @@
 //! |---|---|
 //! | `conv.weight` | I8 in the layer's own shape |
 //! | `conv.weight_scale` | F32 `[out]` per channel, F32 `[1]` per tensor, F16 `[out, blocks]` in blocks |
+//! | `conv.weight_shift` | F32 `[out]`, if the layer adds something to each channel beside its bias |
 //! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
 //!
-//! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic` or
-//! `weight-only`.
+//! For other activations the metadata entry `input_mode` maps the weight's name to `dynamic`,
+//! `dynamic16` or `weight-only`.
 
 use super::entry::Entry;
 use super::file::values;
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
-use crate::autograd::{Param, Stored};
+use crate::autograd::{Param, Role, Stored};
 use crate::int8::{BLOCK, Input, Int8Error, QParams, QWeight, Scales};
 use crate::tensor::{Shape, Tensor};
 use half::f16;
@@ -22,6 +23,10 @@ use std::sync::Arc;
 
 fn scale_name(weight: &str) -> String {
     format!("{weight}_scale")
+}
+
+fn shift_name(weight: &str) -> String {
+    format!("{weight}_shift")
 }
 
 /// The names of a static activation's scale and zero point, which belong to the layer.
@@ -53,6 +58,10 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entr
         }
     };
     let mut entries = vec![Entry::weight(name, weight), scale];
+    if let Some(shift) = weight.shift() {
+        let shift = Tensor::from_vec(shift.to_vec(), [shift.len()])?;
+        entries.push(Entry::tensor(shift_name(name), &shift)?);
+    }
     if let Input::Static(params) = weight.input() {
         let [scale, zero_point] = input_names(name);
         entries.push(Entry::tensor(scale, &Tensor::from_vec(vec![params.scale], [1])?)?);
@@ -66,6 +75,7 @@ pub(super) struct Plan<'a> {
     name: &'a str,
     shape: Shape,
     scales: Scales,
+    shift: Option<Box<[f32]>>,
     input: Input,
 }
 
@@ -73,23 +83,27 @@ impl<'a> Plan<'a> {
     pub(super) fn check(
         file: &TensorFile,
         name: &'a str,
+        param: &Param,
         modes: &mut InputModes,
     ) -> Result<Plan<'a>> {
         let shape = file.info(name)?.shape;
         let scales = read_scales(file, &scale_name(name), &shape)?;
+        let shift = read_shift(file, name, param, &shape)?;
         let input = match modes.take(name) {
             Some(InputMode::Dynamic) => Input::Dynamic,
+            Some(InputMode::Dynamic16) => Input::Dynamic16,
             Some(InputMode::WeightOnly) => Input::Float,
             None => Input::Static(read_params(file, name)?),
         };
-        Ok(Plan { name, shape, scales, input })
+        Ok(Plan { name, shape, scales, shift, input })
     }
 
     /// The tensors beside the weight that were used.
     pub(super) fn tensors(&self) -> impl Iterator<Item = String> {
         let is_static = matches!(self.input, Input::Static(_));
         let input = is_static.then(|| input_names(self.name));
-        [scale_name(self.name)].into_iter().chain(input.into_iter().flatten())
+        let shift = self.shift.is_some().then(|| shift_name(self.name));
+        [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
     }
 
     /// Streams the rows into the packed weight, which is the only allocation of its size.
@@ -100,6 +114,10 @@ impl<'a> Plan<'a> {
             row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
             Ok(())
         });
+        let weight = match self.shift {
+            Some(shift) => weight.and_then(|weight| weight.with_shift(shift)),
+            None => weight,
+        };
         match weight {
             Ok(weight) => Ok(Stored::Int8(Arc::new(weight))),
             Err(crate::Error::Int8(problem)) => {
@@ -119,7 +137,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
     }
     match info.dtype {
         FileDtype::F16 => {
-            expect_shape(file, name, Shape::new(&block_grid(weight))?)?;
+            file.expect_shape(name, Shape::new(&block_grid(weight))?)?;
             let scales = values(file.bytes(name)?, f16::from_le_bytes);
             check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
             Ok(Scales::Blocks(scales.into()))
@@ -128,7 +146,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             let rows = weight[0];
             // A weight of one row reads as per channel, the usual form; the numbers are the same.
             let per_tensor = info.shape.dims() == [1] && rows != 1;
-            expect_shape(file, name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
+            file.expect_shape(name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
             let scales = values(file.bytes(name)?, f32::from_le_bytes);
             check_scales(file, name, scales.iter().copied())?;
             Ok(if per_tensor {
@@ -144,6 +162,25 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
     }
 }
 
+/// The shift, if there is one. An embedding has no output channels to add it to.
+fn read_shift(
+    file: &TensorFile,
+    weight: &str,
+    param: &Param,
+    shape: &Shape,
+) -> Result<Option<Box<[f32]>>> {
+    let name = shift_name(weight);
+    if param.role() == Role::Embedding || !file.contains(&name) {
+        return Ok(None);
+    }
+    let got = file.info(&name)?.dtype;
+    if got != FileDtype::F32 {
+        return Err(file.problem(ContentError::Dtype { tensor: name, got, expected: "F32" }));
+    }
+    file.expect_shape(&name, Shape::new(&shape[..1])?)?;
+    Ok(Some(values(file.bytes(&name)?, f32::from_le_bytes).into()))
+}
+
 /// The quantization of static activations.
 fn read_params(file: &TensorFile, weight: &str) -> Result<QParams> {
     let [scale_name, zero_point_name] = input_names(weight);
@@ -156,19 +193,11 @@ fn read_params(file: &TensorFile, weight: &str) -> Result<QParams> {
             let tensor = name.clone();
             return Err(file.problem(ContentError::Dtype { tensor, got, expected }));
         }
-        expect_shape(file, name, one)?;
+        file.expect_shape(name, one)?;
     }
     let scale = file.tensor(&scale_name)?.item()?;
     check_scales(file, &scale_name, [scale].into_iter())?;
     Ok(QParams { scale, zero_point: file.bytes(&zero_point_name)?[0] })
-}
-
-fn expect_shape(file: &TensorFile, name: &str, expected: Shape) -> Result<()> {
-    let got = file.info(name)?.shape;
-    if got == expected {
-        return Ok(());
-    }
-    Err(file.problem(ContentError::Shape { tensor: name.to_string(), got, expected }))
 }
 
 fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>) -> Result<()> {
@@ -186,6 +215,7 @@ fn check_scales(file: &TensorFile, name: &str, scales: impl Iterator<Item = f32>
 #[serde(rename_all = "kebab-case")]
 enum InputMode {
     Dynamic,
+    Dynamic16,
     WeightOnly,
 }
 
@@ -200,6 +230,7 @@ impl InputModes {
     pub(super) fn of(params: &[(String, &Param)]) -> InputModes {
         let mode = |param: &Param| match param.int8()?.input() {
             Input::Dynamic => Some(InputMode::Dynamic),
+            Input::Dynamic16 => Some(InputMode::Dynamic16),
             Input::Float => Some(InputMode::WeightOnly),
             Input::Static(_) => None,
         };

@@ -19,23 +19,35 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+mod attached;
 mod digest;
+mod embedder;
 mod entry;
 mod error;
 mod file;
 mod flags;
+mod folder;
 mod header;
+mod import;
 mod int8;
+mod llama2c;
 mod model;
+mod open;
 mod params;
 mod provenance;
 mod write;
 
+pub(crate) use attached::{attached, from_metadata as attached_in};
 pub use digest::{digest_params, digest_tensors};
+pub use embedder::Embedder;
 pub use error::{ContentError, FormatError, IoError};
 pub use file::TensorFile;
+pub use folder::import_folder;
 pub use header::TensorInfo;
+pub use import::{import_model, load_renamed};
+pub use llama2c::load_llama2c;
 pub use model::{Loaded, load_model, save_model, save_model_and};
+pub use open::open_model;
 pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
 pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;

@@ -1,3 +1,4 @@
+use super::import::check_head;
 use super::{IoError, Provenance, TensorFile, load_into, provenance, save_params_and};
 use crate::Result;
 use crate::models::Model;
@@ -55,6 +56,7 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Loaded> {
     let mut model = architecture
         .build(&mut Init::absent())
         .map_err(|error| file.problem(provenance::unusable("architecture", error.to_string())))?;
+    check_head(&file, &architecture, str::to_string)?;
     load_into(&mut *model, &file)?;
     Ok(Loaded { model, provenance })
 }

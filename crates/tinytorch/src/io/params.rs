@@ -1,8 +1,8 @@
 use super::entry::Entry;
-use super::flags;
 use super::int8::{self, InputModes};
 use super::write::write_entries;
 use super::{ContentError, FileDtype, IoError, TensorFile};
+use super::{attached, flags};
 use crate::autograd::{AutogradError, Param, Role, Stored};
 use crate::nn::Module;
 use crate::tensor::Tensor;
@@ -59,6 +59,7 @@ pub fn save_params_and(
     let own = [
         (InputModes::KEY, InputModes::of(&named).to_metadata()),
         (flags::KEY, flags::to_metadata(module)),
+        (attached::KEY, attached::to_metadata(module)),
     ];
     let metadata = with_own(metadata, own).map_err(|problem| IoError::content(path, problem))?;
     write_entries(path, contents, &metadata)
@@ -89,13 +90,23 @@ pub(super) fn entries<'a>(name: &'a str, param: &'a Param) -> Result<Vec<Entry<'
 }
 
 /// Reads a module's parameters and flags from a file that has exactly them,
-/// [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has a weight in int8.
+/// [reserved](RESERVED_PREFIX) names aside: floats, or int8 where the file has a weight in int8. What the
+/// file has beside a weight, such as an adapter, is put there.
 /// Everything is checked before anything is read, and nothing is changed unless everything was read.
 ///
 /// # Errors
 /// A [`ContentError`] that names the tensor which is missing, unexpected, or of another shape or
 /// element type than the module's.
 pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
+    let replaced = attached::attach(module, file)?;
+    let loaded = load_values(module, file);
+    if loaded.is_err() {
+        replaced.put_back(module);
+    }
+    loaded
+}
+
+fn load_values(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     let flags = flags::from_metadata(file, module)?;
     let params = module.named_params_mut();
     let mut modes = InputModes::from_metadata(file)?;
@@ -104,17 +115,14 @@ pub fn load_into(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     for (name, param) in &params {
         plans.push(Plan::check(file, name, param, &mut modes, &mut used)?);
     }
-    let unexpected = |name: &str| !used.contains(name) && !name.starts_with(RESERVED_PREFIX);
-    if let Some((tensor, _)) = file.tensors().find(|(name, _)| unexpected(name)) {
-        return Err(file.problem(ContentError::Unexpected { tensor: tensor.to_string() }));
-    }
+    file.expect_only(|name| used.contains(name) || name.starts_with(RESERVED_PREFIX))?;
     modes.expect_empty(file)?;
     let values: Vec<Stored> =
         plans.into_iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
     for ((_, param), stored) in params.into_iter().zip(values) {
         param.store(stored);
     }
-    flags::apply(module, &flags);
+    module.set_flags(&flags);
     Ok(())
 }
 
@@ -132,25 +140,20 @@ impl<'a> Plan<'a> {
         modes: &mut InputModes,
         used: &mut BTreeSet<Cow<'a, str>>,
     ) -> Result<Plan<'a>> {
-        let info = file.info(name)?;
-        let (tensor, expected) = (|| name.to_string(), param.shape());
-        if info.shape != expected {
-            let got = info.shape;
-            return Err(file.problem(ContentError::Shape { tensor: tensor(), got, expected }));
-        }
+        file.expect_shape(name, param.shape())?;
         used.insert(name.into());
         let is_weight =
             matches!(param.role(), Role::LinearWeight | Role::ConvWeight { .. } | Role::Embedding);
-        match info.dtype {
+        match file.info(name)?.dtype {
             FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(Plan::Float(name)),
             FileDtype::I8 if is_weight => {
-                let plan = int8::Plan::check(file, name, modes)?;
+                let plan = int8::Plan::check(file, name, param, modes)?;
                 used.extend(plan.tensors().map(Cow::Owned));
                 Ok(Plan::Int8(plan))
             }
             got => {
                 let expected = if is_weight { "F32, F16, BF16 or I8" } else { "F32, F16 or BF16" };
-                Err(file.problem(ContentError::Dtype { tensor: tensor(), got, expected }))
+                Err(file.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
             }
         }
     }

@@ -1,9 +1,10 @@
-use super::flags;
 use super::int8::InputModes;
 use super::params::with_own;
 use super::{ContentError, TensorFile};
+use super::{attached, flags};
 use crate::Result;
 use crate::models::Architecture;
+use crate::text::{CharTokenizer, HfTokenizer, TextError};
 use std::collections::BTreeMap;
 
 /// Where a saved model comes from; it travels in the file's metadata.
@@ -34,11 +35,41 @@ impl Default for Provenance {
     }
 }
 
-const ARCHITECTURE: &str = "architecture";
+impl Provenance {
+    /// Makes the file carry the characters of its language model, so that text can be given to it and
+    /// read from it without another file.
+    ///
+    /// ```
+    /// use tinytorch::{io::Provenance, text::{CharTokenizer, Tokenizer}};
+    /// let mut provenance = Provenance::default();
+    /// provenance.set_tokenizer(&CharTokenizer::from_corpus("abc")?);
+    /// let tokenizer = provenance.tokenizer()?.expect("it was set");
+    /// assert_eq!(tokenizer.encode("cab")?, [3, 1, 2]);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    pub fn set_tokenizer(&mut self, tokenizer: &CharTokenizer) {
+        let json = String::from_utf8_lossy(&tokenizer.to_json()).into_owned();
+        self.notes.insert(TOKENIZER.to_string(), json);
+    }
+
+    /// The tokenizer that the file carries, if it carries one.
+    ///
+    /// # Errors
+    /// As [`HfTokenizer::from_json`].
+    pub fn tokenizer(&self) -> Result<Option<HfTokenizer>, TextError> {
+        let json = self.notes.get(TOKENIZER);
+        json.map(|json| HfTokenizer::from_json(json.as_bytes())).transpose()
+    }
+}
+
+pub(super) const ARCHITECTURE: &str = "architecture";
 const VERSION: &str = "tinytorch_version";
 const FLOAT: &str = "float_sha256";
 const CALIBRATION: &str = "calibration_sha256";
 const QUANTIZATION: &str = "quantization";
+
+/// The note that holds a `tokenizer.json`.
+const TOKENIZER: &str = "tokenizer";
 
 /// The state of a training: it belongs to a checkpoint, not to the model in it.
 pub(crate) const TRAINING: &str = "training";
@@ -66,6 +97,7 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenan
     let mut notes = file.metadata().clone();
     notes.remove(InputModes::KEY);
     notes.remove(flags::KEY);
+    notes.remove(attached::KEY);
     notes.remove(TRAINING);
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))

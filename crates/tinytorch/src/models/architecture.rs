@@ -1,7 +1,11 @@
-use super::{Cnn, CnnBlock, CnnConfig, Mlp, MlpConfig, Model};
+use super::{
+    Bert, BertConfig, Cnn, CnnConfig, ForeignNames, Gpt, GptConfig, Hybrid, HybridConfig, Llama,
+    LlamaConfig, Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,
+};
 use crate::Result;
 use crate::nn::Init;
-use crate::tensor::Shape;
+use crate::ops::RopePairs;
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// A model's kind and hyper-parameters: everything but its weights.
@@ -21,47 +25,19 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// [`Cnn`]: convolutions with batch norms, and linear layers after them.
     Cnn(CnnConfig),
+    /// [`Hybrid`]: convolutions, then a transformer.
+    Hybrid(HybridConfig),
+    /// [`Gpt`]: a decoder with learned positions.
+    Gpt(GptConfig),
+    /// [`Llama`]: a decoder with rotary positions.
+    Llama(LlamaConfig),
+    /// [`Bert`]: an encoder.
+    Bert(BertConfig),
+    /// [`Resnet`]: residual blocks of convolutions.
+    Resnet(ResnetConfig),
 }
-
-/// A preset's name, and what it stands for.
-type Preset = (&'static str, fn() -> Architecture);
-
-const PRESETS: [Preset; 4] = [
-    ("digits-mlp", || mlp(64, [128, 64])),
-    ("digits-cnn", || cnn([1, 8, 8], [(32, 1), (64, 2)], 128)),
-    ("mnist-mlp", || mlp(784, [512, 256])),
-    ("mnist-cnn", || cnn([1, 28, 28], [(16, 2), (32, 2)], 256)),
-];
-
-fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {
-    Architecture::Mlp(MlpConfig { inputs, hidden: hidden.to_vec(), outputs: 10 })
-}
-
-fn cnn(input: [usize; 3], blocks: [(usize, usize); 2], hidden: usize) -> Architecture {
-    let blocks = blocks.map(|(channels, pool)| CnnBlock { channels, pool }).to_vec();
-    Architecture::Cnn(CnnConfig { input, blocks, hidden: vec![hidden], outputs: 10 })
-}
-
-/// No model of use has more layers; a file that asks for them would only exhaust memory.
-const MAX_LAYERS: usize = 1000;
 
 impl Architecture {
-    /// The architecture of a reference model.
-    ///
-    /// # Errors
-    /// [`ModelError::UnknownPreset`], which lists the names that there are.
-    pub fn preset(name: &str) -> Result<Architecture> {
-        match PRESETS.iter().find(|(preset, _)| *preset == name) {
-            Some((_, make)) => Ok(make()),
-            None => Err(ModelError::UnknownPreset { name: name.to_string() }.into()),
-        }
-    }
-
-    /// The names that [`Architecture::preset`] knows.
-    pub fn presets() -> impl Iterator<Item = &'static str> {
-        PRESETS.iter().map(|(name, _)| *name)
-    }
-
     /// The model, its parameters as `init` makes them.
     ///
     /// # Errors
@@ -70,62 +46,89 @@ impl Architecture {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),
             Architecture::Cnn(config) => Box::new(Cnn::new(config, init)?),
+            Architecture::Hybrid(config) => Box::new(Hybrid::new(config, init)?),
+            Architecture::Gpt(config) => Box::new(Gpt::new(config, init)?),
+            Architecture::Llama(config) => Box::new(Llama::new(config, init)?),
+            Architecture::Bert(config) => Box::new(Bert::new(config, init)?),
+            Architecture::Resnet(config) => Box::new(Resnet::new(config, init)?),
         })
     }
 
-    /// The shape of one sample, without the batch.
+    /// How the files that others publish for this architecture name its parameters.
+    pub fn foreign_names(&self) -> ForeignNames {
+        match self {
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Gpt(_) => ForeignNames::SAME,
+            Architecture::Llama(config) => match config.rope.pairs {
+                RopePairs::Interleaved => ForeignNames::LLAMA2_C,
+                RopePairs::Halves => ForeignNames::HF_LLAMA,
+            },
+            Architecture::Bert(_) => ForeignNames::HF_BERT,
+        }
+    }
+
+    /// Whether it is made of attention blocks.
+    pub fn is_transformer(&self) -> bool {
+        matches!(self, Architecture::Gpt(_) | Architecture::Llama(_) | Architecture::Bert(_))
+    }
+
+    /// Whether the output head is the token table, if there is a token table to be one.
+    pub(crate) fn has_tied_head(&self) -> Option<bool> {
+        match self {
+            Architecture::Gpt(_) => Some(true),
+            Architecture::Llama(config) => Some(config.tied),
+            Architecture::Mlp(_)
+            | Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Hybrid(_)
+            | Architecture::Bert(_) => None,
+        }
+    }
+
+    /// What one sample is, without the batch.
     ///
     /// # Errors
     /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
-    pub fn input_shape(&self) -> Result<Shape> {
-        match self {
-            Architecture::Mlp(config) => Ok(Shape::new(&[config.inputs])?),
-            Architecture::Cnn(config) => Ok(Shape::new(&config.input)?),
+    pub fn sample(&self) -> Result<Sample> {
+        Ok(match self {
+            Architecture::Mlp(config) => Sample::Values(Shape::new(&[config.inputs])?),
+            Architecture::Cnn(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Resnet(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Hybrid(config) => Sample::Values(Shape::new(&config.input)?),
+            Architecture::Gpt(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Llama(config) => Sample::ids(config.vocab, config.context),
+            Architecture::Bert(config) => {
+                Sample::Ids { vocab: config.vocab, context: config.context, pad: Some(config.pad) }
+            }
+        })
+    }
+
+    /// An input of `batch` samples that the model takes, always the same: values from 0 to 1, or ids
+    /// that fill the context.
+    ///
+    /// ```
+    /// use tinytorch::{models::Architecture, tensor::Dtype};
+    /// let images = Architecture::preset("digits-cnn")?.example(4)?;
+    /// assert_eq!((images.dtype(), images.shape().dims()), (Dtype::F32, &[4, 1, 8, 8][..]));
+    /// let ids = Architecture::preset("talks-gpt")?.example(4)?;
+    /// assert_eq!((ids.dtype(), ids.shape().dims()), (Dtype::I64, &[4, 64][..]));
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Architecture::sample`], of the whole batch.
+    pub fn example(&self, batch: usize) -> Result<Tensor> {
+        let sample = self.sample()?;
+        match sample {
+            Sample::Values(shape) => {
+                let dims: Vec<usize> = [batch].into_iter().chain(shape.to_vec()).collect();
+                sample.fill(&Shape::new(&dims)?)
+            }
+            Sample::Ids { context, .. } => sample.fill(&Shape::new(&[batch, context])?),
         }
-    }
-}
-
-/// What can go wrong when a model is described.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// No preset has this name.
-    #[error("there is no model {name:?}; the models are {}", Architecture::presets().collect::<Vec<_>>().join(", "))]
-    UnknownPreset {
-        /// The name.
-        name: String,
-    },
-    /// A size that makes no model.
-    #[error("{architecture}: {name} is {value}, which must be from 1 to {max}")]
-    Hyperparameter {
-        /// The kind of model.
-        architecture: &'static str,
-        /// The hyper-parameter.
-        name: &'static str,
-        /// Its value.
-        value: usize,
-        /// The largest value it can have.
-        max: usize,
-    },
-}
-
-/// Checks hyper-parameters as a model is built from them.
-pub(super) struct Check(pub(super) &'static str);
-
-impl Check {
-    pub(super) fn size(&self, name: &'static str, value: usize) -> Result<()> {
-        self.at_most(name, value, 1 << 24)
-    }
-
-    pub(super) fn layers(&self, name: &'static str, count: usize) -> Result<()> {
-        self.at_most(name, count, MAX_LAYERS)
-    }
-
-    pub(super) fn at_most(&self, name: &'static str, value: usize, max: usize) -> Result<()> {
-        if (1..=max).contains(&value) {
-            return Ok(());
-        }
-        Err(ModelError::Hyperparameter { architecture: self.0, name, value, max }.into())
     }
 }
 
@@ -133,6 +136,7 @@ impl Check {
 mod tests {
     use super::*;
     use crate::autograd::{Ctx, Observer, OpRun};
+    use crate::models::CnnBlock;
     use crate::tensor::Tensor;
 
     /// Adds up what a pass costs.
@@ -154,11 +158,13 @@ mod tests {
             let json = serde_json::to_string(&architecture).unwrap();
             assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
 
-            let mut dims = vec![2];
-            dims.extend_from_slice(&architecture.input_shape().unwrap());
-            let batch = Tensor::ones(&dims[..]).unwrap().into();
-            let logits = model.forward(&batch, &mut Ctx::eval()).unwrap();
-            assert_eq!(logits.shape().dims(), [2, 10], "{name}");
+            let batch = architecture.example(2).unwrap();
+            let scores = match architecture.sample().unwrap() {
+                Sample::Values(_) => vec![2, 10],
+                Sample::Ids { vocab, context, .. } => vec![2, context, vocab],
+            };
+            let logits = model.forward(&batch.into(), &mut Ctx::eval()).unwrap();
+            assert_eq!(logits.shape().dims(), scores, "{name}");
 
             let absent = architecture.build(&mut Init::absent()).unwrap();
             let shapes = |m: &dyn Model| -> Vec<(String, Shape)> {

@@ -1,9 +1,10 @@
-use super::architecture::{Architecture, Check};
+use super::architecture::Architecture;
+use super::error::Check;
 use super::{Mlp, MlpConfig, Model};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::graph::{ConvGeometry, PoolGeometry};
-use crate::nn::{BatchNorm2d, Conv2d, Forward, Init, MaxPool2d, Module};
+use crate::nn::{BatchNorm2d, Chain, Conv2d, Forward, Init, Link, MaxPool2d, Module};
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ pub struct Cnn {
 /// `pool(relu(norm(conv(x))))` with a 3x3 convolution that keeps height and width.
 ///
 /// The convolution has a bias although the norm subtracts it again: when the norm is folded into the
-/// convolution, its shift has a place to go, and the model keeps its names and shapes.
+/// convolution, its shift goes there and takes no memory of its own.
 #[derive(Module, Clone, Debug)]
 pub struct ConvBlock {
     /// The convolution.
@@ -59,6 +60,26 @@ pub struct ConvBlock {
 }
 
 impl ConvBlock {
+    /// Blocks one after the other on images of `[channels, height, width]`, and what size they leave.
+    pub(super) fn stack(
+        check: &Check,
+        input: [usize; 3],
+        sizes: &[CnnBlock],
+        init: &mut Init,
+    ) -> Result<(Vec<ConvBlock>, [usize; 3])> {
+        check.layers("the number of blocks", sizes.len())?;
+        input.iter().try_for_each(|&size| check.size("a size of the input", size))?;
+        let [mut channels, mut height, mut width] = input;
+        let mut blocks = Vec::with_capacity(sizes.len());
+        for block in sizes {
+            check.size("the channels of a block", block.channels)?;
+            check.at_most("the pooling of a block", block.pool, height.min(width))?;
+            blocks.push(ConvBlock::new(channels, *block, init)?);
+            (channels, height, width) = (block.channels, height / block.pool, width / block.pool);
+        }
+        Ok((blocks, [channels, height, width]))
+    }
+
     fn new(channels: usize, block: CnnBlock, init: &mut Init) -> Result<ConvBlock> {
         let same_size = ConvGeometry::default().with_padding(1);
         Ok(ConvBlock {
@@ -77,17 +98,8 @@ impl Cnn {
     /// 2^24, and pooling windows larger than what they pool.
     pub fn new(config: &CnnConfig, init: &mut Init) -> Result<Cnn> {
         let check = Check("cnn");
-        check.layers("the number of blocks", config.blocks.len())?;
-        config.input.iter().try_for_each(|&size| check.size("a size of the input", size))?;
-        let [mut channels, mut height, mut width] = config.input;
-        let mut blocks = Vec::with_capacity(config.blocks.len());
-        for block in &config.blocks {
-            check.size("the channels of a block", block.channels)?;
-            check.at_most("the pooling of a block", block.pool, height.min(width))?;
-            blocks.push(ConvBlock::new(channels, *block, init)?);
-            (channels, height, width) = (block.channels, height / block.pool, width / block.pool);
-        }
-        let inputs = Shape::new(&[channels, height, width])?.len();
+        let (blocks, size) = ConvBlock::stack(&check, config.input, &config.blocks, init)?;
+        let inputs = Shape::new(&size)?.len();
         let head = MlpConfig { inputs, hidden: config.hidden.clone(), outputs: config.outputs };
         Ok(Cnn { config: config.clone(), blocks, head: Mlp::new(&head, init)? })
     }
@@ -114,6 +126,25 @@ impl Forward for Cnn {
     }
 }
 
+impl Chain for Cnn {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        let blocks = self.blocks.iter_mut();
+        let mut links: Vec<Link<'_>> = blocks
+            .flat_map(|block| [Link::Conv2d(&mut block.conv), Link::BatchNorm2d(&mut block.norm)])
+            .collect();
+        links.extend(self.head.links()?);
+        Ok(links)
+    }
+
+    fn resized(&mut self) {
+        for (block, layer) in self.config.blocks.iter_mut().zip(&self.blocks) {
+            block.channels = layer.conv.weight.shape()[0];
+        }
+        self.head.resized();
+        self.config.hidden.clone_from(&self.head.config().hidden);
+    }
+}
+
 impl Model for Cnn {
     fn architecture(&self) -> Architecture {
         Architecture::Cnn(self.config.clone())
@@ -121,5 +152,9 @@ impl Model for Cnn {
 
     fn clone_box(&self) -> Box<dyn Model> {
         Box::new(self.clone())
+    }
+
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        Some(self)
     }
 }

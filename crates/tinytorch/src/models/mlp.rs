@@ -1,8 +1,9 @@
 use super::Model;
-use super::architecture::{Architecture, Check};
+use super::architecture::Architecture;
+use super::error::Check;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
-use crate::nn::{Flatten, Forward, Init, Linear, Module};
+use crate::nn::{Chain, Flatten, Forward, Init, Linear, Link, Module};
 use serde::{Deserialize, Serialize};
 
 /// The widths of an [`Mlp`].
@@ -46,6 +47,11 @@ impl Mlp {
         let layers = widths.windows(2).map(layer).collect::<Result<_>>()?;
         Ok(Mlp { config: config.clone(), layers })
     }
+
+    /// Its widths.
+    pub fn config(&self) -> &MlpConfig {
+        &self.config
+    }
 }
 
 impl Forward for Mlp {
@@ -61,6 +67,18 @@ impl Forward for Mlp {
     }
 }
 
+impl Chain for Mlp {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        Ok(self.layers.iter_mut().map(Link::Linear).collect())
+    }
+
+    fn resized(&mut self) {
+        let widths = self.layers.iter().map(|layer| layer.weight.shape()[0]);
+        self.config.hidden = widths.take(self.layers.len().saturating_sub(1)).collect();
+        self.config.inputs = self.layers.first().map_or(0, |first| first.weight.shape()[1]);
+    }
+}
+
 impl Model for Mlp {
     fn architecture(&self) -> Architecture {
         Architecture::Mlp(self.config.clone())
@@ -68,5 +86,9 @@ impl Model for Mlp {
 
     fn clone_box(&self) -> Box<dyn Model> {
         Box::new(self.clone())
+    }
+
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        Some(self)
     }
 }

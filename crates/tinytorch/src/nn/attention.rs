@@ -55,16 +55,27 @@ impl AttentionConfig {
 }
 
 /// The keys and values of the positions that came before, of one layer.
+///
+/// A cache answers queries itself, so that it may hold keys and values in any form.
 pub trait KeyValueCache {
     /// Number of positions held.
     fn positions(&self) -> usize;
 
-    /// Adds the keys and values of the next positions, each `[batch, kv_heads, new, head_dim]`, and
-    /// returns those of all positions held.
+    /// Adds the keys and values of the next positions, each `[batch, kv_heads, new, head_dim]`.
     ///
     /// # Errors
-    /// If they do not fit the cache or it is full.
-    fn append(&mut self, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)>;
+    /// If they do not fit the cache or it is full; the cache is then as it was.
+    fn append(&mut self, keys: &Tensor, values: &Tensor) -> Result<()>;
+
+    /// The attention of queries, `[batch, heads, new, head_dim]`, over all positions held, the last
+    /// query standing at the last position; the result has the same shape.
+    ///
+    /// # Errors
+    /// If the queries or the mask do not fit the cache.
+    fn attend(&self, queries: &Var, mask: AttentionMask<'_>, ctx: &mut Ctx<'_>) -> Result<Var>;
+
+    /// Forgets all positions from `positions` on.
+    fn truncate(&mut self, positions: usize);
 }
 
 /// What attention takes beside its input.
@@ -160,20 +171,36 @@ impl MultiHeadAttention {
         }
         let mut q = self.heads(&self.q_proj, self.num_heads, input, ctx)?;
         let mut k = self.heads(&self.k_proj, self.num_kv_heads, input, ctx)?;
-        let mut v = self.heads(&self.v_proj, self.num_kv_heads, input, ctx)?;
+        let v = self.heads(&self.v_proj, self.num_kv_heads, input, ctx)?;
         if let Some(rope) = self.rope {
             let offset = inputs.cache.as_ref().map_or(0, |cache| cache.positions());
             q = q.rope(rope, offset, ctx)?;
             k = k.rope(rope, offset, ctx)?;
         }
-        if let Some(cache) = inputs.cache {
-            if k.is_tracked() || v.is_tracked() {
+        let keep = inputs.mask.map(|mask| self.mask_of_heads(mask, ctx)).transpose()?;
+        let mixed = match inputs.cache {
+            None => self.attend(q, k, v, keep, ctx)?,
+            Some(_) if k.is_tracked() || v.is_tracked() => {
                 return Err(LayerError::RecordedCache.into());
             }
-            let (keys, values) = cache.append(k.value(), v.value())?;
-            (k, v) = (keys.into(), values.into());
-        }
-        let mut keep = inputs.mask.map(|mask| self.mask_of_heads(mask, ctx)).transpose()?;
+            Some(cache) => {
+                cache.append(k.value(), v.value())?;
+                cache.attend(&q, AttentionMask { causal: self.causal, keep: keep.as_ref() }, ctx)?
+            }
+        };
+        let joined = mixed.permute(&[0, 2, 1, 3], ctx)?.flatten(2, 3, ctx)?;
+        self.out_proj.forward(&joined, ctx)
+    }
+
+    /// What the heads see in the input itself, `[batch, heads, length, head_dim]`.
+    fn attend(
+        &self,
+        mut q: Var,
+        mut k: Var,
+        mut v: Var,
+        mut keep: Option<Var>,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
         let groups = self.num_heads / self.num_kv_heads;
         if groups > 1 {
             q = q.unflatten(1, &[self.num_kv_heads, groups], ctx)?;
@@ -183,12 +210,8 @@ impl MultiHeadAttention {
         }
         let mask = AttentionMask { causal: self.causal, keep: keep.as_ref() };
         let weights = q.attention_weights(&k, mask, ctx)?;
-        let mut mixed = self.dropout.forward(&weights, ctx)?.matmul(&v, ctx)?;
-        if groups > 1 {
-            mixed = mixed.flatten(1, 2, ctx)?;
-        }
-        let joined = mixed.permute(&[0, 2, 1, 3], ctx)?.flatten(2, 3, ctx)?;
-        self.out_proj.forward(&joined, ctx)
+        let mixed = self.dropout.forward(&weights, ctx)?.matmul(&v, ctx)?;
+        if groups > 1 { mixed.flatten(1, 2, ctx) } else { Ok(mixed) }
     }
 
     /// A projection as `[batch, heads, length, head_dim]`.

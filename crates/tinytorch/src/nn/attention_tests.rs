@@ -1,6 +1,6 @@
 use super::*;
 use crate::Rng;
-use crate::nn::Module;
+use crate::nn::{JoinedCache, Module};
 use crate::ops::RopePairs;
 
 const WIDTH: usize = 8;
@@ -105,27 +105,6 @@ fn a_mask_of_each_head_reaches_its_head() {
     assert!(close(&y, &run(&silent, &x, None)));
 }
 
-#[derive(Default)]
-struct Growing(Option<(Tensor, Tensor)>);
-
-impl KeyValueCache for Growing {
-    fn positions(&self) -> usize {
-        self.0.as_ref().map_or(0, |(keys, _)| keys.shape()[2])
-    }
-
-    fn append(&mut self, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
-        let both = match self.0.take() {
-            None => (keys.clone(), values.clone()),
-            Some((k, v)) => (
-                Tensor::cat::<f32>(&[k, keys.clone()], 2)?,
-                Tensor::cat::<f32>(&[v, values.clone()], 2)?,
-            ),
-        };
-        self.0 = Some(both.clone());
-        Ok(both)
-    }
-}
-
 #[test]
 fn a_cache_gives_what_the_whole_sequence_gives() {
     for rope in [None, Some(ROPE)] {
@@ -137,7 +116,7 @@ fn a_cache_gives_what_the_whole_sequence_gives() {
         };
         let (layer, x) = (layer(config), input(2, 5));
         let whole = run(&layer, &x, None);
-        let mut cache = Growing::default();
+        let mut cache = JoinedCache::default();
         for range in [0..2, 2..3, 3..5] {
             let part = x.slice(1, range.clone()).unwrap();
             let inputs = AttentionInputs { mask: None, cache: Some(&mut cache) };
@@ -152,7 +131,7 @@ fn a_cache_gives_what_the_whole_sequence_gives() {
 fn a_cache_in_a_recorded_pass_is_an_error() {
     let layer = layer(AttentionConfig::new(WIDTH, 2));
     for mut ctx in [Ctx::train(Rng::seed(0)), Ctx::trace()] {
-        let mut cache = Growing::default();
+        let mut cache = JoinedCache::default();
         let inputs = AttentionInputs { mask: None, cache: Some(&mut cache) };
         let err = layer.forward_with(&input(1, 2).into(), inputs, &mut ctx).unwrap_err();
         assert!(err.to_string().contains("inference alone"), "{err}");

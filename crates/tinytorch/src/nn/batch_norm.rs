@@ -1,3 +1,4 @@
+use super::chain::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
@@ -68,6 +69,15 @@ impl BatchNorm2d {
     /// The same layer with another weight of the batch in the running statistics.
     pub fn with_momentum(self, momentum: f32) -> BatchNorm2d {
         BatchNorm2d { momentum, ..self }
+    }
+}
+
+impl BatchNorm2d {
+    /// Keeps these channels, or leaves the layer half changed with an error.
+    pub(crate) fn keep_channels(&mut self, kept: &[usize]) -> Result<()> {
+        self.num_features = kept.len();
+        let all = [&mut self.weight, &mut self.bias, &mut self.running_mean, &mut self.running_var];
+        all.into_iter().try_for_each(|param| keep(param, 0, kept))
     }
 }
 

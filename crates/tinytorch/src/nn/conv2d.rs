@@ -1,7 +1,9 @@
+use super::chain::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
 use crate::graph::ConvGeometry;
+use crate::ops::Weight;
 
 /// A two-dimensional convolution (cross-correlation, as in PyTorch):
 /// `y[n, o, y, x] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, s y + i - p, s x + j - p]`
@@ -34,7 +36,7 @@ pub struct Conv2d {
     #[module(config)]
     groups: usize,
     /// `[out_channels, in_channels / groups, kh, kw]`.
-    pub weight: Param,
+    pub weight: Weight,
     /// `[out_channels]`.
     pub bias: Option<Param>,
 }
@@ -82,7 +84,7 @@ impl Conv2d {
             stride,
             padding,
             groups,
-            weight,
+            weight: weight.into(),
             bias: None,
         })
     }
@@ -90,6 +92,19 @@ impl Conv2d {
     /// How the kernel moves.
     pub fn geometry(&self) -> ConvGeometry {
         ConvGeometry { stride: self.stride, padding: self.padding, groups: self.groups }
+    }
+
+    /// Keeps these outputs, or leaves the layer half changed with an error.
+    pub(crate) fn keep_outputs(&mut self, kept: &[usize]) -> Result<()> {
+        keep(&mut self.weight, 0, kept)?;
+        self.out_channels = kept.len();
+        self.bias.as_mut().map_or(Ok(()), |bias| keep(bias, 0, kept))
+    }
+
+    /// Keeps these inputs of a convolution without groups.
+    pub(crate) fn keep_inputs(&mut self, kept: &[usize]) -> Result<()> {
+        self.in_channels = kept.len();
+        keep(&mut self.weight, 1, kept)
     }
 
     fn bound(&self) -> f32 {

@@ -1,6 +1,7 @@
 use super::{Forward, Init, Module};
 use crate::Result;
-use crate::autograd::{Ctx, Param, Role, Var};
+use crate::autograd::{Ctx, Role, Var};
+use crate::ops::Weight;
 
 /// A vector for each id: `y[..] = weight[id[..]]`.
 ///
@@ -22,7 +23,7 @@ pub struct Embedding {
     #[module(config)]
     embedding_dim: usize,
     /// `[num_embeddings, embedding_dim]`.
-    pub weight: Param,
+    pub weight: Weight,
 }
 
 impl Embedding {
@@ -45,7 +46,7 @@ impl Embedding {
         init: &mut Init,
     ) -> Result<Embedding> {
         let weight = init.normal([num_embeddings, embedding_dim], std, Role::Embedding)?;
-        Ok(Embedding { num_embeddings, embedding_dim, weight })
+        Ok(Embedding { num_embeddings, embedding_dim, weight: weight.into() })
     }
 
     /// The table as an output head, `y = x W^T`: scores of every id for vectors

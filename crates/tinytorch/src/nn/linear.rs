@@ -1,6 +1,8 @@
+use super::chain::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
+use crate::ops::Weight;
 
 /// A fully connected layer: `y = x W^T + b`.
 ///
@@ -21,7 +23,7 @@ pub struct Linear {
     #[module(config)]
     out_features: usize,
     /// `[out_features, in_features]`.
-    pub weight: Param,
+    pub weight: Weight,
     /// `[out_features]`.
     pub bias: Option<Param>,
 }
@@ -52,7 +54,22 @@ impl Linear {
     ) -> Result<Linear> {
         let bound = 1.0 / (in_features.max(1) as f32).sqrt();
         let weight = init.uniform([out_features, in_features], bound, Role::LinearWeight)?;
-        Ok(Linear { in_features, out_features, weight, bias: None })
+        Ok(Linear { in_features, out_features, weight: weight.into(), bias: None })
+    }
+}
+
+impl Linear {
+    /// Keeps these outputs, or leaves the layer half changed with an error.
+    pub(crate) fn keep_outputs(&mut self, kept: &[usize]) -> Result<()> {
+        keep(&mut self.weight, 0, kept)?;
+        self.out_features = kept.len();
+        self.bias.as_mut().map_or(Ok(()), |bias| keep(bias, 0, kept))
+    }
+
+    /// Keeps these inputs.
+    pub(crate) fn keep_inputs(&mut self, kept: &[usize]) -> Result<()> {
+        self.in_features = kept.len();
+        keep(&mut self.weight, 1, kept)
     }
 }
 

@@ -30,6 +30,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod chain;
 mod conv2d;
 mod dropout;
 mod embedding;
@@ -37,18 +38,25 @@ mod error;
 mod feed_forward;
 mod flatten;
 mod init;
+#[cfg(test)]
+mod joined_cache;
 mod layer_norm;
 mod linear;
 mod module;
+mod normalize;
+mod pad_shortcut;
+mod pattern;
 mod pool;
 mod positions;
 mod rms_norm;
 mod sequential;
 mod transformer;
+mod weight;
 
 pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use attention::{AttentionConfig, AttentionInputs, KeyValueCache, MultiHeadAttention};
 pub use batch_norm::BatchNorm2d;
+pub use chain::{Chain, Link};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -56,9 +64,14 @@ pub use error::LayerError;
 pub use feed_forward::{Activation, FeedForward, SwiGlu};
 pub use flatten::Flatten;
 pub use init::Init;
+#[cfg(test)]
+pub(crate) use joined_cache::JoinedCache;
 pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
 pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+pub use normalize::Normalize;
+pub use pad_shortcut::PadShortcut;
+pub(crate) use pattern::linear_layers;
 pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
 pub use positions::{PositionalEncoding, SinusoidalEncoding};
 pub use rms_norm::RmsNorm;

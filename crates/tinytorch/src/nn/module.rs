@@ -1,5 +1,7 @@
 use crate::Result;
 use crate::autograd::{Ctx, Param, Var};
+use crate::ops::Weight;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// The dotted name of the place a visit has reached, such as `blocks.0.norm`.
@@ -21,6 +23,24 @@ impl Path {
         self.0.push_str(field);
         visit(self);
         self.0.truncate(len);
+    }
+
+    /// Runs `visit` under this name with `suffix` behind it: `fc.weight_scale`.
+    pub(crate) fn extended(&mut self, suffix: &str, visit: impl FnOnce(&mut Path)) {
+        let len = self.0.len();
+        self.0.push_str(suffix);
+        visit(self);
+        self.0.truncate(len);
+    }
+
+    /// Runs `visit` under another name in the same place: `fc.lora_A` beside `fc.weight`.
+    pub(crate) fn beside(&mut self, sibling: &str, visit: impl FnOnce(&mut Path)) {
+        let parent = self.0.rfind('.').map_or(0, |dot| dot + 1);
+        let own = self.0.split_off(parent);
+        self.0.push_str(sibling);
+        visit(self);
+        self.0.truncate(parent);
+        self.0.push_str(&own);
     }
 }
 
@@ -52,6 +72,10 @@ pub trait Visitor<'a> {
     fn flag(&mut self, path: &Path, flag: bool) {
         let _ = (path, flag);
     }
+    /// A layer's weight; its parameter and what stands beside it follow.
+    fn weight(&mut self, path: &Path, weight: &'a Weight) {
+        let _ = (path, weight);
+    }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a Param);
 }
@@ -61,6 +85,11 @@ pub trait VisitorMut<'a> {
     /// A flag of a layer, such as `bn1.folded`; it is shown before the layer's parameters.
     fn flag(&mut self, path: &Path, flag: &'a mut bool) {
         let _ = (path, flag);
+    }
+    /// A layer's weight, for changing how it is stored and what stands beside it; the parameters that
+    /// it then has follow.
+    fn weight(&mut self, path: &Path, weight: &mut Weight) {
+        let _ = (path, weight);
     }
     /// A parameter.
     fn param(&mut self, path: &Path, param: &'a mut Param);
@@ -144,6 +173,49 @@ pub trait Module {
         let mut all = Collect(Vec::new());
         self.visit_mut(&mut Path::default(), &mut all);
         all.0
+    }
+
+    /// Sets the flags with these names and clears the others. A layer with a flag set does without its
+    /// parameters, so training leaves them alone from then on.
+    fn set_flags(&mut self, set: &BTreeSet<String>) {
+        for (name, flag) in self.named_flags_mut() {
+            *flag = set.contains(&name);
+        }
+        let layers: Vec<&str> =
+            set.iter().map(|name| name.rsplit_once('.').map_or("", |(layer, _)| layer)).collect();
+        for (name, param) in self.named_params_mut() {
+            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            if layers.contains(&layer) {
+                param.set_frozen(true);
+            }
+        }
+    }
+
+    /// Every [`Weight`] under the dotted name of its parameter.
+    fn named_weights(&self) -> Vec<(String, &Weight)> {
+        struct Collect<'a>(Vec<(String, &'a Weight)>);
+        impl<'a> Visitor<'a> for Collect<'a> {
+            fn weight(&mut self, path: &Path, weight: &'a Weight) {
+                self.0.push((path.as_str().to_string(), weight));
+            }
+            fn param(&mut self, _: &Path, _: &'a Param) {}
+        }
+        let mut all = Collect(Vec::new());
+        self.visit(&mut Path::default(), &mut all);
+        all.0
+    }
+
+    /// Calls `change` for every [`Weight`] with the dotted name of its parameter. A weight that
+    /// `change` puts beside another is shown too.
+    fn change_weights(&mut self, change: &mut dyn FnMut(&str, &mut Weight)) {
+        struct Change<'f>(&'f mut dyn FnMut(&str, &mut Weight));
+        impl<'a> VisitorMut<'a> for Change<'_> {
+            fn weight(&mut self, path: &Path, weight: &mut Weight) {
+                (self.0)(path.as_str(), weight);
+            }
+            fn param(&mut self, _: &Path, _: &'a mut Param) {}
+        }
+        self.visit_mut(&mut Path::default(), &mut Change(change));
     }
 
     /// Number of scalar parameters, buffers included.

@@ -1,6 +1,7 @@
 use super::{Forward, Init, Module};
 use crate::Result;
-use crate::autograd::{Ctx, Param, Role, Var};
+use crate::autograd::{Ctx, Role, Var};
+use crate::ops::Weight;
 use crate::tensor::{Shape, Tensor};
 
 /// A learned vector added for each position: `y[.., p, :] = x[.., p, :] + weight[offset + p, :]`.
@@ -22,7 +23,7 @@ pub struct PositionalEncoding {
     #[module(config)]
     embed_dim: usize,
     /// `[max_len, embed_dim]`.
-    pub weight: Param,
+    pub weight: Weight,
 }
 
 impl PositionalEncoding {
@@ -32,7 +33,7 @@ impl PositionalEncoding {
     /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for impossible sizes.
     pub fn new(max_len: usize, embed_dim: usize, init: &mut Init) -> Result<PositionalEncoding> {
         let weight = init.normal([max_len, embed_dim], 0.02, Role::Embedding)?;
-        Ok(PositionalEncoding { max_len, embed_dim, weight })
+        Ok(PositionalEncoding { max_len, embed_dim, weight: weight.into() })
     }
 
     /// [`Forward::forward`] for a sequence whose first position is `offset`.

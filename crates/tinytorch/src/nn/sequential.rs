@@ -1,6 +1,11 @@
-use super::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+use super::{
+    AvgPool2d, Chain, Conv2d, Dropout, Flatten, Forward, Gelu, GeluSigmoid, GeluTanh,
+    GlobalAvgPool2d, LayerInfo, Linear, Link, MaxPool2d, Module, Path, Relu, Sigmoid, Silu, Tanh,
+    Visitor, VisitorMut,
+};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
+use std::any::Any;
 use std::fmt::Debug;
 
 /// A layer whose type is known at run time only. Every layer that maps a value to a value and can be
@@ -8,11 +13,18 @@ use std::fmt::Debug;
 pub trait Layer: Forward + Debug + Send + Sync {
     /// A copy with parameters of its own.
     fn boxed_clone(&self) -> Box<dyn Layer>;
+
+    /// The layer, for asking of which type it is.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<L: Forward + Clone + Debug + Send + Sync + 'static> Layer for L {
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }
 
@@ -72,6 +84,48 @@ impl Module for Sequential {
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
         self.layers.visit_mut(path, visitor);
     }
+}
+
+impl Chain for Sequential {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        let mut links = Vec::with_capacity(self.layers.len());
+        for layer in &mut self.layers {
+            let kind = layer.named_layers().first().map_or("layer", |(_, info)| info.kind);
+            let layer = (**layer).as_any_mut();
+            if layer.is::<Sequential>() {
+                links.extend(layer.downcast_mut::<Sequential>().map_or(Err(kind), Chain::links)?);
+            } else {
+                links.push(link(layer).ok_or(kind)?);
+            }
+        }
+        Ok(links)
+    }
+}
+
+/// A layer as a link, if its channels are known to stay apart.
+fn link(layer: &mut dyn Any) -> Option<Link<'_>> {
+    let channelwise = layer.is::<Relu>()
+        || layer.is::<Gelu>()
+        || layer.is::<GeluTanh>()
+        || layer.is::<GeluSigmoid>()
+        || layer.is::<Sigmoid>()
+        || layer.is::<Silu>()
+        || layer.is::<Tanh>()
+        || layer.is::<Dropout>()
+        || layer.is::<MaxPool2d>()
+        || layer.is::<AvgPool2d>()
+        || layer.is::<GlobalAvgPool2d>()
+        || layer.is::<Flatten>();
+    if channelwise {
+        return Some(Link::Channelwise);
+    }
+    if layer.is::<Linear>() {
+        return layer.downcast_mut().map(Link::Linear);
+    }
+    if layer.is::<Conv2d>() {
+        return layer.downcast_mut().map(Link::Conv2d);
+    }
+    layer.downcast_mut().map(Link::BatchNorm2d)
 }
 
 impl Forward for Sequential {

@@ -25,15 +25,48 @@ struct MaskedSoftmax {
     causal: bool,
 }
 
+/// Which entries of a mask are not 0.
+pub(super) fn kept_flags(mask: &View<'_>) -> Vec<bool> {
+    match mask.elements {
+        Elements::F32(v) => v.iter().map(|&k| k != 0.0).collect(),
+        Elements::I64(v) => v.iter().map(|&k| k != 0).collect(),
+        Elements::U8(v) => v.iter().map(|&k| k != 0).collect(),
+        Elements::I8(v) => v.iter().map(|&k| k != 0).collect(),
+    }
+}
+
+/// Whether a mask stretches to scores `[.., queries, keys]`.
+pub(super) fn check_mask(op: &'static str, scores: &Shape, mask: &Shape) -> Result<()> {
+    if scores.broadcast(mask, op).is_ok_and(|both| both == *scores) {
+        return Ok(());
+    }
+    let expected = "the mask must broadcast to the scores, [.., queries, keys]";
+    Err(TensorError::Mismatch { op, left: *scores, right: *mask, expected }.into())
+}
+
 /// Which keys each row of scores keeps.
-struct Kept<'a> {
+pub(super) struct Kept<'a> {
     causal: bool,
     scores: &'a Shape,
     strides: [usize; MAX_RANK],
     keep: Option<&'a [bool]>,
 }
 
-impl Kept<'_> {
+impl<'a> Kept<'a> {
+    /// The keys that a mask, whose flags [`kept_flags`] made, leaves to scores of this shape.
+    pub(super) fn new(
+        causal: bool,
+        scores: &'a Shape,
+        mask: Option<&View<'_>>,
+        keep: Option<&'a [bool]>,
+    ) -> Kept<'a> {
+        let strides = match mask {
+            Some(mask) => view::stretched_strides(&mask.shape, scores),
+            None => [0; MAX_RANK],
+        };
+        Kept { causal, scores, strides, keep }
+    }
+
     /// Number of leading keys that a causal mask leaves to this row.
     fn visible(&self, row: usize) -> usize {
         let (rank, keys) = (self.scores.rank(), self.scores.last_dim());
@@ -61,7 +94,14 @@ impl Kept<'_> {
     }
 
     /// The softmax of a row of scores. `scratch` holds the kept ones next to each other.
-    fn softmax(&self, isa: Isa, row: usize, x: &[f32], scratch: &mut [Vec<f32>; 2], y: &mut [f32]) {
+    pub(super) fn softmax(
+        &self,
+        isa: Isa,
+        row: usize,
+        x: &[f32],
+        scratch: &mut [Vec<f32>; 2],
+        y: &mut [f32],
+    ) {
         let (visible, hidden) = y.split_at_mut(self.visible(row));
         hidden.fill(0.0);
         let softmax = |x: &[f32], y: &mut [f32]| {
@@ -96,16 +136,7 @@ impl Compute for MaskedSoftmax {
             return Err(TensorError::Shape { op: self.name(), shape: scores, expected }.into());
         }
         if let Some(mask) = inputs.get(1) {
-            if scores.broadcast(mask, self.name()).is_ok_and(|both| both == scores) {
-                return Ok(scores);
-            }
-            return Err(TensorError::Mismatch {
-                op: self.name(),
-                left: scores,
-                right: *mask,
-                expected: "the mask must broadcast to the scores, [.., queries, keys]",
-            }
-            .into());
+            check_mask(self.name(), &scores, mask)?;
         }
         Ok(scores)
     }
@@ -116,16 +147,8 @@ impl Compute for MaskedSoftmax {
         if out.is_empty() {
             return Ok(());
         }
-        let keep: Option<Vec<bool>> = inputs.get(1).map(|mask| match mask.elements {
-            Elements::F32(v) => v.iter().map(|&k| k != 0.0).collect(),
-            Elements::I64(v) => v.iter().map(|&k| k != 0).collect(),
-            Elements::U8(v) => v.iter().map(|&k| k != 0).collect(),
-        });
-        let strides = match inputs.get(1) {
-            Some(mask) => view::stretched_strides(&mask.shape, &scores),
-            None => [0; MAX_RANK],
-        };
-        let kept = Kept { causal: self.causal, scores: &scores, strides, keep: keep.as_deref() };
+        let keep = inputs.get(1).map(kept_flags);
+        let kept = Kept::new(self.causal, &scores, inputs.get(1), keep.as_deref());
         let (work, isa) = (12 * x.len(), exec.isa());
         let scratch = || [Vec::new(), Vec::new()];
         parallel::for_each_chunk_with(out, keys, work, scratch, |scratch, row, y| {

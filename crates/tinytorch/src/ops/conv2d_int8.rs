@@ -50,7 +50,8 @@ impl Compute for Conv2dInt8 {
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (x, weight, isa) = (&inputs[0], &self.weight, exec.isa());
-        let bias = inputs.get(1).map(View::f32).transpose()?;
+        let bias = weight.offset(inputs.get(1).map(View::f32).transpose()?);
+        let bias = bias.as_deref();
         if weight.input() == Input::Float {
             let float = weight.dequantize()?;
             exec.ran("conv2d_weight_only");
@@ -68,7 +69,7 @@ impl Compute for Conv2dInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = 2 * self.weight.panels().k() as u64;
+        let per_output = (2 * self.weight.panels().k() + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.weight.bytes() as u64, ..cost }
     }

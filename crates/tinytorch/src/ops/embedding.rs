@@ -13,6 +13,8 @@ pub(super) enum Rows {
     /// As many from `offset` on as the input, `[.., length, _]`, is long. The result is
     /// `[length, dim]`.
     Positions { offset: usize },
+    /// This one, `[1, dim]`, whatever the input is.
+    One { row: usize },
 }
 
 impl Rows {
@@ -20,6 +22,7 @@ impl Rows {
         match self {
             Rows::Ids => "embedding",
             Rows::Positions { .. } => "positions",
+            Rows::One { .. } => "row",
         }
     }
 
@@ -43,6 +46,11 @@ impl Rows {
                 }
                 Ok(Shape::new(&[length, dim])?)
             }
+            Rows::One { row } if row >= entries => {
+                let index = i64::try_from(row).unwrap_or(i64::MAX);
+                Err(TensorError::Index { op: self.name(), index, len: entries }.into())
+            }
+            Rows::One { .. } => Ok(Shape::new(&[1, dim])?),
         }
     }
 
@@ -66,6 +74,7 @@ impl Rows {
                     f(place, offset + place)?;
                 }
             }
+            Rows::One { row } => f(0, row)?,
         }
         Ok(())
     }
@@ -74,7 +83,7 @@ impl Rows {
     pub(super) fn cost(self, input: &Shape, output: &Shape, bytes: usize) -> Cost {
         let ids = match self {
             Rows::Ids => i64::DTYPE.size() * input.len(),
-            Rows::Positions { .. } => 0,
+            Rows::Positions { .. } | Rows::One { .. } => 0,
         };
         let read = (ids + bytes * output.len()) as u64;
         Cost { flops: 0, read, written: 4 * output.len() as u64 }
@@ -172,6 +181,8 @@ mod tests {
         let x = Var::from(Tensor::ones([2, 2, 7]).unwrap());
         let positions = Lookup(Rows::Positions { offset: 1 });
         gradcheck(|v, ctx| ctx.apply(positions, &[&x, &v[0]]), &[table()], 1e-3).unwrap();
+        let one = Lookup(Rows::One { row: 3 });
+        gradcheck(|v, ctx| ctx.apply(one, &[&x, &v[0]]), &[table()], 1e-3).unwrap();
     }
 
     #[test]
@@ -196,6 +207,8 @@ mod tests {
         let err = x.positions(&table, 2, &mut ctx).unwrap_err();
         assert!(err.to_string().contains("position 6, but there are 5"), "{err}");
         assert!(x.positions(&table, usize::MAX, &mut ctx).is_err());
+        assert_eq!(x.one_row(&table, 4, &mut ctx).unwrap().shape().dims(), [1, 3]);
+        assert!(x.one_row(&table, 5, &mut ctx).unwrap_err().to_string().contains("index 5"));
         let floats = Var::from(Tensor::ones([2]).unwrap());
         assert!(floats.embedding(&table, &mut ctx).is_err());
     }

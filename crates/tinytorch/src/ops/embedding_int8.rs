@@ -25,9 +25,16 @@ impl Compute for LookupInt8 {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
-        let (entries, dim) = (self.table.panels().n(), self.table.panels().k());
+        let (panels, scales) = (self.table.panels(), self.table.scales());
+        let (entries, dim) = (panels.n(), panels.k());
+        // One row of levels for all look-ups: with one for each, 2048 rows of 64 took 419 us against the 19
+        // of a float table.
+        let mut levels = vec![0; dim];
         self.rows.for_each(&inputs[0], entries, |place, row| {
-            self.table.dequantize_row_into(row, &mut out[place * dim..][..dim])
+            panels.row_into(row, &mut levels)?;
+            let values = out[place * dim..][..dim].iter_mut().zip(&levels).enumerate();
+            values.for_each(|(j, (v, &q))| *v = f32::from(q) * scales.at(row, j, dim));
+            Ok(())
         })?;
         exec.ran("rows_int8");
         Ok(())

@@ -3,7 +3,7 @@ use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Input, QWeight};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, parallel};
 use std::sync::Arc;
 use tinytorch_kernels::int8 as kernels;
 use tinytorch_kernels::{Isa, Scratch};
@@ -29,7 +29,8 @@ impl Compute for LinearInt8 {
         let (x, weight, isa) = (inputs[0].f32()?, &self.0, exec.isa());
         let k = weight.panels().k();
         let m = x.len() / k;
-        let bias = inputs.get(1).map(View::f32).transpose()?;
+        let bias = weight.offset(inputs.get(1).map(View::f32).transpose()?);
+        let bias = bias.as_deref();
         let epilogue = kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false };
         if weight.input() == Input::Float {
             let scratch = &mut exec.scratch;
@@ -40,15 +41,18 @@ impl Compute for LinearInt8 {
         }
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize(isa, weight.input(), x, m)?;
-        let params = activation.params(weight.input());
-        let output = kernels::Output::F32(out);
-        let done = multiply(weight, activation.data(), params, &epilogue, output, exec);
+        let (data, params) = (activation.data(), activation.params(weight.input()));
+        let done = match weight.input() {
+            Input::Dynamic16 => multiply_halves(weight, data, params, &epilogue, out, exec),
+            _ => multiply(weight, data, params, &epilogue, kernels::Output::F32(out), exec),
+        };
         exec.activation = activation;
         done
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = 2 * self.0.panels().k() as u64;
+        let products = if self.0.input() == Input::Dynamic16 { 2 } else { 1 } * self.0.panels().k();
+        let per_output = (2 * products + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }
@@ -69,6 +73,36 @@ pub(crate) fn multiply(
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
     exec.ran(ran);
     Ok(())
+}
+
+/// Multiplies the high and the low bytes of 16-bit rows, and adds both products and the bias.
+fn multiply_halves(
+    weight: &QWeight,
+    x: &[u8],
+    params: kernels::RowParams<'_>,
+    epilogue: &kernels::Epilogue<'_>,
+    out: &mut [f32],
+    exec: &mut Exec,
+) -> Result<()> {
+    let mut halves = std::mem::take(&mut exec.halves);
+    halves.resize(2 * out.len(), 0.0);
+    let product = kernels::Epilogue { bias: None, ..*epilogue };
+    let output = kernels::Output::F32(&mut halves);
+    let done = multiply(weight, x, params, &product, output, exec);
+    let (high, low) = halves.split_at(out.len());
+    let (n, work) = (weight.panels().n(), 2 * out.len());
+    parallel::for_each_chunk(out, n, work, |row, out| {
+        let (high, low) = (&high[row * n..][..n], &low[row * n..][..n]);
+        let sums = out.iter_mut().zip(high).zip(low);
+        match epilogue.bias {
+            None => sums.for_each(|((out, high), low)| *out = high + low),
+            Some(bias) => {
+                sums.zip(bias).for_each(|(((out, high), low), bias)| *out = high + low + bias);
+            }
+        }
+    });
+    exec.halves = halves;
+    done
 }
 
 impl Op for LinearInt8 {
@@ -129,8 +163,12 @@ mod tests {
         let float = Param::new(weight.clone(), Role::LinearWeight);
         let want = x.linear(&float, Some(&bias), &mut Ctx::eval()).unwrap();
         let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
-        let input =
-            [Input::Float, Input::Dynamic, Input::Static(QParams::from_range(-4.0, 4.0).unwrap())];
+        let input = [
+            Input::Float,
+            Input::Dynamic,
+            Input::Static(QParams::from_range(-4.0, 4.0).unwrap()),
+            Input::Dynamic16,
+        ];
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
             for input in input {
                 let weight = quantized(&weight, granularity, input);
@@ -165,7 +203,7 @@ mod tests {
     fn activations_that_are_not_finite_are_errors() {
         let weight = Tensor::ones([2, 2]).unwrap();
         let range = QParams::from_range(0.0, 1.0).unwrap();
-        for input in [Input::Dynamic, Input::Static(range)] {
+        for input in [Input::Dynamic, Input::Dynamic16, Input::Static(range)] {
             let weight = quantized(&weight, Granularity::PerChannel, input);
             for bad in [f32::NAN, f32::INFINITY] {
                 let x = Var::from(Tensor::from_vec(vec![1.0, bad], [1, 2]).unwrap());

@@ -4,27 +4,35 @@ use super::embedding::{Lookup, Rows};
 use super::embedding_int8::LookupInt8;
 use super::linear_f32::Linear;
 use super::linear_int8::LinearInt8;
+use super::weight::Weighted;
 use crate::Result;
-use crate::autograd::{Ctx, Param, Var};
+use crate::autograd::{Ctx, Op, Param, Var};
 use crate::graph::ConvGeometry;
+use crate::int8::QWeight;
+use std::sync::Arc;
 
 impl Var {
     /// `x W^T + b`: the value is `[.., in]`, `weight` `[out, in]`, `bias` `[out]`; the result is
-    /// `[.., out]`. A weight stored as int8 is multiplied as int8.
+    /// `[.., out]`. A weight stored as int8 is multiplied as int8, and what stands beside a
+    /// [`Weight`](super::Weight) takes its part.
     ///
     /// # Errors
     /// [`TensorError::Mismatch`](crate::tensor::TensorError::Mismatch) if the shapes do not fit.
-    pub fn linear(&self, weight: &Param, bias: Option<&Param>, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let id = Some(weight.id());
-        let bias = bias.map(|b| ctx.param(b)).transpose()?;
-        if let Some(packed) = weight.int8() {
-            let op = LinearInt8(packed.clone());
-            let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
-            return ctx.apply_weighted(op, id, &inputs);
+    pub fn linear<'w>(
+        &self,
+        weight: impl Into<Weighted<'w>>,
+        bias: Option<&Param>,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let weight = weight.into();
+        let narrow = weight.down().map(|down| self.linear(down, None, ctx)).transpose()?;
+        let x = narrow.as_ref().unwrap_or(self);
+        let row_axes = x.shape().rank().saturating_sub(1);
+        let y = x.multiply(weight, bias, row_axes, LinearInt8, Linear, ctx)?;
+        match weight.adapter() {
+            Some(adapter) => y.add(&adapter.correction(self, ctx)?, ctx),
+            None => Ok(y),
         }
-        let weight = ctx.param(weight)?;
-        let inputs: Vec<&Var> = [self, &weight].into_iter().chain(&bias).collect();
-        ctx.apply_weighted(Linear, id, &inputs)
     }
 
     /// A two-dimensional convolution: the value is `[batch, in, height, width]`, `weight`
@@ -35,23 +43,44 @@ impl Var {
     /// [`GeometryError`](crate::graph::GeometryError) if the kernel does not fit the image or the
     /// groups the channels, [`TensorError::Mismatch`](crate::tensor::TensorError::Mismatch) if the
     /// shapes do not fit each other.
-    pub fn conv2d(
+    pub fn conv2d<'w>(
         &self,
-        weight: &Param,
+        weight: impl Into<Weighted<'w>>,
         bias: Option<&Param>,
         geometry: ConvGeometry,
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
-        let id = Some(weight.id());
-        let bias = bias.map(|b| ctx.param(b)).transpose()?;
-        if let Some(packed) = weight.int8() {
-            let op = Conv2dInt8 { weight: packed.clone(), geometry };
+        let int8 = |weight| Conv2dInt8 { weight, geometry };
+        self.multiply(weight.into(), bias, 1, int8, Conv2d { geometry }, ctx)
+    }
+
+    /// Applies the op that suits how the weight is stored. The first `row_axes` axes number the rows
+    /// that are quantized alone.
+    fn multiply<I: Op, F: Op>(
+        &self,
+        weight: Weighted<'_>,
+        bias: Option<&Param>,
+        row_axes: usize,
+        int8: impl FnOnce(Arc<QWeight>) -> I,
+        float: F,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let id = Some(weight.param.id());
+        // A layer with a bias has no shift: the bias takes it in when a batch norm is folded.
+        let shift = weight.fake_quant().and_then(|fake| fake.shift.as_ref());
+        let bias = bias.or(shift).map(|b| ctx.param(b)).transpose()?;
+        if let Some(packed) = weight.param.int8() {
             let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
-            return ctx.apply_weighted(op, id, &inputs);
+            return ctx.apply_weighted(int8(packed.clone()), id, &inputs);
         }
-        let weight = ctx.param(weight)?;
-        let inputs: Vec<&Var> = [self, &weight].into_iter().chain(&bias).collect();
-        ctx.apply_weighted(Conv2d { geometry }, id, &inputs)
+        let (x, floats) = match weight.fake_quant() {
+            Some(fake) => {
+                (fake.round_input(self, row_axes, ctx)?, fake.round_weight(weight.param, ctx)?)
+            }
+            None => (self.clone(), ctx.param(weight.param)?),
+        };
+        let inputs: Vec<&Var> = [&x, &floats].into_iter().chain(&bias).collect();
+        ctx.apply_weighted(float, id, &inputs)
     }
 
     /// The rows of `table`, `[entries, dim]`, that this value, indices `[..]` (i64), names: the result
@@ -60,8 +89,8 @@ impl Var {
     /// # Errors
     /// [`TensorError::Index`](crate::tensor::TensorError::Index) for an index that names no row,
     /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the indices are i64.
-    pub fn embedding(&self, table: &Param, ctx: &mut Ctx<'_>) -> Result<Var> {
-        self.look_up(table, Rows::Ids, ctx)
+    pub fn embedding<'w>(&self, table: impl Into<Weighted<'w>>, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.look_up(table.into(), Rows::Ids, ctx)
     }
 
     /// The rows of `table`, `[entries, dim]`, from `offset` on, as many as this value, `[.., length,
@@ -70,16 +99,38 @@ impl Var {
     ///
     /// # Errors
     /// [`OpError::Context`](super::OpError::Context) if the table is too short.
-    pub fn positions(&self, table: &Param, offset: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
-        self.look_up(table, Rows::Positions { offset }, ctx)
+    pub fn positions<'w>(
+        &self,
+        table: impl Into<Weighted<'w>>,
+        offset: usize,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        self.look_up(table.into(), Rows::Positions { offset }, ctx)
     }
 
-    fn look_up(&self, table: &Param, rows: Rows, ctx: &mut Ctx<'_>) -> Result<Var> {
-        if let Some(packed) = table.int8() {
-            let op = LookupInt8 { table: packed.clone(), rows };
-            return ctx.apply_lookup(op, table.id(), &[self]);
+    /// Row `row` of `table`, `[entries, dim]`, as `[1, dim]`, in a pass over this value. A row of a table
+    /// stored as int8 becomes floats.
+    ///
+    /// # Errors
+    /// [`TensorError::Index`](crate::tensor::TensorError::Index) if there is no such row.
+    pub fn one_row<'w>(
+        &self,
+        table: impl Into<Weighted<'w>>,
+        row: usize,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        self.look_up(table.into(), Rows::One { row }, ctx)
+    }
+
+    fn look_up(&self, table: Weighted<'_>, rows: Rows, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let id = table.param.id();
+        if let Some(packed) = table.param.int8() {
+            return ctx.apply_lookup(LookupInt8 { table: packed.clone(), rows }, id, &[self]);
         }
-        let floats = ctx.param(table)?;
-        ctx.apply_lookup(Lookup(rows), table.id(), &[self, &floats])
+        let floats = match table.fake_quant() {
+            Some(fake) => fake.round_weight(table.param, ctx)?,
+            None => ctx.param(table.param)?,
+        };
+        ctx.apply_lookup(Lookup(rows), id, &[self, &floats])
     }
 }

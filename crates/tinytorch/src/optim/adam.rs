@@ -1,4 +1,6 @@
 use super::{Descent, Rule, Setting};
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::optimizer as kernels;
 
 /// Adam (Kingma and Ba, 2015, algorithm 1), with weight decay added to the gradient:
 ///
@@ -92,21 +94,14 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
     ) {
         // `Descent` passes as many slots as `slots()` names.
         let [mean, square] = slots else { return };
-        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        let (take1, keep2, take2) =
-            ((1.0 - self.beta1) as f32, self.beta2 as f32, (1.0 - self.beta2) as f32);
-        let rate = (lr / correction(self.beta1)) as f32;
-        let scale = (1.0 / correction(self.beta2).sqrt()) as f32;
-        let eps = self.eps as f32;
-        let decay = self.weight_decay as f32;
-        let (into_grad, shrink) =
-            if DECOUPLED { (0.0, (1.0 - lr * self.weight_decay) as f32) } else { (decay, 1.0) };
-        let moments = mean.iter_mut().zip(square.iter_mut());
-        for ((w, g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-            let g = g + into_grad * *w;
-            *m += take1 * (g - *m);
-            *v = keep2 * *v + take2 * g * g;
-            *w = shrink * *w - rate * *m / (v.sqrt() * scale + eps);
-        }
+        let adam = kernels::Adam {
+            learning_rate: lr,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.eps,
+            weight_decay: self.weight_decay,
+            decoupled: DECOUPLED,
+        };
+        kernels::adam_step(Isa::active(), adam, step, param, grad, mean, square);
     }
 }

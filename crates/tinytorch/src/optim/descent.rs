@@ -19,7 +19,7 @@ pub trait Rule: Clone + Send + Sync {
     fn slots(&self) -> &'static [&'static str];
 
     /// Moves `param` by `grad` at its step number `step`, counted from 1. All slices have the same
-    /// length; every element must be treated alike, as a large parameter arrives in several pieces.
+    /// length.
     fn update(&self, lr: f64, step: u64, param: &mut [f32], grad: &[f32], slots: &mut [&mut [f32]]);
 }
 
@@ -47,8 +47,7 @@ impl<R: Rule> Descent<R> {
         let values = param.value_mut()?.as_mut_slice::<f32>()?;
         let slots = of_param.slots.iter_mut().map(Tensor::as_mut_slice::<f32>);
         let mut slots = slots.collect::<Result<Vec<_>>>()?;
-        let piece = Piece { param: values, grad: grad.as_slice::<f32>()?, slots: &mut slots };
-        piece.update(&self.rule, self.lr, of_param.steps);
+        self.rule.update(self.lr, of_param.steps, values, grad.as_slice::<f32>()?, &mut slots);
         Ok(())
     }
 }
@@ -126,32 +125,4 @@ fn move_buffers(model: &mut dyn Module, grads: &Gradients) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Elements that are updated in one go, above which a second thread is worth its start: handing work
-/// to rayon costs about 13 us, in which Adam updates some 20,000 elements (0.7 ns each on Zen 4).
-const PIECE: usize = 1 << 16;
-
-struct Piece<'a, 'b> {
-    param: &'a mut [f32],
-    grad: &'a [f32],
-    slots: &'b mut [&'a mut [f32]],
-}
-
-impl Piece<'_, '_> {
-    /// Updates in halves on as many threads as there are. Elements do not meet, so the cut does not
-    /// change the result.
-    fn update<R: Rule>(self, rule: &R, lr: f64, step: u64) {
-        if self.param.len() <= PIECE {
-            return rule.update(lr, step, self.param, self.grad, self.slots);
-        }
-        let middle = self.param.len() / 2;
-        let (left, right) = self.param.split_at_mut(middle);
-        let (grad_left, grad_right) = self.grad.split_at(middle);
-        let (mut slots_left, mut slots_right): (Vec<_>, Vec<_>) =
-            self.slots.iter_mut().map(|slot| slot.split_at_mut(middle)).unzip();
-        let left = Piece { param: left, grad: grad_left, slots: &mut slots_left };
-        let right = Piece { param: right, grad: grad_right, slots: &mut slots_right };
-        rayon::join(|| left.update(rule, lr, step), || right.update(rule, lr, step));
-    }
 }

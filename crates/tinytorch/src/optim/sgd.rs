@@ -1,4 +1,6 @@
 use super::{Descent, Rule, Setting};
+use tinytorch_kernels::Isa;
+use tinytorch_kernels::f32::optimizer as kernels;
 
 /// Stochastic gradient descent, optionally with momentum (Polyak, 1964) or Nesterov's (Sutskever et
 /// al., 2013), in PyTorch's form:
@@ -74,16 +76,13 @@ impl Rule for SgdRule {
         grad: &[f32],
         slots: &mut [&mut [f32]],
     ) {
-        let (lr, momentum, decay) = (lr as f32, self.momentum as f32, self.weight_decay as f32);
-        let [buffer] = slots else {
-            param.iter_mut().zip(grad).for_each(|(w, g)| *w -= lr * (g + decay * *w));
-            return;
+        let sgd = kernels::Sgd {
+            learning_rate: lr as f32,
+            momentum: self.momentum as f32,
+            weight_decay: self.weight_decay as f32,
+            nesterov: self.nesterov,
         };
-        let (of_grad, of_buffer) = if self.nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-        for ((w, g), b) in param.iter_mut().zip(grad).zip(buffer.iter_mut()) {
-            let g = g + decay * *w;
-            *b = momentum * *b + g;
-            *w -= lr * (of_grad * g + of_buffer * *b);
-        }
+        let velocity = slots.first_mut().map(|slot| &mut **slot);
+        kernels::sgd_step(Isa::active(), sgd, param, grad, velocity);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, Quantize,
+    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, PadShortcut, Quantize,
     ScaleChannels, ToNchw,
 };
 use super::format::{Format, formats};
@@ -81,8 +81,8 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
-                if weight.input() == Input::Float {
-                    return self.weight_only(edge, ops::LinearInt8(weight.clone()), bias, *relu);
+                if matches!(weight.input(), Input::Float | Input::Dynamic16) {
+                    return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
                 let action = LinearInt8::new(weight, bias, *relu)?;
@@ -92,7 +92,7 @@ impl Compiler<'_> {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
                 if weight.input() == Input::Float {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
-                    return self.weight_only(edge, op, bias, *relu);
+                    return self.op_by_op(edge, op, bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, true);
                 let action = ConvInt8::new(weight, geometry, bias, *relu, format.layout)?;
@@ -117,6 +117,11 @@ impl Compiler<'_> {
                 };
                 let action = MaxPool { geometry: *geometry, order };
                 Ok(self.instruction(edge, Box::new(action), vec![x], format))
+            }
+            Step::PadShortcut(geometry) => {
+                let inputs = self.inputs_in(edge, format.layout);
+                let action = PadShortcut { geometry: *geometry, layout: format.layout };
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::BatchNorm2d(norm) => {
                 let inputs = self.plain_inputs(edge);
@@ -150,8 +155,8 @@ impl Compiler<'_> {
         output
     }
 
-    /// A layer whose weight alone is int8, as eager execution runs it.
-    fn weight_only(
+    /// A layer whose activation is no 8-bit levels, as eager execution runs it.
+    fn op_by_op(
         &mut self,
         edge: Edge,
         op: impl Compute,
@@ -170,16 +175,21 @@ impl Compiler<'_> {
         constants: &[&Tensor],
     ) -> Result<ValueId> {
         let format = self.formats[edge.index()];
-        let inputs = match format.layout {
-            Layout::Nhwc => self.inputs(edge),
-            Layout::Nchw => self.plain_inputs(edge),
-        };
+        let inputs = self.inputs_in(edge, format.layout);
         let action = Eager::new(op, inputs.len(), constants, format.layout)?;
         Ok(self.instruction(edge, Box::new(action), inputs, format))
     }
 
     fn inputs(&self, edge: Edge) -> Vec<ValueId> {
         self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
+    }
+
+    /// What the node at `edge` reads, in this order; it is that already unless it is the plain one.
+    fn inputs_in(&mut self, edge: Edge, layout: Layout) -> Vec<ValueId> {
+        match layout {
+            Layout::Nhwc => self.inputs(edge),
+            Layout::Nchw => self.plain_inputs(edge),
+        }
     }
 
     /// What the node at `edge` reads, in the plain order.
@@ -215,7 +225,7 @@ impl Compiler<'_> {
                 compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
             compiler.values[value].kind = match input {
                 Input::Static(params) => Kind::Levels(params),
-                Input::Dynamic | Input::Float => Kind::RowLevels,
+                Input::Dynamic | Input::Dynamic16 | Input::Float => Kind::RowLevels,
             };
             value
         })

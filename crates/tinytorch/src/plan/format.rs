@@ -83,7 +83,7 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
 fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
     match weight.input() {
         Input::Static(params) => Some(Format::levels(params, layout)),
-        Input::Dynamic | Input::Float => None,
+        Input::Dynamic | Input::Dynamic16 | Input::Float => None,
     }
 }
 
@@ -93,7 +93,9 @@ fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
     match &graph.node(reader).step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
         Step::GlobalAvgPool2d => true,
-        Step::MaxPool2d(_) | Step::Relu => wanted[reader.index()].pixels_first,
+        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => {
+            wanted[reader.index()].pixels_first
+        }
         Step::Compute(op) if op.is_pointwise() => wanted[reader.index()].pixels_first,
         _ => false,
     }
@@ -124,7 +126,7 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     };
     match &node.step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
-        Step::MaxPool2d(_) | Step::Relu => reads_pixels(),
+        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => reads_pixels(),
         Step::Compute(op) => op.is_pointwise() && reads_pixels(),
         _ => false,
     }
@@ -140,7 +142,8 @@ fn is_always_finite(weight: &QWeight, bias: Option<&Tensor>) -> Result<bool> {
         Scales::PerChannel(scales) => largest(scales),
         Scales::Blocks(scales) => scales.iter().fold(0f64, |max, s| max.max(f64::from(*s))),
     };
-    let bias = bias.map(Tensor::to_vec::<f32>).transpose()?.unwrap_or_default();
+    let bias = bias.map(Tensor::to_vec::<f32>).transpose()?;
+    let bias = weight.offset(bias.as_deref()).unwrap_or_default();
     if !bias.iter().all(|b| b.is_finite()) {
         return Ok(false);
     }

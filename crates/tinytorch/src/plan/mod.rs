@@ -34,14 +34,15 @@ pub use error::PlanError;
 pub use profile::{StepInfo, StepTime, ValueInfo};
 
 use crate::Result;
-use crate::autograd::{AutogradError, Ctx};
-use crate::graph::{Exec, Graph, ParamId, View};
+use crate::autograd::{AutogradError, Ctx, Feed};
+use crate::graph::{Elements, Exec, Graph, ParamId, View};
 use crate::nn::Forward;
 use crate::tensor::{Dtype, Shape, Tensor};
 use execute::Memory;
 use placement::Placement;
 use program::Program;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tinytorch_kernels::Isa;
 
 /// Input shapes whose placements are kept; the oldest makes room.
@@ -69,19 +70,23 @@ struct Example {
 }
 
 impl Plan {
-    /// Compiles a model by tracing an inference pass on `example`, whose number of dimensions and
-    /// element type the plan then takes; its sizes may be others.
+    /// Compiles a model by tracing an inference pass on `example`, a tensor or several, whose numbers of
+    /// dimensions and element types the plan then takes; their sizes may be others.
     ///
     /// # Errors
     /// If the model does not run on the example, or holds an op that cannot be deployed.
-    pub fn compile<M: Forward + ?Sized>(model: &M, example: &Tensor) -> Result<Plan> {
+    pub fn compile<M, F>(model: &M, example: &F) -> Result<Plan>
+    where
+        M: Forward<F::Input> + ?Sized,
+        F: Feed,
+    {
         let mut ctx = Ctx::trace();
-        let input = ctx.input(example);
+        let input = example.enter(&mut ctx);
         let output = model.forward(&input, &mut ctx)?;
         let tape = ctx.into_tape().ok_or(AutogradError::Untracked)?;
         let graph = tape.lower(&output)?;
         let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
-        Plan::from_graph(graph, &[example], &names.collect())
+        Plan::from_graph(graph, &example.tensors(), &names.collect())
     }
 
     /// Compiles a graph with one example for each of its inputs; `names` are those of the
@@ -126,41 +131,57 @@ impl Plan {
         self.prepare(&[(*input, dtype)])
     }
 
-    /// Runs the plan on a tensor.
+    /// Runs the plan on a tensor, or on several.
     ///
     /// # Errors
     /// [`PlanError`] for an input that the plan does not take or that is not finite, or what an op
     /// reports.
-    pub fn run(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.run_many(&[input])
+    pub fn run<F: Feed>(&mut self, input: &F) -> Result<Tensor> {
+        self.run_many(&input.tensors())
     }
 
-    /// [`Plan::run`] for a plan with several inputs, in the order of the graph's.
+    /// [`Plan::run`] for a graph with any number of inputs, in the graph's order.
     ///
     /// # Errors
     /// As [`Plan::run`].
     pub fn run_many(&mut self, inputs: &[&Tensor]) -> Result<Tensor> {
+        self.run_and_time(inputs, None)
+    }
+
+    /// Runs the plan and notes in `times` how long each instruction took.
+    fn run_and_time(
+        &mut self,
+        inputs: &[&Tensor],
+        times: Option<&mut Vec<Duration>>,
+    ) -> Result<Tensor> {
         let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
         let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
         let shapes: Vec<_> = views.iter().map(|view| (view.shape, view.dtype())).collect();
         let shape = self.prepare(&shapes)?;
         let mut out = vec![0.0; shape.len()];
-        self.execute(&views, &mut out, None)?;
+        self.execute(&views, &mut out, times)?;
         Tensor::from_vec(out, shape)
     }
 
-    /// Runs the plan on floats of shape `shape` and writes to `out`, which has the length of
-    /// [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, unless it
-    /// hands work to a thread pool that it does not run inside of: rayon's queue then grows by a
-    /// block once in 63 runs.
+    /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
+    /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
+    /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
+    /// grow by a block once in 63 runs. And ops that run as in eager execution may take working memory
+    /// of their own for a moment: rotary positions, masked attention, rows of an int8 table.
     ///
     /// # Errors
     /// As [`Plan::run`], and [`PlanError::Length`].
-    pub fn run_into(&mut self, input: &[f32], shape: &Shape, out: &mut [f32]) -> Result<()> {
-        check_length("the input", input.len(), shape)?;
-        let output = self.prepare(&[(*shape, Dtype::F32)])?;
+    pub fn run_into<'a>(
+        &mut self,
+        input: impl Into<Elements<'a>>,
+        shape: &Shape,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let elements = input.into();
+        check_length("the input", elements.len(), shape)?;
+        let output = self.prepare(&[(*shape, elements.dtype())])?;
         check_length("the output", out.len(), &output)?;
-        self.execute(&[View::floats(*shape, input)], out, None)
+        self.execute(&[View { shape: *shape, elements }], out, None)
     }
 
     /// Bytes of the arena, in which all values between the layers lie: what the largest input shape

@@ -2,8 +2,9 @@ use super::Plan;
 use super::action::Action;
 use super::program::{Kind, ValueId};
 use crate::Result;
-use crate::graph::{Cost, View};
-use crate::tensor::{Dtype, Shape, Tensor};
+use crate::autograd::Feed;
+use crate::graph::Cost;
+use crate::tensor::{Dtype, Shape};
 use std::time::{Duration, Instant};
 
 /// A value that a step reads or writes.
@@ -77,14 +78,10 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::run`].
-    pub fn profile(&mut self, input: &Tensor) -> Result<Vec<StepTime>> {
+    pub fn profile<F: Feed>(&mut self, input: &F) -> Result<Vec<StepTime>> {
         let mut times = Vec::with_capacity(self.program.instructions.len());
         let started = Instant::now();
-        let dense = input.contiguous()?;
-        let view = View::of(&dense)?;
-        let shape = self.prepare(&[(view.shape, view.dtype())])?;
-        let mut out = vec![0.0; shape.len()];
-        self.execute(&[view], &mut out, Some(&mut times))?;
+        self.run_and_time(&input.tensors(), Some(&mut times))?;
         let whole = started.elapsed();
         let other = whole.saturating_sub(times.iter().sum());
         let mut rows: Vec<StepTime> = self

@@ -1,21 +1,24 @@
 use super::layers::{Layers, Table};
 use super::{HeapUse, ParameterCount, Profile, ProfileError};
 use crate::Result;
-use crate::autograd::{Ctx, Var};
+use crate::autograd::{Ctx, Feed};
 use crate::bench::Quartiles;
 use crate::nn::Forward;
-use crate::tensor::Tensor;
 use std::time::Instant;
 use tinytorch_kernels::os::{ProcessMemory, alloc};
 
 /// Passes that [`profile`] times, and as many again that it observes.
 pub const PASSES: usize = 20;
 
-/// Profiles inference passes of a model, float or int8, on `input`.
+/// Profiles inference passes of a model, float or int8, on `input`, a tensor or several.
 ///
 /// # Errors
 /// If the model does not run on the input.
-pub fn profile<M: Forward + ?Sized>(model: &M, input: &Tensor) -> Result<Profile> {
+pub fn profile<M, F>(model: &M, input: &F) -> Result<Profile>
+where
+    M: Forward<F::Input> + ?Sized,
+    F: Feed,
+{
     profile_passes(model, input, PASSES)
 }
 
@@ -23,15 +26,16 @@ pub fn profile<M: Forward + ?Sized>(model: &M, input: &Tensor) -> Result<Profile
 ///
 /// # Errors
 /// As [`profile`], and [`ProfileError::Zero`] for 0 passes.
-pub fn profile_passes<M: Forward + ?Sized>(
-    model: &M,
-    input: &Tensor,
-    passes: usize,
-) -> Result<Profile> {
+pub fn profile_passes<M, F>(model: &M, input: &F, passes: usize) -> Result<Profile>
+where
+    M: Forward<F::Input> + ?Sized,
+    F: Feed,
+{
     if passes == 0 {
         return Err(ProfileError::Zero { what: "the number of passes" }.into());
     }
-    let input = Var::from(input);
+    // Without a tape, inputs are constants.
+    let input = input.enter(&mut Ctx::eval());
     let mut layers = Layers::of(model);
     observed(model, &input, &mut layers)?;
     let heap = heap_of_a_pass(model, &input)?;
@@ -60,14 +64,14 @@ pub fn profile_passes<M: Forward + ?Sized>(
     })
 }
 
-fn observed<M: Forward + ?Sized>(model: &M, input: &Var, layers: &mut Layers) -> Result<Table> {
+fn observed<M: Forward<X> + ?Sized, X>(model: &M, input: &X, layers: &mut Layers) -> Result<Table> {
     let started = Instant::now();
     model.forward(input, &mut Ctx::eval().observed(layers))?;
     let elapsed = started.elapsed();
     Ok(layers.take(elapsed))
 }
 
-fn heap_of_a_pass<M: Forward + ?Sized>(model: &M, input: &Var) -> Result<Option<HeapUse>> {
+fn heap_of_a_pass<M: Forward<X> + ?Sized, X>(model: &M, input: &X) -> Result<Option<HeapUse>> {
     let before = alloc::stats();
     alloc::reset_peak();
     let output = model.forward(input, &mut Ctx::eval())?;

@@ -18,7 +18,6 @@
 //! ```
 
 mod error;
-mod input;
 mod layers;
 mod measure;
 mod parameters;

@@ -27,15 +27,14 @@
 //! ```
 
 use super::ProfileError;
-use super::input::sample;
 pub use super::spawn::{TIMEOUT, spawn, spawn_within};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, Var};
 use crate::io::{TensorFile, load_into, load_model};
-use crate::models::Model;
+use crate::models::{Architecture, Model};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc};
@@ -112,13 +111,40 @@ pub struct ProbeReport {
     pub arena_bytes: u64,
     /// Bytes of working memory that the plan states beside the arena.
     pub scratch_bytes: u64,
-    /// What compiling may take for notes: [`NOTES_PER_OP`] for every op of the pass.
-    pub note_bytes: u64,
+    /// Bytes of the input and the output of a pass.
+    pub ends_bytes: u64,
+    /// Ops of a pass.
+    pub ops: u64,
 }
 
 /// Bytes that an op may take on the tape, in the graph and in the program together while a plan is
 /// compiled, whatever the size of its weights. Such notes are 2.6 kB per op in `digits-mlp`.
-pub const NOTES_PER_OP: u64 = 4 << 10;
+const NOTES_WHILE_COMPILING: u64 = 4 << 10;
+
+/// Bytes that an op may keep in a compiled plan: 0.5 kB in `digits-cnn`, 1.6 kB in `talks-gpt`.
+const NOTES_KEPT: u64 = 2 << 10;
+
+/// Bytes that an op may allocate in a pass beside its values: 0.2 kB in `digits-mlp`, 0.5 kB in
+/// `talks-gpt`.
+const NOTES_OF_A_PASS: u64 = 1 << 10;
+
+/// How much heap a part of deploying has used, and how much the engine states that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapClaim {
+    /// The part.
+    pub part: &'static str,
+    /// Bytes used.
+    pub used: u64,
+    /// Bytes stated.
+    pub stated: u64,
+}
+
+impl HeapClaim {
+    /// Bytes used beyond those stated.
+    pub fn excess(&self) -> u64 {
+        self.used.saturating_sub(self.stated)
+    }
+}
 
 impl ProbeReport {
     /// Growth of resident memory by loading.
@@ -131,26 +157,32 @@ impl ProbeReport {
         Some(self.after_passes.resident?.saturating_sub(self.before.resident?))
     }
 
-    /// The heap that compiling and running needed at most, beyond what the loaded model takes.
-    pub fn peak_beyond_load(&self) -> Option<u64> {
-        let peak = self.peak_of_compiling?.max(self.peak_of_passes?);
-        Some(peak.saturating_sub(self.after_load.live_heap?))
-    }
-
-    /// The heap that running needed at most, beyond what the model and its compiled plan take.
-    pub fn peak_beyond_compiled(&self) -> Option<u64> {
-        Some(self.peak_of_passes?.saturating_sub(self.compiled?))
-    }
-
-    /// What a run states that it needs, and so the limit of [`ProbeReport::peak_beyond_compiled`]:
-    /// activations, arena and scratch.
-    pub fn stated_for_passes(&self) -> u64 {
-        self.activation_bytes + self.arena_bytes + self.scratch_bytes
-    }
-
-    /// The same with what compiling notes, and so the limit of [`ProbeReport::peak_beyond_load`].
-    pub fn stated(&self) -> u64 {
-        self.stated_for_passes() + self.note_bytes
+    /// Heap beyond that of the loaded model, part by part: while it is compiled, for its activations;
+    /// what the compiled plan keeps, which are notes alone; and while it runs, for the arena, the working
+    /// memory, the input and the output. `None` if the process does not count its allocations.
+    pub fn heap_claims(&self) -> Option<[HeapClaim; 3]> {
+        let (loaded, compiled) = (self.after_load.live_heap?, self.compiled?);
+        let held = self.arena_bytes + self.scratch_bytes;
+        let claim = |part, used: u64, from, stated| HeapClaim {
+            part,
+            used: used.saturating_sub(from),
+            stated,
+        };
+        Some([
+            claim(
+                "compiling",
+                self.peak_of_compiling?,
+                loaded,
+                self.activation_bytes + held + self.ops * NOTES_WHILE_COMPILING,
+            ),
+            claim("the compiled plan", compiled, loaded, self.ops * NOTES_KEPT),
+            claim(
+                "running",
+                self.peak_of_passes?,
+                compiled,
+                held + self.ends_bytes + self.ops * NOTES_OF_A_PASS,
+            ),
+        ])
     }
 }
 
@@ -182,32 +214,58 @@ pub fn copies_for(model: &dyn Module) -> usize {
 /// As [`load_model`] and [`Plan::run`], and [`ProfileError`] for 0 copies or passes and for a system
 /// that has memory figures but cannot give them.
 pub fn run(request: &ProbeRequest) -> Result<ProbeReport> {
+    run_with(request, &|architecture| architecture.build(&mut Init::absent()))
+}
+
+/// [`run`] for a program that deploys models of its own making: `frame` gives one without values.
+///
+/// # Errors
+/// As [`run`], and what `frame` reports.
+pub fn run_with(request: &ProbeRequest, frame: &Frame<'_>) -> Result<ProbeReport> {
     let file = &request.file;
     match &request.task {
-        ProbeTask::Resident { copies, input, passes } => resident(file, *copies, input, *passes),
-        ProbeTask::PeakHeap { input } => peak_heap(file, input),
+        ProbeTask::Resident { copies, input, passes } => {
+            resident(file, frame, *copies, input, *passes)
+        }
+        ProbeTask::PeakHeap { input } => peak_heap(file, frame, input),
     }
 }
 
-fn resident(file: &Path, copies: usize, input: &[usize], passes: usize) -> Result<ProbeReport> {
+/// Makes a model without values.
+pub type Frame<'a> = dyn Fn(&Architecture) -> Result<Box<dyn Model>> + 'a;
+
+fn resident(
+    file: &Path,
+    frame: &Frame<'_>,
+    copies: usize,
+    input: &[usize],
+    passes: usize,
+) -> Result<ProbeReport> {
     for (what, count) in [("the number of copies", copies), ("the number of passes", passes)] {
         if count == 0 {
             return Err(ProfileError::Zero { what }.into());
         }
     }
-    let input = sample(input)?;
     let uncounted = load_model(file)?.model;
+    let input = input_of(&*uncounted, input)?;
     let mut plan = Plan::compile(&*uncounted, &input)?;
     plan.run(&input)?;
-    let frame = || uncounted.architecture().build(&mut Init::absent());
-    let frames = (0..copies).map(|_| frame()).collect::<Result<Vec<_>>>()?;
+    let architecture = uncounted.architecture();
+    let frames = (0..copies).map(|_| frame(&architecture)).collect::<Result<Vec<_>>>()?;
     measure(file, frames, Some(plan), &input, passes)
 }
 
-fn peak_heap(file: &Path, input: &[usize]) -> Result<ProbeReport> {
-    let input = sample(input)?;
-    let frame = load_model(file)?.model.architecture().build(&mut Init::absent())?;
+fn peak_heap(file: &Path, frame: &Frame<'_>, input: &[usize]) -> Result<ProbeReport> {
+    let model = load_model(file)?.model;
+    let input = input_of(&*model, input)?;
+    let frame = frame(&model.architecture())?;
+    drop(model);
     measure(file, vec![frame], None, &input, PASSES_TO_PEAK)
+}
+
+/// An input of this shape, the same in every process.
+fn input_of(model: &dyn Model, shape: &[usize]) -> Result<Tensor> {
+    model.architecture().sample()?.fill(&Shape::new(shape)?)
 }
 
 /// Loads the values of models that have none, runs the models, and measures in between. A plan that
@@ -225,6 +283,7 @@ fn measure(
     }
     let after_load = Memory::now()?;
     let (mut peak_of_compiling, mut compiled, mut peak_of_passes) = (None, None, None);
+    let mut output_bytes = 0;
     for model in &models {
         drop(plan.take());
         alloc::reset_peak();
@@ -234,7 +293,7 @@ fn measure(
         compiled = stats.map(|stats| stats.live_bytes as u64);
         alloc::reset_peak();
         for _ in 0..passes {
-            deployed.run(input)?;
+            output_bytes = deployed.run(input)?.bytes() as u64;
         }
         peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
     }
@@ -255,7 +314,8 @@ fn measure(
         activation_bytes: input.bytes() as u64 + outputs.bytes,
         arena_bytes: plan.arena_bytes() as u64,
         scratch_bytes: plan.scratch_bytes() as u64,
-        note_bytes: outputs.ops * NOTES_PER_OP,
+        ends_bytes: input.bytes() as u64 + output_bytes,
+        ops: outputs.ops,
     })
 }
 

@@ -39,8 +39,11 @@ where
     let mut beliefs: Vec<Belief> = Vec::with_capacity(graph.nodes().len());
     let mut ranges: Vec<(ParamId, (f32, f32))> = Vec::new();
     for node in graph.nodes() {
-        let read = node.inputs.iter().map(|edge| beliefs[edge.index()]);
-        let input = read.reduce(|a, b| if let Belief::Constant = a { b } else { a });
+        let inputs: Vec<Belief> = node.inputs.iter().map(|edge| beliefs[edge.index()]).collect();
+        let input = inputs.iter().copied().reduce(|a, b| match a {
+            Belief::Constant => b,
+            _ => a,
+        });
         if let Some(weight) = weight_of(node) {
             match input {
                 Some(Belief::Spread { low, high, .. }) => ranges.push((weight, (low, high))),
@@ -50,7 +53,10 @@ where
                 _ => {}
             }
         }
-        beliefs.push(belief_after(node, input.unwrap_or(Belief::Constant))?);
+        beliefs.push(match (&node.step, &inputs[..]) {
+            (Step::Compute(op), &[a, b]) if op.name() == "add" => sum_of(a, b),
+            _ => belief_after(node, input.unwrap_or(Belief::Constant))?,
+        });
     }
     Ok(Calibration::from_ranges(ranges))
 }
@@ -86,10 +92,27 @@ fn belief_after(node: &Node, input: Belief) -> Result<Belief> {
             Belief::Spread { low, high, rms: (squares / scale.len().max(1) as f32).sqrt() }
         }
         (Step::Relu, belief) => positive_part(belief),
+        (Step::Compute(op), Belief::Spread { .. }) if op.name() == "normalize" => standard,
         (Step::Compute(op), Belief::Spread { .. }) => Belief::Unknown(op.name()),
-        // Pools and other shapes keep the range, and what is not known stays so.
+        // Pools, shortcuts and other shapes keep the range, and what is not known stays so.
         (_, belief) => belief,
     })
+}
+
+/// Of a sum of independent values.
+fn sum_of(a: Belief, b: Belief) -> Belief {
+    match (a, b) {
+        (
+            Belief::Spread { low, high, rms },
+            Belief::Spread { low: other_low, high: other_high, rms: other_rms },
+        ) => {
+            let (low, high) = (low + other_low, high + other_high);
+            Belief::Spread { low, high, rms: rms.hypot(other_rms) }
+        }
+        (Belief::Unknown(op), _) | (_, Belief::Unknown(op)) => Belief::Unknown(op),
+        (Belief::Constant, Belief::Constant) => Belief::Constant,
+        _ => Belief::Unknown("add"),
+    }
 }
 
 fn positive_part(belief: Belief) -> Belief {

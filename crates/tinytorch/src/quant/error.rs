@@ -8,6 +8,19 @@ pub enum QuantError {
         /// The weight.
         name: String,
     },
+    /// A weight that is prepared for quantization-aware training.
+    #[error(
+        "`{name}` is prepared for quantization-aware training already; train it, and make it int8 with `convert`"
+    )]
+    AlreadyPrepared {
+        /// The weight.
+        name: String,
+    },
+    /// A model without a weight that is prepared for quantization-aware training.
+    #[error(
+        "the model is not prepared for quantization-aware training; call `prepare_qat` and train it first, or quantize it with `quantize_model`"
+    )]
+    NotPrepared,
     /// A model without a weight that could be int8.
     #[error(
         "the model has nothing to quantize: none of its {params} parameters is the weight of a linear layer, a convolution or an embedding that is not skipped"
@@ -67,6 +80,14 @@ pub enum QuantError {
     #[error("there is no weight `{name}` to skip; the weights are {known}")]
     UnknownWeight {
         /// The name given.
+        name: String,
+        /// The weights there are.
+        known: String,
+    },
+    /// The end of a name that no weight of the model has.
+    #[error("no weight ends with `{name}` to get 16-bit activations; the weights are {known}")]
+    NothingWide {
+        /// The end given.
         name: String,
         /// The weights there are.
         known: String,

@@ -7,10 +7,11 @@ use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
 /// A batch norm that its convolution can do: `norm(conv(x)) = (scale w) x + (scale b + shift)`
-/// (Jacob et al., 2018, section 3.2). The convolution needs a bias, so that the shift has a place.
+/// (Jacob et al., 2018, section 3.2). Where the convolution has no bias, the shift is kept beside its int8
+/// weight.
 pub(super) struct Fold {
-    weight: ParamId,
-    bias: ParamId,
+    pub(super) weight: ParamId,
+    bias: Option<ParamId>,
     norm: ParamId,
     affine: ScaleShift,
 }
@@ -36,20 +37,15 @@ where
     Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
 }
 
-/// What convolution weights and biases become when the batch norms after them are folded in; the
-/// model stays as it is.
+/// What folding batch norms into the convolutions before them makes of a model, which stays as it is.
 ///
 /// # Errors
 /// If the model does not run on the example.
-pub(crate) fn folded_values<M, X>(
-    model: &M,
-    example: &X,
-    config: &QuantConfig,
-) -> Result<BTreeMap<ParamId, Tensor>>
+pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Folded>
 where
     M: Forward<X> + ?Sized,
 {
-    Ok(Folded::new(model, &find_folds(model, example, config)?)?.values)
+    Folded::new(model, &find_folds(model, example, config)?)
 }
 
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
@@ -59,12 +55,13 @@ fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
         return Ok(None);
     };
     let conv = &graph.nodes()[conv_edge.index()];
-    let (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) =
-        (&conv.step, &conv.params[..])
-    else {
-        return Ok(None);
+    let (weight, bias) = match (&conv.step, &conv.params[..]) {
+        (Step::Conv2d { weight: Weight::F32(_), bias: None, .. }, &[weight]) => (weight, None),
+        (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
+        _ => return Ok(None),
     };
-    if consumers(graph, conv_edge) > 1 || users(graph, weight) > 1 || users(graph, bias) > 1 {
+    let is_shared = |param| users(graph, param) > 1;
+    if consumers(graph, conv_edge) > 1 || is_shared(weight) || bias.is_some_and(is_shared) {
         return Ok(None);
     }
     Ok(Some(Fold { weight, bias, norm: *norm_weight, affine: norm.affine()? }))
@@ -84,11 +81,13 @@ fn users(graph: &Graph, param: ParamId) -> usize {
 
 /// The changed float values that folding leads to, and the layers whose norm is done.
 #[derive(Default)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// New values of convolution weights and biases.
-    pub(super) values: BTreeMap<ParamId, Tensor>,
+    pub(crate) values: BTreeMap<ParamId, Tensor>,
+    /// For weights of convolutions without a bias, what the norm adds to each output channel.
+    pub(crate) shifts: BTreeMap<ParamId, Box<[f32]>>,
     /// Dotted names of the folded batch norms.
-    pub(super) norms: Vec<String>,
+    pub(crate) norms: Vec<String>,
 }
 
 impl Folded {
@@ -98,14 +97,21 @@ impl Folded {
             params.iter().map(|(name, param)| (param.id(), (name.as_str(), *param))).collect();
         let mut folded = Folded::default();
         for fold in folds {
-            let found = (by_id.get(&fold.weight), by_id.get(&fold.bias), by_id.get(&fold.norm));
-            let (Some((_, weight)), Some((_, bias)), Some((norm, _))) = found else { continue };
+            let found = (by_id.get(&fold.weight), by_id.get(&fold.norm));
+            let (Some((_, weight)), Some((norm, _))) = found else { continue };
             let channels = fold.affine.scale.len();
             let scale = Tensor::from_vec(fold.affine.scale.clone(), [channels, 1, 1, 1])?;
-            let shift = Tensor::from_vec(fold.affine.shift.clone(), [channels])?;
+            match fold.bias.and_then(|id| by_id.get(&id)) {
+                Some((_, bias)) => {
+                    let shift = Tensor::from_vec(fold.affine.shift.clone(), [channels])?;
+                    let bias_value = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
+                    folded.values.insert(bias.id(), bias_value);
+                }
+                None => {
+                    folded.shifts.insert(fold.weight, fold.affine.shift.clone().into());
+                }
+            }
             folded.values.insert(fold.weight, weight.value()?.mul(&scale)?);
-            let bias = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
-            folded.values.insert(fold.bias, bias);
             let norm = norm.strip_suffix(".weight").unwrap_or(norm);
             folded.norms.push(norm.to_string());
         }

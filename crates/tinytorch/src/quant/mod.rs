@@ -19,12 +19,17 @@
 //! assert!(again.unwrap_err().to_string().contains("int8 already"));
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
+//!
+//! Where that costs too much accuracy, [`prepare_qat`] rounds a model's weights while they train and
+//! [`convert`] makes them int8 afterwards.
 
+mod architecture;
 mod calibrate;
 mod data_free;
 mod error;
 mod fold;
 mod model;
+mod qat;
 mod range;
 mod record;
 mod report;
@@ -34,10 +39,11 @@ mod tensor;
 pub use calibrate::Calibration;
 pub use data_free::data_free_ranges;
 pub use error::QuantError;
-pub(crate) use fold::folded_values;
+pub(crate) use fold::{Folded, fold};
 pub use model::{
     Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
 };
+pub use qat::{QatReport, convert, prepare_qat};
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use report::{QuantReport, WeightReport};

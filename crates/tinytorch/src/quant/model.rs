@@ -2,8 +2,9 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
-use crate::int8::{Granularity, Input, QWeight};
-use crate::nn::{Forward, Module, Path, VisitorMut};
+use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
+use crate::nn::{Forward, Module};
+use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,12 +28,19 @@ pub enum Activations {
 pub struct QuantConfig {
     /// How many weights share a scale.
     pub granularity: Granularity,
+    /// How many of the 8 bits in which a weight is stored its values use.
+    #[serde(default)]
+    pub weight_bits: WeightBits,
     /// How activations are handled.
     pub activations: Activations,
     /// How static ranges are chosen.
     pub range: RangeMethod,
     /// Dotted names of weights to leave as floats.
     pub skip: Vec<String>,
+    /// How the names of linear weights end whose activations, where they are dynamic, take 16 bits
+    /// instead of 8, at twice the products: `weight` for all of them.
+    #[serde(default)]
+    pub wide: Vec<String>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
@@ -73,18 +81,32 @@ pub fn quantize_model<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
+    let (folds, ranges) = observe(&*model, calibration, config)?;
+    quantize(model, &folds, &ranges, config)
+}
+
+/// Refuses what cannot be quantized, and finds out what the calibration data can tell: which batch norms
+/// fold, and the ranges of static activations.
+pub(super) fn observe<M, X>(
+    model: &M,
+    calibration: impl IntoIterator<Item = Result<X>>,
+    config: &QuantConfig,
+) -> Result<(Vec<Fold>, Calibration)>
+where
+    M: Forward<X> + ?Sized,
+{
     check(model, config)?;
     let mut calibration = calibration.into_iter().peekable();
     let folds = match calibration.peek() {
-        Some(Ok(example)) => find_folds(&*model, example, config)
+        Some(Ok(example)) => find_folds(model, example, config)
             .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
         _ => Vec::new(),
     };
     let mut ranges = Calibration::new(config.range);
     if config.activations == Activations::Static {
-        ranges.run(&*model, calibration)?;
+        ranges.run(model, calibration)?;
     }
-    quantize(model, &folds, &ranges, config)
+    Ok((folds, ranges))
 }
 
 /// [`quantize_model`] with ranges that are known already: merged from calibrations on several machines,
@@ -117,9 +139,8 @@ fn quantize<M: Module + ?Sized>(
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
-        let folded = folded.values.get(&param.id());
         if !is_weight(param) {
-            if let Some(value) = folded {
+            if let Some(value) = folded.values.get(&param.id()) {
                 report.changed.push(name);
                 stored.insert(param.id(), Stored::F32(value.clone()));
             }
@@ -129,8 +150,12 @@ fn quantize<M: Module + ?Sized>(
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = folded.map_or_else(|| param.value(), Ok)?;
-        let (weight, entry) = quantize_param(name, param, value, ranges, config)?;
+        let value = match folded.values.get(&param.id()) {
+            Some(value) => value,
+            None => param.value()?,
+        };
+        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
+        let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
     }
@@ -142,27 +167,30 @@ fn quantize<M: Module + ?Sized>(
         );
     }
     report.folded.clone_from(&folded.norms);
-    model.visit_mut(&mut Path::default(), &mut Commit { stored, norms: folded.norms });
+    commit(model, stored, BTreeMap::new(), &folded.norms);
     Ok(report)
 }
 
-/// Puts the new values in place, which cannot fail.
-struct Commit {
-    stored: BTreeMap<ParamId, Stored>,
-    norms: Vec<String>,
-}
-
-impl<'a> VisitorMut<'a> for Commit {
-    fn flag(&mut self, path: &Path, flag: &'a mut bool) {
-        let layer = path.as_str().strip_suffix(".folded");
-        *flag |= layer.is_some_and(|layer| self.norms.iter().any(|norm| norm == layer));
-    }
-
-    fn param(&mut self, _: &Path, param: &'a mut Param) {
-        if let Some(stored) = self.stored.remove(&param.id()) {
+/// Puts the new values in place, which cannot fail, and marks the batch norms that are folded.
+pub(super) fn commit<M: Module + ?Sized>(
+    model: &mut M,
+    mut stored: BTreeMap<ParamId, Stored>,
+    mut rounding: BTreeMap<ParamId, FakeQuant>,
+    norms: &[String],
+) {
+    model.change_weights(&mut |_, weight| {
+        if let Some(fake) = rounding.remove(&weight.id()) {
+            weight.set_fake_quant(fake);
+        }
+    });
+    for (_, param) in model.named_params_mut() {
+        if let Some(stored) = stored.remove(&param.id()) {
             param.store(stored);
         }
     }
+    let set = model.named_flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+    let flags = set.chain(norms.iter().map(|norm| format!("{norm}.folded"))).collect();
+    model.set_flags(&flags);
 }
 
 /// An attempt to get float weights back from an int8 model.
@@ -190,6 +218,9 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
             check_finite(name, value)?;
         }
     }
+    if let Some((name, _)) = model.named_weights().iter().find(|(_, w)| w.fake_quant().is_some()) {
+        return Err(QuantError::AlreadyPrepared { name: name.clone() }.into());
+    }
     let weights: Vec<_> = params.into_iter().filter(|(_, p)| is_weight(p)).collect();
     for (name, param) in &weights {
         match param.stored() {
@@ -204,6 +235,12 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
         let (name, known) = (unknown.clone(), known.join(", "));
         return Err(QuantError::UnknownWeight { name, known }.into());
+    }
+    let is_end = |end: &&String| weights.iter().any(|(n, _)| n.ends_with(end.as_str()));
+    if let Some(unknown) = config.wide.iter().find(|end| !is_end(end)) {
+        let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+        let (name, known) = (unknown.clone(), known.join(", "));
+        return Err(QuantError::NothingWide { name, known }.into());
     }
     if weights.iter().all(|(name, _)| config.skip.contains(name)) {
         return Err(QuantError::NothingToQuantize { params: total }.into());
@@ -220,44 +257,49 @@ fn check_finite(name: &str, value: &Tensor) -> Result<()> {
     Err(QuantError::Weight { name: name.to_string(), source: Box::new(source.into()) }.into())
 }
 
+/// How the input of a weight is quantized, and the range that calibration gave it.
+pub(super) fn input_of(
+    name: &str,
+    param: &Param,
+    ranges: &Calibration,
+    config: &QuantConfig,
+) -> Result<(Input, Option<(f32, f32)>)> {
+    // How a table's input is quantized matters where it is an output head too; looking up a row
+    // ignores it, and calibration sees no input of a table that is nothing else.
+    let seen = ranges.range(param.id());
+    Ok(match config.activations {
+        Activations::Float => (Input::Float, None),
+        Activations::Dynamic => {
+            let wide = config.wide.iter().any(|end| name.ends_with(end.as_str()));
+            match param.role() {
+                Role::LinearWeight | Role::Embedding if wide => (Input::Dynamic16, None),
+                _ => (Input::Dynamic, None),
+            }
+        }
+        Activations::Static => match seen {
+            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Input::Float, None),
+            None => return Err(QuantError::NeverRan { name: name.to_string() }.into()),
+        },
+    })
+}
+
 fn quantize_param(
     name: String,
     param: &Param,
     value: &Tensor,
+    shift: Option<&[f32]>,
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
-    // A row of an embedding is looked up, not multiplied, so there is no activation to quantize.
-    let looked_up = param.role() == Role::Embedding && ranges.range(param.id()).is_none();
-    let (input, input_range) = match config.activations {
-        _ if looked_up => (Input::Float, None),
-        Activations::Float => (Input::Float, None),
-        Activations::Dynamic => (Input::Dynamic, None),
-        Activations::Static => {
-            let seen = ranges.range(param.id());
-            let (min, max) = seen.ok_or_else(|| QuantError::NeverRan { name: name.clone() })?;
-            (Input::Static(crate::int8::QParams::from_range(min, max)?), seen)
-        }
-    };
-    let weight = QWeight::quantize(value, config.granularity, input)
+    let (input, input_range) = input_of(&name, param, ranges, config)?;
+    let weight = Scales::covering(value, config.granularity, config.weight_bits)
+        .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
+        .and_then(|weight| match shift {
+            Some(shift) => weight.with_shift(shift.into()),
+            None => Ok(weight),
+        })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
-    let entry = WeightReport {
-        name,
-        shape: *value.shape(),
-        granularity: config.granularity,
-        input_range,
-        float_bytes: value.bytes(),
-        int8_bytes: weight.bytes(),
-        error: relative_error(value, &weight.dequantize()?)?,
-    };
+    let entry = WeightReport::new(name, value, &weight, input_range)?;
     Ok((weight, entry))
-}
-
-/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
-fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let norm = |t: &Tensor| -> Result<f64> {
-        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
-    };
-    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
-    Ok(if difference == 0.0 { 0.0 } else { difference / size })
 }

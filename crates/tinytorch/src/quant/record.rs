@@ -58,16 +58,18 @@ fn unusable(error: serde_json::Error) -> QuantError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::int8::Granularity;
+    use crate::int8::{Granularity, WeightBits};
     use crate::quant::{Activations, RangeMethod};
 
     #[test]
     fn every_setting_comes_back() {
         let config = QuantConfig {
             granularity: Granularity::Blocks,
+            weight_bits: WeightBits::new(4).unwrap(),
             activations: Activations::Dynamic,
             range: RangeMethod::Percentile(0.001),
             skip: vec!["head.weight".to_string()],
+            wide: vec!["q_proj.weight".to_string()],
             destroys_floats_knowingly: false,
         };
         let report = QuantReport { folded: vec!["norm".to_string()], ..QuantReport::default() };

@@ -1,5 +1,6 @@
-use crate::int8::Granularity;
-use crate::tensor::Shape;
+use crate::Result;
+use crate::int8::{Granularity, QWeight};
+use crate::tensor::{Shape, Tensor};
 
 /// What quantizing has done to one weight.
 #[derive(Clone, Debug)]
@@ -14,10 +15,39 @@ pub struct WeightReport {
     pub input_range: Option<(f32, f32)>,
     /// Bytes of the float values.
     pub float_bytes: usize,
-    /// Bytes of the int8 values and the scales.
+    /// Bytes of the int8 values, the scales and, if a batch norm was folded in, its shift.
     pub int8_bytes: usize,
     /// Relative L2 error of the weight: `|w - w'| / |w|`.
     pub error: f64,
+}
+
+impl WeightReport {
+    /// What has become of the float `value`.
+    pub(super) fn new(
+        name: String,
+        value: &Tensor,
+        weight: &QWeight,
+        input_range: Option<(f32, f32)>,
+    ) -> Result<WeightReport> {
+        Ok(WeightReport {
+            name,
+            shape: *value.shape(),
+            granularity: weight.scales().granularity(),
+            input_range,
+            float_bytes: value.bytes(),
+            int8_bytes: weight.bytes(),
+            error: relative_error(value, &weight.dequantize()?)?,
+        })
+    }
+}
+
+/// `|a - b| / |a|` in the L2 norm, 0 where both are 0.
+fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let norm = |t: &Tensor| -> Result<f64> {
+        Ok(t.to_vec::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
+    };
+    let (difference, size) = (norm(&a.sub(b)?)?, norm(a)?);
+    Ok(if difference == 0.0 { 0.0 } else { difference / size })
 }
 
 /// What quantizing has done to a model.
@@ -28,6 +58,7 @@ pub struct QuantReport {
     /// The weights that were left as floats, each with the reason.
     pub skipped: Vec<(String, &'static str)>,
     /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.
+    /// Where a convolution has none, its int8 weight carries the norm's shift.
     pub changed: Vec<String>,
     /// Batch norms that their convolution does, which are the identity from here on.
     pub folded: Vec<String>,

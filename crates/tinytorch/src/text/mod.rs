@@ -25,6 +25,7 @@ mod error;
 mod file;
 mod hf;
 mod llama2c;
+mod load;
 mod merge;
 mod stream;
 mod tokenizer;
@@ -41,6 +42,7 @@ pub use hf::{
     TruncationStrategy,
 };
 pub use llama2c::Llama2cTokenizer;
+pub use load::load_tokenizer;
 pub use stream::TextStream;
 pub use tokenizer::{Tokenizer, utf8};
 pub use vocab::Vocab;

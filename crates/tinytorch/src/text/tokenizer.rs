@@ -28,6 +28,16 @@ pub trait Tokenizer: fmt::Debug + Send + Sync {
     /// the end of a text or an unknown word.
     fn special_tokens(&self) -> &[i64];
 
+    /// The ids at which a generated text ends: those that are not pieces of text, but for the one
+    /// that stands for text outside the vocabulary (`<unk>`, `[UNK]`).
+    fn end_tokens(&self) -> Vec<i64> {
+        let is_unknown = |id: i64| {
+            let name = self.token(id).unwrap_or_default();
+            name.trim_matches(['<', '>', '[', ']']).eq_ignore_ascii_case("unk")
+        };
+        self.special_tokens().iter().copied().filter(|&id| !is_unknown(id)).collect()
+    }
+
     /// The text of `ids`; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors

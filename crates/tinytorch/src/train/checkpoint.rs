@@ -9,7 +9,8 @@ use super::{TrainError, Trainer};
 use crate::Result;
 use crate::autograd::Stored;
 use crate::io::{
-    Provenance, RESERVED_PREFIX, TRAINING, TensorFile, load_into, save_model_and, save_params_and,
+    Provenance, RESERVED_PREFIX, TRAINING, TensorFile, attached, attached_in, load_into,
+    save_model_and, save_params_and,
 };
 use crate::models::Model;
 use crate::nn::Module;
@@ -120,7 +121,7 @@ impl<O> Trainer<O> {
     /// trainer.
     ///
     /// The trainer must have been made with the same settings and optimizer, and the model have the
-    /// same parameters frozen; the loaders are the caller's. All of it can be changed afterwards.
+    /// same parameters frozen and the same things beside its weights; the loaders are the caller's. All of it can be changed afterwards.
     ///
     /// # Errors
     /// [`TrainError::OtherSetting`] naming the first difference, [`TrainError::NotACheckpoint`], an
@@ -134,6 +135,10 @@ impl<O> Trainer<O> {
         saved.compare(
             &BTreeMap::from([("frozen", frozen)]),
             &BTreeMap::from([("frozen", frozen_names(model))]),
+        )?;
+        saved.compare(
+            &BTreeMap::from([("attached", attached_in(&file)?)]),
+            &BTreeMap::from([("attached", attached(model))]),
         )?;
         let best = saved.best(model)?;
         let state = saved.optimizer_state(optimizer)?;

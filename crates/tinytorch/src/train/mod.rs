@@ -18,6 +18,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
+pub mod adapters;
 mod checkpoint;
 mod error;
 mod frozen;
@@ -28,7 +29,7 @@ mod stopping;
 mod trainer;
 
 pub use error::TrainError;
-pub use frozen::{Untrained, frozen};
+pub use frozen::{TrainableSummary, Untrained, frozen, trainable_summary};
 pub use metrics::{EpochRecord, Metrics, evaluate};
 pub use objective::{Classification, Objective, Outcome};
 pub use progress::{NoProgress, Progress, ProgressBar, StepReport};

@@ -76,10 +76,16 @@ pub struct Classification;
 
 impl<M: Forward> Objective<M> for Classification {
     fn outcome(&self, model: &M, batch: &Batch, ctx: &mut Ctx<'_>) -> Result<Outcome> {
-        let targets = batch.targets()?;
         let logits = model.forward(&batch.inputs().into(), ctx)?;
-        let loss = logits.cross_entropy(targets, ctx)?;
-        let (answers, targets) = (logits.value().argmax_last()?, targets.contiguous()?);
+        let loss = logits.cross_entropy(batch.targets()?, ctx)?;
+        Classification::judge(loss, &logits, batch)
+    }
+}
+
+impl Classification {
+    /// A loss, and how many of the batch's targets the largest logits name.
+    pub(crate) fn judge(loss: Var, logits: &Var, batch: &Batch) -> Result<Outcome> {
+        let (answers, targets) = (logits.value().argmax_last()?, batch.targets()?.contiguous()?);
         let pairs = answers.as_slice::<i64>()?.iter().zip(targets.as_slice::<i64>()?);
         let correct = pairs.filter(|(answer, target)| answer == target).count();
         Ok(Outcome::new(loss).terms(targets.len()).correct(correct))

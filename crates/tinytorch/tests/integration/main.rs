@@ -3,19 +3,35 @@
 //! One program holds them all, since linking takes longer than running. Tests that count allocations
 //! need the process to themselves and are programs of their own beside this folder.
 
+mod adapters;
+mod compress;
 mod data_damage;
 mod data_digits;
 mod data_load;
 mod data_shared;
+mod fit_support;
+mod generate_cached;
+mod generate_support;
+mod generate_text;
 mod io_format;
+mod io_import;
 mod io_model;
 mod io_save;
+mod models_vision;
+mod qat;
 mod quantization_errors;
+mod quantization_fold;
+mod quantization_groups;
+mod resnet20;
 mod text_bad_input;
 mod text_bpe;
 mod text_hf;
+mod text_import;
+mod text_int8;
 mod text_llama2c;
 mod text_minilm;
+mod text_plan;
+mod text_stories;
 mod train_optim;
 mod train_resume;
 mod train_support;

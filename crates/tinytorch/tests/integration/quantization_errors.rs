@@ -184,7 +184,7 @@ fn constant_tiny_huge_and_shifted_tensors_quantize_to_half_a_step() {
     for (name, values) in fills {
         let weight = Tensor::from_vec(values.clone(), [4, 16]).unwrap();
         let mut layer = Linear::without_bias(16, 4, &mut Init::seed(1)).unwrap();
-        layer.weight = Param::new(weight.clone(), Role::LinearWeight);
+        layer.weight = Param::new(weight.clone(), Role::LinearWeight).into();
         let dynamic = QuantConfig { activations: Activations::Dynamic, ..Default::default() };
         quantize_model(&mut layer, std::iter::empty::<Result<Var>>(), &dynamic).unwrap();
         let back = layer.weight.int8().unwrap().dequantize().unwrap().to_vec::<f32>().unwrap();

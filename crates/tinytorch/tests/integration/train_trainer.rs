@@ -171,6 +171,7 @@ fn frozen_and_int8_parameters_are_told_and_stay() {
         frozen(&model),
         [
             ("hidden.weight".to_string(), Untrained::Int8),
+            ("mean".to_string(), Untrained::Buffer),
             ("head.bias".to_string(), Untrained::Frozen)
         ]
     );

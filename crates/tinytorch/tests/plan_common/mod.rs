@@ -84,7 +84,7 @@ impl ResNet {
     }
 }
 
-/// A small network, with batch norms that an int8 model cannot fold; for images of 3 channels.
+/// A small network with batch norms after convolutions without a bias; for images of 3 channels.
 pub(crate) fn residual() -> ResNet {
     let same = ConvGeometry::default().with_padding(1);
     let stem = Conv2d::new(3, 8, [3, 3], same, &mut Init::seed(2)).unwrap();

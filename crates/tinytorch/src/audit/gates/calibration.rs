@@ -1,6 +1,6 @@
 use crate::audit::compare::relative_error;
 use crate::audit::evidence;
-use crate::audit::{Evidence, Gate, Subject};
+use crate::audit::{Evidence, Gate, Means, Subject};
 use crate::autograd::Var;
 use crate::plan::Plan;
 use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
@@ -14,7 +14,7 @@ const RESAMPLES: usize = 2000;
 
 /// Calibration earned its keep: on held-out samples the model is nearer to the float one than it would
 /// be with ranges that were estimated without data, beyond what chance explains.
-pub(crate) fn calibration(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
+pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
     if subject.config.activations != Activations::Static {
         let reason = "activations are not static, so there are no ranges to calibrate".to_string();
         return Ok(Gate::not_applicable(ID, reason));
@@ -29,7 +29,8 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence) -> Result<Gate
     if let Err(error) = quantized {
         return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
     }
-    let outputs = evidence::outputs(&mut Plan::compile(&data_free, &example)?, inputs)?;
+    let mut plan = Plan::compile(&data_free, &example)?.on(means.deployed);
+    let outputs = evidence::outputs(&mut plan, inputs)?;
     let without = squared_errors(&outputs, &evidence.float)?;
     let with = squared_errors(&evidence.int8, &evidence.float)?;
     if without == with {

@@ -1,15 +1,18 @@
 use crate::Result;
-use crate::audit::{Budget, Evidence, Gate, Subject, task};
+use crate::audit::{Budget, Evidence, Gate, Subject, Task};
 
-/// The float model is worth the test: it reaches the accuracy stated for it.
+/// The float model is worth the test: it does its task as well as is stated for it.
 pub(crate) fn f32_floor(subject: &Subject, evidence: &Evidence, budget: &Budget) -> Result<Gate> {
     const ID: &str = "f32_floor";
-    if budget.float_floor <= 0.0 {
-        let reason = "no accuracy is stated for this model".to_string();
+    let (task, labels) = (Task::of(&subject.held_out), subject.held_out.labels());
+    let Some(floor) = budget.float_floor else {
+        let reason = format!("no {} is stated for this model", task.measure());
         return Ok(Gate::not_applicable(ID, reason));
-    }
-    let labels = subject.held_out.labels();
-    let accuracy = task::accuracy(&evidence.float, labels)?;
-    let reason = format!("float accuracy on {} held-out samples", labels.len());
-    Ok(Gate::at_least(ID, accuracy * 100.0, budget.float_floor * 100.0, "%", reason))
+    };
+    let quality = task.quality(&evidence.float, labels)?;
+    let reason = format!("float {} on {}", task.measure(), task.counted(labels));
+    Ok(match task {
+        Task::Classification => Gate::at_least(ID, quality, floor, task.unit(), reason),
+        Task::LanguageModel => Gate::at_most(ID, quality, floor, task.unit(), reason),
+    })
 }

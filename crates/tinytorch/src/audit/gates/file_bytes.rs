@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate};
-use crate::io::TensorFile;
+use crate::io::{FileDtype, RESERVED_PREFIX, TensorFile};
 
 /// Bytes that the header needs to name an int8 weight's scale and the scale and zero point of its input:
 /// 243 to 269 per weight in the files of the reference models.
@@ -8,14 +8,15 @@ const NAMES: usize = 320;
 
 /// The file takes a quarter of the disk.
 ///
-/// The whole files are compared. What int8 cannot shrink, the header and the biases, counts on both
+/// The int8 file counts as a whole, the float file without tensors that are not the model's, such as the
+/// state of a training. What int8 cannot shrink, the header and the biases, counts on both
 /// sides of the bound, so that a small model is held to what is possible for it.
 pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
     let (float, int8) =
         (TensorFile::open(&evidence.files.float)?, TensorFile::open(&evidence.files.int8)?);
     let weights: Vec<&str> = int8
         .tensors()
-        .filter(|(_, info)| info.dtype == crate::io::FileDtype::I8)
+        .filter(|(_, info)| info.dtype == FileDtype::I8)
         .map(|(name, _)| name)
         .collect();
     let (mut dense, mut packed, mut blocks, names) = (0, 0, false, NAMES * weights.len());
@@ -23,15 +24,24 @@ pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
         dense += float.info(name)?.bytes();
         let scales = int8.info(&format!("{name}_scale"))?;
         packed += int8.info(name)?.bytes() + scales.bytes();
-        blocks |= scales.dtype == crate::io::FileDtype::F16;
+        blocks |= scales.dtype == FileDtype::F16;
     }
-    let possible = float.file_bytes() - dense + packed + names;
-    let limit = super::size_limit(blocks, float.file_bytes() as f64 / possible.max(1) as f64);
-    let ratio = float.file_bytes() as f64 / int8.file_bytes().max(1) as f64;
-    let reason = format!(
-        "{} bytes in float, {} in int8; weights {dense} and {packed}",
-        float.file_bytes(),
+    let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();
+    let possible = float_bytes - dense + packed + names;
+    let limit = super::size_limit(blocks, float_bytes as f64 / possible.max(1) as f64);
+    let ratio = float_bytes as f64 / int8.file_bytes().max(1) as f64;
+    let mut reason = format!(
+        "{float_bytes} bytes in float, {} in int8; weights {dense} and {packed}",
         int8.file_bytes()
     );
+    for (name, bytes) in foreign(&int8) {
+        reason.push_str(&format!("; `{name}`, {bytes} bytes, is none of the model's"));
+    }
     Ok(Gate::at_least("file_bytes", ratio, limit, "x smaller", reason))
+}
+
+/// Tensors that are none of the model's, and their bytes.
+fn foreign(file: &TensorFile) -> impl Iterator<Item = (&str, usize)> {
+    let tensors = file.tensors().filter(|(name, _)| name.starts_with(RESERVED_PREFIX));
+    tensors.map(|(name, info)| (name, info.bytes()))
 }

@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Gate, LatencyPairs, Subject};
+use crate::audit::{Gate, LatencyPairs, Means, Subject};
 use crate::bench::{PairedResult, Settings, compare};
 use crate::plan::{Plan, StepTime};
 use crate::tensor::Tensor;
@@ -25,12 +25,12 @@ const IN_A_ROW: u32 = 16;
 ///
 /// It fails only if the whole interval of the ratio lies above 1, so that noise alone cannot fail it.
 /// With the gate come some pairs to look at.
-pub(crate) fn latency(subject: &Subject) -> Result<(Gate, Vec<LatencyPairs>)> {
+pub(crate) fn latency(subject: &Subject, means: &Means) -> Result<(Gate, Vec<LatencyPairs>)> {
     let inputs = subject.held_out.inputs();
     let samples = inputs.shape()[0];
     let single = inputs.slice(0, 0..1)?;
     let mut float = Plan::compile(&*subject.float, &single)?;
-    let mut int8 = Plan::compile(&*subject.int8, &single)?;
+    let mut int8 = Plan::compile(&*subject.int8, &single)?.on(means.deployed);
     float.run(&single)?;
     let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
 

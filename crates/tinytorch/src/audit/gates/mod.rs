@@ -8,7 +8,6 @@ mod determinism;
 mod f32_floor;
 mod file_bytes;
 mod latency;
-
 mod no_f32_copy;
 mod output_error;
 mod overflow;
@@ -32,23 +31,23 @@ pub fn all(
 ) -> Result<(Vec<Gate>, Vec<LatencyPairs>)> {
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
-        structure::structure(subject)?,
+        structure::structure(subject, evidence)?,
         coverage::coverage(subject, evidence)?,
-        output_error::output_error(evidence, budget)?,
+        output_error::output_error(subject, evidence, budget)?,
         accuracy::accuracy(subject, evidence)?,
-        agreement::agreement(evidence)?,
+        agreement::agreement(subject, evidence)?,
         weight_bytes::weight_bytes(subject)?,
         file_bytes::file_bytes(evidence)?,
         process_memory::process_memory(subject, evidence, means)?,
         no_f32_copy::no_f32_copy(subject, evidence, means)?,
-        round_trip::round_trip(subject, evidence)?,
-        determinism::determinism(subject, evidence)?,
+        round_trip::round_trip(subject, evidence, means)?,
+        determinism::determinism(subject, evidence, means)?,
         overflow::overflow(subject)?,
-        calibration::calibration(subject, evidence)?,
+        calibration::calibration(subject, evidence, means)?,
     ];
     let mut pairs = Vec::new();
     if means.latency {
-        let (gate, timed) = latency::latency(subject)?;
+        let (gate, timed) = latency::latency(subject, means)?;
         gates.push(gate);
         pairs = timed;
     }

@@ -1,9 +1,13 @@
 use crate::Result;
 use crate::audit::compare::relative_error;
-use crate::audit::{Budget, Evidence, Gate};
+use crate::audit::{Budget, Evidence, Gate, Subject, Task};
 
-/// The int8 model's outputs are near the float model's.
-pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate> {
+/// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains.
+pub(crate) fn output_error(
+    subject: &Subject,
+    evidence: &Evidence,
+    budget: &Budget,
+) -> Result<Gate> {
     const ID: &str = "output_error";
     let error = relative_error(&evidence.int8, &evidence.float)?;
     let worst = evidence.layers.iter().max_by(|a, b| a.own_error.total_cmp(&b.own_error));
@@ -15,9 +19,11 @@ pub(crate) fn output_error(evidence: &Evidence, budget: &Budget) -> Result<Gate>
         )
     });
     let reason = format!(
-        "relative L2 error on {} held-out samples, mean removed{}",
-        evidence.float.shape()[0],
+        "relative L2 error on {}, mean removed{}",
+        Task::of(&subject.held_out).counted(subject.held_out.labels()),
         worst.unwrap_or_default()
     );
-    Ok(Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason))
+    let faults: Vec<String> = evidence.layers.iter().filter_map(|layer| layer.fault()).collect();
+    let gate = Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason);
+    Ok(gate.unless_faulty(&faults))
 }

@@ -1,47 +1,64 @@
 use crate::Result;
-use crate::audit::{Gate, Subject, compare};
-use crate::autograd::{Param, Stored};
+use crate::audit::{Evidence, Gate, Subject, compare, rounding};
+use crate::autograd::{Param, ParamId, Stored};
+use crate::int8::WeightBits;
 use crate::io::digest_params;
-use crate::nn::Module;
+use crate::nn::LayerInfo;
+use crate::quant::Folded;
 
-/// Quantizing has changed how weights are stored and nothing else, and the original not at all.
-pub(crate) fn structure(subject: &Subject) -> Result<Gate> {
+/// How far a row of an int8 weight may lie from its floats, in steps and as root mean square. Rounding
+/// to the nearest level gives 0.29; methods that round for the sake of the output move weights further,
+/// but hardly ever by a whole step. A scale that is off by 10 % moves a Gaussian row by 4 steps.
+const FURTHEST: f64 = 1.0;
+
+/// Quantizing has changed how weights are stored and nothing else, and the original not at all: int8
+/// weights stand for the float ones, a bias that took in a batch norm has exactly the value that
+/// folding gives, and everything else is as it was.
+pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
     if digest_params(&*subject.float)? != subject.float_digest {
         faults.push("the float model is not the one that was quantized".to_string());
     }
-    compare_layers(&*subject.float, &*subject.int8, &mut faults);
-    compare_params(subject, &mut faults)?;
+    compare_layers(subject, &evidence.folded, &mut faults);
+    compare_params(subject, &evidence.folded, &mut faults)?;
+    faults.extend_from_slice(&evidence.out_of_order);
     let checked = format!(
-        "{} layers and {} parameters: names, order, shapes, types, and all values that are not int8",
+        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to a step",
         subject.int8.named_layers().len(),
         subject.int8.named_params().len()
     );
     Ok(Gate::no_faults("structure", &faults, "faults", checked))
 }
 
-fn compare_layers(float: &dyn Module, int8: &dyn Module, faults: &mut Vec<String>) {
-    let (float, int8) = (float.named_layers(), int8.named_layers());
+fn compare_layers(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) {
+    /// A batch norm that was folded into its convolution says so; that is its one difference.
+    const FOLDED: &str = "folded";
+    let (float, int8) = (subject.float.named_layers(), subject.int8.named_layers());
     if float.len() != int8.len() {
         faults.push(format!("{} layers became {}", float.len(), int8.len()));
     }
     for ((name, was), (other, is)) in float.iter().zip(&int8) {
-        // A batch norm that was folded into its convolution says so; that is its one difference.
-        let without_fold = |info: &crate::nn::LayerInfo| {
-            let kept = info.config.iter().filter(|(key, _)| *key != "folded");
+        let without_fold = |info: &LayerInfo| {
+            let kept = info.config.iter().filter(|(key, _)| *key != FOLDED);
             kept.cloned().collect::<Vec<_>>()
         };
+        let says_folded = is.config.contains(&(FOLDED, true.to_string()));
+        let is_folded = folded.norms.contains(name);
         if name != other {
             faults.push(format!("layer `{name}` is now called `{other}`"));
         } else if was.kind != is.kind {
             faults.push(format!("layer `{name}` was a {} and is a {}", was.kind, is.kind));
         } else if without_fold(was) != without_fold(is) {
             faults.push(format!("layer `{name}` was {:?} and is {:?}", was.config, is.config));
+        } else if is_folded && !says_folded {
+            faults.push(format!("`{name}` is folded into its convolution and does not say so"));
+        } else if says_folded && !is_folded {
+            faults.push(format!("`{name}` says that it is folded, into nothing"));
         }
     }
 }
 
-fn compare_params(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
+fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) -> Result<()> {
     let (float, int8) = (subject.float.named_params(), subject.int8.named_params());
     if float.len() != int8.len() {
         faults.push(format!("{} parameters became {}", float.len(), int8.len()));
@@ -51,11 +68,49 @@ fn compare_params(subject: &Subject, faults: &mut Vec<String>) -> Result<()> {
             faults.push(format!("parameter `{name}` is now called `{other}`"));
         } else if was.shape() != is.shape() {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
-        } else if is.int8().is_none() && !subject.changed.contains(name) && !same_values(was, is)? {
-            faults.push(format!("`{name}` has other values, and the report does not say so"));
+        } else if is.int8().is_some() {
+            faults.extend(weight_fault(name, [was, is], folded, subject.config.weight_bits)?);
+        } else if !subject.changed.contains(name) {
+            if !same_values(was, is)? {
+                faults.push(format!("`{name}` has other values, and the report does not say so"));
+            }
+        } else if !is_as_folded(was.id(), is, folded)? {
+            faults.push(format!("`{name}` is not what folding the batch norm after it gives"));
         }
     }
     Ok(())
+}
+
+/// Whether an int8 weight stands for the float one, with the batch norm that was folded in.
+fn weight_fault(
+    name: &str,
+    [was, is]: [&Param; 2],
+    folded: &Folded,
+    bits: WeightBits,
+) -> Result<Option<String>> {
+    let Some(int8) = is.int8() else { return Ok(None) };
+    let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
+    let pattern = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let expected = folded.shifts.get(&was.id()).map(|shift| pattern(shift));
+    if int8.shift().map(pattern) != expected {
+        return Ok(Some(format!("`{name}` has a shift that no batch norm has left to it")));
+    }
+    let furthest = rounding::furthest_row(float, int8, bits)?;
+    Ok(furthest.filter(|furthest| compare::exceeds(furthest.steps, FURTHEST)).map(|furthest| {
+        format!(
+            "`{name}` does not stand for its floats: row {} is {:.1} steps off",
+            furthest.row, furthest.steps
+        )
+    }))
+}
+
+/// A changed float that took in no batch norm has nothing to be compared with.
+fn is_as_folded(was: ParamId, is: &Param, folded: &Folded) -> Result<bool> {
+    match (folded.values.get(&was), is.stored()) {
+        (Some(expected), Stored::F32(value)) => compare::same_bits(expected, value),
+        (Some(_), _) => Ok(false),
+        (None, _) => Ok(true),
+    }
 }
 
 fn same_values(a: &Param, b: &Param) -> Result<bool> {

@@ -2,7 +2,7 @@ use super::meaning;
 use super::svg::Gauge;
 use super::text::{number, with_unit};
 use super::verdict::{class, glyph};
-use crate::audit::{Gate, Outcome};
+use crate::audit::{Gate, Side};
 use maud::{Markup, html};
 
 /// Every gate, in the order of the report.
@@ -27,20 +27,19 @@ pub(super) fn list(gates: &[Gate], model: &str) -> Markup {
 
 fn measured(gate: &Gate) -> Markup {
     let (Some(value), Some(limit)) = (gate.value, gate.limit) else { return html! {} };
-    let bound = Bound::of(gate, value, limit);
     let unit = if gate.unit.starts_with('%') { "%" } else { "" };
-    let limit_text = match bound {
+    let limit_text = match gate.side {
         _ if limit == 0.0 => "none allowed".to_string(),
-        Bound::AtMost => format!("at most {}", with_unit(limit, unit)),
-        Bound::AtLeast if limit == f64::MIN_POSITIVE => "more than 0".to_string(),
-        Bound::AtLeast => format!("at least {}", with_unit(limit, unit)),
+        Side::AtMost => format!("at most {}", with_unit(limit, unit)),
+        Side::AtLeast if limit == f64::MIN_POSITIVE => "more than 0".to_string(),
+        Side::AtLeast => format!("at least {}", with_unit(limit, unit)),
     };
     let value_text = with_unit(value, gate.unit);
-    let axis = Axis::around(value, limit, bound, gate.unit);
+    let axis = Axis::around(value, limit, gate.side, gate.unit);
     let gauge = Gauge {
         limit: axis.share(limit),
         value: axis.share(value),
-        forbidden_above: bound == Bound::AtMost,
+        forbidden_above: gate.side == Side::AtMost,
     };
     html! {
         p.numbers { strong { (value_text) } span.quiet { (limit_text) } }
@@ -48,21 +47,6 @@ fn measured(gate: &Gate) -> Markup {
             (gauge.draw(class(gate.result), &format!("{value_text}, {limit_text}")))
             p.axis { span { (number(axis.low)) } span { (number(axis.high)) } }
         }
-    }
-}
-
-/// On which side of the limit a value passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bound {
-    AtLeast,
-    AtMost,
-}
-
-impl Bound {
-    /// A report has the limit and the result, and the two tell the side.
-    fn of(gate: &Gate, value: f64, limit: f64) -> Bound {
-        let above = value > limit;
-        if above == (gate.result == Outcome::Pass) { Bound::AtLeast } else { Bound::AtMost }
     }
 }
 
@@ -75,16 +59,16 @@ struct Axis {
 
 impl Axis {
     /// Shares near 100 % would all look alike from 0 on: for them the track starts nearer.
-    fn around(value: f64, limit: f64, bound: Bound, unit: &str) -> Axis {
+    fn around(value: f64, limit: f64, side: Side, unit: &str) -> Axis {
         let known = || [value, limit].into_iter().filter(|v| v.is_finite());
         let (low, high) = known().fold((0f64, 0f64), |(low, high), v| (low.min(v), high.max(v)));
-        let share = unit.starts_with('%') && bound == Bound::AtLeast && high <= 100.0;
+        let share = unit.starts_with('%') && side == Side::AtLeast && high <= 100.0;
         if share && limit >= 50.0 {
             let furthest = known().map(|v| 100.0 - v).fold(0.0, f64::max);
             let room = (furthest * 1.25).max(2.0 * (100.0 - limit));
             return Axis { low: (100.0 - room).max(low), high: 100.0 };
         }
-        let room = if bound == Bound::AtMost { 1.25 } else { 1.1 };
+        let room = if side == Side::AtMost { 1.25 } else { 1.1 };
         let roomy = if high > 0.0 { high * room } else { 1.0 };
         Axis { low, high: if share { 100.0 } else { roomy } }
     }

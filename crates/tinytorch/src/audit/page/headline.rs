@@ -1,6 +1,6 @@
 use super::svg::{bar, largest, share};
 use super::text::{bytes, microseconds, number};
-use crate::audit::{BytesPair, LatencyPairs, ModelReport};
+use crate::audit::{BytesPair, LatencyPairs, ModelReport, Task};
 use maud::{Markup, html};
 
 /// What the model gained and what it cost, side by side.
@@ -8,7 +8,7 @@ pub(super) fn figures(model: &ModelReport) -> Markup {
     html! {
         div.figures {
             @for pair in &model.bytes { (size(pair)) }
-            (accuracy(model))
+            (quality(model))
             @for pairs in &model.latency { (speed(pairs)) }
         }
         details.architecture {
@@ -38,17 +38,24 @@ fn size(pair: &BytesPair) -> Markup {
     }
 }
 
-fn accuracy(model: &ModelReport) -> Markup {
-    let (float, int8) = (model.float_accuracy_percent, model.int8_accuracy_percent);
-    let difference = int8 - float;
+fn quality(model: &ModelReport) -> Markup {
+    let (float, int8) = (model.float_quality, model.int8_quality);
+    let (title, full, change, unit) = match model.task {
+        Task::Classification => ("Accuracy against float", 100.0, int8 - float, " points"),
+        Task::LanguageModel => {
+            ("Perplexity against float", largest([float, int8]), (int8 / float - 1.0) * 100.0, " %")
+        }
+    };
+    let (measure, before, after) =
+        (model.task.measure(), quantity(model.task, float), quantity(model.task, int8));
     html! {
         figure {
-            figcaption { "Accuracy against float" }
+            figcaption { (title) }
             p.big {
-                (format!("{difference:+.2}")) span.unit { " points" }
+                (format!("{change:+.2}")) span.unit { (unit) }
             }
-            (row("f32", bar("float", share(float, 100.0), &format!("{float} % right in float")), &percent(float)))
-            (row("int8", bar("int8", share(int8, 100.0), &format!("{int8} % right in int8")), &percent(int8)))
+            (row("f32", bar("float", share(float, full), &format!("{measure} {before} in float")), &before))
+            (row("int8", bar("int8", share(int8, full), &format!("{measure} {after} in int8")), &after))
         }
     }
 }
@@ -86,6 +93,10 @@ pub(super) fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn percent(value: f64) -> String {
-    if value.is_finite() { format!("{value:.2} %") } else { number(value) }
+fn quantity(task: Task, value: f64) -> String {
+    match task {
+        _ if !value.is_finite() => number(value),
+        Task::Classification => format!("{value:.2} %"),
+        Task::LanguageModel => format!("{value:.3}"),
+    }
 }

@@ -4,6 +4,9 @@ use super::text::{bytes, microseconds, number, with_unit};
 use crate::audit::{Distribution, LayerReport};
 use maud::{Markup, html};
 
+/// Layers that are shown in full at once; of more there is a table, and the rest on request.
+const AT_A_GLANCE: usize = 6;
+
 /// Every layer, with bars on scales that all layers of the model share.
 pub(super) fn list(layers: &[LayerReport]) -> Markup {
     if layers.is_empty() {
@@ -13,10 +16,55 @@ pub(super) fn list(layers: &[LayerReport]) -> Markup {
     html! {
         p.quiet {
             "Bars of one kind share one scale, so that layers compare. Own error is what a layer adds "
-            "to the float model's input; gathered error is what has come together up to its output. "
+            "to the float model's input, of which rounding to 8 bits explains a part; gathered error is what has come together up to its output. "
             "Histograms have logarithmic heights; values in the red part would be clipped."
         }
-        @for layer in layers { (card(layer, &scales)) }
+        @if layers.len() <= AT_A_GLANCE {
+            @for layer in layers { (card(layer, &scales)) }
+        } @else {
+            (table(layers, &scales))
+            details.all {
+                summary { "Every layer with its histograms" }
+                @for layer in layers { (card(layer, &scales)) }
+            }
+        }
+    }
+}
+
+/// A line for each layer.
+fn table(layers: &[LayerReport], scales: &Scales) -> Markup {
+    html! {
+        div.scroll {
+            table.layers {
+                thead {
+                    tr {
+                        th { "Layer" } th { "Kernel" } th { "Own error" } th { "Rounding explains" }
+                        th { "Gathered error" } th { "Bytes, f32" } th { "int8" } th { "Time, f32" }
+                        th { "int8" }
+                    }
+                }
+                tbody { @for layer in layers { (line(layer, scales)) } }
+            }
+        }
+    }
+}
+
+fn line(layer: &LayerReport, scales: &Scales) -> Markup {
+    let percent = |value: f64| with_unit(value, "%");
+    let own = share(layer.own_error_percent, scales.error);
+    let gathered = share(layer.propagated_error_percent, scales.error);
+    html! {
+        tr {
+            th scope="row" { (layer.name) } td { code { (layer.kernel) } }
+            td.number { (percent(layer.own_error_percent)) (bar("own", own, "own error")) }
+            td.number { (percent(layer.expected_error_percent)) }
+            td.number {
+                (percent(layer.propagated_error_percent)) (bar("gathered", gathered, "gathered error"))
+            }
+            td.number { (bytes(layer.float_bytes)) } td.number { (bytes(layer.int8_bytes)) }
+            td.number { (microseconds(layer.float_microseconds)) }
+            td.number { (microseconds(layer.int8_microseconds)) }
+        }
     }
 }
 
@@ -29,7 +77,9 @@ struct Scales {
 
 impl Scales {
     fn of(layers: &[LayerReport]) -> Scales {
-        let errors = |l: &LayerReport| [l.own_error_percent, l.propagated_error_percent];
+        let errors = |l: &LayerReport| {
+            [l.own_error_percent, l.expected_error_percent, l.propagated_error_percent]
+        };
         let times = |l: &LayerReport| [l.float_microseconds, l.int8_microseconds];
         let sizes = |l: &LayerReport| [l.float_bytes as f64, l.int8_bytes as f64];
         Scales {
@@ -50,15 +100,16 @@ fn card(layer: &LayerReport, scales: &Scales) -> Markup {
                 p.kernel { "ran " code { (layer.kernel) } }
             }
             div.bars {
-                (group("Error", [
+                (group("Error", &[
                     error("own", "own", layer.own_error_percent, scales),
+                    error("explained", "explained", layer.expected_error_percent, scales),
                     error("gathered", "gathered", layer.propagated_error_percent, scales),
                 ]))
-                (group("Bytes", [
+                (group("Bytes", &[
                     size("f32", "float", layer.float_bytes, scales),
                     size("int8", "int8", layer.int8_bytes, scales),
                 ]))
-                (group("Time of one pass", [
+                (group("Time of one pass", &[
                     time("f32", "float", layer.float_microseconds, scales),
                     time("int8", "int8", layer.int8_microseconds, scales),
                 ]))
@@ -72,7 +123,7 @@ fn card(layer: &LayerReport, scales: &Scales) -> Markup {
     }
 }
 
-fn group(title: &str, rows: [Markup; 2]) -> Markup {
+fn group(title: &str, rows: &[Markup]) -> Markup {
     html! { div.group { h5 { (title) } @for row in rows { (row) } } }
 }
 

@@ -26,8 +26,9 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
         verdict,
         gates,
         held_out_samples: 360,
-        float_accuracy_percent: 98.0,
-        int8_accuracy_percent: 97.5,
+        task: Task::Classification,
+        float_quality: 98.0,
+        int8_quality: 97.5,
         bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
         latency: Vec::new(),
         layers: Vec::new(),
@@ -43,6 +44,7 @@ fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> 
         float_bytes: 4000,
         int8_bytes: 1040,
         own_error_percent: 0.25,
+        expected_error_percent: 0.2,
         propagated_error_percent: 0.5,
         float_microseconds: 120.0,
         int8_microseconds: 40.0,
@@ -165,7 +167,7 @@ fn what_is_missing_or_not_a_number_is_said() {
         Gate::at_least("from_tomorrow", -3.0, 2.0, "fish", String::new()),
     ];
     let mut model = model("m", Outcome::Fail, gates);
-    model.float_accuracy_percent = f64::NAN;
+    model.float_quality = f64::NAN;
     model.bytes = vec![BytesPair { what: "weights", float: 0, int8: 0 }];
     model.layers = vec![broken];
     model.latency = vec![
@@ -179,6 +181,26 @@ fn what_is_missing_or_not_a_number_is_said() {
     for attribute in html.split('"').skip(1).step_by(2) {
         assert!(!attribute.contains("NaN") && !attribute.contains("inf "), "{attribute}");
     }
+}
+
+#[test]
+fn many_layers_come_as_a_table_and_in_full_on_request() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    model.layers = (0..7).map(|i| layer(&format!("l{i}"), distribution(), None)).collect();
+    let html = page(vec![model.clone()]);
+    assert_eq!(html.matches("<tr><th scope=\"row\">").count(), 7);
+    assert!(html.find("<details class=\"all\">") < html.find("<article class=\"layer\">"));
+    model.layers.truncate(6);
+    assert!(!page(vec![model]).contains("<table"));
+}
+
+#[test]
+fn a_language_model_is_shown_by_its_perplexity() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    (model.task, model.float_quality, model.int8_quality) = (Task::LanguageModel, 5.0, 5.01);
+    let html = page(vec![model]);
+    assert!(html.contains("Perplexity against float") && html.contains("+0.20"));
+    assert!(html.contains("5.010"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::linear_int8::SHARED_FROM;
-use super::{Action, Inputs, Target};
+use super::{Action, Inputs, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec};
 use crate::int8::QWeight;
@@ -26,7 +26,7 @@ impl ConvInt8 {
         relu: bool,
         layout: Layout,
     ) -> Result<ConvInt8> {
-        let bias = bias.map(Tensor::contiguous).transpose()?;
+        let bias = bias_and_shift(weight, bias)?;
         Ok(ConvInt8 { op: Conv2dInt8 { weight: weight.clone(), geometry }, bias, relu, layout })
     }
 }
@@ -42,7 +42,7 @@ impl Action for ConvInt8 {
 
     fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
         let (data, params) = inputs.levels()?;
-        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
+        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.weight.shift());
         let scales = self.op.weight.scales().as_kernel();
         let epilogue = Epilogue { scales, bias, relu: self.relu };
         let output = (out.kernel_output()?, self.layout);

@@ -1,4 +1,4 @@
-use super::{Action, Inputs, Target};
+use super::{Action, Inputs, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
 use crate::int8::QWeight;
@@ -25,7 +25,7 @@ impl LinearInt8 {
         bias: Option<&Tensor>,
         relu: bool,
     ) -> Result<LinearInt8> {
-        let bias = bias.map(Tensor::contiguous).transpose()?;
+        let bias = bias_and_shift(weight, bias)?;
         Ok(LinearInt8 { op: ops::LinearInt8(weight.clone()), bias, relu })
     }
 }
@@ -41,7 +41,7 @@ impl Action for LinearInt8 {
 
     fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
         let (levels, params) = inputs.levels()?;
-        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
+        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());
         let weight = &self.op.0;
         let epilogue = Epilogue { scales: weight.scales().as_kernel(), bias, relu: self.relu };
         ops::multiply(weight, levels, params, &epilogue, out.kernel_output()?, exec)

@@ -8,6 +8,7 @@ mod eager;
 mod linear_f32;
 mod linear_int8;
 mod max_pool;
+mod pad_shortcut;
 mod quantize;
 mod to_nchw;
 
@@ -19,13 +20,15 @@ pub(super) use eager::Eager;
 pub(super) use linear_f32::LinearF32;
 pub(super) use linear_int8::LinearInt8;
 pub(super) use max_pool::MaxPool;
+pub(super) use pad_shortcut::PadShortcut;
 pub(super) use quantize::Quantize;
 pub(super) use to_nchw::ToNchw;
 
 use crate::Result;
 use crate::graph::{Cost, Exec, View};
-use crate::int8::QParams;
-use crate::tensor::{Dtype, Shape, TensorError};
+use crate::int8::{QParams, QWeight};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use std::borrow::Cow;
 use std::fmt;
 use tinytorch_kernels::int8::{Output, RowParams};
 
@@ -48,6 +51,17 @@ impl<'a> Inputs<'a> {
             (crate::graph::Elements::U8(levels), Some(params)) => Ok((levels, params)),
             _ => Err(TensorError::Dtype { expected: Dtype::U8, got: x.dtype() }.into()),
         }
+    }
+}
+
+/// The bias of an int8 layer with the weight's shift in it. A layer without a bias of its own reads the
+/// shift where it is, see [`QWeight::shift`].
+fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
+    let Some(bias) = bias else { return Ok(None) };
+    let (bias, shape) = (bias.contiguous()?, *bias.shape());
+    match weight.offset(Some(bias.as_slice()?)) {
+        Some(Cow::Owned(sum)) => Tensor::from_vec(sum, shape).map(Some),
+        _ => Ok(Some(bias)),
     }
 }
 

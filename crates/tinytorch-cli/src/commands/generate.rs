@@ -1,0 +1,166 @@
+use crate::Verdict;
+use crate::language::{Language, quantize};
+use crate::output::Screen;
+use crate::problem::Problem;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use tinytorch::generate::{CacheKind, Finish, Generated, Limits, Sampler, Sampling, generate};
+
+/// Continue a text with a language model.
+///
+/// The text appears as it is generated. It ends after --steps tokens, at a token that ends texts, or
+/// when the model's context is full.
+#[derive(Args)]
+pub(crate) struct Generate {
+    /// A language model: tinytorch's own file, float or int8; a safetensors file with its config.json
+    /// beside it, or their folder; a .bin file of llama2.c
+    file: PathBuf,
+    /// A tokenizer.json or a llama2.c tokenizer; by default the one that the model's file carries, or
+    /// that lies beside it
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Text to continue; by default a text begins anew, if the tokenizer has a token for that
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Largest number of tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    steps: usize,
+    /// Always take the likeliest token
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "seed"])]
+    greedy: bool,
+    /// Divides the scores: below 1 likely tokens become likelier
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f32,
+    /// Choose among so many of the likeliest tokens
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Choose among the likeliest tokens that reach this probability together
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    top_p: Option<f32>,
+    /// Seed of the choices
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How keys and values are kept from token to token
+    #[arg(long, value_enum, default_value_t = Cache::F32)]
+    cache: Cache,
+    /// Turn the weights into int8 first
+    #[arg(long)]
+    int8: bool,
+    /// Print JSON when all is done instead of the text as it comes
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cache {
+    F32,
+    Int8,
+    None,
+}
+
+impl Cache {
+    pub(crate) fn kind(self) -> Option<CacheKind> {
+        match self {
+            Cache::F32 => Some(CacheKind::F32),
+            Cache::Int8 => Some(CacheKind::Int8),
+            Cache::None => None,
+        }
+    }
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    file: String,
+    text: &'a str,
+    ids: &'a [i64],
+    prompt_tokens: usize,
+    tokens: usize,
+    finish: Finish,
+    cache: Cache,
+    first_token_seconds: f64,
+    tokens_per_second: f64,
+}
+
+impl Generate {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let sampler = self.sampler()?;
+        if self.prompt.as_ref().is_some_and(String::is_empty) {
+            return Err(Problem::EmptyPrompt.into());
+        }
+        let mut language = Language::open(&self.file, self.tokenizer.as_deref())?;
+        if self.int8 {
+            quantize(&mut *language.model)?;
+        }
+        let tokenizer = &*language.tokenizer;
+        let prompt = self.prompt.as_deref().unwrap_or_default();
+        if prompt.is_empty() && tokenizer.encode("")?.is_empty() {
+            return Err(Problem::NoBegin { path: self.file }.into());
+        }
+        let ends = tokenizer.end_tokens();
+        let limits = Limits { steps: self.steps, ends, cache: self.cache.kind() };
+        let mut shown = Ok(());
+        let show = |piece: &str| {
+            if !self.json && shown.is_ok() {
+                shown = screen.write_all(piece.as_bytes()).and_then(|()| screen.flush());
+            }
+        };
+        let decoder = language.decoder(&self.file)?;
+        let made = generate(decoder, tokenizer, prompt, sampler, limits, show)?;
+        shown?;
+        match self.json {
+            true => screen.json(&self.outcome(&made))?,
+            false => finish(&made, screen)?,
+        }
+        Ok(Verdict::Good)
+    }
+
+    fn sampler(&self) -> Result<Sampler> {
+        let Generate { temperature, top_k, top_p, seed, .. } = *self;
+        Ok(match self.greedy {
+            true => Sampler::greedy(),
+            false => Sampler::new(Sampling { temperature, top_k, top_p, seed })
+                .map_err(tinytorch::Error::from)?,
+        })
+    }
+
+    fn outcome<'a>(&self, made: &'a Generated) -> Outcome<'a> {
+        Outcome {
+            file: self.file.display().to_string(),
+            text: &made.text,
+            ids: &made.ids,
+            prompt_tokens: made.prompt,
+            tokens: made.ids.len() - made.prompt,
+            finish: made.finish,
+            cache: self.cache,
+            first_token_seconds: made.first.as_secs_f64(),
+            tokens_per_second: made.tokens_per_second(),
+        }
+    }
+}
+
+/// Ends the line on a terminal, where a prompt follows; elsewhere the output is the text and nothing
+/// else. The rate goes where it is in nobody's way.
+fn finish(made: &Generated, screen: &mut Screen) -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        writeln!(screen)?;
+    }
+    screen.flush()?;
+    let (tokens, rate) = (made.ids.len() - made.prompt, made.tokens_per_second());
+    let end = match made.finish {
+        Finish::Context => ", the context is full",
+        Finish::End => ", the text has ended",
+        Finish::Steps | Finish::Failed => "",
+    };
+    let first = made.first.as_secs_f64() * 1e3;
+    // Nobody is left to tell if stderr cannot be written.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{tokens} tokens{end}: the first after {first:.1} ms, then {rate:.0} tokens/s"
+    );
+    Ok(())
+}

@@ -1,0 +1,37 @@
+use crate::Verdict;
+use crate::output::Screen;
+use anyhow::Result;
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::io::{Loaded, check_writable, import_model, save_model};
+use tinytorch::models::Architecture;
+use tinytorch::nn::Module;
+
+/// Read a float model that another program has saved, and save it so that every command knows what it
+/// is.
+#[derive(Args)]
+pub(crate) struct Import {
+    /// A safetensors file of floats
+    file: PathBuf,
+    /// What the file holds the weights of: one of the models that `train` can make
+    #[arg(long, value_name = "NAME", value_parser = Architecture::preset)]
+    architecture: Architecture,
+    /// File to save the model to
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Import {
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        check_writable(&self.out)?;
+        let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;
+        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
+        let note = ("imported_from".to_string(), name.to_string_lossy().into_owned());
+        provenance.notes.extend([note]);
+        save_model(&self.out, &*model, &provenance)?;
+        let (parameters, out) = (model.param_count(), self.out.display());
+        writeln!(screen, "{parameters} parameters, every tensor in its place; saved to {out}")?;
+        Ok(Verdict::Good)
+    }
+}

@@ -1,0 +1,27 @@
+use super::folder::read_architecture;
+use super::provenance::ARCHITECTURE;
+use super::{Loaded, TensorFile, import_folder, import_model, load_llama2c, load_model};
+use crate::Result;
+use std::path::Path;
+
+/// Reads a model in any form there is: a file that [`save_model`](super::save_model) wrote, a folder or
+/// a safetensors file with its `config.json` beside it, or a `.bin` file of llama2.c.
+///
+/// # Errors
+/// As [`load_model`], [`import_folder`] or [`load_llama2c`], whichever the path calls for.
+pub fn open_model(path: impl AsRef<Path>) -> Result<Loaded> {
+    let path = path.as_ref();
+    if path.join("config.json").exists() {
+        return import_folder(path);
+    }
+    if path.extension().is_some_and(|extension| extension == "bin") {
+        return load_llama2c(path);
+    }
+    let own = TensorFile::open(path)?.metadata().contains_key(ARCHITECTURE);
+    match path.parent() {
+        Some(folder) if !own && folder.join("config.json").exists() => {
+            import_model(path, &read_architecture(folder)?)
+        }
+        _ => load_model(path),
+    }
+}

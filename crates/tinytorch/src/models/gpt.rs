@@ -1,0 +1,145 @@
+use super::Model;
+use super::architecture::Architecture;
+use super::decoder::{Decoder, DecoderSizes, run_blocks};
+use super::error::Check;
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::nn::{
+    AttentionConfig, Dropout, Embedding, FeedForward, Forward, Init, KeyValueCache, LayerNorm,
+    Module, MultiHeadAttention, PositionalEncoding, TransformerBlock,
+};
+use serde::{Deserialize, Serialize};
+
+/// The sizes of a [`Gpt`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GptConfig {
+    /// Number of tokens.
+    pub vocab: usize,
+    /// Largest number of positions.
+    pub context: usize,
+    /// Width of a token's vector.
+    pub dim: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Width between the layers of a block's feed-forward layer.
+    pub hidden: usize,
+    /// Probability with which training drops an entry of the embedding, an attention weight, or an
+    /// entry of what a layer adds.
+    pub dropout: f32,
+}
+
+/// A decoder as GPT-2 (Radford et al., 2019): norms first, learned positions, GELU, an output head that
+/// is the token table.
+///
+/// The input is ids `[batch, length]` as i64, the output scores of the next token,
+/// `[batch, length, vocab]`.
+#[derive(Module, Clone, Debug)]
+pub struct Gpt {
+    #[module(config)]
+    config: GptConfig,
+    /// A vector for each token, and the output head.
+    pub tokens: Embedding,
+    /// A vector for each position.
+    pub positions: PositionalEncoding,
+    /// Applied to the sum of both.
+    pub dropout: Dropout,
+    /// The blocks, in order.
+    pub blocks: Vec<TransformerBlock>,
+    /// The last norm.
+    pub norm: LayerNorm,
+}
+
+impl Gpt {
+    /// A decoder of these sizes.
+    ///
+    /// # Errors
+    /// [`ModelError`](super::ModelError) for sizes that make no model,
+    /// [`LayerError`](crate::nn::LayerError) for a number of heads that does not divide the width,
+    /// [`OpError::Probability`](crate::ops::OpError::Probability) for the dropout.
+    pub fn new(config: &GptConfig, init: &mut Init) -> Result<Gpt> {
+        let &GptConfig { vocab, context, dim, layers, heads, hidden, .. } = config;
+        let check = Check("gpt");
+        check.layers("the number of layers", layers)?;
+        check.size("the vocabulary", vocab)?;
+        check.size("the context", context)?;
+        check.size("the width", dim)?;
+        check.size("the hidden width", hidden)?;
+        let dropout = Dropout::new(config.dropout)?;
+        let attention = AttentionConfig {
+            causal: true,
+            dropout: config.dropout,
+            ..AttentionConfig::new(dim, heads)
+        };
+        let block = |init: &mut Init| {
+            Ok(TransformerBlock::norm_first(
+                MultiHeadAttention::new(attention, init)?,
+                FeedForward::new(dim, hidden, init)?,
+                [LayerNorm::new(dim, init)?, LayerNorm::new(dim, init)?],
+            )
+            .with_dropout(dropout))
+        };
+        Ok(Gpt {
+            config: config.clone(),
+            tokens: Embedding::with_std(vocab, dim, 0.02, init)?,
+            positions: PositionalEncoding::new(context, dim, init)?,
+            dropout,
+            blocks: (0..layers).map(|_| block(init)).collect::<Result<_>>()?,
+            norm: LayerNorm::new(dim, init)?,
+        })
+    }
+
+    /// The scores for ids whose first position is `offset`.
+    fn scores(
+        &self,
+        ids: &Var,
+        offset: usize,
+        caches: &mut [Box<dyn KeyValueCache>],
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let hidden = self.tokens.forward(ids, ctx)?;
+        let hidden = self.positions.forward_from(offset, &hidden, ctx)?;
+        let hidden = self.dropout.forward(&hidden, ctx)?;
+        let hidden = run_blocks(&self.blocks, hidden, caches, ctx)?;
+        self.tokens.scores(&self.norm.forward(&hidden, ctx)?, ctx)
+    }
+}
+
+impl Forward for Gpt {
+    fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.scores(ids, 0, &mut [], ctx)
+    }
+}
+
+impl Decoder for Gpt {
+    fn sizes(&self) -> DecoderSizes {
+        let GptConfig { vocab, context, dim, layers, heads, .. } = self.config;
+        DecoderSizes { vocab, context, blocks: layers, kv_heads: heads, head_dim: dim / heads }
+    }
+
+    fn forward_cached(
+        &self,
+        ids: &Var,
+        caches: &mut [Box<dyn KeyValueCache>],
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let offset = self.sizes().positions(caches)?;
+        self.scores(ids, offset, caches, ctx)
+    }
+}
+
+impl Model for Gpt {
+    fn architecture(&self) -> Architecture {
+        Architecture::Gpt(self.config.clone())
+    }
+
+    fn clone_box(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+}

@@ -1,0 +1,169 @@
+use super::Model;
+use super::architecture::Architecture;
+use super::decoder::{Decoder, DecoderSizes, run_blocks};
+use super::error::Check;
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::nn::{
+    AttentionConfig, Embedding, Forward, Init, KeyValueCache, Linear, Module, MultiHeadAttention,
+    RmsNorm, SwiGlu, TransformerBlock,
+};
+use crate::ops::{Rope, RopePairs};
+use serde::{Deserialize, Serialize};
+
+/// The sizes and kind of a [`Llama`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LlamaConfig {
+    /// Number of tokens.
+    pub vocab: usize,
+    /// Largest number of positions.
+    pub context: usize,
+    /// Width of a token's vector.
+    pub dim: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Number of query heads.
+    pub heads: usize,
+    /// Number of key and value heads, each shared by `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Width between the layers of a block's SwiGLU.
+    pub hidden: usize,
+    /// Rotary positions.
+    pub rope: Rope,
+    /// Constant of the norms.
+    pub norm_eps: f32,
+    /// Whether the output head is the token table, stored once.
+    pub tied: bool,
+}
+
+impl LlamaConfig {
+    /// What llama2.c fixes beside the sizes, which are those of its smallest model, stories260K.
+    pub const LLAMA2_C: LlamaConfig = LlamaConfig {
+        vocab: 512,
+        context: 512,
+        dim: 64,
+        layers: 5,
+        heads: 8,
+        kv_heads: 4,
+        hidden: 172,
+        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
+        norm_eps: 1e-5,
+        tied: true,
+    };
+}
+
+/// A decoder as Llama (Touvron et al., 2023): root-mean-square norms first, rotary positions, grouped key
+/// and value heads, SwiGLU, no biases.
+///
+/// The input is ids `[batch, length]` as i64, the output scores of the next token,
+/// `[batch, length, vocab]`.
+#[derive(Module, Clone, Debug)]
+pub struct Llama {
+    #[module(config)]
+    config: LlamaConfig,
+    /// A vector for each token.
+    pub tokens: Embedding,
+    /// The blocks, in order.
+    pub blocks: Vec<TransformerBlock<RmsNorm, SwiGlu>>,
+    /// The last norm.
+    pub norm: RmsNorm,
+    /// The output head, unless it is the token table.
+    pub head: Option<Linear>,
+}
+
+impl Llama {
+    /// A decoder of these sizes.
+    ///
+    /// # Errors
+    /// [`ModelError`](super::ModelError) for sizes and settings that make no model,
+    /// [`LayerError`](crate::nn::LayerError) for numbers of heads that do not fit the width.
+    pub fn new(config: &LlamaConfig, init: &mut Init) -> Result<Llama> {
+        let &LlamaConfig { vocab, context, dim, layers, heads, kv_heads, hidden, .. } = config;
+        let check = Check("llama");
+        check.layers("the number of layers", layers)?;
+        check.size("the vocabulary", vocab)?;
+        check.size("the context", context)?;
+        check.size("the width", dim)?;
+        check.size("the hidden width", hidden)?;
+        check.positive("the base of the rotary positions", config.rope.base)?;
+        check.positive("the constant of the norms", config.norm_eps)?;
+        let attention = AttentionConfig {
+            num_kv_heads: kv_heads,
+            bias: false,
+            causal: true,
+            rope: Some(config.rope),
+            ..AttentionConfig::new(dim, heads)
+        };
+        let norm = |init: &mut Init| -> Result<RmsNorm> {
+            Ok(RmsNorm::new(dim, init)?.with_eps(config.norm_eps))
+        };
+        let block = |init: &mut Init| {
+            Ok(TransformerBlock::norm_first(
+                MultiHeadAttention::new(attention, init)?,
+                SwiGlu::new(dim, hidden, init)?,
+                [norm(init)?, norm(init)?],
+            ))
+        };
+        let tokens = Embedding::with_std(vocab, dim, 0.02, init)?;
+        let blocks = (0..layers).map(|_| block(init)).collect::<Result<_>>()?;
+        let norm = norm(init)?;
+        let head = if config.tied { None } else { Some(Linear::without_bias(dim, vocab, init)?) };
+        Ok(Llama { config: config.clone(), tokens, blocks, norm, head })
+    }
+
+    /// The scores for ids whose first position is `offset`.
+    fn scores(
+        &self,
+        ids: &Var,
+        offset: usize,
+        caches: &mut [Box<dyn KeyValueCache>],
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let ids = ids.within_context(offset, self.config.context, ctx)?;
+        let hidden = self.tokens.forward(&ids, ctx)?;
+        let hidden = run_blocks(&self.blocks, hidden, caches, ctx)?;
+        let hidden = self.norm.forward(&hidden, ctx)?;
+        match &self.head {
+            Some(head) => head.forward(&hidden, ctx),
+            None => self.tokens.scores(&hidden, ctx),
+        }
+    }
+}
+
+impl Forward for Llama {
+    fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.scores(ids, 0, &mut [], ctx)
+    }
+}
+
+impl Decoder for Llama {
+    fn sizes(&self) -> DecoderSizes {
+        let LlamaConfig { vocab, context, dim, layers, heads, kv_heads, .. } = self.config;
+        DecoderSizes { vocab, context, blocks: layers, kv_heads, head_dim: dim / heads }
+    }
+
+    fn forward_cached(
+        &self,
+        ids: &Var,
+        caches: &mut [Box<dyn KeyValueCache>],
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var> {
+        let offset = self.sizes().positions(caches)?;
+        self.scores(ids, offset, caches, ctx)
+    }
+}
+
+impl Model for Llama {
+    fn architecture(&self) -> Architecture {
+        Architecture::Llama(self.config.clone())
+    }
+
+    fn clone_box(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+}

@@ -1,0 +1,62 @@
+//! The audit, audited: each test plants one fault in a sound model, and the audit has to fail the right
+//! gate and to name the layer or tensor at fault.
+
+mod planted;
+
+use planted::models::{Impostor, Instead};
+use planted::{Stage, audit, audit_with, probe};
+use std::io::BufRead;
+use std::sync::OnceLock;
+use tinytorch::audit::Outcome;
+use tinytorch::models::Architecture;
+use tinytorch::nn::Init;
+use tinytorch::profile::process::{ProbeRequest, run, run_with};
+use tinytorch_kernels::os::CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+fn request() -> ProbeRequest {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe() {
+    // The test runner has begun a line of its own.
+    println!("\n{}", serde_json::to_string(&run(&request()).unwrap()).unwrap());
+}
+
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_a_cache_of_floats() {
+    let frame = |architecture: &Architecture| {
+        let model = architecture.build(&mut Init::absent())?;
+        Ok(Impostor::boxed(model, Instead::Cache(OnceLock::new())))
+    };
+    println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
+}
+
+#[test]
+fn a_sound_model_passes_every_gate() {
+    let stage = Stage::enter();
+    // Written again by the editor of files, so that what tests find is not the editing.
+    let report = audit_with(&stage.mlp().edited(|_| ()), &probe("answer_a_probe"));
+    for gate in &report.gates {
+        assert_eq!(gate.result, Outcome::Pass, "{}: {}", gate.id, gate.reason);
+    }
+    assert_eq!(report.verdict, Outcome::Pass);
+}
+
+#[test]
+fn sound_models_fail_no_gate() {
+    let stage = Stage::enter();
+    for base in [stage.mlp(), stage.cnn(), stage.gpt()] {
+        let subject = base.edited(|_| ());
+        for gate in audit(&subject).gates {
+            assert_ne!(gate.result, Outcome::Fail, "{}: {}", gate.id, gate.reason);
+        }
+    }
+}
