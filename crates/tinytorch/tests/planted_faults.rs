@@ -34,7 +34,7 @@ fn answer_a_probe() {
 fn answer_a_probe_with_a_cache_of_floats() {
     let frame = |architecture: &Architecture| {
         let model = architecture.build(&mut Init::absent())?;
-        Ok(Impostor::new(model, Instead::Cache(OnceLock::new())))
+        Ok(Impostor::boxed(model, Instead::Cache(OnceLock::new())))
     };
     println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
 }

@@ -30,6 +30,11 @@ pub fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
     Ok(if difference == 0.0 { 0.0 } else { difference / size })
 }
 
+/// Whether a measurement is beyond its limit; NaN is beyond any.
+pub(super) fn exceeds(value: f64, limit: f64) -> bool {
+    value.is_nan() || value > limit
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-use super::compare::relative_error;
+use super::compare::{exceeds, relative_error};
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
 use super::{Distribution, Means, Subject};
 use crate::Result;
@@ -72,14 +72,13 @@ impl LayerEvidence {
     pub fn fault(&self) -> Option<String> {
         let LayerEvidence { name, own_error, expected_error, kernel_error, .. } = self;
         let percent = |share: &f64| share * 100.0;
-        // Written so that NaN is a fault.
-        if !(*kernel_error <= NEGLIGIBLE) {
+        if exceeds(*kernel_error, NEGLIGIBLE) {
             return Some(format!(
                 "the kernel of `{name}` is {:.2} % away from what its levels stand for",
                 percent(kernel_error)
             ));
         }
-        (!(*own_error <= UNEXPLAINED * expected_error + NEGLIGIBLE)).then(|| {
+        exceeds(*own_error, UNEXPLAINED * expected_error + NEGLIGIBLE).then(|| {
             format!(
                 "`{name}` adds {:.2} % of its own output, where rounding explains {:.2} %",
                 percent(own_error),

@@ -67,8 +67,7 @@ pub(super) fn furthest_row(
     let (floats, levels) = (weight.to_vec::<f32>()?, int8.dequantize()?.to_vec::<f32>()?);
     let rows = int8.panels().n();
     let k = floats.len() / rows.max(1);
-    let mut furthest: Option<FurthestRow> = None;
-    for row in 0..rows {
+    let distance = |row: usize| {
         let of = |values: &[f32], j: usize| f64::from(values[row * k + j]);
         let squares: f64 = (0..k)
             .map(|j| {
@@ -76,12 +75,10 @@ pub(super) fn furthest_row(
                 ((of(&floats, j) - of(&levels, j)) / f64::from(step)).powi(2)
             })
             .sum();
-        let steps = (squares / k.max(1) as f64).sqrt();
-        if furthest.as_ref().is_none_or(|other| !(steps <= other.steps)) {
-            furthest = Some(FurthestRow { row, steps });
-        }
-    }
-    Ok(furthest)
+        FurthestRow { row, steps: (squares / k.max(1) as f64).sqrt() }
+    };
+    // In this order NaN is the largest number.
+    Ok((0..rows).map(distance).max_by(|a, b| a.steps.total_cmp(&b.steps)))
 }
 
 /// Rounds a weight as quantizing does, and gives the values that the levels stand for.

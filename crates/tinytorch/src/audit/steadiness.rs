@@ -1,5 +1,5 @@
 use super::Means;
-use super::compare::{relative_error, same_bits};
+use super::compare::{exceeds, relative_error, same_bits};
 use super::layers::is_int8_kernel;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
@@ -65,7 +65,7 @@ impl<'a> Steadiness<'a> {
         for &isa in &self.means.isas {
             let distance = relative_error(&output(run, isa)?, run.output)?;
             self.floats_differ |= distance > 0.0;
-            if distance.is_nan() || distance > FLOAT_ACROSS_ISAS {
+            if exceeds(distance, FLOAT_ACROSS_ISAS) {
                 let (isa, deployed) = (isa.name(), self.means.deployed.name());
                 self.faults
                     .push(format!("{place} is {distance:.1e} away on {isa} from {deployed}"));

@@ -24,7 +24,7 @@ impl Task {
         }
     }
 
-    /// What [`Task::quality`] measures.
+    /// What tells how well a model does it.
     pub fn measure(self) -> &'static str {
         match self {
             Task::Classification => "accuracy",
@@ -32,7 +32,7 @@ impl Task {
         }
     }
 
-    /// The unit of [`Task::quality`].
+    /// The unit of that measure.
     pub fn unit(self) -> &'static str {
         match self {
             Task::Classification => "%",

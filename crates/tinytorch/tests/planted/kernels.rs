@@ -12,7 +12,7 @@ use tinytorch_kernels::isa::Fault;
 fn a_float_model_that_runs_in_place_of_the_int8_one() {
     let stage = Stage::enter();
     let mut subject = stage.mlp().subject();
-    subject.int8 = Impostor::new(subject.int8, Instead::Float(subject.float.clone()));
+    subject.int8 = Impostor::boxed(subject.int8, Instead::Float(subject.float.clone()));
     assert_caught(&audit(&subject), "coverage", "`layers.0.weight` never ran");
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Impostor {
 }
 
 impl Impostor {
-    pub(crate) fn new(of: Box<dyn Model>, instead: Instead) -> Box<dyn Model> {
+    pub(crate) fn boxed(of: Box<dyn Model>, instead: Instead) -> Box<dyn Model> {
         Box::new(Impostor { of, instead })
     }
 }

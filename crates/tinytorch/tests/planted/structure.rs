@@ -33,7 +33,7 @@ fn two_layers_swapped() {
 fn layers_run_in_another_order() {
     let stage = Stage::enter();
     let mut subject = stage.mlp().subject();
-    subject.int8 = Impostor::new(subject.int8, Instead::Order(vec![0, 2, 1, 3, 4]));
+    subject.int8 = Impostor::boxed(subject.int8, Instead::Order(vec![0, 2, 1, 3, 4]));
     let report = audit(&subject);
     assert_caught(&report, "structure", "`layers.2.weight` ran where");
 }
@@ -42,6 +42,6 @@ fn layers_run_in_another_order() {
 fn a_layer_that_is_passed_over() {
     let stage = Stage::enter();
     let mut subject = stage.mlp().subject();
-    subject.int8 = Impostor::new(subject.int8, Instead::Order(vec![0, 2, 3, 4]));
+    subject.int8 = Impostor::boxed(subject.int8, Instead::Order(vec![0, 2, 3, 4]));
     assert_caught(&audit(&subject), "coverage", "`layers.1.weight` never ran");
 }

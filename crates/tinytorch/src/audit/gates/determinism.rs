@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::compare::{relative_error, same_bits};
+use crate::audit::compare::{exceeds, relative_error, same_bits};
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
 use crate::audit::{Evidence, Gate, Means, Subject, evidence};
 use crate::autograd::{Ctx, Var};
@@ -59,7 +59,7 @@ pub(crate) fn determinism(subject: &Subject, evidence: &Evidence, means: &Means)
         plan = plan.on(isa);
         let distance = relative_error(&plan.run(&some)?, &want)?;
         furthest = furthest.max(distance);
-        if distance.is_nan() || distance > limit {
+        if exceeds(distance, limit) {
             let (isa, deployed) = (isa.name(), means.deployed.name());
             faults.push(format!("the model is {distance:.1e} away on {isa} from {deployed}"));
         }

@@ -96,8 +96,7 @@ fn weight_fault(
         return Ok(Some(format!("`{name}` has a shift that no batch norm has left to it")));
     }
     let furthest = rounding::furthest_row(float, int8, bits)?;
-    // Written so that NaN is a fault.
-    Ok(furthest.filter(|furthest| !(furthest.steps <= FURTHEST)).map(|furthest| {
+    Ok(furthest.filter(|furthest| compare::exceeds(furthest.steps, FURTHEST)).map(|furthest| {
         format!(
             "`{name}` does not stand for its floats: row {} is {:.1} steps off",
             furthest.row, furthest.steps
