@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::GateFailed) => ExitCode::from(GATE_FAILED),
-        Err(error) => refuse(&format_args!("{error:#}")),
+        Err(error) => refuse(&sentence(&error)),
     }
 }
 
@@ -114,6 +114,15 @@ fn explain(error: &clap::Error) -> ExitCode {
     refuse(&format_args!("{}; add --help to see what is possible", words.join(" ")))
 }
 
+/// An error and its causes, but for those that it tells itself.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.contains(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
+}
+
 fn refuse(problem: &dyn Display) -> ExitCode {
     // Nobody is left to tell if stderr cannot be written.
     let _ = writeln!(io::stderr(), "error: {problem}");
@@ -128,5 +137,17 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::other("the disk is full");
+        let telling = anyhow::anyhow!("cannot write x: the disk is full");
+        assert_eq!(
+            sentence(&telling.context("saving failed")),
+            "saving failed: cannot write x: the disk is full"
+        );
+        let wrapped = anyhow::Error::new(cause).context("cannot write x: the disk is full");
+        assert_eq!(sentence(&wrapped), "cannot write x: the disk is full");
     }
 }
