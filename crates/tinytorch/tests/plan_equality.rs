@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tinytorch::Tensor;
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::int8::Granularity;
+use tinytorch::models::{Resnet, ResnetConfig};
 use tinytorch::nn::{
     AvgPool2d, BatchNorm2d, Conv2d, Flatten, Forward, Init, Linear, MaxPool2d, Module, Relu,
     Sequential,
@@ -45,6 +46,20 @@ fn convolutions() {
 #[test]
 fn residual_network() {
     assert_every_form_equals_eager(&residual(), &[3, 9, 9]);
+}
+
+#[test]
+fn shortcuts_between_zero_channels() {
+    for (blocks, size) in [(1, 9), (2, 8)] {
+        let (mean, std) = (vec![0.1, 0.2, 0.3], vec![0.5, 1.0, 2.0]);
+        let config =
+            ResnetConfig { input: [3, size, size], mean, std, width: 5, blocks, outputs: 4 };
+        let mut model = Resnet::new(&config, &mut Init::seed(4)).unwrap();
+        for block in model.layer2.iter_mut().chain(&mut model.layer3) {
+            block.bn2 = used_norm(block.bn2.bias.shape()[0], &mut Init::seed(5));
+        }
+        assert_every_form_equals_eager(&model, &[3, size, size]);
+    }
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use super::eval_text::{self, is_text};
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::output::{Screen, progress_bar};
@@ -22,9 +23,13 @@ const BATCH: usize = 64;
 pub(crate) struct Eval {
     /// A model's file, float or int8
     file: PathBuf,
-    /// Folder or file to judge by, or `digits` or `tinytalks`, which are embedded
+    /// Folder or file to judge by, or `digits` or `tinytalks`, which are embedded; a .txt file for a
+    /// language model
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
+    /// A language model's tokenizer, for a .txt file, as for `generate`
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
     /// Print JSON instead of a sentence
     #[arg(long)]
     json: bool,
@@ -46,6 +51,12 @@ struct Scores {
 
 impl Eval {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        if let Source::Path(data) = &self.data
+            && is_text(data)
+        {
+            let tokenizer = self.tokenizer.as_deref();
+            return eval_text::run(&self.file, tokenizer, data, self.json, screen);
+        }
         let loaded = open_model(&self.file)?;
         let Judging { name, samples, part } =
             self.data.to_judge(&*loaded.model, &[&loaded.provenance])?;

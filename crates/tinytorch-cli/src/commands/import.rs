@@ -24,8 +24,8 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;
         check_writable(&self.out)?;
+        let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;
         let name = self.file.file_name().unwrap_or(self.file.as_os_str());
         let note = ("imported_from".to_string(), name.to_string_lossy().into_owned());
         provenance.notes.extend([note]);

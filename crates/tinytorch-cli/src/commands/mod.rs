@@ -3,6 +3,7 @@ pub(crate) mod bench;
 mod bench_generate;
 pub(crate) mod embed;
 pub(crate) mod eval;
+mod eval_text;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;

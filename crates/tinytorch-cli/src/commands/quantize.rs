@@ -27,7 +27,8 @@ const BATCH: usize = 64;
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
 pub(crate) struct Quantize {
-    /// The float model's file
+    /// The float model: tinytorch's own file, a safetensors file with its config.json beside it, or a
+    /// .bin file of llama2.c
     file: PathBuf,
     /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks")]
@@ -278,8 +279,10 @@ impl<'a> Outcome<'a> {
             writeln!(screen, "left as floats: {name}, {reason}")?;
         }
         if !self.folded.is_empty() {
-            let (folded, changed) = (self.folded.join(", "), self.changed.join(", "));
-            writeln!(screen, "folded into their convolutions: {folded}; changed: {changed}")?;
+            writeln!(screen, "folded into their convolutions: {}", self.folded.join(", "))?;
+        }
+        if !self.changed.is_empty() {
+            writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
         }
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::autograd::Var;
 use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizontalFlip};
-use tinytorch::int8::WeightBits;
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::io::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
@@ -20,7 +20,8 @@ use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
 use tinytorch::quant::{QuantConfig, QuantRecord, convert, prepare_qat};
 use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{
-    Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, Trainer, Watch,
+    Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
+    Watch, trainable_summary,
 };
 
 /// Train a new model or a saved one, and save it with its architecture.
@@ -151,6 +152,7 @@ impl Train {
             trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
         }
         let config = self.prepare(&mut *model, &mut provenance)?;
+        let summary = trainable_summary(&*model);
         trainer.fit(&mut model, &loader, Some(&held_out), self.epochs)?;
         trainer.restore_best(&mut *model);
         if let Some(config) = config {
@@ -175,7 +177,7 @@ impl Train {
         };
         match self.json {
             true => screen.json(&outcome)?,
-            false => outcome.print(screen)?,
+            false => outcome.print(&summary, screen)?,
         }
         Ok(Verdict::Good)
     }
@@ -216,7 +218,11 @@ impl Train {
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
         };
-        let config = QuantConfig { weight_bits: self.bits, ..QuantConfig::default() };
+        let config = QuantConfig {
+            weight_bits: self.bits,
+            granularity: Granularity::PerChannel,
+            ..QuantConfig::for_architecture(&model.architecture())
+        };
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
@@ -247,7 +253,10 @@ impl Train {
 }
 
 impl Outcome<'_> {
-    fn print(&self, screen: &mut Screen) -> Result<()> {
+    fn print(&self, summary: &TrainableSummary, screen: &mut Screen) -> Result<()> {
+        if !summary.untrained.is_empty() {
+            writeln!(screen, "the training {summary}")?;
+        }
         let accuracy = self.accuracy.map(|a| format!("accuracy {:.2} %, ", a * 100.0));
         writeln!(
             screen,

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod embed;
+mod generate;
+mod import;
 mod mismatch;
 mod output;
 mod pipeline;

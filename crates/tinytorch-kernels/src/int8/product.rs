@@ -19,6 +19,16 @@ use crate::{Isa, Scratch};
 /// Multiply-adds per thread below which a product stays on one thread.
 const LEAST_PER_THREAD: usize = 1 << 20;
 
+/// Multiply-adds per thread from which a thread gets several pieces, so that one that starts late or
+/// is disturbed leaves some to the others: from 40 us on.
+const LONG_PER_THREAD: usize = 8 << 20;
+
+/// Pieces for each thread of a long product.
+const PIECES_PER_THREAD: usize = 8;
+
+/// Panels of the widest tile.
+const TILE_PANELS: usize = 4;
+
 /// Bytes of activations that stay in the second-level cache while all panels pass by: half of the
 /// smallest such cache among server CPUs, 1 MB.
 const ROW_BLOCK_BYTES: usize = 512 << 10;
@@ -111,7 +121,10 @@ impl Product<'_> {
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
-        let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
+        let threads = pieces(work, LEAST_PER_THREAD);
+        let is_long = threads > 1 && work >= threads * LONG_PER_THREAD;
+        let wanted = if is_long { PIECES_PER_THREAD * threads } else { threads };
+        let pieces = wanted.min(self.m.max(panels.len()).max(1));
         // Cutting the columns lets each thread read its own part of the weights.
         let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
         let len = Columns::numbers(&self.epilogue, self.weight.k);
@@ -119,16 +132,17 @@ impl Product<'_> {
         let numbers = SharedOut::new(arena.take::<i32>(pieces * len));
         split(pieces, pieces, &|range| {
             for piece in range {
-                let part = |all: Range<usize>| {
-                    let cut = |i: usize| all.start + all.len() * i / pieces;
+                let part = |all: Range<usize>, unit: usize| {
+                    let units = all.len().div_ceil(unit);
+                    let cut = |i: usize| all.end.min(all.start + units * i / pieces * unit);
                     cut(piece)..cut(piece + 1)
                 };
                 // SAFETY: each piece has its own part of the scratch.
                 let numbers = unsafe { numbers.slice(piece * len, len) };
                 if by_panels {
-                    self.run_part(isa, 0..self.m, part(panels.clone()), numbers);
+                    self.run_part(isa, 0..self.m, part(panels.clone(), TILE_PANELS), numbers);
                 } else {
-                    self.run_part(isa, part(0..self.m), panels.clone(), numbers);
+                    self.run_part(isa, part(0..self.m, 1), panels.clone(), numbers);
                 }
             }
         });

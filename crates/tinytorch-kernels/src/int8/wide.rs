@@ -73,7 +73,7 @@ impl Kernel for QuantizeWide<'_> {
     fn run<S: Simd>(self, _: S) {
         let (inverse, zero_point) = (1.0 / self.wide.scale, f32::from(self.wide.zero_point));
         for ((x, high), low) in self.x.iter().zip(self.high).zip(self.low) {
-            let level = (x * inverse + zero_point).max(0.0).min(LEVELS);
+            let level = (x * inverse + zero_point).clamp(0.0, LEVELS);
             let bits = (level + TO_INTEGER).to_bits();
             *high = (bits >> 8) as u8;
             *low = bits as u8;

@@ -1,4 +1,6 @@
+use crate::models::Decoder;
 use crate::tensor::Shape;
+use crate::text::Tokenizer;
 
 /// What can go wrong when text is generated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -67,6 +69,12 @@ pub enum GenerateError {
     /// No score at all.
     #[error("the model scores no token; its vocabulary is empty")]
     NoScores,
+    /// A text with nothing to foresee.
+    #[error("the text has {tokens} tokens, which leaves none to foresee; give a longer one")]
+    ShortText {
+        /// Tokens of the text.
+        tokens: usize,
+    },
     /// Keys or values that a cache was not made for.
     #[error("keys of shape {keys} and values of shape {values} do not fit a cache for {expected}")]
     CacheShape {
@@ -89,4 +97,19 @@ pub enum GenerateError {
         /// Positions that there is room for.
         capacity: usize,
     },
+}
+
+impl GenerateError {
+    /// Refuses a tokenizer whose tokens the model does not all have. It may have fewer: some models
+    /// round the size of their vocabulary up.
+    pub(super) fn check_vocabulary(
+        tokenizer: &dyn Tokenizer,
+        model: &dyn Decoder,
+    ) -> Result<(), GenerateError> {
+        let (tokenizer, model) = (tokenizer.vocab_size(), model.sizes().vocab);
+        if tokenizer > model {
+            return Err(GenerateError::Vocabulary { tokenizer, model });
+        }
+        Ok(())
+    }
 }

@@ -208,10 +208,7 @@ pub fn generate(
     limits: Limits,
     mut show: impl FnMut(&str),
 ) -> Result<Generated> {
-    let (tokens, vocab) = (tokenizer.vocab_size(), model.sizes().vocab);
-    if tokens > vocab {
-        return Err(GenerateError::Vocabulary { tokenizer: tokens, model: vocab }.into());
-    }
+    GenerateError::check_vocabulary(tokenizer, model)?;
     let prompt = tokenizer.encode(prompt)?;
     let mut generator = Generator::new(model, &prompt, sampler, limits)?;
     let (mut text, mut stream) = (String::new(), TextStream::new(tokenizer, &[]));

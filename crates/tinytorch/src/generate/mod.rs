@@ -23,8 +23,10 @@ mod cache;
 mod error;
 mod generator;
 mod sampler;
+mod score;
 
 pub use cache::{CacheKind, CacheSizes, F32Cache, Int8Cache};
 pub use error::GenerateError;
 pub use generator::{Finish, Generated, Generator, Limits, generate};
 pub use sampler::{Sampler, Sampling};
+pub use score::{TextScore, score_text};

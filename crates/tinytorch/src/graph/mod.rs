@@ -28,7 +28,7 @@ pub use compute::{Compute, Cost, Elements, View};
 pub use exec::{Exec, QuantizedRows};
 pub(crate) use exec::{quantize_images, quantize_rows};
 pub(crate) use geometry::image_dims;
-pub use geometry::{ConvGeometry, GeometryError, PoolGeometry};
+pub use geometry::{ConvGeometry, GeometryError, PoolGeometry, ShortcutGeometry};
 pub use param_id::ParamId;
 
 use crate::Result;
@@ -121,6 +121,8 @@ pub enum Step {
     AvgPool2d(PoolGeometry),
     /// The mean of each channel: `[batch, channels, 1, 1]`.
     GlobalAvgPool2d,
+    /// Every so many pixels, between zero channels.
+    PadShortcut(ShortcutGeometry),
     /// The positive part.
     Relu,
     /// The same elements in another shape.

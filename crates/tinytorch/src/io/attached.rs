@@ -28,7 +28,7 @@ pub(crate) fn from_metadata(file: &TensorFile) -> Result<BTreeMap<String, Attach
     let all: BTreeMap<String, Attached> =
         serde_json::from_str(text).map_err(|error| unusable(file, error.to_string()))?;
     for (name, Attached { low_rank, adapter, .. }) in &all {
-        let ranks = low_rank.into_iter().chain(adapter.as_ref().map(|config| &config.rank));
+        let ranks = low_rank.iter().chain(adapter.as_ref().map(|config| &config.rank));
         if ranks.into_iter().any(|rank| !(1..=LARGEST_RANK).contains(rank)) {
             let detail = format!("{name:?} has a rank that is not from 1 to {LARGEST_RANK}");
             return Err(unusable(file, detail));

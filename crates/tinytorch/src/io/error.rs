@@ -211,7 +211,9 @@ pub enum FormatError {
 #[non_exhaustive]
 pub enum ContentError {
     /// There is no tensor of this name.
-    #[error("tensor {tensor:?} is missing")]
+    #[error(
+        "tensor {tensor:?} is missing; the file is incomplete or belongs to another architecture"
+    )]
     Missing {
         /// The tensor.
         tensor: String,

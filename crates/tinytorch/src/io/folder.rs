@@ -18,7 +18,8 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// describes no model, [`IoError::NoWeights`] for a folder without weights or with several.
 pub fn import_folder(folder: impl AsRef<Path>) -> Result<Loaded> {
     let folder = folder.as_ref();
-    import_model(weights(folder)?, &read_architecture(folder)?)
+    let architecture = read_architecture(folder)?;
+    import_model(weights(folder)?, &architecture)
 }
 
 /// What the folder's `config.json` describes.

@@ -11,7 +11,7 @@ use std::path::Path;
 /// As [`load_model`], [`import_folder`] or [`load_llama2c`], whichever the path calls for.
 pub fn open_model(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
-    if path.is_dir() {
+    if path.join("config.json").exists() {
         return import_folder(path);
     }
     if path.extension().is_some_and(|extension| extension == "bin") {

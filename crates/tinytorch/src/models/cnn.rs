@@ -1,4 +1,5 @@
-use super::architecture::{Architecture, Check};
+use super::architecture::Architecture;
+use super::error::Check;
 use super::{Mlp, MlpConfig, Model};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

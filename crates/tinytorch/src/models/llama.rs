@@ -1,6 +1,7 @@
 use super::Model;
-use super::architecture::{Architecture, Check};
+use super::architecture::Architecture;
 use super::decoder::{Decoder, DecoderSizes, run_blocks};
+use super::error::Check;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{

@@ -1,5 +1,6 @@
 use super::Model;
-use super::architecture::{Architecture, Check};
+use super::architecture::Architecture;
+use super::error::Check;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::graph::ConvGeometry;

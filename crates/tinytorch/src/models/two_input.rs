@@ -1,4 +1,4 @@
-use super::architecture::Check;
+use super::error::Check;
 use super::sentence::masked_mean;
 use super::{CnnBlock, ConvBlock};
 use crate::Result;

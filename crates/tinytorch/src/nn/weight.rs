@@ -6,6 +6,7 @@
 //! | `fc.weight_down` | the factor of a low-rank weight that inputs meet first, with its own company |
 //! | `fc.lora_A`, `fc.lora_B` | the adapter |
 //! | `fc.weight_log_step`, `fc.weight_input_log_step` | the learned steps of fake quantization |
+//! | `conv.weight_shift` | what a folded batch norm adds, if the convolution has no bias |
 
 use super::{Module, Path, Visitor, VisitorMut};
 use crate::ops::Weight;
@@ -13,6 +14,7 @@ use crate::ops::Weight;
 const DOWN: &str = "_down";
 const LORA: [&str; 2] = ["lora_A", "lora_B"];
 const STEPS: [&str; 2] = ["_log_step", "_input_log_step"];
+const SHIFT: &str = "_shift";
 
 impl Module for Weight {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
@@ -30,6 +32,9 @@ impl Module for Weight {
             path.extended(STEPS[0], |path| visitor.param(path, &fake.weight_log_step));
             if let Some(step) = &fake.input_log_step {
                 path.extended(STEPS[1], |path| visitor.param(path, step));
+            }
+            if let Some(shift) = &fake.shift {
+                path.extended(SHIFT, |path| visitor.param(path, shift));
             }
         }
     }
@@ -49,6 +54,9 @@ impl Module for Weight {
             path.extended(STEPS[0], |path| visitor.param(path, &mut fake.weight_log_step));
             if let Some(step) = &mut fake.input_log_step {
                 path.extended(STEPS[1], |path| visitor.param(path, step));
+            }
+            if let Some(shift) = &mut fake.shift {
+                path.extended(SHIFT, |path| visitor.param(path, shift));
             }
         }
     }

@@ -3,7 +3,7 @@ use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Input, QWeight};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, parallel};
 use std::sync::Arc;
 use tinytorch_kernels::int8 as kernels;
 use tinytorch_kernels::{Isa, Scratch};
@@ -51,7 +51,8 @@ impl Compute for LinearInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let per_output = (2 * self.0.panels().k() + usize::from(inputs.len() > 1)) as u64;
+        let products = if self.0.input() == Input::Dynamic16 { 2 } else { 1 } * self.0.panels().k();
+        let per_output = (2 * products + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }
@@ -89,14 +90,17 @@ fn multiply_halves(
     let output = kernels::Output::F32(&mut halves);
     let done = multiply(weight, x, params, &product, output, exec);
     let (high, low) = halves.split_at(out.len());
-    for ((out, high), low) in out.iter_mut().zip(high).zip(low) {
-        *out = high + low;
-    }
-    if let Some(bias) = epilogue.bias {
-        for row in out.chunks_exact_mut(bias.len().max(1)) {
-            row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+    let (n, work) = (weight.panels().n(), 2 * out.len());
+    parallel::for_each_chunk(out, n, work, |row, out| {
+        let (high, low) = (&high[row * n..][..n], &low[row * n..][..n]);
+        let sums = out.iter_mut().zip(high).zip(low);
+        match epilogue.bias {
+            None => sums.for_each(|((out, high), low)| *out = high + low),
+            Some(bias) => {
+                sums.zip(bias).for_each(|(((out, high), low), bias)| *out = high + low + bias);
+            }
         }
-    }
+    });
     exec.halves = halves;
     done
 }

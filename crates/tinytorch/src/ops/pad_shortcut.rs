@@ -1,29 +1,27 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View, image_dims};
-use crate::tensor::{Shape, Tensor, TensorError};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, ShortcutGeometry, Step, View};
+use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
 
 /// Every `stride`-th row and column of an image, its channels in the middle of `channels` others that
 /// are zero: the shortcut without parameters of He et al. (2015), section 4.2, option A.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PadShortcut {
-    pub(crate) stride: usize,
-    pub(crate) channels: usize,
-}
+pub(crate) struct PadShortcut(pub(crate) ShortcutGeometry);
 
 impl PadShortcut {
     /// Calls `f(near, far)` with the offset of every kept pixel in the smaller image and in the larger
     /// one, `[batch, channels, height, width]` both.
     fn for_each_pixel(&self, input: &Shape, output: &Shape, mut f: impl FnMut(usize, usize)) {
-        let (before, width) = ((self.channels - input[1]) / 2, input[3]);
+        let ShortcutGeometry { stride, channels } = self.0;
+        let (before, width) = (self.0.zeros_before(input[1]), input[3]);
         for image in 0..input[0] {
             for channel in 0..input[1] {
-                let to = (image * self.channels + before + channel) * output[2] * output[3];
+                let to = (image * channels + before + channel) * output[2] * output[3];
                 let from = (image * input[1] + channel) * input[2] * width;
                 for y in 0..output[2] {
-                    let (to, from) = (to + y * output[3], from + y * self.stride * width);
-                    (0..output[3]).for_each(|x| f(to + x, from + x * self.stride));
+                    let (to, from) = (to + y * output[3], from + y * stride * width);
+                    (0..output[3]).for_each(|x| f(to + x, from + x * stride));
                 }
             }
         }
@@ -36,17 +34,7 @@ impl Compute for PadShortcut {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let (op, shape) = (self.name(), inputs[0]);
-        let [batch, channels, height, width] = image_dims(op, &shape)?;
-        if self.stride == 0 || channels > self.channels {
-            let expected = format!(
-                "a stride of {} to {} channels must be positive and drop no channel",
-                self.stride, self.channels
-            );
-            return Err(TensorError::Shape { op, shape, expected }.into());
-        }
-        let side = |size: usize| size.div_ceil(self.stride);
-        Ok(Shape::new(&[batch, self.channels, side(height), side(width)])?)
+        self.0.output(self.name(), &inputs[0])
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
@@ -73,7 +61,7 @@ impl Op for PadShortcut {
     }
 
     fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
+        graph.push(Step::PadShortcut(self.0), inputs)
     }
 }
 
@@ -83,9 +71,9 @@ impl Var {
     /// convolution that strides and widens alike (He et al., 2015, option A).
     ///
     /// # Errors
-    /// [`TensorError::Shape`] for a stride of 0 or fewer channels than the images have.
+    /// [`TensorError::Shape`](crate::tensor::TensorError::Shape) for a stride of 0 or fewer channels than the images have.
     pub fn pad_shortcut(&self, stride: usize, channels: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
-        ctx.apply(PadShortcut { stride, channels }, &[self])
+        ctx.apply(PadShortcut(ShortcutGeometry { stride, channels }), &[self])
     }
 }
 

@@ -13,6 +13,16 @@ use std::ops::{Deref, DerefMut};
 /// - An [adapter](Adapter): a trained correction of low rank beside a weight that is not trained.
 /// - A second factor: the weight `[out, in]` is the product of `[out, rank]`, which is then this
 ///   parameter, and `[rank, in]`, a weight of its own.
+///
+/// ```
+/// use tinytorch::{compress::factorize, nn::{Init, Linear}};
+/// let mut layer = Linear::new(16, 8, &mut Init::seed(0))?;
+/// factorize(&mut layer, "*", 2)?;
+/// assert_eq!(layer.weight.shape().dims(), [8, 2]);
+/// assert_eq!(layer.weight.down().unwrap().shape().dims(), [2, 16]);
+/// assert_eq!(layer.weight.layer_shape().dims(), [8, 16]);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Weight {
     pub(crate) param: Param,

@@ -66,7 +66,9 @@ impl Var {
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
         let id = Some(weight.param.id());
-        let bias = bias.map(|b| ctx.param(b)).transpose()?;
+        // A layer with a bias has no shift: the bias takes it in when a batch norm is folded.
+        let shift = weight.fake_quant().and_then(|fake| fake.shift.as_ref());
+        let bias = bias.or(shift).map(|b| ctx.param(b)).transpose()?;
         if let Some(packed) = weight.param.int8() {
             let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
             return ctx.apply_weighted(int8(packed.clone()), id, &inputs);

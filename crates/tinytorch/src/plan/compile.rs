@@ -2,7 +2,7 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, Quantize,
+    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, PadShortcut, Quantize,
     ScaleChannels, ToNchw,
 };
 use super::format::{Format, formats};
@@ -118,6 +118,11 @@ impl Compiler<'_> {
                 let action = MaxPool { geometry: *geometry, order };
                 Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
+            Step::PadShortcut(geometry) => {
+                let inputs = self.inputs_in(edge, format.layout);
+                let action = PadShortcut { geometry: *geometry, layout: format.layout };
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
+            }
             Step::BatchNorm2d(norm) => {
                 let inputs = self.plain_inputs(edge);
                 let action = ScaleChannels(norm.affine()?);
@@ -170,16 +175,21 @@ impl Compiler<'_> {
         constants: &[&Tensor],
     ) -> Result<ValueId> {
         let format = self.formats[edge.index()];
-        let inputs = match format.layout {
-            Layout::Nhwc => self.inputs(edge),
-            Layout::Nchw => self.plain_inputs(edge),
-        };
+        let inputs = self.inputs_in(edge, format.layout);
         let action = Eager::new(op, inputs.len(), constants, format.layout)?;
         Ok(self.instruction(edge, Box::new(action), inputs, format))
     }
 
     fn inputs(&self, edge: Edge) -> Vec<ValueId> {
         self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
+    }
+
+    /// What the node at `edge` reads, in this order; it is that already unless it is the plain one.
+    fn inputs_in(&mut self, edge: Edge, layout: Layout) -> Vec<ValueId> {
+        match layout {
+            Layout::Nhwc => self.inputs(edge),
+            Layout::Nchw => self.plain_inputs(edge),
+        }
     }
 
     /// What the node at `edge` reads, in the plain order.

@@ -93,7 +93,9 @@ fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
     match &graph.node(reader).step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
         Step::GlobalAvgPool2d => true,
-        Step::MaxPool2d(_) | Step::Relu => wanted[reader.index()].pixels_first,
+        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => {
+            wanted[reader.index()].pixels_first
+        }
         Step::Compute(op) if op.is_pointwise() => wanted[reader.index()].pixels_first,
         _ => false,
     }
@@ -124,7 +126,7 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     };
     match &node.step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
-        Step::MaxPool2d(_) | Step::Relu => reads_pixels(),
+        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => reads_pixels(),
         Step::Compute(op) => op.is_pointwise() && reads_pixels(),
         _ => false,
     }

@@ -93,12 +93,8 @@ fn belief_after(node: &Node, input: Belief) -> Result<Belief> {
         }
         (Step::Relu, belief) => positive_part(belief),
         (Step::Compute(op), Belief::Spread { .. }) if op.name() == "normalize" => standard,
-        // Zeros are in every range, and the other values stay.
-        (Step::Compute(op), belief @ Belief::Spread { .. }) if op.name() == "pad_shortcut" => {
-            belief
-        }
         (Step::Compute(op), Belief::Spread { .. }) => Belief::Unknown(op.name()),
-        // Pools and other shapes keep the range, and what is not known stays so.
+        // Pools, shortcuts and other shapes keep the range, and what is not known stays so.
         (_, belief) => belief,
     })
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// (Jacob et al., 2018, section 3.2). Where the convolution has no bias, the shift is kept beside its int8
 /// weight.
 pub(super) struct Fold {
-    weight: ParamId,
-    pub(super) bias: Option<ParamId>,
+    pub(super) weight: ParamId,
+    bias: Option<ParamId>,
     norm: ParamId,
     affine: ScaleShift,
 }

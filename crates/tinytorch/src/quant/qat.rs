@@ -7,7 +7,7 @@ use crate::int8::{Input, QParams, QWeight};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What [`prepare_qat`] has done to a model.
@@ -34,9 +34,9 @@ pub struct QatReport {
 /// held as logarithms: `fc.weight_log_step`, and `fc.weight_input_log_step` for static activations; freeze those to
 /// keep the observed ranges. Weight decay pulls a logarithm toward a step of 1, so keep it small.
 ///
-/// A batch norm that [`quantize_model`](super::quantize_model) would fold is folded here, before the training,
-/// so that the rounded weight is the one that int8 multiplies. Other batch norms train as ever and
-/// stay floats.
+/// A batch norm that [`quantize_model`](super::quantize_model) would fold is folded here, before the
+/// training, so that the rounded weight is the one that int8 multiplies; `conv.weight_shift` trains in place of the
+/// bias that a convolution may lack. Other batch norms train as ever and stay floats.
 ///
 /// `config` is what [`quantize_model`](super::quantize_model) takes. Its scales are per tensor or per channel; with
 /// fewer than 8 `weight_bits` the values use fewer steps and are stored as int8 all the same.
@@ -78,10 +78,11 @@ pub fn prepare_qat<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
-    let (folds, ranges) = observe(&*model, calibration, config)?;
-    // A convolution without a bias has no place for what its norm adds until it is int8.
-    let folds: Vec<_> = folds.into_iter().filter(|fold| fold.bias.is_some()).collect();
-    let Folded { values, norms, .. } = Folded::new(&*model, &folds)?;
+    let (mut folds, ranges) = observe(&*model, calibration, config)?;
+    // Beside a bare parameter there is no place for what its norm adds.
+    let weights: BTreeSet<ParamId> = model.named_weights().iter().map(|(_, w)| w.id()).collect();
+    folds.retain(|fold| weights.contains(&fold.weight));
+    let Folded { values, shifts, norms } = Folded::new(&*model, &folds)?;
     let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
     let mut rounding = BTreeMap::new();
     for (name, weight) in model.named_weights() {
@@ -91,9 +92,11 @@ where
         }
         let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
         let (input, _) = input_of(&name, weight, &ranges, config)?;
-        let fake = FakeQuant::start(value, config.granularity, config.weight_bits, input).map_err(
-            |source| QuantError::Weight { name: name.clone(), source: Box::new(source) },
-        )?;
+        let shift = shifts.get(&weight.id()).map(|shift| &**shift);
+        let (granularity, bits) = (config.granularity, config.weight_bits);
+        let fake = FakeQuant::start(value, granularity, bits, input, shift).map_err(|source| {
+            QuantError::Weight { name: name.clone(), source: Box::new(source) }
+        })?;
         rounding.insert(weight.id(), fake);
         report.prepared.push(name);
     }
@@ -164,7 +167,7 @@ fn round(value: &Tensor, fake: &FakeQuant) -> Result<QWeight> {
         let what = "the weight";
         return Err(tinytorch_kernels::int8::Int8Error::NotFinite { what, index, value }.into());
     }
-    QWeight::round(value, fake.weight_scales()?, fake.config().bits, fake.input()?)
+    fake.pack(value)
 }
 
 fn range_of(params: QParams) -> (f32, f32) {

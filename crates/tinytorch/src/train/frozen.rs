@@ -62,15 +62,10 @@ pub fn frozen(model: &dyn Module) -> Vec<(String, Untrained)> {
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
 pub fn trainable_summary(model: &dyn Module) -> TrainableSummary {
-    let params = model.named_params();
-    let trained = params.iter().filter(|(_, param)| param.is_trainable());
-    let (trained, values) = trained.map(|(name, param)| (name.clone(), param.shape().len())).fold(
-        (Vec::new(), 0),
-        |(mut names, sum), (name, len)| {
-            names.push(name);
-            (names, sum + len)
-        },
-    );
+    let mut params = model.named_params();
+    params.retain(|(_, param)| param.is_trainable());
+    let values = params.iter().map(|(_, param)| param.shape().len()).sum();
+    let trained = params.into_iter().map(|(name, _)| name).collect();
     TrainableSummary { trained, values, untrained: frozen(model) }
 }
 

@@ -11,11 +11,12 @@ use tinytorch::compress::{
     structured_prune,
 };
 use tinytorch::data::DataLoader;
+use tinytorch::int8::Granularity;
 use tinytorch::io::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, Sgd};
-use tinytorch::quant::quantize_model;
+use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::train::{Classification, Trainer};
 use tinytorch::{Result, Tensor};
 
@@ -57,13 +58,22 @@ fn flops(model: &dyn Model, image: &Tensor) -> u64 {
 
 /// Quantizes a copy: its error stays within the budget of 1 %, and its accuracy within 1 %.
 fn quantized(what: &str, model: &Box<dyn Model>) -> Box<dyn Model> {
+    quantized_within(0.01, what, model, &int8())
+}
+
+fn quantized_within(
+    budget: f64,
+    what: &str,
+    model: &Box<dyn Model>,
+    config: &QuantConfig,
+) -> Box<dyn Model> {
     let images = held_out_digits().inputs().clone();
     let mut small = model.clone();
-    quantize_model(&mut small, calibration(), &int8()).unwrap();
+    quantize_model(&mut small, calibration(), config).unwrap();
     let error = output_error(&outputs(&**model, &images), &outputs(&*small, &images));
     let (before, after) = (measure(model), measure(&small));
     println!("{what}: {before:?} -> {after:?}, error {:.2} %", 100.0 * error);
-    assert!(error < 0.01, "{what}: {error}");
+    assert!(error < budget, "{what}: {error}");
     assert!(after.accuracy >= 0.99 * before.accuracy, "{what}: {before:?} -> {after:?}");
     assert!(after.file_bytes < before.file_bytes);
     small
@@ -104,25 +114,33 @@ fn a_model_without_half_its_channels_is_smaller_and_quantizes() {
     }
 }
 
+/// Factors leave nothing redundant over which rounding would average out, and there are more activations to
+/// round: a factored model keeps within 1 % only if these have 16 bits.
 #[test]
 fn a_factored_model_is_smaller_and_quantizes() {
-    let mut model = trained("digits-cnn");
+    let mut model = trained("digits-mlp");
     let dense = measure(&model);
-    let report = factorize(&mut model, "head.*", 16).unwrap();
-    assert_eq!(report.kept, ["head.layers.1"]);
-    let (layer, lost) = &report.factored[0];
-    assert!(layer == "head.layers.0" && (0.1..0.9).contains(lost), "{report:?}");
-    fit(&mut model, &training_digits(), Adam::new(1e-3), 1);
+    let report = factorize(&mut model, "*", 16).unwrap();
+    assert_eq!(report.kept, ["layers.2"]);
+    assert!(report.factored.iter().all(|(_, lost)| (0.1..0.6).contains(lost)), "{report:?}");
+    fit(&mut model, &training_digits(), Adam::new(2e-3), 3);
     let thin = measure(&model);
-    assert!(
-        2 * thin.file_bytes < dense.file_bytes && thin.flops < dense.flops,
-        "{dense:?} {thin:?}"
-    );
+    assert!(2 * thin.file_bytes < dense.file_bytes && 2 * thin.flops < dense.flops);
     assert!(thin.accuracy > dense.accuracy - 0.02, "{dense:?} -> {thin:?}");
-    let small = quantized("digits-cnn, head of rank 16", &model);
+
+    quantized_within(0.02, "rank 16, static", &model, &int8());
+    let precise = QuantConfig {
+        granularity: Granularity::Blocks,
+        activations: Activations::Dynamic,
+        ..int8()
+    };
+    quantized_within(0.02, "rank 16, dynamic and blocks", &model, &precise);
+    let wide = vec!["weight".to_string(), "weight_down".to_string()];
+    let config = QuantConfig { activations: Activations::Dynamic, wide, ..int8() };
+    let small = quantized_within(0.01, "rank 16, activations of 16 bits", &model, &config);
     let int8 = small.named_weights().into_iter().filter(|(_, weight)| weight.int8().is_some());
     let names: Vec<String> = int8.map(|(name, _)| name).collect();
-    assert_eq!(names[2..4], ["head.layers.0.weight", "head.layers.0.weight_down"]);
+    assert_eq!(names[..2], ["layers.0.weight", "layers.0.weight_down"]);
     assert_eq!(names.len(), 5);
 }
 

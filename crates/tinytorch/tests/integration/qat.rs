@@ -9,10 +9,13 @@ use super::train_support::values;
 use std::collections::BTreeMap;
 use tinytorch::autograd::Var;
 use tinytorch::data::DataLoader;
+use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Granularity, Scales, WeightBits};
 use tinytorch::io::{Provenance, TensorFile, load_into, load_model, save_model};
 use tinytorch::models::{Architecture, Model};
-use tinytorch::nn::{Embedding, Init, Linear, Module};
+use tinytorch::nn::{
+    BatchNorm2d, Conv2d, Embedding, Flatten, Init, Linear, Module, Relu, Sequential,
+};
 use tinytorch::optim::{Adam, Schedule};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
@@ -147,6 +150,38 @@ fn one_layer_converts_to_the_rounding_of_floats() {
             assert_eq!(outputs(&table, &ids).to_vec::<f32>().unwrap(), rounded);
         }
     }
+}
+
+#[test]
+fn a_convolution_without_a_bias_trains_what_its_batch_norm_adds() {
+    let init = &mut Init::seed(1);
+    let same = ConvGeometry::default().with_padding(1);
+    let mut model = Sequential::new()
+        .push(Conv2d::without_bias(1, 8, [3, 3], same, init).unwrap())
+        .push(BatchNorm2d::new(8, init).unwrap())
+        .push(Relu)
+        .push(Flatten)
+        .push(Linear::new(8 * 64, 10, init).unwrap());
+    let images = held_out_digits().inputs().clone();
+    fit(&mut model, &training_digits(), Adam::new(3e-3), 2);
+    let config = config(8, Granularity::PerChannel, Activations::Static);
+    let mut post_training = model.clone();
+    quantize_model(&mut post_training, calibration(), &config).unwrap();
+
+    assert_eq!(prepare_qat(&mut model, calibration(), &config).unwrap().folded, ["1"]);
+    let shift = |model: &Sequential| {
+        let params = model.named_params();
+        let found = params.iter().find(|(name, _)| name == "0.weight_shift").unwrap();
+        found.1.value().unwrap().to_vec::<f32>().unwrap()
+    };
+    assert_eq!(shift(&model), post_training.named_weights()[0].1.int8().unwrap().shift().unwrap());
+    let before = shift(&model);
+    fit(&mut model, &training_digits(), Adam::new(1e-3), 1);
+    let (after, rounded) = (shift(&model), outputs(&model, &images));
+    assert_ne!(before, after);
+    convert(&mut model).unwrap();
+    assert_eq!(model.named_weights()[0].1.int8().unwrap().shift().unwrap(), after);
+    assert!(output_error(&rounded, &outputs(&model, &images)) < 5e-3);
 }
 
 #[test]

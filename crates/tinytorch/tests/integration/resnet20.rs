@@ -8,7 +8,7 @@ use tinytorch::io::import_model;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;
-use tinytorch::quant::{QuantConfig, quantize_model};
+use tinytorch::quant::{QuantConfig, data_free_ranges, quantize_model, quantize_with_ranges};
 use tinytorch::tensor::Dtype;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/resnet20");
@@ -76,6 +76,24 @@ fn levels_flow_through_every_block_and_floats_past_it() {
     // to the block's input, and so is the very first one's.
     assert_eq!((count(Dtype::U8), count(Dtype::F32)), (9, 10));
     assert!(!steps.iter().any(|step| ["batch_norm2d", "relu"].contains(&step.op)));
+    // Images stay pixel by pixel from the first convolution to the mean of each channel.
+    assert_eq!(steps.iter().filter(|step| step.op == "to_nchw").count(), 1);
+}
+
+#[test]
+fn ranges_without_data_reach_through_sums_and_shortcuts_and_are_worse() {
+    let images = synthetic_images();
+    let float = resnet20();
+    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let mut uncalibrated = resnet20();
+    let example = (&images).into();
+    let ranges = data_free_ranges(&*uncalibrated, &example).unwrap();
+    quantize_with_ranges(&mut *uncalibrated, &example, &ranges, &config).unwrap();
+    let logits = |model: &dyn Model| Plan::compile(model, &images).unwrap().run(&images).unwrap();
+    let want = logits(&*float);
+    let error = |model: &dyn Model| relative_error(&logits(model), &want);
+    let (with, without) = (error(&*int8_resnet20(&images)), error(&*uncalibrated));
+    assert!(with < without && without < 1.0, "{with} {without}");
 }
 
 /// The images of CIFAR-10's file and their labels, and the logits of the first thousand.

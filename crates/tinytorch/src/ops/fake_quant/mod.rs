@@ -5,7 +5,7 @@ mod rows;
 
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
-use crate::int8::{Granularity, Input, Int8Error, QParams, Scales, WeightBits};
+use crate::int8::{Granularity, Input, Int8Error, QParams, QWeight, Scales, WeightBits};
 use crate::tensor::{Shape, Tensor};
 use levels::{FakeQuantize, Kind, step};
 use rows::FakeQuantizeRows;
@@ -21,6 +21,9 @@ pub struct FakeQuantConfig {
     pub granularity: Granularity,
     /// How the input is rounded.
     pub input: FakeInput,
+    /// Whether something is added to each output channel beside the layer's bias.
+    #[serde(default)]
+    pub shift: bool,
 }
 
 /// How the input of a weight is rounded.
@@ -52,10 +55,13 @@ pub struct FakeQuant {
     pub(crate) weight_log_step: Param,
     /// Of a static input, `[1]`.
     pub(crate) input_log_step: Option<Param>,
+    /// What a folded batch norm adds to the channels of a convolution without a bias, `[out]`.
+    pub(crate) shift: Option<Param>,
 }
 
 impl FakeQuant {
-    /// Rounding that starts with the steps that quantizing `weight` without any training would take.
+    /// Rounding that starts with the steps that quantizing `weight` without any training would take, and
+    /// with the `shift` of a folded batch norm.
     ///
     /// # Errors
     /// [`Int8Error::LearnedBlocks`], or as [`Scales::covering`].
@@ -64,6 +70,7 @@ impl FakeQuant {
         granularity: Granularity,
         bits: WeightBits,
         input: Input,
+        shift: Option<&[f32]>,
     ) -> Result<FakeQuant> {
         let (input, input_log_step) = match input {
             Input::Float => (FakeInput::Float, None),
@@ -73,13 +80,15 @@ impl FakeQuant {
                 (FakeInput::Static { zero_point }, Some(learned(&[scale])?))
             }
         };
-        let config = FakeQuantConfig { bits, granularity, input };
+        let config = FakeQuantConfig { bits, granularity, input, shift: shift.is_some() };
         let weight_log_step = match Scales::covering(weight, granularity, bits)? {
             Scales::PerTensor(scale) => learned(&[scale])?,
             Scales::PerChannel(scales) => learned(&scales)?,
             Scales::Blocks(_) => return Err(Int8Error::LearnedBlocks.into()),
         };
-        Ok(FakeQuant { config, weight_log_step, input_log_step })
+        let vector = |values: &[f32]| Tensor::from_vec(values.to_vec(), [values.len()]);
+        let shift = shift.map(vector).transpose()?.map(|shift| Param::new(shift, Role::Vector));
+        Ok(FakeQuant { config, weight_log_step, input_log_step, shift })
     }
 
     /// Rounding for a weight of this shape whose steps are to be loaded.
@@ -87,9 +96,10 @@ impl FakeQuant {
     /// # Errors
     /// [`Int8Error::LearnedBlocks`].
     pub(crate) fn absent(config: FakeQuantConfig, weight: &Shape) -> Result<FakeQuant> {
+        let channels = weight.first().copied().unwrap_or(1);
         let steps = match config.granularity {
             Granularity::PerTensor => 1,
-            Granularity::PerChannel => weight.first().copied().unwrap_or(1),
+            Granularity::PerChannel => channels,
             Granularity::Blocks => return Err(Int8Error::LearnedBlocks.into()),
         };
         let absent =
@@ -98,7 +108,8 @@ impl FakeQuant {
             FakeInput::Static { .. } => Some(absent(1)?),
             FakeInput::Float | FakeInput::Dynamic | FakeInput::Dynamic16 => None,
         };
-        Ok(FakeQuant { config, weight_log_step: absent(steps)?, input_log_step })
+        let shift = config.shift.then(|| absent(channels)).transpose()?;
+        Ok(FakeQuant { config, weight_log_step: absent(steps)?, input_log_step, shift })
     }
 
     /// How is rounded.
@@ -117,6 +128,19 @@ impl FakeQuant {
             Granularity::PerTensor => Scales::PerTensor(steps[0]),
             _ => Scales::PerChannel(steps.into()),
         })
+    }
+
+    /// The int8 weight that a float one becomes.
+    ///
+    /// # Errors
+    /// [`Int8Error`] for steps or a shift that are NaN or infinite.
+    pub(crate) fn pack(&self, weight: &Tensor) -> Result<QWeight> {
+        let packed =
+            QWeight::round(weight, self.weight_scales()?, self.config.bits, self.input()?)?;
+        match &self.shift {
+            Some(shift) => packed.with_shift(shift.value()?.to_vec::<f32>()?.into()),
+            None => Ok(packed),
+        }
     }
 
     /// How the int8 weight that this becomes quantizes its input.

@@ -8,6 +8,7 @@ mod eager;
 mod linear_f32;
 mod linear_int8;
 mod max_pool;
+mod pad_shortcut;
 mod quantize;
 mod to_nchw;
 
@@ -19,6 +20,7 @@ pub(super) use eager::Eager;
 pub(super) use linear_f32::LinearF32;
 pub(super) use linear_int8::LinearInt8;
 pub(super) use max_pool::MaxPool;
+pub(super) use pad_shortcut::PadShortcut;
 pub(super) use quantize::Quantize;
 pub(super) use to_nchw::ToNchw;
 
