@@ -109,7 +109,7 @@ fn folders_that_hold_no_sentence_encoder_are_refused() {
         bench.write(&format!("encoder/{file}"), content);
         bench.refused(EMBED)
     };
-    assert!(refused("tokenizer.json", b"{}").contains("not a tokenizer.json"));
+    assert!(refused("tokenizer.json", b"{}").contains("this is not a Hugging Face tokenizer.json"));
     assert!(refused("config.json", b"{}").contains("no model_type"));
     let llama = serde_json::to_vec(&Architecture::preset("stories260K").unwrap()).unwrap();
     assert!(refused("config.json", &llama).contains("the model is no encoder"));

@@ -77,5 +77,6 @@ fn a_published_folder_is_a_model_too() {
     assert_eq!(weights.len(), 1 + 5 * 7);
     assert!(weights.iter().all(|weight| weight["error"].as_f64().unwrap() < 0.01));
     let args = "generate q.safetensors --greedy --steps 5 --tokenizer";
-    assert!(bench.good(&format!("{args} {folder}/tok512.bin")).starts_with("Once upon a time"));
+    let output = bench.run(&format!("{args} {folder}/tok512.bin"));
+    assert!(output.stdout.starts_with(b"Once upon a time"), "{output:?}");
 }

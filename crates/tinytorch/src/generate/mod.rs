@@ -10,7 +10,7 @@
 //! use tinytorch::{models::Architecture, nn::Init, text::CharTokenizer};
 //!
 //! let model = Architecture::preset("talks-gpt")?.build(&mut Init::seed(0))?;
-//! let tokenizer = CharTokenizer::from_corpus(&('!'..='c').collect::<String>())?;
+//! let tokenizer = CharTokenizer::from_corpus(&(' '..='c').collect::<String>())?;
 //! let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: Some(10), top_p: None, seed: 1 })?;
 //! let limits = Limits { steps: 8, ends: vec![0], cache: Some(CacheKind::Int8) };
 //! let decoder = model.as_decoder().expect("a GPT is a decoder");

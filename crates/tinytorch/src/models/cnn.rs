@@ -48,7 +48,7 @@ pub struct Cnn {
 /// `pool(relu(norm(conv(x))))` with a 3x3 convolution that keeps height and width.
 ///
 /// The convolution has a bias although the norm subtracts it again: when the norm is folded into the
-/// convolution, its shift has a place to go, and the model keeps its names and shapes.
+/// convolution, its shift goes there and takes no memory of its own.
 #[derive(Module, Clone, Debug)]
 pub struct ConvBlock {
     /// The convolution.

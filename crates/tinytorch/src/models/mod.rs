@@ -21,6 +21,7 @@ mod gpt;
 mod hybrid;
 mod llama;
 mod mlp;
+mod preset;
 mod resnet;
 mod sample;
 mod sentence;

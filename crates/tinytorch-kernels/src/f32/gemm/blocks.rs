@@ -10,20 +10,31 @@ use crate::scratch::{Scratch, bytes_for};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Rows of B in a block. Long blocks read and write C less often: 384 is 1 to 2 % faster than 256
-/// on the shapes in the table of [`super`], and 128 is 10 % slower on 1024 x 1024 x 1024.
-const K_BLOCK: usize = 384;
-/// Rows of A in a block, a multiple of every tile's height: with `K_BLOCK`, 288 KB.
+/// Rows of B in a block. Long blocks read and write C less often: two of 512 are 2 % faster than three
+/// of 384 on 1024 x 1024 x 1024.
+const K_BLOCK: usize = 512;
+/// Rows of A in a block, a multiple of every tile's height: with `K_BLOCK`, 384 KB, which stay in an L2
+/// cache of 1 MB while the tiles of a strip of B pass over them.
 const M_BLOCK: usize = 192;
-/// Columns of B in a block, a multiple of every tile's width: with `K_BLOCK`, 576 KB, so that both
-/// blocks fit an L2 cache of 1 MB.
-const N_BLOCK: usize = 384;
+/// Columns of B in a block, a multiple of every tile's width. Blocks of A are packed once for each
+/// block of B, so it is wide: with `K_BLOCK`, 2 MB, of which a strip of 96 KB is in use at a time.
+const N_BLOCK: usize = 1008;
+
+/// Rows of B in a block for the few rows of A that are one tile, whose columns are packed strip by
+/// strip: 576 KB.
+const FEW_ROWS_K_BLOCK: usize = 3072;
+
+/// Rows of C up to which B is read where it lies: too few to pay for packing it.
+const MAX_DIRECT_ROWS: usize = 64;
+
+/// Values of B up to which it is read where it lies: they stay in the L2 cache.
+const MAX_DIRECT_VALUES: usize = 1 << 16;
 
 /// Columns up to which A is read where it lies.
 const MAX_DIRECT_COLS: usize = 64;
 
 fn block_size(rows: usize) -> (usize, usize) {
-    if rows <= A_PANEL { (K_BLOCK * N_BLOCK / MAX_COLS, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
+    if rows <= A_PANEL { (FEW_ROWS_K_BLOCK, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
 }
 
 /// A rectangle of C to compute.
@@ -42,6 +53,16 @@ impl Rectangle<'_> {
             && self.product.scaling.alpha == 1.0
     }
 
+    /// Whether B is used too seldom, or is too small, to be worth packing: 32 x 32 x 32 gains a quarter,
+    /// 64 x 576 x 3136 an eighth. A tile reads whole vectors, so all of their columns must exist.
+    fn reads_b_directly(&self) -> bool {
+        let Right::Matrix(b) = self.product.b else { return false };
+        let few = self.rows.len() <= MAX_DIRECT_ROWS;
+        b.col_stride() == 1
+            && self.cols.len().is_multiple_of(B_PANEL)
+            && (few || b.rows() * self.cols.len() <= MAX_DIRECT_VALUES)
+    }
+
     /// Computes the rectangle on this thread.
     ///
     /// # Safety
@@ -54,12 +75,16 @@ impl Rectangle<'_> {
         let depth = self.product.a.cols().min(k_block);
         let width = self.cols.len().min(n_block);
         let a_len = match self.product.a {
-            Left::Matrix(_) => packed_len::<A_PANEL>(self.rows.len().min(M_BLOCK), depth),
-            Left::Packed(_) => 0,
+            Left::Matrix(_) if !self.reads_a_directly() => {
+                packed_len::<A_PANEL>(self.rows.len().min(M_BLOCK), depth)
+            }
+            Left::Matrix(_) | Left::Packed(_) => 0,
         };
         let (b_len, image_len) = match self.product.b {
-            Right::Matrix(_) => (packed_len::<B_PANEL>(width, depth), 0),
-            Right::Packed(_) => (0, 0),
+            Right::Matrix(_) if !self.reads_b_directly() => {
+                (packed_len::<B_PANEL>(width, depth), 0)
+            }
+            Right::Matrix(_) | Right::Packed(_) => (0, 0),
             Right::Unfolded(b) => {
                 (packed_len::<B_PANEL>(width, depth) + unfold::SLACK, b.staging_len(depth, width))
             }
@@ -145,11 +170,11 @@ impl Blocks<'_> {
                 Rows::Direct { start, row_stride: a.row_stride(), step: a.col_stride() }
             }
             Left::Matrix(a) => {
-                let stride = p.len() * A_PANEL;
-                let out = &mut self.a_block[..packed_len::<A_PANEL>(i.len(), p.len())];
+                let depth = p.len();
+                let out = &mut self.a_block[..packed_len::<A_PANEL>(i.len(), depth)];
                 pack_panels::<S, A_PANEL>(s, a, i, p, out);
                 product.scale(out);
-                Rows::Packed(Panels { start: out.as_ptr(), stride })
+                Rows::Packed(Panels::packed(out.as_ptr(), depth))
             }
             Left::Packed(a) => Rows::Packed(a.panels(i.start, p.start)),
         }
@@ -158,13 +183,17 @@ impl Blocks<'_> {
     /// Columns `j` of B, elements `p`, packed.
     #[inline(always)]
     fn columns<S: Simd>(&mut self, s: S, j: Range<usize>, p: Range<usize>) -> Panels<B_PANEL> {
-        let (out, stride) = (&mut *self.b_block, p.len() * B_PANEL);
+        let (out, depth) = (&mut *self.b_block, p.len());
         match self.rectangle.product.b {
+            Right::Matrix(b) if self.rectangle.reads_b_directly() => {
+                let start = b.data_from(p.start, j.start).as_ptr();
+                return Panels { start, stride: B_PANEL, step: b.row_stride() };
+            }
             Right::Matrix(b) => pack_panels::<S, B_PANEL>(s, b.t(), j, p, out),
             Right::Packed(b) => return b.panels(j.start, p.start),
             Right::Unfolded(b) => b.pack(s, j, p, self.image, out),
         }
-        Panels { start: out.as_ptr(), stride }
+        Panels::packed(out.as_ptr(), depth)
     }
 }
 
@@ -184,22 +213,23 @@ struct Block<'a> {
 impl Block<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const R: usize, const V: usize>(&mut self, s: S) {
-        for i in self.rows.clone().step_by(R) {
-            let rows = i..self.rows.end.min(i + R);
-            let mut j = self.cols.start;
-            while j < self.cols.end {
-                let vectors = match (self.cols.end - j).div_ceil(S::LANES) {
-                    // Two tiles of two vectors are faster than one of three and one of one.
-                    4 if V == 3 => 2,
-                    left => left.min(V),
-                };
-                let cols = j..self.cols.end.min(j + vectors * S::LANES);
-                j = cols.end;
+        // A strip of B is used for all rows before the next one.
+        let mut j = self.cols.start;
+        while j < self.cols.end {
+            let vectors = match (self.cols.end - j).div_ceil(S::LANES) {
+                // Two tiles of two vectors are faster than one of three and one of one.
+                4 if V == 3 => 2,
+                left => left.min(V),
+            };
+            let cols = j..self.cols.end.min(j + vectors * S::LANES);
+            j = cols.end;
+            for i in self.rows.clone().step_by(R) {
+                let rows = i..self.rows.end.min(i + R);
                 match vectors {
-                    1 => self.tile::<S, R, 1>(s, rows.clone(), cols),
-                    2 => self.tile::<S, R, 2>(s, rows.clone(), cols),
-                    3 => self.tile::<S, R, 3>(s, rows.clone(), cols),
-                    _ => self.tile::<S, R, V>(s, rows.clone(), cols),
+                    1 => self.tile::<S, R, 1>(s, rows, cols.clone()),
+                    2 => self.tile::<S, R, 2>(s, rows, cols.clone()),
+                    3 => self.tile::<S, R, 3>(s, rows, cols.clone()),
+                    _ => self.tile::<S, R, V>(s, rows, cols.clone()),
                 }
             }
         }
@@ -231,13 +261,13 @@ impl Block<'_> {
         let c = if is_whole {
             // SAFETY: the tile belongs to this thread's rectangle.
             let start = unsafe { product.row_of_c(rows.start, cols.clone()) }.as_mut_ptr();
-            Sums { start, stride: product.c_stride, accumulate }
+            Sums { start, stride: product.c_stride, next: R * product.c_stride, accumulate }
         } else {
             // A tile that sticks out of the rectangle is computed on a copy.
             if accumulate {
                 self.copy_tile(&rows, &cols, |copy, c| copy.copy_from_slice(c));
             }
-            Sums { start: self.tile_copy.as_mut_ptr(), stride: MAX_COLS, accumulate }
+            Sums { start: self.tile_copy.as_mut_ptr(), stride: MAX_COLS, next: 0, accumulate }
         };
         let a = (self.a, rows.start - self.rows.start);
         let b = (self.b, cols.start - self.cols.start);

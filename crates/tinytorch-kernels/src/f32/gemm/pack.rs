@@ -48,7 +48,7 @@ macro_rules! packed {
             #[inline(always)]
             pub(super) fn panels(&self, line: usize, p: usize) -> Panels<$width> {
                 let start = self.panels[line * self.$depth + p * $width..].as_ptr();
-                Panels { start, stride: self.$depth * $width }
+                Panels::packed(start, self.$depth)
             }
         }
     };
@@ -84,6 +84,14 @@ impl<const W: usize> Kernel for PackAll<'_, W> {
     }
 }
 
+/// [`pack_panels`] as a function of its own, whose loops have the registers to themselves.
+struct PackPanels<'a, const W: usize> {
+    m: Matrix<'a>,
+    lines: Range<usize>,
+    span: Range<usize>,
+    out: &'a mut [f32],
+}
+
 /// Values in the panels of `lines` lines of `depth` elements.
 pub(super) fn packed_len<const W: usize>(lines: usize, depth: usize) -> usize {
     lines.next_multiple_of(W).checked_mul(depth).expect("a packed block fits the address space")
@@ -99,25 +107,35 @@ pub(super) fn pack_panels<S: Simd, const W: usize>(
     span: Range<usize>,
     out: &mut [f32],
 ) {
-    let source = m.data_from(lines.start, span.start);
-    let (lines, depth) = (lines.len(), span.len());
-    let (line_stride, step) = (m.row_stride(), m.col_stride());
-    if depth == 0 || lines == 0 {
-        return;
-    }
-    if line_stride == 1 {
-        return interleave_rows::<W>(source, step, lines, out, depth);
-    }
-    for (panel, out) in out.chunks_exact_mut(depth * W).take(lines.div_ceil(W)).enumerate() {
-        let source = &source[panel * W * line_stride..];
-        let present = W.min(lines - panel * W);
-        if step == 1 {
-            transpose::<S, W>(s, source, line_stride, present, out);
-        } else {
-            for (p, group) in out.chunks_exact_mut(W).enumerate() {
-                for (i, value) in group.iter_mut().enumerate() {
-                    let at = i * line_stride + p * step;
-                    *value = if i < present { source[at] } else { 0.0 };
+    s.call(PackPanels::<W> { m, lines, span, out });
+}
+
+impl<const W: usize> Kernel for PackPanels<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { m, lines, span, out } = self;
+        let source = m.data_from(lines.start, span.start);
+        let (lines, depth) = (lines.len(), span.len());
+        let (line_stride, step) = (m.row_stride(), m.col_stride());
+        if depth == 0 || lines == 0 {
+            return;
+        }
+        if line_stride == 1 {
+            return interleave_rows::<W>(source, step, lines, out, depth);
+        }
+        for (panel, out) in out.chunks_exact_mut(depth * W).take(lines.div_ceil(W)).enumerate() {
+            let source = &source[panel * W * line_stride..];
+            let present = W.min(lines - panel * W);
+            if step == 1 {
+                transpose::<S, W>(s, source, line_stride, present, out);
+            } else {
+                for (p, group) in out.chunks_exact_mut(W).enumerate() {
+                    for (i, value) in group.iter_mut().enumerate() {
+                        let at = i * line_stride + p * step;
+                        *value = if i < present { source[at] } else { 0.0 };
+                    }
                 }
             }
         }
@@ -142,14 +160,22 @@ fn interleave_rows<const W: usize>(
             break;
         }
         let panels = (lines - first).div_ceil(W).min(TOGETHER);
+        if lines - first >= TOGETHER * W {
+            assert!(out.len() == TOGETHER * depth * W);
+            assert!((depth - 1) * step + first + TOGETHER * W <= source.len());
+            for p in 0..depth {
+                for i in 0..TOGETHER {
+                    // SAFETY: both ends were checked for the last `p` and `i`.
+                    unsafe {
+                        let from = source.as_ptr().add(p * step + first + i * W);
+                        from.copy_to_nonoverlapping(out.as_mut_ptr().add((i * depth + p) * W), W);
+                    }
+                }
+            }
+            continue;
+        }
         for p in 0..depth {
             let source = &source[p * step + first..];
-            if let (TOGETHER, Some(run)) = (panels, source.get(..TOGETHER * W)) {
-                for i in 0..TOGETHER {
-                    out[i * depth * W + p * W..][..W].copy_from_slice(&run[i * W..][..W]);
-                }
-                continue;
-            }
             for i in 0..panels {
                 let (source, out) = (&source[i * W..], &mut out[i * depth * W + p * W..][..W]);
                 match source.first_chunk::<W>() {

@@ -1,4 +1,5 @@
-//! Every product is compared bit by bit with the chain of multiply-adds that defines it.
+//! Every product is compared bit by bit with what defines it: a chain of multiply-adds, or for one row
+//! times adjacent columns the partial sums of a dot product.
 
 use super::*;
 use crate::isa::Simd;
@@ -65,7 +66,39 @@ fn mul_add(isa: Isa, a: f32, b: f32, c: f32) -> f32 {
     if isa == Isa::Scalar { a * b + c } else { a.mul_add(b, c) }
 }
 
-fn expected(isa: Isa, a: &Owned, b: &Owned, c: &[f32], scaling: &Scaling<'_>) -> Vec<f32> {
+/// Whether the product is computed as dot products: one row, adjacent in memory, times columns that
+/// are too, or one column of the same kind.
+fn is_dot(a: &Owned, b: &Owned) -> bool {
+    let adjacent = a.col_stride == 1 && b.row_stride == 1;
+    if b.cols == 1 {
+        adjacent && a.row_stride != 1
+    } else {
+        adjacent && a.rows == 1 && b.col_stride != 1
+    }
+}
+
+/// Row `i` of A times column `j` of B.
+fn dot(isa: Isa, (a, i): (&Owned, usize), (b, j): (&Owned, usize)) -> f32 {
+    let mut sums = [0.0; 16];
+    for p in 0..a.cols {
+        sums[p % 16] = mul_add(isa, a.at(i, p), b.at(p, j), sums[p % 16]);
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0]
+}
+
+fn expected(
+    isa: Isa,
+    a: &Owned,
+    b: &Owned,
+    c: &[f32],
+    scaling: &Scaling<'_>,
+    is_dot: bool,
+) -> Vec<f32> {
     let mut out = c.to_vec();
     for i in 0..a.rows {
         for j in 0..b.cols {
@@ -76,8 +109,12 @@ fn expected(isa: Isa, a: &Owned, b: &Owned, c: &[f32], scaling: &Scaling<'_>) ->
                 Bias::PerRow(bias) => bias[i],
                 Bias::PerColumn(bias) => bias[j],
             };
-            for p in 0..a.cols {
-                sum = mul_add(isa, scaling.alpha * a.at(i, p), b.at(p, j), sum);
+            if is_dot {
+                sum += scaling.alpha * dot(isa, (a, i), (b, j));
+            } else {
+                for p in 0..a.cols {
+                    sum = mul_add(isa, scaling.alpha * a.at(i, p), b.at(p, j), sum);
+                }
             }
             *c = if scaling.relu { sum.max(0.0) } else { sum };
         }
@@ -97,11 +134,12 @@ fn assert_same_bits(got: &[f32], want: &[f32]) {
 #[track_caller]
 fn check(isa: Isa, a: &Owned, b: &Owned, scaling: &Scaling<'_>) {
     let c = values(a.rows * b.cols, 3);
-    let want = expected(isa, a, b, &c, scaling);
+    let want = expected(isa, a, b, &c, scaling, is_dot(a, b));
     let mut got = c.clone();
     gemm(isa, a.view(), b.view(), MatrixMut::new(&mut got, a.rows, b.cols), scaling);
     assert_same_bits(&got, &want);
 
+    let want = expected(isa, a, b, &c, scaling, false);
     let packed = PackedB::new(isa, b.view());
     let mut got = c;
     gemm(isa, a.view(), &packed, MatrixMut::new(&mut got, a.rows, b.cols), scaling);
@@ -137,17 +175,27 @@ fn every_tile_and_block_boundary_gives_the_chain() {
 }
 
 #[test]
-fn one_row_has_the_bits_that_it_has_among_many() {
+fn one_row_has_the_bits_that_it_has_among_many_unless_columns_are_adjacent() {
     let (a, b) = (values(40 * 500, 1), values(500 * 70, 2));
     for isa in Isa::available() {
-        for b in [Matrix::new(&b, 500, 70), Matrix::new(&b, 70, 500).t()] {
+        for (b, adjacent_columns) in
+            [(Matrix::new(&b, 500, 70), false), (Matrix::new(&b, 70, 500).t(), true)]
+        {
+            let packed = PackedB::new(isa, b);
             let (mut all, mut one) = (vec![0.0; 40 * 70], vec![0.0; 70]);
             let scaling = Scaling::default();
             gemm(isa, Matrix::new(&a, 40, 500), b, MatrixMut::new(&mut all, 40, 70), &scaling);
             for (i, row) in all.chunks_exact(70).enumerate() {
                 let a = Matrix::new(&a[i * 500..], 1, 500);
-                gemm(isa, a, b, MatrixMut::new(&mut one, 1, 70), &scaling);
+                gemm(isa, a, &packed, MatrixMut::new(&mut one, 1, 70), &scaling);
                 assert_same_bits(&one, row);
+                gemm(isa, a, b, MatrixMut::new(&mut one, 1, 70), &scaling);
+                if adjacent_columns {
+                    let near = |(x, y): (&f32, &f32)| (x - y).abs() < 1e-4;
+                    assert!(one.iter().zip(row).all(near));
+                } else {
+                    assert_same_bits(&one, row);
+                }
             }
         }
     }

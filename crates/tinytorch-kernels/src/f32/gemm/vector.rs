@@ -1,4 +1,5 @@
-//! One row times a matrix whose rows are contiguous: the matrix is read once, as a few streams.
+//! One row times a matrix whose rows or columns are contiguous: the matrix is read once, as a few
+//! streams, and nothing is packed.
 
 use super::matrix::Matrix;
 use super::product::Product;
@@ -84,4 +85,111 @@ fn add_rows<S: Simd, const N: usize>(s: S, factors: [f32; N], rows: [&[f32]; N],
         }
         s.store_partial(sum, &mut sums[whole..]);
     }
+}
+
+/// Partial sums of a dot product: element `p` is added to sum `p % PARTIAL`, whatever the ISA.
+const PARTIAL: usize = 16;
+
+/// Columns of a product with one row, where the row and the columns of the right-hand matrix are
+/// contiguous: the outputs of a linear layer for one input.
+///
+/// Each result is a dot product in [`PARTIAL`] sums, which are then added as a balanced tree: the chain
+/// of every other product would need the matrix transposed on the way, which halves the rate in the
+/// L2 cache. Times alpha, it is added to what the element starts from.
+pub(super) struct RowTimesColumns<'a> {
+    pub(super) product: &'a Product<'a>,
+    pub(super) a: Matrix<'a>,
+    pub(super) b: Matrix<'a>,
+    pub(super) cols: Range<usize>,
+    /// These columns of C.
+    pub(super) c: &'a mut [f32],
+}
+
+impl Kernel for RowTimesColumns<'_> {
+    type Output = ();
+
+    /// As many columns at a time as hardware follows, and as leaves AVX2 its sixteen registers.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match S::LANES {
+            16 => self.by_columns::<S, 8, 1>(s),
+            8 => self.by_columns::<S, 4, 2>(s),
+            _ => self.by_columns::<S, 2, 4>(s),
+        }
+    }
+}
+
+impl RowTimesColumns<'_> {
+    #[inline(always)]
+    fn by_columns<S: Simd, const N: usize, const PARTS: usize>(self, s: S) {
+        let Self { product, a, b, cols, c } = self;
+        let k = a.cols();
+        let row = &a.data_from(0, 0)[..k];
+        product.start(0, cols.start, c);
+        let alpha = product.scaling.alpha;
+        for (first, c) in cols.step_by(N).zip(c.chunks_mut(N)) {
+            // The last few columns are filled up with the first of them.
+            let columns: [&[f32]; N] = std::array::from_fn(
+                #[inline(always)]
+                |i| &b.data_from(0, first + if i < c.len() { i } else { 0 })[..k],
+            );
+            let dots = dots::<S, N, PARTS>(s, row, columns);
+            c.iter_mut().zip(dots).for_each(|(c, dot)| *c += alpha * dot);
+        }
+        product.finish(c);
+    }
+}
+
+/// The dot product of `row` with each of the columns, in `PARTS` vectors of partial sums.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "columns, sums and parts share indices")]
+fn dots<S: Simd, const N: usize, const PARTS: usize>(
+    s: S,
+    row: &[f32],
+    columns: [&[f32]; N],
+) -> [f32; N] {
+    assert!(PARTS * S::LANES == PARTIAL);
+    let len = row.len();
+    for column in columns {
+        assert!(column.len() >= len);
+    }
+    let mut sums = [[s.splat(0.0); PARTS]; N];
+    let whole = len / PARTIAL * PARTIAL;
+    for p in (0..whole).step_by(PARTIAL) {
+        for part in 0..PARTS {
+            let at = p + part * S::LANES;
+            // SAFETY: `at + LANES <= whole`, which is at most the length of the row and of every
+            // column.
+            unsafe {
+                let x = s.load_ptr(row.as_ptr().add(at));
+                for i in 0..N {
+                    let column = s.load_ptr(columns[i].as_ptr().add(at));
+                    sums[i][part] = s.mul_add(x, column, sums[i][part]);
+                }
+            }
+        }
+    }
+    for part in 0..PARTS {
+        let rest = len.min(whole + part * S::LANES)..len.min(whole + (part + 1) * S::LANES);
+        if !rest.is_empty() {
+            let x = s.load_partial(&row[rest.clone()]);
+            for i in 0..N {
+                let column = s.load_partial(&columns[i][rest.clone()]);
+                sums[i][part] = s.mul_add(x, column, sums[i][part]);
+            }
+        }
+    }
+    // A tree over the partial sums, with constant bounds so that they stay in registers.
+    for sums in &mut sums {
+        for part in 0..PARTS / 2 {
+            sums[part] = s.add(sums[part], sums[part + PARTS / 2]);
+        }
+        for part in 0..PARTS / 4 {
+            sums[part] = s.add(sums[part], sums[part + PARTS / 4]);
+        }
+    }
+    sums.map(
+        #[inline(always)]
+        |sums| s.sum(sums[0]),
+    )
 }
