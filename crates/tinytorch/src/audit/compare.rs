@@ -32,7 +32,7 @@ pub fn relative_error(got: &Tensor, want: &Tensor) -> Result<f64> {
 
 /// Whether a measurement is beyond its limit; NaN is beyond any.
 pub(super) fn exceeds(value: f64, limit: f64) -> bool {
-    value.is_nan() || value > limit
+    value > limit || value.is_nan()
 }
 
 #[cfg(test)]

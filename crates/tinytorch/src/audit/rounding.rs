@@ -11,17 +11,20 @@ use tinytorch_kernels::int8::QParams;
 /// If the activation is not finite.
 pub(super) fn rounded(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor> {
     let run = match input {
-        // Sixteen bits lose nothing that shows beside a weight of eight.
-        Input::Float | Input::Dynamic16 => return Ok(x.clone()),
+        Input::Float => return Ok(x.clone()),
         Input::Static(_) => x.len(),
         Input::Dynamic if is_image => x.len() / x.shape().first().copied().unwrap_or(1).max(1),
-        Input::Dynamic => x.shape().last_dim(),
+        Input::Dynamic | Input::Dynamic16 => x.shape().last_dim(),
     };
     let mut values = x.to_vec::<f32>()?;
     for run in values.chunks_mut(run.max(1)) {
         let params = match input {
             Input::Static(params) => params,
-            _ => range_of(run)?,
+            Input::Dynamic16 => {
+                round_to_16_bits(run);
+                continue;
+            }
+            _ => params_of(run)?,
         };
         run.iter_mut().for_each(|v| *v = params.dequantize(params.quantize(*v)));
     }
@@ -34,15 +37,33 @@ pub(super) fn rounded(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor
 /// As [`rounded`].
 pub(super) fn rounded_at_best(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor> {
     let input = match input {
-        Input::Static(_) => Input::Static(range_of(&x.to_vec::<f32>()?)?),
+        Input::Static(_) => Input::Static(params_of(&x.to_vec::<f32>()?)?),
         other => other,
     };
     rounded(x, input, is_image)
 }
 
-fn range_of(values: &[f32]) -> Result<QParams> {
-    let ends = values.iter().fold((0f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
-    Ok(QParams::from_range(ends.0, ends.1)?)
+fn params_of(values: &[f32]) -> Result<QParams> {
+    let (low, high) = range_of(values);
+    Ok(QParams::from_range(low, high)?)
+}
+
+/// The range of the values, widened to include 0.
+fn range_of(values: &[f32]) -> (f32, f32) {
+    values.iter().fold((0.0, 0.0), |(low, high), &v| (low.min(v), high.max(v)))
+}
+
+/// Rounds each value to the nearest of 65,536 levels over the range of all.
+fn round_to_16_bits(values: &mut [f32]) {
+    let (low, high) = range_of(values);
+    let scale = (f64::from(high) - f64::from(low)) / f64::from(u16::MAX);
+    if scale > 0.0 {
+        let zero_point = (-f64::from(low) / scale).round_ties_even();
+        for v in values {
+            let level = (f64::from(*v) / scale + zero_point).round_ties_even();
+            *v = ((level.clamp(0.0, f64::from(u16::MAX)) - zero_point) * scale) as f32;
+        }
+    }
 }
 
 /// The row of an int8 weight that lies furthest from its floats.
@@ -54,7 +75,8 @@ pub(super) struct FurthestRow {
     pub(super) steps: f64,
 }
 
-/// Compares every row of an int8 weight, whose values use so many bits, with its floats; `None` for a weight without rows.
+/// Compares every row of an int8 weight, whose values use so many bits, with its floats; `None` for a
+/// weight without rows.
 ///
 /// # Errors
 /// If the floats are of another shape or not finite.
@@ -126,6 +148,8 @@ mod tests {
         let rows = rounded(&x, Input::Dynamic, false).unwrap().to_vec::<f32>().unwrap();
         assert_eq!(rows[2], 0.0);
         assert!((rows[5] - 0.3).abs() < 1e-6);
+        let wide = rounded(&x, Input::Dynamic16, false).unwrap().to_vec::<f32>().unwrap();
+        assert!((wide[2] - 0.3).abs() < 0.002 && wide[2] != 0.3, "{wide:?}");
         let clipped = Input::Static(QParams { scale: 0.1, zero_point: 0 });
         assert!(
             (rounded(&x, clipped, false).unwrap().to_vec::<f32>().unwrap()[1] - 25.5).abs() < 1e-5

@@ -24,7 +24,7 @@ impl Task {
         }
     }
 
-    /// What tells how well a model does it.
+    /// What the quality of a model is measured as.
     pub fn measure(self) -> &'static str {
         match self {
             Task::Classification => "accuracy",

@@ -24,7 +24,7 @@ use tinytorch::io::{Provenance, digest_params, load_model, save_model};
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::optim::Adam;
-use tinytorch::quant::{QuantConfig, QuantRecord, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, QuantRecord, quantize_model};
 use tinytorch::train::{Classification, Trainer};
 use tinytorch::{Result, Rng, Tensor};
 use tinytorch_kernels::Isa;
@@ -113,7 +113,12 @@ impl Base {
         trainer.fit(&mut model, &loader, None, epochs)?;
         let base = Base { folder: tempfile::tempdir().unwrap(), train, held_out };
         save_model(base.float(), &*model, &Provenance::default())?;
-        base.quantize("int8", base.train.inputs(), &QuantConfig::for_architecture(&architecture))?;
+        let activations = match Task::of(&base.held_out) {
+            Task::Classification => Activations::Static,
+            Task::LanguageModel => Activations::Dynamic,
+        };
+        let config = QuantConfig { activations, ..QuantConfig::default() };
+        base.quantize("int8", base.train.inputs(), &config)?;
         Ok(base)
     }
 

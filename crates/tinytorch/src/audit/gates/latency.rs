@@ -17,9 +17,13 @@ const WORTH_TIMING_ALONE: u64 = 1_000_000;
 /// Pairs that the report shows.
 const SHOWN: usize = 60;
 
-/// Passes in a row that each of them is the mean of: the first finds the other model's data in the
+/// Most passes in a row that each of them is the mean of: the first finds the other model's data in the
 /// cache.
 const IN_A_ROW: u32 = 16;
+
+/// Seconds that passes in a row take at least, or else they are [`IN_A_ROW`]: what is in the cache
+/// matters less to longer ones.
+const LONG_RUN: f64 = 5e-3;
 
 /// Int8 is not slower than float, each deployed at its best, timed in interleaved pairs.
 ///
@@ -69,13 +73,15 @@ pub(crate) fn latency(subject: &Subject, means: &Means) -> Result<(Gate, Vec<Lat
 }
 
 fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Tensor) -> Result<LatencyPairs> {
-    let microseconds = |plan: &mut Plan| -> Result<f64> {
+    let seconds = |plan: &mut Plan, passes: u32| -> Result<f64> {
         let started = Instant::now();
-        for _ in 0..IN_A_ROW {
+        for _ in 0..passes {
             plan.run(batch)?;
         }
-        Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(IN_A_ROW))
+        Ok(started.elapsed().as_secs_f64() / f64::from(passes))
     };
+    let passes = ((LONG_RUN / seconds(int8, 1)?) as u32).clamp(1, IN_A_ROW);
+    let microseconds = |plan: &mut Plan| Ok::<_, crate::Error>(seconds(plan, passes)? * 1e6);
     let (mut float_us, mut int8_us) = (Vec::new(), Vec::new());
     for _ in 0..SHOWN {
         float_us.push(microseconds(float)?);
