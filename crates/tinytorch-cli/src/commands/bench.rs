@@ -8,7 +8,6 @@ use serde::Serialize;
 use std::io::Write;
 use std::time::{Duration, Instant};
 use tinytorch::{Error, Rng};
-use tinytorch_kernels::aligned::AlignedVec;
 use tinytorch_kernels::f32::gemm::{self as float, Matrix, MatrixMut, PackedB, Scaling};
 use tinytorch_kernels::int8::{
     self, Activations, Epilogue, Output, Panels, QParams, RowParams, Scales,
@@ -138,9 +137,7 @@ fn f32_row([m, k, n]: [usize; 3]) -> Result<Row> {
     let mut rng = Rng::seed(0);
     let mut values =
         |count: usize| -> Vec<f32> { (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect() };
-    let (inputs, mut outputs) = (values(m * k), vec![0.0; m * n]);
-    // In the same kind of memory as what the limit is measured on: pages of the same size.
-    let weights = AlignedVec::from(&values(n * k)[..]);
+    let (inputs, weights, mut outputs) = (values(m * k), values(n * k), vec![0.0; m * n]);
     let weight = Matrix::new(&weights, n, k).t();
     let packed = (m > 1).then(|| PackedB::new(isa, weight));
     let product = || -> Result<()> {

@@ -25,8 +25,7 @@ macro_rules! packed {
                 let as_lines: fn(Matrix<'_>) -> Matrix<'_> = $as_lines;
                 let m = as_lines(matrix);
                 let mut panels = AlignedVec::zeroed(packed_len::<$width>(m.rows(), m.cols()));
-                let (lines, span) = (0..m.rows(), 0..m.cols());
-                isa.run(PackPanels::<$width> { m, lines, span, out: &mut panels });
+                isa.run(PackAll::<$width> { m, panels: &mut panels });
                 Self { panels, rows, cols }
             }
 
@@ -71,6 +70,20 @@ packed! {
     PackedB, B_PANEL, rows, |m| m.t()
 }
 
+struct PackAll<'a, const W: usize> {
+    m: Matrix<'a>,
+    panels: &'a mut [f32],
+}
+
+impl<const W: usize> Kernel for PackAll<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        pack_panels::<S, W>(s, self.m, 0..self.m.rows(), 0..self.m.cols(), self.panels);
+    }
+}
+
 /// [`pack_panels`] as a function of its own, whose loops have the registers to themselves.
 struct PackPanels<'a, const W: usize> {
     m: Matrix<'a>,
@@ -85,8 +98,7 @@ pub(super) fn packed_len<const W: usize>(lines: usize, depth: usize) -> usize {
 }
 
 /// Packs elements `span` of the lines `lines` (rows of `m`) into panels of `W` lines: a panel holds,
-/// element after element, that of each of its lines. What lines beyond the last hold does not matter:
-/// no result uses it.
+/// element after element, that of each of its lines. What lines beyond the last hold does not matter: no result uses it.
 #[inline(always)]
 pub(super) fn pack_panels<S: Simd, const W: usize>(
     s: S,
