@@ -53,8 +53,8 @@ impl Rectangle<'_> {
             && self.product.scaling.alpha == 1.0
     }
 
-    /// Whether B is used too seldom, or is too small, to be worth packing: 32 x 32 x 32 gains a quarter,
-    /// 64 x 576 x 3136 an eighth. A tile reads whole vectors, so all of their columns must exist.
+    /// Whether B is used too seldom, or is too small, to be worth packing: 32 x 32 x 32 gains a quarter.
+    /// A tile reads whole vectors, so all of their columns must exist.
     fn reads_b_directly(&self) -> bool {
         let Right::Matrix(b) = self.product.b else { return false };
         let few = self.rows.len() <= MAX_DIRECT_ROWS;
