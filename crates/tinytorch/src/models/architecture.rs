@@ -41,7 +41,7 @@ impl Architecture {
     /// The model, its parameters as `init` makes them.
     ///
     /// # Errors
-    /// [`ModelError::Hyperparameter`] for sizes that make no model.
+    /// [`ModelError::Hyperparameter`](super::ModelError::Hyperparameter) for sizes that make no model.
     pub fn build(&self, init: &mut Init) -> Result<Box<dyn Model>> {
         Ok(match self {
             Architecture::Mlp(config) => Box::new(Mlp::new(config, init)?),

@@ -1,7 +1,7 @@
 //! Fine-tuning int8 models: biases, norms and low-rank adapters learn what the frozen int8 weights do not know.
 
 use super::fit_support::{
-    accuracy, calibration, fit, held_out_digits, int8, output_error, outputs, trained,
+    AnyModel, accuracy, calibration, fit, held_out_digits, int8, output_error, outputs, trained,
     training_digits,
 };
 use super::train_support::values;
@@ -11,7 +11,6 @@ use tinytorch::Result;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, Examples};
 use tinytorch::io::{Provenance, TensorFile, load_model, save_model};
-use tinytorch::models::Model;
 use tinytorch::nn::{
     AttentionConfig, FeedForward, Flatten, Forward, Init, LayerNorm, Linear, Module,
     MultiHeadAttention, Relu, Sequential, TransformerBlock,
@@ -124,7 +123,7 @@ fn biases_alone_train_over_int8_convolutions() {
     let reasons = |why| summary.untrained.iter().filter(|(_, reason)| *reason == why).count();
     assert_eq!((reasons(Untrained::Int8), reasons(Untrained::Folded)), (4, 8));
 
-    let (train, loss) = (inverted(&training_digits()), |model: &Box<dyn Model>| {
+    let (train, loss) = (inverted(&training_digits()), |model: &AnyModel| {
         let loader = DataLoader::new(inverted(&held_out_digits()), 120).unwrap();
         tinytorch::train::evaluate(model, &Classification, &loader).unwrap().loss
     });
@@ -133,7 +132,7 @@ fn biases_alone_train_over_int8_convolutions() {
     assert!(loss(&model) < 0.8 * before, "{} after {before}", loss(&model));
 }
 
-fn adapted() -> Box<dyn Model> {
+fn adapted() -> AnyModel {
     let mut model = trained("digits-mlp");
     quantize_model(&mut model, calibration(), &int8()).unwrap();
     adapters::attach(&mut model, "layers.*", SMALL, &mut Init::seed(3)).unwrap();

@@ -1,8 +1,8 @@
 //! Every way of making a model smaller composes with int8, each measured: size, accuracy, error.
 
 use super::fit_support::{
-    accuracy, calibration, fit, fit_to, held_out_digits, int8, output_error, outputs, trained,
-    training_digits,
+    AnyModel, accuracy, calibration, fit, fit_to, held_out_digits, int8, output_error, outputs,
+    trained, training_digits,
 };
 use super::train_support::values;
 use tinytorch::autograd::{Ctx, Observer, OpRun};
@@ -28,7 +28,7 @@ struct Measured {
     flops: u64,
 }
 
-fn measure(model: &Box<dyn Model>) -> Measured {
+fn measure(model: &AnyModel) -> Measured {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     save_model(&path, &**model, &Provenance::default()).unwrap();
@@ -57,16 +57,11 @@ fn flops(model: &dyn Model, image: &Tensor) -> u64 {
 }
 
 /// Quantizes a copy: its error stays within the budget of 1 %, and its accuracy within 1 %.
-fn quantized(what: &str, model: &Box<dyn Model>) -> Box<dyn Model> {
+fn quantized(what: &str, model: &AnyModel) -> AnyModel {
     quantized_within(0.01, what, model, &int8())
 }
 
-fn quantized_within(
-    budget: f64,
-    what: &str,
-    model: &Box<dyn Model>,
-    config: &QuantConfig,
-) -> Box<dyn Model> {
+fn quantized_within(budget: f64, what: &str, model: &AnyModel, config: &QuantConfig) -> AnyModel {
     let images = held_out_digits().inputs().clone();
     let mut small = model.clone();
     quantize_model(&mut small, calibration(), config).unwrap();
@@ -158,7 +153,7 @@ fn a_student_learns_from_its_teacher_and_quantizes() {
     let objective = KnowledgeDistillation::new(teacher.clone(), 4.0, 0.9).unwrap();
     fit_to(objective, &mut taught, &examples, Adam::new(1e-2), 60);
     let images = held_out_digits().inputs().clone();
-    let agreement = |model: &Box<dyn Model>| {
+    let agreement = |model: &AnyModel| {
         let [a, b] = [model, &teacher]
             .map(|m| outputs(&**m, &images).argmax_last().unwrap().to_vec::<i64>().unwrap());
         a.iter().zip(&b).filter(|(a, b)| a == b).count()
@@ -187,7 +182,7 @@ fn a_pruned_training_resumes_with_the_masks_of_its_zeros() {
     let loader = DataLoader::new(training_digits(), 64).unwrap().shuffle(true).seed(2);
     let mut start = trained("digits-mlp");
     magnitude_prune(&mut start, 0.5, Scope::Layer).unwrap();
-    let trainer = |model: &Box<dyn Model>| {
+    let trainer = |model: &AnyModel| {
         let masks = Masks::of(&**model).unwrap();
         Trainer::new(Classification, masks.keep(Sgd::new(0.01).momentum(0.9)))
     };

@@ -9,8 +9,11 @@ use tinytorch::quant::QuantConfig;
 use tinytorch::train::{Classification, Objective, Trainer, evaluate};
 use tinytorch::{Result, Tensor};
 
+/// A model of any architecture, as trainers take it: a value of known size.
+pub(crate) type AnyModel = Box<dyn Model>;
+
 /// A preset trained on the embedded digits, as the audit trains it but for fewer epochs.
-pub(crate) fn trained(preset: &str) -> Box<dyn Model> {
+pub(crate) fn trained(preset: &str) -> AnyModel {
     let mut model = Architecture::preset(preset).unwrap().build(&mut Init::seed(1)).unwrap();
     let epochs = if preset == "digits-cnn" { 4 } else { 15 };
     fit(&mut model, &training_digits(), Adam::new(3e-3), epochs);

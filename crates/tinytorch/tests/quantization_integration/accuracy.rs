@@ -1,12 +1,11 @@
 //! An int8 model computes what its float model computes.
 
 use super::support::{
-    Inputs, RowTransformer, Weights, accuracy, agreement, cnn, error, held_out, mlp, output, plain,
-    quantized, subject, transformer, untrained,
+    AnyModel, Inputs, RowTransformer, Weights, accuracy, agreement, cnn, error, held_out, mlp,
+    output, plain, quantized, subject, transformer, untrained,
 };
 use tinytorch::audit::{Budget, Means, Outcome, audit_model};
 use tinytorch::autograd::Var;
-use tinytorch::models::Model;
 use tinytorch::nn::{Forward, Init};
 use tinytorch::quant::{Activations, data_free_ranges, quantize_with_ranges};
 
@@ -114,7 +113,7 @@ fn test_quantization_error_within_1_percent() {
     for (index, cell) in mlps.into_iter().chain(cnns).enumerate() {
         let (_, judged) = Inputs::ALL[index % 3].images();
         let (name, error) = (cell.name.clone(), cell.error);
-        assert_eq!(cell.is_within_budget(&judged), error <= BUDGET, "{name}: {error}");
+        assert_eq!(cell.passes(&judged), error <= BUDGET, "{name}: {error}");
     }
 }
 
@@ -127,9 +126,9 @@ struct Cell<M> {
     changed: Vec<String>,
 }
 
-impl Cell<Box<dyn Model>> {
+impl Cell<AnyModel> {
     /// What the audit says of the error on these inputs.
-    fn is_within_budget(self, judged: &Var) -> bool {
+    fn passes(self, judged: &Var) -> bool {
         let Cell { name, float, int8, changed, .. } = self;
         let subject = subject(&name, float, int8, judged.value(), Activations::Dynamic, changed);
         let report = audit_model(&subject, &Budget::default(), &Means::default()).unwrap();
@@ -144,7 +143,7 @@ impl Cell<Box<dyn Model>> {
 fn test_quantized_output_matches_float32() {
     let judged = Var::from(held_out().inputs());
     let (calibration, _) = Inputs::Real.images();
-    let without_bias = |model: &Box<dyn Model>| {
+    let without_bias = |model: &AnyModel| {
         let mut model = model.clone();
         for (name, param) in model.named_params_mut() {
             if name.ends_with("bias") {

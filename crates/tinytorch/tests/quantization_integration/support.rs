@@ -15,6 +15,9 @@ use tinytorch::quant::{Activations, QuantConfig, QuantReport, quantize_model};
 use tinytorch::train::{Classification, Trainer, evaluate};
 use tinytorch::{Result, Rng, Tensor};
 
+/// A model of any architecture, as trainers take it: a value of known size.
+pub(crate) type AnyModel = Box<dyn Model>;
+
 /// A transformer that reads an image row by row: eight tokens of eight pixels.
 #[derive(Module, Clone)]
 pub(crate) struct RowTransformer {
@@ -77,20 +80,20 @@ pub(crate) fn held_out() -> Examples {
 }
 
 /// A perceptron that reads digits.
-pub(crate) fn mlp() -> &'static Box<dyn Model> {
-    static MODEL: OnceLock<Box<dyn Model>> = OnceLock::new();
+pub(crate) fn mlp() -> &'static AnyModel {
+    static MODEL: OnceLock<AnyModel> = OnceLock::new();
     MODEL.get_or_init(|| trained(untrained("digits-mlp", 0), 30))
 }
 
 /// A convolutional network that reads digits.
-pub(crate) fn cnn() -> &'static Box<dyn Model> {
-    static MODEL: OnceLock<Box<dyn Model>> = OnceLock::new();
+pub(crate) fn cnn() -> &'static AnyModel {
+    static MODEL: OnceLock<AnyModel> = OnceLock::new();
     MODEL.get_or_init(|| trained(untrained("digits-cnn", 0), 12))
 }
 
 /// Convolutions and then a transformer, which read digits.
-pub(crate) fn hybrid() -> &'static Box<dyn Model> {
-    static MODEL: OnceLock<Box<dyn Model>> = OnceLock::new();
+pub(crate) fn hybrid() -> &'static AnyModel {
+    static MODEL: OnceLock<AnyModel> = OnceLock::new();
     MODEL.get_or_init(|| trained(untrained("digits-hybrid", 0), 8))
 }
 
@@ -110,7 +113,7 @@ fn trained<M: Forward>(mut model: M, epochs: u64) -> M {
 }
 
 /// A preset with random weights.
-pub(crate) fn untrained(preset: &str, seed: u64) -> Box<dyn Model> {
+pub(crate) fn untrained(preset: &str, seed: u64) -> AnyModel {
     Architecture::preset(preset).unwrap().build(&mut Init::seed(seed)).unwrap()
 }
 
@@ -224,8 +227,8 @@ pub(crate) fn bits(tensor: &Tensor) -> Vec<u32> {
 /// true.
 pub(crate) fn subject(
     name: &str,
-    float: Box<dyn Model>,
-    int8: Box<dyn Model>,
+    float: AnyModel,
+    int8: AnyModel,
     inputs: &Tensor,
     activations: Activations,
     changed: Vec<String>,
