@@ -18,7 +18,8 @@ use tinytorch_kernels::int8::{min_max, quantize_i8, symmetric_scale};
 /// `e = |q|_1 max|k| / (254 sqrt(head_dim))`; each attention weight changes by a factor between
 /// `exp(-2e)` and `exp(2e)`, with the largest `e` of all keys, and what a head sees is off by at most
 /// `(exp(2e) - 1) max|v| + max|v| / 254` in each entry. The tests check that. What it amounts to
-/// after all blocks depends on the model: see the table of [`generate`](crate::generate).
+/// after all blocks depends on the model: `tests/integration/generate_cached.rs` holds the scores of a
+/// float stories260K and of small random decoders within 3 % (relative L2) of those without a cache.
 #[derive(Clone, Debug)]
 pub struct Int8Cache {
     sizes: CacheSizes,
