@@ -48,14 +48,15 @@ pub(crate) struct Arena<'a> {
 }
 
 impl<'a> Arena<'a> {
-    /// `len` numbers with whatever values the last user left there, on a cache line of their own.
+    /// `len` numbers with whatever values the last user left there, which share no cache line with others
+    /// of an arena of 16 kB or more.
     ///
     /// # Panics
     /// If the arena was made too small, which is an error in the kernel that made it.
     pub(crate) fn take<T: Number>(&mut self, len: usize) -> &'a mut [T] {
         let (taken, free) = std::mem::take(&mut self.free).split_at_mut(bytes_for::<T>(len));
         self.free = free;
-        // SAFETY: the memory is aligned to 64 bytes, holds `len` numbers, is borrowed for 'a, and
+        // SAFETY: the memory is aligned to at least 16 bytes, holds `len` numbers, is borrowed for 'a, and
         // every bit pattern is a number.
         unsafe { std::slice::from_raw_parts_mut(taken.as_mut_ptr().cast(), len) }
     }
@@ -76,7 +77,7 @@ mod tests {
             bytes.fill(255);
             floats.fill(1.0);
             assert_eq!(bytes, [255; 3]);
-            assert_eq!(floats.as_ptr() as usize % ALIGNMENT, 0);
+            assert_eq!(floats.as_ptr() as usize % 16, 0);
         }
         assert_eq!(scratch.bytes(), bytes);
         scratch.arena(1);

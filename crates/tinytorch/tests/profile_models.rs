@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tinytorch::Tensor;
+use tinytorch::autograd::Role;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::profile::{LayerRow, ParameterCount, Profile, profile, profile_passes};
@@ -85,7 +86,10 @@ fn predicted_bytes_are_those_of_the_allocator() {
         let weights: usize =
             int8.named_params().iter().filter_map(|(_, p)| Some(p.int8()?.shape().len())).sum();
         assert_eq!(count.int8, weights as u64);
-        assert_eq!(count.trainable, count.float, "what is int8 is frozen");
+        let folded = int8.named_params().into_iter().filter(|(_, p)| p.is_frozen());
+        let folded: usize =
+            folded.filter(|(_, p)| p.role() == Role::Vector).map(|(_, p)| p.shape().len()).sum();
+        assert_eq!(count.trainable + folded as u64, count.float, "what is int8 is frozen");
     }
 }
 

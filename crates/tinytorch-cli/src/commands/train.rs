@@ -4,7 +4,7 @@ use crate::data::{Learner, Source, check_examples};
 use crate::output::Screen;
 use crate::problem::Problem;
 use anyhow::Result;
-use clap::{Args, ValueEnum, value_parser};
+use clap::{ArgGroup, Args, ValueEnum, value_parser};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -30,9 +30,9 @@ use tinytorch::train::{
 /// test part, which it never learns from; of data without one, a fifth is held out. A text has a part of
 /// its own for that, which chooses the epoch to keep and ends the training when nothing gets better.
 #[derive(Args)]
+#[command(group(ArgGroup::new("start").required(true).args(["file", "model"])))]
 pub(crate) struct Train {
     /// File of a model to go on from, instead of a new one
-    #[arg(required_unless_present = "model", conflicts_with = "model")]
     file: Option<PathBuf>,
     /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp, mnist-cnn or talks-gpt
     #[arg(long, value_name = "PRESET")]

@@ -19,6 +19,10 @@ const LEAST_WORK: usize = 1_000_000;
 /// do 128 x 384 x 1536 at 195 GFLOP/s in two rectangles and at 170 in four.
 const LARGE_WORK: usize = 250_000_000;
 
+/// Values from which a matrix that one row meets is worth dot products. Smaller ones, such as the keys of
+/// an attention head, give the bits that they give in any other layout.
+pub(super) const LARGE_MATRIX: usize = 1 << 18;
+
 pub(super) fn run(
     isa: Isa,
     batch: &[BatchDim],
@@ -135,7 +139,10 @@ unsafe fn compute(isa: Isa, product: &Product<'_>, rows: Range<usize>, cols: Ran
             isa.run(RowTimesMatrix { product, a, b, cols, c });
         }
         (Left::Matrix(a), Right::Matrix(b))
-            if a.rows() == 1 && a.col_stride() == 1 && b.row_stride() == 1 =>
+            if a.rows() == 1
+                && a.col_stride() == 1
+                && b.row_stride() == 1
+                && b.rows() * b.cols() >= LARGE_MATRIX =>
         {
             // SAFETY: the caller's promise.
             let c = unsafe { product.row_of_c(0, cols.clone()) };
