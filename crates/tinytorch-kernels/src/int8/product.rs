@@ -19,13 +19,6 @@ use crate::{Isa, Scratch};
 /// Multiply-adds per thread below which a product stays on one thread.
 const LEAST_PER_THREAD: usize = 1 << 20;
 
-/// Multiply-adds per thread from which a thread gets several pieces, so that one that starts late or
-/// is disturbed leaves some to the others: from 40 us on.
-const LONG_PER_THREAD: usize = 8 << 20;
-
-/// Pieces for each thread of a long product.
-const PIECES_PER_THREAD: usize = 8;
-
 /// Panels of the widest tile.
 const TILE_PANELS: usize = 4;
 
@@ -121,10 +114,7 @@ impl Product<'_> {
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
-        let threads = pieces(work, LEAST_PER_THREAD);
-        let is_long = threads > 1 && work >= threads * LONG_PER_THREAD;
-        let wanted = if is_long { PIECES_PER_THREAD * threads } else { threads };
-        let pieces = wanted.min(self.m.max(panels.len()).max(1));
+        let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
         // Cutting the columns lets each thread read its own part of the weights.
         let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
         let len = Columns::numbers(&self.epilogue, self.weight.k);
