@@ -2,18 +2,18 @@
 //!
 //! It is our own, so that tests can force its instruction set, a weight can be packed once for many
 //! products, and the number of threads never changes a bit. An element is one chain of multiply-adds
-//! along k, or, where a row meets adjacent columns, a dot product in sixteen sums; on every vector ISA
+//! along k, or, where a row meets the adjacent columns of a large matrix, a dot product in sixteen sums; on every vector ISA
 //! that is the same bits. What it was held against, in GFLOP/s of
 //! one and of two threads of a Zen 4 (medians of interleaved rounds; `cargo run --release` in
 //! `benches/float_products`):
 //!
 //! | M x K x N | this | `gemm` 0.19, `x86-v4` | `rten-gemm` 0.27 | `matrixmultiply` 0.3.11 |
 //! |---|---|---|---|---|
-//! | 1024 x 1024 x 1024 | 106, 196 | 111, 217 | 98, 208 | 101, 100 |
-//! | 128 x 384 x 1536, B transposed | 107, 161 | 100, 191 | 98, 197 | 90, 90 |
-//! | 64 x 784 x 512, B transposed | 102, 198 | 89, 114 | 90, 180 | 81, 79 |
-//! | 1 x 4096 x 4096, B transposed | 6.5, 12 | 9.7, 10 | 8.0, 13 | 1.6, 1.6 |
-//! | 64 x 576 x 3136 | 94, 180 | 98, 217 | 94, 147 | 91, 91 |
+//! | 1024 x 1024 x 1024 | 105, 203 | 106, 211 | 97, 200 | 100, 101 |
+//! | 128 x 384 x 1536, B transposed | 106, 210 | 99, 179 | 97, 189 | 90, 85 |
+//! | 64 x 784 x 512, B transposed | 104, 198 | 90, 65 | 87, 168 | 79, 81 |
+//! | 1 x 4096 x 4096, B transposed | 13, 24 | 8.7, 8.4 | 7.3, 17 | 1.6, 1.6 |
+//! | 64 x 576 x 3136 | 103, 217 | 96, 219 | 91, 145 | 90, 92 |
 
 mod blocks;
 mod matrix;
