@@ -98,12 +98,13 @@ impl<T: Number> AlignedVec<T> {
     }
 
     fn layout(len: usize) -> Layout {
-        let Ok(layout) = Layout::array::<T>(len) else {
-            panic!("capacity overflow: {len} elements")
-        };
-        let alignment = if layout.size() < WORTH_ALIGNING { LEAST_ALIGNMENT } else { ALIGNMENT };
-        match layout.align_to(alignment) {
+        let layout = Layout::array::<T>(len).and_then(|layout| {
+            let is_small = layout.size() < WORTH_ALIGNING;
+            layout.align_to(if is_small { LEAST_ALIGNMENT } else { ALIGNMENT })
+        });
+        match layout {
             Ok(layout) => layout,
+            // What `Vec` does with a length that no memory has.
             Err(_) => panic!("capacity overflow: {len} elements"),
         }
     }

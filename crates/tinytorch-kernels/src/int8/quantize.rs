@@ -146,27 +146,40 @@ pub fn quantize_rows_u8(
     check_length("the input", x.len(), size)?;
     check_length("the quantized output", out.len(), size)?;
     check_length("the row parameters", params.len(), m)?;
-    let row_of = |row: usize| &x[row * k..(row + 1) * k];
     let (shared_out, shared_params) = (SharedOut::new(out), SharedOut::new(params));
+    for_each_row(x, m, k, &|row, x| {
+        let chosen = params_of(isa, x)?;
+        // SAFETY: each row, and its parameters, belongs to one thread.
+        let out = unsafe {
+            shared_params.at(row).write(chosen);
+            shared_out.slice(row * k, k)
+        };
+        isa.run(Quantize { x, levels: Levels::unsigned(chosen), out });
+        Ok(())
+    })
+}
+
+/// Calls `quantize` with every row's number and its `k` values, in parallel. The error is that of the first
+/// row that has one, which is asked for again, with the index in `x`.
+pub(super) fn for_each_row(
+    x: &[f32],
+    m: usize,
+    k: usize,
+    quantize: &(impl Fn(usize, &[f32]) -> Result<(), Int8Error> + Sync),
+) -> Result<(), Int8Error> {
+    let row_of = |row: usize| &x[row * k..(row + 1) * k];
     let first_bad_row = AtomicUsize::new(usize::MAX);
-    split(m, pieces(size, LEAST_PER_THREAD), &|rows| {
+    split(m, pieces(x.len(), LEAST_PER_THREAD), &|rows| {
         for row in rows {
-            let x = row_of(row);
-            let Ok(chosen) = params_of(isa, x) else {
+            if quantize(row, row_of(row)).is_err() {
                 first_bad_row.fetch_min(row, Ordering::Relaxed);
                 return;
-            };
-            // SAFETY: each row, and its parameters, belongs to one thread.
-            let out = unsafe {
-                shared_params.at(row).write(chosen);
-                shared_out.slice(row * k, k)
-            };
-            isa.run(Quantize { x, levels: Levels::unsigned(chosen), out });
+            }
         }
     });
     match first_bad_row.into_inner() {
         usize::MAX => Ok(()),
-        row => params_of(isa, row_of(row)).map(drop).map_err(|error| match error {
+        row => quantize(row, row_of(row)).map_err(|error| match error {
             Int8Error::NotFinite { what, index, value } => {
                 Int8Error::NotFinite { what, index: row * k + index, value }
             }

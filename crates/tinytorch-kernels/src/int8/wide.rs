@@ -5,16 +5,12 @@
 //! `x ~ (h - z_h) * 256 scale + (l - z_l) * scale`. Both rows have a scale and a zero point like any
 //! other, so that everything that multiplies `u8` rows multiplies these.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::error::{check_length, checked_size};
+use super::quantize::for_each_row;
 use super::{Int8Error, QParams, min_max};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
-
-/// Elements per thread below which quantizing stays on one thread, as for 8 bits.
-const LEAST_PER_THREAD: usize = 1 << 16;
+use crate::parallel::SharedOut;
 
 const LEVELS: f32 = 65_535.0;
 
@@ -109,35 +105,19 @@ pub fn quantize_rows_wide(
     check_length("the input", x.len(), size)?;
     check_length("the quantized output", out.len(), checked_size("the output", &[2, m, k])?)?;
     check_length("the row parameters", params.len(), 2 * m)?;
-    let row_of = |row: usize| &x[row * k..(row + 1) * k];
     let (shared_out, shared_params) = (SharedOut::new(out), SharedOut::new(params));
-    let first_bad_row = AtomicUsize::new(usize::MAX);
-    split(m, pieces(size, LEAST_PER_THREAD), &|rows| {
-        for row in rows {
-            let x = row_of(row);
-            let Ok(wide) = Wide::of(isa, x) else {
-                first_bad_row.fetch_min(row, Ordering::Relaxed);
-                return;
-            };
-            let [of_high, of_low] = wide.halves();
-            // SAFETY: both halves of each row, and their parameters, belong to one thread.
-            let (high, low) = unsafe {
-                shared_params.at(row).write(of_high);
-                shared_params.at(m + row).write(of_low);
-                (shared_out.slice(row * k, k), shared_out.slice((m + row) * k, k))
-            };
-            isa.run(QuantizeWide { x, wide, high, low });
-        }
-    });
-    match first_bad_row.into_inner() {
-        usize::MAX => Ok(()),
-        row => Wide::of(isa, row_of(row)).map(drop).map_err(|error| match error {
-            Int8Error::NotFinite { what, index, value } => {
-                Int8Error::NotFinite { what, index: row * k + index, value }
-            }
-            other => other,
-        }),
-    }
+    for_each_row(x, m, k, &|row, x| {
+        let wide = Wide::of(isa, x)?;
+        let [of_high, of_low] = wide.halves();
+        // SAFETY: both halves of each row, and their parameters, belong to one thread.
+        let (high, low) = unsafe {
+            shared_params.at(row).write(of_high);
+            shared_params.at(m + row).write(of_low);
+            (shared_out.slice(row * k, k), shared_out.slice((m + row) * k, k))
+        };
+        isa.run(QuantizeWide { x, wide, high, low });
+        Ok(())
+    })
 }
 
 #[cfg(test)]
