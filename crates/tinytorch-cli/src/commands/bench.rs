@@ -108,7 +108,7 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
     let mut bytes =
         |count: usize| -> Vec<u8> { (0..count).map(|_| rng.next_u64() as u8).collect() };
     let weights: Vec<i8> = bytes(n * k).into_iter().map(|byte| (byte as i8).max(-127)).collect();
-    let weight = Panels::pack(&weights, n, k).map_err(Error::from)?;
+    let weight = Panels::pack(&weights, n, k).map_err(Error::from)?.with_sums();
     let (inputs, scales, mut outputs) = (bytes(m * k), vec![0.01; n], vec![0; m * n]);
     let params = RowParams::Tensor(QParams { scale: 0.01, zero_point: 128 });
     let activations = Activations { data: &inputs, m, k, params };

@@ -11,7 +11,7 @@ use super::panels::{GROUP, PANEL, Packed, pack_row};
 use super::product::{Product, Rows, Runs};
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, pieces, share};
 use crate::scratch::bytes_for;
 use crate::{Isa, Scratch};
 
@@ -130,21 +130,20 @@ impl Job<'_> {
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
         let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
-        split(cut.threads, cut.threads, &|threads| {
-            for thread in threads {
-                // SAFETY: each thread has its own part of the scratch.
-                let mut workspace = unsafe {
-                    Workspace {
-                        slab: slabs.slice(thread * slab_step, slab),
-                        gathered: gathers.slice(thread * gathered_step, gathered),
-                        numbers: all_numbers.slice(thread * numbers, numbers),
-                    }
-                };
-                for index in tasks * thread / cut.threads..tasks * (thread + 1) / cut.threads {
-                    let task = self.task(&cut, index, out_size[0]);
-                    let reading = Reading { access: cut.access, offsets, weight };
-                    self.convolve(&task, &reading, out_size, &mut workspace);
+        share(tasks, cut.threads, &|worker| {
+            let thread = worker.index();
+            // SAFETY: each thread has its own part of the scratch.
+            let mut workspace = unsafe {
+                Workspace {
+                    slab: slabs.slice(thread * slab_step, slab),
+                    gathered: gathers.slice(thread * gathered_step, gathered),
+                    numbers: all_numbers.slice(thread * numbers, numbers),
                 }
+            };
+            for index in worker {
+                let task = self.task(&cut, index, out_size[0]);
+                let reading = Reading { access: cut.access, offsets, weight };
+                self.convolve(&task, &reading, out_size, &mut workspace);
             }
         });
         Ok(())
@@ -221,7 +220,7 @@ impl Job<'_> {
 
     /// The weight with zeros after each run, packed into `panels`; `rows` holds a row of either.
     fn pad_weight<'a>(
-        &self,
+        &'a self,
         runs: &KernelRuns,
         panels: &'a mut [i8],
         rows: &mut [i8],
@@ -236,8 +235,9 @@ impl Job<'_> {
             }
             pack_row(panels, n, i, padded);
         }
-        // Padding shifts the pairs, so the rule that holds for the weight says nothing here.
-        Packed { bytes: panels, n, k, pair_rule: false }
+        // Padding changes no sums, but it shifts the pairs, so the rule that holds for the weight says
+        // nothing here.
+        Packed { bytes: panels, n, k, pair_rule: false, ..self.weight.packed() }
     }
 
     fn fill_offsets(&self, offsets: &mut [usize]) {

@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use super::columns::Columns;
-use super::finish::{Finish, FinishTile, Place, Stage, Staged};
+use super::finish::{Finish, FinishTile, Place, ROWS, Stage, Staged};
 use super::gemm::{Epilogue, RowParams, Scales};
 use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, pieces, share};
 use crate::scratch::bytes_for;
 use crate::{Isa, Scratch};
 
@@ -114,27 +114,15 @@ impl Product<'_> {
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
-        let pieces = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
-        // Cutting the columns lets each thread read its own part of the weights.
-        let by_panels = panels.len() >= pieces * 4 || panels.len() >= self.m;
+        let threads = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
+        let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(&self.epilogue, self.weight.k);
-        let mut arena = scratch.arena(bytes_for::<i32>(pieces * len));
-        let numbers = SharedOut::new(arena.take::<i32>(pieces * len));
-        split(pieces, pieces, &|range| {
-            for piece in range {
-                let part = |all: Range<usize>, unit: usize| {
-                    let units = all.len().div_ceil(unit);
-                    let cut = |i: usize| all.end.min(all.start + units * i / pieces * unit);
-                    cut(piece)..cut(piece + 1)
-                };
-                // SAFETY: each piece has its own part of the scratch.
-                let numbers = unsafe { numbers.slice(piece * len, len) };
-                if by_panels {
-                    self.run_part(isa, 0..self.m, part(panels.clone(), TILE_PANELS), numbers);
-                } else {
-                    self.run_part(isa, part(0..self.m, 1), panels.clone(), numbers);
-                }
-            }
+        let mut arena = scratch.arena(bytes_for::<i32>(threads * len));
+        let numbers = SharedOut::new(arena.take::<i32>(threads * len));
+        share(cut.areas(), threads, &|worker| {
+            // SAFETY: each worker has its own part of the scratch.
+            let numbers = unsafe { numbers.slice(worker.index() * len, len) };
+            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers);
         });
         let vector = self.m == 1;
         let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
@@ -149,16 +137,19 @@ impl Product<'_> {
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
     pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32]) {
-        self.run_part(isa, 0..self.m, self.panels(), numbers);
+        let all = Area { rows: 0..self.m, panels: self.panels() };
+        self.run_areas(isa, &mut std::iter::once(all), numbers);
     }
 
-    fn run_part(&self, isa: Isa, rows: Range<usize>, panels: Range<usize>, numbers: &mut [i32]) {
-        if rows.is_empty() || panels.is_empty() {
-            return;
+    fn run_areas(&self, isa: Isa, areas: &mut dyn Iterator<Item = Area>, numbers: &mut [i32]) {
+        if self.m > 0 {
+            self.assert_in_bounds();
+            let columns = Columns::over(numbers);
+            isa.run(Areas {
+                areas,
+                piece: Piece { product: self, columns, staged: Staged::new() },
+            });
         }
-        self.assert_in_bounds();
-        let columns = Columns::over(numbers);
-        isa.run(Piece { product: self, rows, panels, columns, staged: Staged::new() });
     }
 
     fn panels(&self) -> Range<usize> {
@@ -175,39 +166,97 @@ impl Product<'_> {
     }
 }
 
-/// The rows and panels that one thread multiplies.
-struct Piece<'p, 'a> {
-    product: &'p Product<'a>,
+/// Some rows of the activations and the panels that they meet.
+struct Area {
     rows: Range<usize>,
     panels: Range<usize>,
-    columns: Columns<'p>,
-    staged: Staged,
 }
 
-impl Kernel for Piece<'_, '_> {
-    type Output = ();
+/// A product cut into areas, small enough that threads end together and large enough that it takes
+/// no time to hand them out.
+struct Cut {
+    m: usize,
+    panels: Range<usize>,
+    by_panels: bool,
+    /// Rows or panels of an area.
+    size: usize,
+}
 
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let k = self.product.weight.k;
-        let block = (ROW_BLOCK_BYTES / k.max(1)).max(1).next_multiple_of(LEAST_ROW_BLOCK);
-        for start in self.rows.clone().step_by(block) {
-            let rows = start..self.rows.end.min(start + block);
-            let mut panel = self.panels.start;
-            while panel < self.panels.end {
-                panel += if S::LANES == 8 && self.product.weight.pair_rule {
-                    self.rows_by_next_panels::<S, PairRule>(s, rows.clone(), panel)
-                } else {
-                    self.rows_by_next_panels::<S, Exact>(s, rows.clone(), panel)
-                };
-            }
+impl Cut {
+    fn new(m: usize, panels: Range<usize>, threads: usize) -> Cut {
+        // Cutting the columns lets each thread read its own part of the weights.
+        let by_panels = panels.len() >= threads * TILE_PANELS || panels.len() >= m;
+        // Each area of rows sums the weights again.
+        let (units, unit, areas_per_thread) =
+            if by_panels { (panels.len(), TILE_PANELS, 32) } else { (m, ROWS, 4) };
+        let size = match threads {
+            1 => units,
+            _ => (units / (areas_per_thread * threads)).next_multiple_of(unit),
+        };
+        Cut { m, panels, by_panels, size: size.max(unit) }
+    }
+
+    fn areas(&self) -> usize {
+        let units = if self.by_panels { self.panels.len() } else { self.m };
+        units.div_ceil(self.size)
+    }
+
+    fn area(&self, index: usize) -> Area {
+        let part = |all: &Range<usize>| {
+            let start = all.start + index * self.size;
+            start..all.end.min(start + self.size)
+        };
+        if self.by_panels {
+            Area { rows: 0..self.m, panels: part(&self.panels) }
+        } else {
+            Area { rows: part(&(0..self.m)), panels: self.panels.clone() }
         }
     }
 }
 
+/// What one thread multiplies.
+struct Areas<'p, 'a> {
+    areas: &'p mut dyn Iterator<Item = Area>,
+    piece: Piece<'p, 'a>,
+}
+
+impl Kernel for Areas<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for Area { rows, panels } in self.areas {
+            self.piece.multiply(s, rows, panels);
+        }
+    }
+}
+
+/// A product, and what a thread needs to compute a part of it.
+struct Piece<'p, 'a> {
+    product: &'p Product<'a>,
+    columns: Columns<'p>,
+    staged: Staged,
+}
+
 impl Piece<'_, '_> {
-    /// Multiplies the rows by as many panels as a tile takes from `panel` on, and returns how many
-    /// those were.
+    #[inline(always)]
+    fn multiply<S: Simd>(&mut self, s: S, rows: Range<usize>, panels: Range<usize>) {
+        let k = self.product.weight.k;
+        let block = (ROW_BLOCK_BYTES / k.max(1)).max(1).next_multiple_of(LEAST_ROW_BLOCK);
+        for start in rows.clone().step_by(block) {
+            let rows = start..rows.end.min(start + block);
+            let mut left = panels.clone();
+            while !left.is_empty() {
+                left.start += if S::LANES == 8 && self.product.weight.pair_rule {
+                    self.rows_by_next_panels::<S, PairRule>(s, rows.clone(), &left)
+                } else {
+                    self.rows_by_next_panels::<S, Exact>(s, rows.clone(), &left)
+                };
+            }
+        }
+    }
+
+    /// Multiplies the rows by as many of `panels` as a tile takes, and returns how many those were.
     ///
     /// A tile is as large as leaves registers for the weights and an activation: 24 accumulators
     /// of 32 registers on AVX-512, 8 of 16 on AVX2, where widening takes six. Six rows by four
@@ -217,11 +266,12 @@ impl Piece<'_, '_> {
         &mut self,
         s: S,
         rows: Range<usize>,
-        panel: usize,
+        panels: &Range<usize>,
     ) -> usize {
         let weight = self.product.weight;
-        let narrow = usize::from(weight.width(self.panels.end - 1) < PANEL);
-        let whole = self.panels.end - panel - narrow;
+        let panel = panels.start;
+        let narrow = usize::from(weight.width(panels.end - 1) < PANEL);
+        let whole = panels.len() - narrow;
         let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
         macro_rules! tiles {
             ($mr:literal, $ms:literal, $nv:literal, $masked:literal) => {
@@ -268,8 +318,13 @@ impl Piece<'_, '_> {
         let product = self.product;
         let width = if MASKED { product.weight.width(panel) } else { NV * S::LANES };
         self.columns.describe(&product.epilogue, product.weight.k, panel * PANEL, width);
-        if !product.params.has_zero_point() {
+        let needed = product.params.has_zero_point();
+        let kept = !BLOCKS && !product.weight.sums.is_empty();
+        if !needed {
             self.columns.sums.fill(0);
+        } else if kept {
+            let sums = &product.weight.sums[panel * PANEL..][..width];
+            self.columns.sums[..width].copy_from_slice(sums);
         }
         let tail = product.weight.expanded_tail(panel, width);
         let weights = TileWeights {
@@ -284,7 +339,7 @@ impl Piece<'_, '_> {
         };
         let stage = if BLOCKS { Stage::Floats } else { Stage::Sums };
         // The first tile, which reads the weights anyhow, also sums them where that is needed.
-        let mut sums = product.params.has_zero_point();
+        let mut sums = needed && !kept;
         let mut walk = product.rows.walk(rows.start);
         let mut row = rows.start;
         while row < rows.end {

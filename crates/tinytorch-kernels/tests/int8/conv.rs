@@ -97,7 +97,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
         nchw[(image * shape.out_channels + column) * pixels + pixel] = *y;
     }
 
-    let panels = Panels::pack(&w, shape.out_channels, k).unwrap();
+    let panels = Panels::pack(&w, shape.out_channels, k).unwrap().with_sums();
     let images = Images { data: &data, params: RowParams::PerRow(&per_image) };
     let out_params = QParams { scale: 0.05, zero_point: 100 };
     for isa in Isa::available() {
@@ -203,6 +203,7 @@ fn shapes_of_real_networks_are_exact() {
         ConvShape { in_channels: 64, kernel: [3, 3], stride: [1, 1], padding: [[1, 1]; 2], ..BASE };
     check(2, ConvShape { height: 14, width: 14, ..middle }, false, true, false);
     check(3, ConvShape { height: 7, width: 7, out_channels: 130, ..middle }, true, false, false);
+    check(7, ConvShape { height: 7, width: 7, in_channels: 88, ..middle }, false, false, false);
     check(4, ConvShape { groups: 64, ..middle }, false, true, false);
     check(
         5,
@@ -211,6 +212,15 @@ fn shapes_of_real_networks_are_exact() {
         false,
         false,
     );
+    let wide = ConvShape {
+        in_channels: 5,
+        height: 12,
+        width: 12,
+        kernel: [11, 11],
+        stride: [1, 1],
+        ..BASE
+    };
+    check(6, wide, false, false, false);
 }
 
 #[test]

@@ -66,13 +66,15 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
     let want = reference(m, n, k, |i, j| a[i * k + j], |i, j| w[i * k + j], &params, &epilogue);
     let out_params = QParams { scale: 0.05, zero_point: 77 };
     let want_levels = levels(&want, out_params);
-    let panels = Panels::pack(&w, n, k).unwrap();
+    let without_sums = Panels::pack(&w, n, k).unwrap();
+    let with_sums = without_sums.clone().with_sums();
     let activations = Activations { data: &a, m, k, params };
     let mut scratch = Scratch::new();
-    for isa in Isa::available() {
+    let isas = Isa::available();
+    for (isa, panels) in isas.iter().flat_map(|isa| [(*isa, &without_sums), (*isa, &with_sums)]) {
         let mut y = vec![f32::NAN; m * n];
         let output = Output::F32(&mut y);
-        let name = gemm(isa, &activations, &panels, &epilogue, output, &mut scratch).unwrap();
+        let name = gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();
         assert!(name.contains(isa.name()));
         assert!(
             y.iter().zip(&want).all(|(y, want)| y.to_bits() == want.to_bits()),
@@ -80,7 +82,7 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
         );
         let mut q = vec![0; m * n];
         let output = Output::U8 { data: &mut q, params: out_params };
-        gemm(isa, &activations, &panels, &epilogue, output, &mut scratch).unwrap();
+        gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();
         assert_eq!(q, want_levels, "{name} {m}x{k}x{n}");
     }
 }

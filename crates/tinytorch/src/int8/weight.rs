@@ -80,7 +80,7 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
+        Ok(QWeight::of(panels, layout.kernel, scales, input))
     }
 
     /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
@@ -104,12 +104,22 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight { panels, window: layout.kernel, scales, input, shift: None })
+        Ok(QWeight::of(panels, layout.kernel, scales, input))
+    }
+
+    fn of(panels: Panels, window: Option<[u16; 2]>, scales: Scales, input: Input) -> QWeight {
+        let panels = match (&scales, input) {
+            (Scales::Blocks(_), _) | (_, Input::Float) => panels.without_sums(),
+            (_, Input::Static(QParams { zero_point: 0, .. })) => panels.without_sums(),
+            (_, Input::Static(_) | Input::Dynamic | Input::Dynamic16) => panels.with_sums(),
+        };
+        QWeight { panels, window, scales, input, shift: None }
     }
 
     /// The same weight with its input quantized in another way.
     pub fn with_input(self, input: Input) -> QWeight {
-        QWeight { input, ..self }
+        let QWeight { panels, window, scales, shift, .. } = self;
+        QWeight { shift, ..QWeight::of(panels, window, scales, input) }
     }
 
     /// The same weight with a number to add to each output channel: the place for what folding a batch
@@ -162,7 +172,7 @@ impl QWeight {
         self.input
     }
 
-    /// Bytes of the values, the scales and the shift.
+    /// Bytes of the values, of the sums of rows that are kept beside them, of the scales and of the shift.
     pub fn bytes(&self) -> usize {
         self.panels.bytes() + self.scales.bytes() + self.shift.as_deref().map_or(0, size_of_val)
     }

@@ -6,7 +6,7 @@ use super::product::{Bias, Left, Product, Right, Scaling};
 use super::tile::{A_PANEL, B_PANEL};
 use super::vector::{RowTimesColumns, RowTimesMatrix};
 use crate::Isa;
-use crate::parallel::{SharedOut, split};
+use crate::parallel::{SharedOut, share};
 use std::ops::Range;
 
 /// Operations that packing one value costs as much as: four values a cycle, in which AVX-512 does
@@ -55,9 +55,8 @@ pub(super) fn run(
     let (height, width) = rectangle(m, n, if threads == 1 { 1 } else { wanted.div_ceil(count) });
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
     let tasks = count * down * across;
-    let pieces = if threads == 1 { 1 } else { tasks.min(wanted) };
-    split(tasks, pieces, &|range| {
-        for task in range {
+    share(tasks, threads, &|worker| {
+        for task in worker {
             let (item, place) = (task / (down * across), task % (down * across));
             let (i, j) = (place / across * height, place % across * width);
             let product = at_index(&first, batch, item, swapped);

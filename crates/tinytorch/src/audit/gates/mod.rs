@@ -18,6 +18,7 @@ mod weight_bytes;
 
 use super::{Budget, Evidence, Gate, LatencyPairs, Means, Subject};
 use crate::Result;
+use crate::int8::QWeight;
 
 /// Every gate, in the order of the report, and the passes that were timed on the way.
 ///
@@ -52,6 +53,11 @@ pub fn all(
         pairs = timed;
     }
     Ok((gates, pairs))
+}
+
+/// Bytes that an int8 weight cannot do without: its values and scales.
+fn least_bytes(weight: &QWeight) -> usize {
+    weight.shape().len() + weight.scales().bytes()
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

@@ -43,7 +43,8 @@ pub(crate) fn process_memory(
     } else {
         (run, format!("after {PASSES} passes"))
     };
-    let limit = FULL.min(0.98 * bytes_of(&*subject.float) as f64 / bytes_of(&*subject.int8) as f64);
+    let limit = FULL
+        .min(0.98 * least_bytes_of(&*subject.float) as f64 / least_bytes_of(&*subject.int8) as f64);
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let reason = format!(
         "{copies} copies in a fresh process take {:.1} MB in float, {:.1} MB in int8, {when}",
@@ -53,11 +54,11 @@ pub(crate) fn process_memory(
     Ok(Gate::at_least(ID, ratio(value), limit, "x smaller", reason))
 }
 
-/// Bytes of all parameters, as they are stored.
-fn bytes_of(model: &dyn Model) -> usize {
+/// Bytes that all parameters cannot do without.
+fn least_bytes_of(model: &dyn Model) -> usize {
     let params = model.named_params();
     let bytes = |param: &crate::autograd::Param| match param.int8() {
-        Some(weight) => weight.bytes(),
+        Some(weight) => super::least_bytes(weight) + weight.shift().map_or(0, size_of_val),
         None => param.shape().len() * size_of::<f32>(),
     };
     params.into_iter().map(|(_, param)| bytes(param)).sum()

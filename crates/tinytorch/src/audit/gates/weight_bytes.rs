@@ -19,7 +19,7 @@ pub(crate) fn weight_bytes(subject: &Subject) -> Result<Gate> {
     for (_, param) in subject.int8.named_params() {
         if let Some(weight) = param.int8() {
             dense += weight.shape().len() * size_of::<f32>();
-            bound += weight.shape().len() + weight.scales().bytes();
+            bound += super::least_bytes(weight);
             blocks |= weight.scales().granularity() == Granularity::Blocks;
         }
     }
