@@ -13,6 +13,8 @@ pub(crate) enum Problem {
         "static activations take their ranges from data; name some with --calibrate, or choose --activations dynamic"
     )]
     NoCalibration,
+    #[error("--max-error is judged on data; name some with --calibrate")]
+    NothingToJudge,
     #[error(
         "{data} holds samples of shape {got}, but the model takes {expected}; use data of the kind that the model was made for"
     )]

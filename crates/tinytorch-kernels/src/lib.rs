@@ -32,4 +32,4 @@ pub mod pool;
 mod scratch;
 
 pub use isa::{Isa, IsaError};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, kept_by_threads};

@@ -1,6 +1,8 @@
 //! Working memory that the caller owns, so that a kernel allocates nothing once it is warm.
 
 use crate::aligned::{ALIGNMENT, AlignedVec, Number};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Working memory for kernels: grows at first use, then is used again.
 ///
@@ -62,9 +64,57 @@ impl<'a> Arena<'a> {
     }
 }
 
+/// Bytes of the working memory that threads keep for float kernels, of all threads together.
+static KEPT_BY_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// The working memory of a thread, for kernels whose callers own none.
+struct OfThread(Scratch);
+
+impl Drop for OfThread {
+    fn drop(&mut self) {
+        KEPT_BY_THREADS.fetch_sub(self.0.bytes(), Ordering::Relaxed);
+    }
+}
+
+/// Lends a kernel the working memory of its thread.
+///
+/// # Panics
+/// If `work` asks for it again.
+pub(crate) fn with_thread_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local! {
+        static OWN: RefCell<OfThread> = const { RefCell::new(OfThread(Scratch::new())) };
+    }
+    OWN.with_borrow_mut(|own| {
+        let before = own.0.bytes();
+        let result = work(&mut own.0);
+        // It never shrinks.
+        KEPT_BY_THREADS.fetch_add(own.0.bytes() - before, Ordering::Relaxed);
+        result
+    })
+}
+
+/// Bytes of working memory that the threads of this program keep for float products and convolutions,
+/// until they end.
+pub fn kept_by_threads() -> usize {
+    KEPT_BY_THREADS.load(Ordering::Relaxed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_a_thread_is_counted_while_it_lives() {
+        // Other tests use the memory of their threads meanwhile, but none as much as this.
+        const LARGE: usize = 1 << 28;
+        std::thread::spawn(|| {
+            with_thread_scratch(|scratch| scratch.arena(LARGE).take::<u8>(1).fill(0));
+            assert!(kept_by_threads() >= LARGE);
+        })
+        .join()
+        .unwrap();
+        assert!(kept_by_threads() < LARGE);
+    }
 
     #[test]
     fn slices_do_not_overlap_and_memory_is_kept() {

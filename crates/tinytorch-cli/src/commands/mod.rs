@@ -7,6 +7,7 @@ mod eval_text;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
+mod ladder;
 pub(crate) mod probe;
 pub(crate) mod profile;
 pub(crate) mod quantize;

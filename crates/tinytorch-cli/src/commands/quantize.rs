@@ -1,3 +1,4 @@
+use super::ladder::{Climbed, climb};
 use crate::Verdict;
 use crate::data::{Learner, Origin, Source, check_inputs};
 use crate::output::{Screen, progress_bar};
@@ -36,6 +37,10 @@ pub(crate) struct Quantize {
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Largest error of the output, as a fraction or in percent: the fastest way within it is searched
+    /// for, layer by layer, on the calibration data. The exit code is 1 if there is none
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["granularity", "wide"])]
+    max_error: Option<Share>,
     /// How many weights share a scale; blocks for decoders and per-channel for other models unless said
     /// otherwise
     #[arg(long, value_enum)]
@@ -120,6 +125,8 @@ struct Outcome<'a> {
     int8_bytes: usize,
     calibration_samples: usize,
     config: &'a QuantConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ladder: Option<Climbed>,
 }
 
 #[derive(Serialize)]
@@ -149,16 +156,25 @@ impl Quantize {
         let config = self.config(&model.architecture());
         provenance.float_sha256 = Some(digest_params(&*model)?);
         let samples = self.calibration(&*model, config.activations, &mut provenance)?;
-        let report = quantize(&mut *model, &samples, &config)?;
+        let (report, config, climbed) = match self.max_error {
+            None => (quantize(&mut *model, &samples, &config)?, config, None),
+            Some(Share(max_error)) => {
+                let (ladder, climbed) = climb(&mut *model, &samples, max_error, &config)?;
+                (ladder.report, ladder.config, Some(climbed))
+            }
+        };
         QuantRecord::new(&config, &report).write(&mut provenance)?;
         save_model(&self.out, &*model, &provenance)?;
 
-        let outcome = Outcome::new(&self.out, &report, &config, samples.shape()[0]);
+        let outcome = Outcome::new(&self.out, &report, &config, climbed, samples.shape()[0]);
         match self.json {
             true => screen.json(&outcome)?,
             false => outcome.print(screen)?,
         }
-        Ok(Verdict::Good)
+        Ok(match outcome.ladder {
+            Some(Climbed { within: false, .. }) => Verdict::GateFailed,
+            _ => Verdict::Good,
+        })
     }
 
     fn config(&self, architecture: &Architecture) -> QuantConfig {
@@ -184,6 +200,7 @@ impl Quantize {
                 (None, None) => usual.wide,
                 (None, Some(_)) => Vec::new(),
             },
+            layers: Default::default(),
             destroys_floats_knowingly: true,
         }
     }
@@ -197,6 +214,9 @@ impl Quantize {
         provenance: &mut Provenance,
     ) -> Result<Tensor> {
         let Some(source) = &self.calibrate else {
+            if self.max_error.is_some() {
+                return Err(Problem::NothingToJudge.into());
+            }
             if activations == Activations::Static {
                 return Err(Problem::NoCalibration.into());
             }
@@ -235,6 +255,7 @@ impl<'a> Outcome<'a> {
         file: &Path,
         report: &'a QuantReport,
         config: &'a QuantConfig,
+        ladder: Option<Climbed>,
         calibration_samples: usize,
     ) -> Outcome<'a> {
         let weights = report.weights.iter().map(|weight| WeightRow {
@@ -257,6 +278,7 @@ impl<'a> Outcome<'a> {
             int8_bytes: report.int8_bytes(),
             calibration_samples,
             config,
+            ladder,
         }
     }
 
@@ -283,6 +305,9 @@ impl<'a> Outcome<'a> {
         }
         if !self.changed.is_empty() {
             writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
+        }
+        if let Some(ladder) = &self.ladder {
+            write!(screen, "{ladder}")?;
         }
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(

@@ -44,6 +44,13 @@ fn arguments_that_make_no_sense() {
         ("train --model digits-mlp --data nowhere --out o", "nowhere"),
         ("quantize m.safetensors --calibrate digits --out o --range half", "half"),
         ("quantize m.safetensors --calibrate digits --out o --granularity fine", "fine"),
+        ("quantize m.safetensors --max-error 1% --out o", "--calibrate"),
+        ("quantize m.safetensors --calibrate digits --max-error 0 --out o", "positive"),
+        ("quantize m.safetensors --calibrate digits --max-error 1% --wide --out o", "--wide"),
+        (
+            "quantize m.safetensors --calibrate digits --max-error 1% --samples 3 --out o",
+            "held out",
+        ),
         ("quantize none.safetensors --calibrate digits --out o", "none.safetensors"),
         ("eval m.safetensors", "--data"),
         ("eval m.safetensors --data .", "not a data set"),

@@ -106,6 +106,41 @@ fn a_file_is_listed_with_every_tensor() {
 }
 
 #[test]
+fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
+    let bench = Bench::with_model();
+    let within = "quantize m.safetensors --calibrate digits --out q.safetensors --max-error";
+    let ladder = &bench.json(&format!("{within} 50%"))["ladder"];
+    assert_eq!((&ladder["within"], &ladder["raised"]), (&json!(true), &json!({})), "{ladder:#}");
+
+    let report = bench.json(&format!("{within} 0.3%"));
+    let ladder = &report["ladder"];
+    let expected = [
+        "batch",
+        "error",
+        "fastest_error",
+        "held_out_samples",
+        "max_error",
+        "models_tried",
+        "raised",
+        "time_of_fastest",
+        "time_of_float",
+        "within",
+    ];
+    assert_eq!(keys(ladder), expected);
+    assert!(fraction(&ladder["error"]) <= 0.003, "{ladder:#}");
+    assert!(fraction(&ladder["fastest_error"]) > 0.003, "{ladder:#}");
+    assert_eq!(ladder["raised"], report["config"]["layers"]);
+    let judged = bench.json(&format!("{AUDIT} --max-error 0.35%"));
+    assert_eq!(judged["models"][0]["verdict"], "pass", "{judged:#}");
+
+    let over = bench.run(&format!("{within} 0.0001% --json"));
+    assert_eq!(over.status.code(), Some(1), "{over:?}");
+    let report: Value = serde_json::from_slice(&over.stdout).unwrap();
+    assert_eq!(report["ladder"]["within"], false);
+    assert!(bench.run(&format!("{within} 0.0001%")).stdout.ends_with(b"q.safetensors\n"));
+}
+
+#[test]
 fn quantizing_reports_every_weight_and_every_exception() {
     let bench = Bench::with_model();
     let report = bench.json(

@@ -20,5 +20,5 @@ pub mod shared;
 
 pub use alloc::{AllocStats, CountingAllocator};
 pub use mapped::{MappedFile, ViewError};
-pub use process::{ProcessMemory, ProcessMemoryError};
+pub use process::{ProcessMemory, ProcessMemoryError, give_back_freed};
 pub use shared::SharedSlice;

@@ -1,4 +1,4 @@
-use super::compare::{exceeds, relative_error};
+use super::compare::exceeds;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
 use super::{Distribution, Means, Subject};
 use crate::Result;
@@ -6,6 +6,7 @@ use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
 use crate::int8::Input;
 use crate::quant::Folded;
+use crate::quant::relative_error;
 use crate::tensor::{Shape, Tensor};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

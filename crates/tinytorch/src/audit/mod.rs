@@ -21,7 +21,7 @@ mod steadiness;
 mod subject;
 mod task;
 
-pub use compare::relative_error;
+pub use crate::quant::relative_error;
 pub use distribution::{Distribution, Int8Range};
 pub use error::AuditError;
 pub use evidence::Evidence;

@@ -1,9 +1,10 @@
 use super::Means;
-use super::compare::{exceeds, relative_error, same_bits};
+use super::compare::{exceeds, same_bits};
 use super::layers::is_int8_kernel;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
 use crate::graph::Exec;
+use crate::quant::relative_error;
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
 use tinytorch_kernels::Isa;

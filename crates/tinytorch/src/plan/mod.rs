@@ -200,6 +200,12 @@ impl Plan {
         self.program.weight_bytes()
     }
 
+    /// Bytes of the weights of float layers that the plan has packed, beside the model's own. Int8 weights
+    /// are shared.
+    pub fn packed_bytes(&self) -> usize {
+        self.program.packed_bytes()
+    }
+
     fn check_count(&self, got: usize) -> Result<()> {
         let expected = self.program.inputs;
         if got == expected { Ok(()) } else { Err(PlanError::InputCount { expected, got }.into()) }

@@ -78,6 +78,11 @@ impl Program {
         root(&self.values, value)
     }
 
+    /// Bytes of float weights that were packed, beside the model's own.
+    pub(super) fn packed_bytes(&self) -> usize {
+        self.instructions.iter().map(|i| i.action.packed_bytes()).sum()
+    }
+
     /// Bytes of all weights and constants.
     pub(super) fn weight_bytes(&self) -> usize {
         let actions: usize = self.instructions.iter().map(|i| i.action.weight_bytes()).sum();

@@ -37,7 +37,8 @@ use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc};
+use tinytorch_kernels::kept_by_threads;
+use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc, give_back_freed};
 
 /// Bytes of float weights from which pages and allocator bins no longer blur a comparison.
 const HEAVY: usize = 64 << 20;
@@ -111,6 +112,10 @@ pub struct ProbeReport {
     pub arena_bytes: u64,
     /// Bytes of working memory that the plan states beside the arena.
     pub scratch_bytes: u64,
+    /// Bytes of float layers' weights that the plan states it has packed.
+    pub packed_bytes: u64,
+    /// Bytes of working memory that threads keep for float kernels.
+    pub kept_by_threads: u64,
     /// Bytes of the input and the output of a pass.
     pub ends_bytes: u64,
     /// Ops of a pass.
@@ -158,11 +163,12 @@ impl ProbeReport {
     }
 
     /// Heap beyond that of the loaded model, part by part: while it is compiled, for its activations;
-    /// what the compiled plan keeps, which are notes alone; and while it runs, for the arena, the working
+    /// what is kept with the compiled plan, which are packed float weights, working memory of float kernels
+    /// and notes; and while it runs, for the arena, the working
     /// memory, the input and the output. `None` if the process does not count its allocations.
     pub fn heap_claims(&self) -> Option<[HeapClaim; 3]> {
         let (loaded, compiled) = (self.after_load.live_heap?, self.compiled?);
-        let held = self.arena_bytes + self.scratch_bytes;
+        let held = self.arena_bytes + self.scratch_bytes + self.kept_by_threads;
         let claim = |part, used: u64, from, stated| HeapClaim {
             part,
             used: used.saturating_sub(from),
@@ -173,9 +179,14 @@ impl ProbeReport {
                 "compiling",
                 self.peak_of_compiling?,
                 loaded,
-                self.activation_bytes + held + self.ops * NOTES_WHILE_COMPILING,
+                self.activation_bytes + held + self.packed_bytes + self.ops * NOTES_WHILE_COMPILING,
             ),
-            claim("the compiled plan", compiled, loaded, self.ops * NOTES_KEPT),
+            claim(
+                "the compiled plan",
+                compiled,
+                loaded,
+                self.kept_by_threads + self.packed_bytes + self.ops * NOTES_KEPT,
+            ),
             claim(
                 "running",
                 self.peak_of_passes?,
@@ -188,6 +199,8 @@ impl ProbeReport {
 
 impl Memory {
     fn now() -> Result<Memory> {
+        // Otherwise the hole that a dropped plan leaves counts as memory of the models.
+        give_back_freed();
         let live_heap = alloc::stats().map(|stats| stats.live_bytes as u64);
         let process = match ProcessMemory::now() {
             Ok(process) => Some(process),
@@ -249,7 +262,11 @@ fn resident(
     let uncounted = load_model(file)?.model;
     let input = input_of(&*uncounted, input)?;
     let mut plan = Plan::compile(&*uncounted, &input)?;
-    plan.run(&input)?;
+    // What a process keeps once, such as the working memory of its threads, is there before anything
+    // counts.
+    for _ in 0..passes {
+        plan.run(&input)?;
+    }
     let architecture = uncounted.architecture();
     let frames = (0..copies).map(|_| frame(&architecture)).collect::<Result<Vec<_>>>()?;
     measure(file, frames, Some(plan), &input, passes)
@@ -314,6 +331,8 @@ fn measure(
         activation_bytes: input.bytes() as u64 + outputs.bytes,
         arena_bytes: plan.arena_bytes() as u64,
         scratch_bytes: plan.scratch_bytes() as u64,
+        packed_bytes: plan.packed_bytes() as u64,
+        kept_by_threads: kept_by_threads() as u64,
         ends_bytes: input.bytes() as u64 + output_bytes,
         ops: outputs.ops,
     })

@@ -76,8 +76,8 @@ pub enum QuantError {
         /// The weight.
         name: String,
     },
-    /// A name to skip that is no weight of the model.
-    #[error("there is no weight `{name}` to skip; the weights are {known}")]
+    /// A name in the configuration that is no weight of the model.
+    #[error("there is no weight `{name}`; the weights are {known}")]
     UnknownWeight {
         /// The name given.
         name: String,
@@ -97,6 +97,12 @@ pub enum QuantError {
     NoDataFreeRange {
         /// The op.
         op: &'static str,
+    },
+    /// A search for the fastest way that cannot begin.
+    #[error("the ladder cannot be climbed: {problem}")]
+    Ladder {
+        /// What is wrong, and what to do.
+        problem: &'static str,
     },
     /// An attempt to get the floats back.
     #[error(

@@ -17,7 +17,7 @@ pub(super) struct Fold {
 }
 
 /// The batch norms of a model that can be folded, found in a traced pass over an example input.
-pub(super) fn find_folds<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Vec<Fold>>
+pub(super) fn find_folds<M, X>(model: &M, example: &X) -> Result<Vec<Fold>>
 where
     M: Forward<X> + ?Sized,
 {
@@ -26,15 +26,7 @@ where
     let Some(graph) = ctx.into_tape().map(|tape| tape.lower(&output)).transpose()? else {
         return Ok(Vec::new());
     };
-    let skipped: Vec<ParamId> = model
-        .named_params()
-        .into_iter()
-        .filter(|(name, _)| config.skip.contains(name))
-        .map(|(_, param)| param.id())
-        .collect();
-    let folds = graph.nodes().iter().map(|node| fold_of(&graph, node));
-    let folds: Vec<Fold> = folds.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    Ok(folds.into_iter().filter(|fold| !skipped.contains(&fold.weight)).collect())
+    graph.nodes().iter().filter_map(|node| fold_of(&graph, node).transpose()).collect()
 }
 
 /// What folding batch norms into the convolutions before them makes of a model, which stays as it is.
@@ -45,7 +37,7 @@ pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result
 where
     M: Forward<X> + ?Sized,
 {
-    Folded::new(model, &find_folds(model, example, config)?)
+    Folded::new(model, &find_folds(model, example)?, config)
 }
 
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
@@ -91,14 +83,22 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
-    pub(super) fn new<M: Module + ?Sized>(model: &M, folds: &[Fold]) -> Result<Folded> {
+    /// What the folds make of the weights that become int8; where one stays float its norm stays too.
+    pub(super) fn new<M: Module + ?Sized>(
+        model: &M,
+        folds: &[Fold],
+        config: &QuantConfig,
+    ) -> Result<Folded> {
         let params = model.named_params();
         let by_id: BTreeMap<ParamId, (&str, &Param)> =
             params.iter().map(|(name, param)| (param.id(), (name.as_str(), *param))).collect();
         let mut folded = Folded::default();
         for fold in folds {
             let found = (by_id.get(&fold.weight), by_id.get(&fold.norm));
-            let (Some((_, weight)), Some((norm, _))) = found else { continue };
+            let (Some((name, weight)), Some((norm, _))) = found else { continue };
+            if config.keeps_float(name) {
+                continue;
+            }
             let channels = fold.affine.scale.len();
             let scale = Tensor::from_vec(fold.affine.scale.clone(), [channels, 1, 1, 1])?;
             match fold.bias.and_then(|id| by_id.get(&id)) {

@@ -20,7 +20,7 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 //!
-//! Where that costs too much accuracy, [`prepare_qat`] rounds a model's weights while they train and
+//! Where that costs too much, [`quantize_within`] finds the fastest way within a budget of error, and [`prepare_qat`] rounds a model's weights while they train and
 //! [`convert`] makes them int8 afterwards.
 
 mod architecture;
@@ -28,11 +28,14 @@ mod calibrate;
 mod data_free;
 mod error;
 mod fold;
+mod ladder;
 mod model;
 mod qat;
 mod range;
 mod record;
+mod relative_error;
 mod report;
+mod rung;
 mod sizes;
 mod tensor;
 
@@ -40,12 +43,15 @@ pub use calibrate::Calibration;
 pub use data_free::data_free_ranges;
 pub use error::QuantError;
 pub(crate) use fold::{Folded, fold};
+pub use ladder::{Ladder, Trial, quantize_within};
 pub use model::{
     Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
 };
 pub use qat::{QatReport, convert, prepare_qat};
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
+pub use relative_error::relative_error;
 pub use report::{QuantReport, WeightReport};
+pub use rung::Rung;
 pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
 pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};

@@ -1,5 +1,5 @@
 use super::fold::{Fold, Folded, find_folds};
-use super::{Calibration, QuantError, QuantReport, RangeMethod, WeightReport};
+use super::{Calibration, QuantError, QuantReport, RangeMethod, Rung, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
@@ -41,9 +41,25 @@ pub struct QuantConfig {
     /// instead of 8, at twice the products: `weight` for all of them.
     #[serde(default)]
     pub wide: Vec<String>,
+    /// Weights, by their dotted names, that are quantized in another way than the others.
+    #[serde(default)]
+    pub layers: BTreeMap<String, Rung>,
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
+}
+
+impl QuantConfig {
+    /// Warns, unless the caller knows, that floats are gone.
+    pub(super) fn warn(&self, report: &QuantReport) {
+        if !self.destroys_floats_knowingly {
+            tracing::warn!(
+                weights = report.weights.len(),
+                "quantize_model replaces float weights in place and they cannot be restored; \
+                 clone the model first to keep them"
+            );
+        }
+    }
 }
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
@@ -82,7 +98,9 @@ where
     M: Forward<X> + ?Sized,
 {
     let (folds, ranges) = observe(&*model, calibration, config)?;
-    quantize(model, &folds, &ranges, config)
+    let report = quantize(model, &folds, &ranges, config)?;
+    config.warn(&report);
+    Ok(report)
 }
 
 /// Refuses what cannot be quantized, and finds out what the calibration data can tell: which batch norms
@@ -98,12 +116,12 @@ where
     check(model, config)?;
     let mut calibration = calibration.into_iter().peekable();
     let folds = match calibration.peek() {
-        Some(Ok(example)) => find_folds(model, example, config)
+        Some(Ok(example)) => find_folds(model, example)
             .map_err(|source| QuantError::Calibration { batch: 0, source: Box::new(source) })?,
         _ => Vec::new(),
     };
     let mut ranges = Calibration::new(config.range);
-    if config.activations == Activations::Static {
+    if config.is_static_anywhere() {
         ranges.run(model, calibration)?;
     }
     Ok((folds, ranges))
@@ -124,18 +142,20 @@ where
     M: Forward<X> + ?Sized,
 {
     check(model, config)?;
-    let folds = find_folds(&*model, example, config)?;
-    quantize(model, &folds, ranges, config)
+    let folds = find_folds(&*model, example)?;
+    let report = quantize(model, &folds, ranges, config)?;
+    config.warn(&report);
+    Ok(report)
 }
 
 /// Makes the new values, all of them, and only then puts them in place.
-fn quantize<M: Module + ?Sized>(
+pub(super) fn quantize<M: Module + ?Sized>(
     model: &mut M,
     folds: &[Fold],
     ranges: &Calibration,
     config: &QuantConfig,
 ) -> Result<QuantReport> {
-    let folded = Folded::new(&*model, folds)?;
+    let folded = Folded::new(&*model, folds, config)?;
     let mut report = QuantReport::default();
     let mut stored: BTreeMap<ParamId, Stored> = BTreeMap::new();
     for (name, param) in model.named_params() {
@@ -146,8 +166,12 @@ fn quantize<M: Module + ?Sized>(
             }
             continue;
         }
-        if config.skip.contains(&name) {
-            report.skipped.push((name, "skipped on request"));
+        if config.keeps_float(&name) {
+            let reason = match config.layers.get(&name) {
+                Some(_) => "on the rung f32",
+                None => "skipped on request",
+            };
+            report.skipped.push((name, reason));
             continue;
         }
         let value = match folded.values.get(&param.id()) {
@@ -158,13 +182,6 @@ fn quantize<M: Module + ?Sized>(
         let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
         stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
-    }
-    if !config.destroys_floats_knowingly {
-        tracing::warn!(
-            weights = report.weights.len(),
-            "quantize_model replaces float weights in place and they cannot be restored; \
-             clone the model first to keep them"
-        );
     }
     report.folded.clone_from(&folded.norms);
     commit(model, stored, BTreeMap::new(), &folded.norms);
@@ -210,7 +227,7 @@ pub fn is_weight(param: &Param) -> bool {
 }
 
 /// Refuses a model or configuration that cannot be quantized, before any work is done.
-fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
+pub(super) fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
     let params = model.named_params();
     let total = params.len();
     for (name, param) in &params {
@@ -231,7 +248,8 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
             Stored::Absent(_) => return Err(QuantError::NotLoaded { name: name.clone() }.into()),
         }
     }
-    if let Some(unknown) = config.skip.iter().find(|s| weights.iter().all(|(n, _)| n != *s)) {
+    let mut named = config.skip.iter().chain(config.layers.keys());
+    if let Some(unknown) = named.find(|name| weights.iter().all(|(n, _)| n != *name)) {
         let known: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
         let (name, known) = (unknown.clone(), known.join(", "));
         return Err(QuantError::UnknownWeight { name, known }.into());
@@ -242,7 +260,7 @@ fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Result<()> {
         let (name, known) = (unknown.clone(), known.join(", "));
         return Err(QuantError::NothingWide { name, known }.into());
     }
-    if weights.iter().all(|(name, _)| config.skip.contains(name)) {
+    if weights.iter().all(|(name, _)| config.keeps_float(name)) {
         return Err(QuantError::NothingToQuantize { params: total }.into());
     }
     Ok(())
@@ -267,15 +285,13 @@ pub(super) fn input_of(
     // How a table's input is quantized matters where it is an output head too; looking up a row
     // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = ranges.range(param.id());
-    Ok(match config.activations {
+    let way = config.way(name);
+    Ok(match way.activations {
         Activations::Float => (Input::Float, None),
-        Activations::Dynamic => {
-            let wide = config.wide.iter().any(|end| name.ends_with(end.as_str()));
-            match param.role() {
-                Role::LinearWeight | Role::Embedding if wide => (Input::Dynamic16, None),
-                _ => (Input::Dynamic, None),
-            }
-        }
+        Activations::Dynamic => match param.role() {
+            Role::LinearWeight | Role::Embedding if way.wide => (Input::Dynamic16, None),
+            _ => (Input::Dynamic, None),
+        },
         Activations::Static => match seen {
             Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
             None if param.role() == Role::Embedding => (Input::Float, None),
@@ -293,7 +309,7 @@ fn quantize_param(
     config: &QuantConfig,
 ) -> Result<(QWeight, WeightReport)> {
     let (input, input_range) = input_of(&name, param, ranges, config)?;
-    let weight = Scales::covering(value, config.granularity, config.weight_bits)
+    let weight = Scales::covering(value, config.way(&name).granularity, config.weight_bits)
         .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
         .and_then(|weight| match shift {
             Some(shift) => weight.with_shift(shift.into()),

@@ -82,18 +82,18 @@ where
     // Beside a bare parameter there is no place for what its norm adds.
     let weights: BTreeSet<ParamId> = model.named_weights().iter().map(|(_, w)| w.id()).collect();
     folds.retain(|fold| weights.contains(&fold.weight));
-    let Folded { values, shifts, norms } = Folded::new(&*model, &folds)?;
+    let Folded { values, shifts, norms } = Folded::new(&*model, &folds, config)?;
     let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
     let mut rounding = BTreeMap::new();
     for (name, weight) in model.named_weights() {
-        if config.skip.contains(&name) {
+        if config.keeps_float(&name) {
             report.skipped.push((name, "skipped on request"));
             continue;
         }
         let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
         let (input, _) = input_of(&name, weight, &ranges, config)?;
         let shift = shifts.get(&weight.id()).map(|shift| &**shift);
-        let (granularity, bits) = (config.granularity, config.weight_bits);
+        let (granularity, bits) = (config.way(&name).granularity, config.weight_bits);
         let fake = FakeQuant::start(value, granularity, bits, input, shift).map_err(|source| {
             QuantError::Weight { name: name.clone(), source: Box::new(source) }
         })?;

@@ -59,7 +59,8 @@ fn unusable(error: serde_json::Error) -> QuantError {
 mod tests {
     use super::*;
     use crate::int8::{Granularity, WeightBits};
-    use crate::quant::{Activations, RangeMethod};
+    use crate::quant::{Activations, RangeMethod, Rung};
+    use std::collections::BTreeMap;
 
     #[test]
     fn every_setting_comes_back() {
@@ -70,6 +71,7 @@ mod tests {
             range: RangeMethod::Percentile(0.001),
             skip: vec!["head.weight".to_string()],
             wide: vec!["q_proj.weight".to_string()],
+            layers: BTreeMap::from([("fc.weight".to_string(), Rung::A16)]),
             destroys_floats_knowingly: false,
         };
         let report = QuantReport { folded: vec!["norm".to_string()], ..QuantReport::default() };

@@ -22,6 +22,7 @@ mod qat;
 mod quantization_errors;
 mod quantization_fold;
 mod quantization_groups;
+mod quantization_ladder;
 mod resnet20;
 mod text_bad_input;
 mod text_bpe;

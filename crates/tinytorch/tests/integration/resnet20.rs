@@ -13,13 +13,13 @@ use tinytorch::tensor::Dtype;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/resnet20");
 
-fn resnet20() -> Box<dyn Model> {
+pub(crate) fn resnet20() -> Box<dyn Model> {
     let weights = Path::new(FOLDER).join("resnet20-12fca82f.safetensors");
     import_model(weights, &Architecture::preset("resnet20").unwrap()).unwrap().model
 }
 
 /// The images that `reference.py` makes: bytes from a linear congruential generator.
-fn synthetic_images() -> Tensor {
+pub(crate) fn synthetic_images() -> Tensor {
     let mut state = 1u32;
     let pixel = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -46,7 +46,7 @@ fn synthetic_images_get_the_reference_logits() {
 }
 
 /// ResNet-20 in int8, its ranges from these images.
-fn int8_resnet20(images: &Tensor) -> Box<dyn Model> {
+pub(crate) fn int8_resnet20(images: &Tensor) -> Box<dyn Model> {
     let mut model = resnet20();
     let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
     let batches = (0..images.shape()[0]).step_by(64);

@@ -6,8 +6,7 @@ use crate::f32::gemm::Unfolded;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, pieces, split};
-use crate::scratch::Scratch;
-use std::cell::RefCell;
+use crate::scratch::with_thread_scratch;
 
 /// Multiplications from which channels are worth a second thread.
 const LEAST: usize = 1 << 16;
@@ -26,9 +25,6 @@ pub(super) fn depthwise(
     relu: bool,
     out: &mut [f32],
 ) {
-    thread_local! {
-        static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
-    }
     let lengths = Lengths::of(shape);
     if out.is_empty() {
         return;
@@ -37,7 +33,7 @@ pub(super) fn depthwise(
     let parts = pieces(out.len() * lengths.window, LEAST).min(planes);
     let out = SharedOut::new(out);
     split(planes, parts, &|range| {
-        SCRATCH.with_borrow_mut(|scratch| {
+        with_thread_scratch(|scratch| {
             for plane in range {
                 let group = plane % shape.in_channels;
                 let first = group * lengths.channels_out;

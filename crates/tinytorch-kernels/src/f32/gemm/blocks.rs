@@ -6,8 +6,7 @@ use super::tile::{self, A_PANEL, B_PANEL, MAX_COLS, Panels, Rows, Sums};
 use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-use crate::scratch::{Scratch, bytes_for};
-use std::cell::RefCell;
+use crate::scratch::{bytes_for, with_thread_scratch};
 use std::ops::Range;
 
 /// Rows of B in a block. Long blocks read and write C less often: two of 512 are 2 % faster than three
@@ -68,9 +67,6 @@ impl Rectangle<'_> {
     /// # Safety
     /// It lies inside of C, and nobody else uses it meanwhile.
     pub(super) unsafe fn compute(self, isa: Isa) {
-        thread_local! {
-            static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
-        }
         let (k_block, n_block) = block_size(self.rows.len());
         let depth = self.product.a.cols().min(k_block);
         let width = self.cols.len().min(n_block);
@@ -89,7 +85,7 @@ impl Rectangle<'_> {
                 (packed_len::<B_PANEL>(width, depth) + unfold::SLACK, b.staging_len(depth, width))
             }
         };
-        SCRATCH.with_borrow_mut(|scratch| {
+        with_thread_scratch(|scratch| {
             let lens = [a_len, b_len, image_len, A_PANEL * MAX_COLS];
             let mut arena = scratch.arena(lens.into_iter().map(bytes_for::<f32>).sum());
             let [a_block, b_block, image, tile_copy] = lens.map(|len| arena.take(len));

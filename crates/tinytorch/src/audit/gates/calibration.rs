@@ -1,8 +1,8 @@
-use crate::audit::compare::relative_error;
 use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Means, Subject};
 use crate::autograd::Var;
 use crate::plan::Plan;
+use crate::quant::relative_error;
 use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
 use crate::tensor::Tensor;
 use crate::{Result, Rng};

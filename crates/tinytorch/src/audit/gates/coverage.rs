@@ -20,7 +20,7 @@ pub(crate) fn coverage(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         let ran = evidence.layers.iter().filter(|layer| layer.name == name);
         let kernels: Vec<_> = ran.clone().map(|layer| layer.kernel).collect();
         let fault = match param.int8() {
-            None if subject.config.skip.contains(&name) => {
+            None if subject.config.keeps_float(&name) => {
                 requested.push(format!("`{name}` was to stay float"));
                 continue;
             }

@@ -1,9 +1,10 @@
 use crate::Result;
-use crate::audit::compare::{exceeds, relative_error, same_bits};
+use crate::audit::compare::{exceeds, same_bits};
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
 use crate::audit::{Evidence, Gate, Means, Subject, evidence};
 use crate::autograd::{Ctx, Var};
 use crate::plan::Plan;
+use crate::quant::relative_error;
 
 const ID: &str = "determinism";
 
@@ -15,8 +16,9 @@ const SAMPLES: usize = 16;
 
 /// Share of the rounding error that the whole model may differ by between instruction sets, if it
 /// computes in float before it rounds to 8 bits: a difference in the last bit flips a level now and
-/// then, which weighs as much as any rounding. In `talks-gpt` it is 1.6e-4 of 7.2e-3.
-const SHARE_OF_ERROR: f64 = 0.1;
+/// then, which weighs as much as any rounding. In `talks-gpt` it is 1.6e-4 of 7.2e-3, in a ResNet-20 with
+/// five float layers 1.9e-3 of 9.0e-3.
+const SHARE_OF_ERROR: f64 = 0.3;
 
 /// The int8 model gives the same result every time. Each op does, on equal inputs, when it runs again,
 /// and on every instruction set: integers to the bit, floats to 1e-5. The deployed model does, to the

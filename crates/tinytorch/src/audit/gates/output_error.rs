@@ -1,6 +1,6 @@
 use crate::Result;
-use crate::audit::compare::relative_error;
 use crate::audit::{Budget, Evidence, Gate, Subject, Task};
+use crate::quant::relative_error;
 
 /// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains.
 pub(crate) fn output_error(

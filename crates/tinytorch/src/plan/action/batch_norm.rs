@@ -2,6 +2,8 @@ use super::{Action, Inputs, Target};
 use crate::Result;
 use crate::graph::{Cost, Exec, ScaleShift, image_dims};
 use crate::tensor::{Shape, TensorError};
+use tinytorch_kernels::f32::functions::Affine;
+use tinytorch_kernels::f32::map;
 
 /// A batch norm that nothing could take over: each channel scaled and shifted.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Action for ScaleChannels {
         let planes = out.floats()?.chunks_exact_mut(pixels);
         for (i, (out, x)) in planes.zip(inputs.views[0].f32()?.chunks_exact(pixels)).enumerate() {
             let (scale, shift) = (self.0.scale[i % channels], self.0.shift[i % channels]);
-            out.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale + shift);
+            map(exec.isa(), Affine { scale, shift }, x, out);
         }
         Ok(())
     }

@@ -100,4 +100,11 @@ impl Action for ConvF32 {
         };
         weight + self.bias.as_ref().map_or(0, Tensor::bytes)
     }
+
+    fn packed_bytes(&self) -> usize {
+        match &self.weight {
+            Weight::Packed(weight) => weight.bytes(),
+            Weight::Plain(_) => 0,
+        }
+    }
 }

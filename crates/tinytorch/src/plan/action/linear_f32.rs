@@ -75,4 +75,8 @@ impl Action for LinearF32 {
     fn weight_bytes(&self) -> usize {
         self.weight.bytes() + self.bias.as_ref().map_or(0, Tensor::bytes)
     }
+
+    fn packed_bytes(&self) -> usize {
+        self.weight.bytes()
+    }
 }

@@ -115,4 +115,9 @@ pub(super) trait Action: fmt::Debug + Send + Sync {
     fn weight_bytes(&self) -> usize {
         0
     }
+
+    /// Bytes of a float weight that was packed, beside the model's own.
+    fn packed_bytes(&self) -> usize {
+        0
+    }
 }

@@ -1,7 +1,8 @@
 //! Small changes to a graph that leave what it computes as it is, each in a file of its own.
 //!
-//! ReLU moves and fuses to the bit. Folding a batch norm rounds in another place, and so happens to
-//! float convolutions only: an int8 model was quantized with its batch norms folded already.
+//! ReLU moves and fuses to the bit. Folding a batch norm rounds in another place, which could flip a level
+//! of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
+//! folded when it was quantized.
 
 mod fold_batch_norm;
 mod fold_constants;
@@ -11,17 +12,28 @@ mod hoist_relu;
 pub(super) use fuse_relu::ThenRelu;
 
 use crate::Result;
-use crate::graph::Graph;
+use crate::graph::{Graph, Step, Weight};
 
 /// Every rewrite, in the order in which one makes room for the next.
 pub(super) fn rewrite(graph: &mut Graph) -> Result<()> {
     graph.remove_dead_nodes();
     fold_constants::fold_constants(graph)?;
-    fold_batch_norm::fold_batch_norm(graph)?;
-    // A folded norm still reads its convolution, which then seems to have two readers.
-    graph.remove_dead_nodes();
+    if !has_int8(graph) {
+        fold_batch_norm::fold_batch_norm(graph)?;
+        // A folded norm still reads its convolution, which then seems to have two readers.
+        graph.remove_dead_nodes();
+    }
     hoist_relu::hoist_relu(graph);
     fuse_relu::fuse_relu(graph);
     graph.remove_dead_nodes();
     Ok(())
+}
+
+fn has_int8(graph: &Graph) -> bool {
+    graph.nodes().iter().any(|node| match &node.step {
+        Step::Linear { weight, .. } | Step::Conv2d { weight, .. } => {
+            matches!(weight, Weight::Int8(_))
+        }
+        _ => false,
+    })
 }

@@ -1,0 +1,142 @@
+//! Quantizing within a budget, and what that costs in time.
+
+use crate::output::progress_bar;
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use tinytorch::Tensor;
+use tinytorch::autograd::Var;
+use tinytorch::bench::{Settings, compare};
+use tinytorch::models::Model;
+use tinytorch::plan::Plan;
+use tinytorch::quant::{Ladder, QuantConfig, Rung, quantize_model, quantize_within};
+
+/// Samples per pass at most.
+const BATCH: usize = 64;
+
+/// One batch in this many judges; the others calibrate.
+const HELD_OUT: usize = 4;
+
+/// Samples of a timed pass.
+const TIMED: usize = 32;
+
+/// The stable form of `ladder` in `--json`.
+#[derive(Serialize)]
+pub(super) struct Climbed {
+    max_error: f64,
+    /// Of the output, on held-out samples of the calibration data.
+    error: f64,
+    pub(super) within: bool,
+    /// With every layer on the first rung.
+    fastest_error: f64,
+    held_out_samples: usize,
+    raised: BTreeMap<String, Rung>,
+    models_tried: usize,
+    batch: usize,
+    time_of_float: f64,
+    time_of_fastest: f64,
+}
+
+/// The calibration samples, cut into batches.
+pub(super) struct Batches {
+    pub(super) calibration: Vec<Var>,
+    held_out: Vec<Var>,
+    held_out_samples: usize,
+}
+
+impl Batches {
+    pub(super) fn of(samples: &Tensor) -> Result<Batches> {
+        let n = samples.shape()[0];
+        let size = (n / (2 * HELD_OUT)).clamp(1, BATCH);
+        let (mut calibration, mut held_out, mut held_out_samples) = (Vec::new(), Vec::new(), 0);
+        for (i, start) in (0..n).step_by(size).enumerate() {
+            let end = n.min(start + size);
+            let batch = Var::from(samples.slice(0, start..end)?);
+            if i % HELD_OUT == HELD_OUT - 1 {
+                held_out_samples += end - start;
+                held_out.push(batch);
+            } else {
+                calibration.push(batch);
+            }
+        }
+        Ok(Batches { calibration, held_out, held_out_samples })
+    }
+}
+
+/// Quantizes `model` as fast as the budget allows, and times it beside the float model and beside the same
+/// model on the first rung.
+pub(super) fn climb(
+    model: &mut dyn Model,
+    samples: &Tensor,
+    max_error: f64,
+    config: &QuantConfig,
+) -> Result<(Ladder, Climbed)> {
+    let float = model.clone_box();
+    let Batches { calibration, held_out, held_out_samples } = Batches::of(samples)?;
+    let bar = progress_bar("trying layers", 0);
+    let ladder =
+        quantize_within(model, &calibration, &held_out, max_error, config, &mut |done, of| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        })?;
+    bar.finish_and_clear();
+    let mut fastest = float.clone_box();
+    let layers = config.layers.clone();
+    let first = QuantConfig { layers, ..ladder.config.clone() };
+    quantize_model(&mut *fastest, calibration.into_iter().map(Ok), &first)?;
+    let batch = samples.slice(0, 0..samples.shape()[0].min(TIMED))?;
+    let climbed = Climbed {
+        max_error,
+        error: ladder.error,
+        within: ladder.is_within,
+        fastest_error: ladder.tried.first().map_or(f64::NAN, |trial| trial.error),
+        held_out_samples,
+        raised: ladder.raised.clone(),
+        models_tried: ladder.tried.len(),
+        batch: batch.shape()[0],
+        time_of_float: time_ratio(&*float, model, &batch)?,
+        time_of_fastest: time_ratio(&*fastest, model, &batch)?,
+    };
+    Ok((ladder, climbed))
+}
+
+/// How many times as long the second model's plan takes as the first's.
+fn time_ratio(first: &dyn Model, second: &dyn Model, batch: &Tensor) -> Result<f64> {
+    let (mut first, mut second) = (Plan::compile(first, batch)?, Plan::compile(second, batch)?);
+    let run = |plan: &mut Plan| plan.run(batch).map(drop);
+    Ok(compare(|| run(&mut first), || run(&mut second), &Settings::default())?.ratio)
+}
+
+impl fmt::Display for Climbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: f64| format!("{:.2} %", share * 100.0);
+        let mut rungs: BTreeMap<Rung, Vec<&str>> = BTreeMap::new();
+        for (name, rung) in &self.raised {
+            rungs.entry(*rung).or_default().push(name);
+        }
+        for (rung, names) in rungs {
+            writeln!(f, "raised to {rung}: {}", names.join(", "))?;
+        }
+        let verdict = if self.within { "within" } else { "over" };
+        write!(
+            f,
+            "error {} on {} held-out samples, {verdict} {}",
+            percent(self.error),
+            self.held_out_samples,
+            percent(self.max_error),
+        )?;
+        if !self.raised.is_empty() {
+            write!(f, "; {} on the fastest rung", percent(self.fastest_error))?;
+        }
+        write!(
+            f,
+            "\nat batch {} it takes {:.2}x the time in float",
+            self.batch, self.time_of_float
+        )?;
+        if !self.raised.is_empty() {
+            write!(f, ", {:.2}x that on the fastest rung", self.time_of_fastest)?;
+        }
+        writeln!(f)
+    }
+}

@@ -1,0 +1,175 @@
+//! Which layer to raise next, from measured errors and expected times alone.
+
+use crate::quant::Rung;
+use std::collections::BTreeMap;
+
+/// What it means for a layer to stand on a rung.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) rung: Rung,
+    /// Square of the model's output error if this layer alone is quantized. Errors of layers are nearly
+    /// independent, so that their squares add up.
+    pub(super) squared_error: f64,
+    /// Expected time, in any unit.
+    pub(super) time: f64,
+}
+
+/// A layer that may be raised.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) name: String,
+    /// Bytes of its weight as floats.
+    pub(super) float_bytes: usize,
+    /// The rungs open to it, from fast to precise. It starts on the first.
+    pub(super) standings: Vec<Standing>,
+}
+
+/// Where every layer stands.
+#[derive(Clone, Debug)]
+pub(super) struct Climb {
+    layers: Vec<Layer>,
+    at: Vec<usize>,
+    /// Bytes of weights that may still be left as floats.
+    floats_left: usize,
+}
+
+impl Climb {
+    /// All layers on their first rung.
+    pub(super) fn new(layers: Vec<Layer>, floats_left: usize) -> Climb {
+        Climb { at: vec![0; layers.len()], layers, floats_left }
+    }
+
+    /// The sum of the squared errors.
+    pub(super) fn squared_error(&self) -> f64 {
+        self.standings().map(|(_, standing)| standing.squared_error).sum()
+    }
+
+    /// The layers that stand higher than they started, and their rungs.
+    pub(super) fn raised(&self) -> BTreeMap<String, Rung> {
+        let raised = self.standings().zip(&self.at).filter(|(_, at)| **at > 0);
+        raised.map(|((layer, standing), _)| (layer.name.clone(), standing.rung)).collect()
+    }
+
+    /// Raises the layer that saves the most squared error for its time; `false` if none saves any.
+    pub(super) fn raise(&mut self) -> bool {
+        let mut best: Option<(f64, usize, usize)> = None;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let now = layer.standings[self.at[i]];
+            for (to, next) in layer.standings.iter().enumerate().skip(self.at[i] + 1) {
+                let saved = now.squared_error - next.squared_error;
+                let affordable = next.rung != Rung::F32 || layer.float_bytes <= self.floats_left;
+                if !affordable || saved.is_nan() || saved <= 0.0 {
+                    continue;
+                }
+                let worth = saved / (next.time - now.time).max(f64::MIN_POSITIVE);
+                if best.is_none_or(|(most, ..)| worth > most) {
+                    best = Some((worth, i, to));
+                }
+            }
+        }
+        let Some((_, layer, to)) = best else { return false };
+        self.at[layer] = to;
+        if self.layers[layer].standings[to].rung == Rung::F32 {
+            self.floats_left -= self.layers[layer].float_bytes;
+        }
+        true
+    }
+
+    /// Lowers layers again, those first that save the most time, while the sum of squared errors stays
+    /// within `most`: the last layer that was raised may have saved more than was needed.
+    pub(super) fn relax(&mut self, most: f64) {
+        loop {
+            let mut best: Option<(f64, usize, usize)> = None;
+            let error = self.squared_error();
+            for (i, layer) in self.layers.iter().enumerate() {
+                let now = layer.standings[self.at[i]];
+                for (to, lower) in layer.standings[..self.at[i]].iter().enumerate() {
+                    let fits = error - now.squared_error + lower.squared_error <= most;
+                    let saved = now.time - lower.time;
+                    if fits && saved > 0.0 && best.is_none_or(|(longest, ..)| saved > longest) {
+                        best = Some((saved, i, to));
+                    }
+                }
+            }
+            let Some((_, layer, to)) = best else { return };
+            if self.layers[layer].standings[self.at[layer]].rung == Rung::F32 {
+                self.floats_left += self.layers[layer].float_bytes;
+            }
+            self.at[layer] = to;
+        }
+    }
+
+    fn standings(&self) -> impl Iterator<Item = (&Layer, Standing)> {
+        self.layers.iter().zip(&self.at).map(|(layer, &at)| (layer, layer.standings[at]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(name: &str, float_bytes: usize, standings: &[(Rung, f64, f64)]) -> Layer {
+        let standings = standings
+            .iter()
+            .map(|&(rung, squared_error, time)| Standing { rung, squared_error, time })
+            .collect();
+        Layer { name: name.to_string(), float_bytes, standings }
+    }
+
+    #[test]
+    fn the_layer_that_saves_most_for_its_time_is_raised_first() {
+        let mut climb = Climb::new(
+            vec![
+                layer("large", 100, &[(Rung::StaticA8, 9.0, 10.0), (Rung::DynamicA8, 1.0, 20.0)]),
+                layer("small", 100, &[(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 1.0, 2.0)]),
+            ],
+            0,
+        );
+        assert_eq!(climb.squared_error(), 13.0);
+        assert!(climb.raise());
+        assert_eq!(climb.raised(), BTreeMap::from([("small".to_string(), Rung::DynamicA8)]));
+        assert!(climb.raise());
+        assert_eq!(climb.squared_error(), 2.0);
+        assert!(!climb.raise(), "nothing is left to raise");
+    }
+
+    #[test]
+    fn a_rung_that_saves_nothing_is_passed_by() {
+        let standings =
+            [(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 4.0, 2.0), (Rung::BlockedA8, 2.0, 3.0)];
+        let mut climb = Climb::new(vec![layer("only", 100, &standings)], 0);
+        assert!(climb.raise());
+        assert_eq!(climb.raised()["only"], Rung::BlockedA8);
+    }
+
+    #[test]
+    fn floats_are_taken_only_where_few_bytes_are_lost() {
+        let standings = [(Rung::StaticA8, f64::INFINITY, 1.0), (Rung::F32, 0.0, 4.0)];
+        let layers = vec![layer("a", 60, &standings), layer("b", 60, &standings)];
+        let mut climb = Climb::new(layers, 100);
+        assert!(climb.raise());
+        assert!(!climb.raise());
+        assert_eq!(climb.raised().len(), 1);
+    }
+
+    #[test]
+    fn what_was_raised_too_far_is_lowered_again() {
+        let standings =
+            [(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 2.0, 3.0), (Rung::F32, 0.0, 4.0)];
+        let mut climb =
+            Climb::new(vec![layer("a", 60, &standings), layer("b", 60, &standings)], 60);
+        while climb.raise() {}
+        assert_eq!(climb.squared_error(), 2.0);
+        climb.relax(4.0);
+        assert_eq!(climb.squared_error(), 4.0);
+        climb.relax(8.0);
+        assert!(climb.raised().is_empty());
+        assert_eq!(climb.floats_left, 60);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_not_a_gain() {
+        let standings = [(Rung::StaticA8, f64::NAN, 1.0), (Rung::DynamicA8, f64::NAN, 2.0)];
+        assert!(!Climb::new(vec![layer("a", 1, &standings)], 0).raise());
+    }
+}

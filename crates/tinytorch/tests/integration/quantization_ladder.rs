@@ -1,0 +1,184 @@
+//! The ladder finds the fastest way of quantizing within a budget, and says so if there is none.
+
+use crate::resnet20::{int8_resnet20, resnet20, synthetic_images};
+use crate::text_stories::{reference_ids, stories};
+use std::collections::BTreeMap;
+use tinytorch::autograd::{Ctx, Param, Stored, Var};
+use tinytorch::int8::Granularity;
+use tinytorch::models::Model;
+use tinytorch::nn::Module;
+use tinytorch::plan::Plan;
+use tinytorch::quant::{
+    Activations, Ladder, QuantConfig, Rung, is_weight, quantize_model, quantize_within,
+    relative_error,
+};
+use tinytorch::{Result, Tensor};
+
+fn config(activations: Activations) -> QuantConfig {
+    QuantConfig { activations, destroys_floats_knowingly: true, ..QuantConfig::default() }
+}
+
+fn climb(
+    model: &mut dyn Model,
+    [calibration, held_out]: &[Vec<Var>; 2],
+    max_error: f64,
+    config: &QuantConfig,
+) -> Result<Ladder> {
+    quantize_within(model, calibration, held_out, max_error, config, &mut |_, _| ())
+}
+
+/// Images to calibrate with, and others.
+fn images() -> [Vec<Var>; 2] {
+    let images = synthetic_images();
+    [0..4, 4..8].map(|part| vec![Var::from(images.slice(0, part).unwrap())])
+}
+
+/// The reference text in two parts.
+fn texts() -> [Vec<Var>; 2] {
+    let ids = reference_ids();
+    [0..96, 96..192].map(|part| {
+        let ids = ids[part].to_vec();
+        vec![Var::from(Tensor::from_vec(ids, [2, 48]).unwrap())]
+    })
+}
+
+fn output(model: &dyn Model, input: &Var) -> Tensor {
+    model.forward(input, &mut Ctx::eval()).unwrap().into_value()
+}
+
+fn deployed(model: &dyn Model, input: &Var) -> Vec<u32> {
+    let input = input.value();
+    bits(&Plan::compile(model, input).unwrap().run(input).unwrap())
+}
+
+fn bits(values: &Tensor) -> Vec<u32> {
+    values.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn weights(model: &dyn Model) -> Vec<(String, &Param)> {
+    let params = model.named_params().into_iter();
+    params.filter(|(_, param)| is_weight(param)).collect()
+}
+
+/// Bytes of the weights as floats, and of those that are floats still.
+fn bytes(model: &dyn Model) -> (usize, usize) {
+    let size = |param: &Param| param.shape().len() * size_of::<f32>();
+    let all = weights(model).iter().map(|(_, param)| size(param)).sum();
+    let float = weights(model).into_iter().filter(|(_, param)| param.int8().is_none());
+    (all, float.map(|(_, param)| size(param)).sum())
+}
+
+#[test]
+fn a_resnet_is_brought_within_its_budget_at_the_price_of_some_layers() {
+    // Noise is hard on it: photographs cost 2.2 % on the fastest rung.
+    const BUDGET: f64 = 0.05;
+    let (float, mut model, data) = (resnet20(), resnet20(), images());
+    let ladder = climb(&mut *model, &data, BUDGET, &config(Activations::Static)).unwrap();
+    assert!(ladder.is_within && ladder.error <= BUDGET, "{ladder:?}");
+    assert!(ladder.tried[0].raised.is_empty() && ladder.tried[0].error > BUDGET, "{ladder:?}");
+    assert!(!ladder.raised.is_empty() && ladder.raised.len() < 20, "{:?}", ladder.raised);
+
+    let error = relative_error(&output(&*model, &data[1][0]), &output(&*float, &data[1][0]));
+    assert_eq!(error.unwrap(), ladder.error, "the model is the one that was judged");
+    let (all, still_float) = bytes(&*model);
+    assert!(still_float * 10 <= all, "{still_float} of {all} bytes are floats");
+    for (name, param) in weights(&*model) {
+        let is_float = ladder.config.keeps_float(&name);
+        assert_eq!(param.int8().is_none(), is_float, "{name}");
+        if let Some(weight) = param.int8() {
+            let blocks = weight.scales().granularity() == Granularity::Blocks;
+            assert_eq!(blocks, ladder.raised.get(&name) == Some(&Rung::BlockedA8), "{name}");
+        }
+    }
+    assert_eq!(deployed(&*model, &data[1][0]), bits(&output(&*model, &data[1][0])));
+}
+
+/// Folding its norm would round elsewhere and flip levels of the layers behind it.
+#[test]
+fn a_float_convolution_of_an_int8_model_is_deployed_to_the_bit() {
+    let (mut model, [calibration, held_out]) = (resnet20(), images());
+    let skip = vec!["conv1.weight".to_string(), "layer2.0.conv1.weight".to_string()];
+    let config = QuantConfig { skip, ..config(Activations::Static) };
+    let report = quantize_model(&mut *model, calibration.into_iter().map(Ok), &config).unwrap();
+    assert!(!report.folded.contains(&"bn1".to_string()), "{:?}", report.folded);
+    assert_eq!(deployed(&*model, &held_out[0]), bits(&output(&*model, &held_out[0])));
+}
+
+#[test]
+fn a_wide_budget_leaves_every_layer_on_the_fastest_rung() {
+    let (mut model, data) = (resnet20(), images());
+    let ladder = climb(&mut *model, &data, 0.5, &config(Activations::Static)).unwrap();
+    assert!(ladder.is_within && ladder.raised.is_empty() && ladder.tried.len() == 1);
+    let plain = int8_resnet20(data[0][0].value());
+    for ((name, was), (_, is)) in weights(&*plain).into_iter().zip(weights(&*model)) {
+        assert_eq!(was.int8(), is.int8(), "{name}");
+    }
+}
+
+#[test]
+fn a_language_model_climbs_to_16_bits() {
+    let (mut model, data) = (stories(), texts());
+    let plain = config(Activations::Dynamic);
+    let ladder = climb(&mut *model, &data, 0.02, &plain).unwrap();
+    assert!(ladder.is_within, "{ladder:?}");
+    assert!(ladder.tried[0].error > 0.02, "{:?}", ladder.tried);
+    assert!(ladder.raised.values().any(|rung| *rung == Rung::A16), "{:?}", ladder.raised);
+    assert_eq!(ladder.report.weights.len() + ladder.report.skipped.len(), weights(&*model).len());
+}
+
+#[test]
+fn without_a_way_within_the_budget_the_best_is_left_and_said_to_be_over() {
+    let (mut model, data) = (stories(), texts());
+    let ladder = climb(&mut *model, &data, 1e-6, &config(Activations::Dynamic)).unwrap();
+    assert!(!ladder.is_within && ladder.error > 1e-6);
+    let least = ladder.tried.iter().map(|trial| trial.error).fold(f64::INFINITY, f64::min);
+    assert_eq!(ladder.error, least);
+    let (all, still_float) = bytes(&*model);
+    assert!(still_float * 10 <= all, "{still_float} of {all} bytes are floats");
+}
+
+#[test]
+fn what_the_caller_has_settled_is_not_moved() {
+    let (mut model, data) = (resnet20(), images());
+    let settled = BTreeMap::from([("layer1.0.conv1.weight".to_string(), Rung::DynamicA8)]);
+    let plain = config(Activations::Static);
+    let asked = QuantConfig { skip: vec!["conv1.weight".to_string()], layers: settled, ..plain };
+    let ladder = climb(&mut *model, &data, 0.05, &asked).unwrap();
+    assert_eq!(ladder.config.layers["layer1.0.conv1.weight"], Rung::DynamicA8);
+    for name in ["conv1.weight", "layer1.0.conv1.weight"] {
+        assert!(!ladder.raised.contains_key(name), "{:?}", ladder.raised);
+    }
+}
+
+#[test]
+fn a_failed_climb_leaves_the_model_as_it_was() {
+    let mut model = resnet20();
+    let [calibration, held_out] = images();
+    let wrong = vec![Var::from(Tensor::ones([2, 1, 8, 8]).unwrap())];
+    let unknown = BTreeMap::from([("conv9.weight".to_string(), Rung::A16)]);
+    let plain = config(Activations::Static);
+    for (data, max_error, config, problem) in [
+        ([calibration.clone(), vec![]], 0.01, plain.clone(), "held out"),
+        ([vec![], held_out.clone()], 0.01, plain.clone(), "calibration has no batches"),
+        ([calibration.clone(), wrong.clone()], 0.01, plain.clone(), "channels"),
+        ([calibration.clone(), held_out.clone()], 0.0, plain.clone(), "positive"),
+        ([calibration.clone(), held_out.clone()], f64::NAN, plain.clone(), "positive"),
+        ([calibration.clone(), held_out.clone()], 0.01, config(Activations::Float), "one rung"),
+        (
+            [calibration.clone(), held_out.clone()],
+            0.01,
+            QuantConfig { layers: unknown, ..plain },
+            "conv9.weight",
+        ),
+    ] {
+        let error = climb(&mut *model, &data, max_error, &config).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    for ((name, was), (_, is)) in resnet20().named_params().into_iter().zip(model.named_params()) {
+        assert!(matches!(is.stored(), Stored::F32(_)), "{name}");
+        let values = |param: &Param| param.value().unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(values(was), values(is), "{name}");
+        assert!(!is.is_frozen(), "{name}");
+    }
+    assert!(model.named_flags().iter().all(|(_, flag)| !flag));
+}
