@@ -20,8 +20,8 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 //!
-//! Where that costs too much, [`quantize_within`] finds the fastest way within a budget of error, and [`prepare_qat`] rounds a model's weights while they train and
-//! [`convert`] makes them int8 afterwards.
+//! Where that costs too much accuracy, [`quantize_within`] finds the fastest way within a budget, and
+//! [`prepare_qat`] rounds a model's weights while they train and [`convert`] makes them int8 afterwards.
 
 mod architecture;
 mod calibrate;
