@@ -187,7 +187,8 @@ impl Depthwise<'_> {
         let whole = tile.width == VECTORS * S::LANES;
         let row_stride = self.finish.row_stride;
         let place = |p: usize| (tile.first + p) * row_stride + tile.column;
-        // Without branches, so that the loop is unrolled and the sums stay in registers.
+        // Without branches, so that the loop is unrolled and the sums stay in registers: with them it took
+        // a quarter longer.
         for p in 0..PIXELS {
             let mut q = [s.splat_i32(0); VECTORS];
             for v in 0..VECTORS {
@@ -195,8 +196,8 @@ impl Depthwise<'_> {
                 q[v] = quantize_lanes(s, y, levels);
             }
             let spare = &mut self.spare[p * COLUMNS..];
-            // SAFETY: the output holds the pixel, and no other thread writes there.
             let out = if whole && p < tile.count {
+                // SAFETY: the output holds the pixel, and no other thread writes there.
                 unsafe { out.slice(place(p), tile.width) }
             } else {
                 spare
