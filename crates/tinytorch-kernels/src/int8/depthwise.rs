@@ -5,10 +5,10 @@
 //! every output pixel over that column. Rescaling takes longer than the nine products of a 3 x 3
 //! kernel, so what it needs is prepared once for a block of channels.
 
-use super::columns::{COLUMNS, Columns};
+use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
-use super::depthwise_block::{Block, Lanes, VECTORS};
-use super::finish::{Finish, FinishTile, Place, Stage, Staged, Target};
+use super::depthwise_block::{Block, VECTORS};
+use super::finish::{Finish, FinishTile, Place, Staged, Target};
 use super::panels::{GROUP, Packed};
 use super::quantize::{Levels, quantize_lanes};
 use super::slab::Slab;
@@ -223,9 +223,8 @@ impl Depthwise<'_> {
             }
             Block::in_order::<S>(&lanes.0, self.staged.row_mut(p));
         }
-        s.call(FinishTile {
+        s.call(FinishTile::<false> {
             staged: &mut self.staged,
-            stage: Stage::Sums,
             columns: &self.columns,
             params: RowParams::Tensor(self.params),
             finish: &self.finish,

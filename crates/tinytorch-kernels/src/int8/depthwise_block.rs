@@ -1,7 +1,7 @@
 //! What a block of channels of a depthwise convolution is multiplied with and rescaled by.
 
 use super::QParams;
-use super::columns::{COLUMNS, Columns};
+use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
 use super::panels::{GROUP, PANEL, Packed};
 use crate::isa::Simd;
@@ -11,11 +11,6 @@ pub(super) const VECTORS: usize = 4;
 
 /// Channels that stay side by side when bytes are interleaved.
 const TOGETHER: usize = 4;
-
-/// A number for each channel, on whole cache lines: a vector across two of them takes twice as long
-/// to load.
-#[repr(align(64))]
-pub(super) struct Lanes<T>(pub(super) [T; COLUMNS]);
 
 /// Weights, scales and bias of a block of channels, its lanes in the order of
 /// [`Simd::interleave`].
@@ -72,9 +67,9 @@ impl<'a> Block<'a> {
     ) {
         for i in 0..S::LANES {
             let (from, to) = (i * TOGETHER, Self::place::<S>(i));
-            self.bias.0[to..to + TOGETHER].copy_from_slice(&columns.bias[from..from + TOGETHER]);
+            self.bias.0[to..to + TOGETHER].copy_from_slice(&columns.bias.0[from..from + TOGETHER]);
             for j in 0..TOGETHER {
-                self.scales.0[to + j] = params.scale * columns.scales[from + j];
+                self.scales.0[to + j] = params.scale * columns.scales.0[from + j];
             }
         }
         let end = weight.n.min(column + VECTORS * S::LANES);
@@ -107,7 +102,8 @@ impl<'a> Block<'a> {
     ) {
         let [height, width] = shape.kernel;
         let panel_width = weight.width(panel);
-        let tail = weight.expanded_tail(panel, panel_width);
+        let mut tail = [0; COLUMNS * GROUP];
+        weight.expand_tail(panel, panel_width, &mut tail);
         let groups = height.div_ceil(GROUP);
         for first in (0..panel_width).step_by(S::LANES) {
             let lanes = S::LANES.min(panel_width - first);
