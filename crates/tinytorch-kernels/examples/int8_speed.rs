@@ -131,6 +131,7 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
     let repeat = (2e7 / operations * 10.0).ceil() as usize;
     let (mut limit, mut float, mut both, mut bytes) =
         (Vec::new(), Times::default(), Times::default(), Times::default());
+    let mut dynamic = Times::default();
     let mut name = "";
     let floats = vec![1.0f32; n * k / 4];
     let mut read = Times::default();
@@ -148,6 +149,13 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
             for _ in 0..repeat {
                 let out = Output::U8 { data: &mut levels, params: out_params };
                 gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch).expect("valid");
+            }
+        });
+        dynamic.time(|| {
+            for _ in 0..repeat {
+                let a = Activations { params: RowParams::PerRow(&params), ..shape(&q) };
+                gemm(isa, &a, &panels, &epilogue, Output::F32(&mut y), &mut scratch)
+                    .expect("valid");
             }
         });
         both.time(|| {
@@ -174,12 +182,14 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
     let limit = limit.into_iter().fold(0.0, f64::max);
     let rate = |seconds: f64| operations * repeat as f64 / seconds / 1e9;
     println!(
-        "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
+        "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  scale per row {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
         rate(float.best()),
         rate(float.best()) * 1e11 / limit,
         rate(float.median()) * 1e11 / limit,
         rate(bytes.best()),
         rate(bytes.best()) * 1e11 / limit,
+        rate(dynamic.best()),
+        rate(dynamic.best()) * 1e11 / limit,
         rate(both.best()),
         rate(both.best()) * 1e11 / limit,
         limit / 1e9,
@@ -315,6 +325,8 @@ fn convolutions(isa: Isa, threads: usize) {
     };
     for shape in [
         square(224, 3, 64, 7, 2),
+        square(224, 3, 32, 3, 2),
+        square(32, 3, 32, 3, 1),
         square(56, 64, 64, 3, 1),
         square(56, 64, 128, 3, 2),
         square(28, 128, 128, 3, 1),
@@ -357,16 +369,29 @@ fn main() {
                     [1024, 1024, 1024],
                     [128, 384, 1536],
                     [128, 384, 384],
+                    [128, 64, 64],
                     [32, 784, 512],
+                    [32, 512, 256],
+                    [32, 64, 128],
                     [3136, 576, 64],
                     [1, 4096, 4096],
                     [1, 784, 512],
                     [4, 1024, 1024],
+                    [1, 4, 6400],
+                    [1, 16, 6400],
+                    [1, 64, 6400],
                 ] {
                     product(isa, threads, shape, false);
                 }
-                product(isa, threads, [128, 384, 1536], true);
-                product(isa, threads, [1, 4096, 4096], true);
+                for shape in [
+                    [128, 384, 1536],
+                    [1, 4096, 4096],
+                    [1, 64, 6400],
+                    [128, 64, 256],
+                    [32, 512, 256],
+                ] {
+                    product(isa, threads, shape, true);
+                }
                 convolutions(isa, threads);
             });
         }
