@@ -270,7 +270,9 @@ impl Piece<'_, '_> {
     ///
     /// A tile is as large as leaves registers for the weights and an activation: 24 accumulators
     /// of 32 registers on AVX-512, 8 of 16 on AVX2, where widening takes six. Six rows by four
-    /// panels reach 90 % of the peak on 1024 x 1024 x 1024, twelve by two 85 %.
+    /// panels reach 90 % of the peak on 1024 x 1024 x 1024, twelve by two 85 %. By two panels the
+    /// compiler keeps some of 24 accumulators in memory: eight rows took 10 % less time than twelve on
+    /// the convolution of 32 images of 14 x 14 from 16 to 32 channels.
     #[inline(always)]
     fn rows_by_next_panels<S: Simd, D: Dot>(
         &mut self,
@@ -297,7 +299,7 @@ impl Piece<'_, '_> {
             // Blocks keep a float accumulator beside each integer one.
             (16, 2..) if blocks => tiles!(6, 4, 2, false),
             (16, 4..) => tiles!(6, 4, 4, false),
-            (16, 2..) => tiles!(12, 6, 2, false),
+            (16, 2..) => tiles!(8, 4, 2, false),
             (16, _) => tiles!(12, 6, 1, false),
             (8, 0) => tiles!(4, 3, 2, true),
             (8, _) => tiles!(4, 3, 2, false),
