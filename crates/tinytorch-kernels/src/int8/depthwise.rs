@@ -7,7 +7,7 @@
 
 use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
-use super::depthwise_block::{Block, VECTORS};
+use super::depthwise_block::{Block, VECTORS, rows_together};
 use super::finish::{Finish, FinishTile, Place, Staged, Target};
 use super::panels::{GROUP, Packed};
 use super::quantize::{Levels, quantize_lanes};
@@ -81,50 +81,55 @@ impl Depthwise<'_> {
     fn convolve<S: Simd, const SAME: bool>(&mut self, s: S, column: usize, width: usize) {
         let down = self.shape.stride[0] * self.slab.row_stride;
         let across = self.shape.stride[1] * self.shape.in_channels;
-        for row in 0..self.rows {
+        let together = rows_together(self.shape);
+        for row in (0..self.rows).step_by(together) {
+            let together = together.min(self.rows - row);
             for x in (0..self.out_width).step_by(SEGMENT) {
                 let count = SEGMENT.min(self.out_width - x);
-                self.interleave::<S, SAME>(s, row * down + x * across, count, column);
+                self.interleave::<S, SAME>(s, row * down + x * across, count, together, column);
                 for from in (0..count).step_by(PIXELS) {
-                    let tile = Tile {
-                        first: row * self.out_width + x + from,
-                        count: PIXELS.min(count - from),
-                        column,
-                        width,
-                    };
-                    let sums = self.sum(s, from, tile.count);
-                    match self.finish.target {
-                        Target::U8(out, levels) if self.finish.column_stride == 1 => {
-                            self.write_levels(s, sums, out, levels, tile);
+                    for i in 0..together {
+                        let tile = Tile {
+                            first: (row + i) * self.out_width + x + from,
+                            count: PIXELS.min(count - from),
+                            column,
+                            width,
+                        };
+                        let sums = self.sum(s, from, tile.count, i);
+                        match self.finish.target {
+                            Target::U8(out, levels) if self.finish.column_stride == 1 => {
+                                self.write_levels(s, sums, out, levels, tile);
+                            }
+                            _ => self.finish_in_order(s, sums, tile),
                         }
-                        _ => self.finish_in_order(s, sums, tile),
                     }
                 }
             }
         }
     }
 
-    /// Interleaves the columns under `count` output pixels, for the first of which input values start
-    /// at `start`.
+    /// Interleaves the columns under `count` output pixels of `rows` rows, for the first of which input
+    /// values start at `start`.
     #[inline(always)]
     fn interleave<S: Simd, const SAME: bool>(
         &mut self,
         s: S,
         start: usize,
         count: usize,
+        rows: usize,
         column: usize,
     ) {
         let block = VECTORS * S::LANES;
         let multiplier = self.shape.out_channels / self.shape.in_channels;
-        let height = self.shape.kernel[0];
-        let groups = height.div_ceil(GROUP);
+        let groups = self.shape.kernel[0].div_ceil(GROUP);
+        let height = Slab::height(self.shape, rows);
         for x in 0..columns_under(self.shape, count) {
             let start = start + x * self.shape.in_channels;
             let columns = self.taps[x * groups * block..][..groups * block].chunks_exact_mut(block);
             for (group, column_taps) in columns.enumerate() {
                 let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
                 for r in 0..GROUP {
-                    // Rows below the kernel repeat its last one, and meet weights of 0.
+                    // Rows below the kernels repeat the last one, and meet weights of 0.
                     let row = (group * GROUP + r).min(height - 1);
                     let pixel = &self.slab.pixels[start + row * self.slab.row_stride..];
                     taps[r] = load::<S, SAME>(s, pixel, column, multiplier);
@@ -138,9 +143,16 @@ impl Depthwise<'_> {
     }
 
     /// The sums of `count` output pixels of the segment from `first` on, the last one repeated up to
-    /// [`PIXELS`], in the order of [`Simd::interleave`].
+    /// [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
+    /// [`Simd::interleave`].
     #[inline(always)]
-    fn sum<S: Simd>(&self, s: S, first: usize, count: usize) -> [[S::I32; VECTORS]; PIXELS] {
+    fn sum<S: Simd>(
+        &self,
+        s: S,
+        first: usize,
+        count: usize,
+        row: usize,
+    ) -> [[S::I32; VECTORS]; PIXELS] {
         let block = VECTORS * S::LANES;
         let height = self.shape.kernel[0].div_ceil(GROUP);
         let column = |x: usize| x * height * block;
@@ -153,7 +165,7 @@ impl Depthwise<'_> {
             }
         }
         let of_kernel = column(self.shape.kernel[1]);
-        let weights = self.block.weights[..of_kernel].chunks_exact(block);
+        let weights = self.block.weights[row * of_kernel..][..of_kernel].chunks_exact(block);
         for (at, weights) in (0..of_kernel).step_by(block).zip(weights) {
             for p in 0..PIXELS {
                 let taps = &taps[p.min(count - 1) * step + at..][..block];

@@ -12,11 +12,17 @@ pub(super) const VECTORS: usize = 4;
 /// Channels that stay side by side when bytes are interleaved.
 const TOGETHER: usize = 4;
 
+/// Output rows that the same fours of input rows serve: two under a 3 x 3 kernel with step 1.
+pub(super) fn rows_together(shape: &ConvShape) -> usize {
+    let [height, _] = shape.kernel;
+    (height.next_multiple_of(GROUP) - height) / shape.stride[0] + 1
+}
+
 /// Weights, scales and bias of a block of channels, its lanes in the order of
 /// [`Simd::interleave`].
 pub(super) struct Block<'a> {
-    /// For each column of the kernel and each four of its rows: four weights of each channel, as
-    /// bytes of a number.
+    /// For each output row that [`rows_together`] counts, each column of the kernel and each four rows
+    /// of input: four weights of each channel, as bytes of a number.
     pub(super) weights: &'a mut [i32],
     /// What sums start with: the correction for the zero point.
     pub(super) start: Lanes<i32>,
@@ -27,7 +33,7 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     /// Numbers of scratch that [`Block::over`] takes.
     pub(super) fn numbers(shape: &ConvShape) -> usize {
-        shape.kernel[0].div_ceil(GROUP) * shape.kernel[1] * COLUMNS
+        rows_together(shape) * shape.kernel[0].div_ceil(GROUP) * shape.kernel[1] * COLUMNS
     }
 
     /// A block that keeps its weights in `numbers`.
@@ -105,14 +111,23 @@ impl<'a> Block<'a> {
         let mut tail = [0; COLUMNS * GROUP];
         weight.expand_tail(panel, panel_width, &mut tail);
         let groups = height.div_ceil(GROUP);
+        let of_row = groups * width;
         for first in (0..panel_width).step_by(S::LANES) {
             let lanes = S::LANES.min(panel_width - first);
-            let weights = self.weights.chunks_exact_mut(VECTORS * S::LANES).take(groups * width);
+            let weights = self
+                .weights
+                .chunks_exact_mut(VECTORS * S::LANES)
+                .take(of_row * rows_together(shape));
             for (i, numbers) in weights.enumerate() {
                 let mut arranged = s.splat_i32(0);
-                let (column, first_row) = (i / groups, i % groups * GROUP);
-                let rows = first_row..height.min(first_row + GROUP);
-                for (r, row) in rows.enumerate() {
+                let (column, first_row) = (i % of_row / groups, i % groups * GROUP);
+                // The kernel lies lower by a step for each output row.
+                let down = i / of_row * shape.stride[0];
+                for r in 0..GROUP {
+                    let Some(row) = (first_row + r).checked_sub(down).filter(|row| *row < height)
+                    else {
+                        continue;
+                    };
                     let tap = row * width + column;
                     let (group, place) = (tap / GROUP, tap % GROUP);
                     let bytes = if group < weight.k / GROUP {
