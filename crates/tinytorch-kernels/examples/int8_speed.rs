@@ -1,13 +1,14 @@
 //! How near the int8 kernels come to the machine's limits, both measured in the same run.
 //!
 //! `cargo run --release -p tinytorch-kernels --example int8_speed [ISA] [ONLY]` where `ONLY` is a
-//! part of a shape such as `1024x1024`, or `->` for all convolutions.
+//! part of a shape such as `1024x1024`, or `->` for all convolutions, or `depthwise`.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 use std::time::Instant;
 
 use half::f16;
+use tinytorch_kernels::f32::conv::{self as float, ConvWeight};
 use tinytorch_kernels::int8::{
     Activations, ConvShape, Epilogue, Images, Layout, Output, Panels, QParams, RowParams, Scales,
     conv2d, gemm, quantize_rows_u8,
@@ -130,6 +131,7 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
     let repeat = (2e7 / operations * 10.0).ceil() as usize;
     let (mut limit, mut float, mut both, mut bytes) =
         (Vec::new(), Times::default(), Times::default(), Times::default());
+    let mut dynamic = Times::default();
     let mut name = "";
     let floats = vec![1.0f32; n * k / 4];
     let mut read = Times::default();
@@ -147,6 +149,13 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
             for _ in 0..repeat {
                 let out = Output::U8 { data: &mut levels, params: out_params };
                 gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch).expect("valid");
+            }
+        });
+        dynamic.time(|| {
+            for _ in 0..repeat {
+                let a = Activations { params: RowParams::PerRow(&params), ..shape(&q) };
+                gemm(isa, &a, &panels, &epilogue, Output::F32(&mut y), &mut scratch)
+                    .expect("valid");
             }
         });
         both.time(|| {
@@ -173,12 +182,14 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
     let limit = limit.into_iter().fold(0.0, f64::max);
     let rate = |seconds: f64| operations * repeat as f64 / seconds / 1e9;
     println!(
-        "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
+        "{threads} {name:28} {m:4}x{k}x{n:<5} f32 {:6.0} ({:3.0} %, median {:3.0} %)  u8 {:6.0} ({:3.0} %)  scale per row {:6.0} ({:3.0} %)  quantized here {:6.0} ({:3.0} %)  peak {:5.0} GOP/s",
         rate(float.best()),
         rate(float.best()) * 1e11 / limit,
         rate(float.median()) * 1e11 / limit,
         rate(bytes.best()),
         rate(bytes.best()) * 1e11 / limit,
+        rate(dynamic.best()),
+        rate(dynamic.best()) * 1e11 / limit,
         rate(both.best()),
         rate(both.best()) * 1e11 / limit,
         limit / 1e9,
@@ -202,8 +213,12 @@ fn convolution(isa: Isa, threads: usize, shape: ConvShape, layout: Layout) {
     let n = shape.out_channels;
     let [height, width] = shape.kernel;
     let label = format!(
-        "{}x{}x{}x{} -> {n} {height}x{width}",
-        shape.batch, shape.height, shape.width, shape.in_channels
+        "{}x{}x{}x{} -> {n}{} {height}x{width}",
+        shape.batch,
+        shape.height,
+        shape.width,
+        shape.in_channels,
+        if shape.groups > 1 { " depthwise" } else { "" },
     );
     if !wanted(&label) {
         return;
@@ -222,10 +237,16 @@ fn convolution(isa: Isa, threads: usize, shape: ConvShape, layout: Layout) {
     let operations = (2 * outputs * k) as f64;
     let repeat = (1e8 / operations).ceil() as usize;
     let (mut limit, mut float, mut bytes) = (0f64, Times::default(), Times::default());
+    let (mut floats, all_float) = (vec![0.0; outputs], Float::of(&shape));
+    let mut without_int8 = Times::default();
     let mut name = "";
     for _ in 0..ROUNDS {
         let (operations, seconds) = peak(isa, threads);
         limit = limit.max(operations / seconds);
+        if shape.groups > 1 {
+            without_int8
+                .time(|| (0..repeat).for_each(|_| all_float.convolve(isa, &shape, &mut floats)));
+        }
         float.time(|| {
             for _ in 0..repeat {
                 let out = Output::F32(&mut y);
@@ -251,9 +272,41 @@ fn convolution(isa: Isa, threads: usize, shape: ConvShape, layout: Layout) {
         rate(&bytes) / 1e9,
         100.0 * rate(&bytes) / limit,
     );
+    if shape.groups > 1 {
+        let gb = ((data.len() + outputs) * repeat) as f64 / 1e9;
+        println!(
+            "    u8 to u8 {:.1} us (median {:.1}), {:.1} GB/s in and out; f32 without int8 {:.1} us (median {:.1}), {:.1} times that",
+            1e6 * bytes.best() / repeat as f64,
+            1e6 * bytes.median() / repeat as f64,
+            gb / bytes.best(),
+            1e6 * without_int8.best() / repeat as f64,
+            1e6 * without_int8.median() / repeat as f64,
+            without_int8.median() / bytes.median(),
+        );
+    }
 }
 
-/// The convolutions of ResNet-18, of a small network for digits, and a depthwise one.
+/// A float convolution of the same shape, NCHW.
+struct Float {
+    x: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+impl Float {
+    fn of(shape: &ConvShape) -> Float {
+        let k = shape.kernel[0] * shape.kernel[1] * shape.in_channels / shape.groups;
+        Float {
+            x: vec![1.0; shape.input_len().expect("fits")],
+            weight: vec![0.5; shape.out_channels * k],
+        }
+    }
+
+    fn convolve(&self, isa: Isa, shape: &ConvShape, y: &mut [f32]) {
+        float::conv2d(isa, shape, &self.x, ConvWeight::Plain(&self.weight), None, true, y);
+    }
+}
+
+/// The convolutions of ResNet-18, of a small network for digits, and the depthwise ones of MobileNet.
 fn convolutions(isa: Isa, threads: usize) {
     let square = |size, in_channels, out_channels, kernel: usize, stride| ConvShape {
         batch: 1,
@@ -266,8 +319,14 @@ fn convolutions(isa: Isa, threads: usize) {
         padding: [[kernel / 2; 2]; 2],
         groups: 1,
     };
+    let depthwise = |size, channels, kernel, stride| ConvShape {
+        groups: channels,
+        ..square(size, channels, channels, kernel, stride)
+    };
     for shape in [
         square(224, 3, 64, 7, 2),
+        square(224, 3, 32, 3, 2),
+        square(32, 3, 32, 3, 1),
         square(56, 64, 64, 3, 1),
         square(56, 64, 128, 3, 2),
         square(28, 128, 128, 3, 1),
@@ -276,12 +335,22 @@ fn convolutions(isa: Isa, threads: usize) {
         square(56, 64, 128, 1, 2),
         ConvShape { batch: 32, ..square(28, 1, 16, 3, 1) },
         ConvShape { batch: 32, ..square(14, 16, 32, 3, 1) },
-        ConvShape { groups: 32, ..square(112, 32, 32, 3, 1) },
+        depthwise(112, 32, 3, 1),
+        depthwise(112, 64, 3, 2),
+        depthwise(56, 128, 3, 1),
+        depthwise(56, 128, 3, 2),
+        depthwise(56, 144, 3, 1),
+        depthwise(28, 256, 3, 1),
+        depthwise(28, 256, 3, 2),
+        depthwise(14, 512, 3, 1),
+        depthwise(14, 512, 3, 2),
+        depthwise(7, 1024, 3, 1),
+        depthwise(14, 512, 5, 1),
     ] {
         convolution(isa, threads, shape, Layout::Nhwc);
     }
     convolution(isa, threads, square(56, 64, 64, 3, 1), Layout::Nchw);
-    convolution(isa, threads, ConvShape { groups: 32, ..square(112, 32, 32, 3, 1) }, Layout::Nchw);
+    convolution(isa, threads, depthwise(112, 32, 3, 1), Layout::Nchw);
 }
 
 fn main() {
@@ -300,16 +369,29 @@ fn main() {
                     [1024, 1024, 1024],
                     [128, 384, 1536],
                     [128, 384, 384],
+                    [128, 64, 64],
                     [32, 784, 512],
+                    [32, 512, 256],
+                    [32, 64, 128],
                     [3136, 576, 64],
                     [1, 4096, 4096],
                     [1, 784, 512],
                     [4, 1024, 1024],
+                    [1, 4, 6400],
+                    [1, 16, 6400],
+                    [1, 64, 6400],
                 ] {
                     product(isa, threads, shape, false);
                 }
-                product(isa, threads, [128, 384, 1536], true);
-                product(isa, threads, [1, 4096, 4096], true);
+                for shape in [
+                    [128, 384, 1536],
+                    [1, 4096, 4096],
+                    [1, 64, 6400],
+                    [128, 64, 256],
+                    [32, 512, 256],
+                ] {
+                    product(isa, threads, shape, true);
+                }
                 convolutions(isa, threads);
             });
         }

@@ -7,11 +7,16 @@ use super::{Epilogue, Scales};
 /// Columns of the widest tile: four vectors of AVX-512.
 pub(super) const COLUMNS: usize = 64;
 
+/// A number for each column, on whole cache lines: a vector across two of them takes twice as long to
+/// load.
+#[repr(align(64))]
+pub(super) struct Lanes<T>(pub(super) [T; COLUMNS]);
+
 /// Scales, bias and weight sums of up to [`COLUMNS`] columns.
 pub(super) struct Columns<'a> {
-    pub(super) bias: [f32; COLUMNS],
+    pub(super) bias: Lanes<f32>,
     /// The scale of each column, where there are no blocks.
-    pub(super) scales: [f32; COLUMNS],
+    pub(super) scales: Lanes<f32>,
     /// For each block along K, the scale of each column.
     pub(super) block_scales: &'a mut [f16],
     /// For each block along K, or once where there are none, the sum of each column's weights; 0
@@ -30,8 +35,9 @@ impl<'a> Columns<'a> {
 
     /// Columns that keep what depends on K in `numbers`: two thirds sums, one third block scales.
     pub(super) fn over(numbers: &'a mut [i32]) -> Columns<'a> {
-        let (sums, scales) = numbers.split_at_mut(numbers.len() / 3 * 2);
-        Columns { bias: [0.0; COLUMNS], scales: [0.0; COLUMNS], block_scales: as_f16(scales), sums }
+        let (sums, block_scales) = numbers.split_at_mut(numbers.len() / 3 * 2);
+        let (bias, scales) = (Lanes([0.0; COLUMNS]), Lanes([0.0; COLUMNS]));
+        Columns { bias, scales, block_scales: as_f16(block_scales), sums }
     }
 
     /// Blocks along K; 1 where there are none.
@@ -40,6 +46,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Gathers scales and bias of `width` columns from `first` on, for rows of `k` weights.
+    #[inline(always)]
     pub(super) fn describe(
         &mut self,
         epilogue: &Epilogue<'_>,
@@ -48,24 +55,33 @@ impl<'a> Columns<'a> {
         width: usize,
     ) {
         match epilogue.scales {
-            Scales::PerTensor(scale) => self.scales.fill(scale),
+            Scales::PerTensor(scale) => self.scales.0.fill(scale),
             Scales::PerChannel(scales) => {
-                self.scales[..width].copy_from_slice(&scales[first..first + width]);
+                copy(&scales[first..first + width], &mut self.scales);
             }
             Scales::Blocks { size, scales } => {
                 let blocks = k.div_ceil(size);
-                for column in 0..width {
-                    let row = &scales[(first + column) * blocks..][..blocks];
-                    let transposed = self.block_scales[column..].iter_mut().step_by(COLUMNS);
-                    for (to, from) in transposed.zip(row) {
-                        *to = *from;
+                let scales = &scales[first * blocks..][..width * blocks];
+                let transposed = self.block_scales.chunks_exact_mut(COLUMNS).take(blocks);
+                for (block, to) in transposed.enumerate() {
+                    for (to, row) in to.iter_mut().zip(scales.chunks_exact(blocks)) {
+                        *to = row[block];
                     }
                 }
             }
         }
         if let Some(bias) = epilogue.bias {
-            self.bias[..width].copy_from_slice(&bias[first..first + width]);
+            copy(&bias[first..first + width], &mut self.bias);
         }
+    }
+}
+
+/// Copies as many numbers as there are; all of them without a call of `memcpy`.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut Lanes<f32>) {
+    match <&[f32; COLUMNS]>::try_from(from) {
+        Ok(all) => to.0 = *all,
+        Err(_) => to.0[..from.len()].copy_from_slice(from),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::columns::Columns;
+use super::columns::{COLUMNS, Columns};
 use super::conv::{Images, Layout};
 use super::conv_shape::ConvShape;
-use super::depthwise::Depthwise;
+use super::depthwise::{Depthwise, PIXELS};
+use super::depthwise_block::Block;
 use super::finish::{Finish, Staged, Target};
 use super::panels::{GROUP, PANEL, Packed, pack_row};
 use super::product::{Product, Rows, Runs};
@@ -17,6 +18,9 @@ use crate::{Isa, Scratch};
 
 /// Multiply-adds per thread below which a convolution stays on one thread.
 const LEAST_PER_THREAD: usize = 1 << 20;
+
+/// The same for depthwise convolutions, which take seven times as long for each.
+const LEAST_DEPTHWISE_PER_THREAD: usize = LEAST_PER_THREAD / 8;
 
 /// Bytes of input that a task reads, so that they stay in the second-level cache.
 const SLAB_BYTES: usize = 256 << 10;
@@ -64,7 +68,7 @@ struct KernelRuns {
 /// How the kernel meets the image.
 struct Reading<'a> {
     access: Access,
-    /// Where its runs, or for the depthwise kernel its pixels, lie, from the first one on.
+    /// Where its runs lie, from the first one on.
     offsets: &'a [usize],
     weight: Packed<'a>,
 }
@@ -90,6 +94,9 @@ struct Workspace<'a> {
     slab: &'a mut [u8],
     gathered: &'a mut [u8],
     numbers: &'a mut [i32],
+    /// For depthwise convolutions: a block of weights, and what they are multiplied with.
+    block: &'a mut [i32],
+    taps: &'a mut [i32],
 }
 
 impl Job<'_> {
@@ -110,8 +117,15 @@ impl Job<'_> {
             _ => 0,
         };
         let numbers = Columns::numbers(self.epilogue, self.weight.k());
+        let (block, taps) = match cut.access {
+            Access::Depthwise => {
+                (Block::numbers(self.shape), Depthwise::numbers(self.shape, out_size[1]))
+            }
+            _ => (0, 0),
+        };
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
-        let per_thread = slab_step + gathered_step + bytes_for::<i32>(numbers);
+        let of_numbers = [numbers, block, taps].map(bytes_for::<i32>);
+        let per_thread = slab_step + gathered_step + of_numbers.iter().sum::<usize>();
         let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
         let padded = self.weight.n() * padded_k;
         let shared = bytes_for::<usize>(runs.count)
@@ -129,6 +143,8 @@ impl Job<'_> {
         let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
+        let blocks = SharedOut::new(arena.take::<i32>(cut.threads * block));
+        let all_taps = SharedOut::new(arena.take::<i32>(cut.threads * taps));
         let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
         share(tasks, cut.threads, &|worker| {
             let thread = worker.index();
@@ -138,6 +154,8 @@ impl Job<'_> {
                     slab: slabs.slice(thread * slab_step, slab),
                     gathered: gathers.slice(thread * gathered_step, gathered),
                     numbers: all_numbers.slice(thread * numbers, numbers),
+                    block: blocks.slice(thread * block, block),
+                    taps: all_taps.slice(thread * taps, taps),
                 }
             };
             for index in worker {
@@ -153,7 +171,11 @@ impl Job<'_> {
         let shape = self.shape;
         let access = self.access();
         let work = shape.batch * out_height * out_width * shape.out_channels * self.weight.k();
-        let threads = pieces(work, LEAST_PER_THREAD);
+        let least = match access {
+            Access::Depthwise => LEAST_DEPTHWISE_PER_THREAD,
+            _ => LEAST_PER_THREAD,
+        };
+        let threads = pieces(work, least);
         // Few rows do not divide evenly among threads; channels do.
         let panels = shape.out_channels / PANEL;
         let by_channels = shape.batch < threads
@@ -289,13 +311,15 @@ impl Job<'_> {
             let depthwise = Depthwise {
                 shape,
                 slab,
-                offsets,
                 params,
                 weight,
                 epilogue: self.epilogue,
                 finish: finish(0, 0..n),
                 columns: Columns::over(workspace.numbers),
+                block: Block::over(workspace.block),
+                taps: workspace.taps,
                 staged: Staged::new(),
+                spare: [0; PIXELS * COLUMNS],
                 rows: task.rows.len(),
                 out_width,
             };

@@ -1,23 +1,31 @@
 //! Depthwise convolution: every channel with a kernel of its own.
 //!
-//! There is no sum over channels, so lanes are channels. Four pixels under the kernel are brought
-//! together byte by byte, which makes the packed weight's groups of four taps fit the same dot
-//! product that matrices use.
+//! There is no sum over channels, so lanes are channels. The pixels of a column under four kernel
+//! rows are brought together byte by byte, which fits the dot product that matrices use, and serve
+//! every output pixel over that column. Rescaling takes longer than the nine products of a 3 x 3
+//! kernel, so what it needs is prepared once for a block of channels.
 
-use super::columns::{COLUMNS, Columns};
+use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
-use super::finish::{Finish, FinishTile, Place, ROWS, Stage, Staged};
-use super::panels::{GROUP, PANEL, Packed};
+use super::depthwise_block::{Block, VECTORS, rows_together};
+use super::finish::{Finish, FinishTile, Place, Staged, Target};
+use super::panels::{GROUP, Packed};
+use super::quantize::{Levels, quantize_lanes};
 use super::slab::Slab;
 use super::{Epilogue, QParams, RowParams};
 use crate::isa::{Kernel, Simd};
+use crate::parallel::SharedOut;
+
+/// Output pixels of a tile: with the weights of a column their sums fill 20 of 32 registers.
+pub(super) const PIXELS: usize = 4;
+
+/// Output pixels whose columns are interleaved together: under a 3 x 3 kernel they take 8 KB.
+const SEGMENT: usize = 28;
 
 /// The depthwise convolution of a slab.
 pub(super) struct Depthwise<'a> {
     pub(super) shape: &'a ConvShape,
     pub(super) slab: Slab<'a>,
-    /// Where each pixel under the kernel lies, from the first one on.
-    pub(super) offsets: &'a [usize],
     pub(super) params: QParams,
     pub(super) weight: Packed<'a>,
     pub(super) epilogue: &'a Epilogue<'a>,
@@ -25,143 +33,261 @@ pub(super) struct Depthwise<'a> {
     pub(super) rows: usize,
     pub(super) out_width: usize,
     pub(super) columns: Columns<'a>,
+    pub(super) block: Block<'a>,
+    /// The interleaved columns of a segment.
+    pub(super) taps: &'a mut [i32],
     pub(super) staged: Staged,
+    /// Levels of pixels that are not written as whole vectors.
+    pub(super) spare: [u8; PIXELS * COLUMNS],
 }
 
-/// The last weights of a panel's channels, as full groups.
-type Tail = [i8; COLUMNS * GROUP];
+/// Some output pixels of a row, side by side, and some of their channels.
+#[derive(Copy, Clone)]
+struct Tile {
+    first: usize,
+    count: usize,
+    column: usize,
+    width: usize,
+}
 
 impl Kernel for Depthwise<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        for panel in 0..self.weight.n.div_ceil(PANEL) {
-            let width = self.weight.width(panel);
-            let tail = self.weight.expanded_tail(panel, width);
-            self.columns.describe(self.epilogue, self.weight.k, panel * PANEL, width);
-            for first in (0..width).step_by(S::LANES) {
-                self.sum_weights(s, panel, first, &tail);
-            }
+        for column in (0..self.weight.n).step_by(VECTORS * S::LANES) {
+            let width = (VECTORS * S::LANES).min(self.weight.n - column);
+            self.columns.describe(self.epilogue, self.weight.k, column, width);
+            self.block.prepare(s, self.shape, self.weight, &self.columns, self.params, column);
+            // The correction for the zero point is part of the sums.
+            self.columns.sums.fill(0);
             if self.shape.out_channels == self.shape.in_channels {
-                self.panel::<S, true>(s, panel, &tail);
+                self.convolve::<S, true>(s, column, width);
             } else {
-                self.panel::<S, false>(s, panel, &tail);
+                self.convolve::<S, false>(s, column, width);
             }
         }
     }
 }
 
 impl Depthwise<'_> {
-    /// Sums the weights of up to `LANES` channels, from channel `first` of a panel on.
-    #[inline(always)]
-    fn sum_weights<S: Simd>(&mut self, s: S, panel: usize, first: usize, tail: &Tail) {
-        // SAFETY: the constant holds four values.
-        let ones = unsafe { s.splat_bytes([1u8; GROUP].as_ptr()) };
-        let mut sum = s.splat_i32(0);
-        for group in 0..self.offsets.len().div_ceil(GROUP) {
-            sum = s.dot(sum, ones, self.weights(s, panel, first, group, tail));
-        }
-        s.store_i32(sum, &mut self.columns.sums[first..]);
+    /// Numbers of scratch for [`Depthwise::taps`] where rows of output have `out_width` pixels.
+    pub(super) fn numbers(shape: &ConvShape, out_width: usize) -> usize {
+        columns_under(shape, SEGMENT.min(out_width)) * shape.kernel[0].div_ceil(GROUP) * COLUMNS
     }
 
-    /// Convolves the channels of a panel; `SAME` if each has an input channel of its own.
+    /// Convolves `width` channels from `column` on.
     #[inline(always)]
-    fn panel<S: Simd, const SAME: bool>(&mut self, s: S, panel: usize, tail: &Tail) {
-        let width = self.weight.width(panel);
+    fn convolve<S: Simd, const SAME: bool>(&mut self, s: S, column: usize, width: usize) {
         let down = self.shape.stride[0] * self.slab.row_stride;
         let across = self.shape.stride[1] * self.shape.in_channels;
-        let groups = self.offsets.len().div_ceil(GROUP);
-        for row in 0..self.rows {
-            for from in (0..self.out_width).step_by(ROWS) {
-                let to = self.out_width.min(from + ROWS);
-                for first in (0..width).step_by(S::LANES) {
-                    let column = panel * PANEL + first;
-                    for x in from..to {
-                        let pixels = &self.slab.pixels[row * down + x * across..];
-                        let mut sum = s.splat_i32(0);
-                        for group in 0..groups {
-                            let taps = self.interleave::<S, SAME>(s, pixels, group, column);
-                            sum = s.dot(sum, taps, self.weights(s, panel, first, group, tail));
+        let together = rows_together(self.shape);
+        for row in (0..self.rows).step_by(together) {
+            let together = together.min(self.rows - row);
+            for x in (0..self.out_width).step_by(SEGMENT) {
+                let count = SEGMENT.min(self.out_width - x);
+                self.interleave::<S, SAME>(s, row * down + x * across, count, together, column);
+                for from in (0..count).step_by(PIXELS) {
+                    for i in 0..together {
+                        let tile = Tile {
+                            first: (row + i) * self.out_width + x + from,
+                            count: PIXELS.min(count - from),
+                            column,
+                            width,
+                        };
+                        let sums = self.sum(s, from, tile.count, i);
+                        match self.finish.target {
+                            Target::U8(out, levels) if self.finish.column_stride == 1 => {
+                                self.write_levels(s, sums, out, levels, tile);
+                            }
+                            _ => self.finish_in_order(s, sums, tile),
                         }
-                        s.store_i32(sum, &mut self.staged.row_mut(x - from)[first..]);
                     }
                 }
-                let pixel = row * self.out_width;
-                s.call(FinishTile {
-                    staged: &mut self.staged,
-                    stage: Stage::Sums,
-                    columns: &self.columns,
-                    params: RowParams::Tensor(self.params),
-                    finish: &self.finish,
-                    place: Place {
-                        rows: pixel + from..pixel + to,
-                        first_column: panel * PANEL,
-                        width,
-                    },
-                });
             }
         }
     }
 
-    /// A group of four weights of each of up to `LANES` channels, from channel `first` of a panel
-    /// on.
-    #[inline(always)]
-    fn weights<S: Simd>(
-        &self,
-        s: S,
-        panel: usize,
-        first: usize,
-        group: usize,
-        tail: &Tail,
-    ) -> S::Bytes {
-        let width = self.weight.width(panel);
-        let (bytes, lanes) = if group < self.offsets.len() / GROUP {
-            let lanes = S::LANES.min(width - first);
-            let start = GROUP * (group * width + first);
-            (&self.weight.from(panel)[start..start + GROUP * lanes], lanes)
-        } else {
-            (&tail[first * GROUP..][..S::LANES * GROUP], S::LANES)
-        };
-        // SAFETY: the slice holds four values for each lane.
-        unsafe { s.load_bytes_partial(bytes.as_ptr(), lanes) }
-    }
-
-    /// A group of up to four pixels under the kernel, byte by byte in each lane. `pixels` start
-    /// with the first one under it.
-    // Loops and no closures: a closure that is not inlined is not compiled for the instruction
-    // set, which made this ten times slower.
+    /// Interleaves the columns under `count` output pixels of `rows` rows, for the first of which input
+    /// values start at `start`.
     #[inline(always)]
     fn interleave<S: Simd, const SAME: bool>(
-        &self,
+        &mut self,
         s: S,
-        pixels: &[u8],
-        group: usize,
+        start: usize,
+        count: usize,
+        rows: usize,
         column: usize,
-    ) -> S::Bytes {
-        let mut bytes = s.splat_i32(0);
-        for i in 0..GROUP {
-            if let Some(offset) = self.offsets.get(group * GROUP + i) {
-                let pixel = self.load::<S, SAME>(s, &pixels[*offset..], column);
-                bytes = s.or_i32(bytes, s.shl(pixel, 8 * i as u32));
+    ) {
+        let block = VECTORS * S::LANES;
+        let multiplier = self.shape.out_channels / self.shape.in_channels;
+        let groups = self.shape.kernel[0].div_ceil(GROUP);
+        let height = Slab::height(self.shape, rows);
+        for x in 0..columns_under(self.shape, count) {
+            let start = start + x * self.shape.in_channels;
+            let columns = self.taps[x * groups * block..][..groups * block].chunks_exact_mut(block);
+            for (group, column_taps) in columns.enumerate() {
+                let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
+                for r in 0..GROUP {
+                    // Rows below the kernels repeat the last one, and meet weights of 0.
+                    let row = (group * GROUP + r).min(height - 1);
+                    let pixel = &self.slab.pixels[start + row * self.slab.row_stride..];
+                    taps[r] = load::<S, SAME>(s, pixel, column, multiplier);
+                }
+                let taps = s.interleave(taps);
+                for v in 0..VECTORS {
+                    s.store_i32(s.bytes_to_i32(taps[v]), &mut column_taps[v * S::LANES..]);
+                }
             }
         }
-        s.i32_to_bytes(bytes)
     }
 
-    /// The input channels that belong to output channels from `column` on, of the first of
-    /// `pixels`.
+    /// The sums of `count` output pixels of the segment from `first` on, the last one repeated up to
+    /// [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
+    /// [`Simd::interleave`].
     #[inline(always)]
-    fn load<S: Simd, const SAME: bool>(&self, s: S, pixels: &[u8], column: usize) -> S::I32 {
-        if SAME {
-            // The slab is longer than its last pixel by more than a vector.
-            return s.load_u8(&pixels[column..]);
+    fn sum<S: Simd>(
+        &self,
+        s: S,
+        first: usize,
+        count: usize,
+        row: usize,
+    ) -> [[S::I32; VECTORS]; PIXELS] {
+        let block = VECTORS * S::LANES;
+        let height = self.shape.kernel[0].div_ceil(GROUP);
+        let column = |x: usize| x * height * block;
+        let step = column(self.shape.stride[1]);
+        let taps = &self.taps[first * step..];
+        let mut sums = [[s.splat_i32(0); VECTORS]; PIXELS];
+        for sums in &mut sums {
+            for v in 0..VECTORS {
+                sums[v] = s.load_i32(&self.block.start.0[v * S::LANES..]);
+            }
         }
-        let multiplier = self.shape.out_channels / self.shape.in_channels;
-        let mut bytes = [0; PANEL];
-        for (lane, byte) in bytes.iter_mut().enumerate().take(S::LANES) {
-            *byte = pixels[(column + lane) / multiplier];
+        let of_kernel = column(self.shape.kernel[1]);
+        let weights = self.block.weights[row * of_kernel..][..of_kernel].chunks_exact(block);
+        for (at, weights) in (0..of_kernel).step_by(block).zip(weights) {
+            for p in 0..PIXELS {
+                let taps = &taps[p.min(count - 1) * step + at..][..block];
+                for v in 0..VECTORS {
+                    let taps = s.i32_to_bytes(s.load_i32(&taps[v * S::LANES..]));
+                    let weights = s.i32_to_bytes(s.load_i32(&weights[v * S::LANES..]));
+                    sums[p][v] = s.dot(sums[p][v], taps, weights);
+                }
+            }
         }
-        s.load_u8(&bytes)
+        sums
+    }
+
+    /// Rescales, quantizes and writes sums, where channels lie side by side.
+    #[inline(always)]
+    fn write_levels<S: Simd>(
+        &mut self,
+        s: S,
+        sums: [[S::I32; VECTORS]; PIXELS],
+        out: SharedOut<u8>,
+        levels: Levels,
+        tile: Tile,
+    ) {
+        let levels = if self.finish.relu { levels.without_negative() } else { levels };
+        let mut scales = [s.splat(0.0); VECTORS];
+        let mut bias = [s.splat(0.0); VECTORS];
+        for v in 0..VECTORS {
+            scales[v] = s.load(&self.block.scales.0[v * S::LANES..]);
+            bias[v] = s.load(&self.block.bias.0[v * S::LANES..]);
+        }
+        let whole = tile.width == VECTORS * S::LANES;
+        let row_stride = self.finish.row_stride;
+        let place = |p: usize| (tile.first + p) * row_stride + tile.column;
+        // Without branches, so that the loop is unrolled and the sums stay in registers: with them it took
+        // a quarter longer.
+        for p in 0..PIXELS {
+            let mut q = [s.splat_i32(0); VECTORS];
+            for v in 0..VECTORS {
+                let y = s.add(s.mul(s.i32_to_f32(sums[p][v]), scales[v]), bias[v]);
+                q[v] = quantize_lanes(s, y, levels);
+            }
+            let spare = &mut self.spare[p * COLUMNS..];
+            let out = if whole && p < tile.count {
+                // SAFETY: the output holds the pixel, and no other thread writes there.
+                unsafe { out.slice(place(p), tile.width) }
+            } else {
+                spare
+            };
+            s.store_interleaved(q, out);
+        }
+        if !whole {
+            for p in 0..tile.count {
+                // SAFETY: as above.
+                let out = unsafe { out.slice(place(p), tile.width) };
+                copy_in_pieces(&self.spare[p * COLUMNS..], out);
+            }
+        }
+    }
+
+    /// Brings sums into the order of the channels and finishes them as products are.
+    #[inline(always)]
+    fn finish_in_order<S: Simd>(&mut self, s: S, sums: [[S::I32; VECTORS]; PIXELS], tile: Tile) {
+        let mut lanes = Lanes([0; COLUMNS]);
+        for p in 0..PIXELS {
+            for v in 0..VECTORS {
+                s.store_i32(sums[p][v], &mut lanes.0[v * S::LANES..]);
+            }
+            Block::in_order::<S>(&lanes.0, self.staged.row_mut(p));
+        }
+        s.call(FinishTile::<false> {
+            staged: &mut self.staged,
+            columns: &self.columns,
+            params: RowParams::Tensor(self.params),
+            finish: &self.finish,
+            place: Place {
+                rows: tile.first..tile.first + tile.count,
+                first_column: tile.column,
+                width: tile.width,
+            },
+        });
+    }
+}
+
+/// Columns of input under `count` output pixels of a row.
+fn columns_under(shape: &ConvShape, count: usize) -> usize {
+    (count - 1) * shape.stride[1] + shape.kernel[1]
+}
+
+/// The input values that belong to output channels from `column` on; `pixel` starts with those of a
+/// pixel. `SAME` if each output channel has an input channel of its own.
+#[inline(always)]
+fn load<S: Simd, const SAME: bool>(
+    s: S,
+    pixel: &[u8],
+    column: usize,
+    multiplier: usize,
+) -> S::Bytes {
+    let block = VECTORS * S::LANES;
+    if SAME {
+        // A slab is longer than its last pixel by a vector.
+        let values = &pixel[column..column + block];
+        // SAFETY: the slice holds four bytes for each lane.
+        return unsafe { s.load_bytes(values.as_ptr().cast()) };
+    }
+    let mut repeated = [0; COLUMNS];
+    for i in 0..block {
+        repeated[i] = pixel[(column + i) / multiplier];
+    }
+    // SAFETY: as above.
+    unsafe { s.load_bytes(repeated.as_ptr().cast()) }
+}
+
+/// Copies as much as `out` holds, without a call of `memcpy`, around which all registers are saved:
+/// that took a sixth of the time on 32 channels.
+#[inline(always)]
+fn copy_in_pieces(all: &[u8], out: &mut [u8]) {
+    const PIECE: usize = 8;
+    for first in (0..COLUMNS).step_by(PIECE) {
+        let end = out.len().min(first + PIECE);
+        if end < first + PIECE {
+            return out[first..end].copy_from_slice(&all[first..end]);
+        }
+        out[first..first + PIECE].copy_from_slice(&all[first..first + PIECE]);
     }
 }

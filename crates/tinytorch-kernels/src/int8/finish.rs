@@ -69,51 +69,65 @@ impl Staged {
     }
 }
 
-/// What is staged.
-#[derive(Copy, Clone, PartialEq)]
-pub(super) enum Stage {
-    /// Integers: sums of products, without regard to zero points and scales.
-    Sums,
-    /// The bits of floats, which lack the scale of their row.
-    Floats,
-}
-
 /// The epilogue of a tile: scales, bias, ReLU, quantizing, writing.
-pub(super) struct FinishTile<'t, 'a> {
+///
+/// Staged are sums of products, without regard to zero points and scales; with `BLOCKS` the bits of
+/// floats, which lack the scale of their row.
+pub(super) struct FinishTile<'t, 'a, const BLOCKS: bool> {
     pub(super) staged: &'t mut Staged,
-    pub(super) stage: Stage,
     pub(super) columns: &'t Columns<'a>,
     pub(super) params: RowParams<'t>,
     pub(super) finish: &'t Finish,
     pub(super) place: Place,
 }
 
-impl Kernel for FinishTile<'_, '_> {
+impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Place { rows, first_column, width } = &self.place;
-        let wanted = &self.finish.columns;
-        let inside = wanted.start <= *first_column && first_column + width <= wanted.end;
+    fn run<S: Simd>(mut self, s: S) {
+        let Place { ref rows, first_column, width } = self.place;
+        let Finish { target, row_stride, relu, columns: ref wanted, .. } = *self.finish;
+        let inside = wanted.start <= first_column && first_column + width <= wanted.end;
         let side_by_side = self.finish.column_stride == 1 && inside;
-        for (r, row) in rows.clone().enumerate() {
-            let params = self.params.of(row);
-            for column in (0..*width).step_by(S::LANES) {
-                let y = self.rescaled(s, r, column, params);
-                let y = s.add(y, s.load(&self.columns.bias[column..]));
-                let y = if self.finish.relu { s.max(y, s.splat(0.0)) } else { y };
-                if side_by_side {
-                    let start = row * self.finish.row_stride + first_column + column - wanted.start;
-                    let lanes = S::LANES.min(width - column);
-                    self.write_row(s, y, start, lanes);
-                } else {
-                    let value = match self.finish.target {
-                        Target::F32(_) => s.to_bits(y),
-                        Target::U8(_, levels) => quantize_lanes(s, y, levels),
-                    };
-                    s.store_i32(value, &mut self.staged.0[r][column..]);
-                }
+        let start = rows.start * row_stride + first_column - wanted.start.min(first_column);
+        let place = |r: usize, column: usize| start + r * row_stride + column;
+        let lanes = |column: usize| S::LANES.min(width - column);
+        match target {
+            Target::F32(out) => self.for_each(
+                s,
+                #[inline(always)]
+                |staged, r, column, y| {
+                    let y = if relu { s.max(y, s.splat(0.0)) } else { y };
+                    if !side_by_side {
+                        return s.store_i32(s.to_bits(y), staged);
+                    }
+                    // SAFETY: the output holds the tile, and no other thread writes there.
+                    let out = unsafe { out.slice(place(r, column), lanes(column)) };
+                    if out.len() == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
+                },
+            ),
+            Target::U8(out, levels) => {
+                let levels = if relu { levels.without_negative() } else { levels };
+                self.for_each(
+                    s,
+                    #[inline(always)]
+                    |staged, r, column, y| {
+                        let q = quantize_lanes(s, y, levels);
+                        if !side_by_side {
+                            return s.store_i32(q, staged);
+                        }
+                        // SAFETY: as above.
+                        let out = unsafe { out.slice(place(r, column), lanes(column)) };
+                        if out.len() == S::LANES {
+                            s.store_low_bytes(q, out);
+                        } else {
+                            let mut low = [0; PANEL];
+                            s.store_low_bytes(q, &mut low);
+                            out.copy_from_slice(&low[..out.len()]);
+                        }
+                    },
+                );
             }
         }
         if !side_by_side {
@@ -122,45 +136,51 @@ impl Kernel for FinishTile<'_, '_> {
     }
 }
 
-impl FinishTile<'_, '_> {
-    /// `f32(sum - zero point * weight sum) * (row scale * column scale)`, or what blocks staged
-    /// times the row scale.
+/// What turns staged numbers of some columns into floats:
+/// `f32(sum - zero point * weight sum) * (row scale * column scale)`, or what blocks staged times the
+/// row scale.
+struct Rescale<S: Simd> {
+    correction: S::I32,
+    scale: S::F32,
+}
+
+impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
+    /// Calls `write` with what is staged, the row within the tile, the first column, and the rescaled
+    /// values with their bias.
+    // Columns come first, so that a vector of scales serves all rows.
     #[inline(always)]
-    fn rescaled<S: Simd>(&self, s: S, r: usize, column: usize, params: QParams) -> S::F32 {
-        let staged = s.load_i32(&self.staged.0[r][column..]);
-        let row_scale = s.splat(params.scale);
-        match self.stage {
-            Stage::Sums => {
-                let zero_point = s.splat_i32(i32::from(params.zero_point));
-                let correction = s.mul_i32(zero_point, s.load_i32(&self.columns.sums[column..]));
-                let scale = s.mul(row_scale, s.load(&self.columns.scales[column..]));
-                s.mul(s.i32_to_f32(s.sub_i32(staged, correction)), scale)
+    fn for_each<S: Simd>(&mut self, s: S, write: impl Fn(&mut [i32], usize, usize, S::F32)) {
+        let rows = self.place.rows.clone();
+        let per_row = matches!(self.params, RowParams::PerRow(_));
+        for column in (0..self.place.width).step_by(S::LANES) {
+            let bias = s.load(&self.columns.bias.0[column..]);
+            let mut rescale = self.rescale(s, column, self.params.of(rows.start));
+            for (r, row) in rows.clone().enumerate() {
+                if per_row && r > 0 {
+                    rescale = self.rescale(s, column, self.params.of(row));
+                }
+                let staged = &mut self.staged.0[r][column..];
+                let number = s.load_i32(staged);
+                let number = if BLOCKS {
+                    s.bits_to_f32(number)
+                } else {
+                    s.i32_to_f32(s.sub_i32(number, rescale.correction))
+                };
+                write(staged, r, column, s.add(s.mul(number, rescale.scale), bias));
             }
-            Stage::Floats => s.mul(s.bits_to_f32(staged), row_scale),
         }
     }
 
-    /// Writes `lanes` values of a row whose columns lie side by side.
     #[inline(always)]
-    fn write_row<S: Simd>(&self, s: S, y: S::F32, start: usize, lanes: usize) {
-        match self.finish.target {
-            Target::F32(out) => {
-                // SAFETY: the output holds the tile, and no other thread writes there.
-                let out = unsafe { out.slice(start, lanes) };
-                if lanes == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
-            }
-            Target::U8(out, levels) => {
-                // SAFETY: as above.
-                let out = unsafe { out.slice(start, lanes) };
-                let q = quantize_lanes(s, y, levels);
-                if lanes == S::LANES {
-                    s.store_low_bytes(q, out);
-                } else {
-                    let mut low = [0; PANEL];
-                    s.store_low_bytes(q, &mut low);
-                    out.copy_from_slice(&low[..lanes]);
-                }
-            }
+    fn rescale<S: Simd>(&self, s: S, column: usize, params: QParams) -> Rescale<S> {
+        let (zero_point, scale) =
+            (s.splat_i32(i32::from(params.zero_point)), s.splat(params.scale));
+        if BLOCKS {
+            return Rescale { correction: s.splat_i32(0), scale };
+        }
+        Rescale {
+            correction: s.mul_i32(zero_point, s.load_i32(&self.columns.sums[column..])),
+            scale: s.mul(scale, s.load(&self.columns.scales.0[column..])),
         }
     }
 

@@ -9,6 +9,7 @@ mod conv;
 mod conv_shape;
 mod conv_tasks;
 mod depthwise;
+mod depthwise_block;
 mod error;
 mod finish;
 mod gemm;

@@ -206,21 +206,25 @@ impl<'a> Packed<'a> {
         &self.bytes[panel * PANEL * self.k..]
     }
 
-    /// The last `k % 4` values of `width` columns from `panel` on, as full groups of four, filled
-    /// up with zeros.
-    pub(crate) fn expanded_tail(&self, panel: usize, width: usize) -> [i8; COLUMNS * GROUP] {
-        let mut groups = [0; COLUMNS * GROUP];
+    /// Writes the last `k % 4` values of `width` columns from `panel` on, as full groups of four,
+    /// filled up with zeros; nothing where `k` is a multiple of four.
+    pub(crate) fn expand_tail(
+        &self,
+        panel: usize,
+        width: usize,
+        groups: &mut [i8; COLUMNS * GROUP],
+    ) {
         let tail = self.k % GROUP;
-        if tail > 0 {
-            let whole = self.k - tail;
-            for (column, group) in groups.chunks_exact_mut(GROUP).enumerate().take(width) {
-                let start = column / PANEL * PANEL * self.k
-                    + whole * width.min(PANEL)
-                    + column % PANEL * tail;
-                group[..tail].copy_from_slice(&self.from(panel)[start..start + tail]);
-            }
+        if tail == 0 {
+            return;
         }
-        groups
+        groups.fill(0);
+        let whole = self.k - tail;
+        for (column, group) in groups.chunks_exact_mut(GROUP).enumerate().take(width) {
+            let start =
+                column / PANEL * PANEL * self.k + whole * width.min(PANEL) + column % PANEL * tail;
+            group[..tail].copy_from_slice(&self.from(panel)[start..start + tail]);
+        }
     }
 }
 

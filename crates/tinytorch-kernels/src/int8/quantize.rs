@@ -36,6 +36,11 @@ impl Levels {
         }
     }
 
+    /// The same levels, with negative values taken for 0.
+    pub(crate) fn without_negative(self) -> Levels {
+        Levels { low: 0.0, ..self }
+    }
+
     /// The level nearest to one value: what [`quantize_lanes`] computes.
     #[inline]
     pub(crate) fn nearest(self, x: f32) -> u8 {

@@ -7,6 +7,9 @@ use super::conv_shape::ConvShape;
 /// Bytes that must be readable and writable behind what [`copy_short`] copies.
 pub(super) const COPY_SLACK: usize = 32;
 
+/// Bytes that may be read behind the last pixel of a slab: the widest vector.
+const SLACK: usize = 64;
+
 /// Copies `len` bytes in steps of 32, so up to 31 more than asked for: twice as fast as a call of
 /// `memcpy` for the 21 bytes of a kernel row of seven pixels with three channels.
 ///
@@ -40,7 +43,7 @@ impl<'a> Slab<'a> {
     /// Bytes of a slab of `height` rows.
     pub(super) fn bytes(shape: &ConvShape, height: usize) -> usize {
         let width = shape.width + shape.padding[1][0] + shape.padding[1][1];
-        height * width * shape.in_channels + COPY_SLACK
+        height * width * shape.in_channels + SLACK
     }
 
     /// The rows where they are, in an image without padding.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
 use super::error::{check_length, checked_size};
-use super::finish::{Finish, FinishTile, Place, Stage, Staged, Target};
+use super::finish::{Finish, FinishTile, Place, Staged, Target};
 use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
@@ -113,7 +113,8 @@ impl WeightOnly<'_> {
         for panel in self.panels.clone() {
             let width = self.w.width(panel);
             self.columns.describe(self.epilogue, self.w.k, panel * PANEL, width);
-            let tail = self.w.expanded_tail(panel, width);
+            let mut tail = [0; COLUMNS * GROUP];
+            self.w.expand_tail(panel, width, &mut tail);
             let mut row = 0;
             while row < self.m {
                 let place = |rows: usize| Place {
@@ -194,7 +195,7 @@ impl WeightOnly<'_> {
                 let scale = if blocks {
                     s.load_f16(&self.columns.block_scales[index * COLUMNS + column..])
                 } else {
-                    s.load(&self.columns.scales[column..])
+                    s.load(&self.columns.scales.0[column..])
                 };
                 for (y, sums) in y.iter_mut().zip(&sums) {
                     y[v] = s.mul_add(sums[v], scale, y[v]);
@@ -206,9 +207,8 @@ impl WeightOnly<'_> {
                 s.store_i32(s.to_bits(*y), &mut self.staged.row_mut(r)[v * S::LANES..]);
             }
         }
-        s.call(FinishTile {
+        s.call(FinishTile::<true> {
             staged: &mut self.staged,
-            stage: Stage::Floats,
             columns: &self.columns,
             params: RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 }),
             finish: self.finish,

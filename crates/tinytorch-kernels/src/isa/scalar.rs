@@ -289,4 +289,15 @@ impl<D: Dot> Simd for Portable<D> {
     fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes {
         std::array::from_fn(|i| x[i / 4].to_le_bytes()[i % 4])
     }
+
+    #[inline(always)]
+    fn interleave(self, x: [Self::Bytes; 4]) -> [Self::Bytes; 4] {
+        std::array::from_fn(|j| std::array::from_fn(|i| x[i % 4][4 * j + i / 4]))
+    }
+    #[inline(always)]
+    fn store_interleaved(self, v: [Self::I32; 4], out: &mut [u8]) {
+        for (i, out) in out[..4 * LANES].iter_mut().enumerate() {
+            *out = v[i / LANES][i % LANES].clamp(0, 255) as u8;
+        }
+    }
 }

@@ -179,4 +179,13 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
     /// The lanes as bytes: the inverse of [`bytes_to_i32`](Simd::bytes_to_i32).
     fn i32_to_bytes(self, x: Self::I32) -> Self::Bytes;
+
+    /// Brings together the bytes that four vectors have at the same place, as four bytes of a lane.
+    ///
+    /// Each 16 bytes are interleaved on their own: lane `4 * p + i` of vector `j` of the result holds
+    /// the bytes at `16 * p + 4 * j + i`.
+    fn interleave(self, x: [Self::Bytes; 4]) -> [Self::Bytes; 4];
+    /// Writes `4 * LANES` lanes, each the nearest number from 0 to 255, where
+    /// [`interleave`](Simd::interleave) took the bytes of that lane from.
+    fn store_interleaved(self, v: [Self::I32; 4], out: &mut [u8]);
 }

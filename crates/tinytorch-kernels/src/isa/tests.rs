@@ -240,3 +240,55 @@ impl Kernel for Dots {
 fn dot_is_exact_where_16_bits_would_saturate() {
     Isa::available().into_iter().for_each(|isa| isa.run(Dots));
 }
+
+struct Interleaving;
+
+impl Kernel for Interleaving {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let bytes: Vec<i8> = (0..256).map(|i| i as u8 as i8).collect();
+        let mut taps = [s.i32_to_bytes(s.splat_i32(0)); 4];
+        for i in 0..4 {
+            // SAFETY: from each place at least 64 bytes follow, as many as the widest vector has.
+            taps[i] = unsafe { s.load_bytes(bytes[64 * i..].as_ptr()) };
+        }
+        let mut got = vec![0; S::LANES];
+        for (j, v) in s.interleave(taps).into_iter().enumerate() {
+            s.store_i32(s.bytes_to_i32(v), &mut got);
+            for lane in 0..S::LANES {
+                let at = 16 * (lane / 4) + 4 * j + lane % 4;
+                let want = [0, 1, 2, 3].map(|i| (64 * i + at) as u8);
+                assert_eq!(got[lane].to_le_bytes(), want, "lane {lane} of vector {j}");
+            }
+        }
+
+        // Each lane holds a number that tells where it belongs, or one out of range.
+        let value = |at: usize| match at % 8 {
+            0 => i32::MIN,
+            1 => -1,
+            2 => 256,
+            3 => i32::MAX,
+            4 => 70_000,
+            _ => at as i32 * 3,
+        };
+        let mut vectors = [s.splat_i32(0); 4];
+        for j in 0..4 {
+            let lanes: Vec<i32> =
+                (0..S::LANES).map(|lane| value(16 * (lane / 4) + 4 * j + lane % 4)).collect();
+            vectors[j] = s.load_i32(&lanes);
+        }
+        let mut out = vec![7; 4 * S::LANES + 1];
+        s.store_interleaved(vectors, &mut out);
+        for at in 0..4 * S::LANES {
+            assert_eq!(i32::from(out[at]), value(at).clamp(0, 255), "byte {at}");
+        }
+        assert_eq!(out[4 * S::LANES], 7);
+    }
+}
+
+#[test]
+fn storing_undoes_interleaving_and_saturates() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Interleaving));
+}

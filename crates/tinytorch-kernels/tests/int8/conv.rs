@@ -205,6 +205,12 @@ fn shapes_of_real_networks_are_exact() {
     check(3, ConvShape { height: 7, width: 7, out_channels: 130, ..middle }, true, false, false);
     check(7, ConvShape { height: 7, width: 7, in_channels: 88, ..middle }, false, false, false);
     check(4, ConvShape { groups: 64, ..middle }, false, true, false);
+    let channelwise =
+        ConvShape { in_channels: 70, out_channels: 70, groups: 70, width: 9, height: 11, ..middle };
+    check(8, ConvShape { kernel: [5, 5], ..channelwise }, false, true, false);
+    check(9, ConvShape { kernel: [9, 2], stride: [2, 3], ..channelwise }, false, false, true);
+    check(10, ConvShape { width: 61, stride: [1, 2], ..channelwise }, false, false, false);
+    check(11, ConvShape { out_channels: 210, kernel: [2, 6], ..channelwise }, false, true, false);
     check(
         5,
         ConvShape { kernel: [1, 1], padding: [[0, 0]; 2], in_channels: 67, ..BASE },

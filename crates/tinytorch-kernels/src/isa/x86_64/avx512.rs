@@ -198,4 +198,28 @@ impl Simd for Avx512Vnni {
         // SAFETY: the caller promises 4 readable bytes.
         unsafe { _mm512_set1_epi32(x.cast::<i32>().read_unaligned()) }
     }
+
+    #[inline(always)]
+    fn interleave(self, [a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+        // SAFETY: `self` proves that the CPU has these instructions.
+        unsafe {
+            let (ab_low, ab_high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+            let (cd_low, cd_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+            [
+                _mm512_unpacklo_epi16(ab_low, cd_low),
+                _mm512_unpackhi_epi16(ab_low, cd_low),
+                _mm512_unpacklo_epi16(ab_high, cd_high),
+                _mm512_unpackhi_epi16(ab_high, cd_high),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn store_interleaved(self, [a, b, c, d]: [__m512i; 4], out: &mut [u8]) {
+        // SAFETY: the slice holds `4 * LANES` bytes.
+        unsafe {
+            let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+            let bytes = _mm512_packus_epi16(low, high);
+            _mm512_storeu_si512(out[..4 * LANES].as_mut_ptr().cast(), bytes);
+        }
+    }
 }
