@@ -84,10 +84,10 @@ fn multiply_halves(
     out: &mut [f32],
     exec: &mut Exec,
 ) -> Result<()> {
-    let mut halves = std::mem::take(&mut exec.halves);
-    halves.resize(2 * out.len(), 0.0);
+    let mut working = std::mem::take(&mut exec.working);
+    let halves = working.numbers(2 * out.len());
     let product = kernels::Epilogue { bias: None, ..*epilogue };
-    let output = kernels::Output::F32(&mut halves);
+    let output = kernels::Output::F32(halves);
     let done = multiply(weight, x, params, &product, output, exec);
     let (high, low) = halves.split_at(out.len());
     let (n, work) = (weight.panels().n(), 2 * out.len());
@@ -101,7 +101,7 @@ fn multiply_halves(
             }
         }
     });
-    exec.halves = halves;
+    exec.working = working;
     done
 }
 

@@ -165,9 +165,8 @@ impl Plan {
 
     /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
     /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
-    /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
-    /// grow by a block once in 63 runs. And ops that run as in eager execution may take working memory
-    /// of their own for a moment: rotary positions, masked attention, rows of an int8 table.
+    /// one exception: handing work to a thread pool that it does not run inside of makes rayon's queue
+    /// grow by a block once in 63 runs.
     ///
     /// # Errors
     /// As [`Plan::run`], and [`PlanError::Length`].
