@@ -2,9 +2,13 @@
 
 mod plan_common;
 
-use plan_common::{assert_equals_eager, bits, cnn, eager, mlp, quantize, randn, residual};
+use plan_common::{
+    assert_equals_eager, bits, cnn, eager, ids, mlp, quantize, quantized_transformer, randn,
+    residual, transformers,
+};
 use proptest::prelude::*;
 use tinytorch::Tensor;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Resnet, ResnetConfig};
@@ -13,7 +17,7 @@ use tinytorch::nn::{
     Sequential,
 };
 use tinytorch::plan::Plan;
-use tinytorch::quant::Activations;
+use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch_kernels::Isa;
 
 const IN_INT8: [(Activations, Granularity); 4] = [
@@ -76,6 +80,40 @@ fn every_instruction_set_and_thread_count_gives_the_same_int8_bits() {
             assert_eq!(bits(&got), want, "{} on {threads} threads", isa.name());
         }
     }
+}
+
+#[test]
+fn int8_transformers_give_the_eager_bits_on_every_instruction_set() {
+    for architecture in transformers() {
+        for activations in [Activations::Static, Activations::Dynamic, Activations::Float] {
+            for wide in [false, true] {
+                let model = quantized_transformer(&architecture, activations, wide);
+                for isa in Isa::available() {
+                    let mut plan = Plan::compile(&*model, &ids(1, 16)).unwrap().on(isa);
+                    for ids in [ids(1, 16), ids(3, 5), ids(1, 16), ids(9, 31)] {
+                        let want = model.forward(&(&ids).into(), &mut Ctx::eval().on(isa)).unwrap();
+                        let got = plan.run(&ids).unwrap();
+                        let what = format!("{activations:?}, wide {wide}, of {architecture:?}");
+                        assert_eq!(bits(&got), bits(want.value()), "{what} on {}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_bit_rows_feed_layers_with_a_bias_a_relu_or_neither() {
+    let mut model = mlp(&[30, 64, 17, 10]);
+    let wide = model.named_params().into_iter().map(|(name, _)| name);
+    let config = QuantConfig {
+        activations: Activations::Dynamic,
+        wide: wide.filter(|name| name.ends_with("weight")).collect(),
+        destroys_floats_knowingly: true,
+        ..QuantConfig::default()
+    };
+    quantize_model(&mut model, [Ok(Var::from(randn(&[4, 30], 7)))], &config).unwrap();
+    assert_equals_eager(&model, &[30], None);
 }
 
 #[test]

@@ -75,8 +75,8 @@ pub(crate) fn multiply(
     Ok(())
 }
 
-/// Multiplies the high and the low bytes of 16-bit rows, and adds both products and the bias.
-fn multiply_halves(
+/// [`multiply`] for 16-bit rows: adds the products of the high and of the low bytes, and the bias.
+pub(crate) fn multiply_halves(
     weight: &QWeight,
     x: &[u8],
     params: kernels::RowParams<'_>,
@@ -86,7 +86,7 @@ fn multiply_halves(
 ) -> Result<()> {
     let mut working = std::mem::take(&mut exec.working);
     let halves = working.numbers(2 * out.len());
-    let product = kernels::Epilogue { bias: None, ..*epilogue };
+    let product = kernels::Epilogue { bias: None, relu: false, ..*epilogue };
     let output = kernels::Output::F32(halves);
     let done = multiply(weight, x, params, &product, output, exec);
     let (high, low) = halves.split_at(out.len());
@@ -99,6 +99,9 @@ fn multiply_halves(
             Some(bias) => {
                 sums.zip(bias).for_each(|(((out, high), low), bias)| *out = high + low + bias);
             }
+        }
+        if epilogue.relu {
+            out.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
         }
     });
     exec.working = working;

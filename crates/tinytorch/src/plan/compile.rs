@@ -81,7 +81,7 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
-                if matches!(weight.input(), Input::Float | Input::Dynamic16) {
+                if weight.input() == Input::Float {
                     return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
@@ -155,7 +155,7 @@ impl Compiler<'_> {
         output
     }
 
-    /// A layer whose activation is no 8-bit levels, as eager execution runs it.
+    /// A layer whose activation stays float, as eager execution runs it.
     fn op_by_op(
         &mut self,
         edge: Edge,
@@ -225,6 +225,8 @@ impl Compiler<'_> {
                 compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
             compiler.values[value].kind = match input {
                 Input::Static(params) => Kind::Levels(params),
+                // Images are quantized to 8 bits.
+                Input::Dynamic16 if images.is_none() => Kind::WideRowLevels,
                 Input::Dynamic | Input::Dynamic16 | Input::Float => Kind::RowLevels,
             };
             value
