@@ -7,7 +7,6 @@ use plan_common::{
     residual, transformers,
 };
 use proptest::prelude::*;
-use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::int8::Granularity;
@@ -18,6 +17,7 @@ use tinytorch::nn::{
 };
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Isa;
 
 const IN_INT8: [(Activations, Granularity); 4] = [
@@ -63,6 +63,60 @@ fn shortcuts_between_zero_channels() {
             block.bn2 = used_norm(block.bn2.bias.shape()[0], &mut Init::seed(5));
         }
         assert_every_form_equals_eager(&model, &[3, size, size]);
+    }
+}
+
+/// A sum of convolutions of which one gives images of a single pixel, stretched to those of the other.
+#[derive(Module, Clone)]
+struct Stretched {
+    wide: Conv2d,
+    narrow: Conv2d,
+    last: Option<Conv2d>,
+    #[module(config)]
+    narrow_first: bool,
+}
+
+impl Forward for Stretched {
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let (wide, narrow) = (self.wide.forward(x, ctx)?, self.narrow.forward(x, ctx)?);
+        let sum = if self.narrow_first { narrow.add(&wide, ctx)? } else { wide.add(&narrow, ctx)? };
+        let sum = sum.relu(ctx)?;
+        match &self.last {
+            Some(last) => last.forward(&sum, ctx),
+            None => Ok(sum),
+        }
+    }
+}
+
+#[test]
+fn sums_of_stretched_images() {
+    let mut init = Init::seed(6);
+    let mut conv = |from, to, kernel| {
+        Conv2d::new(from, to, [kernel; 2], ConvGeometry::default(), &mut init).unwrap()
+    };
+    let (wide, narrow, last) = (conv(3, 6, 1), conv(3, 6, 5), conv(6, 4, 2));
+    for narrow_first in [false, true] {
+        for last in [None, Some(last.clone())] {
+            let (wide, narrow) = (wide.clone(), narrow.clone());
+            let model = Stretched { wide, narrow, last, narrow_first };
+            assert_every_form_equals_eager(&model, &[3, 5, 5]);
+        }
+    }
+}
+
+#[test]
+fn residual_sums_give_the_same_int8_bits_on_every_instruction_set() {
+    let mut model = residual();
+    quantize(&mut model, &[3, 9, 9], Activations::Static, Granularity::PerChannel);
+    let x = randn(&[33, 3, 9, 9], 4);
+    for isa in Isa::available() {
+        let want = model.forward(&(&x).into(), &mut Ctx::eval().on(isa)).unwrap();
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut plan = Plan::compile(&model, &x).unwrap().on(isa);
+            let got = pool.install(|| plan.run(&x)).unwrap();
+            assert_eq!(bits(&got), bits(want.value()), "{} on {threads} threads", isa.name());
+        }
     }
 }
 

@@ -53,6 +53,9 @@ fn sums_between_int8_convolutions_stay_pixel_by_pixel() {
     assert_eq!(quantized, 1 + 4 + 1, "{steps:#?}");
     let levels = steps.iter().filter(|s| s.op == "conv2d + relu" && s.output.dtype == Dtype::U8);
     assert_eq!(levels.count(), 4, "{steps:#?}");
+    // The last convolution of each block adds what goes around it.
+    assert_eq!(steps.iter().filter(|step| step.op == "conv2d + add + relu").count(), 4);
+    assert!(!steps.iter().any(|step| step.op == "add"), "{steps:#?}");
 }
 
 #[test]

@@ -7,12 +7,17 @@ use super::panels::PANEL;
 use super::quantize::{Levels, quantize_lanes};
 use super::{QParams, RowParams};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::SharedOut;
+use crate::parallel::{SharedIn, SharedOut};
 
 /// The output.
 #[derive(Copy, Clone)]
 pub(super) enum Target {
     F32(SharedOut<f32>),
+    /// Floats to which those at the same places of `plus` are added.
+    Sum {
+        out: SharedOut<f32>,
+        plus: SharedIn<f32>,
+    },
     U8(SharedOut<u8>, Levels),
 }
 
@@ -26,6 +31,9 @@ impl Target {
         unsafe {
             match self {
                 Target::F32(out) => Target::F32(out.skip(index)),
+                Target::Sum { out, plus } => {
+                    Target::Sum { out: out.skip(index), plus: plus.skip(index) }
+                }
                 Target::U8(out, levels) => Target::U8(out.skip(index), levels),
             }
         }
@@ -102,14 +110,15 @@ impl Kernel for FinishTile<'_, '_> {
             for column in (0..*width).step_by(S::LANES) {
                 let y = self.rescaled(s, r, column, params);
                 let y = s.add(y, s.load(&self.columns.bias[column..]));
-                let y = if self.finish.relu { s.max(y, s.splat(0.0)) } else { y };
+                let is_sum = matches!(self.finish.target, Target::Sum { .. });
+                let y = if self.finish.relu && !is_sum { s.max(y, s.splat(0.0)) } else { y };
                 if side_by_side {
                     let start = row * self.finish.row_stride + first_column + column - wanted.start;
                     let lanes = S::LANES.min(width - column);
                     self.write_row(s, y, start, lanes);
                 } else {
                     let value = match self.finish.target {
-                        Target::F32(_) => s.to_bits(y),
+                        Target::F32(_) | Target::Sum { .. } => s.to_bits(y),
                         Target::U8(_, levels) => quantize_lanes(s, y, levels),
                     };
                     s.store_i32(value, &mut self.staged.0[r][column..]);
@@ -149,6 +158,15 @@ impl FinishTile<'_, '_> {
                 let out = unsafe { out.slice(start, lanes) };
                 if lanes == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
             }
+            Target::Sum { out, plus } => {
+                // SAFETY: as above, and the sums' other terms are as many and only read.
+                let (out, plus) = unsafe { (out.slice(start, lanes), plus.slice(start, lanes)) };
+                if lanes == S::LANES {
+                    s.store(self.positive(s, s.add(y, s.load(plus))), out);
+                } else {
+                    s.store_partial(self.positive(s, s.add(y, s.load_partial(plus))), out);
+                }
+            }
             Target::U8(out, levels) => {
                 // SAFETY: as above.
                 let out = unsafe { out.slice(start, lanes) };
@@ -162,6 +180,12 @@ impl FinishTile<'_, '_> {
                 }
             }
         }
+    }
+
+    /// The positive part of sums, if it is wanted.
+    #[inline(always)]
+    fn positive<S: Simd>(&self, s: S, y: S::F32) -> S::F32 {
+        if self.finish.relu { s.max(s.splat(0.0), y) } else { y }
     }
 
     /// Writes value by value, where columns lie apart or some of the tile's are not wanted.
@@ -179,6 +203,12 @@ impl FinishTile<'_, '_> {
                     // SAFETY: the output holds the tile, and no other thread writes there.
                     Target::F32(out) => unsafe {
                         out.at(index).write(f32::from_bits(value.cast_unsigned()));
+                    },
+                    // SAFETY: as above, and the sums' other terms are as many and only read.
+                    Target::Sum { out, plus } => unsafe {
+                        let sum = f32::from_bits(value.cast_unsigned()) + plus.slice(index, 1)[0];
+                        let sum = if self.finish.relu && 0.0 > sum { 0.0 } else { sum };
+                        out.at(index).write(sum);
                     },
                     // SAFETY: as above.
                     Target::U8(out, _) => unsafe { out.at(index).write(value as u8) },

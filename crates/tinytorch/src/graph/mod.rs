@@ -104,7 +104,8 @@ pub enum Step {
         /// Whether negative outputs become 0.
         relu: bool,
     },
-    /// A two-dimensional convolution plus bias, then optionally the positive part.
+    /// A two-dimensional convolution plus bias, plus a second input if it has one, then optionally the
+    /// positive part. Ops have one input; a plan lets convolutions take over sums.
     Conv2d {
         /// `[out, in / groups, height, width]`.
         weight: Weight,
