@@ -103,6 +103,40 @@ impl Iterator for Worker<'_> {
     }
 }
 
+/// A pointer into values that several threads read.
+#[derive(Copy, Clone)]
+pub(crate) struct SharedIn<T>(*const T);
+
+// SAFETY: whoever dereferences the pointer promises that the elements are only read meanwhile.
+unsafe impl<T: Sync> Send for SharedIn<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for SharedIn<T> {}
+
+impl<T> SharedIn<T> {
+    pub(crate) fn new(values: &[T]) -> SharedIn<T> {
+        SharedIn(values.as_ptr())
+    }
+
+    /// The elements from `index` on.
+    ///
+    /// # Safety
+    /// `index` is at most the slice's length.
+    pub(crate) unsafe fn skip(self, index: usize) -> SharedIn<T> {
+        // SAFETY: the caller promises that the index lies inside the slice or at its end.
+        SharedIn(unsafe { self.0.add(index) })
+    }
+
+    /// The elements `start..start + len`.
+    ///
+    /// # Safety
+    /// They lie inside the slice, and nobody writes to them while the result lives.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a [T] {
+        // SAFETY: the caller promises that the elements exist and stay as they are.
+        unsafe { std::slice::from_raw_parts(self.0.add(start), len) }
+    }
+}
+
 /// A pointer into an output that several threads write, each to elements of its own.
 #[derive(Copy, Clone)]
 pub(crate) struct SharedOut<T>(*mut T);

@@ -28,6 +28,18 @@ impl Scratch {
         self.memory.len()
     }
 
+    /// `len` numbers with whatever values the last user left there.
+    ///
+    /// ```
+    /// use tinytorch_kernels::Scratch;
+    ///
+    /// let mut scratch = Scratch::new();
+    /// assert_eq!(scratch.numbers::<f32>(3).len(), 3);
+    /// ```
+    pub fn numbers<T: Number>(&mut self, len: usize) -> &mut [T] {
+        self.arena(bytes_for::<T>(len)).take(len)
+    }
+
     /// A place to take slices from, `bytes` bytes in all as summed up with [`bytes_for`].
     pub(crate) fn arena(&mut self, bytes: usize) -> Arena<'_> {
         if self.memory.len() < bytes {
@@ -58,6 +70,9 @@ impl<'a> Arena<'a> {
     pub(crate) fn take<T: Number>(&mut self, len: usize) -> &'a mut [T] {
         let (taken, free) = std::mem::take(&mut self.free).split_at_mut(bytes_for::<T>(len));
         self.free = free;
+        if len == 0 {
+            return &mut [];
+        }
         // SAFETY: the memory is aligned to at least 16 bytes, holds `len` numbers, is borrowed for 'a, and
         // every bit pattern is a number.
         unsafe { std::slice::from_raw_parts_mut(taken.as_mut_ptr().cast(), len) }
@@ -132,5 +147,8 @@ mod tests {
         assert_eq!(scratch.bytes(), bytes);
         scratch.arena(1);
         assert_eq!(scratch.bytes(), bytes);
+        assert_eq!(scratch.numbers::<f64>(16).len(), 16);
+        assert_eq!(scratch.bytes(), bytes);
+        assert!(Scratch::new().numbers::<f64>(0).is_empty());
     }
 }

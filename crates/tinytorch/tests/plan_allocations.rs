@@ -3,11 +3,14 @@
 
 mod plan_common;
 
-use plan_common::{cnn, mlp, quantize, randn, residual};
+use plan_common::{cnn, ids, mlp, quantize, quantized_transformer, randn, residual, transformers};
+use tinytorch::Tensor;
+use tinytorch::graph::Elements;
 use tinytorch::int8::Granularity;
-use tinytorch::nn::Forward;
+use tinytorch::nn::{Forward, Init};
 use tinytorch::plan::Plan;
 use tinytorch::quant::Activations;
+use tinytorch::tensor::Element;
 use tinytorch_kernels::os::{CountingAllocator, alloc};
 
 #[global_allocator]
@@ -25,20 +28,19 @@ fn live_bytes() -> usize {
 /// thread takes which piece is up to rayon.
 const WARM_UP: usize = 50;
 
-/// Runs batches of two sizes alternately, and counts the allocations of 100 runs in the round that
-/// has the fewest.
-fn allocations_of_100_runs(plan: &mut Plan, sample: &[usize]) -> usize {
-    let mut batches = [1, 32].map(|n| {
-        let x = randn(&[[n].as_slice(), sample].concat(), 6);
-        let out = vec![0f32; plan.output_shape(x.shape()).unwrap().len()];
-        (x, out)
-    });
+/// Runs two inputs alternately, and counts the allocations of 100 runs in the round that has the fewest.
+fn allocations_of_100_runs<'a, T: Element>(plan: &mut Plan, inputs: &'a [Tensor; 2]) -> usize
+where
+    Elements<'a>: From<&'a [T]>,
+{
+    let mut outputs =
+        inputs.each_ref().map(|x| vec![0f32; plan.output_shape(x.shape()).unwrap().len()]);
     let mut fewest = usize::MAX;
     for _ in 0..WARM_UP {
         let before = allocations();
         for i in 0..100 {
-            let (x, out) = &mut batches[i % 2];
-            plan.run_into(x.as_slice::<f32>().unwrap(), x.shape(), out).unwrap();
+            let (x, out) = (&inputs[i % 2], &mut outputs[i % 2]);
+            plan.run_into(x.as_slice::<T>().unwrap(), x.shape(), out).unwrap();
         }
         fewest = fewest.min(allocations() - before);
         if fewest == 0 {
@@ -48,28 +50,52 @@ fn allocations_of_100_runs(plan: &mut Plan, sample: &[usize]) -> usize {
     fewest
 }
 
-fn assert_steady<M: Forward>(what: &str, model: &M, sample: &[usize]) {
-    let mut plan = Plan::compile(model, &randn(&[[1].as_slice(), sample].concat(), 5)).unwrap();
+fn assert_steady<T: Element, M: Forward + ?Sized>(what: &str, model: &M, inputs: &[Tensor; 2])
+where
+    for<'a> Elements<'a>: From<&'a [T]>,
+{
+    let mut plan = Plan::compile(model, &inputs[0]).unwrap();
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let count = pool.install(|| allocations_of_100_runs(&mut plan, sample));
+        let count = pool.install(|| allocations_of_100_runs::<T>(&mut plan, inputs));
         assert_eq!(count, 0, "{what} on {threads} threads");
     }
 }
 
+/// Batches of 1 and 32 samples.
+fn batches(sample: &[usize]) -> [Tensor; 2] {
+    [1, 32].map(|n| randn(&[[n].as_slice(), sample].concat(), 6))
+}
+
+/// Sequences of two lengths, the second in a batch that is worth two threads.
+fn sequences() -> [Tensor; 2] {
+    [ids(1, 16), ids(9, 31)]
+}
+
 #[test]
 fn steady_state_allocates_nothing_and_memory_is_as_reported() {
-    assert_steady("float perceptron", &mlp(&[784, 512, 256, 10]), &[784]);
+    assert_steady::<f32, _>("float perceptron", &mlp(&[784, 512, 256, 10]), &batches(&[784]));
     for activations in [Activations::Static, Activations::Dynamic] {
         let mut model = mlp(&[784, 512, 256, 10]);
         quantize(&mut model, &[784], activations, Granularity::PerChannel);
-        assert_steady("int8 perceptron", &model, &[784]);
+        assert_steady::<f32, _>("int8 perceptron", &model, &batches(&[784]));
         let mut model = cnn();
         quantize(&mut model, &[1, 28, 28], activations, Granularity::PerChannel);
-        assert_steady("int8 convolutions", &model, &[1, 28, 28]);
+        assert_steady::<f32, _>("int8 convolutions", &model, &batches(&[1, 28, 28]));
         let mut model = residual();
         quantize(&mut model, &[3, 9, 9], activations, Granularity::PerChannel);
-        assert_steady("int8 residual network", &model, &[3, 9, 9]);
+        assert_steady::<f32, _>("int8 residual network", &model, &batches(&[3, 9, 9]));
+    }
+    for architecture in transformers() {
+        let float = architecture.build(&mut Init::seed(7)).unwrap();
+        assert_steady::<i64, _>("float transformer", &*float, &sequences());
+        for activations in [Activations::Static, Activations::Dynamic, Activations::Float] {
+            for wide in [false, true] {
+                let model = quantized_transformer(&architecture, activations, wide);
+                let what = format!("{activations:?}, wide {wide}, of {architecture:?}");
+                assert_steady::<i64, _>(&what, &*model, &sequences());
+            }
+        }
     }
     // On one thread, whose working memory is there before anything is counted.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

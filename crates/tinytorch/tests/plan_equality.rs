@@ -2,9 +2,12 @@
 
 mod plan_common;
 
-use plan_common::{assert_equals_eager, bits, cnn, eager, mlp, quantize, randn, residual};
+use plan_common::{
+    assert_equals_eager, bits, cnn, eager, ids, mlp, quantize, quantized_transformer, randn,
+    residual, transformers,
+};
 use proptest::prelude::*;
-use tinytorch::Tensor;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Resnet, ResnetConfig};
@@ -13,7 +16,8 @@ use tinytorch::nn::{
     Sequential,
 };
 use tinytorch::plan::Plan;
-use tinytorch::quant::Activations;
+use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Isa;
 
 const IN_INT8: [(Activations, Granularity); 4] = [
@@ -62,6 +66,60 @@ fn shortcuts_between_zero_channels() {
     }
 }
 
+/// A sum of convolutions of which one gives images of a single pixel, stretched to those of the other.
+#[derive(Module, Clone)]
+struct Stretched {
+    wide: Conv2d,
+    narrow: Conv2d,
+    last: Option<Conv2d>,
+    #[module(config)]
+    narrow_first: bool,
+}
+
+impl Forward for Stretched {
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let (wide, narrow) = (self.wide.forward(x, ctx)?, self.narrow.forward(x, ctx)?);
+        let sum = if self.narrow_first { narrow.add(&wide, ctx)? } else { wide.add(&narrow, ctx)? };
+        let sum = sum.relu(ctx)?;
+        match &self.last {
+            Some(last) => last.forward(&sum, ctx),
+            None => Ok(sum),
+        }
+    }
+}
+
+#[test]
+fn sums_of_stretched_images() {
+    let mut init = Init::seed(6);
+    let mut conv = |from, to, kernel| {
+        Conv2d::new(from, to, [kernel; 2], ConvGeometry::default(), &mut init).unwrap()
+    };
+    let (wide, narrow, last) = (conv(3, 6, 1), conv(3, 6, 5), conv(6, 4, 2));
+    for narrow_first in [false, true] {
+        for last in [None, Some(last.clone())] {
+            let (wide, narrow) = (wide.clone(), narrow.clone());
+            let model = Stretched { wide, narrow, last, narrow_first };
+            assert_every_form_equals_eager(&model, &[3, 5, 5]);
+        }
+    }
+}
+
+#[test]
+fn residual_sums_give_the_same_int8_bits_on_every_instruction_set() {
+    let mut model = residual();
+    quantize(&mut model, &[3, 9, 9], Activations::Static, Granularity::PerChannel);
+    let x = randn(&[33, 3, 9, 9], 4);
+    for isa in Isa::available() {
+        let want = model.forward(&(&x).into(), &mut Ctx::eval().on(isa)).unwrap();
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut plan = Plan::compile(&model, &x).unwrap().on(isa);
+            let got = pool.install(|| plan.run(&x)).unwrap();
+            assert_eq!(bits(&got), bits(want.value()), "{} on {threads} threads", isa.name());
+        }
+    }
+}
+
 #[test]
 fn every_instruction_set_and_thread_count_gives_the_same_int8_bits() {
     let mut model = cnn();
@@ -76,6 +134,40 @@ fn every_instruction_set_and_thread_count_gives_the_same_int8_bits() {
             assert_eq!(bits(&got), want, "{} on {threads} threads", isa.name());
         }
     }
+}
+
+#[test]
+fn int8_transformers_give_the_eager_bits_on_every_instruction_set() {
+    for architecture in transformers() {
+        for activations in [Activations::Static, Activations::Dynamic, Activations::Float] {
+            for wide in [false, true] {
+                let model = quantized_transformer(&architecture, activations, wide);
+                for isa in Isa::available() {
+                    let mut plan = Plan::compile(&*model, &ids(1, 16)).unwrap().on(isa);
+                    for ids in [ids(1, 16), ids(3, 5), ids(1, 16), ids(9, 31)] {
+                        let want = model.forward(&(&ids).into(), &mut Ctx::eval().on(isa)).unwrap();
+                        let got = plan.run(&ids).unwrap();
+                        let what = format!("{activations:?}, wide {wide}, of {architecture:?}");
+                        assert_eq!(bits(&got), bits(want.value()), "{what} on {}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_bit_rows_feed_layers_with_a_bias_a_relu_or_neither() {
+    let mut model = mlp(&[30, 64, 17, 10]);
+    let wide = model.named_params().into_iter().map(|(name, _)| name);
+    let config = QuantConfig {
+        activations: Activations::Dynamic,
+        wide: wide.filter(|name| name.ends_with("weight")).collect(),
+        destroys_floats_knowingly: true,
+        ..QuantConfig::default()
+    };
+    quantize_model(&mut model, [Ok(Var::from(randn(&[4, 30], 7)))], &config).unwrap();
+    assert_equals_eager(&model, &[30], None);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 mod plan_common;
 
-use plan_common::{cnn, quantize, randn, residual};
+use plan_common::{cnn, ids, quantize, quantized_transformer, randn, residual, transformers};
 use std::time::{Duration, Instant};
 use tinytorch::int8::Granularity;
+use tinytorch::models::Architecture;
 use tinytorch::plan::{Plan, StepTime};
 use tinytorch::quant::Activations;
 use tinytorch::tensor::Dtype;
@@ -52,6 +53,33 @@ fn sums_between_int8_convolutions_stay_pixel_by_pixel() {
     assert_eq!(quantized, 1 + 4 + 1, "{steps:#?}");
     let levels = steps.iter().filter(|s| s.op == "conv2d + relu" && s.output.dtype == Dtype::U8);
     assert_eq!(levels.count(), 4, "{steps:#?}");
+    // The last convolution of each block adds what goes around it.
+    assert_eq!(steps.iter().filter(|step| step.op == "conv2d + add + relu").count(), 4);
+    assert!(!steps.iter().any(|step| step.op == "add"), "{steps:#?}");
+}
+
+#[test]
+fn what_several_layers_quantize_alike_is_quantized_once() {
+    for (architecture, layers) in transformers().into_iter().zip([6, 7, 6]) {
+        for wide in [false, true] {
+            let model = quantized_transformer(&architecture, Activations::Dynamic, wide);
+            let mut plan = Plan::compile(&*model, &ids(1, 16)).unwrap();
+            plan.run(&ids(1, 16)).unwrap();
+            let steps = plan.steps();
+            let count = |op: &str| steps.iter().filter(|step| step.op.starts_with(op)).count();
+            // Queries, keys and values read one value, and so do both factors of a SwiGLU. A tied
+            // output head is the last layer of the decoders.
+            let head = usize::from(!matches!(architecture, Architecture::Bert(_)));
+            assert_eq!(count("quantize"), 2 * 4 + head, "{steps:#?}");
+            assert_eq!(count("linear"), 2 * layers + head);
+            let kernel = if wide { "quantize_u16" } else { "quantize_u8" };
+            let quantized: Vec<_> = steps.iter().filter(|step| step.op == "quantize").collect();
+            assert!(
+                quantized[..8].iter().all(|step| step.kernel == Some(kernel)),
+                "{quantized:#?}"
+            );
+        }
+    }
 }
 
 #[test]

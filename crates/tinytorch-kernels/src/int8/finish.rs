@@ -7,12 +7,17 @@ use super::panels::PANEL;
 use super::quantize::{Levels, quantize_lanes};
 use super::{QParams, RowParams};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::SharedOut;
+use crate::parallel::{SharedIn, SharedOut};
 
 /// The output.
 #[derive(Copy, Clone)]
 pub(super) enum Target {
     F32(SharedOut<f32>),
+    /// Floats to which those at the same places of `plus` are added.
+    Sum {
+        out: SharedOut<f32>,
+        plus: SharedIn<f32>,
+    },
     U8(SharedOut<u8>, Levels),
 }
 
@@ -26,6 +31,9 @@ impl Target {
         unsafe {
             match self {
                 Target::F32(out) => Target::F32(out.skip(index)),
+                Target::Sum { out, plus } => {
+                    Target::Sum { out: out.skip(index), plus: plus.skip(index) }
+                }
                 Target::U8(out, levels) => Target::U8(out.skip(index), levels),
             }
         }
@@ -107,6 +115,29 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
                     if out.len() == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
                 },
             ),
+            Target::Sum { out, plus } => {
+                // As a ReLU of its own would, which keeps NaN.
+                let positive = #[inline(always)]
+                |y: S::F32| if relu { s.max(s.splat(0.0), y) } else { y };
+                self.for_each(
+                    s,
+                    #[inline(always)]
+                    |staged, r, column, y| {
+                        if !side_by_side {
+                            return s.store_i32(s.to_bits(y), staged);
+                        }
+                        let (start, lanes) = (place(r, column), lanes(column));
+                        // SAFETY: as above, and the sums' other terms are as many and only read.
+                        let (out, plus) =
+                            unsafe { (out.slice(start, lanes), plus.slice(start, lanes)) };
+                        if lanes == S::LANES {
+                            s.store(positive(s.add(y, s.load(plus))), out);
+                        } else {
+                            s.store_partial(positive(s.add(y, s.load_partial(plus))), out);
+                        }
+                    },
+                );
+            }
             Target::U8(out, levels) => {
                 let levels = if relu { levels.without_negative() } else { levels };
                 self.for_each(
@@ -199,6 +230,12 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
                     // SAFETY: the output holds the tile, and no other thread writes there.
                     Target::F32(out) => unsafe {
                         out.at(index).write(f32::from_bits(value.cast_unsigned()));
+                    },
+                    // SAFETY: as above, and the sums' other terms are as many and only read.
+                    Target::Sum { out, plus } => unsafe {
+                        let sum = f32::from_bits(value.cast_unsigned()) + plus.slice(index, 1)[0];
+                        let sum = if self.finish.relu && 0.0 > sum { 0.0 } else { sum };
+                        out.at(index).write(sum);
                     },
                     // SAFETY: as above.
                     Target::U8(out, _) => unsafe { out.at(index).write(value as u8) },

@@ -7,7 +7,7 @@ use super::finish::{Finish, Target};
 use super::product::{Product, Rows, Runs};
 use super::quantize::Levels;
 use super::{Int8Error, Panels, QParams};
-use crate::parallel::SharedOut;
+use crate::parallel::{SharedIn, SharedOut};
 use crate::{Isa, Scratch};
 
 /// How the rows of the activations were quantized.
@@ -115,6 +115,13 @@ impl Epilogue<'_> {
 pub enum Output<'a> {
     /// As floats.
     F32(&'a mut [f32]),
+    /// As floats, each the sum of a result and of another value.
+    Sum {
+        /// The sums. A ReLU is applied to them; it leaves NaN as it is.
+        data: &'a mut [f32],
+        /// What is added, in the order of the output.
+        plus: &'a [f32],
+    },
     /// Quantized again, for the next int8 layer.
     U8 {
         /// The values.
@@ -128,6 +135,10 @@ impl Output<'_> {
     pub(super) fn check(&self, size: usize) -> Result<(), Int8Error> {
         match self {
             Output::F32(data) => check_length("the output", data.len(), size),
+            Output::Sum { data, plus } => {
+                check_length("what is added to the output", plus.len(), size)?;
+                check_length("the output", data.len(), size)
+            }
             Output::U8 { data, params } => {
                 params.check("the output's scale")?;
                 check_length("the output", data.len(), size)
@@ -138,6 +149,9 @@ impl Output<'_> {
     pub(super) fn target(&mut self) -> Target {
         match self {
             Output::F32(data) => Target::F32(SharedOut::new(data)),
+            Output::Sum { data, plus } => {
+                Target::Sum { out: SharedOut::new(data), plus: SharedIn::new(plus) }
+            }
             Output::U8 { data, params } => {
                 Target::U8(SharedOut::new(data), Levels::unsigned(*params))
             }

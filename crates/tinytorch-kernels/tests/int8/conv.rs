@@ -99,6 +99,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
 
     let panels = Panels::pack(&w, shape.out_channels, k).unwrap().with_sums();
     let images = Images { data: &data, params: RowParams::PerRow(&per_image) };
+    let plus = numbers.f32s(nhwc.len());
     let out_params = QParams { scale: 0.05, zero_point: 100 };
     for isa in Isa::available() {
         for threads in [1, 2] {
@@ -122,6 +123,27 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
                     assert!(name.contains(isa.name()), "{name}");
                     let equal = y.iter().zip(want).all(|(y, want)| y.to_bits() == want.to_bits());
                     assert!(equal, "{name} {layout:?} {shape:?}\n{y:?}\n{want:?}");
+                }
+                for layout in [Layout::Nhwc, Layout::Nchw] {
+                    let mut run = |epilogue: &Epilogue<'_>, output: Output<'_>| {
+                        conv2d(
+                            isa,
+                            &shape,
+                            &images,
+                            &panels,
+                            epilogue,
+                            output,
+                            layout,
+                            &mut scratch,
+                        )
+                        .unwrap()
+                    };
+                    let (mut y, mut sum) = (vec![f32::NAN; plus.len()], vec![f32::NAN; plus.len()]);
+                    run(&Epilogue { relu: false, ..epilogue }, Output::F32(&mut y));
+                    run(&epilogue, Output::Sum { data: &mut sum, plus: &plus });
+                    let want = y.iter().zip(&plus).map(|(y, plus)| y + plus);
+                    let want = want.map(|sum| if relu && sum < 0.0 { 0.0 } else { sum });
+                    assert!(sum.iter().map(|y| y.to_bits()).eq(want.map(f32::to_bits)));
                 }
                 let mut q = vec![0; nhwc.len()];
                 let output = Output::U8 { data: &mut q, params: out_params };

@@ -60,10 +60,15 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
         Kind::Channel => Scales::PerChannel(&channel),
         Kind::Blocks(size) => Scales::Blocks { size, scales: &block },
     };
-    let bias = numbers.f32s(n);
+    let (bias, plus) = (numbers.f32s(n), numbers.f32s(m * n));
     let epilogue = Epilogue { scales, bias: relu.then_some(&bias[..]), relu };
 
     let want = reference(m, n, k, |i, j| a[i * k + j], |i, j| w[i * k + j], &params, &epilogue);
+    let floats = Epilogue { relu: false, ..epilogue };
+    let sums = reference(m, n, k, |i, j| a[i * k + j], |i, j| w[i * k + j], &params, &floats);
+    let sums = sums.iter().zip(&plus).map(|(y, plus)| y + plus);
+    let sums = sums.map(|sum| if relu && sum < 0.0 { 0.0 } else { sum });
+    let want_sums: Vec<u32> = sums.map(f32::to_bits).collect();
     let out_params = QParams { scale: 0.05, zero_point: 77 };
     let want_levels = levels(&want, out_params);
     let without_sums = Panels::pack(&w, n, k).unwrap();
@@ -80,6 +85,9 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
             y.iter().zip(&want).all(|(y, want)| y.to_bits() == want.to_bits()),
             "{name} {m}x{k}x{n}: {y:?} instead of {want:?}"
         );
+        let output = Output::Sum { data: &mut y, plus: &plus };
+        gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();
+        assert!(y.iter().map(|y| y.to_bits()).eq(want_sums.iter().copied()), "{name} {m}x{k}x{n}");
         let mut q = vec![0; m * n];
         let output = Output::U8 { data: &mut q, params: out_params };
         gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();

@@ -153,8 +153,8 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// If the inputs do not fit the op or each other.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
-    /// Computes the output, which has the length of [`Compute::shape`] and holds zeros, from
-    /// contiguous inputs, and notes in `exec` which kernel ran if it is not a plain float one.
+    /// Computes every element of the output, which has the length of [`Compute::shape`] and holds any
+    /// values, from contiguous inputs, and notes in `exec` which kernel ran if it is not a plain float one.
     ///
     /// # Errors
     /// If an input has the wrong element type or a value the op does not take.
@@ -178,7 +178,9 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
         let shape = self.shape(&shapes)?;
         let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
         let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
-        let mut out = vec![0f32; shape.len()];
+        // Tests then see an element that an op leaves out.
+        let unwritten = if cfg!(debug_assertions) { f32::NAN } else { 0.0 };
+        let mut out = vec![unwritten; shape.len()];
         self.run(&views, &mut out, exec)?;
         Tensor::from_vec(out, shape)
     }

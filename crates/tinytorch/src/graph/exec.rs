@@ -1,7 +1,8 @@
-use super::image_dims;
+use super::{Turns, image_dims};
 use crate::Result;
 use crate::int8::{Input, QParams};
 use crate::tensor::Shape;
+use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
     RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_rows_wide, quantize_u8,
 };
@@ -17,8 +18,12 @@ pub struct Exec {
     pub scratch: Scratch,
     /// The activation that was quantized last.
     pub activation: QuantizedRows,
-    /// Products of the high and the low bytes of 16-bit activations, before they are added.
-    pub(crate) halves: Vec<f32>,
+    /// Working memory of the ops themselves, some of which run kernels while they use it.
+    pub(crate) working: Scratch,
+    /// How rows were normalized, which only gradients ask.
+    pub(crate) row_stats: Vec<RowStats>,
+    /// Angles of rotary positions.
+    pub(crate) turns: Turns,
 }
 
 impl Exec {
@@ -32,7 +37,9 @@ impl Exec {
             kernel: Exec::FLOAT,
             scratch: Scratch::new(),
             activation: QuantizedRows::default(),
-            halves: Vec::new(),
+            working: Scratch::new(),
+            row_stats: Vec::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -53,7 +60,9 @@ impl Exec {
 
     /// Bytes of working memory held.
     pub fn bytes(&self) -> usize {
-        self.scratch.bytes() + self.activation.bytes() + self.halves.capacity() * size_of::<f32>()
+        let stats = self.row_stats.capacity() * size_of::<RowStats>();
+        let kernels = self.scratch.bytes() + self.activation.bytes();
+        kernels + self.working.bytes() + stats + self.turns.bytes()
     }
 }
 

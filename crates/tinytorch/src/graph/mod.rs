@@ -22,6 +22,7 @@ mod edit;
 mod exec;
 mod geometry;
 mod param_id;
+mod turns;
 
 pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Elements, View};
@@ -30,6 +31,7 @@ pub(crate) use exec::{quantize_images, quantize_rows};
 pub(crate) use geometry::image_dims;
 pub use geometry::{ConvGeometry, GeometryError, PoolGeometry, ShortcutGeometry};
 pub use param_id::ParamId;
+pub(crate) use turns::Turns;
 
 use crate::Result;
 use crate::int8::QWeight;
@@ -102,7 +104,8 @@ pub enum Step {
         /// Whether negative outputs become 0.
         relu: bool,
     },
-    /// A two-dimensional convolution plus bias, then optionally the positive part.
+    /// A two-dimensional convolution plus bias, plus a second input if it has one, then optionally the
+    /// positive part. Ops have one input; a plan lets convolutions take over sums.
     Conv2d {
         /// `[out, in / groups, height, width]`.
         weight: Weight,

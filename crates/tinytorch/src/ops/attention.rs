@@ -25,16 +25,6 @@ struct MaskedSoftmax {
     causal: bool,
 }
 
-/// Which entries of a mask are not 0.
-pub(super) fn kept_flags(mask: &View<'_>) -> Vec<bool> {
-    match mask.elements {
-        Elements::F32(v) => v.iter().map(|&k| k != 0.0).collect(),
-        Elements::I64(v) => v.iter().map(|&k| k != 0).collect(),
-        Elements::U8(v) => v.iter().map(|&k| k != 0).collect(),
-        Elements::I8(v) => v.iter().map(|&k| k != 0).collect(),
-    }
-}
-
 /// Whether a mask stretches to scores `[.., queries, keys]`.
 pub(super) fn check_mask(op: &'static str, scores: &Shape, mask: &Shape) -> Result<()> {
     if scores.broadcast(mask, op).is_ok_and(|both| both == *scores) {
@@ -48,23 +38,24 @@ pub(super) fn check_mask(op: &'static str, scores: &Shape, mask: &Shape) -> Resu
 pub(super) struct Kept<'a> {
     causal: bool,
     scores: &'a Shape,
+    mask: Option<View<'a>>,
+    /// How the mask stretches to the scores.
     strides: [usize; MAX_RANK],
-    keep: Option<&'a [bool]>,
 }
 
 impl<'a> Kept<'a> {
-    /// The keys that a mask, whose flags [`kept_flags`] made, leaves to scores of this shape.
-    pub(super) fn new(
-        causal: bool,
-        scores: &'a Shape,
-        mask: Option<&View<'_>>,
-        keep: Option<&'a [bool]>,
-    ) -> Kept<'a> {
+    /// The keys that a mask leaves to scores of this shape.
+    pub(super) fn new(causal: bool, scores: &'a Shape, mask: Option<&View<'a>>) -> Kept<'a> {
         let strides = match mask {
             Some(mask) => view::stretched_strides(&mask.shape, scores),
             None => [0; MAX_RANK],
         };
-        Kept { causal, scores, strides, keep }
+        Kept { causal, scores, mask: mask.copied(), strides }
+    }
+
+    /// Numbers of working memory that [`Kept::softmax`] needs.
+    pub(super) fn memory(&self) -> usize {
+        if self.mask.is_some() { 2 * self.scores.last_dim() } else { 0 }
     }
 
     /// Number of leading keys that a causal mask leaves to this row.
@@ -80,7 +71,14 @@ impl<'a> Kept<'a> {
 
     /// Whether the mask keeps a key of the row that starts at `start` of the mask.
     fn keeps(&self, start: usize, key: usize) -> bool {
-        self.keep.is_none_or(|keep| keep[start + key * self.strides[self.scores.rank() - 1]])
+        let Some(mask) = &self.mask else { return true };
+        let at = start + key * self.strides[self.scores.rank() - 1];
+        match mask.elements {
+            Elements::F32(v) => v[at] != 0.0,
+            Elements::I64(v) => v[at] != 0,
+            Elements::U8(v) => v[at] != 0,
+            Elements::I8(v) => v[at] != 0,
+        }
     }
 
     /// Where the row starts in the mask.
@@ -93,35 +91,62 @@ impl<'a> Kept<'a> {
         start
     }
 
-    /// The softmax of a row of scores. `scratch` holds the kept ones next to each other.
+    /// The row of the mask that starts at `start`.
+    fn mask_row(&self, start: usize) -> MaskRow {
+        let keys = self.scores.last_dim();
+        let leading = (0..keys).position(|key| !self.keeps(start, key)).unwrap_or(keys);
+        let rest = (leading..keys).rposition(|key| self.keeps(start, key));
+        MaskRow { start, leading, end: rest.map_or(leading, |last| leading + last + 1) }
+    }
+
+    /// The softmax of a row of scores. `memory` holds the kept ones next to each other, and `last` the
+    /// mask's row that was looked at last: all heads, and often all queries, have the same.
     pub(super) fn softmax(
         &self,
         isa: Isa,
         row: usize,
         x: &[f32],
-        scratch: &mut [Vec<f32>; 2],
+        last: &mut Option<MaskRow>,
+        memory: &mut [f32],
         y: &mut [f32],
     ) {
-        let (visible, hidden) = y.split_at_mut(self.visible(row));
+        let start = self.start(row);
+        let mask = match *last {
+            Some(mask) if mask.start == start => mask,
+            _ => *last.insert(self.mask_row(start)),
+        };
+        let end = self.visible(row).min(mask.end);
+        let (visible, hidden) = y.split_at_mut(end);
         hidden.fill(0.0);
         let softmax = |x: &[f32], y: &mut [f32]| {
             if !x.is_empty() {
                 rows::softmax(isa, x.len(), x, y);
             }
         };
-        if self.keep.is_none() {
-            return softmax(&x[..visible.len()], visible);
+        if end <= mask.leading {
+            return softmax(&x[..end], visible);
         }
-        let start = self.start(row);
-        let kept = (0..visible.len()).filter(|&key| self.keeps(start, key));
-        let [scores, weights] = scratch;
-        scores.clear();
-        scores.extend(kept.clone().map(|key| x[key]));
-        weights.resize(scores.len(), 0.0);
-        softmax(scores, weights);
+        let (scores, weights) = memory.split_at_mut(self.scores.last_dim());
+        let kept = (0..end).filter(|&key| self.keeps(start, key));
+        let mut count = 0;
+        for (key, score) in kept.clone().zip(&mut *scores) {
+            *score = x[key];
+            count += 1;
+        }
+        softmax(&scores[..count], &mut weights[..count]);
         visible.fill(0.0);
         kept.zip(weights).for_each(|(key, weight)| visible[key] = *weight);
     }
+}
+
+/// What a row of a mask keeps.
+#[derive(Clone, Copy)]
+pub(super) struct MaskRow {
+    start: usize,
+    /// Number of keys before the first that is left out.
+    leading: usize,
+    /// Where the last kept key ends; equal to `leading` where only the end is padding.
+    end: usize,
 }
 
 impl Compute for MaskedSoftmax {
@@ -147,12 +172,13 @@ impl Compute for MaskedSoftmax {
         if out.is_empty() {
             return Ok(());
         }
-        let keep = inputs.get(1).map(kept_flags);
-        let kept = Kept::new(self.causal, &scores, inputs.get(1), keep.as_deref());
-        let (work, isa) = (12 * x.len(), exec.isa());
-        let scratch = || [Vec::new(), Vec::new()];
-        parallel::for_each_chunk_with(out, keys, work, scratch, |scratch, row, y| {
-            kept.softmax(isa, row, &x[row * keys..][..keys], scratch, y);
+        let kept = Kept::new(self.causal, &scores, inputs.get(1));
+        let (work, isa, memory) = (12 * x.len(), exec.isa(), (&mut exec.working, kept.memory()));
+        parallel::for_each_piece(out, keys, work, memory, |first, memory, out| {
+            let mut last = None;
+            for (row, y) in (first..).zip(out.chunks_exact_mut(keys)) {
+                kept.softmax(isa, row, &x[row * keys..][..keys], &mut last, memory, y);
+            }
         });
         Ok(())
     }

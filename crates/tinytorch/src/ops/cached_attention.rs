@@ -1,7 +1,7 @@
 //! Attention over the keys and values that a cache holds.
 
 use super::AttentionMask;
-use super::attention::{Kept, check_mask, kept_flags};
+use super::attention::{Kept, check_mask};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Var, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Elements, Exec, Graph, View};
@@ -76,24 +76,32 @@ impl Compute for CachedAttention {
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (shape, queries) = (inputs[0].shape, inputs[0].f32()?);
         let (heads, rows, dim) = (shape[1], shape[2], shape[3]);
+        if out.is_empty() {
+            return Ok(());
+        }
         let group = heads / inputs[1].shape[1];
         let mask = self.mask(inputs);
-        let (scores_shape, keep) = (self.scores_shape(&shape)?, mask.map(kept_flags));
-        let kept = Kept::new(self.causal, &scores_shape, mask, keep.as_deref());
+        let scores_shape = self.scores_shape(&shape)?;
+        let kept = Kept::new(self.causal, &scores_shape, mask);
         let held = |i: usize| Heads::new(&inputs[1 + i], self.int8.then(|| &inputs[3 + i]));
         let (keys, values) = (held(0)?, held(1)?);
         let (isa, factor) = (exec.isa(), 1.0 / (dim as f32).sqrt());
         let work = (4 * dim + 12) * self.positions * out.len() / dim.max(1);
-        parallel::for_each_chunk_with(out, dim, work, Scratch::default, |scratch, row, out| {
-            let Scratch { query, scores: x, weights, packed } = scratch;
-            query.clear();
-            query.extend(queries[row * dim..][..dim].iter().map(|q| q * factor));
-            x.resize(self.positions, 0.0);
-            weights.resize(self.positions, 0.0);
-            let head = row / rows / group;
-            scores(isa, query, keys.at(head), x);
-            kept.softmax(isa, row, x, packed, weights);
-            mix(isa, weights, values.at(head), out);
+        let positions = self.positions;
+        let memory = (&mut exec.working, dim + 2 * positions + kept.memory());
+        parallel::for_each_piece(out, dim, work, memory, |first, memory, out| {
+            let (query, memory) = memory.split_at_mut(dim);
+            let (x, memory) = memory.split_at_mut(positions);
+            let (weights, memory) = memory.split_at_mut(positions);
+            let mut last = None;
+            for (row, out) in (first..).zip(out.chunks_exact_mut(dim)) {
+                let unscaled = &queries[row * dim..][..dim];
+                query.iter_mut().zip(unscaled).for_each(|(to, q)| *to = q * factor);
+                let head = row / rows / group;
+                scores(isa, query, keys.at(head), x);
+                kept.softmax(isa, row, x, &mut last, memory, weights);
+                mix(isa, weights, values.at(head), out);
+            }
         });
         if self.int8 {
             exec.ran("attention_int8");
@@ -119,15 +127,6 @@ impl Op for CachedAttention {
     fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
         lower_opaque(self, graph, inputs)
     }
-}
-
-/// What a thread uses again from query to query.
-#[derive(Default)]
-struct Scratch {
-    query: Vec<f32>,
-    scores: Vec<f32>,
-    weights: Vec<f32>,
-    packed: [Vec<f32>; 2],
 }
 
 /// The keys or the values of every head of a batch.

@@ -29,10 +29,10 @@ impl Compute for LookupInt8 {
         let (entries, dim) = (panels.n(), panels.k());
         // One row of levels for all look-ups: with one for each, 2048 rows of 64 took 419 us against the 19
         // of a float table.
-        let mut levels = vec![0; dim];
+        let levels = exec.working.numbers(dim);
         self.rows.for_each(&inputs[0], entries, |place, row| {
-            panels.row_into(row, &mut levels)?;
-            let values = out[place * dim..][..dim].iter_mut().zip(&levels).enumerate();
+            panels.row_into(row, levels)?;
+            let values = out[place * dim..][..dim].iter_mut().zip(&*levels).enumerate();
             values.for_each(|(j, (v, &q))| *v = f32::from(q) * scales.at(row, j, dim));
             Ok(())
         })?;

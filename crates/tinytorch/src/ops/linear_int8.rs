@@ -75,8 +75,8 @@ pub(crate) fn multiply(
     Ok(())
 }
 
-/// Multiplies the high and the low bytes of 16-bit rows, and adds both products and the bias.
-fn multiply_halves(
+/// [`multiply`] for 16-bit rows: adds the products of the high and of the low bytes, and the bias.
+pub(crate) fn multiply_halves(
     weight: &QWeight,
     x: &[u8],
     params: kernels::RowParams<'_>,
@@ -84,10 +84,10 @@ fn multiply_halves(
     out: &mut [f32],
     exec: &mut Exec,
 ) -> Result<()> {
-    let mut halves = std::mem::take(&mut exec.halves);
-    halves.resize(2 * out.len(), 0.0);
-    let product = kernels::Epilogue { bias: None, ..*epilogue };
-    let output = kernels::Output::F32(&mut halves);
+    let mut working = std::mem::take(&mut exec.working);
+    let halves = working.numbers(2 * out.len());
+    let product = kernels::Epilogue { bias: None, relu: false, ..*epilogue };
+    let output = kernels::Output::F32(halves);
     let done = multiply(weight, x, params, &product, output, exec);
     let (high, low) = halves.split_at(out.len());
     let (n, work) = (weight.panels().n(), 2 * out.len());
@@ -100,8 +100,11 @@ fn multiply_halves(
                 sums.zip(bias).for_each(|(((out, high), low), bias)| *out = high + low + bias);
             }
         }
+        if epilogue.relu {
+            out.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+        }
     });
-    exec.halves = halves;
+    exec.working = working;
     done
 }
 

@@ -59,7 +59,7 @@ pub use error::OpError;
 pub use fake_quant::{FakeInput, FakeQuant, FakeQuantConfig};
 pub(crate) use global_avg_pool::GlobalAvgPool;
 pub(crate) use linear_f32::Linear;
-pub(crate) use linear_int8::{LinearInt8, multiply};
+pub(crate) use linear_int8::{LinearInt8, multiply, multiply_halves};
 pub(crate) use pad_shortcut::PadShortcut;
 pub(crate) use pool::Pool;
 pub(crate) use relu::Relu;

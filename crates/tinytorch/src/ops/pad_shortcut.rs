@@ -40,6 +40,7 @@ impl Compute for PadShortcut {
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         let (shape, x) = (inputs[0].shape, inputs[0].f32()?);
         let output = self.shape(&[shape])?;
+        out.fill(0.0);
         self.for_each_pixel(&shape, &output, |to, from| out[to] = x[from]);
         Ok(())
     }

@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::graph::{Compute, Cost, Edge, Exec, Graph, Turns, View};
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -33,27 +33,11 @@ struct Rotate {
 }
 
 impl Rotate {
-    /// Cosine and sine of every pair's angle at `length` positions, one position after the other.
-    fn turns(self, length: usize, dim: usize) -> Vec<(f32, f32)> {
-        let base = f64::from(self.rope.base);
-        let speeds: Vec<f64> =
-            (0..dim / 2).map(|i| base.powf(-2.0 * i as f64 / dim as f64)).collect();
-        let turn = |p: usize| {
-            speeds.iter().map(move |speed| {
-                let (sin, cos) = ((self.offset + p) as f64 * speed).sin_cos();
-                (cos as f32, sin as f32)
-            })
-        };
-        (0..length).flat_map(turn).collect()
-    }
-
     /// Rotates every vector of `[.., length, dim]`, forwards or back.
-    fn rotate(self, shape: &Shape, x: &[f32], back: bool, out: &mut [f32]) {
+    fn rotate(self, shape: &Shape, x: &[f32], back: bool, turns: &mut Turns, out: &mut [f32]) {
         let (dim, length) = (shape.last_dim(), shape[shape.rank() - 2]);
-        let mut turns = self.turns(length, dim);
-        if back {
-            turns.iter_mut().for_each(|(_, sin)| *sin = -*sin);
-        }
+        let turns = turns.at(self.rope.base, dim, self.offset, length);
+        let sign = if back { -1.0 } else { 1.0 };
         let half = dim / 2;
         parallel::for_each_chunk(out, length * dim, 6 * x.len(), |matrix, out| {
             let x = x[matrix * length * dim..].chunks_exact(dim.max(1));
@@ -64,6 +48,7 @@ impl Rotate {
                         RopePairs::Interleaved => (2 * i, 2 * i + 1),
                         RopePairs::Halves => (i, i + half),
                     };
+                    let sin = sign * sin;
                     out[a] = x[a] * cos - x[b] * sin;
                     out[b] = x[a] * sin + x[b] * cos;
                 }
@@ -86,8 +71,8 @@ impl Compute for Rotate {
         Ok(x)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        self.rotate(&inputs[0].shape, inputs[0].f32()?, false, out);
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        self.rotate(&inputs[0].shape, inputs[0].f32()?, false, &mut exec.turns, out);
         Ok(())
     }
 
@@ -100,7 +85,7 @@ impl Op for Rotate {
     fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let (shape, dense) = (saved.shape(0), grad.contiguous()?);
         let mut out = vec![0f32; shape.len()];
-        self.rotate(shape, dense.as_slice()?, true, &mut out);
+        self.rotate(shape, dense.as_slice()?, true, &mut Turns::default(), &mut out);
         Ok(vec![Some(Tensor::from_vec(out, *shape)?)])
     }
 

@@ -57,8 +57,9 @@ impl Compute for RowNorm {
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let (x, weight) = (inputs[0].f32()?, inputs[1].f32()?);
         let bias = inputs.get(2).map(View::f32).transpose()?;
-        let mut stats = vec![RowStats::default(); x.len() / weight.len()];
-        norm_rows(exec.isa(), self.norm(weight, bias), x, out, &mut stats);
+        let isa = exec.isa();
+        exec.row_stats.resize(x.len() / weight.len(), RowStats::default());
+        norm_rows(isa, self.norm(weight, bias), x, out, &mut exec.row_stats);
         Ok(())
     }
 

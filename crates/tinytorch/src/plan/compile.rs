@@ -81,7 +81,7 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
-                if matches!(weight.input(), Input::Float | Input::Dynamic16) {
+                if weight.input() == Input::Float {
                     return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
@@ -94,9 +94,13 @@ impl Compiler<'_> {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
                     return self.op_by_op(edge, op, bias, *relu);
                 }
-                let x = self.levels_for(edge, weight, true);
-                let action = ConvInt8::new(weight, geometry, bias, *relu, format.layout)?;
-                Ok(self.instruction(edge, Box::new(action), vec![x], format))
+                let mut inputs = vec![self.levels_for(edge, weight, true)];
+                for added in self.inputs(edge).split_off(1) {
+                    inputs.push(self.in_layout(edge, added, format.layout));
+                }
+                let (adds, layout) = (inputs.len() > 1, format.layout);
+                let action = ConvInt8::new(weight, geometry, bias, adds, *relu, layout)?;
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::Linear { weight: Weight::F32(weight), bias, relu } => {
                 let inputs = self.plain_inputs(edge);
@@ -155,7 +159,7 @@ impl Compiler<'_> {
         output
     }
 
-    /// A layer whose activation is no 8-bit levels, as eager execution runs it.
+    /// A layer whose activation stays float, as eager execution runs it.
     fn op_by_op(
         &mut self,
         edge: Edge,
@@ -184,18 +188,23 @@ impl Compiler<'_> {
         self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
     }
 
-    /// What the node at `edge` reads, in this order; it is that already unless it is the plain one.
+    /// What the node at `edge` reads, in this order.
     fn inputs_in(&mut self, edge: Edge, layout: Layout) -> Vec<ValueId> {
+        let inputs = self.inputs(edge);
+        inputs.into_iter().map(|x| self.in_layout(edge, x, layout)).collect()
+    }
+
+    /// A value that `reader` reads, in this order; it is that already unless it is the plain one.
+    fn in_layout(&mut self, reader: Edge, x: ValueId, layout: Layout) -> ValueId {
         match layout {
-            Layout::Nhwc => self.inputs(edge),
-            Layout::Nchw => self.plain_inputs(edge),
+            Layout::Nhwc => x,
+            Layout::Nchw => self.plain(reader, x),
         }
     }
 
     /// What the node at `edge` reads, in the plain order.
     fn plain_inputs(&mut self, edge: Edge) -> Vec<ValueId> {
-        let inputs = self.inputs(edge);
-        inputs.into_iter().map(|x| self.plain(edge, x)).collect()
+        self.inputs_in(edge, Layout::Nchw)
     }
 
     fn plain(&mut self, reader: Edge, x: ValueId) -> ValueId {
@@ -225,6 +234,8 @@ impl Compiler<'_> {
                 compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
             compiler.values[value].kind = match input {
                 Input::Static(params) => Kind::Levels(params),
+                // Images are quantized to 8 bits.
+                Input::Dynamic16 if images.is_none() => Kind::WideRowLevels,
                 Input::Dynamic | Input::Dynamic16 | Input::Float => Kind::RowLevels,
             };
             value

@@ -16,7 +16,7 @@ use tinytorch_kernels::int8::{Int8Error, RowParams, min_max};
 pub(super) struct Memory {
     exec: Exec,
     arena: AlignedVec<u8>,
-    /// For each value of [`Kind::RowLevels`], what its rows stand for.
+    /// For each value whose rows have their own parameters, these.
     row_params: Vec<Vec<QParams>>,
     /// The kernel that each instruction ran last.
     kernels: Vec<Option<&'static str>>,
@@ -112,7 +112,7 @@ impl Run<'_> {
         let kind = self.program.values[output].kind;
         // Taken out of the list for as long as the others are read.
         let mut own_params = match kind {
-            Kind::RowLevels => std::mem::take(&mut row_params[output]),
+            Kind::RowLevels | Kind::WideRowLevels => std::mem::take(&mut row_params[output]),
             Kind::Plain | Kind::Levels(_) => Vec::new(),
         };
         let (target, rest) = if output == self.program.root(self.program.output) {
@@ -122,7 +122,7 @@ impl Run<'_> {
             let target = match kind {
                 Kind::Plain => Target::Floats(numbers_mut(bytes)),
                 Kind::Levels(params) => Target::Levels(bytes, params),
-                Kind::RowLevels => Target::RowLevels(bytes, &mut own_params),
+                Kind::RowLevels | Kind::WideRowLevels => Target::RowLevels(bytes, &mut own_params),
             };
             (target, rest)
         };
@@ -135,11 +135,11 @@ impl Run<'_> {
         let params = first.and_then(|id| match self.program.values[id].kind {
             Kind::Plain => None,
             Kind::Levels(params) => Some(RowParams::Tensor(params)),
-            Kind::RowLevels => Some(RowParams::PerRow(&row_params[id])),
+            Kind::RowLevels | Kind::WideRowLevels => Some(RowParams::PerRow(&row_params[id])),
         });
         let inputs = Inputs { views: &views[..instruction.inputs.len()], params };
         let done = instruction.action.run(&inputs, target, exec);
-        if kind == Kind::RowLevels {
+        if matches!(kind, Kind::RowLevels | Kind::WideRowLevels) {
             row_params[output] = own_params;
         }
         done
@@ -163,7 +163,7 @@ fn resolve<'a>(
             let bytes = rest.bytes(&placement.places[root]);
             match program.values[root].kind {
                 Kind::Plain => Elements::F32(numbers(bytes)),
-                Kind::Levels(_) | Kind::RowLevels => Elements::U8(bytes),
+                Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels => Elements::U8(bytes),
             }
         }
     };

@@ -70,7 +70,9 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
         let passed_on = wanted[reader.index()].levels;
         match &graph.node(reader).step {
             Step::Linear { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nchw),
-            Step::Conv2d { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nhwc),
+            Step::Conv2d { weight: Weight::Int8(weight), .. } if !adds(graph, reader, edge) => {
+                read_by(weight, Layout::Nhwc)
+            }
             Step::MaxPool2d(_) => passed_on.map(|f| Format { layout: Layout::Nhwc, ..f }),
             Step::Reshape(_) => passed_on.filter(|format| format.layout == Layout::Nchw),
             _ => None,
@@ -78,6 +80,11 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
     });
     let first = readers.next()??;
     readers.all(|other| other == Some(first)).then_some(first)
+}
+
+/// Whether a layer adds an edge's values to what it computes.
+fn adds(graph: &Graph, reader: Edge, edge: Edge) -> bool {
+    graph.node(reader).inputs[1..].contains(&edge)
 }
 
 fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
@@ -105,7 +112,9 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
     let node = graph.node(edge);
     match &node.step {
         Step::Linear { weight: Weight::Int8(weight), bias, .. }
-        | Step::Conv2d { weight: Weight::Int8(weight), bias, .. } => {
+        | Step::Conv2d { weight: Weight::Int8(weight), bias, .. }
+            if node.inputs.len() == 1 =>
+        {
             is_always_finite(weight, bias.as_ref())
         }
         Step::MaxPool2d(_) | Step::Reshape(_) => {
@@ -117,17 +126,16 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
 
 fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     let node = graph.node(edge);
-    let reads_pixels = || {
-        let is_pixels = |input: &Edge| {
-            let format = formats[input.index()];
-            format.levels.is_none() && format.layout == Layout::Nhwc
-        };
-        node.inputs.iter().all(is_pixels)
+    let are_pixels = |inputs: &[Edge]| {
+        let mut formats = inputs.iter().map(|input| formats[input.index()]);
+        formats.all(|format| format.levels.is_none() && format.layout == Layout::Nhwc)
     };
     match &node.step {
-        Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
-        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => reads_pixels(),
-        Step::Compute(op) => op.is_pointwise() && reads_pixels(),
+        Step::Conv2d { weight: Weight::Int8(weight), .. } => {
+            weight.input() != Input::Float && are_pixels(&node.inputs[1..])
+        }
+        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => are_pixels(&node.inputs),
+        Step::Compute(op) => op.is_pointwise() && are_pixels(&node.inputs),
         _ => false,
     }
 }

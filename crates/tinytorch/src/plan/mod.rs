@@ -1,9 +1,10 @@
 //! The deployment engine: a model traced once, rewritten, and run without allocating.
 //!
 //! A [`Plan`] is compiled from the same tape that gradients are taken from. Batch norms fold into
-//! float convolutions, ReLU fuses into the layer before it, and where int8 layers follow each other
-//! 8-bit levels flow between them instead of floats. Int8 results have the same bits as the eager
-//! model's, since both call the same kernels.
+//! float convolutions, ReLU fuses into the layer before it, the last int8 convolution of a residual block
+//! adds what goes around it, and where int8 layers follow each other 8-bit levels flow between them instead
+//! of floats. What several layers quantize alike, as queries, keys and values do, is quantized once. Int8
+//! results have the same bits as the eager model's, since both call the same kernels.
 //!
 //! ```
 //! use tinytorch::{Rng, Tensor, autograd::Ctx, models::Architecture, nn::{Forward, Init}};
@@ -166,8 +167,8 @@ impl Plan {
     /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
     /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
     /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
-    /// grow by a block once in 63 runs. And ops that run as in eager execution may take working memory
-    /// of their own for a moment: rotary positions, masked attention, rows of an int8 table.
+    /// grow by a block once in 63 runs. And three ops take memory for a moment: a convolution of float
+    /// images by an int8 weight, an average pool, and a softmax along another axis than the last.
     ///
     /// # Errors
     /// As [`Plan::run`], and [`PlanError::Length`].

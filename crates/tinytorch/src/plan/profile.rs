@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub struct ValueInfo {
     /// Its dimensions, `[batch, channels, height, width]` whatever the order in memory.
     pub shape: Shape,
-    /// Its element type.
+    /// Its element type; of 16-bit levels, that of their two bytes.
     pub dtype: Dtype,
 }
 
@@ -107,7 +107,7 @@ impl Plan {
             (super::program::Origin::Input(i), _) => self.examples[*i].dtype,
             (super::program::Origin::Constant(tensor), _) => tensor.dtype(),
             (_, Kind::Plain) => Dtype::F32,
-            (_, Kind::Levels(_) | Kind::RowLevels) => Dtype::U8,
+            (_, Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels) => Dtype::U8,
         };
         ValueInfo { shape: self.placements[self.current].shapes[id], dtype }
     }

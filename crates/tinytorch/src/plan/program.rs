@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Levels(QParams),
     /// As 8-bit levels, each row or image with its own parameters.
     RowLevels,
+    /// As 16-bit levels: rows of high bytes and then rows of low bytes, each with its own parameters.
+    WideRowLevels,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
         match self {
             Kind::Plain => size_of::<f32>(),
             Kind::Levels(_) | Kind::RowLevels => 1,
+            Kind::WideRowLevels => 2,
         }
     }
 }

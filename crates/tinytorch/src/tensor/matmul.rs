@@ -18,9 +18,11 @@ pub(crate) fn product_shape(a: &Shape, b: &Shape) -> Result<Shape> {
     }
     let batch =
         Shape::new(&a[..a.rank() - 2])?.broadcast(&Shape::new(&b[..b.rank() - 2])?, "matmul")?;
-    let mut dims = batch.to_vec();
-    dims.extend([m, n]);
-    Ok(Shape::new(&dims)?)
+    let rank = batch.rank() + 2;
+    let mut dims = [0; MAX_RANK];
+    dims[..rank - 2].copy_from_slice(&batch);
+    dims[rank - 2..rank].copy_from_slice(&[m, n]);
+    Ok(Shape::new(&dims[..rank])?)
 }
 
 impl Tensor {
@@ -51,18 +53,17 @@ pub(crate) fn matmul_into(a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Re
     let (m, k, n) = (shape[rank - 2], a.0.last_dim(), shape[rank - 1]);
     let (sa, sb) = (aligned(&a, rank), aligned(&b, rank));
 
-    let batch: Vec<BatchDim> = (0..rank - 2)
-        .map(|axis| BatchDim {
-            len: shape[axis],
-            a_stride: sa[axis],
-            b_stride: sb[axis],
-            c_stride: shape.strides()[axis],
-        })
-        .collect();
+    let sc = shape.strides();
+    let batch: [BatchDim; MAX_RANK] = std::array::from_fn(|axis| BatchDim {
+        len: shape.get(axis).copied().unwrap_or(0),
+        a_stride: sa[axis],
+        b_stride: sb[axis],
+        c_stride: sc[axis],
+    });
     let left = Matrix::strided(a.2, m, k, sa[rank - 2], sa[rank - 1]);
     let right = Matrix::strided(b.2, k, n, sb[rank - 2], sb[rank - 1]);
     let product = MatrixMut::new(out, m, n);
-    gemm_batched(Isa::active(), &batch, left, right, product, &Scaling::default());
+    gemm_batched(Isa::active(), &batch[..rank - 2], left, right, product, &Scaling::default());
     Ok(())
 }
 

@@ -289,8 +289,11 @@ pub(crate) fn permuted(shape: &Shape, order: &[usize]) -> Result<Shape> {
         let expected = format!("the order {order:?} must name each of its axes once");
         return Err(TensorError::Shape { op: "permute", shape: *shape, expected }.into());
     }
-    let dims: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
-    Ok(Shape::new(&dims)?)
+    let mut permuted = *shape;
+    for (to, &from) in order.iter().enumerate() {
+        permuted = permuted.with(to, shape[from]);
+    }
+    Ok(permuted)
 }
 
 #[cfg(test)]

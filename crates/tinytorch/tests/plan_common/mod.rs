@@ -4,6 +4,7 @@
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::graph::{ConvGeometry, PoolGeometry};
 use tinytorch::int8::Granularity;
+use tinytorch::models::{Architecture, BertConfig, GptConfig, LlamaConfig, Model};
 use tinytorch::nn::{
     BatchNorm2d, Conv2d, Flatten, Forward, Init, Linear, MaxPool2d, Module, Relu, Sequential,
 };
@@ -97,6 +98,53 @@ pub(crate) fn resnet18() -> ResNet {
     let stem = Conv2d::new(3, 64, [7, 7], half, &mut Init::seed(2)).unwrap();
     let pool = PoolGeometry::square(3).with_stride(2).with_padding(1);
     ResNet::new(stem, pool, &[64, 128, 256, 512], false)
+}
+
+/// A small decoder as GPT-2, one as Llama with grouped heads, and an encoder as BERT, for ids below 50 of
+/// which 0 is the encoder's padding.
+pub(crate) fn transformers() -> [Architecture; 3] {
+    let (vocab, context, dim, layers, heads, hidden) = (50, 40, 24, 2, 4, 44);
+    let gpt = GptConfig { vocab, context, dim, layers, heads, hidden, dropout: 0.0 };
+    let llama = LlamaConfig {
+        vocab,
+        context,
+        dim,
+        layers,
+        heads,
+        kv_heads: 2,
+        hidden,
+        ..LlamaConfig::LLAMA2_C
+    };
+    let (types, norm_eps, pad) = (2, 1e-12, 0);
+    let bert = BertConfig { vocab, context, types, dim, layers, heads, hidden, norm_eps, pad };
+    [Architecture::Gpt(gpt), Architecture::Llama(llama), Architecture::Bert(bert)]
+}
+
+/// The model with its linear layers in int8, of 16-bit activations if `wide`.
+pub(crate) fn quantized_transformer(
+    architecture: &Architecture,
+    activations: Activations,
+    wide: bool,
+) -> Box<dyn Model> {
+    let mut model = architecture.build(&mut Init::seed(7)).unwrap();
+    let names = model.named_params().into_iter().map(|(name, _)| name);
+    let is_linear = |name: &String| {
+        (name.contains("_proj.") || name.contains(".linear")) && name.ends_with(".weight")
+    };
+    let config = QuantConfig {
+        activations,
+        wide: if wide { names.filter(is_linear).collect() } else { Vec::new() },
+        destroys_floats_knowingly: true,
+        ..QuantConfig::default()
+    };
+    quantize_model(&mut *model, [Ok(Var::from(ids(8, 16)))], &config).unwrap();
+    model
+}
+
+/// Ids `[batch, length]` with some padding, in the middle and at the end.
+pub(crate) fn ids(batch: usize, length: usize) -> Tensor {
+    let id = |i: usize| if i % 11 == 4 || i % length >= 14 { 0 } else { (i * 7 % 50) as i64 };
+    Tensor::from_vec((0..batch * length).map(id).collect(), [batch, length]).unwrap()
 }
 
 impl Forward for Block {

@@ -52,8 +52,6 @@ impl Action for Eager {
     }
 
     fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
-        let out = out.floats()?;
-        out.fill(0.0);
         let mut views = [View { shape: Shape::SCALAR, elements: Elements::F32(&[]) }; MAX_INPUTS];
         let computed = inputs.views.len();
         views[..computed].copy_from_slice(inputs.views);
@@ -66,7 +64,7 @@ impl Action for Eager {
                 view.shape = Shape::new(&[batch, height, width, channels])?;
             }
         }
-        self.op.run(&views[..computed + self.constants.len()], out, exec)
+        self.op.run(&views[..computed + self.constants.len()], out.floats()?, exec)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

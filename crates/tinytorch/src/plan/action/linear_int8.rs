@@ -1,7 +1,7 @@
 use super::{Action, Inputs, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
-use crate::int8::QWeight;
+use crate::int8::{Input, QWeight};
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
@@ -44,6 +44,9 @@ impl Action for LinearInt8 {
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());
         let weight = &self.op.0;
         let epilogue = Epilogue { scales: weight.scales().as_kernel(), bias, relu: self.relu };
+        if weight.input() == Input::Dynamic16 {
+            return ops::multiply_halves(weight, levels, params, &epilogue, out.floats()?, exec);
+        }
         ops::multiply(weight, levels, params, &epilogue, out.kernel_output()?, exec)
     }
 

@@ -69,7 +69,7 @@ fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tens
 pub(super) enum Target<'a> {
     Floats(&'a mut [f32]),
     Levels(&'a mut [u8], QParams),
-    /// Levels, and for each row or image what they stand for.
+    /// Levels, and what those of each row or image stand for.
     RowLevels(&'a mut [u8], &'a mut Vec<QParams>),
 }
 

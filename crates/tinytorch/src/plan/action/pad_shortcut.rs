@@ -16,6 +16,7 @@ pub(in crate::plan) struct PadShortcut {
 impl PadShortcut {
     /// Pixel by pixel: the channels of a pixel are copied together.
     fn pixels(&self, shape: &Shape, x: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
         let ShortcutGeometry { stride, channels } = self.geometry;
         let (own, height, width) = (shape[1], shape[2], shape[3]);
         let before = self.geometry.zeros_before(own);
@@ -41,7 +42,6 @@ impl Action for PadShortcut {
     fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         let (view, out) = (&inputs.views[0], out.floats()?);
-        out.fill(0.0);
         match self.layout {
             Layout::Nchw => return ops::PadShortcut(self.geometry).run(&[*view], out, exec),
             Layout::Nhwc => self.pixels(&view.shape, view.f32()?, out),

@@ -16,6 +16,13 @@ pub(in crate::plan) struct Quantize {
     pub(in crate::plan) images: Option<Layout>,
 }
 
+impl Quantize {
+    /// Whether a level has 16 bits.
+    fn is_wide(&self) -> bool {
+        self.input == Input::Dynamic16 && self.images.is_none()
+    }
+}
+
 impl Action for Quantize {
     fn name(&self) -> &'static str {
         "quantize"
@@ -33,7 +40,7 @@ impl Action for Quantize {
             Target::Levels(out, _) => (out, &mut unused),
             Target::Floats(_) => return out.floats().map(drop),
         };
-        exec.ran("quantize_u8");
+        exec.ran(if self.is_wide() { "quantize_u16" } else { "quantize_u8" });
         // With one channel both orders are the same, and rows are quantized faster.
         if self.images == Some(Layout::Nchw) && shape[1] != 1 {
             return quantize_images(exec.isa(), self.input, x, shape, out, params);
@@ -44,7 +51,8 @@ impl Action for Quantize {
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         let len = output.len() as u64;
-        Cost { flops: 2 * len, read: 4 * inputs[0].len() as u64, written: len }
+        let written = if self.is_wide() { 2 * len } else { len };
+        Cost { flops: 2 * len, read: 4 * inputs[0].len() as u64, written }
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {

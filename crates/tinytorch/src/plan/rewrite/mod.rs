@@ -1,12 +1,13 @@
 //! Small changes to a graph that leave what it computes as it is, each in a file of its own.
 //!
-//! ReLU moves and fuses to the bit. Folding a batch norm rounds in another place, which could flip a level
-//! of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
+//! ReLU moves and fuses to the bit, and so do sums. Folding a batch norm rounds in another place, which
+//! could flip a level of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
 //! folded when it was quantized.
 
 mod fold_batch_norm;
 mod fold_constants;
 mod fuse_relu;
+mod fuse_sum;
 mod hoist_relu;
 
 pub(super) use fuse_relu::ThenRelu;
@@ -24,6 +25,8 @@ pub(super) fn rewrite(graph: &mut Graph) -> Result<()> {
         graph.remove_dead_nodes();
     }
     hoist_relu::hoist_relu(graph);
+    fuse_sum::fuse_sum(graph);
+    graph.remove_dead_nodes();
     fuse_relu::fuse_relu(graph);
     graph.remove_dead_nodes();
     Ok(())

@@ -1,0 +1,80 @@
+use crate::graph::{Graph, Step, Weight};
+use crate::int8::Input;
+
+/// Lets an int8 convolution whose output only a sum reads add the other term as it writes: the
+/// convolution takes the sum's place and reads that term as a second input.
+pub(super) fn fuse_sum(graph: &mut Graph) {
+    for sum in graph.edges() {
+        let node = graph.node(sum);
+        let (Step::Compute(op), &[a, b]) = (&node.step, &node.inputs[..]) else { continue };
+        if op.name() != "add" {
+            continue;
+        }
+        let adds = |&(conv, _): &_| adds_as_it_writes(graph, conv);
+        let Some((conv, other)) = [(a, b), (b, a)].into_iter().find(adds) else { continue };
+        let mut fused = graph.node(conv).clone();
+        fused.inputs.push(other);
+        *graph.node_mut(sum) = fused;
+    }
+}
+
+/// Whether a node is a convolution of levels that nothing but a sum follows.
+fn adds_as_it_writes(graph: &Graph, conv: crate::graph::Edge) -> bool {
+    let node = graph.node(conv);
+    let Step::Conv2d { weight: Weight::Int8(weight), relu: false, .. } = &node.step else {
+        return false;
+    };
+    weight.input() != Input::Float && node.inputs.len() == 1 && graph.is_read_once(conv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tensor;
+    use crate::autograd::Ctx;
+    use crate::graph::ConvGeometry;
+    use crate::int8::{Granularity, QWeight};
+    use std::sync::Arc;
+
+    /// `conv(x) + x`, and what else reads the convolution.
+    fn graph(input: Input, relu: bool, others: usize) -> Graph {
+        let mut ctx = Ctx::trace();
+        let x = ctx.input(&Tensor::ones([1, 4, 2, 2]).unwrap());
+        let sum = x.add(&x, &mut ctx).unwrap();
+        let mut graph = ctx.into_tape().unwrap().lower(&sum).unwrap();
+        let (sum, x) = (graph.output().unwrap(), graph.inputs()[0]);
+        let add = graph.node(sum).step.clone();
+        let weight = Tensor::ones([4, 4, 1, 1]).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel, input).unwrap();
+        let (weight, geometry) = (Weight::Int8(Arc::new(weight)), ConvGeometry::default());
+        let conv = Step::Conv2d { weight, bias: None, geometry, relu };
+        let conv = graph.push(conv, &[x]).unwrap();
+        let sum = graph.push(add, &[x, conv]).unwrap();
+        for _ in 0..others {
+            graph.push(Step::Relu, &[conv]).unwrap();
+        }
+        graph.set_output(sum);
+        graph
+    }
+
+    #[test]
+    fn the_convolution_takes_the_place_of_the_sum() {
+        let mut graph = graph(Input::Dynamic, false, 0);
+        fuse_sum(&mut graph);
+        let (x, sum) = (graph.inputs()[0], graph.node(graph.output().unwrap()));
+        assert!(matches!(sum.step, Step::Conv2d { .. }));
+        assert_eq!(sum.inputs, [x, x]);
+    }
+
+    #[test]
+    fn other_readers_a_relu_and_float_activations_are_in_the_way() {
+        for (input, relu, others) in
+            [(Input::Dynamic, false, 1), (Input::Dynamic, true, 0), (Input::Float, false, 0)]
+        {
+            let mut graph = graph(input, relu, others);
+            fuse_sum(&mut graph);
+            let sum = graph.node(graph.output().unwrap());
+            assert!(matches!(sum.step, Step::Compute(_)), "{input:?} {relu} {others}");
+        }
+    }
+}
