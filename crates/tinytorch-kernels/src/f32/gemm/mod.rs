@@ -16,10 +16,12 @@
 //! | 64 x 576 x 3136 | 103, 217 | 96, 219 | 91, 145 | 90, 92 |
 
 mod blocks;
+mod columns;
 mod matrix;
 mod pack;
 mod product;
 mod schedule;
+mod square;
 #[cfg(test)]
 mod tests;
 mod tile;

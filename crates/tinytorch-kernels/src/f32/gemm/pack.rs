@@ -1,6 +1,7 @@
 //! Packing: copies of blocks in the order in which the innermost loop reads them.
 
 use super::matrix::Matrix;
+use super::square::{SIDE, has_fast_squares};
 use super::tile::{A_PANEL, B_PANEL, Panels};
 use crate::Isa;
 use crate::aligned::AlignedVec;
@@ -218,47 +219,24 @@ fn transpose<S: Simd, const W: usize>(
     }
 }
 
-/// Lines and elements in the square that [`transpose_square`] transposes.
-const SIDE: usize = 8;
-
-/// Whether the ISA has the registers of [`transpose_square`].
-#[inline(always)]
-const fn has_fast_squares<S: Simd>() -> bool {
-    cfg!(target_arch = "x86_64") && S::LANES >= SIDE
-}
-
 /// Writes element `p + i` of the lines to `out[i * out_stride..]`, for eight values of `i`.
 ///
 /// Without it, packing the weights takes a quarter of a 64 x 784 x 512 product, with it a
 /// twentieth.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]
-#[expect(clippy::needless_range_loop, reason = "several arrays share the index")]
-fn transpose_square<S: Simd>(_: S, lines: &[&[f32]], p: usize, out: &mut [f32], out_stride: usize) {
-    use std::arch::x86_64::*;
+#[expect(clippy::needless_range_loop, reason = "an iterator over vectors would put them in memory")]
+fn transpose_square<S: Simd>(s: S, lines: &[&[f32]], p: usize, out: &mut [f32], out_stride: usize) {
+    use super::square::{HALF, elements};
+    use std::arch::x86_64::_mm256_storeu_ps;
     assert!(has_fast_squares::<S>() && lines.len() == SIDE);
     let out = out[..(SIDE - 1) * out_stride + SIDE].as_mut_ptr();
-    // SAFETY: an x86-64 ISA with eight lanes has AVX, and `_` proves that this CPU has the ISA. The
-    // eight stores end at the end of `out`; `transpose` answers for the lines.
-    unsafe {
-        for half in [0, 4] {
-            let mut rows = [_mm256_setzero_ps(); 4];
-            for i in 0..4 {
-                let low = _mm_loadu_ps(lines[i].as_ptr().add(p + half));
-                let high = _mm_loadu_ps(lines[i + 4].as_ptr().add(p + half));
-                rows[i] = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high);
-            }
-            let low_01 = _mm256_unpacklo_ps(rows[0], rows[1]);
-            let high_01 = _mm256_unpackhi_ps(rows[0], rows[1]);
-            let low_23 = _mm256_unpacklo_ps(rows[2], rows[3]);
-            let high_23 = _mm256_unpackhi_ps(rows[2], rows[3]);
-            let columns = [
-                _mm256_shuffle_ps::<0x44>(low_01, low_23),
-                _mm256_shuffle_ps::<0xee>(low_01, low_23),
-                _mm256_shuffle_ps::<0x44>(high_01, high_23),
-                _mm256_shuffle_ps::<0xee>(high_01, high_23),
-            ];
-            for i in 0..4 {
+    for half in [0, HALF] {
+        // SAFETY: `transpose` answers for the lines.
+        let columns = unsafe { elements(s, lines, p + half) };
+        for i in 0..HALF {
+            // SAFETY: an ISA that has squares has AVX; the last of the eight stores ends where `out` does.
+            unsafe {
                 _mm256_storeu_ps(out.add((half + i) * out_stride), columns[i]);
             }
         }

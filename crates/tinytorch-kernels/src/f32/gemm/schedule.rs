@@ -1,7 +1,8 @@
 //! Which thread computes what. The result does not depend on it: see [`super::tile`].
 
 use super::blocks::Rectangle;
-use super::matrix::{BatchDim, MatrixMut, check_c, check_factor};
+use super::columns::RowTimesFewColumns;
+use super::matrix::{BatchDim, Matrix, MatrixMut, check_c, check_factor};
 use super::product::{Bias, Left, Product, Right, Scaling};
 use super::tile::{A_PANEL, B_PANEL};
 use super::vector::{RowTimesColumns, RowTimesMatrix};
@@ -128,6 +129,10 @@ fn at_index<'a>(
     product
 }
 
+fn is_large(b: Matrix<'_>) -> bool {
+    b.rows() * b.cols() >= LARGE_MATRIX
+}
+
 /// # Safety
 /// The rectangle lies inside of C, and nobody else uses it meanwhile.
 unsafe fn compute(isa: Isa, product: &Product<'_>, rows: Range<usize>, cols: Range<usize>) {
@@ -138,14 +143,21 @@ unsafe fn compute(isa: Isa, product: &Product<'_>, rows: Range<usize>, cols: Ran
             isa.run(RowTimesMatrix { product, a, b, cols, c });
         }
         (Left::Matrix(a), Right::Matrix(b))
-            if a.rows() == 1
-                && a.col_stride() == 1
-                && b.row_stride() == 1
-                && b.rows() * b.cols() >= LARGE_MATRIX =>
+            if a.rows() == 1 && a.col_stride() == 1 && b.row_stride() == 1 && is_large(b) =>
         {
             // SAFETY: the caller's promise.
             let c = unsafe { product.row_of_c(0, cols.clone()) };
             isa.run(RowTimesColumns { product, a, b, cols, c });
+        }
+        (Left::Matrix(a), Right::Matrix(b))
+            if a.rows() == 1
+                && a.col_stride() == 1
+                && b.row_stride() == 1
+                && product.scaling.alpha == 1.0 =>
+        {
+            // SAFETY: the caller's promise.
+            let c = unsafe { product.row_of_c(0, cols.clone()) };
+            isa.run(RowTimesFewColumns { product, a, b, cols, c });
         }
         // SAFETY: the caller's promise.
         _ => unsafe { Rectangle { product, rows, cols }.compute(isa) },
