@@ -116,9 +116,6 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
                 },
             ),
             Target::Sum { out, plus } => {
-                // As a ReLU of its own would, which keeps NaN.
-                let positive = #[inline(always)]
-                |y: S::F32| if relu { s.max(s.splat(0.0), y) } else { y };
                 self.for_each(
                     s,
                     #[inline(always)]
@@ -131,9 +128,10 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
                         let (out, plus) =
                             unsafe { (out.slice(start, lanes), plus.slice(start, lanes)) };
                         if lanes == S::LANES {
-                            s.store(positive(s.add(y, s.load(plus))), out);
+                            s.store(relu_of(s, s.add(y, s.load(plus)), relu), out);
                         } else {
-                            s.store_partial(positive(s.add(y, s.load_partial(plus))), out);
+                            let y = s.add(y, s.load_partial(plus));
+                            s.store_partial(relu_of(s, y, relu), out);
                         }
                     },
                 );
@@ -165,6 +163,12 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
             self.write_columns();
         }
     }
+}
+
+/// The positive part, if it is wanted; as the op ReLU does it, which keeps NaN.
+#[inline(always)]
+fn relu_of<S: Simd>(s: S, y: S::F32, wanted: bool) -> S::F32 {
+    if wanted { s.max(s.splat(0.0), y) } else { y }
 }
 
 /// What turns staged numbers of some columns into floats:
