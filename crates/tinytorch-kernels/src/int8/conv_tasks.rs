@@ -19,8 +19,9 @@ use crate::{Isa, Scratch};
 /// Multiply-adds per thread below which a convolution stays on one thread.
 const LEAST_PER_THREAD: usize = 1 << 20;
 
-/// The same for depthwise convolutions, which take seven times as long for each.
-const LEAST_DEPTHWISE_PER_THREAD: usize = LEAST_PER_THREAD / 8;
+/// The same for depthwise convolutions, which take six times as long for each, but prepare their
+/// weights on every thread.
+const LEAST_DEPTHWISE_PER_THREAD: usize = LEAST_PER_THREAD / 4;
 
 /// Bytes of input that a task reads, so that they stay in the second-level cache.
 const SLAB_BYTES: usize = 256 << 10;
