@@ -56,6 +56,10 @@ pub(super) fn run(
     let (height, width) = rectangle(m, n, if threads == 1 { 1 } else { wanted.div_ceil(count) });
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
     let tasks = count * down * across;
+    if tasks == 1 {
+        // SAFETY: C is borrowed, and this is all of it.
+        return unsafe { compute(isa, &first, 0..m, 0..n) };
+    }
     share(tasks, threads, &|worker| {
         for task in worker {
             let (item, place) = (task / (down * across), task % (down * across));
