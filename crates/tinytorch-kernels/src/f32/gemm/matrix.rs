@@ -122,6 +122,7 @@ pub struct BatchDim {
 }
 
 /// Panics unless the matrix lies in its data at every index of a batch of (length, stride).
+#[inline]
 pub(super) fn check_factor(
     name: &str,
     matrix: Matrix<'_>,
@@ -139,6 +140,7 @@ pub(super) fn check_factor(
 
 /// Panics unless C lies in its data at every index of a batch of (length, stride), and no two of its
 /// elements are the same.
+#[inline]
 pub(super) fn check_c(c: &MatrixMut<'_>, batch: impl Iterator<Item = (usize, usize)> + Clone) {
     let &MatrixMut { rows, cols, row_stride, .. } = c;
     let dims = batch.chain([(rows, row_stride), (cols, 1)]);
@@ -158,6 +160,7 @@ pub(super) fn check_c(c: &MatrixMut<'_>, batch: impl Iterator<Item = (usize, usi
 }
 
 /// One more than the largest offset that (length, stride) pairs reach; 0 if a length is 0.
+#[inline]
 pub(super) fn extent(mut dims: impl Iterator<Item = (usize, usize)> + Clone) -> usize {
     if dims.clone().any(|(length, _)| length == 0) {
         return 0;

@@ -4,16 +4,29 @@
 //! products, and the number of threads never changes a bit. An element is one chain of multiply-adds
 //! along k, or, where a row meets the adjacent columns of a large matrix, a dot product in sixteen sums; on every vector ISA
 //! that is the same bits. What it was held against, in GFLOP/s of
-//! one and of two threads of a Zen 4 (medians of interleaved rounds; `cargo run --release` in
+//! one and of two threads of a Zen 4, `matrixmultiply` on one (medians of interleaved rounds; `cargo run --release` in
 //! `benches/float_products`):
 //!
 //! | M x K x N | this | `gemm` 0.19, `x86-v4` | `rten-gemm` 0.27 | `matrixmultiply` 0.3.11 |
 //! |---|---|---|---|---|
-//! | 1024 x 1024 x 1024 | 105, 203 | 106, 211 | 97, 200 | 100, 101 |
-//! | 128 x 384 x 1536, B transposed | 106, 210 | 99, 179 | 97, 189 | 90, 85 |
-//! | 64 x 784 x 512, B transposed | 104, 198 | 90, 65 | 87, 168 | 79, 81 |
-//! | 1 x 4096 x 4096, B transposed | 13, 24 | 8.7, 8.4 | 7.3, 17 | 1.6, 1.6 |
-//! | 64 x 576 x 3136 | 103, 217 | 96, 219 | 91, 145 | 90, 92 |
+//! | 1024 x 1024 x 1024 | 105, 203 | 106, 211 | 97, 200 | 100 |
+//! | 128 x 384 x 1536, B transposed | 106, 210 | 99, 179 | 97, 189 | 90 |
+//! | 64 x 784 x 512, B transposed | 104, 198 | 90, 65 | 87, 168 | 79 |
+//! | 1 x 4096 x 4096, B transposed | 13, 24 | 8.7, 8.4 | 7.3, 17 | 1.6 |
+//! | 64 x 576 x 3136 | 103, 217 | 96, 219 | 91, 145 | 90 |
+//!
+//! Small ones, on one thread:
+//!
+//! | M x K x N | this | `gemm` | `rten-gemm` | `matrixmultiply` |
+//! |---|---|---|---|---|
+//! | 32 x 32 x 32 | 87 | 93 | 80 | 56 |
+//! | 16 x 64 x 64 | 97 | 106 | 79 | 67 |
+//! | 1 x 784 x 512, B transposed | 43 | 37 | 39 | 2.5 |
+//! | 1 x 512 x 256, B transposed | 26 | 42 | 44 | 2.4 |
+//! | 48 of 64 x 32 x 64, B transposed | 88 | 81 | 81 | 61 |
+//! | 48 of 64 x 64 x 32 | 104 | 101 | 99 | 59 |
+//!
+//! The row by 512 x 256 is slower because it keeps the chain, where the others use dot products.
 
 mod blocks;
 mod columns;

@@ -56,6 +56,10 @@ pub(super) fn run(
     let (height, width) = rectangle(m, n, if threads == 1 { 1 } else { wanted.div_ceil(count) });
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
     let tasks = count * down * across;
+    if tasks == 1 {
+        // SAFETY: C is borrowed, and this is all of it.
+        return unsafe { compute(isa, &first, 0..m, 0..n) };
+    }
     share(tasks, threads, &|worker| {
         for task in worker {
             let (item, place) = (task / (down * across), task % (down * across));
@@ -78,9 +82,15 @@ fn check(batch: &[BatchDim], a: Left<'_>, b: Right<'_>, c: &MatrixMut<'_>, scali
         Bias::PerColumn(bias) => (bias.len(), n),
     };
     assert!(given == wanted, "the bias must have {wanted} values, not {given}");
-    match a {
-        Left::Matrix(a) => check_factor("A", a, batch.iter().map(|dim| (dim.len, dim.a_stride))),
-        Left::Packed(_) => assert!(scaling.alpha == 1.0, "a packed A cannot be scaled"),
+    if let Left::Packed(_) = a {
+        assert!(scaling.alpha == 1.0, "a packed A cannot be scaled");
+    }
+    // Each matrix was checked alone when it was made.
+    if batch.iter().all(|dim| dim.len == 1) {
+        return;
+    }
+    if let Left::Matrix(a) = a {
+        check_factor("A", a, batch.iter().map(|dim| (dim.len, dim.a_stride)));
     }
     match b {
         Right::Matrix(b) => check_factor("B", b, batch.iter().map(|dim| (dim.len, dim.b_stride))),
