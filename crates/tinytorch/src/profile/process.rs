@@ -294,6 +294,8 @@ fn measure(
     input: &Tensor,
     passes: usize,
 ) -> Result<ProbeReport> {
+    // The list of threads is made at first use, and belongs to the process.
+    rayon::current_num_threads();
     let before = Memory::now()?;
     for model in &mut models {
         load_into(&mut **model, &TensorFile::open(file)?)?;

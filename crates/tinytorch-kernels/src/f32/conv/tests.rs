@@ -37,12 +37,27 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
     }
 }
 
+/// A sum, and the sum of its terms' magnitudes, to which rounding errors are proportional.
+#[derive(Copy, Clone, Default)]
+struct Sum {
+    exact: f64,
+    magnitude: f64,
+}
+
+impl Sum {
+    fn add(&mut self, a: f32, b: f32) {
+        let term = f64::from(a) * f64::from(b);
+        self.exact += term;
+        self.magnitude += term.abs();
+    }
+}
+
 #[track_caller]
-fn assert_close(isa: Isa, what: &str, got: &[f32], exact: &[f64]) {
-    let scale = exact.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
-    for (i, (got, exact)) in got.iter().zip(exact).enumerate() {
+fn assert_close(isa: Isa, what: &str, got: &[f32], sums: &[Sum]) {
+    for (i, (got, Sum { exact, magnitude })) in got.iter().zip(sums).enumerate() {
         let error = (f64::from(*got) - exact).abs();
-        assert!(error < 2e-6 * scale, "{} {what} [{i}]: {got}, not {exact}", isa.name());
+        let allowed = 2e-6 * magnitude.max(1.0);
+        assert!(error < allowed, "{} {what} [{i}]: {got}, not {exact}", isa.name());
     }
 }
 
@@ -54,16 +69,18 @@ fn check(shape: &ConvShape) {
     let weight = values(lengths.group_weight() * shape.groups, 2);
     let bias = values(shape.out_channels, 3);
     let grad = values(shape.batch * image_out, 4);
-    let wide = |x: f32| f64::from(x);
-    let mut y: Vec<f64> =
-        (0..grad.len()).map(|i| wide(bias[i / lengths.pixels % shape.out_channels])).collect();
-    let (mut of_x, mut of_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
+    let mut y = vec![Sum::default(); grad.len()];
+    for (i, y) in y.iter_mut().enumerate() {
+        y.add(bias[i / lengths.pixels % shape.out_channels], 1.0);
+    }
+    let mut of_x = vec![Sum::default(); x.len()];
+    let mut of_weight = vec![Sum::default(); weight.len()];
     for_each_product(shape, |o, w, i| {
-        y[o] += wide(weight[w]) * wide(x[i]);
-        of_x[i] += wide(weight[w]) * wide(grad[o]);
-        of_weight[w] += wide(x[i]) * wide(grad[o]);
+        y[o].add(weight[w], x[i]);
+        of_x[i].add(weight[w], grad[o]);
+        of_weight[w].add(x[i], grad[o]);
     });
-    let rectified: Vec<f64> = y.iter().map(|y| y.max(0.0)).collect();
+    let rectified: Vec<Sum> = y.iter().map(|y| Sum { exact: y.exact.max(0.0), ..*y }).collect();
     for isa in Isa::available() {
         let mut out = vec![9.0; y.len()];
         conv2d(isa, shape, &x, ConvWeight::Plain(&weight), Some(&bias), false, &mut out);

@@ -67,7 +67,7 @@ pub struct Trial {
 ///
 /// let mut model = Linear::new(64, 16, &mut Init::seed(1))?;
 /// let mut rng = Rng::seed(2);
-/// let mut batch = || Ok(Var::from(Tensor::randn([64, 64], 1.0, &mut rng)?));
+/// let mut batch = || Tensor::randn([64, 64], 1.0, &mut rng).map(Var::from);
 /// let (calibration, held_out) = ([batch()?], [batch()?]);
 /// let config = QuantConfig::default();
 /// let ladder = quantize_within(&mut model, &calibration, &held_out, 0.008, &config, &mut |_, _| ())?;
