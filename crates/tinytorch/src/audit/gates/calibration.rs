@@ -1,6 +1,7 @@
 use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Means, Subject};
 use crate::autograd::Var;
+use crate::int8::Input;
 use crate::plan::Plan;
 use crate::quant::relative_error;
 use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
@@ -17,6 +18,15 @@ const RESAMPLES: usize = 2000;
 pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
     if subject.config.activations != Activations::Static {
         let reason = "activations are not static, so there are no ranges to calibrate".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
+    let params = subject.int8.named_params();
+    let inputs_of_int8: Vec<Input> =
+        params.iter().filter_map(|(_, param)| Some(param.int8()?.input())).collect();
+    let fixed = inputs_of_int8.iter().filter(|input| matches!(input, Input::Static(_))).count();
+    if 2 * fixed < inputs_of_int8.len() {
+        let of = inputs_of_int8.len();
+        let reason = format!("only {fixed} of {of} int8 layers have ranges from calibration");
         return Ok(Gate::not_applicable(ID, reason));
     }
     let inputs = subject.held_out.inputs();

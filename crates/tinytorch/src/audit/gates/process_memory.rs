@@ -5,7 +5,7 @@ use crate::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for};
 
 const ID: &str = "process_memory";
 
-/// How many times smaller the model's share of a process must be, where the biases allow it.
+/// How many times smaller the model's share of a process must be, where what is no weight allows it.
 const FULL: f64 = 3.5;
 
 /// Passes after which memory is measured again.
@@ -43,8 +43,10 @@ pub(crate) fn process_memory(
     } else {
         (run, format!("after {PASSES} passes"))
     };
-    let limit = FULL
-        .min(0.98 * least_bytes_of(&*subject.float) as f64 / least_bytes_of(&*subject.int8) as f64);
+    // What is no weight, biases and what a tensor is made of among them, stays as it is in float.
+    let (dense, least) = weight_bytes(&*subject.int8);
+    let rest = value.0.saturating_sub((copies * dense) as u64);
+    let limit = FULL.min(0.98 * ratio((value.0, rest + (copies * least) as u64)));
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let reason = format!(
         "{copies} copies in a fresh process take {:.1} MB in float, {:.1} MB in int8, {when}",
@@ -54,12 +56,13 @@ pub(crate) fn process_memory(
     Ok(Gate::at_least(ID, ratio(value), limit, "x smaller", reason))
 }
 
-/// Bytes that all parameters cannot do without.
-fn least_bytes_of(model: &dyn Model) -> usize {
+/// Bytes of all weights that are int8, as floats and as the least that they can be in int8.
+fn weight_bytes(model: &dyn Model) -> (usize, usize) {
     let params = model.named_params();
-    let bytes = |param: &crate::autograd::Param| match param.int8() {
-        Some(weight) => super::least_bytes(weight) + weight.shift().map_or(0, size_of_val),
-        None => param.shape().len() * size_of::<f32>(),
-    };
-    params.into_iter().map(|(_, param)| bytes(param)).sum()
+    let weights = params.into_iter().filter_map(|(_, param)| param.int8());
+    weights.fold((0, 0), |(dense, least), weight| {
+        let shift = weight.shift().map_or(0, size_of_val);
+        let values = weight.shape().len() * size_of::<f32>();
+        (dense + values, least + super::least_bytes(weight) + shift)
+    })
 }

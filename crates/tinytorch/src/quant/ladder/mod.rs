@@ -19,8 +19,9 @@ const MOST_FLOAT: f64 = 0.1;
 /// Calibration batches that each layer is tried on, on each rung.
 const SENSITIVITY_BATCHES: usize = 2;
 
-/// What the search aims at, as a share of the largest squared error: below it, since other data judges.
-const AIM: f64 = 0.9;
+/// What the search aims at and is content with, as a share of the largest error: other data judges, for
+/// which 0.99 % on 128 photographs was 1.03 % on 600 others.
+const AIM: f64 = 0.95;
 
 /// Models that are judged at most. Three or four are usual.
 const MOST_TRIALS: usize = 20;
@@ -114,14 +115,14 @@ where
 
     let error = trials.error(&base, &judge)?;
     let mut tried = vec![Trial { raised: BTreeMap::new(), error }];
-    if !within(error, max_error) {
+    if !within(error, AIM * max_error) {
         let sample = &calibration[..calibration.len().min(SENSITIVITY_BATCHES)];
         let mut climb = measure(&mut trials, sample, first, &base, progress)?;
         while tried.len() < MOST_TRIALS && advance(&mut climb, &tried, max_error) {
             let raised = climb.raised();
             let error = trials.error(&with_layers(&base, &raised), &judge)?;
             tried.push(Trial { raised, error });
-            if within(error, max_error) {
+            if within(error, AIM * max_error) {
                 break;
             }
         }
@@ -154,7 +155,7 @@ fn advance(climb: &mut Climb, tried: &[Trial], max_error: f64) -> bool {
         tried.iter().all(|trial| trial.raised != raised)
     };
     let scale = last(tried).error.powi(2) / climb.squared_error();
-    let aim = AIM * max_error.powi(2) / scale;
+    let aim = (AIM * max_error).powi(2) / scale;
     while climb.squared_error() > aim || !is_new(climb) {
         if !climb.raise() {
             return is_new(climb);
@@ -245,16 +246,18 @@ impl Work {
 
     /// The time that a layer takes on a rung, relative to a layer of one operation on the first.
     ///
-    /// As measured with 128 x 384 x 1536 on AVX-512 VNNI, quantizing the input included.
+    /// On two threads with AVX-512 VNNI `cargo run --release -p tinytorch --example rungs` measures 1.0, 1.2
+    /// to 1.5, 2.0 to 2.5 and 2.2 to 3.6 times the time of the first, for layers of several rows that
+    /// quantize their input. Between others a static layer need not.
     fn time(&self, weight: ParamId, rung: Rung) -> f64 {
         // Rows that are looked up are next to nothing, but not free.
         let operations = self.0.get(&weight).map_or(1, |&flops| flops.max(1));
         let factor = match rung {
             Rung::StaticA8 => 1.0,
-            Rung::DynamicA8 => 1.2,
-            Rung::BlockedA8 => 2.0,
-            Rung::A16 => 3.5,
-            Rung::F32 => 4.0,
+            Rung::DynamicA8 => 1.1,
+            Rung::BlockedA8 => 1.4,
+            Rung::A16 => 2.5,
+            Rung::F32 => 3.0,
         };
         operations as f64 * factor
     }
