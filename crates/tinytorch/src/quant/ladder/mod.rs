@@ -1,20 +1,18 @@
 //! The ladder: the fastest way of quantizing a model whose error stays within a budget.
 
 mod search;
+mod sensitivity;
 mod trial;
 
-use super::model::{check, is_weight, observe};
+use super::model::{check, observe};
 use super::{Activations, QuantConfig, QuantError, QuantReport, Rung};
 use crate::Result;
-use crate::autograd::{Ctx, Observer, OpRun, ParamId};
 use crate::int8::Granularity;
 use crate::nn::Forward;
-use search::{Climb, Layer, Standing};
+use search::Climb;
+use sensitivity::measure;
 use std::collections::BTreeMap;
 use trial::{Judge, Trials};
-
-/// Share of the weight bytes that may stay float, as the audit's gate `coverage` allows.
-const MOST_FLOAT: f64 = 0.1;
 
 /// Calibration batches that each layer is tried on, on each rung.
 const SENSITIVITY_BATCHES: usize = 2;
@@ -91,21 +89,21 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
+    let refuse = |problem| Err(QuantError::Ladder { problem }.into());
     let first = match config.activations {
         Activations::Static => Rung::StaticA8,
         Activations::Dynamic => Rung::DynamicA8,
         Activations::Float => {
-            let problem = "weight-only models have one rung; choose static or dynamic activations";
-            return Err(QuantError::Ladder { problem }.into());
+            return refuse(
+                "weight-only models have one rung; choose static or dynamic activations",
+            );
         }
     };
     if !(max_error.is_finite() && max_error > 0.0) {
-        let problem = "the largest error must be a positive number, such as 0.01 for 1 %";
-        return Err(QuantError::Ladder { problem }.into());
+        return refuse("the largest error must be a positive number, such as 0.01 for 1 %");
     }
     if held_out.is_empty() {
-        let problem = "no inputs are held out to judge the error by; keep some from calibration";
-        return Err(QuantError::Ladder { problem }.into());
+        return refuse("no inputs are held out to judge the error by; keep some from calibration");
     }
     let base = QuantConfig { granularity: Granularity::PerChannel, wide: vec![], ..config.clone() };
     check(&*model, &base)?;
@@ -173,101 +171,4 @@ fn with_layers(base: &QuantConfig, layers: &BTreeMap<String, Rung>) -> QuantConf
     let mut config = base.clone();
     config.layers.extend(layers.iter().map(|(name, rung)| (name.clone(), *rung)));
     config
-}
-
-/// Tries every layer on every rung.
-fn measure<M, X>(
-    trials: &mut Trials<'_, M>,
-    sample: &[X],
-    first: Rung,
-    base: &QuantConfig,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Climb>
-where
-    M: Forward<X> + ?Sized,
-{
-    let judge = Judge::new(trials.model(), sample)?;
-    let work = Work::of(trials.model(), sample)?;
-    let params = trials.model().named_params().into_iter().filter(|(_, param)| is_weight(param));
-    let weights: Vec<_> = params
-        .map(|(name, param)| {
-            (name, param.id(), param.role(), param.shape().len() * size_of::<f32>())
-        })
-        .collect();
-    let all_bytes: usize = weights.iter().map(|(.., bytes)| bytes).sum();
-    let is_free = |name: &String| !base.layers.contains_key(name) && !base.skip.contains(name);
-    let given: usize = weights
-        .iter()
-        .filter_map(|(name, .., bytes)| base.keeps_float(name).then_some(*bytes))
-        .sum();
-    let floats: BTreeMap<String, Rung> =
-        weights.iter().map(|(name, ..)| (name.clone(), Rung::F32)).collect();
-    let free: Vec<_> = weights.iter().filter(|(name, ..)| is_free(name)).collect();
-
-    let rungs = |role| {
-        let open = move |rung: &Rung| *rung >= first && *rung != Rung::F32 && rung.suits(role);
-        Rung::ALL.into_iter().filter(open)
-    };
-    let total: usize = free.iter().map(|(_, _, role, _)| rungs(*role).count()).sum();
-    let (mut layers, mut done) = (Vec::new(), 0);
-    for (name, id, role, float_bytes) in free {
-        let mut standings = Vec::new();
-        for rung in rungs(*role) {
-            let mut config = with_layers(base, &floats);
-            config.layers.insert(name.clone(), rung);
-            let squared_error = trials.error(&config, &judge)?.powi(2);
-            standings.push(Standing { rung, squared_error, time: work.time(*id, rung) });
-            done += 1;
-            progress(done, total);
-        }
-        let time = work.time(*id, Rung::F32);
-        standings.push(Standing { rung: Rung::F32, squared_error: 0.0, time });
-        layers.push(Layer { name: name.clone(), float_bytes: *float_bytes, standings });
-    }
-    let floats_left = ((MOST_FLOAT * all_bytes as f64) as usize).saturating_sub(given);
-    Ok(Climb::new(layers, floats_left))
-}
-
-/// Operations that the layers of a model do, by their weights.
-#[derive(Default)]
-struct Work(BTreeMap<ParamId, u64>);
-
-impl Work {
-    fn of<M, X>(model: &M, sample: &[X]) -> Result<Work>
-    where
-        M: Forward<X> + ?Sized,
-    {
-        let mut work = Work::default();
-        for input in sample.iter().take(1) {
-            model.forward(input, &mut Ctx::eval().observed(&mut work))?;
-        }
-        Ok(work)
-    }
-
-    /// The time that a layer takes on a rung, relative to a layer of one operation on the first.
-    ///
-    /// On two threads with AVX-512 VNNI `cargo run --release -p tinytorch --example rungs` measures 1.0, 1.2
-    /// to 1.5, 2.0 to 2.5 and 2.2 to 3.6 times the time of the first, for layers of several rows that
-    /// quantize their input. Between others a static layer need not.
-    fn time(&self, weight: ParamId, rung: Rung) -> f64 {
-        // Rows that are looked up are next to nothing, but not free.
-        let operations = self.0.get(&weight).map_or(1, |&flops| flops.max(1));
-        let factor = match rung {
-            Rung::StaticA8 => 1.0,
-            Rung::DynamicA8 => 1.1,
-            Rung::BlockedA8 => 1.4,
-            Rung::A16 => 2.5,
-            Rung::F32 => 3.0,
-        };
-        operations as f64 * factor
-    }
-}
-
-impl Observer for Work {
-    fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
-        if let Some(weight) = run.weight {
-            *self.0.entry(weight).or_default() += run.cost.flops;
-        }
-        Ok(())
-    }
 }
