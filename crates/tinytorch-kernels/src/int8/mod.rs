@@ -4,6 +4,7 @@
 //! and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
 //! bits on every instruction set and with any number of threads.
 
+mod areas;
 mod columns;
 mod conv;
 mod conv_shape;

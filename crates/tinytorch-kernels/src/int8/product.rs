@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
+use super::areas::{Area, Cut};
 use super::columns::{COLUMNS, Columns};
-use super::finish::{Finish, FinishTile, Place, ROWS, Staged};
+use super::finish::{Finish, FinishTile, Place, Staged};
 use super::gemm::{Epilogue, RowParams, Scales};
 use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
@@ -18,9 +19,6 @@ use crate::{Isa, Scratch};
 
 /// Multiply-adds per thread below which a product stays on one thread.
 const LEAST_PER_THREAD: usize = 1 << 20;
-
-/// Panels of the widest tile.
-const TILE_PANELS: usize = 4;
 
 /// Bytes of activations that stay in the second-level cache while all panels pass by: half of the
 /// smallest such cache among server CPUs, 1 MB.
@@ -169,54 +167,6 @@ impl Product<'_> {
         assert!(outer + inner + self.runs.extent() <= self.rows.start.len());
         let quads = self.runs.offsets.len() * self.runs.quads;
         assert_eq!(quads * GROUP + self.runs.tail, self.weight.k);
-    }
-}
-
-/// Some rows of the activations and the panels that they meet.
-struct Area {
-    rows: Range<usize>,
-    panels: Range<usize>,
-}
-
-/// A product cut into areas, small enough that threads end together and large enough that it takes
-/// no time to hand them out.
-struct Cut {
-    m: usize,
-    panels: Range<usize>,
-    by_panels: bool,
-    /// Rows or panels of an area.
-    size: usize,
-}
-
-impl Cut {
-    fn new(m: usize, panels: Range<usize>, threads: usize) -> Cut {
-        // Cutting the columns lets each thread read its own part of the weights.
-        let by_panels = panels.len() >= threads * TILE_PANELS || panels.len() >= m;
-        // Each area of rows sums the weights again.
-        let (units, unit, areas_per_thread) =
-            if by_panels { (panels.len(), TILE_PANELS, 32) } else { (m, ROWS, 4) };
-        let size = match threads {
-            1 => units,
-            _ => (units / (areas_per_thread * threads)).next_multiple_of(unit),
-        };
-        Cut { m, panels, by_panels, size: size.max(unit) }
-    }
-
-    fn areas(&self) -> usize {
-        let units = if self.by_panels { self.panels.len() } else { self.m };
-        units.div_ceil(self.size)
-    }
-
-    fn area(&self, index: usize) -> Area {
-        let part = |all: &Range<usize>| {
-            let start = all.start + index * self.size;
-            start..all.end.min(start + self.size)
-        };
-        if self.by_panels {
-            Area { rows: 0..self.m, panels: part(&self.panels) }
-        } else {
-            Area { rows: part(&(0..self.m)), panels: self.panels.clone() }
-        }
     }
 }
 
