@@ -165,6 +165,7 @@ pub(super) fn extent(mut dims: impl Iterator<Item = (usize, usize)> + Clone) -> 
     if dims.clone().any(|(length, _)| length == 0) {
         return 0;
     }
+    // Whoever asks has strides of values in memory; others are told as by any slice out of range.
     dims.try_fold(1_usize, |extent, (length, stride)| {
         (length - 1).checked_mul(stride).and_then(|reach| extent.checked_add(reach))
     })

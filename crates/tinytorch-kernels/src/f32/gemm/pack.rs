@@ -95,6 +95,7 @@ struct PackPanels<'a, const W: usize> {
 
 /// Values in the panels of `lines` lines of `depth` elements.
 pub(super) fn packed_len<const W: usize>(lines: usize, depth: usize) -> usize {
+    // The lines lie in memory, or are few: filling up a panel adds less than W of them.
     lines.next_multiple_of(W).checked_mul(depth).expect("a packed block fits the address space")
 }
 
