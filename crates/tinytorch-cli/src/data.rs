@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{self, Dataset, Examples, Labeled, TextWindows, stratified_split};
-use tinytorch::io::{Provenance, digest_tensors};
+use tinytorch::files::{Provenance, digest_tensors};
 use tinytorch::models::{Model, Sample};
 use tinytorch::tensor::{Dtype, Shape};
 use tinytorch::text::CharTokenizer;

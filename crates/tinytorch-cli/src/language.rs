@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
-use tinytorch::io::{Loaded, open_model};
+use tinytorch::files::{Loaded, open_model};
 use tinytorch::models::{Decoder, Model};
 use tinytorch::quant::{QuantConfig, quantize_model};
 use tinytorch::text::{Tokenizer, load_tokenizer};

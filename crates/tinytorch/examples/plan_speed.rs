@@ -6,6 +6,7 @@ mod plan_common;
 
 use plan_common::{cnn, mlp, quantize, randn, resnet18};
 use std::time::{Duration, Instant};
+use tinytorch::autograd::Var;
 use tinytorch::int8::Granularity;
 use tinytorch::nn::{Forward, Module};
 use tinytorch::plan::Plan;
@@ -20,7 +21,7 @@ fn median(times: &mut [Duration]) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
-fn compare<M: Forward + Module + Clone>(
+fn compare<M: Forward<Output = Var> + Module + Clone>(
     name: &str,
     model: &M,
     sample: &[usize],

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use tinytorch::autograd::Var;
-use tinytorch::bench::{Bench, Settings};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::nn::{Conv2d, Forward, Init, Linear};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{QuantConfig, Rung, quantize_model};
+use tinytorch::stats::{Bench, Settings};
 use tinytorch::{Result, Rng, Tensor};
 
 fn main() -> Result<()> {
@@ -31,7 +31,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn compare(layer: &(impl Forward + Clone), input: &Tensor, rungs: &[Rung]) -> Result<()> {
+fn compare(
+    layer: &(impl Forward<Output = Var> + Clone),
+    input: &Tensor,
+    rungs: &[Rung],
+) -> Result<()> {
     let mut bench = Bench::new(Settings::default());
     for rung in rungs {
         let mut plan = deployed(layer, input, *rung)?;
@@ -41,7 +45,11 @@ fn compare(layer: &(impl Forward + Clone), input: &Tensor, rungs: &[Rung]) -> Re
     Ok(())
 }
 
-fn deployed(layer: &(impl Forward + Clone), input: &Tensor, rung: Rung) -> Result<Plan> {
+fn deployed(
+    layer: &(impl Forward<Output = Var> + Clone),
+    input: &Tensor,
+    rung: Rung,
+) -> Result<Plan> {
     let mut layer = layer.clone();
     if rung != Rung::F32 {
         let layers = BTreeMap::from([("weight".to_string(), rung)]);

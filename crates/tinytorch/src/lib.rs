@@ -3,7 +3,7 @@
 //!
 //! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`graph`] and
 //! [`autograd`] run and record ops, [`ops`] and [`loss`] define them, [`nn`] makes layers of them and
-//! [`models`] models of layers; [`data`] and [`text`] feed them, [`optim`] and [`train`] train them, [`io`] saves
+//! [`models`] models of layers; [`data`] and [`text`] feed them, [`optim`] and [`train`] train them, [`files`] saves
 //! them; [`compress`] makes them smaller, [`quant`] quantizes them and [`audit`] judges the result.
 //!
 //! ```
@@ -23,31 +23,23 @@
 extern crate self as tinytorch;
 
 pub mod audit;
-pub mod autograd;
-pub mod bench;
 pub mod compress;
 pub mod data;
-mod error;
+pub mod files;
 pub mod generate;
-pub mod graph;
-pub mod int8;
-pub mod io;
-pub mod loss;
 pub mod models;
 pub mod nn;
-pub mod ops;
 pub mod optim;
-pub mod plan;
 pub mod profile;
 pub mod quant;
-pub mod rng;
-pub mod tensor;
-pub mod text;
+pub mod stats;
 pub mod train;
 
-pub use error::{Error, Result};
-pub use rng::Rng;
-pub use tensor::Tensor;
+pub use tinytorch_core::{
+    CustomError, Error, Isa, Result, Rng, Tensor, autograd, graph, int8, loss, ops, plan, rng,
+    tensor,
+};
+pub use tinytorch_text as text;
 
 /// The README's example is run as a test.
 #[cfg(doctest)]

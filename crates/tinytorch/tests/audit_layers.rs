@@ -3,7 +3,7 @@
 use std::error::Error;
 use tinytorch::audit::{Evidence, Means, Subject};
 use tinytorch::data::Examples;
-use tinytorch::io::digest_params;
+use tinytorch::files::digest_params;
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig};
 use tinytorch::nn::{Init, Module};
 use tinytorch::quant::{QuantConfig, quantize_model};

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::path::Path;
 use tinytorch::autograd::Var;
-use tinytorch::io::{Provenance, load_model, save_model};
+use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::Init;
 use tinytorch::quant::{QuantConfig, quantize_model};

@@ -1,7 +1,7 @@
 //! Loading an int8 model never holds its weights as floats. One test, since the counters of the
 //! heap belong to the process.
 
-use tinytorch::io::{Provenance, load_model, save_model};
+use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::{Init, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};

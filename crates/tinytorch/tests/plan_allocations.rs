@@ -5,6 +5,7 @@ mod plan_common;
 
 use plan_common::{cnn, ids, mlp, quantize, quantized_transformer, randn, residual, transformers};
 use tinytorch::Tensor;
+use tinytorch::autograd::Var;
 use tinytorch::graph::Elements;
 use tinytorch::int8::Granularity;
 use tinytorch::nn::{Forward, Init};
@@ -50,8 +51,11 @@ where
     fewest
 }
 
-fn assert_steady<T: Element, M: Forward + ?Sized>(what: &str, model: &M, inputs: &[Tensor; 2])
-where
+fn assert_steady<T: Element, M: Forward<Output = Var> + ?Sized>(
+    what: &str,
+    model: &M,
+    inputs: &[Tensor; 2],
+) where
     for<'a> Elements<'a>: From<&'a [T]>,
 {
     let mut plan = Plan::compile(model, &inputs[0]).unwrap();

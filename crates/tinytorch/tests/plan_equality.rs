@@ -27,7 +27,10 @@ const IN_INT8: [(Activations, Granularity); 4] = [
     (Activations::Float, Granularity::PerChannel),
 ];
 
-fn assert_every_form_equals_eager<M: Forward + Module + Clone>(model: &M, sample: &[usize]) {
+fn assert_every_form_equals_eager<M: Forward<Output = Var> + Module + Clone>(
+    model: &M,
+    sample: &[usize],
+) {
     assert_equals_eager(model, sample, Some(1e-5));
     for (activations, granularity) in IN_INT8 {
         let mut int8 = model.clone();
@@ -77,6 +80,8 @@ struct Stretched {
 }
 
 impl Forward for Stretched {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let (wide, narrow) = (self.wide.forward(x, ctx)?, self.narrow.forward(x, ctx)?);
         let sum = if self.narrow_first { narrow.add(&wide, ctx)? } else { wide.add(&narrow, ctx)? };

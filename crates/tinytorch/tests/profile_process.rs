@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
-use tinytorch::io::{Provenance, load_model, save_model};
+use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::profile::ProfileError;
@@ -12,7 +12,7 @@ use tinytorch::profile::process::{
     ProbeReport, ProbeRequest, ProbeTask, copies_for, run, spawn, spawn_within,
 };
 use tinytorch::quant::{QuantConfig, quantize_model};
-use tinytorch::{Error, Rng, Tensor};
+use tinytorch::{Rng, Tensor};
 use tinytorch_kernels::os::CountingAllocator;
 
 #[global_allocator]
@@ -103,7 +103,7 @@ fn a_loaded_int8_model_does_not_keep_its_file_mapped() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         maps.contains(int8.to_str().unwrap())
     };
-    let file = tinytorch::io::TensorFile::open(&int8).unwrap();
+    let file = tinytorch::files::TensorFile::open(&int8).unwrap();
     assert!(mapped(), "an open file is mapped");
     drop(file);
     let loaded = load_model(&int8).unwrap();
@@ -118,10 +118,7 @@ fn request() -> ProbeRequest {
 
 #[track_caller]
 fn failure(program: &str, args: &[&str], limit: Duration) -> ProfileError {
-    match spawn_within(limit, Path::new(program), args, &request()).unwrap_err() {
-        Error::Profile(error) => error,
-        other => panic!("{other}"),
-    }
+    spawn_within(limit, Path::new(program), args, &request()).unwrap_err().downcast().unwrap()
 }
 
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use tinytorch::audit::{
     Budget, Gate, Means, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, Task,
     audit_model, page,
 };
-use tinytorch::io::{check_writable, replace};
+use tinytorch::files::{check_writable, replace};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.

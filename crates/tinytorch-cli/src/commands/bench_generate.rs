@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tinytorch::Tensor;
 use tinytorch::autograd::Ctx;
-use tinytorch::io::open_model;
+use tinytorch::files::open_model;
 use tinytorch::models::{Architecture, Decoder, Model};
 use tinytorch::nn::{Init, KeyValueCache};
 use tinytorch_kernels::os::alloc;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
-use tinytorch::io::{Embedder, IoError, check_writable};
+use tinytorch::files::{Embedder, FileError, check_writable};
 use tinytorch::models::Model;
 use tinytorch::quant::{QuantConfig, quantize_model};
 
@@ -78,7 +78,7 @@ impl Embed {
 
 fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path)
-        .map_err(|source| tinytorch::Error::from(IoError::Read { path: path.into(), source }))?;
+        .map_err(|source| tinytorch::Error::from(FileError::Read { path: path.into(), source }))?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();

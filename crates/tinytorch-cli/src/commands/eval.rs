@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader};
-use tinytorch::io::open_model;
+use tinytorch::files::open_model;
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 

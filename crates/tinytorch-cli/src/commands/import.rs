@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::io::{Loaded, check_writable, import_model, save_model};
+use tinytorch::files::{Loaded, check_writable, import_model, save_model};
 use tinytorch::models::Architecture;
 use tinytorch::nn::Module;
 

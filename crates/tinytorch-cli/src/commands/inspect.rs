@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::io::TensorFile;
+use tinytorch::files::TensorFile;
 
 /// List what a safetensors file holds: every tensor, the metadata, the totals.
 #[derive(Args)]

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::bench::{Settings, compare};
 use tinytorch::models::Model;
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Ladder, QuantConfig, Rung, quantize_model, quantize_within};
+use tinytorch::stats::{Settings, compare};
 
 /// Samples per pass at most.
 const BATCH: usize = 64;

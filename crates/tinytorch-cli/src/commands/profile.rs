@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::io::open_model;
+use tinytorch::files::open_model;
 use tinytorch::profile::profile;
 
 /// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.

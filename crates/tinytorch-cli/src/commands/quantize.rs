@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::io::{
+use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::{Architecture, Model};
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::write_npy;
-use tinytorch::io::{check_writable, open_model};
+use tinytorch::files::{check_writable, open_model};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;

@@ -10,10 +10,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::autograd::Var;
 use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizontalFlip};
-use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::io::{
+use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
+use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};

@@ -4,7 +4,7 @@ use crate::support::Bench;
 use std::collections::BTreeMap;
 use std::fs;
 use tinytorch::Tensor;
-use tinytorch::io::{TensorFile, write_tensors};
+use tinytorch::files::{TensorFile, write_tensors};
 
 /// The commands that read a model's file.
 const READERS: [&str; 3] = [

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use tinytorch::Tensor;
 use tinytorch::data::read_npy;
-use tinytorch::io::{Embedder, write_tensors};
+use tinytorch::files::{Embedder, write_tensors};
 use tinytorch::models::{Architecture, BertConfig};
 use tinytorch::nn::{Init, Module};
 use tinytorch::text::{HfTokenizer, Tokenizer};

@@ -4,7 +4,7 @@ use crate::support::{Bench, one_line};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tinytorch::data::read_npy;
-use tinytorch::io::{Provenance, load_llama2c, save_model};
+use tinytorch::files::{Provenance, load_llama2c, save_model};
 use tinytorch::models::Architecture;
 use tinytorch::nn::Init;
 use tinytorch::text::CharTokenizer;

@@ -3,7 +3,7 @@
 use crate::support::Bench;
 use tinytorch::Tensor;
 use tinytorch::data::{read_npy, write_npy};
-use tinytorch::io::{Provenance, save_model};
+use tinytorch::files::{Provenance, save_model};
 use tinytorch::models::Architecture;
 use tinytorch::nn::Init;
 

@@ -29,3 +29,5 @@ pub enum AuditError {
         int8: PathBuf,
     },
 }
+
+impl crate::CustomError for AuditError {}

@@ -1,6 +1,6 @@
 use super::Subject;
 use crate::Result;
-use crate::io::{IoError, Provenance, save_model};
+use crate::files::{FileError, Provenance, save_model};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -18,9 +18,9 @@ impl Files {
     /// The delivered files; models that did not come from files are saved.
     ///
     /// # Errors
-    /// [`IoError`] if the temporary folder cannot be written.
+    /// [`FileError`] if the temporary folder cannot be written.
     pub(super) fn of(subject: &Subject) -> Result<Files> {
-        let unwritable = |source| IoError::Write { path: std::env::temp_dir(), source };
+        let unwritable = |source| FileError::Write { path: std::env::temp_dir(), source };
         let folder = tempfile::tempdir().map_err(unwritable)?;
         if let Some((float, int8)) = subject.delivered.clone() {
             return Ok(Files { folder, float, int8 });

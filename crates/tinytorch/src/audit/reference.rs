@@ -2,7 +2,7 @@ use super::{Budget, Subject};
 use crate::Result;
 use crate::autograd::Var;
 use crate::data::{self, DataLoader, Examples};
-use crate::io::digest_params;
+use crate::files::digest_params;
 use crate::models::{Architecture, Model, Sample};
 use crate::nn::Init;
 use crate::optim::{Adam, Schedule};

@@ -1,7 +1,7 @@
 use super::{Distribution, Evidence, Gate, LayerEvidence, Outcome, Subject, Task};
 use crate::Result;
 use crate::data::Dataset;
-use crate::io::TensorFile;
+use crate::files::TensorFile;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use tinytorch_kernels::Isa;

@@ -3,7 +3,7 @@ use super::AuditError;
 use super::Task;
 use crate::Result;
 use crate::data::Examples;
-use crate::io::{Loaded, Provenance, load_model};
+use crate::files::{Loaded, Provenance, load_model};
 use crate::models::Model;
 use crate::quant::{QuantConfig, QuantRecord};
 use std::path::{Path, PathBuf};

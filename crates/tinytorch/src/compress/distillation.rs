@@ -1,6 +1,6 @@
 use super::CompressError;
 use crate::Result;
-use crate::autograd::Ctx;
+use crate::autograd::{Ctx, Var};
 use crate::data::Batch;
 use crate::loss::LossError;
 use crate::nn::Forward;
@@ -52,7 +52,7 @@ impl<T> KnowledgeDistillation<T> {
     }
 }
 
-impl<T: Forward, S: Forward> Objective<S> for KnowledgeDistillation<T> {
+impl<T: Forward<Output = Var>, S: Forward<Output = Var>> Objective<S> for KnowledgeDistillation<T> {
     fn outcome(&self, student: &S, batch: &Batch, ctx: &mut Ctx<'_>) -> Result<Outcome> {
         let inputs = batch.inputs().into();
         let answers = self.teacher.forward(&inputs, &mut Ctx::eval())?;

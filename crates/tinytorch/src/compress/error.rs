@@ -104,3 +104,5 @@ pub enum CompressError {
         alpha: f32,
     },
 }
+
+impl crate::CustomError for CompressError {}

@@ -202,3 +202,5 @@ pub enum DataError {
         message: String,
     },
 }
+
+impl crate::CustomError for DataError {}

@@ -4,7 +4,7 @@
 use super::literal::Literal;
 use super::numbers::Number;
 use super::source::Source;
-use crate::io::replace;
+use crate::files::replace;
 use crate::tensor::Dtype;
 use crate::{Result, Tensor};
 use std::io::{self, Write};
@@ -58,7 +58,7 @@ pub fn encode_npy(t: &Tensor) -> Result<Vec<u8>> {
 /// Writes an array; the file appears whole or not at all.
 ///
 /// # Errors
-/// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written; an older file then survives.
+/// [`FileError::Write`](crate::files::FileError::Write) if it cannot be written; an older file then survives.
 pub fn write_npy(path: impl AsRef<Path>, t: &Tensor) -> Result<()> {
     let encoder = Encoder::new(t)?;
     replace(path.as_ref(), |out| encoder.write(out))

@@ -4,7 +4,7 @@ use super::DataError;
 use super::npy::{self, Encoder};
 use super::zip::Archive;
 use super::zip_writer::Writer;
-use crate::io::replace;
+use crate::files::replace;
 use crate::{Result, Tensor};
 use std::io::Write;
 use std::path::Path;
@@ -91,7 +91,7 @@ pub fn encode_npz(arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
 /// Writes arrays under their names, uncompressed; the file appears whole or not at all.
 ///
 /// # Errors
-/// [`IoError::Write`](crate::io::IoError::Write) if it cannot be written or is beyond 4 GiB; an older
+/// [`FileError::Write`](crate::files::FileError::Write) if it cannot be written or is beyond 4 GiB; an older
 /// file then survives.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
     let encoders = encoders(arrays)?;

@@ -99,6 +99,8 @@ pub enum GenerateError {
     },
 }
 
+impl crate::CustomError for GenerateError {}
+
 impl GenerateError {
     /// Refuses a tokenizer whose tokens the model does not all have. It may have fewer: some models
     /// round the size of their vocabulary up.

@@ -114,6 +114,8 @@ impl Bert {
 }
 
 impl Forward for Bert {
+    type Output = Var;
+
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let ids = ids.within_context(0, self.config.context, ctx)?;
         let hidden = self.positions.forward(&self.tokens.forward(&ids, ctx)?, ctx)?;

@@ -106,6 +106,8 @@ impl Cnn {
 }
 
 impl Forward for ConvBlock {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let x = self.conv.forward(input, ctx)?;
         let x = self.norm.forward(&x, ctx)?.relu(ctx)?;
@@ -117,6 +119,8 @@ impl Forward for ConvBlock {
 }
 
 impl Forward for Cnn {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut x = input.clone();
         for block in &self.blocks {

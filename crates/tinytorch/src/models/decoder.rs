@@ -75,7 +75,7 @@ impl DecoderSizes {
 
 /// Runs the blocks one after the other, each with its cache; without caches every block sees the
 /// whole sequence.
-pub(super) fn run_blocks<N: Forward, F: Forward>(
+pub(super) fn run_blocks<N: Forward<Output = Var>, F: Forward<Output = Var>>(
     blocks: &[TransformerBlock<N, F>],
     mut hidden: Var,
     caches: &mut [Box<dyn KeyValueCache>],

@@ -90,6 +90,8 @@ pub enum ModelError {
     },
 }
 
+impl crate::CustomError for ModelError {}
+
 /// Checks hyper-parameters as a model is built from them.
 pub(super) struct Check(pub(super) &'static str);
 

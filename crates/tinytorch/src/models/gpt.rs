@@ -108,6 +108,8 @@ impl Gpt {
 }
 
 impl Forward for Gpt {
+    type Output = Var;
+
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.scores(ids, 0, &mut [], ctx)
     }

@@ -95,6 +95,8 @@ impl Hybrid {
 }
 
 impl Forward for Hybrid {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut image = input.clone();
         for block in &self.stem {

@@ -132,6 +132,8 @@ impl Llama {
 }
 
 impl Forward for Llama {
+    type Output = Var;
+
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.scores(ids, 0, &mut [], ctx)
     }

@@ -55,6 +55,8 @@ impl Mlp {
 }
 
 impl Forward for Mlp {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut x = Flatten.forward(input, ctx)?;
         for (i, layer) in self.layers.iter().enumerate() {

@@ -43,13 +43,14 @@ pub use sentence::SentenceEncoder;
 pub use two_input::{ImageText, ImageTextConfig};
 
 use crate::Result;
+use crate::autograd::Var;
 use crate::nn::{Chain, Forward, Link};
 
 /// A module that can describe itself, and so be saved, loaded and rebuilt.
 ///
 /// Its one input is a batch: images `[batch, channels, height, width]` as floats, ids
 /// `[batch, length]` as i64, or whatever [`Architecture::sample`] states.
-pub trait Model: Forward + Send + Sync {
+pub trait Model: Forward<Output = Var> + Send + Sync {
     /// What it is, hyper-parameters included: building it again gives the same names and shapes.
     fn architecture(&self) -> Architecture;
 

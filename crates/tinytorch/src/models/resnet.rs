@@ -125,6 +125,8 @@ impl Resnet {
 }
 
 impl Forward for ResidualBlock {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let x = self.conv1.forward(input, ctx)?;
         let x = self.bn1.forward(&x, ctx)?.relu(ctx)?;
@@ -139,6 +141,8 @@ impl Forward for ResidualBlock {
 }
 
 impl Forward for Resnet {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let x = self.normalize.forward(input, ctx)?;
         let x = self.conv1.forward(&x, ctx)?;

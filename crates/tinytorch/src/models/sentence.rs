@@ -34,6 +34,8 @@ pub struct SentenceEncoder {
 }
 
 impl Forward for SentenceEncoder {
+    type Output = Var;
+
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let hidden = self.bert.forward(ids, ctx)?;
         let mask = self.bert.mask(ids, ctx)?;

@@ -45,7 +45,7 @@ pub struct ImageTextConfig {
 /// ```
 /// use std::collections::BTreeMap;
 /// use tinytorch::Tensor;
-/// use tinytorch::io::{TensorFile, load_into, save_params};
+/// use tinytorch::files::{TensorFile, load_into, save_params};
 /// use tinytorch::models::{CnnBlock, ImageText, ImageTextConfig};
 /// use tinytorch::nn::Init;
 /// use tinytorch::plan::Plan;
@@ -151,6 +151,8 @@ impl ImageText {
 }
 
 impl Forward<(Var, Var)> for ImageText {
+    type Output = Var;
+
     fn forward(&self, (image, ids): &(Var, Var), ctx: &mut Ctx<'_>) -> Result<Var> {
         let both = [self.see(image, ctx)?, self.read(ids, ctx)?];
         let both = Var::cat(&[&both[0], &both[1]], 1, ctx)?;

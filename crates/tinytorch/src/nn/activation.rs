@@ -9,6 +9,9 @@ macro_rules! activation {
         pub struct $name;
 
         impl Forward for $name {
+
+            type Output = Var;
+
             fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
                 input.$method(ctx)
             }
@@ -113,6 +116,8 @@ activation! {
 pub struct Softmax;
 
 impl Forward for Softmax {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.softmax(input.shape().rank().saturating_sub(1), ctx)
     }

@@ -245,6 +245,8 @@ impl MultiHeadAttention {
 }
 
 impl Forward for MultiHeadAttention {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.forward_with(input, AttentionInputs::default(), ctx)
     }

@@ -82,6 +82,8 @@ impl BatchNorm2d {
 }
 
 impl Forward for BatchNorm2d {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         if self.folded {
             return Ok(input.clone());

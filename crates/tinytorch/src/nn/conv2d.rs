@@ -118,6 +118,8 @@ fn bound(weight: &[usize]) -> f32 {
 }
 
 impl Forward for Conv2d {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.conv2d(&self.weight, self.bias.as_ref(), self.geometry(), ctx)
     }

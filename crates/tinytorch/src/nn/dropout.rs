@@ -32,6 +32,8 @@ impl Dropout {
 }
 
 impl Forward for Dropout {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.dropout(self.p, ctx)
     }

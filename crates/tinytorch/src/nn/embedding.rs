@@ -61,6 +61,8 @@ impl Embedding {
 }
 
 impl Forward for Embedding {
+    type Output = Var;
+
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         ids.embedding(&self.weight, ctx)
     }

@@ -34,3 +34,5 @@ pub enum LayerError {
     #[error("a key-value cache is for inference alone; run recorded passes without it")]
     RecordedCache,
 }
+
+impl crate::CustomError for LayerError {}

@@ -72,6 +72,8 @@ impl FeedForward {
 }
 
 impl Forward for FeedForward {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let hidden = self.linear1.forward(input, ctx)?;
         self.linear2.forward(&self.activation.apply(&hidden, ctx)?, ctx)
@@ -112,6 +114,8 @@ impl SwiGlu {
 }
 
 impl Forward for SwiGlu {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let gate = self.gate_proj.forward(input, ctx)?.silu(ctx)?;
         let gated = gate.mul(&self.up_proj.forward(input, ctx)?, ctx)?;

@@ -15,6 +15,8 @@ use crate::tensor::TensorError;
 pub struct Flatten;
 
 impl Forward for Flatten {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let shape = *input.shape();
         if shape.rank() < 2 {

@@ -46,6 +46,8 @@ impl LayerNorm {
 }
 
 impl Forward for LayerNorm {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let (weight, bias) = (ctx.param(&self.weight)?, ctx.param(&self.bias)?);
         input.layer_norm(&weight, &bias, self.eps, ctx)

@@ -74,6 +74,8 @@ impl Linear {
 }
 
 impl Forward for Linear {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.linear(&self.weight, self.bias.as_ref(), ctx)
     }

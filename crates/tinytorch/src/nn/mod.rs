@@ -14,6 +14,7 @@
 //! }
 //!
 //! impl Forward for Net {
+//!     type Output = Var;
 //!     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
 //!         let h = self.hidden.forward(x, ctx)?.relu(ctx)?;
 //!         self.head.forward(&h, ctx)
@@ -42,7 +43,8 @@ mod init;
 mod joined_cache;
 mod layer_norm;
 mod linear;
-mod module;
+#[cfg(test)]
+mod module_tests;
 mod normalize;
 mod pad_shortcut;
 mod pattern;
@@ -51,7 +53,6 @@ mod positions;
 mod rms_norm;
 mod sequential;
 mod transformer;
-mod weight;
 
 pub use activation::{Gelu, GeluSigmoid, GeluTanh, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use attention::{AttentionConfig, AttentionInputs, KeyValueCache, MultiHeadAttention};
@@ -68,7 +69,6 @@ pub use init::Init;
 pub(crate) use joined_cache::JoinedCache;
 pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
-pub use module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
 pub use normalize::Normalize;
 pub use pad_shortcut::PadShortcut;
 pub(crate) use pattern::linear_layers;
@@ -76,5 +76,6 @@ pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
 pub use positions::{PositionalEncoding, SinusoidalEncoding};
 pub use rms_norm::RmsNorm;
 pub use sequential::{Layer, Sequential};
+pub use tinytorch_core::module::{Forward, LayerInfo, Module, Outputs, Path, Visitor, VisitorMut};
 pub use tinytorch_derive::Module;
 pub use transformer::TransformerBlock;

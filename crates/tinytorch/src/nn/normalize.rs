@@ -30,6 +30,8 @@ impl Normalize {
 }
 
 impl Forward for Normalize {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.normalize(self.mean.clone(), self.std.clone(), ctx)
     }

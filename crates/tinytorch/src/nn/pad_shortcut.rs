@@ -28,6 +28,8 @@ impl PadShortcut {
 }
 
 impl Forward for PadShortcut {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.pad_shortcut(self.stride, self.out_channels, ctx)
     }

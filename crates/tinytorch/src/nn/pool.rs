@@ -69,6 +69,8 @@ impl AvgPool2d {
 }
 
 impl Forward for MaxPool2d {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let MaxPool2d { kernel_size: kernel, stride, padding } = *self;
         input.max_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
@@ -76,6 +78,8 @@ impl Forward for MaxPool2d {
 }
 
 impl Forward for AvgPool2d {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let AvgPool2d { kernel_size: kernel, stride, padding } = *self;
         input.avg_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
@@ -83,6 +87,8 @@ impl Forward for AvgPool2d {
 }
 
 impl Forward for GlobalAvgPool2d {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         input.global_avg_pool2d(ctx)
     }

@@ -47,6 +47,8 @@ impl PositionalEncoding {
 }
 
 impl Forward for PositionalEncoding {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.forward_from(0, input, ctx)
     }
@@ -101,6 +103,8 @@ impl SinusoidalEncoding {
 }
 
 impl Forward for SinusoidalEncoding {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.forward_from(0, input, ctx)
     }

@@ -39,6 +39,8 @@ impl RmsNorm {
 }
 
 impl Forward for RmsNorm {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let weight = ctx.param(&self.weight)?;
         input.rms_norm(&weight, self.eps, ctx)

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 
 /// A layer whose type is known at run time only. Every layer that maps a value to a value and can be
 /// cloned is one.
-pub trait Layer: Forward + Debug + Send + Sync {
+pub trait Layer: Forward<Output = Var> + Debug + Send + Sync {
     /// A copy with parameters of its own.
     fn boxed_clone(&self) -> Box<dyn Layer>;
 
@@ -18,7 +18,7 @@ pub trait Layer: Forward + Debug + Send + Sync {
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
-impl<L: Forward + Clone + Debug + Send + Sync + 'static> Layer for L {
+impl<L: Forward<Output = Var> + Clone + Debug + Send + Sync + 'static> Layer for L {
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }
@@ -129,6 +129,8 @@ fn link(layer: &mut dyn Any) -> Option<Link<'_>> {
 }
 
 impl Forward for Sequential {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut value = input.clone();
         for layer in &self.layers {

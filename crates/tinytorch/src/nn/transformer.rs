@@ -28,7 +28,10 @@ use crate::autograd::{Ctx, Var};
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
 #[derive(Module, Clone, Debug)]
-pub struct TransformerBlock<N: Forward = LayerNorm, F: Forward = FeedForward> {
+pub struct TransformerBlock<
+    N: Forward<Output = Var> = LayerNorm,
+    F: Forward<Output = Var> = FeedForward,
+> {
     #[module(config)]
     norm_first: bool,
     /// The attention.
@@ -43,7 +46,7 @@ pub struct TransformerBlock<N: Forward = LayerNorm, F: Forward = FeedForward> {
     pub dropout: Dropout,
 }
 
-impl<N: Forward, F: Forward> TransformerBlock<N, F> {
+impl<N: Forward<Output = Var>, F: Forward<Output = Var>> TransformerBlock<N, F> {
     /// A block whose norms come before its layers, without dropout.
     pub fn norm_first(attention: MultiHeadAttention, mlp: F, norms: [N; 2]) -> Self {
         let [norm1, norm2] = norms;
@@ -91,7 +94,9 @@ impl<N: Forward, F: Forward> TransformerBlock<N, F> {
     }
 }
 
-impl<N: Forward, F: Forward> Forward for TransformerBlock<N, F> {
+impl<N: Forward<Output = Var>, F: Forward<Output = Var>> Forward for TransformerBlock<N, F> {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         self.forward_with(input, AttentionInputs::default(), ctx)
     }

@@ -119,3 +119,5 @@ pub enum OptimError {
         problem: String,
     },
 }
+
+impl crate::CustomError for OptimError {}

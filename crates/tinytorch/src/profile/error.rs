@@ -52,3 +52,5 @@ pub enum ProfileError {
         detail: String,
     },
 }
+
+impl crate::CustomError for ProfileError {}

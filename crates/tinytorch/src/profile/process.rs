@@ -30,7 +30,7 @@ use super::ProfileError;
 pub use super::spawn::{TIMEOUT, spawn, spawn_within};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, Var};
-use crate::io::{TensorFile, load_into, load_model};
+use crate::files::{TensorFile, load_into, load_model};
 use crate::models::{Architecture, Model};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;

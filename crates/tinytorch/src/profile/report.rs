@@ -1,5 +1,5 @@
 use super::ParameterCount;
-use crate::bench::{Quartiles, TextTable, seconds};
+use crate::stats::{Quartiles, TextTable, seconds};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;

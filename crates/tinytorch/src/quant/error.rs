@@ -130,3 +130,5 @@ pub enum QuantError {
         problem: String,
     },
 }
+
+impl crate::CustomError for QuantError {}

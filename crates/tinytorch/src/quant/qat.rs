@@ -2,7 +2,7 @@ use super::fold::Folded;
 use super::model::{commit, input_of, is_weight, observe};
 use super::{QuantConfig, QuantError, QuantReport, WeightReport};
 use crate::Result;
-use crate::autograd::{ParamId, Stored};
+use crate::autograd::{ParamId, Stored, Var};
 use crate::int8::{Input, QParams, QWeight};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
@@ -76,7 +76,7 @@ pub fn prepare_qat<M, X>(
     config: &QuantConfig,
 ) -> Result<QatReport>
 where
-    M: Forward<X> + ?Sized,
+    M: Forward<X, Output = Var> + ?Sized,
 {
     let (mut folds, ranges) = observe(&*model, calibration, config)?;
     // Beside a bare parameter there is no place for what its norm adds.

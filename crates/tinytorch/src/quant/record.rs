@@ -1,13 +1,13 @@
 use super::{QuantConfig, QuantError, QuantReport};
 use crate::Result;
-use crate::io::Provenance;
+use crate::files::Provenance;
 use serde::{Deserialize, Serialize};
 
 /// What an int8 model's file tells of its quantization, so that an audit can be held long after it:
 /// the settings, and everything that quantizing changed beside the weights that are int8.
 ///
 /// ```
-/// use tinytorch::io::Provenance;
+/// use tinytorch::files::Provenance;
 /// use tinytorch::quant::{QuantConfig, QuantRecord, QuantReport};
 /// let report = QuantReport { changed: vec!["conv.bias".into()], ..QuantReport::default() };
 /// let mut provenance = Provenance::default();

@@ -85,6 +85,8 @@ pub enum AdapterError {
     },
 }
 
+impl crate::CustomError for AdapterError {}
+
 /// Puts an adapter beside every linear layer whose dotted name matches `pattern`, in which `*` stands for
 /// any characters. Their weights are frozen from here on. Returns the layers' names.
 ///

@@ -8,7 +8,7 @@ use super::trainer::{Position, Settings};
 use super::{TrainError, Trainer};
 use crate::Result;
 use crate::autograd::Stored;
-use crate::io::{
+use crate::files::{
     Provenance, RESERVED_PREFIX, TRAINING, TensorFile, attached, attached_in, load_into,
     save_model_and, save_params_and,
 };
@@ -58,7 +58,7 @@ impl<O> Trainer<O> {
     /// only once the new one is complete. `metadata` is stored beside it.
     ///
     /// # Errors
-    /// An [`IoError`](crate::io::IoError) if the file cannot be written,
+    /// An [`FileError`](crate::files::FileError) if the file cannot be written,
     /// [`TrainError::MetadataTaken`] if `metadata` has an entry `training`; a file already there is
     /// unchanged then.
     pub fn save(
@@ -72,7 +72,7 @@ impl<O> Trainer<O> {
     }
 
     /// [`Trainer::save`] for a model that can describe itself, so that
-    /// [`load_model`](crate::io::load_model) reads the file too.
+    /// [`load_model`](crate::files::load_model) reads the file too.
     ///
     /// # Errors
     /// As [`Trainer::save`].
@@ -125,7 +125,7 @@ impl<O> Trainer<O> {
     ///
     /// # Errors
     /// [`TrainError::OtherSetting`] naming the first difference, [`TrainError::NotACheckpoint`], an
-    /// [`OptimError`](crate::optim::OptimError), or an [`IoError`](crate::io::IoError) if the file is
+    /// [`OptimError`](crate::optim::OptimError), or an [`FileError`](crate::files::FileError) if the file is
     /// damaged or of another model. Neither trainer nor model has changed then.
     pub fn resume(&mut self, path: impl AsRef<Path>, model: &mut dyn Module) -> Result<()> {
         let file = TensorFile::open(path)?;

@@ -86,3 +86,5 @@ pub enum TrainError {
         current: String,
     },
 }
+
+impl crate::CustomError for TrainError {}

@@ -74,7 +74,7 @@ where
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Classification;
 
-impl<M: Forward> Objective<M> for Classification {
+impl<M: Forward<Output = Var>> Objective<M> for Classification {
     fn outcome(&self, model: &M, batch: &Batch, ctx: &mut Ctx<'_>) -> Result<Outcome> {
         let logits = model.forward(&batch.inputs().into(), ctx)?;
         let loss = logits.cross_entropy(batch.targets()?, ctx)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tinytorch::Result;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, Examples};
-use tinytorch::io::{Provenance, TensorFile, load_model, save_model};
+use tinytorch::files::{Provenance, TensorFile, load_model, save_model};
 use tinytorch::nn::{
     AttentionConfig, FeedForward, Flatten, Forward, Init, LayerNorm, Linear, Module,
     MultiHeadAttention, Relu, Sequential, TransformerBlock,
@@ -70,6 +70,8 @@ impl RowReader {
 }
 
 impl Forward for RowReader {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let rows = self.embed.forward(&x.flatten(0, 1, ctx)?, ctx)?;
         let mixed = self.block.forward(&rows, ctx)?;
@@ -78,7 +80,7 @@ impl Forward for RowReader {
 }
 
 /// Trains on digits, quantizes, and fine-tunes on inverted digits, which the int8 model cannot read.
-fn learns_inverted_digits<M: Forward>(mut model: M, epochs: [u64; 2], lr: f64) {
+fn learns_inverted_digits<M: Forward<Output = Var>>(mut model: M, epochs: [u64; 2], lr: f64) {
     let (train, held_out) = (training_digits(), held_out_digits());
     fit(&mut model, &train, Adam::new(3e-3), epochs[0]);
     quantize_model(&mut model, std::iter::empty::<Result<Var>>(), &dynamic()).unwrap();
@@ -251,7 +253,7 @@ fn a_file_with_an_adapter_for_a_layer_that_is_not_there_is_refused() {
     let tensors: Vec<_> =
         file.tensors().map(|(name, _)| (name.to_string(), file.tensor(name).unwrap())).collect();
     let edited = folder.path().join("edited.safetensors");
-    tinytorch::io::write_tensors(&edited, &tensors, &metadata).unwrap();
+    tinytorch::files::write_tensors(&edited, &tensors, &metadata).unwrap();
     let error = load_model(&edited).err().unwrap().to_string();
     assert!(error.contains("layers.7.weight"), "{error}");
 }

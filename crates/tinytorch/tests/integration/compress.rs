@@ -11,8 +11,8 @@ use tinytorch::compress::{
     structured_prune,
 };
 use tinytorch::data::DataLoader;
+use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::int8::Granularity;
-use tinytorch::io::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, Sgd};

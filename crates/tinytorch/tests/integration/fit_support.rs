@@ -31,7 +31,7 @@ pub(crate) fn held_out_digits() -> Examples {
 }
 
 /// Trains with a learning rate that falls along a cosine.
-pub(crate) fn fit<M: Forward>(
+pub(crate) fn fit<M: Forward<Output = Var>>(
     model: &mut M,
     examples: &Examples,
     optimizer: impl Optimizer + 'static,
@@ -56,7 +56,7 @@ pub(crate) fn fit_to<M: Module, O: Objective<M>>(
 }
 
 /// Share of examples that the model names correctly.
-pub(crate) fn accuracy<M: Forward>(model: &M, examples: &Examples) -> f64 {
+pub(crate) fn accuracy<M: Forward<Output = Var>>(model: &M, examples: &Examples) -> f64 {
     let loader = DataLoader::new(examples.clone(), 120).unwrap();
     evaluate(model, &Classification, &loader).unwrap().accuracy.unwrap()
 }
@@ -73,7 +73,7 @@ pub(crate) fn int8() -> QuantConfig {
 }
 
 /// The model's outputs.
-pub(crate) fn outputs<M: Forward + ?Sized>(model: &M, inputs: &Tensor) -> Tensor {
+pub(crate) fn outputs<M: Forward<Output = Var> + ?Sized>(model: &M, inputs: &Tensor) -> Tensor {
     model.forward(&inputs.into(), &mut Ctx::eval()).unwrap().into_value()
 }
 

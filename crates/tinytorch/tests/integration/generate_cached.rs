@@ -5,8 +5,8 @@ use std::path::Path;
 use tinytorch::Tensor;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::read_npy;
+use tinytorch::files::load_llama2c;
 use tinytorch::generate::CacheKind;
-use tinytorch::io::load_llama2c;
 use tinytorch::models::Model;
 
 /// `|a - b| / |b|`.

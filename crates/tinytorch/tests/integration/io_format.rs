@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use tinytorch::io::{ContentError, FileDtype, FormatError, IoError, TensorFile, write_tensors};
-use tinytorch::{Error, Tensor};
+use tinytorch::Tensor;
+use tinytorch::files::{
+    ContentError, FileDtype, FileError, FormatError, TensorFile, write_tensors,
+};
 
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
@@ -15,8 +17,8 @@ fn file(header: &str, data: &[u8]) -> Vec<u8> {
 fn problem(bytes: Vec<u8>) -> FormatError {
     let error = TensorFile::from_bytes("some/model.safetensors", bytes).unwrap_err();
     assert!(error.to_string().starts_with("some/model.safetensors: "), "{error}");
-    match error {
-        Error::Io(IoError::Format { path, problem }) => {
+    match error.downcast().unwrap() {
+        FileError::Format { path, problem } => {
             assert_eq!(path, PathBuf::from("some/model.safetensors"));
             problem
         }
@@ -123,10 +125,8 @@ fn shapes_and_types_must_make_sense() {
     ));
 
     let valid = TensorFile::from_bytes("m", one("F64", "[2]", 16)).unwrap();
-    match valid.tensor("w").unwrap_err() {
-        Error::Io(IoError::Content {
-            problem: ContentError::Dtype { tensor, got, .. }, ..
-        }) => {
+    match valid.tensor("w").unwrap_err().downcast().unwrap() {
+        FileError::Content { problem: ContentError::Dtype { tensor, got, .. }, .. } => {
             assert_eq!((tensor.as_str(), got), ("w", FileDtype::F64));
         }
         other => panic!("{other:?}"),
@@ -185,14 +185,11 @@ fn file_of_one_float() -> Vec<u8> {
 #[test]
 fn folders_devices_and_missing_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |path: PathBuf| match TensorFile::open(path).unwrap_err() {
-        Error::Io(error) => error,
-        other => panic!("{other:?}"),
-    };
-    assert!(matches!(open(folder.path().into()), IoError::NotAFile { .. }));
-    assert!(matches!(open("/dev/zero".into()), IoError::NotAFile { .. }));
+    let open = |path: PathBuf| TensorFile::open(path).unwrap_err().downcast().unwrap();
+    assert!(matches!(open(folder.path().into()), FileError::NotAFile { .. }));
+    assert!(matches!(open("/dev/zero".into()), FileError::NotAFile { .. }));
     let missing = open(folder.path().join("none.safetensors"));
-    assert!(matches!(missing, IoError::Read { .. }));
+    assert!(matches!(missing, FileError::Read { .. }));
     assert!(missing.to_string().contains("none.safetensors"), "{missing}");
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use tinytorch::io::{
-    ContentError, IoError, TensorFile, import_model, load_renamed, save_params, write_tensors,
+use tinytorch::files::{
+    ContentError, FileError, TensorFile, import_model, load_renamed, save_params, write_tensors,
 };
 use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::{Init, Linear, Module};
-use tinytorch::{Error, Result, Rng, Tensor};
+use tinytorch::{Result, Rng, Tensor};
 
 struct Folder(tempfile::TempDir);
 
@@ -25,8 +25,8 @@ impl Folder {
 }
 
 fn content(result: Result<impl Sized>) -> ContentError {
-    match result.err().expect("an error") {
-        Error::Io(IoError::Content { problem, .. }) => problem,
+    match result.err().expect("an error").downcast().unwrap() {
+        FileError::Content { problem, .. } => problem,
         other => panic!("{other:?}"),
     }
 }

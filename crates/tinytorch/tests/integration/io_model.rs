@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::int8::{Granularity, QWeight};
-use tinytorch::io::{
-    ContentError, FileDtype, IoError, Provenance, TensorFile, digest_params, digest_tensors,
+use tinytorch::files::{
+    ContentError, FileDtype, FileError, Provenance, TensorFile, digest_params, digest_tensors,
     load_into, load_model, save_model, save_params, write_tensors,
 };
+use tinytorch::int8::{Granularity, QWeight};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Linear, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
-use tinytorch::{Error, Result, Rng, Tensor};
+use tinytorch::{Result, Rng, Tensor};
 
 /// Widths that are no multiple of any kernel's, so that every tail is met.
 fn mlp() -> Box<dyn Model> {
@@ -57,8 +57,8 @@ impl Folder {
 }
 
 fn content(result: Result<impl Sized>) -> ContentError {
-    match result.err().expect("an error") {
-        Error::Io(IoError::Content { problem, .. }) => problem,
+    match result.err().expect("an error").downcast().unwrap() {
+        FileError::Content { problem, .. } => problem,
         other => panic!("{other:?}"),
     }
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use tinytorch::io::{FormatError, IoError, TensorFile, write_tensors};
-use tinytorch::{Error, Tensor};
+use tinytorch::Tensor;
+use tinytorch::files::{FileError, FormatError, TensorFile, write_tensors};
 
-fn write(path: &Path, len: usize) -> Result<(), IoError> {
+fn write(path: &Path, len: usize) -> Result<(), FileError> {
     let tensors = [("w", Tensor::arange(len).unwrap())];
-    write_tensors(path, &tensors, &BTreeMap::new()).map_err(|error| match error {
-        Error::Io(error) => error,
-        other => panic!("{other:?}"),
-    })
+    write_tensors(path, &tensors, &BTreeMap::new()).map_err(|error| error.downcast().unwrap())
 }
 
 fn entries(folder: &Path) -> Vec<String> {
@@ -62,8 +59,8 @@ fn names_that_a_file_cannot_have_are_refused() {
         (["w", "__metadata__"], FormatError::ReservedName { tensor: "__metadata__".into() }),
     ] {
         let tensors = names.map(|name| (name, Tensor::scalar(1.0)));
-        match write_tensors(&path, &tensors, &BTreeMap::new()).unwrap_err() {
-            Error::Io(IoError::Format { problem, .. }) => assert_eq!(problem, expected),
+        match write_tensors(&path, &tensors, &BTreeMap::new()).unwrap_err().downcast().unwrap() {
+            FileError::Format { problem, .. } => assert_eq!(problem, expected),
             other => panic!("{other:?}"),
         }
     }
@@ -82,18 +79,18 @@ fn what_cannot_be_replaced_is_left_alone() {
     std::fs::set_permissions(&path, read_only).unwrap();
     let error = write(&path, 5).unwrap_err();
     assert!(
-        matches!(&error, IoError::Write { source, .. }
+        matches!(&error, FileError::Write { source, .. }
         if source.kind() == std::io::ErrorKind::PermissionDenied),
         "{error}"
     );
     assert!(error.to_string().contains("m.safetensors"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), old);
 
-    assert!(matches!(write(folder.path(), 5), Err(IoError::Write { .. })));
+    assert!(matches!(write(folder.path(), 5), Err(FileError::Write { .. })));
     let below_a_file = path.join("m.safetensors");
-    assert!(matches!(write(&below_a_file, 5), Err(IoError::Write { .. })));
+    assert!(matches!(write(&below_a_file, 5), Err(FileError::Write { .. })));
     let nowhere = folder.path().join("none").join("m.safetensors");
-    assert!(matches!(write(&nowhere, 5), Err(IoError::Write { .. })));
+    assert!(matches!(write(&nowhere, 5), Err(FileError::Write { .. })));
     assert_eq!(entries(folder.path()), ["m.safetensors"]);
 }
 
@@ -133,7 +130,7 @@ fn a_disk_that_fills_up_leaves_the_old_file() {
     const FOLDER: &str = "TINYTORCH_TEST_FULL_DISK";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let error = write(&Path::new(&folder).join("m.safetensors"), 100_000).unwrap_err();
-        assert!(matches!(error, IoError::Write { .. }), "{error:?}");
+        assert!(matches!(error, FileError::Write { .. }), "{error:?}");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

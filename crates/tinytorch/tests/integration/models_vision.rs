@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, digits};
-use tinytorch::io::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
+use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
 use tinytorch::models::{
     Architecture, CnnBlock, Hybrid, HybridConfig, ImageText, ImageTextConfig, Model, Resnet,
     ResnetConfig,

@@ -9,9 +9,9 @@ use super::train_support::values;
 use std::collections::BTreeMap;
 use tinytorch::autograd::Var;
 use tinytorch::data::DataLoader;
+use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Granularity, Scales, WeightBits};
-use tinytorch::io::{Provenance, TensorFile, load_into, load_model, save_model};
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{
     BatchNorm2d, Conv2d, Embedding, Flatten, Init, Linear, Module, Relu, Sequential,

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use tinytorch::audit::{Evidence, Means, Subject};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::Examples;
+use tinytorch::files::{
+    ContentError, FileError, TensorFile, digest_params, load_into, save_params, write_tensors,
+};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::Granularity;
-use tinytorch::io::{
-    ContentError, IoError, TensorFile, digest_params, load_into, save_params, write_tensors,
-};
 use tinytorch::models::{Architecture, ResnetConfig};
 use tinytorch::nn::{BatchNorm2d, Conv2d, Forward, Init, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Activations, QuantConfig, compare_model_sizes, quantize_model};
-use tinytorch::{Error, Result, Rng, Tensor};
+use tinytorch::{Result, Rng, Tensor};
 
 /// `relu(norm(conv(x)))`, where the convolution has no bias.
 #[derive(Module, Clone)]
@@ -24,6 +24,8 @@ struct Block {
 }
 
 impl Forward for Block {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let x = self.conv.forward(x, ctx)?;
         self.norm.forward(&x, ctx)?.relu(ctx)
@@ -167,8 +169,8 @@ fn a_shift_that_cannot_be_added_is_named() {
         let mut model = absent([3, 8]);
         let error = load_into(&mut model, &TensorFile::open(&damaged).unwrap()).unwrap_err();
         assert!(model.conv.weight.int8().is_none() && !model.norm.folded);
-        match error {
-            Error::Io(IoError::Content { problem, .. }) => problem,
+        match error.downcast().unwrap() {
+            FileError::Content { problem, .. } => problem,
             other => panic!("{other:?}"),
         }
     };

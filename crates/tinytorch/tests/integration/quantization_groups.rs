@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Param, Var};
+use tinytorch::files::{TensorFile, load_into, save_params};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Granularity, Input};
-use tinytorch::io::{TensorFile, load_into, save_params};
 use tinytorch::nn::{Conv2d, Forward, Init};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Dataset, Examples, load, read_npy};
-use tinytorch::io::import_model;
+use tinytorch::files::import_model;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;

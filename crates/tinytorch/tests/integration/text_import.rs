@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tinytorch::Tensor;
-use tinytorch::io::{
+use tinytorch::files::{
     Provenance, TensorFile, import_folder, import_model, load_llama2c, load_model, save_model,
     write_tensors,
 };

@@ -19,7 +19,7 @@ const SHAKESPEARE: &str = include_str!("../data/minilm/shakespeare.txt");
 const LENGTH: usize = 256;
 
 /// The same model with int8 weights, without calibration.
-fn int8<M: Forward + Module + ?Sized>(model: &mut M, config: QuantConfig) {
+fn int8<M: Forward<Output = Var> + Module + ?Sized>(model: &mut M, config: QuantConfig) {
     let config = QuantConfig { destroys_floats_knowingly: true, ..config };
     let none: [Result<Var>; 0] = [];
     quantize_model(model, none, &config).unwrap();

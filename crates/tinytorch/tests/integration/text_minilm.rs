@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::Npz;
-use tinytorch::io::Embedder;
+use tinytorch::files::Embedder;
 use tinytorch::nn::Forward;
 use tinytorch::text::{HfTokenizer, Padding, Tokenizer};
 

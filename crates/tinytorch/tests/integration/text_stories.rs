@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use tinytorch::autograd::{Ctx, Param};
 use tinytorch::data::read_npy;
-use tinytorch::io::{import_folder, load_llama2c};
+use tinytorch::files::{import_folder, load_llama2c};
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::Module;
 use tinytorch::tensor::Tensor;

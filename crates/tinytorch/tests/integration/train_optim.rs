@@ -4,7 +4,7 @@ use super::train_support::Net;
 use tinytorch::autograd::{BufferUpdate, Ctx, Gradients, Param, Role, Stored, Var};
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::optim::{Adam, AdamW, OptimError, Optimizer, Sgd, clip_grad_norm, clip_grad_value};
-use tinytorch::{Error, Rng, Tensor};
+use tinytorch::{Rng, Tensor};
 
 fn net() -> Net {
     Net::new(3, 4, 2, 7)
@@ -16,10 +16,7 @@ fn refused(mut optimizer: impl Optimizer, net: &mut Net, grads: Gradients) -> Op
     let error = optimizer.step(net, grads).unwrap_err();
     assert_eq!(net.values(), before);
     assert_eq!(self::steps(&optimizer), steps);
-    match error {
-        Error::Optim(error) => error,
-        other => panic!("not an optimizer's error: {other}"),
-    }
+    error.downcast().unwrap()
 }
 
 fn steps(optimizer: &impl Optimizer) -> Vec<(String, u64)> {

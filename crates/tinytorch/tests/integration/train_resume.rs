@@ -3,9 +3,10 @@
 use super::train_support::{Net, bits, some_digits, values};
 use std::collections::BTreeMap;
 use std::path::Path;
+use tinytorch::autograd::Var;
 use tinytorch::data::DataLoader;
+use tinytorch::files::{Provenance, TensorFile, load_model, save_params};
 use tinytorch::graph::ConvGeometry;
-use tinytorch::io::{Provenance, TensorFile, load_model, save_params};
 use tinytorch::models::Architecture;
 use tinytorch::nn::{
     BatchNorm2d, Conv2d, Dropout, Flatten, Forward, Init, Linear, Module, Sequential,
@@ -42,7 +43,11 @@ fn trainer(optimizer: impl Optimizer + 'static) -> Trainer<Classification> {
         .early_stopping(EarlyStopping { watch: Watch::Loss, patience: 10, min_delta: 1e-3 })
 }
 
-fn fit<M: Forward>(trainer: &mut Trainer<Classification>, model: &mut M, epochs: u64) {
+fn fit<M: Forward<Output = Var>>(
+    trainer: &mut Trainer<Classification>,
+    model: &mut M,
+    epochs: u64,
+) {
     let loader = some_digits(300);
     trainer.fit(model, &loader, Some(&loader), epochs).unwrap();
 }
@@ -65,7 +70,7 @@ fn everything<M: Module>(trainer: &Trainer<Classification>, model: &M) -> Vec<(S
 }
 
 /// `model` makes a model from a seed.
-fn six_epochs_equal_three_and_three<M: Forward, R: Optimizer + 'static>(
+fn six_epochs_equal_three_and_three<M: Forward<Output = Var>, R: Optimizer + 'static>(
     model: impl Fn(u64) -> M + Sync,
     optimizer: impl Fn() -> R + Sync,
 ) {
@@ -231,7 +236,7 @@ fn damaged_checkpoints_are_refused_and_change_nothing() {
     let damaged = folder.path().join("damaged.safetensors");
     let refuse = |tensors: &[(String, tinytorch::Tensor)], training: &str| {
         let metadata = BTreeMap::from([("training".to_string(), training.to_string())]);
-        tinytorch::io::write_tensors(&damaged, tensors, &metadata).unwrap();
+        tinytorch::files::write_tensors(&damaged, tensors, &metadata).unwrap();
         refused(&damaged, &mut make(), &mut small())
     };
 

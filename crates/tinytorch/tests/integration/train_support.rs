@@ -41,6 +41,8 @@ impl Net {
 }
 
 impl Forward for Net {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let rank = input.shape().rank();
         let x = if rank > 2 { input.flatten(1, rank - 1, ctx)? } else { input.clone() };

@@ -148,6 +148,8 @@ pub(crate) fn ids(batch: usize, length: usize) -> Tensor {
 }
 
 impl Forward for Block {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut y = self.first.forward(x, ctx)?;
         if let Some(norm) = &self.norm {
@@ -162,6 +164,8 @@ impl Forward for Block {
 }
 
 impl Forward for ResNet {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut x = self.pool.forward(&self.stem.forward(x, ctx)?.relu(ctx)?, ctx)?;
         for block in &self.blocks {
@@ -176,7 +180,7 @@ pub(crate) fn randn(shape: &[usize], seed: u64) -> Tensor {
     Tensor::randn(shape, 1.0, &mut Rng::seed(seed)).unwrap()
 }
 
-pub(crate) fn quantize<M: Forward + Module>(
+pub(crate) fn quantize<M: Forward<Output = Var> + Module>(
     model: &mut M,
     sample: &[usize],
     activations: Activations,
@@ -192,7 +196,7 @@ pub(crate) fn quantize<M: Forward + Module>(
     quantize_model(model, [Ok(Var::from(randn(&batch, 77)))], &config).unwrap();
 }
 
-pub(crate) fn eager<M: Forward>(model: &M, x: &Tensor) -> Tensor {
+pub(crate) fn eager<M: Forward<Output = Var>>(model: &M, x: &Tensor) -> Tensor {
     model.forward(&x.into(), &mut Ctx::eval()).unwrap().into_value()
 }
 
@@ -201,7 +205,11 @@ pub(crate) fn bits(tensor: &Tensor) -> Vec<u32> {
 }
 
 /// Asserts that a plan gives the eager model's bits, or what is close enough for floats.
-pub(crate) fn assert_equals_eager<M: Forward>(model: &M, sample: &[usize], tolerance: Option<f32>) {
+pub(crate) fn assert_equals_eager<M: Forward<Output = Var>>(
+    model: &M,
+    sample: &[usize],
+    tolerance: Option<f32>,
+) {
     let batch = |n: usize| [n].iter().chain(sample).copied().collect::<Vec<usize>>();
     let mut plan = Plan::compile(model, &randn(&batch(2), 5)).unwrap();
     for n in [1, 2, 3, 7, 2, 33, 0] {

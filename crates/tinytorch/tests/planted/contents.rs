@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use tinytorch::Tensor;
-use tinytorch::io::{TensorFile, write_tensors};
+use tinytorch::files::{TensorFile, write_tensors};
 use tinytorch::tensor::Element;
 
 /// The tensors and the metadata of a file, to be changed at will.

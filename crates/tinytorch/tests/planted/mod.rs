@@ -20,7 +20,7 @@ use tinytorch::audit::{
 };
 use tinytorch::autograd::Var;
 use tinytorch::data::{DataLoader, Examples, digits, tinytalks};
-use tinytorch::io::{Provenance, digest_params, load_model, save_model};
+use tinytorch::files::{Provenance, digest_params, load_model, save_model};
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::optim::Adam;

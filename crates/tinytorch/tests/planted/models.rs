@@ -39,6 +39,8 @@ impl Module for Impostor {
 }
 
 impl Forward for Impostor {
+    type Output = Var;
+
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         match &self.instead {
             Instead::Float(float) => float.forward(input, ctx),

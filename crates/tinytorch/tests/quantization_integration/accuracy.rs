@@ -17,7 +17,7 @@ const NEVER: f64 = 0.05;
 
 /// Quantized in the usual way, with ranges from training data, a trained model gives the same answers on
 /// digits that it has not seen.
-fn is_as_good_on_digits<M: Forward + Clone>(float: &M, floor: f64) {
+fn is_as_good_on_digits<M: Forward<Output = Var> + Clone>(float: &M, floor: f64) {
     let (calibration, judged) = Inputs::Real.images();
     for activations in [Activations::Static, Activations::Dynamic] {
         let (int8, report) = quantized(float, &calibration, activations);
@@ -77,7 +77,7 @@ fn test_stale_calibration_is_worse_than_fitting_calibration() {
 /// trained ones, since every weight is as large as it can be and no answer is far from the next.
 #[test]
 fn test_quantization_error_within_1_percent() {
-    fn cells<M: Forward + Clone>(name: &str, trained: &M, fresh: M) -> Vec<Cell<M>> {
+    fn cells<M: Forward<Output = Var> + Clone>(name: &str, trained: &M, fresh: M) -> Vec<Cell<M>> {
         let drawn = |weights: Weights| {
             let mut model = fresh.clone();
             weights.draw(&mut model, 101);

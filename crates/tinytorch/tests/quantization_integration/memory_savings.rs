@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::io::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
+use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for, run};
@@ -54,7 +54,7 @@ struct Held {
 
 impl Held {
     /// Loads a model with `load`, and uses it on `input`.
-    fn by<M: Forward>(load: impl Fn() -> M, input: &Tensor) -> Held {
+    fn by<M: Forward<Output = Var>>(load: impl Fn() -> M, input: &Tensor) -> Held {
         let use_it = || {
             let before = live();
             let held = || live() - before;

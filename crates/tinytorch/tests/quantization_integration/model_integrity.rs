@@ -23,7 +23,7 @@ fn images(count: usize) -> Var {
 }
 
 /// Same layers, names and shapes; weights are int8 and nothing else is; the output has its shape.
-fn same_structure<M: Forward>(float: &M, int8: &M) {
+fn same_structure<M: Forward<Output = Var>>(float: &M, int8: &M) {
     let shapes = |model: &M| -> Vec<_> {
         model.named_params().into_iter().map(|(name, p)| (name, p.shape(), p.role())).collect()
     };
@@ -185,7 +185,7 @@ fn test_quantized_model_profiles_correctly() {
 /// One model of each kind goes through everything that comes before quantization in the library.
 #[test]
 fn test_quantization_preserves_model_structure() {
-    fn goes_through<M: Forward + Clone>(float: &M, activations: Activations) {
+    fn goes_through<M: Forward<Output = Var> + Clone>(float: &M, activations: Activations) {
         let (mut int8, _) = quantized(float, &images(64), activations);
         same_structure(float, &int8);
         let data = standardized_digits();
@@ -223,6 +223,8 @@ fn test_quantization_preserves_cnn_functionality() {
         fc: Linear,
     }
     impl Forward for SimpleCnn {
+        type Output = Var;
+
         fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> tinytorch::Result<Var> {
             let x = self.conv1.forward(x, ctx)?.relu(ctx)?;
             let x = self.pool.forward(&x, ctx)?;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use tinytorch::audit::{Subject, relative_error};
 use tinytorch::autograd::{Ctx, Role, Var};
 use tinytorch::data::{DataLoader, Examples, Labeled, digits};
-use tinytorch::io::digest_params;
+use tinytorch::files::digest_params;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{
     AttentionConfig, FeedForward, Forward, Init, LayerNorm, Linear, Module, MultiHeadAttention,
@@ -50,6 +50,8 @@ impl RowTransformer {
 }
 
 impl Forward for RowTransformer {
+    type Output = Var;
+
     fn forward(&self, images: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let rows = images.flatten(1, 2, ctx)?;
         let mut x = self.positions.forward(&self.embed.forward(&rows, ctx)?, ctx)?;
@@ -103,7 +105,7 @@ pub(crate) fn transformer() -> &'static RowTransformer {
     MODEL.get_or_init(|| trained(RowTransformer::new(&mut Init::seed(0)).unwrap(), 15))
 }
 
-fn trained<M: Forward>(mut model: M, epochs: u64) -> M {
+fn trained<M: Forward<Output = Var>>(mut model: M, epochs: u64) -> M {
     let loader = DataLoader::new(standardized_digits().train, 64).unwrap().shuffle(true);
     let total = epochs * loader.len() as u64;
     let schedule = Schedule::Cosine { warmup: 20, total, floor: 0.0 };
@@ -178,7 +180,7 @@ pub(crate) fn plain(activations: Activations) -> QuantConfig {
 }
 
 /// A quantized copy of a model, and what quantizing says it has done.
-pub(crate) fn quantized<M: Forward + Clone>(
+pub(crate) fn quantized<M: Forward<Output = Var> + Clone>(
     model: &M,
     calibration: &Var,
     activations: Activations,
@@ -190,12 +192,12 @@ pub(crate) fn quantized<M: Forward + Clone>(
 }
 
 /// What a model gives for an input.
-pub(crate) fn output<M: Forward + ?Sized>(model: &M, input: &Var) -> Tensor {
+pub(crate) fn output<M: Forward<Output = Var> + ?Sized>(model: &M, input: &Var) -> Tensor {
     model.forward(input, &mut Ctx::eval()).unwrap().into_value()
 }
 
 /// The audit's error of the int8 model's output: relative, in the L2 norm, mean removed.
-pub(crate) fn error<M: Forward>(float: &M, int8: &M, input: &Var) -> f64 {
+pub(crate) fn error<M: Forward<Output = Var>>(float: &M, int8: &M, input: &Var) -> f64 {
     relative_error(&output(int8, input), &output(float, input)).unwrap()
 }
 
@@ -208,7 +210,7 @@ pub(crate) fn agreement(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// Share of the held-out digits that a model reads.
-pub(crate) fn accuracy<M: Forward>(model: &M) -> f64 {
+pub(crate) fn accuracy<M: Forward<Output = Var>>(model: &M) -> f64 {
     let loader = DataLoader::new(held_out(), 60).unwrap();
     evaluate(model, &Classification, &loader).unwrap().accuracy.unwrap()
 }

@@ -13,7 +13,7 @@ use tinytorch::audit::{Budget, Means, Outcome, audit_model, relative_error};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::compress::{Scope, magnitude_prune};
 use tinytorch::data::{Batch, DataLoader, Dataset, Examples, RandomCrop, TensorDataset};
-use tinytorch::io::{Provenance, load_model, save_model};
+use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::models::{Architecture, CnnBlock, ImageText, ImageTextConfig, Model, ResnetConfig};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::optim::{Adam, Schedule, Sgd};
@@ -138,7 +138,7 @@ fn test_quantization_plus_profiling() {
 
 #[test]
 fn test_quantization_with_profiler() {
-    fn both<M: Forward + Clone>(float: &M, activations: Activations) {
+    fn both<M: Forward<Output = Var> + Clone>(float: &M, activations: Activations) {
         let (int8, _) = quantized(float, &images(64), activations);
         let [a, b] =
             [float, &int8].map(|model| profile_passes(model, images(4).value(), 5).unwrap());

@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate};
-use crate::io::{FileDtype, RESERVED_PREFIX, TensorFile};
+use crate::files::{FileDtype, RESERVED_PREFIX, TensorFile};
 
 /// Bytes that the header needs to name an int8 weight's scale and the scale and zero point of its input:
 /// 243 to 269 per weight in the files of the reference models.

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::audit::{Gate, LatencyPairs, Means, Subject};
-use crate::bench::{PairedResult, Settings, compare};
 use crate::plan::{Plan, StepTime};
+use crate::stats::{PairedResult, Settings, compare};
 use crate::tensor::Tensor;
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Means, Subject, compare, evidence};
-use crate::io::{IoError, Loaded, digest_params, load_model, save_model};
+use crate::files::{FileError, Loaded, digest_params, load_model, save_model};
 use crate::plan::Plan;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(crate) fn round_trip(subject: &Subject, evidence: &Evidence, means: &Means) 
         faults.push("the loaded parameters differ from the saved ones".to_string());
     }
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| IoError::Read { path: path.to_path_buf(), source })
+        std::fs::read(path).map_err(|source| FileError::Read { path: path.to_path_buf(), source })
     };
     if read(first)? != read(second)? {
         faults.push("saving the loaded model gives another file".to_string());

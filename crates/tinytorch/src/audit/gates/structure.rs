@@ -1,8 +1,8 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, compare, rounding};
 use crate::autograd::{Param, ParamId, Stored};
+use crate::files::digest_params;
 use crate::int8::WeightBits;
-use crate::io::digest_params;
 use crate::nn::LayerInfo;
 use crate::quant::Folded;
 

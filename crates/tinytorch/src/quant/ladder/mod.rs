@@ -7,6 +7,7 @@ mod trial;
 use super::model::{check, observe};
 use super::{Activations, QuantConfig, QuantError, QuantReport, Rung};
 use crate::Result;
+use crate::autograd::Var;
 use crate::int8::Granularity;
 use crate::nn::Forward;
 use search::Climb;
@@ -86,7 +87,7 @@ pub fn quantize_within<M, X>(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Ladder>
 where
-    M: Forward<X> + ?Sized,
+    M: Forward<X, Output = Var> + ?Sized,
     X: Clone,
 {
     let refuse = |problem| Err(QuantError::Ladder { problem }.into());

@@ -4,7 +4,7 @@ use super::search::{Climb, Layer, Standing};
 use super::trial::{Judge, Trials};
 use super::with_layers;
 use crate::Result;
-use crate::autograd::{Ctx, Observer, OpRun, ParamId, Role};
+use crate::autograd::{Ctx, Observer, OpRun, ParamId, Role, Var};
 use crate::nn::{Forward, Module};
 use crate::quant::{QuantConfig, Rung, is_weight};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) fn measure<M, X>(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Climb>
 where
-    M: Forward<X> + ?Sized,
+    M: Forward<X, Output = Var> + ?Sized,
 {
     let judge = Judge::new(trials.model(), sample)?;
     let work = Work::of(trials.model(), sample)?;
@@ -88,7 +88,7 @@ struct Work(BTreeMap<ParamId, u64>);
 impl Work {
     fn of<M, X>(model: &M, sample: &[X]) -> Result<Work>
     where
-        M: Forward<X> + ?Sized,
+        M: Forward<X, Output = Var> + ?Sized,
     {
         let mut work = Work::default();
         for input in sample.iter().take(1) {

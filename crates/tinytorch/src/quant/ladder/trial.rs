@@ -1,7 +1,7 @@
 //! Quantizing a model to see what it costs, and putting the floats back.
 
 use crate::Result;
-use crate::autograd::{Ctx, Stored};
+use crate::autograd::{Ctx, Stored, Var};
 use crate::nn::{Forward, Module};
 use crate::quant::fold::Fold;
 use crate::quant::model::quantize;
@@ -18,12 +18,12 @@ impl<'x, X> Judge<'x, X> {
     /// Runs the float model.
     pub(super) fn new<M>(model: &M, inputs: &'x [X]) -> Result<Judge<'x, X>>
     where
-        M: Forward<X> + ?Sized,
+        M: Forward<X, Output = Var> + ?Sized,
     {
         Ok(Judge { inputs, outputs: outputs(model, inputs)? })
     }
 
-    fn error<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<f64> {
+    fn error<M: Forward<X, Output = Var> + ?Sized>(&self, model: &M) -> Result<f64> {
         relative_error(&outputs(model, self.inputs)?, &self.outputs)
     }
 }
@@ -31,7 +31,7 @@ impl<'x, X> Judge<'x, X> {
 /// All outputs of a model, one row each.
 fn outputs<M, X>(model: &M, inputs: &[X]) -> Result<Tensor>
 where
-    M: Forward<X> + ?Sized,
+    M: Forward<X, Output = Var> + ?Sized,
 {
     let rows = inputs.iter().map(|input| {
         let output = model.forward(input, &mut Ctx::eval())?.into_value();
@@ -66,7 +66,7 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
     /// The output error of the model quantized like this.
     pub(super) fn error<X>(&mut self, config: &QuantConfig, judge: &Judge<'_, X>) -> Result<f64>
     where
-        M: Forward<X>,
+        M: Forward<X, Output = Var>,
     {
         let error = self.quantize(config).and_then(|_| judge.error(&*self.model));
         self.restore();

@@ -1,0 +1,67 @@
+//! The differentiable operations, one definition each: shape, numbers, cost, derivative, lowering.
+//!
+//! Each file holds an op and adds the method of [`Var`](crate::autograd::Var) that applies it, so
+//! the list of files is the list of what can be recorded.
+//!
+//! ```
+//! use tinytorch_core::{Tensor, autograd::{Ctx, Var}};
+//! let mut ctx = Ctx::eval();
+//! let x = Var::from(Tensor::from_vec(vec![-1.0, 2.0], [2])?);
+//! assert_eq!(x.relu(&mut ctx)?.sum(&mut ctx)?.value().item()?, 2.0);
+//! # Ok::<(), tinytorch_core::Error>(())
+//! ```
+
+mod activation;
+mod adapter;
+mod attention;
+mod batch_norm;
+mod binary;
+mod cached_attention;
+mod cat;
+mod channels;
+mod context;
+mod conv2d_f32;
+mod conv2d_int8;
+mod dropout;
+mod elementary;
+mod embedding;
+mod embedding_int8;
+mod error;
+mod fake_quant;
+mod global_avg_pool;
+mod is_not;
+mod linear_f32;
+mod linear_int8;
+mod matmul;
+mod max_axis;
+mod normalize;
+mod pad_shortcut;
+mod pointwise;
+mod pool;
+mod pow;
+mod rearrange;
+mod reduce;
+mod relu;
+mod reshape;
+mod rope;
+mod row_norm;
+mod softmax;
+mod weight;
+mod weighted;
+
+pub use adapter::{Adapter, AdapterConfig};
+pub use attention::AttentionMask;
+pub use batch_norm::BatchNormParams;
+pub use cached_attention::HeldKeysValues;
+pub(crate) use conv2d_f32::Conv2d;
+pub(crate) use conv2d_int8::Conv2dInt8;
+pub use error::OpError;
+pub use fake_quant::{FakeInput, FakeQuant, FakeQuantConfig};
+pub(crate) use global_avg_pool::GlobalAvgPool;
+pub(crate) use linear_f32::Linear;
+pub(crate) use linear_int8::{LinearInt8, multiply, multiply_halves};
+pub(crate) use pad_shortcut::PadShortcut;
+pub(crate) use pool::Pool;
+pub(crate) use relu::Relu;
+pub use rope::{Rope, RopePairs};
+pub use weight::{Attached, Weight, Weighted};

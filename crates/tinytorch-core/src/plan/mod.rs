@@ -1,0 +1,257 @@
+//! The deployment engine: a model traced once, rewritten, and run without allocating.
+//!
+//! A [`Plan`] is compiled from the same tape that gradients are taken from. Batch norms fold into
+//! convolutions of float models, ReLU fuses into the layer before it, the last int8 convolution of a
+//! residual block adds what goes around it, and where int8 layers follow each other 8-bit levels flow
+//! between them instead of floats. What several layers quantize alike, as queries, keys and values do, is
+//! quantized once. Int8 results have the same bits as the eager model's, since both call the same kernels.
+//!
+//! ```
+//! use tinytorch_core::{Rng, Tensor, autograd::Ctx, models::Architecture, nn::{Forward, Init}};
+//! use tinytorch_core::plan::Plan;
+//!
+//! let model = Architecture::preset("digits-mlp")?.build(&mut Init::seed(0))?;
+//! let x = Tensor::randn([3, 64], 1.0, &mut Rng::seed(1))?;
+//! let mut plan = Plan::compile(&*model, &x)?;
+//!
+//! let eager = model.forward(&(&x).into(), &mut Ctx::eval())?;
+//! assert!(plan.run(&x)?.allclose(eager.value(), 1e-5, 1e-6)?);
+//! let more = Tensor::randn([7, 64], 1.0, &mut Rng::seed(2))?;
+//! assert_eq!(plan.run(&more)?.shape().dims(), [7, 10]);
+//! # Ok::<(), tinytorch_core::Error>(())
+//! ```
+
+mod action;
+mod compile;
+mod error;
+mod execute;
+mod format;
+mod placement;
+mod profile;
+mod program;
+mod rewrite;
+
+pub use error::PlanError;
+pub use profile::{StepInfo, StepTime, ValueInfo};
+
+use crate::Result;
+use crate::autograd::{AutogradError, Ctx, Feed, Var};
+use crate::graph::{Elements, Exec, Graph, ParamId, View};
+use crate::module::Forward;
+use crate::tensor::{Dtype, Shape, Tensor};
+use execute::Memory;
+use placement::Placement;
+use program::Program;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tinytorch_kernels::Isa;
+
+/// Input shapes whose placements are kept; the oldest makes room.
+const PLACEMENTS: usize = 64;
+
+/// A model compiled for deployment.
+///
+/// It holds what it needs and nothing else: int8 weights are shared with the model, and stay alive
+/// when the model is dropped. Sizes are not fixed: shapes are inferred again for each input shape
+/// that it meets, and kept, so that a run on a shape it knows allocates nothing.
+#[derive(Debug)]
+pub struct Plan {
+    program: Program,
+    examples: Vec<Example>,
+    placements: Vec<Placement>,
+    current: usize,
+    memory: Memory,
+}
+
+/// What an input looked like when the model was traced.
+#[derive(Clone, Copy, Debug)]
+struct Example {
+    shape: Shape,
+    dtype: Dtype,
+}
+
+impl Plan {
+    /// Compiles a model by tracing an inference pass on `example`, a tensor or several, whose numbers of
+    /// dimensions and element types the plan then takes; their sizes may be others.
+    ///
+    /// # Errors
+    /// If the model does not run on the example, or holds an op that cannot be deployed.
+    pub fn compile<M, F>(model: &M, example: &F) -> Result<Plan>
+    where
+        M: Forward<F::Input, Output = Var> + ?Sized,
+        F: Feed,
+    {
+        let mut ctx = Ctx::trace();
+        let input = example.enter(&mut ctx);
+        let output = model.forward(&input, &mut ctx)?;
+        let tape = ctx.into_tape().ok_or(AutogradError::Untracked)?;
+        let graph = tape.lower(&output)?;
+        let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
+        Plan::from_graph(graph, &example.tensors(), &names.collect())
+    }
+
+    /// Compiles a graph with one example for each of its inputs; `names` are those of the
+    /// parameters that its nodes refer to.
+    ///
+    /// # Errors
+    /// [`PlanError`], or what an op reports that does not fit the examples.
+    pub fn from_graph(
+        mut graph: Graph,
+        examples: &[&Tensor],
+        names: &BTreeMap<ParamId, String>,
+    ) -> Result<Plan> {
+        rewrite::rewrite(&mut graph)?;
+        let program = compile::compile(&graph, names)?;
+        let examples: Vec<Example> =
+            examples.iter().map(|t| Example { shape: *t.shape(), dtype: t.dtype() }).collect();
+        let memory = Memory::new(&program, Exec::new(Isa::active()));
+        let mut plan = Plan { program, examples, placements: Vec::new(), current: 0, memory };
+        let shapes: Vec<Shape> = plan.examples.iter().map(|example| example.shape).collect();
+        plan.check_count(shapes.len())?;
+        plan.place(&shapes)?;
+        Ok(plan)
+    }
+
+    /// The same plan with kernels on `isa`.
+    pub fn on(mut self, isa: Isa) -> Plan {
+        self.memory = Memory::new(&self.program, Exec::new(isa));
+        self
+    }
+
+    /// The instruction set that kernels run on.
+    pub fn isa(&self) -> Isa {
+        self.memory.isa()
+    }
+
+    /// The shape of the output for an input of this shape.
+    ///
+    /// # Errors
+    /// [`PlanError::Input`] or [`PlanError::Shape`] if the plan does not take it.
+    pub fn output_shape(&mut self, input: &Shape) -> Result<Shape> {
+        let dtype = self.examples.first().map_or(Dtype::F32, |example| example.dtype);
+        self.prepare(&[(*input, dtype)])
+    }
+
+    /// Runs the plan on a tensor, or on several.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an input that the plan does not take or that is not finite, or what an op
+    /// reports.
+    pub fn run<F: Feed>(&mut self, input: &F) -> Result<Tensor> {
+        self.run_many(&input.tensors())
+    }
+
+    /// [`Plan::run`] for a graph with any number of inputs, in the graph's order.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub fn run_many(&mut self, inputs: &[&Tensor]) -> Result<Tensor> {
+        self.run_and_time(inputs, None)
+    }
+
+    /// Runs the plan and notes in `times` how long each instruction took.
+    fn run_and_time(
+        &mut self,
+        inputs: &[&Tensor],
+        times: Option<&mut Vec<Duration>>,
+    ) -> Result<Tensor> {
+        let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
+        let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
+        let shapes: Vec<_> = views.iter().map(|view| (view.shape, view.dtype())).collect();
+        let shape = self.prepare(&shapes)?;
+        let mut out = vec![0.0; shape.len()];
+        self.execute(&views, &mut out, times)?;
+        Tensor::from_vec(out, shape)
+    }
+
+    /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
+    /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
+    /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
+    /// grow by a block once in 63 runs. And three ops take memory for a moment: a convolution of float
+    /// images by an int8 weight, an average pool, and a softmax along another axis than the last.
+    ///
+    /// # Errors
+    /// As [`Plan::run`], and [`PlanError::Length`].
+    pub fn run_into<'a>(
+        &mut self,
+        input: impl Into<Elements<'a>>,
+        shape: &Shape,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let elements = input.into();
+        check_length("the input", elements.len(), shape)?;
+        let output = self.prepare(&[(*shape, elements.dtype())])?;
+        check_length("the output", out.len(), &output)?;
+        self.execute(&[View { shape: *shape, elements }], out, None)
+    }
+
+    /// Bytes of the arena, in which all values between the layers lie: what the largest input shape
+    /// so far needs.
+    pub fn arena_bytes(&self) -> usize {
+        self.placements.iter().map(|placement| placement.bytes).max().unwrap_or(0)
+    }
+
+    /// Bytes of working memory that kernels hold beside the arena; known once a run has needed it.
+    pub fn scratch_bytes(&self) -> usize {
+        self.memory.scratch_bytes()
+    }
+
+    /// Bytes of the weights and other constants, those shared with a model included.
+    pub fn weight_bytes(&self) -> usize {
+        self.program.weight_bytes()
+    }
+
+    /// Bytes of the weights of float layers that the plan has packed, beside the model's own. Int8 weights
+    /// are shared.
+    pub fn packed_bytes(&self) -> usize {
+        self.program.packed_bytes()
+    }
+
+    fn check_count(&self, got: usize) -> Result<()> {
+        let expected = self.program.inputs;
+        if got == expected { Ok(()) } else { Err(PlanError::InputCount { expected, got }.into()) }
+    }
+
+    /// Checks what the inputs are, makes their placement the current one, and returns the output's
+    /// shape.
+    fn prepare(&mut self, inputs: &[(Shape, Dtype)]) -> Result<Shape> {
+        self.check_count(inputs.len())?;
+        for (example, &(shape, dtype)) in self.examples.iter().zip(inputs) {
+            if shape.rank() != example.shape.rank() || dtype != example.dtype {
+                let (expected, expected_dtype) = (example.shape, example.dtype);
+                return Err(PlanError::Input { expected, expected_dtype, shape, dtype }.into());
+            }
+        }
+        let is_known = |placement: &Placement| {
+            placement.inputs.iter().zip(inputs).all(|(known, (shape, _))| known == shape)
+        };
+        if !is_known(&self.placements[self.current]) {
+            match self.placements.iter().position(is_known) {
+                Some(known) => self.current = known,
+                None => self.place(&inputs.iter().map(|(shape, _)| *shape).collect::<Vec<_>>())?,
+            }
+        }
+        Ok(self.placements[self.current].shapes[self.program.output])
+    }
+
+    /// Adds a placement and makes it the current one.
+    fn place(&mut self, shapes: &[Shape]) -> Result<()> {
+        let placement = Placement::new(&self.program, shapes).map_err(|source| {
+            let shape = shapes.first().copied().unwrap_or(Shape::SCALAR);
+            PlanError::Shape { shape, source: Box::new(source) }
+        })?;
+        if self.placements.len() == PLACEMENTS {
+            self.placements.remove(0);
+        }
+        self.placements.push(placement);
+        self.current = self.placements.len() - 1;
+        Ok(())
+    }
+}
+
+fn check_length(what: &'static str, got: usize, shape: &Shape) -> Result<()> {
+    if got == shape.len() {
+        return Ok(());
+    }
+    Err(PlanError::Length { what, got, shape: *shape }.into())
+}

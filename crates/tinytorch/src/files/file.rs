@@ -1,0 +1,204 @@
+use super::header::{Header, TensorInfo};
+use super::{ContentError, FileDtype, FileError};
+use crate::tensor::{Shape, Tensor};
+use crate::{Error, Result};
+use half::{bf16, f16};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tinytorch_kernels::os::{MappedFile, SharedSlice};
+
+/// A safetensors file whose header has been read and checked; its tensors are read on demand.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    source: Source,
+    header: Header,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Arc<MappedFile>),
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Source::Mapped(file) => file.bytes(),
+            Source::Memory(bytes) => bytes,
+        }
+    }
+}
+
+impl TensorFile {
+    /// Maps the file at `path` and checks its header. It must not be changed in place while it is
+    /// open; replacing it, as [`write_tensors`](super::write_tensors) does, is safe.
+    ///
+    /// # Errors
+    /// [`FileError::Read`], [`FileError::NotAFile`], or [`FileError::Format`] for anything that is not a
+    /// complete and consistent safetensors file.
+    pub fn open(path: impl AsRef<Path>) -> Result<TensorFile> {
+        let path = path.as_ref();
+        let read = |source| FileError::Read { path: path.to_path_buf(), source };
+        // Asked before opening, since opening a pipe waits for its other end.
+        if !std::fs::metadata(path).map_err(read)?.is_file() {
+            return Err(FileError::NotAFile { path: path.to_path_buf() }.into());
+        }
+        let file = MappedFile::open(path).map_err(read)?;
+        TensorFile::check(path, Source::Mapped(Arc::new(file)))
+    }
+
+    /// A file that is in memory already; errors call it `name`.
+    ///
+    /// # Errors
+    /// [`FileError::Format`], as [`TensorFile::open`].
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: Vec<u8>) -> Result<TensorFile> {
+        TensorFile::check(name.as_ref(), Source::Memory(bytes))
+    }
+
+    fn check(path: &Path, source: Source) -> Result<TensorFile> {
+        let path = path.to_path_buf();
+        match Header::parse(source.bytes()) {
+            Ok(header) => Ok(TensorFile { path, source, header }),
+            Err(problem) => Err(FileError::Format { path, problem }.into()),
+        }
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the whole file.
+    pub fn file_bytes(&self) -> usize {
+        self.source.bytes().len()
+    }
+
+    /// The strings stored beside the tensors.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// The tensors in the order of their bytes.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = (&str, &TensorInfo)> {
+        self.header.tensors.iter().map(|(name, info)| (name.as_str(), info))
+    }
+
+    /// What the header says of a tensor.
+    ///
+    /// # Errors
+    /// [`ContentError::Missing`].
+    pub fn info(&self, name: &str) -> Result<&TensorInfo> {
+        match self.header.index.get(name) {
+            Some(&at) => Ok(&self.header.tensors[at].1),
+            None => Err(self.problem(ContentError::Missing { tensor: name.to_string() })),
+        }
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.header.index.contains_key(name)
+    }
+
+    /// A tensor's bytes, little-endian, in row-major order.
+    ///
+    /// # Errors
+    /// [`ContentError::Missing`].
+    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+        Ok(&self.source.bytes()[self.span(self.info(name)?)])
+    }
+
+    /// A tensor with memory of its own. F16 and BF16 become f32, I32 becomes i64.
+    ///
+    /// # Errors
+    /// [`ContentError::Missing`], or [`ContentError::Dtype`] for an element type that tensors cannot
+    /// have.
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let info = self.info(name)?;
+        let bytes = self.bytes(name)?;
+        let shape = info.shape;
+        match info.dtype {
+            FileDtype::F32 => Tensor::from_vec(values(bytes, f32::from_le_bytes), shape),
+            FileDtype::F16 => {
+                Tensor::from_vec(values(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)
+            }
+            FileDtype::BF16 => {
+                Tensor::from_vec(values(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)
+            }
+            FileDtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
+            FileDtype::I32 => {
+                Tensor::from_vec(values(bytes, |b| i64::from(i32::from_le_bytes(b))), shape)
+            }
+            FileDtype::U8 => Tensor::from_vec(bytes.to_vec(), shape),
+            FileDtype::I8 => Tensor::from_vec(values(bytes, i8::from_le_bytes), shape),
+            got => {
+                let expected = "F32, F16, BF16, I64, I32, U8 or I8";
+                Err(self.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
+            }
+        }
+    }
+
+    /// A tensor over the mapped file itself, which stays mapped as long as the tensor lives; its
+    /// pages count as the process's memory only once they are touched. It is copied, as by
+    /// [`TensorFile::tensor`], where the bytes are not the tensor's: other element types, unaligned
+    /// offsets, a file that is not mapped.
+    ///
+    /// # Errors
+    /// As [`TensorFile::tensor`].
+    pub fn mapped(&self, name: &str) -> Result<Tensor> {
+        let info = self.info(name)?;
+        let in_place = match (&self.source, info.dtype) {
+            _ if cfg!(target_endian = "big") => None,
+            (Source::Mapped(file), FileDtype::F32) => self.view::<f32>(file, info),
+            (Source::Mapped(file), FileDtype::I64) => self.view::<i64>(file, info),
+            (Source::Mapped(file), FileDtype::U8) => self.view::<u8>(file, info),
+            (Source::Mapped(file), FileDtype::I8) => self.view::<i8>(file, info),
+            _ => None,
+        };
+        in_place.unwrap_or_else(|| self.tensor(name))
+    }
+
+    fn view<T>(&self, file: &Arc<MappedFile>, info: &TensorInfo) -> Option<Result<Tensor>>
+    where
+        T: crate::tensor::Element + tinytorch_kernels::aligned::Number,
+    {
+        let slice = SharedSlice::<T>::from_file(file.clone(), self.span(info)).ok()?;
+        Some(Tensor::from_owner(Arc::new(slice), info.shape))
+    }
+
+    /// A tensor's bytes in the file.
+    fn span(&self, info: &TensorInfo) -> std::ops::Range<usize> {
+        let start = self.header.data_start;
+        start + info.range.start..start + info.range.end
+    }
+
+    /// Refuses a tensor of another shape.
+    pub(super) fn expect_shape(&self, name: &str, expected: Shape) -> Result<()> {
+        let got = self.info(name)?.shape;
+        if got == expected {
+            return Ok(());
+        }
+        Err(self.problem(ContentError::Shape { tensor: name.to_string(), got, expected }))
+    }
+
+    /// Refuses tensors that nobody expects.
+    pub(super) fn expect_only(&self, is_expected: impl Fn(&str) -> bool) -> Result<()> {
+        match self.tensors().find(|(name, _)| !is_expected(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(self.problem(ContentError::Unexpected { tensor: name.to_string() }))
+            }
+        }
+    }
+
+    /// An error about this file's content.
+    pub(super) fn problem(&self, problem: ContentError) -> Error {
+        FileError::content(&self.path, problem).into()
+    }
+}
+
+/// The numbers of a tensor's bytes.
+pub(super) fn values<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
+}

@@ -1,0 +1,69 @@
+//! Folders as models are published in: `config.json` beside the weights.
+
+use super::{FileError, Loaded, import_model};
+use crate::Result;
+use crate::models::Architecture;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// No configuration of a model comes near this size.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Reads a float model from a folder with a `config.json` and its weights, `model.safetensors` or the
+/// only file of that kind. [`Architecture::from_config`] says which configurations it knows.
+///
+/// # Errors
+/// As [`import_model`]; [`FileError::Read`] for what is not there, [`FileError::Json`] for a configuration that
+/// describes no model, [`FileError::NoWeights`] for a folder without weights or with several.
+pub fn import_folder(folder: impl AsRef<Path>) -> Result<Loaded> {
+    let folder = folder.as_ref();
+    let architecture = read_architecture(folder)?;
+    import_model(weights(folder)?, &architecture)
+}
+
+/// What the folder's `config.json` describes.
+pub(super) fn read_architecture(folder: &Path) -> Result<Architecture> {
+    let path = folder.join("config.json");
+    Architecture::from_config(&read_text(&path)?)
+        .map_err(|error| json_problem(&path, error.to_string()))
+}
+
+/// A file of settings.
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    // The limit holds while reading: a device or a growing file has no length to trust.
+    File::open(path)
+        .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
+    if bytes.len() as u64 > MAX_CONFIG_BYTES {
+        return Err(json_problem(path, format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| json_problem(path, error.to_string()))
+}
+
+pub(super) fn json_problem(path: &Path, problem: String) -> crate::Error {
+    FileError::Json { path: path.to_path_buf(), problem }.into()
+}
+
+/// The folder's only file of weights.
+pub(super) fn weights(folder: &Path) -> Result<PathBuf> {
+    let usual = folder.join("model.safetensors");
+    if usual.exists() {
+        return Ok(usual);
+    }
+    let read = |source| FileError::Read { path: folder.to_path_buf(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            found.push(path);
+        }
+    }
+    match <[PathBuf; 1]>::try_from(found) {
+        Ok([only]) => Ok(only),
+        Err(found) => {
+            Err(FileError::NoWeights { path: folder.to_path_buf(), found: found.len() }.into())
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Tensors and models on disk, as [safetensors](https://github.com/huggingface/safetensors).
+//!
+//! [`TensorFile`] reads a file strictly: whatever its header claims is checked against the file's
+//! own length before anything is allocated, and a file that is not exactly what the format allows is
+//! a [`FormatError`]. [`write_tensors`] replaces a file only once the new one is complete.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use tinytorch::{Tensor, io::{TensorFile, write_tensors}};
+//!
+//! let folder = tempfile::tempdir().unwrap();
+//! let path = folder.path().join("grid.safetensors");
+//! let notes = BTreeMap::from([("unit".to_string(), "meters".to_string())]);
+//! write_tensors(&path, &[("grid", Tensor::arange(6)?.reshape([2, 3])?)], &notes)?;
+//!
+//! let file = TensorFile::open(&path)?;
+//! assert_eq!(file.metadata(), &notes);
+//! assert_eq!(file.tensor("grid")?.shape().dims(), [2, 3]);
+//! # Ok::<(), tinytorch::Error>(())
+//! ```
+
+mod attached;
+mod digest;
+mod embedder;
+mod entry;
+mod error;
+mod file;
+mod flags;
+mod folder;
+mod header;
+mod import;
+mod int8;
+mod llama2c;
+mod model;
+mod open;
+mod params;
+mod provenance;
+mod write;
+
+pub(crate) use attached::{attached, from_metadata as attached_in};
+pub use digest::{digest_params, digest_tensors};
+pub use embedder::Embedder;
+pub use error::{ContentError, FileError, FormatError};
+pub use file::TensorFile;
+pub use folder::import_folder;
+pub use header::TensorInfo;
+pub use import::{import_model, load_renamed};
+pub use llama2c::load_llama2c;
+pub use model::{Loaded, load_model, save_model, save_model_and};
+pub use open::open_model;
+pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
+pub use provenance::Provenance;
+pub(crate) use provenance::TRAINING;
+/// The element types of the format, more than tensors in memory can have.
+pub use safetensors::Dtype as FileDtype;
+pub use write::{check_writable, replace, write_tensors};
