@@ -1,5 +1,5 @@
 use super::*;
-use crate::int8::Input;
+use crate::int8::Encoding;
 use crate::models::{Architecture, GptConfig, LlamaConfig};
 use crate::nn::{Init, JoinedCache};
 use crate::quant::{Activations, QuantConfig, quantize_model};
@@ -172,8 +172,8 @@ fn a_tied_table_is_quantized_once_and_multiplied_as_int8() {
             let input = table.int8().unwrap().input();
             let tied = report.weights.iter().all(|w| w.name != "head.weight");
             match activations {
-                Activations::Dynamic => assert_eq!(input, Input::Dynamic),
-                _ => assert_eq!(matches!(input, Input::Static(_)), tied),
+                Activations::Dynamic => assert_eq!(input, Encoding::PerRow),
+                _ => assert_eq!(matches!(input, Encoding::Static(_)), tied),
             }
             let scores = |model: &dyn Model| {
                 model.forward(&(&example).into(), &mut Ctx::eval()).unwrap().into_value()

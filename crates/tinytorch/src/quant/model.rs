@@ -2,12 +2,11 @@ use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, Rung, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, ParamId, Role, Stored, Var};
-use crate::int8::{Granularity, Input, QParams, QWeight, Scales, WeightBits};
+use crate::int8::{Encoding, Granularity, Int8Weight, QParams, QWeight, Scales, WeightBits};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tinytorch_kernels::int8::Int8Error;
 
 /// How the activations of quantized layers are handled.
@@ -181,7 +180,7 @@ pub(super) fn quantize<M: Module + ?Sized>(
         let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
         let (weight, entry) = quantize_param(name, param, value, shift, ranges, config)?;
         report.weights.push(entry);
-        stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
+        stored.insert(param.id(), Stored::Int8(weight));
     }
     report.folded.clone_from(&folded.norms);
     commit(model, stored, BTreeMap::new(), &folded.norms);
@@ -281,20 +280,20 @@ pub(super) fn input_of(
     param: &Param,
     ranges: &Calibration,
     config: &QuantConfig,
-) -> Result<(Input, Option<(f32, f32)>)> {
+) -> Result<(Encoding, Option<(f32, f32)>)> {
     // How a table's input is quantized matters where it is an output head too; looking up a row
     // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = ranges.range(param.id());
     let way = config.way(name);
     Ok(match way.activations {
-        Activations::Float => (Input::Float, None),
+        Activations::Float => (Encoding::F32, None),
         Activations::Dynamic => match param.role() {
-            Role::LinearWeight | Role::Embedding if way.wide => (Input::Dynamic16, None),
-            _ => (Input::Dynamic, None),
+            Role::LinearWeight | Role::Embedding if way.wide => (Encoding::PerRow16, None),
+            _ => (Encoding::PerRow, None),
         },
         Activations::Static => match seen {
-            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
-            None if param.role() == Role::Embedding => (Input::Float, None),
+            Some((min, max)) => (Encoding::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Encoding::F32, None),
             None => return Err(QuantError::NeverRan { name: name.to_string() }.into()),
         },
     })
@@ -307,15 +306,16 @@ fn quantize_param(
     shift: Option<&[f32]>,
     ranges: &Calibration,
     config: &QuantConfig,
-) -> Result<(QWeight, WeightReport)> {
+) -> Result<(Int8Weight, WeightReport)> {
     let (input, input_range) = input_of(&name, param, ranges, config)?;
     let weight = Scales::covering(value, config.way(&name).granularity, config.weight_bits)
-        .and_then(|scales| QWeight::round(value, scales, config.weight_bits, input))
+        .and_then(|scales| QWeight::round(value, scales, config.weight_bits))
         .and_then(|weight| match shift {
             Some(shift) => weight.with_shift(shift.into()),
             None => Ok(weight),
         })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
+    let weight = Int8Weight::new(weight, input);
     let entry = WeightReport::new(name, value, &weight, input_range)?;
     Ok((weight, entry))
 }

@@ -3,12 +3,11 @@ use super::model::{commit, input_of, is_weight, observe};
 use super::{QuantConfig, QuantError, QuantReport, WeightReport};
 use crate::Result;
 use crate::autograd::{ParamId, Stored, Var};
-use crate::int8::{Input, QParams, QWeight};
+use crate::int8::{Encoding, Int8Weight, QParams};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What [`prepare_qat`] has done to a model.
 #[derive(Clone, Debug, Default)]
@@ -125,14 +124,14 @@ where
 /// model is then as it was before.
 pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     let mut report = QuantReport::default();
-    let mut int8: BTreeMap<ParamId, QWeight> = BTreeMap::new();
+    let mut int8: BTreeMap<ParamId, Int8Weight> = BTreeMap::new();
     for (name, weight) in model.named_weights() {
         let Some(fake) = weight.fake_quant() else { continue };
         let unusable = |source| QuantError::Weight { name: name.clone(), source: Box::new(source) };
         let value = weight.value()?;
         let packed = round(value, fake).map_err(unusable)?;
         let input_range = match packed.input() {
-            Input::Static(params) => Some(range_of(params)),
+            Encoding::Static(params) => Some(range_of(params)),
             _ => None,
         };
         report.weights.push(WeightReport::new(name, value, &packed, input_range)?);
@@ -149,7 +148,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     model.change_weights(&mut |_, weight| {
         if let Some(packed) = int8.remove(&weight.id()) {
             weight.take_fake_quant();
-            weight.store(Stored::Int8(Arc::new(packed)));
+            weight.store(Stored::Int8(packed));
         }
     });
     let params = model.named_params().into_iter().filter(|(_, p)| p.int8().is_none());
@@ -160,7 +159,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     Ok(report)
 }
 
-fn round(value: &Tensor, fake: &FakeQuant) -> Result<QWeight> {
+fn round(value: &Tensor, fake: &FakeQuant) -> Result<Int8Weight> {
     if let Some((index, &value)) =
         value.to_vec::<f32>()?.iter().enumerate().find(|(_, v)| !v.is_finite())
     {

@@ -176,7 +176,7 @@ fn frozen_and_int8_parameters_are_told_and_stay() {
     let mut trainer = Trainer::new(Classification, Adam::new(0.01));
     let history = trainer.fit(&mut model, &loader, None, 4).unwrap();
     assert!(history[3].train.loss < history[0].train.loss);
-    assert!(Arc::ptr_eq(&packed, model.hidden.weight.int8().unwrap()));
+    assert!(packed.shares(model.hidden.weight.int8().unwrap()));
     let moved: Vec<String> = before
         .iter()
         .zip(model.values())
