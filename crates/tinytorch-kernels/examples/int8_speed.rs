@@ -317,6 +317,7 @@ fn convolutions(isa: Isa, threads: usize) {
         kernel: [kernel; 2],
         stride: [stride; 2],
         padding: [[kernel / 2; 2]; 2],
+        dilation: [1, 1],
         groups: 1,
     };
     let depthwise = |size, channels, kernel, stride| ConvShape {

@@ -45,7 +45,7 @@ pub struct Images<'a> {
 ///
 /// let shape = ConvShape {
 ///     batch: 1, in_channels: 1, height: 3, width: 3, out_channels: 1,
-///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], groups: 1,
+///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], dilation: [1, 1], groups: 1,
 /// };
 /// let weight = Panels::pack(&[1; 9], 1, 9)?; // sums each pixel's neighborhood
 /// let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 5 });
@@ -76,6 +76,7 @@ pub fn conv2d(
     scratch: &mut Scratch,
 ) -> Result<&'static str, Int8Error> {
     shape.check()?;
+    let shape = &shape.canonical();
     check_length("the images", images.data.len(), shape.input_len()?)?;
     images.params.check("the images' scales", shape.batch)?;
     let k = shape.taps() * shape.group_channels();

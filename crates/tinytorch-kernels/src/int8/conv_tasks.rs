@@ -36,6 +36,7 @@ const MOST_PADDING: usize = 2;
 /// A convolution whose arguments have been checked.
 pub(super) struct Job<'a> {
     pub(super) isa: Isa,
+    /// In its [canonical](ConvShape::canonical) form.
     pub(super) shape: &'a ConvShape,
     pub(super) images: &'a Images<'a>,
     pub(super) weight: &'a Panels,
@@ -228,12 +229,12 @@ impl Job<'_> {
         self.shape.is_padded() || access != Access::InPlace
     }
 
-    /// A group's values lie apart from pixel to pixel, all channels together only from kernel row
-    /// to kernel row.
+    /// A group's values lie apart from pixel to pixel, and so do those under a kernel that skips
+    /// columns; all others only from kernel row to kernel row.
     fn kernel_runs(&self) -> KernelRuns {
         let [height, width] = self.shape.kernel;
         let channels = self.shape.group_channels();
-        let (count, len) = if self.shape.groups == 1 {
+        let (count, len) = if self.shape.groups == 1 && self.shape.dilation[1] == 1 {
             (height, width * channels)
         } else {
             (height * width, channels)
@@ -268,8 +269,9 @@ impl Job<'_> {
         let channels = self.shape.in_channels;
         let row_stride = (self.shape.width + left + right) * channels;
         let per_row = offsets.len() / self.shape.kernel[0];
+        let [down, across] = self.shape.dilation;
         for (i, offset) in offsets.iter_mut().enumerate() {
-            *offset = i / per_row * row_stride + i % per_row * channels;
+            *offset = i / per_row * down * row_stride + i % per_row * across * channels;
         }
     }
 
