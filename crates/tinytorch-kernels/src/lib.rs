@@ -10,6 +10,7 @@
 //! * [`attention`]: a query over keys and values held as floats or int8.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
+//! * [`threads`]: from how much work on threads share a kernel.
 //! * [`peak`]: what the machine can do at most.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
@@ -30,6 +31,7 @@ mod parallel;
 pub mod peak;
 pub mod pool;
 mod scratch;
+pub mod threads;
 
 pub use isa::{Isa, IsaError};
 pub use scratch::{Scratch, kept_by_threads};

@@ -5,12 +5,10 @@ use std::ops::Range;
 
 use crate::aligned::Number;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
+use crate::threads::MAX_POOL;
 use crate::{Isa, Scratch};
-
-/// Bytes read per thread below which the work stays on one thread: 256k take about 10 us.
-const LEAST_PER_THREAD: usize = 1 << 18;
 
 /// The sizes of a pool: windows of `kernel` pixels, one every `stride` pixels. A pool of signals is one
 /// of images with one row.
@@ -140,7 +138,7 @@ pub fn max_pool<T: Pooled>(
     if out.is_empty() {
         return;
     }
-    let pieces = pieces(size_of_val(x), LEAST_PER_THREAD).min(out_rows);
+    let pieces = MAX_POOL.shares(size_of_val(x)).min(out_rows);
     let buffer_len = (width + 1) * channels;
     let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
     let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));

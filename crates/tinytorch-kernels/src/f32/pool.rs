@@ -4,9 +4,7 @@ use super::split::{Rows, in_pieces};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::pool::PoolShape;
-
-/// Pixels of an input image from which planes are worth a second thread.
-const LEAST: usize = 1 << 16;
+use crate::threads::AVERAGE_POOL;
 
 /// What the sum of a window is divided by: what PyTorch and ONNX call `count_include_pad`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +41,7 @@ pub fn average_pool(isa: Isa, shape: &PoolShape, divisor: Divisor, x: &[f32], ou
     assert_eq!(x.len(), planes * plane_in, "the images do not match the shape");
     assert_eq!(out.len(), planes * plane_out, "the output does not match the shape");
     let rows = (Rows { values: out, width: plane_out }, Rows { values: x, width: plane_in });
-    in_pieces(rows, (LEAST / plane_in).max(1), &|(out, x)| {
+    in_pieces(rows, AVERAGE_POOL.items(plane_in), &|(out, x)| {
         let mut row = vec![0.0; shape.width];
         let (x, out) = (x.values, out.values);
         isa.run(Planes { divisor, shape, output, x, row: &mut row, out });

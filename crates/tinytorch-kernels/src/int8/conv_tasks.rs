@@ -12,16 +12,10 @@ use super::panels::{GROUP, PANEL, Packed, pack_row};
 use super::product::{Product, Rows, Runs};
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
-use crate::parallel::{SharedOut, pieces, share};
+use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
+use crate::threads::{CONV_INT8, DEPTHWISE_INT8};
 use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a convolution stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 20;
-
-/// The same for depthwise convolutions, which take six times as long for each, but prepare their
-/// weights on every thread.
-const LEAST_DEPTHWISE_PER_THREAD: usize = LEAST_PER_THREAD / 4;
 
 /// Bytes of input that a task reads, so that they stay in the second-level cache.
 const SLAB_BYTES: usize = 256 << 10;
@@ -173,11 +167,11 @@ impl Job<'_> {
         let shape = self.shape;
         let access = self.access();
         let work = shape.batch * out_height * out_width * shape.out_channels * self.weight.k();
-        let least = match access {
-            Access::Depthwise => LEAST_DEPTHWISE_PER_THREAD,
-            _ => LEAST_PER_THREAD,
+        let threshold = match access {
+            Access::Depthwise => DEPTHWISE_INT8,
+            _ => CONV_INT8,
         };
-        let threads = pieces(work, least);
+        let threads = threshold.shares(work);
         // Few rows do not divide evenly among threads; channels do.
         let panels = shape.out_channels / PANEL;
         let by_channels = shape.batch < threads

@@ -6,12 +6,10 @@ use super::error::{check_length, checked_size};
 use super::name::kernel_names;
 use super::{Int8Error, Panels, Scales};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
+use crate::threads::TRANSPOSED;
 use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 18;
 
 /// Columns of the output, values along K, that are dequantized at a time: with [`ROWS`] rows they
 /// take 32 KB.
@@ -55,7 +53,7 @@ pub fn gemm_transposed(
     check_length("the output", out.len(), checked_size("the output", &[m, k])?)?;
     out.fill(0.0);
     let strips = k.div_ceil(WIDTH);
-    let pieces = pieces(m * n * k, LEAST_PER_THREAD).min(strips.max(1));
+    let pieces = TRANSPOSED.shares(m * n * k).min(strips.max(1));
     let mut arena = scratch.arena(bytes_for::<f32>(pieces * ROWS * WIDTH));
     let tiles = SharedOut::new(arena.take::<f32>(pieces * ROWS * WIDTH));
     let out = SharedOut::new(out);

@@ -9,12 +9,10 @@ use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
+use crate::threads::WEIGHT_ONLY;
 use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 18;
 
 /// Multiplies float activations, `m` rows of `w.k()` values, by the transpose of a packed weight,
 /// and returns the name of the kernel that ran.
@@ -58,7 +56,7 @@ pub fn gemm_weight_only(
         relu: epilogue.relu,
     };
     let panels = w.n().div_ceil(PANEL);
-    let pieces = pieces(m * w.n() * w.k(), LEAST_PER_THREAD).min(panels.max(1));
+    let pieces = WEIGHT_ONLY.shares(m * w.n() * w.k()).min(panels.max(1));
     let numbers = Columns::numbers(epilogue, w.k());
     let mut arena = scratch.arena(bytes_for::<i32>(pieces * numbers));
     let all_numbers = SharedOut::new(arena.take::<i32>(pieces * numbers));

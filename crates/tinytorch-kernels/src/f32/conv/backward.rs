@@ -8,7 +8,8 @@ use crate::f32::gemm::{Matrix, MatrixMut, Right, Scaling, Unfolded, gemm};
 use crate::f32::zip_in_place;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
+use crate::threads::CONV_GRADIENT_F32;
 use std::ops::Range;
 
 /// Values of the matrix of windows that are made at a time, 256 KB, so that they stay in the L2 cache.
@@ -19,8 +20,6 @@ const IMAGES_PER_SUM: usize = 8;
 /// Weights up to which images are summed in parallel, each group of images with a copy of the
 /// gradient; above, the products themselves are large enough for all threads.
 const MAX_COPIED: usize = 1 << 16;
-/// Multiply-adds from which images are worth a second thread.
-const LEAST: usize = 1 << 20;
 
 /// The gradient of the input from that of the output; `grad_in` is overwritten.
 ///
@@ -42,7 +41,8 @@ pub fn conv2d_backward_input(
     if lengths.pixels == 0 || lengths.group_weight() == 0 {
         return;
     }
-    let parts = pieces(items * lengths.group_weight() * lengths.pixels, LEAST).min(items);
+    let parts =
+        CONV_GRADIENT_F32.shares(items * lengths.group_weight() * lengths.pixels).min(items);
     let (tile_rows, [rows, width]) = (tile_rows(&lengths), lengths.output);
     let grad_in = SharedOut::new(grad_in);
     split(items, parts, &|range| {
@@ -88,7 +88,7 @@ pub fn conv2d_backward_weight(
     }
     let per_sum = if len <= MAX_COPIED { IMAGES_PER_SUM } else { shape.batch };
     let sums = shape.batch.div_ceil(per_sum);
-    let parts = pieces(shape.batch * len * lengths.pixels, LEAST).min(sums);
+    let parts = CONV_GRADIENT_F32.shares(shape.batch * len * lengths.pixels).min(sums);
     let mut others = vec![0.0; (sums - 1) * len];
     let (first, rest) = (SharedOut::new(&mut *grad_weight), SharedOut::new(&mut others));
     split(sums, parts, &|range| {
