@@ -9,7 +9,7 @@ use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
 use crate::threads::TRANSPOSED;
-use crate::{Isa, Scratch};
+use crate::{Isa, Ran, Scratch};
 
 /// Columns of the output, values along K, that are dequantized at a time: with [`ROWS`] rows they
 /// take 32 KB.
@@ -18,7 +18,7 @@ const WIDTH: usize = 256;
 /// Rows of the weight that are dequantized at a time.
 const ROWS: usize = 32;
 
-/// Writes `g * dequantized(w)` to `out` and returns the name of the kernel that ran.
+/// Writes `g * dequantized(w)` to `out` and says which kernel ran.
 ///
 /// `g` is `m` rows of `w.n()` values, `out` is `m` rows of `w.k()` values. The weight is
 /// dequantized in tiles of 32 by 256, so the scratch stays small whatever the weight's size. Sums
@@ -46,7 +46,7 @@ pub fn gemm_transposed(
     scales: &Scales<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     let (n, k) = (w.n(), w.k());
     check_length("the gradient", g.len(), checked_size("the gradient", &[m, n])?)?;
     scales.check(n, k)?;
@@ -65,7 +65,7 @@ pub fn gemm_transposed(
             isa.run(Strips { g, m, w, scales, strips, tile, out });
         }
     });
-    Ok(kernel_names!("gemm_transposed").of(isa, false))
+    Ok(Ran::float(kernel_names!("gemm_transposed").of(isa, false)))
 }
 
 /// Some columns of the output, [`WIDTH`] at a time.

@@ -12,10 +12,10 @@ use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
 use crate::threads::WEIGHT_ONLY;
-use crate::{Isa, Scratch};
+use crate::{Isa, Ran, Scratch};
 
 /// Multiplies float activations, `m` rows of `w.k()` values, by the transpose of a packed weight,
-/// and returns the name of the kernel that ran.
+/// and says which kernel ran.
 ///
 /// For when activations must keep their precision: the weight's memory is saved, int8 arithmetic
 /// is not used. Sums run over K in ascending order in `f32`, scaled per block of scales, so any
@@ -44,7 +44,7 @@ pub fn gemm_weight_only(
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     check_length("the activations", a.len(), checked_size("the activations", &[m, w.k()])?)?;
     epilogue.check(w.n(), w.k())?;
     check_length("the output", out.len(), checked_size("the output", &[m, w.n()])?)?;
@@ -77,7 +77,7 @@ pub fn gemm_weight_only(
             });
         }
     });
-    Ok(kernel_names!("gemm_weight_only").of(isa, false))
+    Ok(Ran::float(kernel_names!("gemm_weight_only").of(isa, false)))
 }
 
 struct WeightOnly<'a> {
