@@ -119,7 +119,8 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
         let params = QParams { scale: 1.0, zero_point: 128 };
         let out = Output::U8 { data: &mut outputs, params };
         kernel = int8::gemm(isa, &activations, &weight, &epilogue, out, &mut scratch)
-            .map_err(Error::from)?;
+            .map_err(Error::from)?
+            .name;
         Ok(())
     };
     let limit = |threads| match m {

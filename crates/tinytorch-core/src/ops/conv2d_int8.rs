@@ -34,7 +34,7 @@ impl Conv2dInt8 {
         let (isa, panels) = (exec.isa(), self.weight.panels());
         let scratch = &mut exec.scratch;
         let ran = kernels::conv2d(isa, &sizes, images, panels, epilogue, output, layout, scratch)?;
-        exec.ran(ran);
+        exec.ran(ran.name);
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ impl Compute for LinearInt8 {
             let scratch = &mut exec.scratch;
             let ran =
                 kernels::gemm_weight_only(isa, x, m, weight.panels(), &epilogue, out, scratch)?;
-            exec.ran(ran);
+            exec.ran(ran.name);
             return Ok(());
         }
         let mut activation = std::mem::take(&mut exec.activation);
@@ -72,7 +72,7 @@ pub(crate) fn multiply(
     let rows = kernels::Activations { data: x, m: x.len() / k, k, params };
     let isa = exec.isa();
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
-    exec.ran(ran);
+    exec.ran(ran.name);
     Ok(())
 }
 

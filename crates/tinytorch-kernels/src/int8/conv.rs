@@ -10,7 +10,7 @@ use super::conv_tasks::Job;
 use super::error::check_length;
 use super::name::kernel_names;
 use super::{Epilogue, Int8Error, Output, Panels, RowParams};
-use crate::{Isa, Scratch};
+use crate::{Isa, Ran, Scratch};
 
 /// How the values of an output image lie in memory.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub struct Images<'a> {
     pub params: RowParams<'a>,
 }
 
-/// Convolves and returns the name of the kernel that ran.
+/// Convolves and says which kernel ran.
 ///
 /// The weight has `out_channels` rows of `kernel height * kernel width * in_channels / groups`
 /// values, in that order. Where every group has a single input channel, the depthwise kernel runs.
@@ -45,7 +45,7 @@ pub struct Images<'a> {
 ///
 /// let shape = ConvShape {
 ///     batch: 1, in_channels: 1, height: 3, width: 3, out_channels: 1,
-///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], groups: 1,
+///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], dilation: [1, 1], groups: 1,
 /// };
 /// let weight = Panels::pack(&[1; 9], 1, 9)?; // sums each pixel's neighborhood
 /// let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 5 });
@@ -74,8 +74,9 @@ pub fn conv2d(
     mut output: Output<'_>,
     layout: Layout,
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     shape.check()?;
+    let shape = &shape.canonical();
     check_length("the images", images.data.len(), shape.input_len()?)?;
     images.params.check("the images' scales", shape.batch)?;
     let k = shape.taps() * shape.group_channels();
@@ -92,5 +93,5 @@ pub fn conv2d(
     };
     let target = output.target();
     Job { isa, shape, images, weight, epilogue, target, layout }.run(scratch)?;
-    Ok(names.of(isa, weight.pair_rule_holds()))
+    Ok(Ran::int8(names.of(isa, weight.pair_rule_holds())))
 }

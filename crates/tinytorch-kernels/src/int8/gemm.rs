@@ -8,7 +8,7 @@ use super::product::{Product, Rows, Runs};
 use super::quantize::Levels;
 use super::{Int8Error, Panels, QParams};
 use crate::parallel::{SharedIn, SharedOut};
-use crate::{Isa, Scratch};
+use crate::{Isa, Ran, Scratch};
 
 /// How the rows of the activations were quantized.
 #[derive(Copy, Clone, Debug)]
@@ -159,8 +159,7 @@ impl Output<'_> {
     }
 }
 
-/// Multiplies activations by the transpose of a packed weight and returns the name of the kernel
-/// that ran.
+/// Multiplies activations by the transpose of a packed weight and says which kernel ran.
 ///
 /// The output is row-major, `a.m` rows of `w.n()` values. The sums are exact; the epilogue's
 /// floating-point operations are the same, in the same order, on every instruction set:
@@ -192,7 +191,7 @@ pub fn gemm(
     epilogue: &Epilogue<'_>,
     mut output: Output<'_>,
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     if a.k != w.k() {
         return Err(Int8Error::InnerSize { activations: a.k, weights: w.k() });
     }

@@ -13,12 +13,10 @@ use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, share};
+use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
-use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 20;
+use crate::threads::PRODUCT_INT8;
+use crate::{Isa, Ran, Scratch};
 
 /// Bytes of activations that stay in the second-level cache while all panels pass by: half of the
 /// smallest such cache among server CPUs, 1 MB.
@@ -108,11 +106,11 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Multiplies on the threads of the current pool, and returns the name of the kernel that ran.
-    pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
+    /// Multiplies on the threads of the current pool, and says which kernel ran.
+    pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> Ran {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
-        let threads = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
+        let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
         let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(&self.epilogue, self.weight.k);
         let mut arena = scratch.arena(bytes_for::<i32>(threads * len));
@@ -130,7 +128,7 @@ impl Product<'_> {
             (true, true) => kernel_names!("gemv_int8_blocks"),
             (false, true) => kernel_names!("gemm_int8_blocks"),
         };
-        names.of(isa, self.weight.pair_rule)
+        Ran::int8(names.of(isa, self.weight.pair_rule))
     }
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
