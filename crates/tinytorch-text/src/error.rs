@@ -161,6 +161,11 @@ pub enum TextError {
 impl tinytorch_core::CustomError for TextError {}
 
 impl TextError {
+    /// A `tokenizer.json` with this wrong in it.
+    pub(crate) fn not_json(reason: String) -> TextError {
+        TextError::Format { format: "Hugging Face tokenizer.json", reason: cut(&reason, 200) }
+    }
+
     pub(super) fn unsupported(
         part: &'static str,
         found: &str,

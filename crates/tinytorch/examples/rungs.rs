@@ -9,7 +9,7 @@ use tinytorch::graph::ConvGeometry;
 use tinytorch::nn::{Conv2d, Forward, Init, Linear};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{QuantConfig, Rung, quantize_model};
-use tinytorch::stats::{Bench, Settings};
+use tinytorch::stats::{Benchmark, Settings};
 use tinytorch::{Result, Rng, Tensor};
 
 fn main() -> Result<()> {
@@ -36,7 +36,7 @@ fn compare(
     input: &Tensor,
     rungs: &[Rung],
 ) -> Result<()> {
-    let mut bench = Bench::new(Settings::default());
+    let mut bench = Benchmark::new(Settings::default());
     for rung in rungs {
         let mut plan = deployed(layer, input, *rung)?;
         bench = bench.add(rung.to_string(), move || plan.run(input).map(drop));

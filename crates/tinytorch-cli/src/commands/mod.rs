@@ -1,6 +1,5 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
-mod bench_generate;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod eval_text;
