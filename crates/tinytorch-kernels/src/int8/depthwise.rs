@@ -284,7 +284,7 @@ fn load<S: Simd, const SAME: bool>(
     for i in 0..block {
         repeated[i] = pixel[(column + i) / multiplier];
     }
-    // SAFETY: as above.
+    // SAFETY: the array holds four bytes for each lane of the widest vector.
     unsafe { s.load_bytes(repeated.as_ptr().cast()) }
 }
 
