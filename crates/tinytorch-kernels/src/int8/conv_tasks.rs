@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
-use super::conv::{Images, Layout};
 use super::conv_shape::ConvShape;
 use super::depthwise::{Depthwise, PIXELS};
 use super::depthwise_block::Block;
 use super::finish::{Finish, Staged, Target};
+use super::operands::{Images, Layout};
 use super::panels::{GROUP, PANEL, Packed, pack_row};
-use super::product::{Product, Rows, Runs};
+use super::product::{Product, Rows};
+use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::parallel::{SharedOut, share};

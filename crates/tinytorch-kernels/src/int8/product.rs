@@ -8,9 +8,10 @@ use std::ops::Range;
 use super::areas::{Area, Cut};
 use super::columns::{COLUMNS, Columns};
 use super::finish::{Finish, FinishTile, Place, Staged};
-use super::gemm::{Epilogue, RowParams, Scales};
 use super::name::kernel_names;
+use super::operands::{Epilogue, RowParams, Scales};
 use super::panels::{GROUP, PANEL, Packed};
+use super::runs::Runs;
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
@@ -68,29 +69,6 @@ impl RowWalk<'_> {
             }
         }
         starts
-    }
-}
-
-/// Where the `k` values of a row lie: in runs of `quads` times four values at each of `offsets`,
-/// then `tail < 4` values at `tail_offset`.
-#[derive(Copy, Clone)]
-pub(super) struct Runs<'a> {
-    pub(super) offsets: &'a [usize],
-    pub(super) quads: usize,
-    pub(super) tail: usize,
-    pub(super) tail_offset: usize,
-}
-
-impl Runs<'_> {
-    /// `k` values side by side.
-    pub(super) fn contiguous(k: usize) -> Runs<'static> {
-        Runs { offsets: &[0], quads: k / GROUP, tail: k % GROUP, tail_offset: k / GROUP * GROUP }
-    }
-
-    /// Values from the row's start to the end of what is read.
-    fn extent(&self) -> usize {
-        let last = self.offsets.iter().max().map_or(0, |last| last + self.quads * GROUP);
-        if self.tail > 0 { last.max(self.tail_offset + self.tail) } else { last }
     }
 }
 

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use super::columns::{COLUMNS, Columns};
 use super::finish::Staged;
 use super::panels::{GROUP, PANEL};
-use super::product::Runs;
+use super::runs::Runs;
 use crate::isa::{Kernel, Simd};
 
 /// How four products are summed.
