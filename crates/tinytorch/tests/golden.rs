@@ -21,8 +21,14 @@ mod audits;
 mod battery;
 #[path = "golden/decoding.rs"]
 mod decoding;
+#[path = "golden/layers.rs"]
+mod layers;
+#[path = "golden/library.rs"]
+mod library;
 #[path = "golden/models.rs"]
 mod models;
+#[path = "golden/ops.rs"]
+mod ops;
 #[path = "golden/process.rs"]
 mod process;
 #[path = "golden/published.rs"]
@@ -53,6 +59,9 @@ macro_rules! golden {
 }
 
 golden! {
+    every_op: "ops", ops::ops;
+    every_layer: "layers", layers::layers;
+    data_and_text: "data-and-text", library::data_and_text;
     digits_mlp: "digits-mlp", models::digits_mlp;
     digits_cnn: "digits-cnn", models::digits_cnn;
     digits_hybrid: "digits-hybrid", models::digits_hybrid;
