@@ -15,9 +15,10 @@ use super::slab::Slab;
 use super::{Epilogue, QParams, RowParams};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
+use crate::tuning::DEPTHWISE_INT8;
 
-/// Output pixels of a tile: with the weights of a column their sums fill 20 of 32 registers.
-pub(super) const PIXELS: usize = 4;
+/// Output pixels of a tile.
+pub(super) const PIXELS: usize = DEPTHWISE_INT8.rows;
 
 /// Output pixels whose columns are interleaved together: under a 3 x 3 kernel they take 8 KB.
 const SEGMENT: usize = 28;

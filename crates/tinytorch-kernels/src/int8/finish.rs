@@ -8,6 +8,7 @@ use super::quantize::{Levels, quantize_lanes};
 use super::{QParams, RowParams};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedIn, SharedOut};
+use crate::tuning::MOST_INT8;
 
 /// The output.
 #[derive(Copy, Clone)]
@@ -60,7 +61,7 @@ pub(super) struct Place {
 }
 
 /// Rows of the highest tile.
-pub(super) const ROWS: usize = 12;
+pub(super) const ROWS: usize = MOST_INT8.0;
 
 /// The sums of a tile on their way from the accumulators to the epilogue, row by row.
 #[repr(align(64))]

@@ -33,6 +33,7 @@ pub use error::Int8Error;
 pub use gemm::{Activations, Epilogue, Output, RowParams, Scales, gemm};
 pub use nhwc::quantize_nchw_to_nhwc;
 pub use pair_rule::pair_rule_holds;
+pub(crate) use panels::{GROUP, PANEL};
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{

@@ -44,6 +44,7 @@ mod vector;
 pub use matrix::{BatchDim, Matrix, MatrixMut};
 pub use pack::{PackedA, PackedB};
 pub use product::{Bias, Left, Right, Scaling};
+pub(crate) use tile::{A_PANEL, B_PANEL};
 pub use unfold::Unfolded;
 
 use crate::Isa;
