@@ -41,3 +41,8 @@ pub mod tuning;
 pub use isa::{Isa, IsaError};
 pub use ran::Ran;
 pub use scratch::{Scratch, kept_by_threads};
+
+/// The example of the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

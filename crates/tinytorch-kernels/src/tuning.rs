@@ -1,3 +1,5 @@
+//! The sizes of tiles and blocks, as data of each instruction set.
+//!
 #![doc = include_str!("kernels.md")]
 
 use crate::Isa;
