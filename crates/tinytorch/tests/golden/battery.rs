@@ -23,7 +23,7 @@ pub(crate) struct Case<M, F> {
     pub(crate) judged: [F; 2],
 }
 
-impl<M: Forward<F::Input> + Kept, F: Input> Case<M, F> {
+impl<M: Forward<F::Input, Output = Var> + Kept, F: Input> Case<M, F> {
     /// A case with random answers.
     pub(crate) fn new(
         model: M,

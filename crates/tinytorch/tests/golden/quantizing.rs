@@ -69,7 +69,7 @@ pub(crate) fn quantized<M, F>(
     config: &QuantConfig,
 ) -> Option<(M, QuantReport)>
 where
-    M: Forward<F::Input> + Clone,
+    M: Forward<F::Input, Output = Var> + Clone,
     F: Input,
 {
     let mut int8 = model.clone();
