@@ -7,6 +7,7 @@ use super::support::{
 };
 use super::values::Values;
 use tinytorch::Tensor;
+use tinytorch::autograd::Var;
 
 /// A model and what it is fed.
 pub(crate) struct Case<M, F> {

@@ -3,7 +3,7 @@
 use super::support::{AnyModel, Architecture, Input};
 use super::values::exact;
 use tinytorch::Tensor;
-use tinytorch::autograd::Ctx;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::nn::Forward;
 use tinytorch::quant::{
