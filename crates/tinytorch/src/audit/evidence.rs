@@ -61,7 +61,7 @@ impl Evidence {
             // A table is looked up by one step, multiplied by another, and a third may quantize what it
             // is multiplied by.
             let made_for = |layer: &&mut LayerEvidence| {
-                layer.name == step.name && step.op.starts_with(layer.op)
+                !step.converts && layer.name == step.name && layer.looks_up == step.looks_up
             };
             if let (Some(layer), Some(kernel)) = (layers.iter_mut().find(made_for), step.kernel) {
                 layer.kernel = kernel;

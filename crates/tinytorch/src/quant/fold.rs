@@ -41,12 +41,12 @@ where
 }
 
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
-    let (Step::BatchNorm2d(norm), &[conv_edge], [norm_weight, ..]) =
+    let (Step::BatchNorm2d(norm), &[Some(conv_edge)], [norm_weight, ..]) =
         (&node.step, &node.inputs[..], &node.params[..])
     else {
         return Ok(None);
     };
-    let conv = &graph.nodes()[conv_edge.index()];
+    let conv = graph.node(conv_edge);
     let (weight, bias) = match (&conv.step, &conv.params[..]) {
         (Step::Conv2d { weight: Weight::F32(_), bias: None, .. }, &[weight]) => (weight, None),
         (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
@@ -60,7 +60,7 @@ fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
 }
 
 fn consumers(graph: &Graph, edge: Edge) -> usize {
-    graph.nodes().iter().flat_map(|node| &node.inputs).filter(|input| **input == edge).count()
+    graph.readers(edge).count()
 }
 
 /// Convolutions and linear layers made from a parameter.
