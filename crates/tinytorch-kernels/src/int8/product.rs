@@ -205,17 +205,12 @@ impl Piece<'_, '_> {
         let whole = panels.len() - narrow;
         let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
         macro_rules! tiles {
-            ($tile:expr, $masked:literal, $blocks:literal) => {
-                self.rows_by_group::<
-                                                                    S,
-                                                                    D,
-                                                                    { $tile.rows },
-                                                                    { $tile.few_rows },
-                                                                    { $tile.vectors },
-                                                                    $masked,
-                                                                    $blocks,
-                                                                >(s, rows, panel)
-            };
+            ($tile:expr, $masked:literal, $blocks:literal) => {{
+                const MR: usize = $tile.rows;
+                const MS: usize = $tile.few_rows;
+                const NV: usize = $tile.vectors;
+                self.rows_by_group::<S, D, MR, MS, NV, $masked, $blocks>(s, rows, panel)
+            }};
             ($tiles:expr, $blocks:literal) => {
                 if whole >= $tiles[0].panels(S::LANES) {
                     tiles!($tiles[0], false, $blocks)

@@ -156,7 +156,7 @@ where
     let mut plan = Plan::compile(model, &inputs[0]).unwrap();
     let outputs = inputs.iter().map(|input| plan.run(input).unwrap()).collect();
     let steps = plan.steps().into_iter().map(|step| {
-        let kernel = step.kernel.unwrap_or("-");
+        let kernel = step.kernel.map_or("-", |kernel| kernel.name);
         let (shape, dtype) = (step.output.shape.to_vec(), step.output.dtype);
         format!("{} | {} | {kernel} | {dtype} {shape:?}", step.name, step.op)
     });
