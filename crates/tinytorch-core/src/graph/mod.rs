@@ -43,7 +43,7 @@ pub(crate) use view::for_dtype;
 pub use view::{Elements, ElementsMut, Inputs, View, ViewMut, Viewed};
 
 use crate::Result;
-use crate::int8::Int8Weight;
+use crate::int8::{Encoding, Int8Weight, QParams};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -169,6 +169,26 @@ pub enum Step {
     },
     /// Each channel of `[batch, channels, height, width]` scaled and shifted.
     BatchNorm2d(BatchNorm),
+    /// Floats to the levels of an encoding. Images are laid out pixel by pixel, as int8 convolutions read
+    /// them, and each has its own range where rows have; other values are quantized row by row.
+    Quantize {
+        /// How the output is stored.
+        encoding: Encoding,
+        /// Whether the values are images `[batch, channels, height, width]` for a convolution.
+        images: bool,
+    },
+    /// Levels to the floats that they stand for: of a quantized value, or of unsigned bytes from outside.
+    Dequantize(QParams),
+    /// A computation of floats between levels: each input stands for floats, and so does the output. What
+    /// rewriting makes of a dequantized op whose result is quantized.
+    BetweenLevels {
+        /// The computation, of floats to floats.
+        op: Arc<dyn Compute>,
+        /// What the levels of each input stand for.
+        inputs: Vec<QParams>,
+        /// What the levels of the output stand for.
+        output: QParams,
+    },
     /// Any other computation, as the op itself does it.
     Compute(Arc<dyn Compute>),
 }
@@ -266,6 +286,35 @@ impl Graph {
     fn add(&mut self, step: Step, inputs: Vec<Option<Edge>>) -> Edge {
         self.nodes.push(Node { step, inputs, params: Vec::new() });
         Edge { node: self.nodes.len() - 1, output: 0 }
+    }
+
+    /// What a layer reads whose input is encoded like this: the edge itself if that is in floats.
+    ///
+    /// # Errors
+    /// As [`Graph::push`].
+    pub(crate) fn quantized(
+        &mut self,
+        edge: Option<Edge>,
+        encoding: Encoding,
+        images: bool,
+    ) -> Result<Option<Edge>> {
+        match encoding {
+            Encoding::F32 => Ok(edge),
+            _ => self.push_optional(Step::Quantize { encoding, images }, &[edge]).map(Some),
+        }
+    }
+
+    /// How the values on an edge are stored.
+    pub fn encoding(&self, edge: Edge) -> Encoding {
+        let Some(node) = self.nodes.get(edge.node) else { return Encoding::F32 };
+        match &node.step {
+            Step::Quantize { encoding, .. } => *encoding,
+            Step::BetweenLevels { output, .. } => Encoding::Static(*output),
+            Step::Compute(op) if op.properties().selects => {
+                node.input(0).map_or(Encoding::F32, |input| self.encoding(input))
+            }
+            _ => Encoding::F32,
+        }
     }
 
     /// Every output of the node whose output `edge` is.
