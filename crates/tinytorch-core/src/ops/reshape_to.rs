@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn zeros_keep_and_minus_1_takes_the_rest() {
         let x = Var::from(Tensor::zeros([2, 3, 4]).unwrap());
-        let mut to = |sizes: &[i64]| {
+        let to = |sizes: &[i64]| {
             x.reshape_to(&list(sizes), &mut Ctx::eval()).map(|y| y.shape().dims().to_vec())
         };
         assert_eq!(to(&[0, -1]).unwrap(), [2, 12]);
