@@ -1,5 +1,6 @@
 //! Language models for commands: a file, and the tokenizer that belongs to it.
 
+use crate::data::{example, usual_config};
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,8 @@ impl Language {
 
 /// Turns the weights into int8 as suits the model.
 pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
-    let config = QuantConfig {
-        destroys_floats_knowingly: true,
-        ..QuantConfig::for_architecture(&model.architecture())
-    };
-    let example = model.architecture().example(1)?;
+    let config = QuantConfig { destroys_floats_knowingly: true, ..usual_config(model) };
+    let example = example(model, 1)?;
     quantize_model(model, [Ok(example.into())], &config)?;
     Ok(())
 }

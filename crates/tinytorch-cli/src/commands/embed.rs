@@ -1,4 +1,7 @@
+//! `embed`: text to vectors.
+
 use crate::Verdict;
+use crate::data::usual_config;
 use crate::output::{Screen, progress_bar};
 use crate::problem::Problem;
 use anyhow::Result;
@@ -10,7 +13,6 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
 use tinytorch::files::{Embedder, FileError, check_writable};
-use tinytorch::models::Model;
 use tinytorch::quant::{QuantConfig, quantize_model};
 
 /// Sentences per pass; the result does not depend on it.
@@ -53,7 +55,7 @@ impl Embed {
         if self.int8 {
             let config = QuantConfig {
                 destroys_floats_knowingly: true,
-                ..QuantConfig::for_architecture(&embedder.encoder.bert.architecture())
+                ..usual_config(&embedder.encoder.bert)
             };
             let calibration: [tinytorch::Result<Var>; 0] = [];
             quantize_model(&mut embedder.encoder, calibration, &config)?;

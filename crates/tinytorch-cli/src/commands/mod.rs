@@ -1,3 +1,5 @@
+//! The commands, one a file.
+
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod embed;
@@ -7,7 +9,6 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod ladder;
-pub(crate) mod probe;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;

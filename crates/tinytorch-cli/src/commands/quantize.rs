@@ -1,6 +1,6 @@
 use super::ladder::{Climbed, climb};
 use crate::Verdict;
-use crate::data::{Learner, Origin, Source, check_inputs};
+use crate::data::{Learner, Origin, Source, check_inputs, example, usual_config};
 use crate::output::{Screen, progress_bar};
 use crate::problem::Problem;
 use crate::share::Share;
@@ -17,7 +17,7 @@ use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
 use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::models::{Architecture, Model};
+use tinytorch::models::Model;
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
 };
@@ -153,7 +153,7 @@ impl Quantize {
             return Err(Problem::OverInput { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let config = self.config(&model.architecture());
+        let config = self.config(usual_config(&*model));
         provenance.float_sha256 = Some(digest_params(&*model)?);
         let samples = self.calibration(&*model, config.activations, &mut provenance)?;
         let (report, config, climbed) = match self.max_error {
@@ -177,8 +177,8 @@ impl Quantize {
         })
     }
 
-    fn config(&self, architecture: &Architecture) -> QuantConfig {
-        let usual = QuantConfig::for_architecture(architecture);
+    /// The settings that the arguments ask for, and for the rest the usual ones.
+    fn config(&self, usual: QuantConfig) -> QuantConfig {
         QuantConfig {
             granularity: match self.granularity {
                 None => usual.granularity,
@@ -220,7 +220,7 @@ impl Quantize {
             if activations == Activations::Static {
                 return Err(Problem::NoCalibration.into());
             }
-            return Ok(model.architecture().example(1)?);
+            return Ok(example(model, 1)?);
         };
         let (inputs, origin): (Tensor, Origin) =
             source.to_calibrate(model, self.samples, self.seed)?;

@@ -1,6 +1,8 @@
+//! `train`: a model learns.
+
 use crate::Verdict;
 use crate::commands::quantize::{same_file, weight_bits};
-use crate::data::{Learner, Source, check_examples};
+use crate::data::{Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
 use crate::problem::Problem;
 use anyhow::Result;
@@ -221,7 +223,7 @@ impl Train {
         let config = QuantConfig {
             weight_bits: self.bits,
             granularity: Granularity::PerChannel,
-            ..QuantConfig::for_architecture(&model.architecture())
+            ..usual_config(model)
         };
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);

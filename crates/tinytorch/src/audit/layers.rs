@@ -1,6 +1,6 @@
 use super::compare::exceeds;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
-use super::{Distribution, Means, Subject};
+use super::{AuditOptions, Distribution, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
@@ -145,7 +145,7 @@ impl Observer for FloatPass<'_> {
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
     subject: &'a Subject,
-    means: &'a Means,
+    options: &'a AuditOptions,
     float: VecDeque<FloatRun>,
     found: Comparison,
 }
@@ -162,11 +162,11 @@ impl<'a> Int8Pass<'a> {
     pub(super) fn new(
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
         subject: &'a Subject,
-        means: &'a Means,
+        options: &'a AuditOptions,
         float: FloatPass<'_>,
     ) -> Int8Pass<'a> {
         let found = Comparison::default();
-        Int8Pass { params, subject, means, float: float.runs, found }
+        Int8Pass { params, subject, options, float: float.runs, found }
     }
 
     pub(super) fn finish(mut self) -> Comparison {
@@ -207,7 +207,7 @@ impl Observer for Int8Pass<'_> {
         // What the layer gives, and what it should, on the input that the float model gave it.
         let mut inputs = run.inputs.to_vec();
         inputs[0] = &float.input;
-        let own = run.op.forward(&inputs, &mut Exec::new(self.means.deployed))?;
+        let own = run.op.forward(&inputs, &mut Exec::new(self.options.deployed))?;
         let (mut kernel_error, mut expected_error) = (0.0, 0.0);
         if let Some(int8) = param.int8() {
             let compute = |x: &Tensor, weight: &Tensor, others: &[Tensor]| {

@@ -80,6 +80,8 @@ pub(crate) struct Folded {
     pub(crate) shifts: BTreeMap<ParamId, Box<[f32]>>,
     /// Dotted names of the folded batch norms.
     pub(crate) norms: Vec<String>,
+    /// For biases that took in a batch norm, its name.
+    pub(crate) biases: BTreeMap<ParamId, String>,
 }
 
 impl Folded {
@@ -101,8 +103,10 @@ impl Folded {
             }
             let channels = fold.affine.scale.len();
             let scale = Tensor::from_vec(fold.affine.scale.clone(), [channels, 1, 1, 1])?;
+            let norm = norm.strip_suffix(".weight").unwrap_or(norm);
             match fold.bias.and_then(|id| by_id.get(&id)) {
                 Some((_, bias)) => {
+                    folded.biases.insert(bias.id(), norm.to_string());
                     let shift = Tensor::from_vec(fold.affine.shift.clone(), [channels])?;
                     let bias_value = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
                     folded.values.insert(bias.id(), bias_value);
@@ -112,7 +116,6 @@ impl Folded {
                 }
             }
             folded.values.insert(fold.weight, weight.value()?.mul(&scale)?);
-            let norm = norm.strip_suffix(".weight").unwrap_or(norm);
             folded.norms.push(norm.to_string());
         }
         Ok(folded)

@@ -81,7 +81,7 @@ where
     // Beside a bare parameter there is no place for what its norm adds.
     let weights: BTreeSet<ParamId> = model.named_weights().iter().map(|(_, w)| w.id()).collect();
     folds.retain(|fold| weights.contains(&fold.weight));
-    let Folded { values, shifts, norms } = Folded::new(&*model, &folds, config)?;
+    let Folded { values, shifts, norms, .. } = Folded::new(&*model, &folds, config)?;
     let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
     let mut rounding = BTreeMap::new();
     for (name, weight) in model.named_weights() {

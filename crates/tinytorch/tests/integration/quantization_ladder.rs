@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Param, Stored, Var};
 use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
-use tinytorch::nn::Module;
+use tinytorch::nn::{Forward, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
     Activations, Ladder, QuantConfig, Rung, is_weight, quantize_model, quantize_within,
