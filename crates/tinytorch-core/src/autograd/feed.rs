@@ -62,15 +62,3 @@ impl Feed for (Tensor, Tensor) {
         (ctx.input(&self.0), ctx.input(&self.1))
     }
 }
-
-impl Feed for Vec<Tensor> {
-    type Input = Vec<Var>;
-
-    fn tensors(&self) -> Vec<&Tensor> {
-        self.iter().collect()
-    }
-
-    fn enter(&self, ctx: &mut Ctx<'_>) -> Vec<Var> {
-        self.iter().map(|tensor| ctx.input(tensor)).collect()
-    }
-}
