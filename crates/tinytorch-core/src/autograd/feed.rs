@@ -39,6 +39,18 @@ impl Feed for Tensor {
     }
 }
 
+impl Feed for Vec<Tensor> {
+    type Input = Vec<Var>;
+
+    fn tensors(&self) -> Vec<&Tensor> {
+        self.iter().collect()
+    }
+
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Vec<Var> {
+        self.iter().map(|tensor| ctx.input(tensor)).collect()
+    }
+}
+
 impl Feed for (Tensor, Tensor, Tensor) {
     type Input = (Var, Var, Var);
 
