@@ -5,7 +5,7 @@ use super::placement::Placement;
 use super::program::{Instruction, Origin, Program, ValueId};
 use super::{Plan, PlanError};
 use crate::Result;
-use crate::graph::{Elements, ElementsMut, Exec, View, ViewMut};
+use crate::graph::{Elements, ElementsMut, Exec, View, ViewMut, Viewed, for_dtype};
 use crate::int8::{Encoding, QParams};
 use crate::tensor::{Dtype, Shape, TensorError};
 use std::ops::Range;
@@ -245,6 +245,10 @@ fn resolve<'a>(
 }
 
 fn elements_of(bytes: &[u8], dtype: Dtype) -> Result<Elements<'_>> {
+    if bytes.is_empty() {
+        // No bytes may lie anywhere, numbers may not.
+        return Ok(for_dtype!(dtype, T => <T as Viewed>::elements(&[])));
+    }
     Ok(match dtype {
         Dtype::F32 => Elements::F32(numbers(bytes)),
         Dtype::I64 => Elements::I64(numbers(bytes)),
@@ -259,6 +263,9 @@ fn elements_of(bytes: &[u8], dtype: Dtype) -> Result<Elements<'_>> {
 }
 
 fn elements_mut_of(bytes: &mut [u8], dtype: Dtype) -> ElementsMut<'_> {
+    if bytes.is_empty() {
+        return for_dtype!(dtype, T => <T as Viewed>::elements_mut(&mut []));
+    }
     match dtype {
         Dtype::F32 => ElementsMut::F32(numbers_mut(bytes)),
         Dtype::I64 => ElementsMut::I64(numbers_mut(bytes)),
