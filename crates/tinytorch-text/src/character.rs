@@ -1,3 +1,5 @@
+//! One token a character.
+
 use super::{Shown, TextError, Tokenizer, Vocab, file, hf};
 use std::{collections::BTreeSet, path::Path};
 use tinytorch_core::Result;

@@ -1,3 +1,5 @@
+//! What can go wrong with text.
+
 use std::{fmt, io, path::PathBuf};
 
 /// What can go wrong with text, tokens and tokenizer files.

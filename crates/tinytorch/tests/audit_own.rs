@@ -140,7 +140,7 @@ fn answer_a_probe() {
     // The test runner has begun a line of its own.
     println!();
     std::io::stdout().flush().unwrap();
-    assert!(Probe::serve(&Kinds::built_in().with::<Net>()).unwrap().is_none());
+    assert!(Probe::serve(&Kinds::built_in().with::<Net>().with::<TwoHeads>()).unwrap().is_none());
 }
 
 /// Gates that are left out without a probe, with dynamic activations and no floor.
@@ -320,6 +320,86 @@ fn strict_again(float: &Net) -> Subject {
     subject(float, &[inputs], exact).0.task(Task::Own(Arc::new(Reach)))
 }
 
+/// Classes and numbers from one hidden layer.
+#[derive(Module, Clone)]
+struct TwoHeads {
+    hidden: Linear,
+    classes: Linear,
+    place: Linear,
+}
+
+impl Forward for TwoHeads {
+    type Output = (Var, Var);
+
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<(Var, Var)> {
+        let hidden = self.hidden.forward(x, ctx)?.relu(ctx)?;
+        Ok((self.classes.forward(&hidden, ctx)?, self.place.forward(&hidden, ctx)?))
+    }
+}
+
+impl Rebuild for TwoHeads {
+    type Input = Var;
+    type Config = ();
+    const NAME: &'static str = "two-heads";
+
+    fn config(&self) {}
+
+    fn build(_: &(), init: &mut Init) -> Result<TwoHeads> {
+        Ok(TwoHeads {
+            hidden: Linear::new(INPUTS, WIDTH, init)?,
+            classes: Linear::new(WIDTH, OUTPUTS, init)?,
+            place: Linear::new(WIDTH, 2, init)?,
+        })
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::Values(Shape::new(&[INPUTS])?)])
+    }
+
+    fn output_names(&self) -> Vec<String> {
+        vec!["classes".into(), "place".into()]
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn every_output_is_judged_and_the_worst_decides() {
+    let _turn = turn();
+    let mut float = TwoHeads::build(&(), &mut Init::seed(1)).unwrap();
+    let known = trained();
+    (float.hidden, float.classes) = (known.hidden, known.head);
+    let (inputs, labels) = clouds(96, 3);
+    let (sound, mut int8) = subject(&float, std::slice::from_ref(&inputs), labels.clone());
+    let options = AuditOptions { probe: Some(probe()), ..AuditOptions::default() };
+    let report = judge(&sound, &options);
+    assert_passed(&report, &["f32_floor", "calibration"]);
+    let gate = report.gates.iter().find(|gate| gate.id == "output_error").unwrap();
+    assert!(
+        gate.reason.contains("`classes` ") && gate.reason.contains("`place` "),
+        "{}",
+        gate.reason
+    );
+
+    let bias = int8.place.bias.as_mut().unwrap().value_mut().unwrap();
+    *bias = bias.add(&Tensor::full(4.0, [2]).unwrap()).unwrap();
+    let held_out = HeldOut::new([inputs], [labels]).unwrap();
+    let faulty = Subject::new("faulty", &float, &int8, held_out).unwrap();
+    let faulty = faulty.quantized_by(&dynamic(), &QuantReport::default());
+    let report = judge(&faulty, &AuditOptions::default());
+    assert_failed(&report, "output_error", "of `place`");
+    assert_failed(&report, "structure", "`place.bias`");
+
+    // Static ranges are calibrated through both outputs, and found again without data.
+    let config = QuantConfig { activations: Activations::Static, ..dynamic() };
+    let (inputs, labels) = clouds(96, 5);
+    let (int8, report) = int8_of(&float, std::slice::from_ref(&inputs), &config);
+    let held_out = HeldOut::new([inputs], [labels]).unwrap();
+    let fixed = Subject::new("fixed", &float, &int8, held_out).unwrap();
+    let report = judge(&fixed.quantized_by(&config, &report), &AuditOptions::default());
+    let gate = report.gates.iter().find(|gate| gate.id == "calibration").unwrap();
+    assert!(gate.value.is_some(), "{}", gate.reason);
+}
+
 fn image_text() -> ImageText {
     let config = ImageTextConfig {
         input: [1, 8, 8],
@@ -327,10 +407,10 @@ fn image_text() -> ImageText {
         vocab: 20,
         context: 6,
         pad: 0,
-        dim: 32,
+        dim: 64,
         layers: 1,
         heads: 2,
-        hidden: 64,
+        hidden: 512,
         outputs: 3,
     };
     ImageText::new(&config, &mut Init::seed(0)).unwrap()
@@ -366,7 +446,7 @@ fn a_model_of_two_inputs_passes_every_gate_and_its_faults_are_found() {
     let options = AuditOptions { probe: Some(probe()), ..AuditOptions::default() };
     assert_passed(&judge(&sound, &options), &["f32_floor", "calibration"]);
 
-    *int8.norm.bias.value_mut().unwrap() = Tensor::full(1.5, [32]).unwrap();
+    *int8.norm.bias.value_mut().unwrap() = Tensor::full(1.5, [64]).unwrap();
     let held_out = HeldOut::new(inputs.clone(), [answers.clone()]).unwrap();
     let faulty = Subject::new("faulty", &float, &int8, held_out).unwrap();
     let report = QuantReport { changed: sound.changed.clone(), ..QuantReport::default() };

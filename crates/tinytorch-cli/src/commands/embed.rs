@@ -1,3 +1,5 @@
+//! `embed`: text to vectors.
+
 use crate::Verdict;
 use crate::data::usual_config;
 use crate::output::{Screen, progress_bar};

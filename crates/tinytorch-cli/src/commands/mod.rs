@@ -1,3 +1,5 @@
+//! The commands, one a file.
+
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod embed;

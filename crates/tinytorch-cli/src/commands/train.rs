@@ -1,3 +1,5 @@
+//! `train`: a model learns.
+
 use crate::Verdict;
 use crate::commands::quantize::{same_file, weight_bits};
 use crate::data::{Learner, Source, check_examples, usual_config};

@@ -8,28 +8,11 @@
 use super::conv_shape::ConvShape;
 use super::conv_tasks::Job;
 use super::error::check_length;
+use super::finish::Target;
 use super::name::kernel_names;
-use super::{Epilogue, Int8Error, Output, Panels, RowParams};
+use super::operands::{Epilogue, Images, Layout, Output};
+use super::{Int8Error, Panels};
 use crate::{Isa, Ran, Scratch};
-
-/// How the values of an output image lie in memory.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Layout {
-    /// Channel by channel.
-    Nchw,
-    /// Pixel by pixel.
-    Nhwc,
-}
-
-/// A batch of quantized images: `batch * height * width * channels` values, NHWC.
-#[derive(Copy, Clone, Debug)]
-pub struct Images<'a> {
-    /// The values.
-    pub data: &'a [u8],
-    /// Scales and zero points; [`RowParams::PerRow`] has one entry per image. Padding is 0, that
-    /// is, the zero point.
-    pub params: RowParams<'a>,
-}
 
 /// Convolves and says which kernel ran.
 ///
@@ -91,7 +74,7 @@ pub fn conv2d(
     } else {
         kernel_names!("conv_int8")
     };
-    let target = output.target();
+    let target = Target::of(&mut output);
     Job { isa, shape, images, weight, epilogue, target, layout }.run(scratch)?;
     Ok(Ran::int8(names.of(isa, weight.pair_rule_holds())))
 }

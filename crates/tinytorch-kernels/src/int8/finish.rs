@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use super::QParams;
 use super::columns::{COLUMNS, Columns};
-use super::panels::PANEL;
-use super::quantize::{Levels, quantize_lanes};
-use super::{QParams, RowParams};
+use super::levels::{Levels, quantize_lanes};
+use super::operands::{Output, RowParams};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedIn, SharedOut};
+use crate::tuning::{MOST_INT8, PANEL};
 
 /// The output.
 #[derive(Copy, Clone)]
@@ -22,6 +23,17 @@ pub(super) enum Target {
 }
 
 impl Target {
+    /// Where a kernel that has this output writes.
+    pub(super) fn of(output: &mut Output<'_>) -> Target {
+        match output {
+            Output::F32(data) => Target::F32(SharedOut::new(data)),
+            Output::Sum { data, plus } => {
+                Target::Sum { out: SharedOut::new(data), plus: SharedIn::new(plus) }
+            }
+            Output::U8 { data, params } => Target::U8(SharedOut::new(data), params.levels()),
+        }
+    }
+
     /// The output from element `index` on.
     ///
     /// # Safety
@@ -60,7 +72,7 @@ pub(super) struct Place {
 }
 
 /// Rows of the highest tile.
-pub(super) const ROWS: usize = 12;
+pub(super) const ROWS: usize = MOST_INT8.0;
 
 /// The sums of a tile on their way from the accumulators to the epilogue, row by row.
 #[repr(align(64))]

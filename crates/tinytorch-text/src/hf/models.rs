@@ -1,3 +1,5 @@
+//! The models of a `tokenizer.json`, to and from tokenizers.
+
 use super::schema::{Entries, File, MergeEntry, Model, kind_of, settings};
 use super::template::TemplateFile;
 use crate::wordpiece::{BertNormalizer, WordPieceRules};

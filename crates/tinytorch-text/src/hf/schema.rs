@@ -1,3 +1,5 @@
+//! The layout of a `tokenizer.json`.
+
 use super::{Padding, Truncation};
 use crate::{AddedToken, TextError, Vocab};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -1,3 +1,5 @@
+//! Special tokens around one text or two.
+
 use crate::{Shown, TextError, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -180,7 +180,7 @@ impl LayerReport {
         LayerReport {
             name: layer.name.clone(),
             op: layer.op,
-            kernel: layer.kernel,
+            kernel: layer.kernel.name,
             shape: layer.shape.to_vec(),
             float_bytes: layer.float_bytes,
             int8_bytes: layer.stored_bytes,

@@ -1,6 +1,5 @@
 use super::AuditOptions;
 use super::compare::{exceeds, same_bits};
-use super::layers::is_int8_kernel;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
 use crate::graph::Exec;
@@ -92,7 +91,7 @@ impl Observer for Steadiness<'_> {
         if !same_bits(&output(&run, self.options.deployed)?, run.output)? {
             self.faults.push(format!("{place} gives other bits when it runs again"));
         }
-        match is_int8_kernel(run.kernel) {
+        match run.kernel.int8 {
             true => self.compare_integers(&place, &run),
             false => self.compare_floats(&place, &run),
         }

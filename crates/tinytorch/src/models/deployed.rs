@@ -1,25 +1,16 @@
 //! A model of any number of inputs and outputs as a plan.
 
-use super::{Model, ModelError};
+use super::{ListModel, Model};
 use crate::Result;
-use crate::autograd::{Ctx, Var};
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 /// Compiles a model by tracing a pass on these examples, one for each input.
 ///
 /// # Errors
-/// As [`Plan::compile`], and [`ModelError::OutputCount`] for a model of several outputs.
+/// As [`Plan::compile`].
 pub fn compile(model: &dyn Model, examples: &[Tensor]) -> Result<Plan> {
-    let mut ctx = Ctx::trace();
-    let inputs: Vec<Var> = examples.iter().map(|example| ctx.input(example)).collect();
-    let outputs = model.forward_list(&inputs, &mut ctx)?;
-    let [output] = &outputs[..] else {
-        return Err(ModelError::OutputCount { got: outputs.len() }.into());
-    };
-    let tape = ctx.into_tape().ok_or(crate::autograd::AutogradError::Untracked)?;
-    let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
-    Plan::from_graph(tape.lower(output)?, &examples.iter().collect::<Vec<_>>(), &names.collect())
+    Plan::compile(model as &dyn ListModel, &examples.to_vec())
 }
 
 /// Every output of a plan for these inputs.
@@ -27,5 +18,5 @@ pub fn compile(model: &dyn Model, examples: &[Tensor]) -> Result<Plan> {
 /// # Errors
 /// As [`Plan::run_many`].
 pub fn run(plan: &mut Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    Ok(vec![plan.run_many(&inputs.iter().collect::<Vec<_>>())?])
+    plan.run_many(&inputs.iter().collect::<Vec<_>>())
 }

@@ -1,6 +1,6 @@
 use super::QuantConfig;
 use crate::Result;
-use crate::autograd::{Ctx, Param, Var};
+use crate::autograd::{Ctx, Param};
 use crate::graph::{Edge, Graph, Node, ParamId, ScaleShift, Step, Weight};
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
@@ -19,7 +19,7 @@ pub(super) struct Fold {
 /// The batch norms of a model that can be folded, found in a traced pass over an example input.
 pub(super) fn find_folds<M, X>(model: &M, example: &X) -> Result<Vec<Fold>>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     let mut ctx = Ctx::trace();
     let output = model.forward(example, &mut ctx)?;
@@ -35,18 +35,18 @@ where
 /// If the model does not run on the example.
 pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Folded>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     Folded::new(model, &find_folds(model, example)?, config)
 }
 
 fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
-    let (Step::BatchNorm2d(norm), &[conv_edge], [norm_weight, ..]) =
+    let (Step::BatchNorm2d(norm), &[Some(conv_edge)], [norm_weight, ..]) =
         (&node.step, &node.inputs[..], &node.params[..])
     else {
         return Ok(None);
     };
-    let conv = &graph.nodes()[conv_edge.index()];
+    let conv = graph.node(conv_edge);
     let (weight, bias) = match (&conv.step, &conv.params[..]) {
         (Step::Conv2d { weight: Weight::F32(_), bias: None, .. }, &[weight]) => (weight, None),
         (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
@@ -60,7 +60,7 @@ fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
 }
 
 fn consumers(graph: &Graph, edge: Edge) -> usize {
-    graph.nodes().iter().flat_map(|node| &node.inputs).filter(|input| **input == edge).count()
+    graph.readers(edge).count()
 }
 
 /// Convolutions and linear layers made from a parameter.

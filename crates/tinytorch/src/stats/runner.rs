@@ -1,3 +1,5 @@
+//! Comparing the times of two things, or of many.
+
 use super::rounds::{self, Candidate};
 use super::text_table::seconds;
 use super::{Clock, Quartiles, Settings, TextTable, WallClock};

@@ -1,3 +1,5 @@
+//! Comparisons on a clock of their own.
+
 use super::super::StatsError;
 use super::*;
 use crate::Rng;

@@ -215,7 +215,7 @@ fn an_audit_compares_folded_layers_with_their_norms() {
     let evidence = Evidence::gather(&subject, &AuditOptions::default()).unwrap();
     assert_eq!(evidence.layers.len(), 8);
     for layer in &evidence.layers {
-        assert!(layer.ran_in_int8(), "{}: {}", layer.name, layer.kernel);
+        assert!(layer.ran_in_int8(), "{}: {}", layer.name, layer.kernel.name);
         // The means that the last layer reads hardly differ between these images.
         let limit = if layer.op == "conv2d" { 0.03 } else { 0.1 };
         assert!(layer.own_error < limit, "{}: {}", layer.name, layer.own_error);
