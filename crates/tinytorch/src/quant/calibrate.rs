@@ -1,6 +1,6 @@
 use super::{QuantError, RangeEstimator, RangeMethod};
 use crate::Result;
-use crate::autograd::{Ctx, Observer, ParamId, Var};
+use crate::autograd::{Ctx, Observer, ParamId};
 use crate::nn::Forward;
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl Calibration {
         batches: impl IntoIterator<Item = Result<X>>,
     ) -> Result<()>
     where
-        M: Forward<X, Output = Var> + ?Sized,
+        M: Forward<X> + ?Sized,
     {
         for input in batches {
             let batch = self.batches;

@@ -1,6 +1,6 @@
 use super::{Calibration, QuantError};
 use crate::Result;
-use crate::autograd::{Ctx, Var};
+use crate::autograd::Ctx;
 use crate::graph::{Compute, Node, ParamId, Step, Weight};
 use crate::nn::Forward;
 use crate::tensor::Tensor;
@@ -30,7 +30,7 @@ enum Belief {
 /// output, or what the model reports if it does not run on `example`.
 pub fn data_free_ranges<M, X>(model: &M, example: &X) -> Result<Calibration>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     let mut ctx = Ctx::trace();
     let output = model.forward(example, &mut ctx)?;

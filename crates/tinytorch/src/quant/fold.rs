@@ -1,6 +1,6 @@
 use super::QuantConfig;
 use crate::Result;
-use crate::autograd::{Ctx, Param, Var};
+use crate::autograd::{Ctx, Param};
 use crate::graph::{Edge, Graph, Node, ParamId, ScaleShift, Step, Weight};
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
@@ -19,7 +19,7 @@ pub(super) struct Fold {
 /// The batch norms of a model that can be folded, found in a traced pass over an example input.
 pub(super) fn find_folds<M, X>(model: &M, example: &X) -> Result<Vec<Fold>>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     let mut ctx = Ctx::trace();
     let output = model.forward(example, &mut ctx)?;
@@ -35,7 +35,7 @@ where
 /// If the model does not run on the example.
 pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Folded>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     Folded::new(model, &find_folds(model, example)?, config)
 }

@@ -1,7 +1,7 @@
 use super::fold::{Fold, Folded, find_folds};
 use super::{Calibration, QuantError, QuantReport, RangeMethod, Rung, WeightReport};
 use crate::Result;
-use crate::autograd::{Param, ParamId, Role, Stored, Var};
+use crate::autograd::{Param, ParamId, Role, Stored};
 use crate::int8::{Encoding, Granularity, Int8Weight, QParams, QWeight, Scales, WeightBits};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
@@ -94,7 +94,7 @@ pub fn quantize_model<M, X>(
     config: &QuantConfig,
 ) -> Result<QuantReport>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     let (folds, ranges) = observe(&*model, calibration, config)?;
     let report = quantize(model, &folds, &ranges, config)?;
@@ -110,7 +110,7 @@ pub(super) fn observe<M, X>(
     config: &QuantConfig,
 ) -> Result<(Vec<Fold>, Calibration)>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     check(model, config)?;
     let mut calibration = calibration.into_iter().peekable();
@@ -138,7 +138,7 @@ pub fn quantize_with_ranges<M, X>(
     config: &QuantConfig,
 ) -> Result<QuantReport>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     check(model, config)?;
     let folds = find_folds(&*model, example)?;

@@ -2,7 +2,7 @@ use super::fold::Folded;
 use super::model::{commit, input_of, is_weight, observe};
 use super::{QuantConfig, QuantError, QuantReport, WeightReport};
 use crate::Result;
-use crate::autograd::{ParamId, Stored, Var};
+use crate::autograd::{ParamId, Stored};
 use crate::int8::{Encoding, Int8Weight, QParams};
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
@@ -75,7 +75,7 @@ pub fn prepare_qat<M, X>(
     config: &QuantConfig,
 ) -> Result<QatReport>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
     let (mut folds, ranges) = observe(&*model, calibration, config)?;
     // Beside a bare parameter there is no place for what its norm adds.
