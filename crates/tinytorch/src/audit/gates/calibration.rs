@@ -4,7 +4,7 @@ use crate::autograd::Var;
 use crate::int8::Input;
 use crate::plan::Plan;
 use crate::quant::relative_error;
-use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
+use crate::quant::{apply, prepare_without_data};
 use crate::tensor::Tensor;
 use crate::{Result, Rng};
 
@@ -16,7 +16,7 @@ const RESAMPLES: usize = 2000;
 /// Calibration earned its keep: on held-out samples the model is nearer to the float one than it would
 /// be with ranges that were estimated without data, beyond what chance explains.
 pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
-    if subject.config.activations != Activations::Static {
+    if !subject.config.scheme.is_static() {
         let reason = "activations are not static, so there are no ranges to calibrate".to_string();
         return Ok(Gate::not_applicable(ID, reason));
     }
@@ -33,9 +33,9 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means)
     let example = inputs.slice(0, 0..1)?;
     let input = Var::from(&example);
     let mut data_free = subject.float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..subject.config.clone() };
-    let quantized = data_free_ranges(&data_free, &input)
-        .and_then(|ranges| quantize_with_ranges(&mut data_free, &input, &ranges, &config));
+    let config = subject.config.clone().knowingly();
+    let quantized = prepare_without_data(&data_free, &input, &config)
+        .and_then(|prepared| apply(&mut data_free, &prepared));
     if let Err(error) = quantized {
         return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
     }

@@ -1,19 +1,29 @@
 //! The ladder: the fastest way of quantizing a model whose error stays within a budget.
 
+mod alone;
+mod prices;
 mod search;
 mod sensitivity;
 mod trial;
+mod work;
 
-use super::model::{check, observe};
-use super::{Activations, QuantConfig, QuantError, QuantReport, Rung};
+use super::{Activations, QuantConfig, QuantError, QuantReport, Scheme, calibrate, check};
 use crate::Result;
-use crate::autograd::Var;
-use crate::int8::Granularity;
 use crate::nn::Forward;
+pub use prices::Prices;
 use search::Climb;
 use sensitivity::measure;
 use std::collections::BTreeMap;
 use trial::{Judge, Trials};
+
+/// The rungs of the ladder, from fast to precise.
+pub const RUNGS: [Scheme; 5] = [
+    Scheme::STATIC,
+    Scheme::DYNAMIC,
+    Scheme::DYNAMIC_BLOCKS,
+    Scheme::DYNAMIC16_BLOCKS,
+    Scheme::Float,
+];
 
 /// Calibration batches that each layer is tried on, on each rung.
 const SENSITIVITY_BATCHES: usize = 2;
@@ -31,10 +41,14 @@ pub struct Ladder {
     /// The settings, the layers that were raised included.
     pub config: QuantConfig,
     /// The layers that stand higher than the others.
-    pub raised: BTreeMap<String, Rung>,
+    pub raised: BTreeMap<String, Scheme>,
+    /// What the layers that were tried take on each rung that is open to them, in the unit of the prices;
+    /// none where the first model that was judged was within the budget.
+    pub prices: Vec<Priced>,
     /// What quantizing has done.
     pub report: QuantReport,
-    /// Relative L2 error of the output on the held-out inputs ([`relative_error`](super::relative_error)).
+    /// Relative L2 error of the output on the held-out inputs ([`relative_error`](super::relative_error)); of
+    /// several outputs the root of the sum of squares.
     pub error: f64,
     /// Whether that is within the budget.
     pub is_within: bool,
@@ -42,35 +56,46 @@ pub struct Ladder {
     pub tried: Vec<Trial>,
 }
 
+/// What a layer takes on the rungs that are open to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Priced {
+    /// Its weight.
+    pub weight: String,
+    /// The rungs from fast to precise, with the time on each.
+    pub times: Vec<(Scheme, f64)>,
+}
+
 /// A model that was judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// The layers that stood higher than the others.
-    pub raised: BTreeMap<String, Rung>,
+    pub raised: BTreeMap<String, Scheme>,
     /// Relative L2 error of the output on the held-out inputs.
     pub error: f64,
 }
 
-/// Quantizes a model in place, as fast as its output error allows: every layer starts on the first
-/// [`Rung`], static or dynamic as `config` says, and those are raised that save the most error for their
-/// time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %).
+/// Quantizes a model in place, as fast as its output error allows: every layer starts on the first of the
+/// [`RUNGS`], static or dynamic as `config.scheme` says, and those are raised that save the most error for
+/// their time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %).
 ///
 /// What a layer costs on a rung is the error of a float model in which it alone is quantized, on the first
-/// calibration batches. Weights that `config` skips or gives a rung stay as it says, and at most a tenth of
-/// the weight bytes stays float. If no way is within the budget the model is left quantized in the
-/// best that was found, and [`Ladder::is_within`] says so. `progress` is told how many of how many trials
-/// are done.
+/// calibration batches, and its time by `prices`. Weights that a pattern of `config` names stay as it says,
+/// and at most a tenth of the weight bytes stays float. If no way is within the budget the model is left
+/// quantized in the best that was found, and [`Ladder::is_within`] says so. `progress` is told how many of
+/// how many trials are done.
 ///
 /// ```
-/// use tinytorch::{Rng, Tensor, autograd::Var, nn::{Init, Linear}};
-/// use tinytorch::quant::{QuantConfig, quantize_within};
+/// use tinytorch::{Isa, Rng, Tensor, autograd::Var, nn::{Init, Linear}};
+/// use tinytorch::quant::{Prices, QuantConfig, quantize_within};
 ///
 /// let mut model = Linear::new(64, 16, &mut Init::seed(1))?;
 /// let mut rng = Rng::seed(2);
 /// let mut batch = || Tensor::randn([64, 64], 1.0, &mut rng).map(Var::from);
-/// let (calibration, held_out) = ([batch()?], [batch()?]);
-/// let config = QuantConfig::default();
-/// let ladder = quantize_within(&mut model, &calibration, &held_out, 0.008, &config, &mut |_, _| ())?;
+/// let data = [vec![batch()?], vec![batch()?]];
+/// let (config, mut prices) = (QuantConfig::default(), Prices::measured(Isa::active()));
+/// let [calibration, held_out] = &data;
+/// let ladder =
+///     quantize_within(&mut model, calibration, held_out, 0.008, &config, &mut prices, &mut |_, _| ())?;
 /// assert!(ladder.is_within && ladder.error <= 0.008 && ladder.tried[0].error > 0.008);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
@@ -84,16 +109,17 @@ pub fn quantize_within<M, X>(
     held_out: &[X],
     max_error: f64,
     config: &QuantConfig,
+    prices: &mut Prices,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Ladder>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
     X: Clone,
 {
     let refuse = |problem| Err(QuantError::Ladder { problem }.into());
-    let first = match config.activations {
-        Activations::Static => Rung::StaticA8,
-        Activations::Dynamic => Rung::DynamicA8,
+    let first = match config.scheme.activations() {
+        Activations::Static => 0,
+        Activations::Dynamic | Activations::Dynamic16 => 1,
         Activations::Float => {
             return refuse(
                 "weight-only models have one rung; choose static or dynamic activations",
@@ -106,20 +132,22 @@ where
     if held_out.is_empty() {
         return refuse("no inputs are held out to judge the error by; keep some from calibration");
     }
-    let base = QuantConfig { granularity: Granularity::PerChannel, wide: vec![], ..config.clone() };
+    let scheme = RUNGS[first].with_bits(config.scheme.weight_bits());
+    let base = QuantConfig { scheme, ..config.clone() };
     check(&*model, &base)?;
-    let (folds, ranges) = observe(&*model, calibration.iter().cloned().map(Ok), &base)?;
+    let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
     let judge = Judge::new(&*model, held_out)?;
-    let mut trials = Trials::new(model, folds, ranges);
+    let mut trials = Trials::new(model, prepared);
 
     let error = trials.error(&base, &judge)?;
-    let mut tried = vec![Trial { raised: BTreeMap::new(), error }];
+    let (mut tried, mut priced) = (vec![Trial { raised: BTreeMap::new(), error }], Vec::new());
     if !within(error, AIM * max_error) {
         let sample = &calibration[..calibration.len().min(SENSITIVITY_BATCHES)];
-        let mut climb = measure(&mut trials, sample, first, &base, progress)?;
+        let mut climb = measure(&mut trials, sample, first, &base, prices, progress)?;
+        priced = climb.prices();
         while tried.len() < MOST_TRIALS && advance(&mut climb, &tried, max_error) {
             let raised = climb.raised();
-            let error = trials.error(&with_layers(&base, &raised), &judge)?;
+            let error = trials.error(&with_schemes(&base, &raised), &judge)?;
             tried.push(Trial { raised, error });
             if within(error, AIM * max_error) {
                 break;
@@ -131,10 +159,10 @@ where
         _ => tried.iter().min_by(|a, b| a.error.total_cmp(&b.error)).unwrap_or(&tried[0]),
     };
     let Trial { raised, error } = best.clone();
-    let config = with_layers(&base, &raised);
+    let config = with_schemes(&base, &raised);
     let report = trials.keep(&config)?;
-    config.warn(&report);
-    Ok(Ladder { config, raised, report, error, is_within: within(error, max_error), tried })
+    let is_within = within(error, max_error);
+    Ok(Ladder { config, raised, prices: priced, report, error, is_within, tried })
 }
 
 /// NaN is within nothing.
@@ -168,8 +196,6 @@ fn advance(climb: &mut Climb, tried: &[Trial], max_error: f64) -> bool {
     true
 }
 
-fn with_layers(base: &QuantConfig, layers: &BTreeMap<String, Rung>) -> QuantConfig {
-    let mut config = base.clone();
-    config.layers.extend(layers.iter().map(|(name, rung)| (name.clone(), *rung)));
-    config
+fn with_schemes(base: &QuantConfig, layers: &BTreeMap<String, Scheme>) -> QuantConfig {
+    layers.iter().fold(base.clone(), |config, (name, scheme)| config.with(name, *scheme))
 }
