@@ -36,10 +36,7 @@ impl Language {
 
 /// Turns the weights into int8 as suits the model.
 pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
-    let config = QuantConfig {
-        destroys_floats_knowingly: true,
-        ..QuantConfig::for_architecture(&model.architecture())
-    };
+    let config = QuantConfig::for_architecture(&model.architecture()).knowingly();
     let example = model.architecture().example(1)?;
     quantize_model(model, [Ok(example.into())], &config)?;
     Ok(())

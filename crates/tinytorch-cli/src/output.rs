@@ -1,3 +1,5 @@
+//! Where a command prints.
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Stdout, Write};

@@ -1,3 +1,5 @@
+//! Shares of a whole, as fractions or in percent.
+
 use crate::problem::Problem;
 use std::str::FromStr;
 use tinytorch::audit::Task;

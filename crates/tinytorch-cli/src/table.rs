@@ -1,3 +1,5 @@
+//! Tables on a terminal.
+
 use std::fmt;
 
 /// Rows of text, each column as wide as its widest cell.

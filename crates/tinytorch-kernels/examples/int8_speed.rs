@@ -142,7 +142,9 @@ fn product(isa: Isa, threads: usize, [m, k, n]: [usize; 3], block: bool) {
         float.time(|| {
             for _ in 0..repeat {
                 let out = Output::F32(&mut y);
-                name = gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch).expect("valid");
+                name = gemm(isa, &shape(&q), &panels, &epilogue, out, &mut scratch)
+                    .expect("valid")
+                    .name;
             }
         });
         bytes.time(|| {
@@ -251,7 +253,8 @@ fn convolution(isa: Isa, threads: usize, shape: ConvShape, layout: Layout) {
             for _ in 0..repeat {
                 let out = Output::F32(&mut y);
                 name = conv2d(isa, &shape, &images, &panels, &epilogue, out, layout, &mut scratch)
-                    .expect("valid");
+                    .expect("valid")
+                    .name;
             }
         });
         bytes.time(|| {
@@ -317,6 +320,7 @@ fn convolutions(isa: Isa, threads: usize) {
         kernel: [kernel; 2],
         stride: [stride; 2],
         padding: [[kernel / 2; 2]; 2],
+        dilation: [1, 1],
         groups: 1,
     };
     let depthwise = |size, channels, kernel, stride| ConvShape {

@@ -10,8 +10,11 @@
 //! * [`attention`]: a query over keys and values held as floats or int8.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
+//! * [`threads`]: from how much work on threads share a kernel.
 //! * [`peak`]: what the machine can do at most.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
+//!
+//! Int8 products and convolutions say which kernel ran ([`Ran`]).
 //!
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
 //! Integer kernels return the same bits on every ISA and with any number of threads.
@@ -29,7 +32,10 @@ pub mod os;
 mod parallel;
 pub mod peak;
 pub mod pool;
+mod ran;
 mod scratch;
+pub mod threads;
 
 pub use isa::{Isa, IsaError};
+pub use ran::Ran;
 pub use scratch::{Scratch, kept_by_threads};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MOST_PARTS: usize = 64;
 
 /// How many pieces to cut `work` units into, so that each thread of the current pool has some and
-/// none has fewer than `least`, the number below which a hand-off costs more than it saves.
+/// none has fewer than `least`; [`threads`](crate::threads) knows how many those are.
 pub(crate) fn pieces(work: usize, least: usize) -> usize {
     if work < 2 * least {
         return 1;

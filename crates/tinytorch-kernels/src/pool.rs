@@ -5,14 +5,13 @@ use std::ops::Range;
 
 use crate::aligned::Number;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
+use crate::threads::MAX_POOL;
 use crate::{Isa, Scratch};
 
-/// Bytes read per thread below which the work stays on one thread: 256k take about 10 us.
-const LEAST_PER_THREAD: usize = 1 << 18;
-
-/// The sizes of a pool: windows of `kernel` pixels, one every `stride` pixels.
+/// The sizes of a pool: windows of `kernel` pixels, one every `stride` pixels. A pool of signals is one
+/// of images with one row.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct PoolShape {
     /// Images.
@@ -27,29 +26,44 @@ pub struct PoolShape {
     pub kernel: [usize; 2],
     /// Pixels from one window to the next, down and across.
     pub stride: [usize; 2],
-    /// Pixels added on each side, above and below, left and right; they are never the largest.
-    pub padding: [usize; 2],
+    /// Pixels added above and below, left and right; they are never the largest.
+    pub padding: [[usize; 2]; 2],
+    /// Pixels from one of a window's pixels to the next, down and across; 1 if they are neighbors.
+    pub dilation: [usize; 2],
 }
 
 impl PoolShape {
-    /// Rows and columns of an output image; `None` for a kernel or stride of 0, padding of more than
-    /// half a window, an image without pixels, or a window larger than the padded image.
+    /// Rows and columns of an output image; `None` for a kernel, stride or dilation of 0, an image
+    /// without pixels, a window that spans more than the padded image, and where a window could lie in
+    /// the padding completely: if it starts behind the image or ends before it, or if it skips more
+    /// pixels than a padded image has.
     pub fn output_size(&self) -> Option<[usize; 2]> {
         let along = |size: usize, axis: usize| {
-            let (kernel, padding) = (self.kernel[axis], self.padding[axis]);
-            let padded = padding.checked_mul(2)?.checked_add(size)?;
-            let steps = padded.checked_sub(kernel)?.checked_div(self.stride[axis])?;
-            (size > 0 && kernel > 0 && padding <= kernel / 2).then_some(steps + 1)
+            let ([before, after], kernel) = (self.padding[axis], self.kernel[axis]);
+            let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
+            let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+            let padded = before.checked_add(size)?.checked_add(after)?;
+            let steps = padded.checked_sub(span)?.checked_div(stride)?;
+            let touched = before < span && steps * stride < before + size;
+            let skips_image = before + after > 0 && kernel > 1 && dilation > size;
+            (size > 0 && dilation > 0 && touched && !skips_image).then_some(steps + 1)
         };
         Some([along(self.height, 0)?, along(self.width, 1)?])
     }
 
-    /// The pixels of the image under window `index` along an axis of `size`.
+    /// The pixels of the image under window `index` along an axis of `size`, from the first on;
+    /// [`PoolShape::dilation`] says how far apart they are.
     #[inline(always)]
     pub(crate) fn window(&self, axis: usize, size: usize, index: usize) -> Range<usize> {
+        let (before, dilation) = (self.padding[axis][0], self.dilation[axis]);
         let start = index * self.stride[axis];
-        let end = (start + self.kernel[axis]).saturating_sub(self.padding[axis]).min(size);
-        start.saturating_sub(self.padding[axis]).min(end)..end
+        let last = start + (self.kernel[axis] - 1) * dilation;
+        let end = (last + 1).saturating_sub(before).min(size);
+        let first = match before.checked_sub(start) {
+            Some(outside) if dilation > 1 => outside.next_multiple_of(dilation) - outside,
+            _ => start.saturating_sub(before),
+        };
+        first.min(end)..end
     }
 }
 
@@ -91,7 +105,8 @@ impl Pooled for f32 {
 /// use tinytorch_kernels::{Isa, Scratch};
 ///
 /// let shape = PoolShape {
-///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2], padding: [0, 0],
+///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2],
+///     padding: [[0, 0], [0, 0]], dilation: [1, 1],
 /// };
 /// let (x, mut y) = ([1u8, 2, 3, 4, 9, 8, 7, 6], [0; 2]);
 /// max_pool(Isa::active(), &shape, PoolOrder::Nhwc, &x, &mut y, &mut Scratch::new());
@@ -123,7 +138,7 @@ pub fn max_pool<T: Pooled>(
     if out.is_empty() {
         return;
     }
-    let pieces = pieces(size_of_val(x), LEAST_PER_THREAD).min(out_rows);
+    let pieces = MAX_POOL.shares(size_of_val(x)).min(out_rows);
     let buffer_len = (width + 1) * channels;
     let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
     let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));
@@ -156,16 +171,19 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
     // Plain loops, which the compiler turns into the instruction set's own `max`.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let PoolShape { channels, height, width, kernel, stride, padding, .. } = *self.shape;
+        let PoolShape { channels, height, width, kernel, stride, padding, dilation, .. } =
+            *self.shape;
         let [out_height, out_width] = self.out_size;
         let row_len = width * channels;
         let (tallest, pixel) = self.buffer.split_at_mut(row_len);
-        let pairs_of_a_plane = channels == 1 && kernel[1] == 2 && stride[1] == 2 && padding[1] == 0;
+        let pairs_of_a_plane =
+            channels == 1 && (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1);
         for row in self.rows {
             let (image, oy) = (row / out_height, row % out_height);
             let rows = self
                 .shape
                 .window(0, height, oy)
+                .step_by(dilation[0])
                 .map(|y| &self.x[(image * height + y) * row_len..][..row_len]);
             largest(tallest, rows);
             if pairs_of_a_plane {
@@ -182,13 +200,10 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
                 if !self.to_planes {
                     let start = (row * out_width + ox) * channels;
                     // SAFETY: as above.
-                    largest(
-                        unsafe { self.out.slice(start, channels) },
-                        under.chunks_exact(channels),
-                    );
+                    largest_pixel(unsafe { self.out.slice(start, channels) }, under, dilation[1]);
                     continue;
                 }
-                largest(pixel, under.chunks_exact(channels));
+                largest_pixel(pixel, under, dilation[1]);
                 for (channel, &value) in pixel.iter().enumerate() {
                     let plane = (image * channels + channel) * out_height + oy;
                     // SAFETY: as above.
@@ -197,6 +212,13 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
             }
         }
     }
+}
+
+/// The largest of pixels side by side, of which one in `dilation` counts.
+#[inline(always)]
+fn largest_pixel<T: Pooled>(out: &mut [T], pixels: &[T], dilation: usize) {
+    let pixels = pixels.chunks_exact(out.len());
+    if dilation == 1 { largest(out, pixels) } else { largest(out, pixels.step_by(dilation)) }
 }
 
 /// The largest of some rows or pixels, value by value. There is at least one: no window lies in the
@@ -229,6 +251,16 @@ mod tests {
         if pixels_first { ((n * h + y) * w + x) * c + k } else { ((n * c + k) * h + y) * w + x }
     }
 
+    /// The rows and columns under a window; those of padding lie beyond the image.
+    fn taps(shape: &PoolShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize)> {
+        let PoolShape { kernel, stride, padding, dilation, .. } = *shape;
+        let along = move |axis: usize, index: usize, tap: usize| {
+            (index * stride[axis] + tap * dilation[axis]).wrapping_sub(padding[axis][0])
+        };
+        (0..kernel[0] * kernel[1])
+            .map(move |tap| (along(0, oy, tap / kernel[1]), along(1, ox, tap % kernel[1])))
+    }
+
     fn check<T: Pooled + PartialEq + std::fmt::Debug>(
         shape: &PoolShape,
         value: impl Fn(usize) -> T,
@@ -246,8 +278,8 @@ mod tests {
                     let (n, k) = (i / (channels * oh * ow), i / (oh * ow) % channels);
                     let (oy, ox) = (i / ow % oh, i % ow);
                     let mut want: Option<T> = None;
-                    for y in shape.window(0, height, oy) {
-                        for column in shape.window(1, width, ox) {
+                    for (y, column) in taps(shape, oy, ox) {
+                        if y < height && column < width {
                             let value = x[at(pixels_in, from, [n, k, y, column])];
                             want = Some(want.map_or(value, |largest| largest.larger(value)));
                         }
@@ -264,9 +296,11 @@ mod tests {
         fn every_window_gives_its_largest_value(
             batch in 0usize..3, channels in 1usize..20, height in 1usize..8, width in 1usize..8,
             kernel in [1usize..4, 1usize..4], stride in [1usize..4, 1usize..4],
-            padding in [0usize..2, 0usize..2], seed in 0usize..99,
+            padding in [[0usize..3, 0usize..3], [0usize..3, 0usize..3]],
+            dilation in [1usize..4, 1usize..4], seed in 0usize..99,
         ) {
-            let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+            let shape =
+                PoolShape { batch, channels, height, width, kernel, stride, padding, dilation };
             check(&shape, |i| ((i + seed) * 7919 % 251) as u8)?;
             check(&shape, |i| ((i + seed) * 7919 % 251) as f32 - 125.0)?;
         }
@@ -281,7 +315,8 @@ mod tests {
             width: 3,
             kernel: [3, 3],
             stride: [1, 1],
-            padding: [0, 0],
+            padding: [[0, 0]; 2],
+            dilation: [1, 1],
         };
         for place in 0..9 {
             let mut x = [1.0f32; 9];
@@ -302,18 +337,35 @@ mod tests {
             width: 2,
             kernel: [2, 2],
             stride: [1, 1],
-            padding: [0, 0],
+            padding: [[0, 0]; 2],
+            dilation: [1, 1],
         };
         assert_eq!(shape.output_size(), Some([1, 1]));
         for bad in [
             PoolShape { kernel: [3, 1], ..shape },
             PoolShape { kernel: [0, 1], ..shape },
             PoolShape { stride: [0, 1], ..shape },
-            PoolShape { padding: [2, 0], ..shape },
-            PoolShape { padding: [usize::MAX, 0], ..shape },
-            PoolShape { height: 0, kernel: [2, 2], padding: [1, 0], ..shape },
+            PoolShape { padding: [[2, 2], [0, 0]], ..shape },
+            PoolShape { padding: [[2, 0], [0, 0]], ..shape },
+            PoolShape { padding: [[0, 0], [0, 2]], ..shape },
+            PoolShape { padding: [[usize::MAX, usize::MAX], [0, 0]], ..shape },
+            PoolShape { height: 0, kernel: [2, 2], padding: [[1, 1], [0, 0]], ..shape },
+            PoolShape { dilation: [1, 0], ..shape },
+            PoolShape { dilation: [1, 2], ..shape },
+            PoolShape { dilation: [1, usize::MAX], ..shape },
+            PoolShape { kernel: [3, 2], dilation: [usize::MAX, 1], ..shape },
+            PoolShape { padding: [[2, 2], [0, 0]], dilation: [3, 1], ..shape },
         ] {
             assert_eq!(bad.output_size(), None, "{bad:?}");
+        }
+        // What lies between windows decides nothing, and neither does a dilation of one pixel.
+        for (good, size) in [
+            (PoolShape { padding: [[0, 0], [0, 2]], stride: [1, 4], ..shape }, [1, 1]),
+            (PoolShape { padding: [[1, 0], [0, 1]], ..shape }, [2, 2]),
+            (PoolShape { kernel: [1, 1], dilation: [usize::MAX; 2], ..shape }, [2, 2]),
+            (PoolShape { padding: [[1, 2], [0, 0]], dilation: [2, 1], ..shape }, [3, 1]),
+        ] {
+            assert_eq!(good.output_size(), Some(size), "{good:?}");
         }
     }
 }

@@ -51,9 +51,10 @@ impl Scratch {
     }
 }
 
-/// Bytes that [`Arena::take`] uses for `len` numbers: whole cache lines.
+/// Bytes that [`Arena::take`] uses for `len` numbers: whole cache lines, or more than any memory has.
 pub(crate) fn bytes_for<T: Number>(len: usize) -> usize {
-    len.saturating_mul(size_of::<T>()).next_multiple_of(ALIGNMENT)
+    let bytes = len.checked_mul(size_of::<T>());
+    bytes.and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT)).unwrap_or(usize::MAX)
 }
 
 /// What is left of a [`Scratch`].
@@ -129,6 +130,12 @@ mod tests {
         .join()
         .unwrap();
         assert!(kept_by_threads() < LARGE);
+    }
+
+    #[test]
+    #[should_panic(expected = "capacity overflow")]
+    fn more_numbers_than_memory_has_are_refused() {
+        Scratch::new().numbers::<f64>(usize::MAX);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Tokens that are found in a text before anything else looks at it.
+
 use super::{Shown, TextError, Vocab};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap};

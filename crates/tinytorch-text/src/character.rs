@@ -1,3 +1,5 @@
+//! One token a character.
+
 use super::{Shown, TextError, Tokenizer, Vocab, file, hf};
 use std::{collections::BTreeSet, path::Path};
 use tinytorch_core::Result;
@@ -78,10 +80,13 @@ impl CharTokenizer {
 
     pub(super) fn from_vocab(vocab: Vocab) -> Result<CharTokenizer, TextError> {
         if vocab.token(0).ok() != Some(Self::UNKNOWN) {
-            return Err(hf::not_json(format!("token 0 should be {}", Self::UNKNOWN)));
+            return Err(TextError::not_json(format!("token 0 should be {}", Self::UNKNOWN)));
         }
         if let Some(long) = vocab.iter().skip(1).find(|token| token.chars().count() != 1) {
-            return Err(hf::not_json(format!("token {} is not one character", Shown::from(long))));
+            return Err(TextError::not_json(format!(
+                "token {} is not one character",
+                Shown::from(long)
+            )));
         }
         Ok(CharTokenizer { vocab })
     }

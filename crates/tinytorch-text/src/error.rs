@@ -1,3 +1,5 @@
+//! What can go wrong with text.
+
 use std::{fmt, io, path::PathBuf};
 
 /// What can go wrong with text, tokens and tokenizer files.
@@ -161,6 +163,11 @@ pub enum TextError {
 impl tinytorch_core::CustomError for TextError {}
 
 impl TextError {
+    /// A `tokenizer.json` with this wrong in it.
+    pub(crate) fn not_json(reason: String) -> TextError {
+        TextError::Format { format: "Hugging Face tokenizer.json", reason: cut(&reason, 200) }
+    }
+
     pub(super) fn unsupported(
         part: &'static str,
         found: &str,

@@ -1,3 +1,5 @@
+//! SentencePiece's pieces as llama2.c stores them.
+
 use super::{Shown, TextError, Tokenizer, Vocab, file, merge};
 use std::{collections::HashMap, fmt, path::Path};
 use tinytorch_core::Result;

@@ -1,3 +1,5 @@
+//! A tokenizer of whatever kind a file holds.
+
 use super::{HfTokenizer, Llama2cTokenizer, Tokenizer, file, hf};
 use std::path::Path;
 use tinytorch_core::Result;

@@ -1,3 +1,5 @@
+//! Merging neighbors, the lowest rank first, in one pass over a queue.
+
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// No symbol on this side.

@@ -1,3 +1,5 @@
+//! Text from ids that come one at a time.
+
 use super::Tokenizer;
 use tinytorch_core::Result;
 

@@ -1,3 +1,5 @@
+//! What every tokenizer does.
+
 use super::{TextError, Vocab};
 use std::fmt;
 use tinytorch_core::Result;

@@ -1,3 +1,5 @@
+//! Classes of characters.
+
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// General category L: letters. (`char::is_alphabetic` also takes marks and letter numbers.)

@@ -1,3 +1,5 @@
+//! Tokens and their ids.
+
 use super::{Shown, TextError};
 use std::{collections::HashMap, fmt, sync::Arc};
 

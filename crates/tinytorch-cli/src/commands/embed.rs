@@ -1,3 +1,5 @@
+//! `embed`: text to vectors.
+
 use crate::Verdict;
 use crate::output::{Screen, progress_bar};
 use crate::problem::Problem;
@@ -51,10 +53,8 @@ impl Embed {
         let mut embedder = Embedder::load(&self.folder)?;
         check_writable(&self.out)?;
         if self.int8 {
-            let config = QuantConfig {
-                destroys_floats_knowingly: true,
-                ..QuantConfig::for_architecture(&embedder.encoder.bert.architecture())
-            };
+            let config =
+                QuantConfig::for_architecture(&embedder.encoder.bert.architecture()).knowingly();
             let calibration: [tinytorch::Result<Var>; 0] = [];
             quantize_model(&mut embedder.encoder, calibration, &config)?;
         }

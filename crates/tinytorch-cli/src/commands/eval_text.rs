@@ -1,3 +1,5 @@
+//! `eval` of a language model on a plain text.
+
 use crate::Verdict;
 use crate::language::Language;
 use crate::output::{Screen, progress_bar};

@@ -1,3 +1,5 @@
+//! `generate`: a text goes on.
+
 use crate::Verdict;
 use crate::language::{Language, quantize};
 use crate::output::Screen;

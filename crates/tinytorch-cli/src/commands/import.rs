@@ -1,3 +1,5 @@
+//! `import`: a file of another program becomes one of ours.
+
 use crate::Verdict;
 use crate::output::Screen;
 use anyhow::Result;

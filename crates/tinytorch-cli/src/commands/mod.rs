@@ -1,6 +1,7 @@
+//! The commands, one a file.
+
 pub(crate) mod audit;
 pub(crate) mod bench;
-mod bench_generate;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod eval_text;

@@ -1,3 +1,5 @@
+//! `profile`: what a model costs.
+
 use crate::Verdict;
 use crate::output::Screen;
 use anyhow::Result;

@@ -1,3 +1,5 @@
+//! `run`: a model answers.
+
 use crate::Verdict;
 use crate::data::{check_inputs, load_inputs};
 use crate::output::{Screen, progress_bar};

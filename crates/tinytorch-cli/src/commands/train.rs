@@ -1,3 +1,5 @@
+//! `train`: a model learns.
+
 use crate::Verdict;
 use crate::commands::quantize::{same_file, weight_bits};
 use crate::data::{Learner, Source, check_examples};
@@ -218,11 +220,8 @@ impl Train {
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
         };
-        let config = QuantConfig {
-            weight_bits: self.bits,
-            granularity: Granularity::PerChannel,
-            ..QuantConfig::for_architecture(&model.architecture())
-        };
+        let config = QuantConfig::for_architecture(&model.architecture())
+            .map(|scheme| scheme.with_bits(self.bits).with_granularity(Granularity::PerChannel));
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);

@@ -1,9 +1,8 @@
 use super::AutogradError;
 use crate::Result;
 use crate::graph::ParamId;
-use crate::int8::QWeight;
+use crate::int8::Int8Weight;
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
 
 /// How a layer uses a parameter, which decides how it trains and whether it can be int8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub enum Stored {
     /// As floats.
     F32(Tensor),
     /// As packed int8 with scales; the floats are gone.
-    Int8(Arc<QWeight>),
+    Int8(Int8Weight),
 }
 
 impl Stored {
@@ -119,7 +118,7 @@ impl Param {
     }
 
     /// The packed weight, if it is int8.
-    pub fn int8(&self) -> Option<&Arc<QWeight>> {
+    pub fn int8(&self) -> Option<&Int8Weight> {
         if let Stored::Int8(weight) = &self.stored { Some(weight) } else { None }
     }
 

@@ -1,6 +1,6 @@
 use super::{Turns, image_dims};
 use crate::Result;
-use crate::int8::{Input, QParams};
+use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
@@ -79,8 +79,8 @@ impl QuantizedRows {
     ///
     /// # Errors
     /// If a value is NaN or infinite.
-    pub fn quantize(&mut self, isa: Isa, input: Input, x: &[f32], m: usize) -> Result<()> {
-        let planes = if input == Input::Dynamic16 { 2 } else { 1 };
+    pub fn quantize(&mut self, isa: Isa, input: Encoding, x: &[f32], m: usize) -> Result<()> {
+        let planes = if input == Encoding::PerRow16 { 2 } else { 1 };
         self.data.resize(planes * x.len(), 0);
         quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
     }
@@ -93,7 +93,7 @@ impl QuantizedRows {
     pub fn quantize_images(
         &mut self,
         isa: Isa,
-        input: Input,
+        input: Encoding,
         x: &[f32],
         shape: &Shape,
     ) -> Result<()> {
@@ -107,10 +107,12 @@ impl QuantizedRows {
     }
 
     /// The scales and zero points that `input` led to.
-    pub fn params(&self, input: Input) -> RowParams<'_> {
+    pub fn params(&self, input: Encoding) -> RowParams<'_> {
         match input {
-            Input::Static(params) => RowParams::Tensor(params),
-            Input::Dynamic | Input::Dynamic16 | Input::Float => RowParams::PerRow(&self.params),
+            Encoding::Static(params) => RowParams::Tensor(params),
+            Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => {
+                RowParams::PerRow(&self.params)
+            }
         }
     }
 
@@ -126,22 +128,22 @@ const ANY: QParams = QParams { scale: 1.0, zero_point: 0 };
 /// own.
 pub(crate) fn quantize_rows(
     isa: Isa,
-    input: Input,
+    input: Encoding,
     x: &[f32],
     m: usize,
     out: &mut [u8],
     params: &mut Vec<QParams>,
 ) -> Result<()> {
     match input {
-        Input::Static(params) => {
+        Encoding::Static(params) => {
             min_max(isa, x)?;
             quantize_u8(isa, x, params, out)?;
         }
-        Input::Dynamic | Input::Float => {
+        Encoding::PerRow | Encoding::F32 => {
             params.resize(m, ANY);
             quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;
         }
-        Input::Dynamic16 => {
+        Encoding::PerRow16 => {
             params.resize(2 * m, ANY);
             quantize_rows_wide(isa, x, m, x.len() / m.max(1), out, params)?;
         }
@@ -153,7 +155,7 @@ pub(crate) fn quantize_rows(
 /// has its own.
 pub(crate) fn quantize_images(
     isa: Isa,
-    input: Input,
+    input: Encoding,
     x: &[f32],
     shape: &Shape,
     out: &mut [u8],
@@ -161,10 +163,10 @@ pub(crate) fn quantize_images(
 ) -> Result<()> {
     let sizes: [usize; 4] = image_dims("conv2d", shape)?;
     match input {
-        Input::Static(_) => {
+        Encoding::Static(_) => {
             min_max(isa, x)?;
         }
-        Input::Dynamic | Input::Dynamic16 | Input::Float => {
+        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => {
             params.clear();
             for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
                 let (min, max) = min_max(isa, image)?;
@@ -173,8 +175,8 @@ pub(crate) fn quantize_images(
         }
     }
     let params = match input {
-        Input::Static(params) => RowParams::Tensor(params),
-        Input::Dynamic | Input::Dynamic16 | Input::Float => RowParams::PerRow(params),
+        Encoding::Static(params) => RowParams::Tensor(params),
+        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => RowParams::PerRow(params),
     };
     Ok(quantize_nchw_to_nhwc(isa, x, sizes, params, out)?)
 }

@@ -111,6 +111,7 @@ impl ConvGeometry {
             kernel: [weight[2], weight[3]],
             stride: self.stride,
             padding: self.padding.map(|pad| [pad; 2]),
+            dilation: [1, 1],
             groups: self.groups,
         }
     }

@@ -34,7 +34,7 @@ pub use param_id::ParamId;
 pub(crate) use turns::Turns;
 
 use crate::Result;
-use crate::int8::QWeight;
+use crate::int8::Int8Weight;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub enum Weight {
     /// Floats, in the layer's own shape.
     F32(Tensor),
     /// Packed int8 with its scales.
-    Int8(Arc<QWeight>),
+    Int8(Int8Weight),
 }
 
 /// What a node does.

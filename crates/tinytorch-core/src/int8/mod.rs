@@ -1,22 +1,24 @@
 //! Weights stored as int8: the packed form that layers hold and kernels multiply.
 //!
 //! ```
-//! use tinytorch_core::{Tensor, int8::{Granularity, Input, QWeight}};
+//! use tinytorch_core::{Tensor, int8::{Granularity, QWeight}};
 //! let weight = Tensor::from_vec(vec![0.5, -1.27, 0.0, 2.54], [2, 2])?;
-//! let q = QWeight::quantize(&weight, Granularity::PerChannel, Input::Dynamic)?;
+//! let q = QWeight::quantize(&weight, Granularity::PerChannel)?;
 //! assert_eq!(q.bytes(), 4 + 2 * 4);
 //! assert!(q.dequantize()?.allclose(&weight, 0.0, 0.01)?);
 //! # Ok::<(), tinytorch_core::Error>(())
 //! ```
 
 mod bits;
+mod encoding;
 mod scales;
 mod weight;
 
 pub use bits::WeightBits;
+pub use encoding::{Encoding, Int8Weight};
 pub use scales::{BLOCK, Granularity, Scales};
 pub use tinytorch_kernels::int8::QParams;
-pub use weight::{Input, QWeight};
+pub use weight::QWeight;
 
 use crate::tensor::Shape;
 

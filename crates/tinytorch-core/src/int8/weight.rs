@@ -4,21 +4,7 @@ use crate::tensor::{Shape, Tensor};
 use half::f16;
 use std::borrow::Cow;
 use tinytorch_kernels::Isa;
-use tinytorch_kernels::int8::{Panels, QParams, min_max, quantize_i8, symmetric_scale};
-
-/// How a layer quantizes what it multiplies its int8 weight by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Input {
-    /// Not at all: the weight is int8, the activation stays float.
-    Float,
-    /// Each row (of a convolution: each image) over its own range, when it arrives.
-    Dynamic,
-    /// As [`Input::Dynamic`], but to 16 bits, of which the high and the low byte are multiplied on their
-    /// own: twice the products, and an activation that costs no accuracy. For linear layers.
-    Dynamic16,
-    /// With parameters fixed by calibration.
-    Static(QParams),
-}
+use tinytorch_kernels::int8::{Panels, min_max, quantize_i8, symmetric_scale};
 
 /// A weight in int8: packed panels, which are the only copy, and their scales.
 ///
@@ -31,7 +17,6 @@ pub struct QWeight {
     /// Height and width of a convolution's kernel; the rest of the shape follows from the panels.
     window: Option<[u16; 2]>,
     scales: Scales,
-    input: Input,
     /// What a layer adds to each output channel beside its bias.
     shift: Option<Box<[f32]>>,
 }
@@ -42,9 +27,9 @@ impl QWeight {
     /// # Errors
     /// [`Int8Error`] for NaN or infinite weights, for a shape without rows, and for blocks whose
     /// scale exceeds 16 bits.
-    pub fn quantize(weight: &Tensor, granularity: Granularity, input: Input) -> Result<QWeight> {
+    pub fn quantize(weight: &Tensor, granularity: Granularity) -> Result<QWeight> {
         let scales = Scales::covering(weight, granularity, WeightBits::EIGHT)?;
-        QWeight::round(weight, scales, WeightBits::EIGHT, input)
+        QWeight::round(weight, scales, WeightBits::EIGHT)
     }
 
     /// Rounds a float weight to the nearest steps of these scales, within the values that `bits` allow.
@@ -52,12 +37,7 @@ impl QWeight {
     /// # Errors
     /// [`Int8Error`] for a shape without rows, scales that do not fit it, or a scale that is not
     /// positive and finite. NaN becomes the lowest value; [`Scales::covering`] refuses it.
-    pub fn round(
-        weight: &Tensor,
-        scales: Scales,
-        bits: WeightBits,
-        input: Input,
-    ) -> Result<QWeight> {
+    pub fn round(weight: &Tensor, scales: Scales, bits: WeightBits) -> Result<QWeight> {
         let isa = Isa::active();
         let layout = Layout::of(weight.shape())?;
         layout.check_scales(&scales)?;
@@ -80,7 +60,7 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight::of(panels, layout.kernel, scales, input))
+        Ok(QWeight { panels, window: layout.kernel, scales, shift: None })
     }
 
     /// A weight read back from a file: `fill(i, row)` gives row `i` in the layer's own order.
@@ -90,7 +70,6 @@ impl QWeight {
     pub fn from_rows(
         shape: Shape,
         scales: Scales,
-        input: Input,
         mut fill: impl FnMut(usize, &mut [i8]) -> Result<()>,
     ) -> Result<QWeight> {
         let layout = Layout::of(&shape)?;
@@ -104,22 +83,14 @@ impl QWeight {
             }
         })?;
         failed?;
-        Ok(QWeight::of(panels, layout.kernel, scales, input))
+        Ok(QWeight { panels, window: layout.kernel, scales, shift: None })
     }
 
-    fn of(panels: Panels, window: Option<[u16; 2]>, scales: Scales, input: Input) -> QWeight {
-        let panels = match (&scales, input) {
-            (Scales::Blocks(_), _) | (_, Input::Float) => panels.without_sums(),
-            (_, Input::Static(QParams { zero_point: 0, .. })) => panels.without_sums(),
-            (_, Input::Static(_) | Input::Dynamic | Input::Dynamic16) => panels.with_sums(),
-        };
-        QWeight { panels, window, scales, input, shift: None }
-    }
-
-    /// The same weight with its input quantized in another way.
-    pub fn with_input(self, input: Input) -> QWeight {
-        let QWeight { panels, window, scales, shift, .. } = self;
-        QWeight { shift, ..QWeight::of(panels, window, scales, input) }
+    /// The same weight with or without the sums of its rows, see [`Panels::with_sums`].
+    pub(super) fn with_sums(self, sums: bool) -> QWeight {
+        let QWeight { panels, .. } = self;
+        let panels = if sums { panels.with_sums() } else { panels.without_sums() };
+        QWeight { panels, ..self }
     }
 
     /// The same weight with a number to add to each output channel: the place for what folding a batch
@@ -165,11 +136,6 @@ impl QWeight {
     /// The scales.
     pub fn scales(&self) -> &Scales {
         &self.scales
-    }
-
-    /// How the activation is quantized.
-    pub fn input(&self) -> Input {
-        self.input
     }
 
     /// Bytes of the values, of the sums of rows that are kept beside them, of the scales and of the shift.
@@ -344,7 +310,7 @@ mod tests {
                 [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks][which];
             let std = 10f32.powi(magnitude);
             let w = Tensor::randn([n, c, window, window], std, &mut Rng::seed(seed)).unwrap();
-            let q = QWeight::quantize(&w, granularity, Input::Dynamic).unwrap();
+            let q = QWeight::quantize(&w, granularity).unwrap();
             let step = match q.scales() {
                 Scales::PerTensor(s) => *s,
                 Scales::PerChannel(s) => s.iter().copied().fold(0.0, f32::max),
@@ -358,8 +324,8 @@ mod tests {
         #[test]
         fn rows_go_out_and_come_back_unchanged(n in 1usize..20, c in 1usize..9, window in 1usize..4) {
             let w = Tensor::randn([n, c, window, window], 1.0, &mut Rng::seed(1)).unwrap();
-            let q = QWeight::quantize(&w, Granularity::PerChannel, Input::Float).unwrap();
-            let again = QWeight::from_rows(q.shape(), q.scales().clone(), q.input(), |i, row| {
+            let q = QWeight::quantize(&w, Granularity::PerChannel).unwrap();
+            let again = QWeight::from_rows(q.shape(), q.scales().clone(), |i, row| {
                 q.row_into(i, row)
             });
             prop_assert_eq!(again.unwrap(), q);
@@ -369,7 +335,7 @@ mod tests {
     #[test]
     fn a_shift_is_one_finite_number_for_each_channel() {
         let weight = Tensor::ones([2, 3]).unwrap();
-        let weight = QWeight::quantize(&weight, Granularity::PerChannel, Input::Float).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
         let bytes = weight.bytes();
         assert_eq!(weight.offset(None), None);
         let shifted = weight.clone().with_shift([1.0, 2.0].into()).unwrap();
@@ -388,7 +354,7 @@ mod tests {
                 [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks]
             {
                 let scales = Scales::covering(&w, granularity, bits).unwrap();
-                let q = QWeight::round(&w, scales.clone(), bits, Input::Float).unwrap();
+                let q = QWeight::round(&w, scales.clone(), bits).unwrap();
                 let mut row = [0; 50];
                 let mut largest = 0;
                 for i in 0..6 {
@@ -402,7 +368,7 @@ mod tests {
             }
         }
         let halved = Scales::PerTensor(0.1);
-        let q = QWeight::round(&w, halved, WeightBits::new(3).unwrap(), Input::Float).unwrap();
+        let q = QWeight::round(&w, halved, WeightBits::new(3).unwrap()).unwrap();
         let widest =
             q.dequantize().unwrap().to_vec::<f32>().unwrap().into_iter().fold(0.0, f32::max);
         assert!((widest - 0.3).abs() < 1e-6, "what lies beyond the steps is clipped: {widest}");
@@ -412,13 +378,13 @@ mod tests {
     fn unusable_weights_are_errors() {
         let quantize = |values: Vec<f32>, granularity| {
             let weight = Tensor::from_vec(values, [1, 2]).unwrap();
-            QWeight::quantize(&weight, granularity, Input::Dynamic)
+            QWeight::quantize(&weight, granularity)
         };
         assert!(quantize(vec![1.0, f32::NAN], Granularity::PerChannel).is_err());
         assert!(quantize(vec![1.0, f32::INFINITY], Granularity::PerTensor).is_err());
         assert!(quantize(vec![1e30, 1.0], Granularity::Blocks).is_err());
         assert!(quantize(vec![1e30, 1.0], Granularity::PerChannel).is_ok());
         let flat = Tensor::ones([3]).unwrap();
-        assert!(QWeight::quantize(&flat, Granularity::PerChannel, Input::Dynamic).is_err());
+        assert!(QWeight::quantize(&flat, Granularity::PerChannel).is_err());
     }
 }

@@ -2,7 +2,7 @@ use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
-use crate::int8::{Input, QWeight};
+use crate::int8::{Encoding, Int8Weight};
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8 as kernels;
@@ -15,7 +15,7 @@ use tinytorch_kernels::int8 as kernels;
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv2dInt8 {
-    pub(crate) weight: Arc<QWeight>,
+    pub(crate) weight: Int8Weight,
     pub(crate) geometry: ConvGeometry,
 }
 
@@ -34,7 +34,7 @@ impl Conv2dInt8 {
         let (isa, panels) = (exec.isa(), self.weight.panels());
         let scratch = &mut exec.scratch;
         let ran = kernels::conv2d(isa, &sizes, images, panels, epilogue, output, layout, scratch)?;
-        exec.ran(ran);
+        exec.ran(ran.name);
         Ok(())
     }
 }
@@ -52,7 +52,7 @@ impl Compute for Conv2dInt8 {
         let (x, weight, isa) = (&inputs[0], &self.weight, exec.isa());
         let bias = weight.offset(inputs.get(1).map(View::f32).transpose()?);
         let bias = bias.as_deref();
-        if weight.input() == Input::Float {
+        if weight.input() == Encoding::F32 {
             let float = weight.dequantize()?;
             exec.ran("conv2d_weight_only");
             return conv2d(isa, &self.geometry, x, &View::of(&float)?, bias, out);
@@ -99,19 +99,23 @@ impl Op for Conv2dInt8 {
 mod tests {
     use crate::autograd::{Ctx, Param, Role, Stored, Var};
     use crate::graph::ConvGeometry;
-    use crate::int8::{Granularity, Input, QParams, QWeight};
+    use crate::int8::{Encoding, Granularity, Int8Weight, QParams, QWeight};
     use crate::{Rng, Tensor};
-    use std::sync::Arc;
     use tinytorch_kernels::Isa;
 
     fn param(weight: &Tensor, groups: usize) -> Param {
         Param::new(weight.clone(), Role::ConvWeight { groups })
     }
 
-    fn quantized(weight: &Tensor, groups: usize, granularity: Granularity, input: Input) -> Param {
+    fn quantized(
+        weight: &Tensor,
+        groups: usize,
+        granularity: Granularity,
+        input: Encoding,
+    ) -> Param {
         let mut param = param(weight, groups);
-        let packed = QWeight::quantize(weight, granularity, input).unwrap();
-        param.store(Stored::Int8(Arc::new(packed)));
+        let packed = QWeight::quantize(weight, granularity).unwrap();
+        param.store(Stored::Int8(Int8Weight::new(packed, input)));
         param
     }
 
@@ -128,7 +132,7 @@ mod tests {
             let want = x.conv2d(&float, Some(&bias), geometry, &mut Ctx::eval()).unwrap();
             let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
             let range = QParams::from_range(-4.0, 4.0).unwrap();
-            for input in [Input::Float, Input::Dynamic, Input::Static(range)] {
+            for input in [Encoding::F32, Encoding::PerRow, Encoding::Static(range)] {
                 for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
                     let weight = quantized(&weight, groups, granularity, input);
                     for isa in Isa::available() {
@@ -148,7 +152,7 @@ mod tests {
         let mut rng = Rng::seed(2);
         let geometry = ConvGeometry::default().with_padding(1);
         let weight = Tensor::randn([4, 3, 3, 3], 0.2, &mut rng).unwrap();
-        let int8 = quantized(&weight, 1, Granularity::PerChannel, Input::Dynamic);
+        let int8 = quantized(&weight, 1, Granularity::PerChannel, Encoding::PerRow);
         let float = param(&int8.int8().unwrap().dequantize().unwrap(), 1);
         let bias = Param::new(Tensor::zeros([4]).unwrap(), Role::Vector);
         let image = Tensor::randn([2, 3, 5, 5], 1.0, &mut rng).unwrap();

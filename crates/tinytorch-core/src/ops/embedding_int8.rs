@@ -2,7 +2,7 @@ use super::embedding::Rows;
 use crate::Result;
 use crate::autograd::{Op, Saved, lower_opaque};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use crate::int8::QWeight;
+use crate::int8::Int8Weight;
 use crate::tensor::{Element, Shape, Tensor};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// frozen, so there is no gradient.
 #[derive(Clone, Debug)]
 pub(super) struct LookupInt8 {
-    pub(super) table: Arc<QWeight>,
+    pub(super) table: Int8Weight,
     pub(super) rows: Rows,
 }
 
@@ -59,19 +59,18 @@ impl Op for LookupInt8 {
 #[cfg(test)]
 mod tests {
     use crate::autograd::{Ctx, Param, Role, Stored, Var};
-    use crate::int8::{Granularity, Input, QWeight};
+    use crate::int8::{Encoding, Granularity, Int8Weight, QWeight};
     use crate::{Rng, Tensor};
-    use std::sync::Arc;
 
     #[test]
     fn rows_of_an_int8_table_are_the_rows_it_stands_for() {
         let table = Tensor::randn([7, 40], 1.0, &mut Rng::seed(1)).unwrap();
         let ids = Var::from(Tensor::from_vec(vec![6i64, 0, 6, 3], [2, 2]).unwrap());
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
-            let packed = QWeight::quantize(&table, granularity, Input::Float).unwrap();
+            let packed = QWeight::quantize(&table, granularity).unwrap();
             let float = Param::new(packed.dequantize().unwrap(), Role::Embedding);
             let mut int8 = Param::new(table.clone(), Role::Embedding);
-            int8.store(Stored::Int8(Arc::new(packed)));
+            int8.store(Stored::Int8(Int8Weight::new(packed, Encoding::F32)));
             let want = ids.embedding(&float, &mut Ctx::eval()).unwrap();
             let got = ids.embedding(&int8, &mut Ctx::eval()).unwrap();
             assert_eq!(got.value().to_vec::<f32>().unwrap(), want.value().to_vec::<f32>().unwrap());

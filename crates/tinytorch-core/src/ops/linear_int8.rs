@@ -2,7 +2,7 @@ use super::linear_f32::{output_shape, rows};
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
-use crate::int8::{Input, QWeight};
+use crate::int8::{Encoding, Int8Weight, QWeight};
 use crate::tensor::{Shape, Tensor, parallel};
 use std::sync::Arc;
 use tinytorch_kernels::int8 as kernels;
@@ -14,7 +14,7 @@ use tinytorch_kernels::{Isa, Scratch};
 /// The weight is frozen; the gradient passes through to the input (as if nothing had been rounded:
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
-pub(crate) struct LinearInt8(pub(crate) Arc<QWeight>);
+pub(crate) struct LinearInt8(pub(crate) Int8Weight);
 
 impl Compute for LinearInt8 {
     fn name(&self) -> &'static str {
@@ -32,18 +32,18 @@ impl Compute for LinearInt8 {
         let bias = weight.offset(inputs.get(1).map(View::f32).transpose()?);
         let bias = bias.as_deref();
         let epilogue = kernels::Epilogue { scales: weight.scales().as_kernel(), bias, relu: false };
-        if weight.input() == Input::Float {
+        if weight.input() == Encoding::F32 {
             let scratch = &mut exec.scratch;
             let ran =
                 kernels::gemm_weight_only(isa, x, m, weight.panels(), &epilogue, out, scratch)?;
-            exec.ran(ran);
+            exec.ran(ran.name);
             return Ok(());
         }
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize(isa, weight.input(), x, m)?;
         let (data, params) = (activation.data(), activation.params(weight.input()));
         let done = match weight.input() {
-            Input::Dynamic16 => multiply_halves(weight, data, params, &epilogue, out, exec),
+            Encoding::PerRow16 => multiply_halves(weight, data, params, &epilogue, out, exec),
             _ => multiply(weight, data, params, &epilogue, kernels::Output::F32(out), exec),
         };
         exec.activation = activation;
@@ -51,7 +51,8 @@ impl Compute for LinearInt8 {
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let products = if self.0.input() == Input::Dynamic16 { 2 } else { 1 } * self.0.panels().k();
+        let products =
+            if self.0.input() == Encoding::PerRow16 { 2 } else { 1 } * self.0.panels().k();
         let per_output = (2 * products + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
@@ -71,7 +72,7 @@ pub(crate) fn multiply(
     let rows = kernels::Activations { data: x, m: x.len() / k, k, params };
     let isa = exec.isa();
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
-    exec.ran(ran);
+    exec.ran(ran.name);
     Ok(())
 }
 
@@ -146,14 +147,16 @@ impl Op for LinearInt8 {
 #[cfg(test)]
 mod tests {
     use crate::autograd::{Ctx, Param, Role, Stored, Var};
-    use crate::int8::{Granularity, Input, QParams, QWeight};
+    use crate::int8::{Encoding, Granularity, Int8Weight, QParams, QWeight};
     use crate::{Rng, Tensor};
-    use std::sync::Arc;
     use tinytorch_kernels::Isa;
 
-    fn quantized(weight: &Tensor, granularity: Granularity, input: Input) -> Param {
+    fn quantized(weight: &Tensor, granularity: Granularity, input: Encoding) -> Param {
         let mut param = Param::new(weight.clone(), Role::LinearWeight);
-        param.store(Stored::Int8(Arc::new(QWeight::quantize(weight, granularity, input).unwrap())));
+        param.store(Stored::Int8(Int8Weight::new(
+            QWeight::quantize(weight, granularity).unwrap(),
+            input,
+        )));
         param
     }
 
@@ -167,10 +170,10 @@ mod tests {
         let want = x.linear(&float, Some(&bias), &mut Ctx::eval()).unwrap();
         let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
         let input = [
-            Input::Float,
-            Input::Dynamic,
-            Input::Static(QParams::from_range(-4.0, 4.0).unwrap()),
-            Input::Dynamic16,
+            Encoding::F32,
+            Encoding::PerRow,
+            Encoding::Static(QParams::from_range(-4.0, 4.0).unwrap()),
+            Encoding::PerRow16,
         ];
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
             for input in input {
@@ -189,7 +192,7 @@ mod tests {
     fn gradients_pass_through_to_input_and_bias() {
         let mut rng = Rng::seed(2);
         let weight = Tensor::randn([5, 7], 0.5, &mut rng).unwrap();
-        let weight = quantized(&weight, Granularity::PerChannel, Input::Dynamic);
+        let weight = quantized(&weight, Granularity::PerChannel, Encoding::PerRow);
         let bias = Param::new(Tensor::zeros([5]).unwrap(), Role::Vector);
         let mut ctx = Ctx::eval().recording();
         let x = ctx.input(&Tensor::randn([3, 7], 1.0, &mut rng).unwrap());
@@ -206,7 +209,7 @@ mod tests {
     fn activations_that_are_not_finite_are_errors() {
         let weight = Tensor::ones([2, 2]).unwrap();
         let range = QParams::from_range(0.0, 1.0).unwrap();
-        for input in [Input::Dynamic, Input::Dynamic16, Input::Static(range)] {
+        for input in [Encoding::PerRow, Encoding::PerRow16, Encoding::Static(range)] {
             let weight = quantized(&weight, Granularity::PerChannel, input);
             for bad in [f32::NAN, f32::INFINITY] {
                 let x = Var::from(Tensor::from_vec(vec![1.0, bad], [1, 2]).unwrap());

@@ -92,7 +92,8 @@ impl Compute for Pool {
         self.shape(&[input])?;
         let PoolGeometry { kernel, stride, padding } = *self.geometry();
         let (batch, channels, height, width) = (input[0], input[1], input[2], input[3]);
-        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+        let (padding, dilation) = (padding.map(|pad| [pad; 2]), [1, 1]);
+        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding, dilation };
         match self {
             Pool::Max(_) => max_pool(isa, &shape, PoolOrder::Nchw, x, out, &mut exec.scratch),
             Pool::Avg(_) => average_pool(isa, &shape, Divisor::Window, x, out),

@@ -15,12 +15,13 @@ use std::ops::{Deref, DerefMut};
 ///   parameter, and `[rank, in]`, a weight of its own.
 ///
 /// ```
-/// use tinytorch_core::{compress::factorize, nn::{Init, Linear}};
-/// let mut layer = Linear::new(16, 8, &mut Init::seed(0))?;
-/// factorize(&mut layer, "*", 2)?;
-/// assert_eq!(layer.weight.shape().dims(), [8, 2]);
-/// assert_eq!(layer.weight.down().unwrap().shape().dims(), [2, 16]);
-/// assert_eq!(layer.weight.layer_shape().dims(), [8, 16]);
+/// use tinytorch_core::{Tensor, autograd::{Param, Role}, ops::Weight};
+/// let factor = |shape| Ok::<_, tinytorch_core::Error>(Param::new(Tensor::ones(shape)?, Role::LinearWeight));
+/// let mut weight = Weight::from(factor([8, 16])?);
+/// weight.set_factors(factor([8, 2])?, factor([2, 16])?.into());
+/// assert_eq!(weight.shape().dims(), [8, 2]);
+/// assert_eq!(weight.down().unwrap().shape().dims(), [2, 16]);
+/// assert_eq!(weight.layer_shape().dims(), [8, 16]);
 /// # Ok::<(), tinytorch_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]

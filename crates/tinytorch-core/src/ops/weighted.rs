@@ -8,8 +8,7 @@ use super::weight::Weighted;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Param, Var};
 use crate::graph::ConvGeometry;
-use crate::int8::QWeight;
-use std::sync::Arc;
+use crate::int8::Int8Weight;
 
 impl Var {
     /// `x W^T + b`: the value is `[.., in]`, `weight` `[out, in]`, `bias` `[out]`; the result is
@@ -61,7 +60,7 @@ impl Var {
         weight: Weighted<'_>,
         bias: Option<&Param>,
         row_axes: usize,
-        int8: impl FnOnce(Arc<QWeight>) -> I,
+        int8: impl FnOnce(Int8Weight) -> I,
         float: F,
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {

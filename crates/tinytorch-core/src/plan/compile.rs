@@ -10,7 +10,7 @@ use super::program::{Instruction, Kind, Origin, Program, Value, ValueId, root};
 use super::rewrite::ThenRelu;
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, ParamId, Step, Weight};
-use crate::int8::{Input, QWeight};
+use crate::int8::{Encoding, Int8Weight};
 use crate::ops::{self, Conv2dInt8, GlobalAvgPool, Pool, Relu};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ struct Converted {
     value: ValueId,
     from: ValueId,
     /// How they are quantized, and for what; `None` for floats in another order.
-    quantized: Option<(Input, Option<Layout>)>,
+    quantized: Option<(Encoding, Option<Layout>)>,
 }
 
 struct Compiler<'a> {
@@ -81,7 +81,7 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
-                if weight.input() == Input::Float {
+                if weight.input() == Encoding::F32 {
                     return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
                 let x = self.levels_for(edge, weight, false);
@@ -90,7 +90,7 @@ impl Compiler<'_> {
             }
             Step::Conv2d { weight: Weight::Int8(weight), bias, geometry, relu } => {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
-                if weight.input() == Input::Float {
+                if weight.input() == Encoding::F32 {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
                     return self.op_by_op(edge, op, bias, *relu);
                 }
@@ -217,7 +217,7 @@ impl Compiler<'_> {
     }
 
     /// The levels that the int8 layer at `edge` reads, quantized first unless they are there.
-    fn levels_for(&mut self, edge: Edge, weight: &QWeight, images: bool) -> ValueId {
+    fn levels_for(&mut self, edge: Edge, weight: &Int8Weight, images: bool) -> ValueId {
         let mut x = self.value_of[self.graph.node(edge).inputs[0].index()];
         if self.values[x].kind != Kind::Plain {
             return x;
@@ -233,10 +233,10 @@ impl Compiler<'_> {
             let value =
                 compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
             compiler.values[value].kind = match input {
-                Input::Static(params) => Kind::Levels(params),
+                Encoding::Static(params) => Kind::Levels(params),
                 // Images are quantized to 8 bits.
-                Input::Dynamic16 if images.is_none() => Kind::WideRowLevels,
-                Input::Dynamic | Input::Dynamic16 | Input::Float => Kind::RowLevels,
+                Encoding::PerRow16 if images.is_none() => Kind::WideRowLevels,
+                Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => Kind::RowLevels,
             };
             value
         })
@@ -246,7 +246,7 @@ impl Compiler<'_> {
     fn converted(
         &mut self,
         from: ValueId,
-        quantized: Option<(Input, Option<Layout>)>,
+        quantized: Option<(Encoding, Option<Layout>)>,
         convert: impl FnOnce(&mut Self) -> ValueId,
     ) -> ValueId {
         let same = |other: &&Converted| other.from == from && other.quantized == quantized;

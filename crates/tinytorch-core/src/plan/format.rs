@@ -9,7 +9,7 @@
 
 use crate::Result;
 use crate::graph::{Edge, Graph, Step, Weight};
-use crate::int8::{Input, QParams, QWeight, Scales};
+use crate::int8::{Encoding, Int8Weight, QParams, Scales};
 use crate::tensor::Tensor;
 use tinytorch_kernels::int8::Layout;
 
@@ -87,10 +87,10 @@ fn adds(graph: &Graph, reader: Edge, edge: Edge) -> bool {
     graph.node(reader).inputs[1..].contains(&edge)
 }
 
-fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
+fn read_by(weight: &Int8Weight, layout: Layout) -> Option<Format> {
     match weight.input() {
-        Input::Static(params) => Some(Format::levels(params, layout)),
-        Input::Dynamic | Input::Dynamic16 | Input::Float => None,
+        Encoding::Static(params) => Some(Format::levels(params, layout)),
+        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => None,
     }
 }
 
@@ -98,7 +98,7 @@ fn read_by(weight: &QWeight, layout: Layout) -> Option<Format> {
 /// turn the little that it reads than to let the layers before it write channel by channel.
 fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
     match &graph.node(reader).step {
-        Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Input::Float,
+        Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Encoding::F32,
         Step::GlobalAvgPool2d => true,
         Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => {
             wanted[reader.index()].pixels_first
@@ -132,7 +132,7 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     };
     match &node.step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => {
-            weight.input() != Input::Float && are_pixels(&node.inputs[1..])
+            weight.input() != Encoding::F32 && are_pixels(&node.inputs[1..])
         }
         Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => are_pixels(&node.inputs),
         Step::Compute(op) => op.is_pointwise() && are_pixels(&node.inputs),
@@ -142,8 +142,8 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
 
 /// Whether no input whatever makes a layer's output infinite. Where one could, the output stays
 /// float and is checked, so that a plan reports what an eager pass reports.
-fn is_always_finite(weight: &QWeight, bias: Option<&Tensor>) -> Result<bool> {
-    let Input::Static(params) = weight.input() else { return Ok(false) };
+fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Result<bool> {
+    let Encoding::Static(params) = weight.input() else { return Ok(false) };
     let largest = |values: &[f32]| values.iter().fold(0f64, |max, v| max.max(f64::from(v.abs())));
     let scale = match weight.scales() {
         Scales::PerTensor(scale) => f64::from(*scale),
@@ -166,17 +166,16 @@ fn is_always_finite(weight: &QWeight, bias: Option<&Tensor>) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::graph::{ConvGeometry, PoolGeometry};
-    use crate::int8::Granularity;
-    use std::sync::Arc;
+    use crate::int8::{Granularity, QWeight};
 
     fn params() -> QParams {
         QParams { scale: 0.5, zero_point: 3 }
     }
 
-    fn conv(scale: f32, input: Input) -> Step {
+    fn conv(scale: f32, input: Encoding) -> Step {
         let weight = Tensor::full(scale, [4, 4, 1, 1]).unwrap();
-        let weight = QWeight::quantize(&weight, Granularity::PerChannel, input).unwrap();
-        let weight = Weight::Int8(Arc::new(weight));
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
+        let weight = Weight::Int8(Int8Weight::new(weight, input));
         Step::Conv2d { weight, bias: None, geometry: ConvGeometry::default(), relu: false }
     }
 
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn levels_flow_through_max_pools_and_not_through_averages() {
-        let int8 = || conv(1.0, Input::Static(params()));
+        let int8 = || conv(1.0, Encoding::Static(params()));
         let pool = PoolGeometry::square(2);
         let graph = chain(vec![int8(), Step::MaxPool2d(pool), int8()]);
         assert_eq!(levels(&graph), [false, true, true, false]);
@@ -206,10 +205,10 @@ mod tests {
 
     #[test]
     fn readers_that_disagree_get_floats() {
-        for other in [Input::Dynamic, Input::Static(QParams { zero_point: 4, ..params() })] {
-            let mut graph = chain(vec![conv(1.0, Input::Static(params()))]);
+        for other in [Encoding::PerRow, Encoding::Static(QParams { zero_point: 4, ..params() })] {
+            let mut graph = chain(vec![conv(1.0, Encoding::Static(params()))]);
             let y = graph.output().unwrap();
-            let a = graph.push(conv(1.0, Input::Static(params())), &[y]).unwrap();
+            let a = graph.push(conv(1.0, Encoding::Static(params())), &[y]).unwrap();
             graph.push(conv(1.0, other), &[y]).unwrap();
             graph.set_output(a);
             assert_eq!(levels(&graph), [false; 4]);
@@ -219,10 +218,10 @@ mod tests {
 
     #[test]
     fn a_layer_that_could_overflow_writes_floats() {
-        let reader = || conv(1.0, Input::Static(params()));
-        let graph = chain(vec![conv(1e36, Input::Static(params())), reader()]);
+        let reader = || conv(1.0, Encoding::Static(params()));
+        let graph = chain(vec![conv(1e36, Encoding::Static(params())), reader()]);
         assert_eq!(levels(&graph), [false; 3]);
-        let graph = chain(vec![conv(1e30, Input::Static(params())), reader()]);
+        let graph = chain(vec![conv(1e30, Encoding::Static(params())), reader()]);
         assert_eq!(levels(&graph), [false, true, false]);
     }
 }

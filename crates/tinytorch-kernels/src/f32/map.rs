@@ -3,10 +3,7 @@
 use super::split::in_pieces;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-
-/// Values from which an array is worth a second thread. Handing work over costs 5 to 10 us, in which
-/// one thread adds some 60,000 pairs of values from the L2 cache.
-const LEAST: usize = 1 << 16;
+use crate::threads::MAP;
 
 /// A function of one value, with its derivative.
 pub trait Function: Copy + Send + Sync {
@@ -41,14 +38,14 @@ pub trait PairFunction: Copy + Send + Sync {
 /// If the lengths differ.
 pub fn map<F: Function>(isa: Isa, f: F, x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "input and output must have the same length");
-    in_pieces((out, x), (LEAST / F::COST).max(1), &|(out, x)| {
+    in_pieces((out, x), MAP.items(F::COST), &|(out, x)| {
         isa.run(Map { f, x: Some(x), out });
     });
 }
 
 /// `x[i] = f(x[i])`.
 pub fn map_in_place<F: Function>(isa: Isa, f: F, x: &mut [f32]) {
-    in_pieces(x, (LEAST / F::COST).max(1), &|out| isa.run(Map { f, x: None, out }));
+    in_pieces(x, MAP.items(F::COST), &|out| isa.run(Map { f, x: None, out }));
 }
 
 /// `out[i] = grad[i] * f'(x[i])`: the gradient before a function from the one after it.
@@ -67,7 +64,7 @@ pub fn map_in_place<F: Function>(isa: Isa, f: F, x: &mut [f32]) {
 pub fn map_backward<F: Function>(isa: Isa, f: F, x: &[f32], grad: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "input and output must have the same length");
     assert_eq!(grad.len(), out.len(), "gradient and output must have the same length");
-    in_pieces((out, x, grad), (LEAST / F::COST).max(1), &|(out, x, grad)| {
+    in_pieces((out, x, grad), MAP.items(F::COST), &|(out, x, grad)| {
         isa.run(Zip { f: Backward(f), a: Some(x), b: grad, out });
     });
 }
@@ -88,7 +85,7 @@ pub fn map_backward<F: Function>(isa: Isa, f: F, x: &[f32], grad: &[f32], out: &
 pub fn zip<F: PairFunction>(isa: Isa, f: F, a: &[f32], b: &[f32], out: &mut [f32]) {
     assert_eq!(a.len(), out.len(), "first input and output must have the same length");
     assert_eq!(b.len(), out.len(), "second input and output must have the same length");
-    in_pieces((out, a, b), LEAST, &|(out, a, b)| isa.run(Zip { f, a: Some(a), b, out }));
+    in_pieces((out, a, b), MAP.per_thread(), &|(out, a, b)| isa.run(Zip { f, a: Some(a), b, out }));
 }
 
 /// `a[i] = f(a[i], b[i])`.
@@ -97,7 +94,7 @@ pub fn zip<F: PairFunction>(isa: Isa, f: F, a: &[f32], b: &[f32], out: &mut [f32
 /// If the lengths differ.
 pub fn zip_in_place<F: PairFunction>(isa: Isa, f: F, a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "both inputs must have the same length");
-    in_pieces((a, b), LEAST, &|(out, b)| isa.run(Zip { f, a: None, b, out }));
+    in_pieces((a, b), MAP.per_thread(), &|(out, b)| isa.run(Zip { f, a: None, b, out }));
 }
 
 /// What [`map_backward`] does with a value and a gradient.
@@ -188,7 +185,7 @@ mod tests {
     fn any_length_in_place_or_not_on_any_threads_gives_the_same_bits() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         for isa in Isa::available() {
-            for len in [0, 1, 3, 4, 5, 8, 9, 15, 16, 17, 33, LEAST * 3 + 1] {
+            for len in [0, 1, 3, 4, 5, 8, 9, 15, 16, 17, 33, MAP.per_thread() * 3 + 1] {
                 let x: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
                 let single: Vec<f32> = x
                     .iter()

@@ -3,10 +3,7 @@
 use super::split::in_pieces;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-
-/// Parameters from which an update is worth a second thread: a pass reads and writes up to seven
-/// values for each.
-const LEAST: usize = 1 << 14;
+use crate::threads::OPTIMIZER;
 
 /// Adam (Kingma and Ba, 2015), and AdamW (Loshchilov and Hutter, 2019) with decoupled decay.
 ///
@@ -79,7 +76,7 @@ pub fn adam_step(
         joined: if adam.decoupled { 0.0 } else { adam.weight_decay as f32 },
         keep: if adam.decoupled { (1.0 - decay) as f32 } else { 1.0 },
     };
-    in_pieces((params, grads, m, v), LEAST, &|(params, grads, m, v)| {
+    in_pieces((params, grads, m, v), OPTIMIZER.per_thread(), &|(params, grads, m, v)| {
         isa.run(AdamStep { rates, params, grads, m, v });
     });
 }
@@ -169,7 +166,7 @@ pub fn sgd_step(
         Some(velocity) => assert_eq!(velocity.len(), len, "each parameter must have a velocity"),
         None => assert!(sgd.momentum == 0.0, "momentum needs a velocity"),
     }
-    in_pieces((params, grads, velocity), LEAST, &|(params, grads, velocity)| {
+    in_pieces((params, grads, velocity), OPTIMIZER.per_thread(), &|(params, grads, velocity)| {
         isa.run(SgdStep { sgd, params, grads, velocity });
     });
 }
@@ -219,7 +216,7 @@ mod tests {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
     }
 
-    const LEN: usize = 3 * LEAST + 5;
+    const LEN: usize = 3 * OPTIMIZER.per_thread() + 5;
 
     #[test]
     fn adam_follows_its_formula_on_every_isa_and_any_threads() {

@@ -4,14 +4,12 @@ use super::split::{Rows, in_pieces};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::pool::PoolShape;
+use crate::threads::AVERAGE_POOL;
 
-/// Pixels of an input image from which planes are worth a second thread.
-const LEAST: usize = 1 << 16;
-
-/// What the sum of a window is divided by.
+/// What the sum of a window is divided by: what PyTorch and ONNX call `count_include_pad`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Divisor {
-    /// The size of the window, padding included.
+    /// The number of its pixels, padding included.
     Window,
     /// The number of its pixels that are not padding.
     Inside,
@@ -25,7 +23,8 @@ pub enum Divisor {
 /// use tinytorch_kernels::pool::PoolShape;
 ///
 /// let shape = PoolShape {
-///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2], padding: [0, 0],
+///     batch: 1, channels: 1, height: 2, width: 4, kernel: [2, 2], stride: [2, 2],
+///     padding: [[0, 0], [0, 0]], dilation: [1, 1],
 /// };
 /// let x = [1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 7.0, 6.0];
 /// let mut y = [0.0; 2];
@@ -42,7 +41,7 @@ pub fn average_pool(isa: Isa, shape: &PoolShape, divisor: Divisor, x: &[f32], ou
     assert_eq!(x.len(), planes * plane_in, "the images do not match the shape");
     assert_eq!(out.len(), planes * plane_out, "the output does not match the shape");
     let rows = (Rows { values: out, width: plane_out }, Rows { values: x, width: plane_in });
-    in_pieces(rows, (LEAST / plane_in).max(1), &|(out, x)| {
+    in_pieces(rows, AVERAGE_POOL.items(plane_in), &|(out, x)| {
         let mut row = vec![0.0; shape.width];
         let (x, out) = (x.values, out.values);
         isa.run(Planes { divisor, shape, output, x, row: &mut row, out });
@@ -65,7 +64,7 @@ impl Kernel for Planes<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Self { divisor, shape, output: [out_height, out_width], x, row, out } = self;
-        let PoolShape { height, width, kernel, .. } = *shape;
+        let PoolShape { height, width, kernel, dilation: [down, across], .. } = *shape;
         let planes =
             x.chunks_exact(height * width).zip(out.chunks_exact_mut(out_height * out_width));
         for (x, out) in planes {
@@ -73,16 +72,22 @@ impl Kernel for Planes<'_> {
                 // Down the columns first, which vectors do, and then along the row.
                 let rows = shape.window(0, height, y);
                 row.fill(0.0);
-                for x in x[rows.start * width..rows.end * width].chunks_exact(width) {
+                for y in rows.clone().step_by(down) {
+                    let x = &x[y * width..][..width];
                     row.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
                 }
                 for (i, out) in out.iter_mut().enumerate() {
                     let columns = shape.window(1, width, i);
                     let count = match divisor {
                         Divisor::Window => kernel[0] * kernel[1],
-                        Divisor::Inside => rows.len() * columns.len(),
+                        Divisor::Inside => {
+                            rows.len().div_ceil(down) * columns.len().div_ceil(across)
+                        }
                     };
-                    *out = row[columns].iter().sum::<f32>() / count as f32;
+                    let under = row[columns].iter();
+                    let sum: f32 =
+                        if across == 1 { under.sum() } else { under.step_by(across).sum() };
+                    *out = sum / count as f32;
                 }
             }
         }
@@ -100,15 +105,20 @@ mod tests {
         width: 7,
         kernel: [2, 2],
         stride: [2, 2],
-        padding: [0, 0],
+        padding: [[0, 0], [0, 0]],
+        dilation: [1, 1],
     };
 
     #[test]
     fn every_window_is_averaged() {
         let shapes = [
             PLAIN,
-            PoolShape { kernel: [3, 3], padding: [1, 1], ..PLAIN },
-            PoolShape { kernel: [3, 2], stride: [1, 3], padding: [1, 0], ..PLAIN },
+            PoolShape { kernel: [3, 3], padding: [[1, 1], [1, 1]], ..PLAIN },
+            PoolShape { kernel: [3, 2], stride: [1, 3], padding: [[1, 1], [0, 0]], ..PLAIN },
+            PoolShape { kernel: [2, 3], padding: [[0, 1], [2, 0]], ..PLAIN },
+            PoolShape { kernel: [3, 2], padding: [[3, 2], [1, 3]], dilation: [2, 3], ..PLAIN },
+            PoolShape { kernel: [2, 3], stride: [1, 3], dilation: [4, 1], ..PLAIN },
+            PoolShape { height: 1, kernel: [1, 3], dilation: [5, 2], width: 31, ..PLAIN },
             PoolShape { kernel: [6, 7], stride: [1, 1], ..PLAIN },
             PoolShape { height: 70, width: 80, batch: 10, ..PLAIN },
         ];
@@ -136,8 +146,10 @@ mod tests {
                 let inside: Vec<f32> = (0..window)
                     .filter_map(|tap| {
                         let (i, j) = (tap / shape.kernel[1], tap % shape.kernel[1]);
-                        let row = (y * shape.stride[0] + i).checked_sub(shape.padding[0])?;
-                        let col = (x * shape.stride[1] + j).checked_sub(shape.padding[1])?;
+                        let row = (y * shape.stride[0] + i * shape.dilation[0])
+                            .checked_sub(shape.padding[0][0])?;
+                        let col = (x * shape.stride[1] + j * shape.dilation[1])
+                            .checked_sub(shape.padding[1][0])?;
                         let is_inside = row < shape.height && col < shape.width;
                         is_inside.then(|| plane[row * shape.width + col])
                     })

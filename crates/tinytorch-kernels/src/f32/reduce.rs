@@ -12,6 +12,7 @@ use super::split::in_pieces;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
+use crate::threads::REDUCE;
 use std::ops::Range;
 
 /// Partial sums in a chunk: element i goes to number i modulo this. Enough to keep four vectors of
@@ -19,8 +20,6 @@ use std::ops::Range;
 const LANES: usize = 64;
 /// Values in a chunk; chunks are added up pairwise.
 const CHUNK: usize = 1 << 13;
-/// Values from which half of a sum is worth a second thread.
-const LEAST: usize = 1 << 17;
 
 /// The sum of all values.
 pub fn sum(isa: Isa, x: &[f32]) -> f32 {
@@ -50,7 +49,7 @@ pub fn column_sums(isa: Isa, x: &[f32], out: &mut [f32]) {
     assert!(x.len().is_multiple_of(cols.max(1)), "{} values are not rows of {cols}", x.len());
     let Some(rows) = x.len().checked_div(cols) else { return };
     let out = SharedOut::new(out);
-    in_pieces(0..cols, (LEAST / rows.max(1)).max(64), &|range: Range<usize>| {
+    in_pieces(0..cols, REDUCE.items(rows).max(64), &|range: Range<usize>| {
         // SAFETY: the pieces are disjoint ranges of the columns.
         let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start), range.len()) };
         isa.run(ColumnSums { x, cols, first: range.start, out });
@@ -147,7 +146,7 @@ fn tree<T: Term>(isa: Isa, term: T, a: &[f32], b: &[f32]) -> f32 {
     let left = || tree(isa, term, a_left, b_left);
     let right = || tree(isa, term, a_right, b_right);
     let (left, right) =
-        if a.len() < 2 * LEAST { (left(), right()) } else { rayon::join(left, right) };
+        if REDUCE.is_shared(a.len()) { rayon::join(left, right) } else { (left(), right()) };
     left + right
 }
 
@@ -184,7 +183,9 @@ mod tests {
     #[test]
     fn sums_are_close_to_exact_and_equal_on_every_isa_and_any_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        for len in [0, 1, 5, 15, 16, 17, 63, 64, 65, 200, CHUNK, CHUNK + 1, 2 * LEAST + 77] {
+        for len in
+            [0, 1, 5, 15, 16, 17, 63, 64, 65, 200, CHUNK, CHUNK + 1, 2 * REDUCE.per_thread() + 77]
+        {
             let x = values(len);
             let exact: f64 = x.iter().map(|&x| f64::from(x)).sum();
             let one = sum(Isa::Scalar, &x);

@@ -8,30 +8,13 @@
 use super::conv_shape::ConvShape;
 use super::conv_tasks::Job;
 use super::error::check_length;
+use super::finish::Target;
 use super::name::kernel_names;
-use super::{Epilogue, Int8Error, Output, Panels, RowParams};
-use crate::{Isa, Scratch};
+use super::operands::{Epilogue, Images, Layout, Output};
+use super::{Int8Error, Panels};
+use crate::{Isa, Ran, Scratch};
 
-/// How the values of an output image lie in memory.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Layout {
-    /// Channel by channel.
-    Nchw,
-    /// Pixel by pixel.
-    Nhwc,
-}
-
-/// A batch of quantized images: `batch * height * width * channels` values, NHWC.
-#[derive(Copy, Clone, Debug)]
-pub struct Images<'a> {
-    /// The values.
-    pub data: &'a [u8],
-    /// Scales and zero points; [`RowParams::PerRow`] has one entry per image. Padding is 0, that
-    /// is, the zero point.
-    pub params: RowParams<'a>,
-}
-
-/// Convolves and returns the name of the kernel that ran.
+/// Convolves and says which kernel ran.
 ///
 /// The weight has `out_channels` rows of `kernel height * kernel width * in_channels / groups`
 /// values, in that order. Where every group has a single input channel, the depthwise kernel runs.
@@ -45,7 +28,7 @@ pub struct Images<'a> {
 ///
 /// let shape = ConvShape {
 ///     batch: 1, in_channels: 1, height: 3, width: 3, out_channels: 1,
-///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], groups: 1,
+///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], dilation: [1, 1], groups: 1,
 /// };
 /// let weight = Panels::pack(&[1; 9], 1, 9)?; // sums each pixel's neighborhood
 /// let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 5 });
@@ -74,8 +57,9 @@ pub fn conv2d(
     mut output: Output<'_>,
     layout: Layout,
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     shape.check()?;
+    let shape = &shape.canonical();
     check_length("the images", images.data.len(), shape.input_len()?)?;
     images.params.check("the images' scales", shape.batch)?;
     let k = shape.taps() * shape.group_channels();
@@ -90,7 +74,7 @@ pub fn conv2d(
     } else {
         kernel_names!("conv_int8")
     };
-    let target = output.target();
+    let target = Target::of(&mut output);
     Job { isa, shape, images, weight, epilogue, target, layout }.run(scratch)?;
-    Ok(names.of(isa, weight.pair_rule_holds()))
+    Ok(Ran::int8(names.of(isa, weight.pair_rule_holds())))
 }

@@ -1,9 +1,9 @@
-//! The geometry of a convolution.
+//! The geometry of a convolution, of floats and of levels alike.
 
 use super::Int8Error;
 use super::error::checked_size;
 
-/// The sizes of a two-dimensional convolution.
+/// The sizes of a two-dimensional convolution; one of signals is that of images with one row.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct ConvShape {
     /// Images.
@@ -22,6 +22,8 @@ pub struct ConvShape {
     pub stride: [usize; 2],
     /// Pixels added above and below, left and right.
     pub padding: [[usize; 2]; 2],
+    /// Input pixels from one kernel pixel to the next, down and across; 1 if they are neighbors.
+    pub dilation: [usize; 2],
     /// Parts into which input and output channels are divided, convolved apart.
     pub groups: usize,
 }
@@ -30,20 +32,21 @@ impl ConvShape {
     /// Refuses sizes that do not describe a convolution.
     ///
     /// # Errors
-    /// A kernel, stride or number of groups of 0; channels that the groups do not divide; a kernel
-    /// larger than the padded image.
+    /// A kernel, stride, dilation or number of groups of 0; channels that the groups do not divide; a
+    /// kernel that spans more than the padded image.
     pub fn check(&self) -> Result<(), Int8Error> {
         let refuse = |what| Err(Int8Error::Convolution { what });
-        if self.kernel.contains(&0) || self.stride.contains(&0) || self.groups == 0 {
-            return refuse("kernel, stride and groups must be at least 1");
+        let steps = [self.kernel, self.stride, self.dilation];
+        if steps.iter().any(|step| step.contains(&0)) || self.groups == 0 {
+            return refuse("kernel, stride, dilation and groups must be at least 1");
         }
         let whole = |channels: usize| channels.is_multiple_of(self.groups);
         if !whole(self.in_channels) || !whole(self.out_channels) {
             return refuse("groups must divide the input and the output channels");
         }
-        let padded = self.checked_padded()?;
-        if self.kernel[0] > padded[0] || self.kernel[1] > padded[1] {
-            return refuse("kernel must not be larger than the padded image");
+        let (padded, span) = (self.checked_padded()?, self.checked_span()?);
+        if span[0] > padded[0] || span[1] > padded[1] {
+            return refuse("kernel must not span more than the padded image");
         }
         checked_size("the padded image", &[padded[0], padded[1], self.in_channels])?;
         checked_size("the kernel", &[self.kernel[0], self.kernel[1], self.in_channels])?;
@@ -60,15 +63,26 @@ impl ConvShape {
         Ok([add(self.height, self.padding[0])?, add(self.width, self.padding[1])?])
     }
 
+    fn checked_span(&self) -> Result<[usize; 2], Int8Error> {
+        let along = |axis: usize| {
+            self.kernel[axis]
+                .saturating_sub(1)
+                .checked_mul(self.dilation[axis])
+                .and_then(|steps| steps.checked_add(1))
+                .ok_or(Int8Error::TooLarge { what: "the span of the kernel" })
+        };
+        Ok([along(0)?, along(1)?])
+    }
+
     /// Rows and columns of an output image.
     ///
     /// # Errors
     /// As [`ConvShape::check`].
     pub fn output_size(&self) -> Result<[usize; 2], Int8Error> {
-        let padded = self.checked_padded()?;
+        let (padded, span) = (self.checked_padded()?, self.checked_span()?);
         let size = |i: usize| {
             padded[i]
-                .checked_sub(self.kernel[i])
+                .checked_sub(span[i])
                 .and_then(|moves| moves.checked_div(self.stride[i]))
                 .map(|steps| steps + 1)
                 .ok_or(Int8Error::Convolution { what: "kernel must fit the padded image" })
@@ -91,6 +105,20 @@ impl ConvShape {
     pub fn output_len(&self) -> Result<usize, Int8Error> {
         let [height, width] = self.output_size()?;
         checked_size("the output", &[self.batch, height, width, self.out_channels])
+    }
+
+    /// Rows and columns of input from the first pixel under the kernel to the last, of a shape that
+    /// [`ConvShape::check`] has accepted.
+    pub(crate) fn span(&self) -> [usize; 2] {
+        [0, 1].map(|axis| (self.kernel[axis] - 1) * self.dilation[axis] + 1)
+    }
+
+    /// The same convolution with a dilation of 1 along every axis on which the kernel has one pixel,
+    /// where it decides nothing.
+    pub(crate) fn canonical(self) -> ConvShape {
+        let dilation =
+            [0, 1].map(|axis| if self.kernel[axis] > 1 { self.dilation[axis] } else { 1 });
+        ConvShape { dilation, ..self }
     }
 
     /// Input pixels under the kernel.

@@ -3,25 +3,20 @@
 use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
-use super::conv::{Images, Layout};
 use super::conv_shape::ConvShape;
 use super::depthwise::{Depthwise, PIXELS};
 use super::depthwise_block::Block;
 use super::finish::{Finish, Staged, Target};
+use super::operands::{Images, Layout};
 use super::panels::{GROUP, PANEL, Packed, pack_row};
-use super::product::{Product, Rows, Runs};
+use super::product::{Product, Rows};
+use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
-use crate::parallel::{SharedOut, pieces, share};
+use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
+use crate::threads::{CONV_INT8, DEPTHWISE_INT8};
 use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a convolution stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 20;
-
-/// The same for depthwise convolutions, which take six times as long for each, but prepare their
-/// weights on every thread.
-const LEAST_DEPTHWISE_PER_THREAD: usize = LEAST_PER_THREAD / 4;
 
 /// Bytes of input that a task reads, so that they stay in the second-level cache.
 const SLAB_BYTES: usize = 256 << 10;
@@ -36,6 +31,7 @@ const MOST_PADDING: usize = 2;
 /// A convolution whose arguments have been checked.
 pub(super) struct Job<'a> {
     pub(super) isa: Isa,
+    /// In its [canonical](ConvShape::canonical) form.
     pub(super) shape: &'a ConvShape,
     pub(super) images: &'a Images<'a>,
     pub(super) weight: &'a Panels,
@@ -172,11 +168,11 @@ impl Job<'_> {
         let shape = self.shape;
         let access = self.access();
         let work = shape.batch * out_height * out_width * shape.out_channels * self.weight.k();
-        let least = match access {
-            Access::Depthwise => LEAST_DEPTHWISE_PER_THREAD,
-            _ => LEAST_PER_THREAD,
+        let threshold = match access {
+            Access::Depthwise => DEPTHWISE_INT8,
+            _ => CONV_INT8,
         };
-        let threads = pieces(work, least);
+        let threads = threshold.shares(work);
         // Few rows do not divide evenly among threads; channels do.
         let panels = shape.out_channels / PANEL;
         let by_channels = shape.batch < threads
@@ -228,12 +224,12 @@ impl Job<'_> {
         self.shape.is_padded() || access != Access::InPlace
     }
 
-    /// A group's values lie apart from pixel to pixel, all channels together only from kernel row
-    /// to kernel row.
+    /// A group's values lie apart from pixel to pixel, and so do those under a kernel that skips
+    /// columns; all others only from kernel row to kernel row.
     fn kernel_runs(&self) -> KernelRuns {
         let [height, width] = self.shape.kernel;
         let channels = self.shape.group_channels();
-        let (count, len) = if self.shape.groups == 1 {
+        let (count, len) = if self.shape.groups == 1 && self.shape.dilation[1] == 1 {
             (height, width * channels)
         } else {
             (height * width, channels)
@@ -268,8 +264,9 @@ impl Job<'_> {
         let channels = self.shape.in_channels;
         let row_stride = (self.shape.width + left + right) * channels;
         let per_row = offsets.len() / self.shape.kernel[0];
+        let [down, across] = self.shape.dilation;
         for (i, offset) in offsets.iter_mut().enumerate() {
-            *offset = i / per_row * row_stride + i % per_row * channels;
+            *offset = i / per_row * down * row_stride + i % per_row * across * channels;
         }
     }
 

@@ -61,10 +61,12 @@ impl Kernel for Depthwise<'_> {
             self.block.prepare(s, self.shape, self.weight, &self.columns, self.params, column);
             // The correction for the zero point is part of the sums.
             self.columns.sums.fill(0);
-            if self.shape.out_channels == self.shape.in_channels {
-                self.convolve::<S, true>(s, column, width);
-            } else {
-                self.convolve::<S, false>(s, column, width);
+            let same = self.shape.out_channels == self.shape.in_channels;
+            match (same, self.shape.dilation[1] > 1) {
+                (true, false) => self.convolve::<S, true, false>(s, column, width),
+                (false, false) => self.convolve::<S, false, false>(s, column, width),
+                (true, true) => self.convolve::<S, true, true>(s, column, width),
+                (false, true) => self.convolve::<S, false, true>(s, column, width),
             }
         }
     }
@@ -76,9 +78,14 @@ impl Depthwise<'_> {
         columns_under(shape, SEGMENT.min(out_width)) * shape.kernel[0].div_ceil(GROUP) * COLUMNS
     }
 
-    /// Convolves `width` channels from `column` on.
+    /// Convolves `width` channels from `column` on; `SPREAD` if the kernel skips columns.
     #[inline(always)]
-    fn convolve<S: Simd, const SAME: bool>(&mut self, s: S, column: usize, width: usize) {
+    fn convolve<S: Simd, const SAME: bool, const SPREAD: bool>(
+        &mut self,
+        s: S,
+        column: usize,
+        width: usize,
+    ) {
         let down = self.shape.stride[0] * self.slab.row_stride;
         let across = self.shape.stride[1] * self.shape.in_channels;
         let together = rows_together(self.shape);
@@ -95,7 +102,7 @@ impl Depthwise<'_> {
                             column,
                             width,
                         };
-                        let sums = self.sum(s, from, tile.count, i);
+                        let sums = self.sum::<S, SPREAD>(s, from, tile.count, i);
                         match self.finish.target {
                             Target::U8(out, levels) if self.finish.column_stride == 1 => {
                                 self.write_levels(s, sums, out, levels, tile);
@@ -122,7 +129,8 @@ impl Depthwise<'_> {
         let block = VECTORS * S::LANES;
         let multiplier = self.shape.out_channels / self.shape.in_channels;
         let groups = self.shape.kernel[0].div_ceil(GROUP);
-        let height = Slab::height(self.shape, rows);
+        let last = (rows - 1) * self.shape.stride[0] + self.shape.kernel[0] - 1;
+        let row_stride = self.shape.dilation[0] * self.slab.row_stride;
         for x in 0..columns_under(self.shape, count) {
             let start = start + x * self.shape.in_channels;
             let columns = self.taps[x * groups * block..][..groups * block].chunks_exact_mut(block);
@@ -130,8 +138,8 @@ impl Depthwise<'_> {
                 let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
                 for r in 0..GROUP {
                     // Rows below the kernels repeat the last one, and meet weights of 0.
-                    let row = (group * GROUP + r).min(height - 1);
-                    let pixel = &self.slab.pixels[start + row * self.slab.row_stride..];
+                    let row = (group * GROUP + r).min(last);
+                    let pixel = &self.slab.pixels[start + row * row_stride..];
                     taps[r] = load::<S, SAME>(s, pixel, column, multiplier);
                 }
                 let taps = s.interleave(taps);
@@ -146,7 +154,7 @@ impl Depthwise<'_> {
     /// [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
     /// [`Simd::interleave`].
     #[inline(always)]
-    fn sum<S: Simd>(
+    fn sum<S: Simd, const SPREAD: bool>(
         &self,
         s: S,
         first: usize,
@@ -165,8 +173,10 @@ impl Depthwise<'_> {
             }
         }
         let of_kernel = column(self.shape.kernel[1]);
+        let skipped = column(self.shape.dilation[1] - 1);
         let weights = self.block.weights[row * of_kernel..][..of_kernel].chunks_exact(block);
-        for (at, weights) in (0..of_kernel).step_by(block).zip(weights) {
+        for (i, (at, weights)) in (0..of_kernel).step_by(block).zip(weights).enumerate() {
+            let at = if SPREAD { at + i / height * skipped } else { at };
             for p in 0..PIXELS {
                 let taps = &taps[p.min(count - 1) * step + at..][..block];
                 for v in 0..VECTORS {
@@ -251,7 +261,7 @@ impl Depthwise<'_> {
 
 /// Columns of input under `count` output pixels of a row.
 fn columns_under(shape: &ConvShape, count: usize) -> usize {
-    (count - 1) * shape.stride[1] + shape.kernel[1]
+    (count - 1) * shape.stride[1] + shape.span()[1]
 }
 
 /// The input values that belong to output channels from `column` on; `pixel` starts with those of a
@@ -274,7 +284,7 @@ fn load<S: Simd, const SAME: bool>(
     for i in 0..block {
         repeated[i] = pixel[(column + i) / multiplier];
     }
-    // SAFETY: as above.
+    // SAFETY: the array holds four bytes for each lane of the widest vector.
     unsafe { s.load_bytes(repeated.as_ptr().cast()) }
 }
 

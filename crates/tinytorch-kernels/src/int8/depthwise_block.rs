@@ -12,9 +12,13 @@ pub(super) const VECTORS: usize = 4;
 /// Channels that stay side by side when bytes are interleaved.
 const TOGETHER: usize = 4;
 
-/// Output rows that the same fours of input rows serve: two under a 3 x 3 kernel with step 1.
+/// Output rows that the same fours of input rows serve: two under a 3 x 3 kernel with step 1. A kernel
+/// that skips rows has fours of its own for each.
 pub(super) fn rows_together(shape: &ConvShape) -> usize {
     let [height, _] = shape.kernel;
+    if shape.dilation[0] > 1 {
+        return 1;
+    }
     (height.next_multiple_of(GROUP) - height) / shape.stride[0] + 1
 }
 

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::QParams;
 use super::columns::{COLUMNS, Columns};
+use super::operands::{Output, RowParams};
 use super::panels::PANEL;
 use super::quantize::{Levels, quantize_lanes};
-use super::{QParams, RowParams};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedIn, SharedOut};
 
@@ -22,6 +23,19 @@ pub(super) enum Target {
 }
 
 impl Target {
+    /// Where a kernel that has this output writes.
+    pub(super) fn of(output: &mut Output<'_>) -> Target {
+        match output {
+            Output::F32(data) => Target::F32(SharedOut::new(data)),
+            Output::Sum { data, plus } => {
+                Target::Sum { out: SharedOut::new(data), plus: SharedIn::new(plus) }
+            }
+            Output::U8 { data, params } => {
+                Target::U8(SharedOut::new(data), Levels::unsigned(*params))
+            }
+        }
+    }
+
     /// The output from element `index` on.
     ///
     /// # Safety

@@ -5,10 +5,8 @@ use super::quantize::{Levels, quantize_lanes};
 use super::{Int8Error, RowParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
-
-/// Values per thread below which the work stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 16;
+use crate::parallel::{SharedOut, split};
+use crate::threads::QUANTIZE;
 
 /// Channels that are brought together in a 32-bit lane.
 const TOGETHER: usize = 4;
@@ -47,7 +45,7 @@ pub fn quantize_nchw_to_nhwc(
     }
     let shared = SharedOut::new(out);
     // Rows of pixels, over all images, are what the threads share.
-    split(batch * height, pieces(size, LEAST_PER_THREAD), &|rows| {
+    split(batch * height, QUANTIZE.shares(size), &|rows| {
         for row in rows {
             let (image, y) = (row / height, row % height);
             let first = image * channels * height * width + y * width;

@@ -8,17 +8,16 @@ use std::ops::Range;
 use super::areas::{Area, Cut};
 use super::columns::{COLUMNS, Columns};
 use super::finish::{Finish, FinishTile, Place, Staged};
-use super::gemm::{Epilogue, RowParams, Scales};
 use super::name::kernel_names;
+use super::operands::{Epilogue, RowParams, Scales};
 use super::panels::{GROUP, PANEL, Packed};
+use super::runs::Runs;
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, share};
+use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
-use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 20;
+use crate::threads::PRODUCT_INT8;
+use crate::{Isa, Ran, Scratch};
 
 /// Bytes of activations that stay in the second-level cache while all panels pass by: half of the
 /// smallest such cache among server CPUs, 1 MB.
@@ -73,29 +72,6 @@ impl RowWalk<'_> {
     }
 }
 
-/// Where the `k` values of a row lie: in runs of `quads` times four values at each of `offsets`,
-/// then `tail < 4` values at `tail_offset`.
-#[derive(Copy, Clone)]
-pub(super) struct Runs<'a> {
-    pub(super) offsets: &'a [usize],
-    pub(super) quads: usize,
-    pub(super) tail: usize,
-    pub(super) tail_offset: usize,
-}
-
-impl Runs<'_> {
-    /// `k` values side by side.
-    pub(super) fn contiguous(k: usize) -> Runs<'static> {
-        Runs { offsets: &[0], quads: k / GROUP, tail: k % GROUP, tail_offset: k / GROUP * GROUP }
-    }
-
-    /// Values from the row's start to the end of what is read.
-    fn extent(&self) -> usize {
-        let last = self.offsets.iter().max().map_or(0, |last| last + self.quads * GROUP);
-        if self.tail > 0 { last.max(self.tail_offset + self.tail) } else { last }
-    }
-}
-
 /// An int8 product whose sizes have been checked.
 pub(super) struct Product<'a> {
     pub(super) m: usize,
@@ -108,11 +84,11 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Multiplies on the threads of the current pool, and returns the name of the kernel that ran.
-    pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> &'static str {
+    /// Multiplies on the threads of the current pool, and says which kernel ran.
+    pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> Ran {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
-        let threads = pieces(work, LEAST_PER_THREAD).min(self.m.max(panels.len()).max(1));
+        let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
         let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(&self.epilogue, self.weight.k);
         let mut arena = scratch.arena(bytes_for::<i32>(threads * len));
@@ -130,7 +106,7 @@ impl Product<'_> {
             (true, true) => kernel_names!("gemv_int8_blocks"),
             (false, true) => kernel_names!("gemm_int8_blocks"),
         };
-        names.of(isa, self.weight.pair_rule)
+        Ran::int8(names.of(isa, self.weight.pair_rule))
     }
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.

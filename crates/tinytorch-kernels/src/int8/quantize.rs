@@ -10,10 +10,8 @@ use super::error::{check_length, checked_size};
 use super::{Int8Error, QParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
-
-/// Elements per thread below which quantizing stays on one thread: 64k elements take about 10 us.
-const LEAST_PER_THREAD: usize = 1 << 16;
+use crate::parallel::{SharedOut, split};
+use crate::threads::QUANTIZE;
 
 /// What [`quantize_lanes`] needs beside the values, ready to be multiplied and compared.
 #[derive(Copy, Clone)]
@@ -127,7 +125,7 @@ fn as_unsigned(bytes: &mut [i8]) -> &mut [u8] {
 
 fn quantize(isa: Isa, x: &[f32], levels: Levels, out: &mut [u8]) {
     let shared = SharedOut::new(out);
-    split(x.len(), pieces(x.len(), LEAST_PER_THREAD), &|range| {
+    split(x.len(), QUANTIZE.shares(x.len()), &|range| {
         // SAFETY: the ranges are disjoint and lie inside `out`, which is as long as `x`.
         let out = unsafe { shared.slice(range.start, range.len()) };
         isa.run(Quantize { x: &x[range], levels, out });
@@ -174,7 +172,7 @@ pub(super) fn for_each_row(
 ) -> Result<(), Int8Error> {
     let row_of = |row: usize| &x[row * k..(row + 1) * k];
     let first_bad_row = AtomicUsize::new(usize::MAX);
-    split(m, pieces(x.len(), LEAST_PER_THREAD), &|rows| {
+    split(m, QUANTIZE.shares(x.len()), &|rows| {
         for row in rows {
             if quantize(row, row_of(row)).is_err() {
                 first_bad_row.fetch_min(row, Ordering::Relaxed);

@@ -37,7 +37,7 @@ pub(super) struct Slab<'a> {
 impl<'a> Slab<'a> {
     /// Input rows under `output_rows` rows of output.
     pub(super) fn height(shape: &ConvShape, output_rows: usize) -> usize {
-        (output_rows - 1) * shape.stride[0] + shape.kernel[0]
+        (output_rows - 1) * shape.stride[0] + shape.span()[0]
     }
 
     /// Bytes of a slab of `height` rows.

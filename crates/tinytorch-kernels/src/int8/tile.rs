@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use super::columns::{COLUMNS, Columns};
 use super::finish::Staged;
 use super::panels::{GROUP, PANEL};
-use super::product::Runs;
+use super::runs::Runs;
 use crate::isa::{Kernel, Simd};
 
 /// How four products are summed.
@@ -124,7 +124,7 @@ impl<
     #[inline(always)]
     fn sum_all<S: Simd>(self, s: S) {
         let mut sums = Sums::zero(s);
-        // SAFETY: `Product::run_part` checked that all runs lie inside the activations, and that
+        // SAFETY: `Product::assert_in_bounds` checked that all runs lie inside the activations, and that
         // together with the tail they are as long as the rows of the weight.
         unsafe { self.add_runs(s, &mut sums, self.runs.offsets, 0, self.runs.quads) };
         if self.runs.tail > 0 {
@@ -234,7 +234,7 @@ impl<
     /// Adds the last `k % 4` values along K.
     #[inline(always)]
     fn add_tail<S: Simd>(&self, s: S, sums: &mut Sums<S, MR, NV>) {
-        // SAFETY: `Product::run_part` checked that the tail lies inside the activations.
+        // SAFETY: `Product::assert_in_bounds` checked that the tail lies inside the activations.
         let mut tails = self.starts.map(|start| unsafe { start.add(self.runs.tail_offset) });
         // What follows the tail is multiplied by zeros, but must be there to be read.
         let mut copies = [[0; GROUP]; MR];
@@ -246,7 +246,8 @@ impl<
             }
         }
         let weights = self.weights.tail;
-        // SAFETY: the expanded tail holds four values for each of the tile's columns.
+        // SAFETY: four values follow each of `tails`, in the activations or in a copy, and the expanded
+        // tail of the weights holds four for each of the tile's columns.
         unsafe {
             self.add_group(
                 s,

@@ -6,12 +6,10 @@ use super::error::{check_length, checked_size};
 use super::name::kernel_names;
 use super::{Int8Error, Panels, Scales};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
-use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 18;
+use crate::threads::TRANSPOSED;
+use crate::{Isa, Ran, Scratch};
 
 /// Columns of the output, values along K, that are dequantized at a time: with [`ROWS`] rows they
 /// take 32 KB.
@@ -20,7 +18,7 @@ const WIDTH: usize = 256;
 /// Rows of the weight that are dequantized at a time.
 const ROWS: usize = 32;
 
-/// Writes `g * dequantized(w)` to `out` and returns the name of the kernel that ran.
+/// Writes `g * dequantized(w)` to `out` and says which kernel ran.
 ///
 /// `g` is `m` rows of `w.n()` values, `out` is `m` rows of `w.k()` values. The weight is
 /// dequantized in tiles of 32 by 256, so the scratch stays small whatever the weight's size. Sums
@@ -48,14 +46,14 @@ pub fn gemm_transposed(
     scales: &Scales<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     let (n, k) = (w.n(), w.k());
     check_length("the gradient", g.len(), checked_size("the gradient", &[m, n])?)?;
     scales.check(n, k)?;
     check_length("the output", out.len(), checked_size("the output", &[m, k])?)?;
     out.fill(0.0);
     let strips = k.div_ceil(WIDTH);
-    let pieces = pieces(m * n * k, LEAST_PER_THREAD).min(strips.max(1));
+    let pieces = TRANSPOSED.shares(m * n * k).min(strips.max(1));
     let mut arena = scratch.arena(bytes_for::<f32>(pieces * ROWS * WIDTH));
     let tiles = SharedOut::new(arena.take::<f32>(pieces * ROWS * WIDTH));
     let out = SharedOut::new(out);
@@ -67,7 +65,7 @@ pub fn gemm_transposed(
             isa.run(Strips { g, m, w, scales, strips, tile, out });
         }
     });
-    Ok(kernel_names!("gemm_transposed").of(isa, false))
+    Ok(Ran::float(kernel_names!("gemm_transposed").of(isa, false)))
 }
 
 /// Some columns of the output, [`WIDTH`] at a time.

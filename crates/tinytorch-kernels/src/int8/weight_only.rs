@@ -9,15 +9,13 @@ use super::name::kernel_names;
 use super::panels::{GROUP, PANEL, Packed};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
-use crate::{Isa, Scratch};
-
-/// Multiply-adds per thread below which a product stays on one thread.
-const LEAST_PER_THREAD: usize = 1 << 18;
+use crate::threads::WEIGHT_ONLY;
+use crate::{Isa, Ran, Scratch};
 
 /// Multiplies float activations, `m` rows of `w.k()` values, by the transpose of a packed weight,
-/// and returns the name of the kernel that ran.
+/// and says which kernel ran.
 ///
 /// For when activations must keep their precision: the weight's memory is saved, int8 arithmetic
 /// is not used. Sums run over K in ascending order in `f32`, scaled per block of scales, so any
@@ -46,7 +44,7 @@ pub fn gemm_weight_only(
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
-) -> Result<&'static str, Int8Error> {
+) -> Result<Ran, Int8Error> {
     check_length("the activations", a.len(), checked_size("the activations", &[m, w.k()])?)?;
     epilogue.check(w.n(), w.k())?;
     check_length("the output", out.len(), checked_size("the output", &[m, w.n()])?)?;
@@ -58,7 +56,7 @@ pub fn gemm_weight_only(
         relu: epilogue.relu,
     };
     let panels = w.n().div_ceil(PANEL);
-    let pieces = pieces(m * w.n() * w.k(), LEAST_PER_THREAD).min(panels.max(1));
+    let pieces = WEIGHT_ONLY.shares(m * w.n() * w.k()).min(panels.max(1));
     let numbers = Columns::numbers(epilogue, w.k());
     let mut arena = scratch.arena(bytes_for::<i32>(pieces * numbers));
     let all_numbers = SharedOut::new(arena.take::<i32>(pieces * numbers));
@@ -79,7 +77,7 @@ pub fn gemm_weight_only(
             });
         }
     });
-    Ok(kernel_names!("gemm_weight_only").of(isa, false))
+    Ok(Ran::float(kernel_names!("gemm_weight_only").of(isa, false)))
 }
 
 struct WeightOnly<'a> {

@@ -104,7 +104,7 @@ pub fn quantize_rows_wide(
     let size = checked_size("the input", &[m, k])?;
     check_length("the input", x.len(), size)?;
     check_length("the quantized output", out.len(), checked_size("the output", &[2, m, k])?)?;
-    check_length("the row parameters", params.len(), 2 * m)?;
+    check_length("the row parameters", params.len(), checked_size("the rows", &[2, m])?)?;
     let (shared_out, shared_params) = (SharedOut::new(out), SharedOut::new(params));
     for_each_row(x, m, k, &|row, x| {
         let wide = Wide::of(isa, x)?;
@@ -178,5 +178,8 @@ mod tests {
                 .is_err()
         );
         assert!(quantize_rows_wide(Isa::active(), &x, 2, 2, &mut out[..4], &mut params).is_err());
+        // Twice as many rows as this, all of them empty, are none when counted in 64 bits.
+        let rows = usize::MAX / 2 + 1;
+        assert!(quantize_rows_wide(Isa::active(), &[], rows, 0, &mut [], &mut []).is_err());
     }
 }

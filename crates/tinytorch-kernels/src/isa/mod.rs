@@ -32,6 +32,7 @@
 //! }
 //! ```
 
+mod eights;
 #[cfg(feature = "faulty-isa")]
 mod faulty;
 mod scalar;
@@ -40,6 +41,7 @@ mod simd;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use eights::Eights;
 #[cfg(feature = "faulty-isa")]
 pub use faulty::Fault;
 pub use scalar::Scalar;

@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::eights::Eights;
 use super::simd::{Kernel, Simd, sealed::Sealed};
 
 /// Lanes of the portable vectors: what the SSE2 and NEON baselines hold in a register, so that
@@ -47,6 +48,34 @@ fn zip<A: Copy, B: Copy, R>(a: [A; LANES], b: [B; LANES], f: impl Fn(A, B) -> R)
 #[inline(always)]
 fn fold(x: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     f(f(x[0], x[2]), f(x[1], x[3]))
+}
+
+impl<D: Dot> Eights for Portable<D> {
+    const FAST: bool = false;
+    type Eight = [f32; 8];
+
+    #[inline(always)]
+    fn splat_eight(self, x: f32) -> [f32; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load_eight(self, x: *const f32) -> [f32; 8] {
+        // SAFETY: the caller promises eight readable values.
+        unsafe { x.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_eight(self, v: [f32; 8], out: *mut f32) {
+        // SAFETY: the caller promises eight writable values.
+        unsafe { out.cast::<[f32; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn mul_add_eight(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, lines: &[&[f32]], p: usize) -> [[f32; 8]; 4] {
+        std::array::from_fn(|i| std::array::from_fn(|line| lines[line][p + i]))
+    }
 }
 
 impl<D: Dot> Simd for Portable<D> {

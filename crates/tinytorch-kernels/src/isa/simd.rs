@@ -2,6 +2,8 @@
 
 use half::f16;
 
+use super::Eights;
+
 /// A computation written once and compiled for every instruction set.
 ///
 /// Mark `run`, and every function it calls with `S`, `#[inline(always)]`: only code inlined into
@@ -26,7 +28,7 @@ pub(super) mod sealed {
 /// but [`mul_add`](Simd::mul_add) and [`sum`](Simd::sum) return the same bits on every ISA.
 /// Slices are read and written from their first element; a method panics if its slice is shorter
 /// than it says.
-pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
+pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     /// Values in a vector: 4 (scalar), 8 (AVX2) or 16 (AVX-512).
     const LANES: usize;
 
@@ -42,6 +44,16 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Runs `kernel` as a function of its own, compiled for this instruction set: for the inner
     /// parts of a kernel that are too large, or used too often, to be inlined.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Asks for the cache line of an address, which need not be one that may be read; does nothing where
+    /// the CPU cannot be asked.
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        super::x86_64::prefetch(address);
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;

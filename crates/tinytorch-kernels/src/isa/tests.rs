@@ -292,3 +292,40 @@ impl Kernel for Interleaving {
 fn storing_undoes_interleaving_and_saturates() {
     Isa::available().into_iter().for_each(|isa| isa.run(Interleaving));
 }
+
+struct EightsAreLanes<'a>(&'a [f32]);
+
+impl Kernel for EightsAreLanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let lines: Vec<&[f32]> = self.0.chunks_exact(6).collect();
+        let mut got = [0.0; 8];
+        // SAFETY: there are eight lines of six values.
+        let columns = unsafe { s.transpose(&lines, 2) };
+        for (p, column) in columns.into_iter().enumerate() {
+            // SAFETY: `got` and the first eight samples are eight values.
+            unsafe {
+                s.store_eight(column, got.as_mut_ptr());
+                for i in 0..8 {
+                    assert_eq!(got[i], lines[i][2 + p], "element {p} of line {i}");
+                }
+                let sums = s.load_eight(self.0.as_ptr());
+                let sums = s.mul_add_eight(s.splat_eight(3.0), column, sums);
+                s.store_eight(sums, got.as_mut_ptr());
+            }
+            for i in 0..8 {
+                assert_eq!(got[i], 3.0 * lines[i][2 + p] + self.0[i], "lane {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn eight_lines_are_transposed_and_added_up() {
+    let values: Vec<f32> = (0..48).map(|i| (i * 7 % 41) as f32).collect();
+    for isa in Isa::available() {
+        isa.run(EightsAreLanes(&values));
+    }
+}

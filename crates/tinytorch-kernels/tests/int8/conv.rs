@@ -8,7 +8,7 @@ use tinytorch_kernels::int8::{
     ConvShape, Epilogue, Images, Int8Error, Layout, Output, Panels, QParams, RowParams, Scales,
     conv2d,
 };
-use tinytorch_kernels::{Isa, Scratch};
+use tinytorch_kernels::{Isa, Ran, Scratch};
 
 /// The level under kernel position `i` of output pixel `row`, counted over the whole batch.
 fn activation(
@@ -23,8 +23,8 @@ fn activation(
     let channels = shape.in_channels / shape.groups;
     let (image, pixel) = (row / (out_height * out_width), row % (out_height * out_width));
     let (tap, channel) = (i / channels, group * channels + i % channels);
-    let y = pixel / out_width * shape.stride[0] + tap / shape.kernel[1];
-    let x = pixel % out_width * shape.stride[1] + tap % shape.kernel[1];
+    let y = pixel / out_width * shape.stride[0] + tap / shape.kernel[1] * shape.dilation[0];
+    let x = pixel % out_width * shape.stride[1] + tap % shape.kernel[1] * shape.dilation[1];
     let inside =
         |at: usize, padding: usize, size: usize| at.checked_sub(padding).filter(|at| *at < size);
     match (
@@ -109,7 +109,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
                 for (layout, want) in [(Layout::Nhwc, &nhwc), (Layout::Nchw, &nchw)] {
                     let mut y = vec![f32::NAN; want.len()];
                     let output = Output::F32(&mut y);
-                    let name = conv2d(
+                    let Ran { name, int8 } = conv2d(
                         isa,
                         &shape,
                         &images,
@@ -120,7 +120,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
                         &mut scratch,
                     )
                     .unwrap();
-                    assert!(name.contains(isa.name()), "{name}");
+                    assert!(int8 && name.contains(isa.name()), "{name}");
                     let equal = y.iter().zip(want).all(|(y, want)| y.to_bits() == want.to_bits());
                     assert!(equal, "{name} {layout:?} {shape:?}\n{y:?}\n{want:?}");
                 }
@@ -173,11 +173,13 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
     (
         (0usize..3, channels, 3usize..9, 3usize..9),
         ([1usize..4, 1usize..4], [1usize..3, 1usize..3], [padding(), padding()]),
+        [1usize..4, 1usize..4],
     )
         .prop_map(
             |(
                 (batch, (in_channels, out_channels, groups), height, width),
                 (kernel, stride, padding),
+                dilation,
             )| {
                 ConvShape {
                     batch,
@@ -188,10 +190,12 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
                     kernel,
                     stride,
                     padding,
+                    dilation,
                     groups,
                 }
             },
         )
+        .prop_filter("the kernel fits", |shape| shape.check().is_ok())
 }
 
 proptest! {
@@ -215,6 +219,7 @@ const BASE: ConvShape = ConvShape {
     kernel: [7, 7],
     stride: [2, 2],
     padding: [[3, 3], [3, 3]],
+    dilation: [1, 1],
     groups: 1,
 };
 
@@ -252,6 +257,70 @@ fn shapes_of_real_networks_are_exact() {
 }
 
 #[test]
+fn kernels_that_skip_pixels_are_exact() {
+    let dense = ConvShape {
+        in_channels: 16,
+        out_channels: 33,
+        height: 13,
+        width: 11,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [[2, 2]; 2],
+        dilation: [2, 2],
+        ..BASE
+    };
+    check(20, dense, false, true, false);
+    check(
+        21,
+        ConvShape { dilation: [3, 1], padding: [[1, 3], [0, 2]], ..dense },
+        false,
+        false,
+        true,
+    );
+    check(22, ConvShape { dilation: [1, 4], stride: [2, 3], ..dense }, true, false, false);
+    // Runs that are filled up to groups of four, and runs that are gathered.
+    check(23, ConvShape { in_channels: 3, ..dense }, false, false, false);
+    check(24, ConvShape { in_channels: 1, padding: [[0; 2]; 2], ..dense }, false, true, true);
+    check(
+        25,
+        ConvShape { in_channels: 8, out_channels: 22, groups: 2, ..dense },
+        false,
+        true,
+        false,
+    );
+    // Depthwise: rows skipped, columns skipped, both, with fours of kernel rows, with a multiplier.
+    let channelwise = ConvShape { in_channels: 70, out_channels: 70, groups: 70, ..dense };
+    check(26, channelwise, false, true, false);
+    check(
+        27,
+        ConvShape { dilation: [2, 1], padding: [[3, 0], [1, 2]], ..channelwise },
+        false,
+        false,
+        true,
+    );
+    check(28, ConvShape { dilation: [1, 3], stride: [1, 2], ..channelwise }, false, true, false);
+    check(29, ConvShape { kernel: [5, 2], stride: [2, 3], ..channelwise }, false, false, false);
+    check(
+        30,
+        ConvShape { width: 61, out_channels: 140, dilation: [3, 2], ..channelwise },
+        false,
+        true,
+        false,
+    );
+    // A signal: an image with one row, of which a kernel skips none, whatever it says.
+    let signal =
+        ConvShape { height: 1, width: 91, kernel: [1, 3], padding: [[0; 2], [8, 0]], ..dense };
+    check(31, ConvShape { dilation: [1, 4], ..signal }, false, true, false);
+    check(
+        32,
+        ConvShape { dilation: [usize::MAX, 8], groups: 16, out_channels: 16, ..signal },
+        false,
+        false,
+        false,
+    );
+}
+
+#[test]
 fn impossible_geometries_are_typed_errors() {
     let call = |shape: ConvShape| {
         let panels = Panels::pack(&[0; 64 * 147], 64, 147).unwrap();
@@ -271,6 +340,8 @@ fn impossible_geometries_are_typed_errors() {
         ConvShape { groups: 2, ..BASE },
         ConvShape { height: 0, ..BASE },
         ConvShape { kernel: [50, 7], ..BASE },
+        ConvShape { dilation: [0, 1], ..BASE },
+        ConvShape { dilation: [1, 8], ..BASE },
     ] {
         assert!(matches!(call(wrong), Err(Int8Error::Convolution { .. })), "{wrong:?}");
     }
@@ -278,6 +349,7 @@ fn impossible_geometries_are_typed_errors() {
         ConvShape { batch: usize::MAX, ..BASE },
         ConvShape { padding: [[usize::MAX, 1], [0, 0]], ..BASE },
         ConvShape { padding: [[usize::MAX / 4, 1], [0, 0]], ..BASE },
+        ConvShape { dilation: [1, usize::MAX / 3], ..BASE },
     ] {
         assert!(matches!(call(wrong), Err(Int8Error::TooLarge { .. })), "{wrong:?}");
     }

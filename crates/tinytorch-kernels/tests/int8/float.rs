@@ -63,10 +63,13 @@ impl Case {
         let mut scratch = Scratch::new();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            gemm_weight_only(isa, &self.a, self.m, &panels, &epilogue, &mut y, &mut scratch)
-                .unwrap();
+            let forward =
+                gemm_weight_only(isa, &self.a, self.m, &panels, &epilogue, &mut y, &mut scratch)
+                    .unwrap();
             let out = &mut gradient;
-            gemm_transposed(isa, &self.g, self.m, &panels, &scales, out, &mut scratch).unwrap();
+            let backward =
+                gemm_transposed(isa, &self.g, self.m, &panels, &scales, out, &mut scratch).unwrap();
+            assert!(!forward.int8 && !backward.int8, "{forward:?} {backward:?}");
         });
         (y, gradient)
     }

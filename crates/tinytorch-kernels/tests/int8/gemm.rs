@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tinytorch_kernels::int8::{
     Activations, Epilogue, Int8Error, Output, Panels, QParams, RowParams, Scales, gemm,
 };
-use tinytorch_kernels::{Isa, Scratch};
+use tinytorch_kernels::{Isa, Ran, Scratch};
 
 /// Sizes around the edges of groups, vectors, panels and tiles.
 fn size() -> impl Strategy<Value = usize> {
@@ -79,8 +79,9 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
     for (isa, panels) in isas.iter().flat_map(|isa| [(*isa, &without_sums), (*isa, &with_sums)]) {
         let mut y = vec![f32::NAN; m * n];
         let output = Output::F32(&mut y);
-        let name = gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();
-        assert!(name.contains(isa.name()));
+        let Ran { name, int8 } =
+            gemm(isa, &activations, panels, &epilogue, output, &mut scratch).unwrap();
+        assert!(int8 && name.contains(isa.name()));
         assert!(
             y.iter().zip(&want).all(|(y, want)| y.to_bits() == want.to_bits()),
             "{name} {m}x{k}x{n}: {y:?} instead of {want:?}"

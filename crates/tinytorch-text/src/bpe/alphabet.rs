@@ -1,3 +1,5 @@
+//! Bytes as printable characters.
+
 /// How byte-level BPE writes the 256 bytes as printable characters, so that a vocabulary of byte
 /// strings is readable text (Radford et al., GPT-2, 2019): bytes that print stand for themselves
 /// (as Latin-1), the others follow from U+0100 on. A space is `Ġ`, a line feed `Ċ`.

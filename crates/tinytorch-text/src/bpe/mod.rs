@@ -213,7 +213,7 @@ fn byte_ids(vocab: &Vocab) -> Result<[u32; 256], TextError> {
     for byte in 0..=255u8 {
         let c = alphabet::char_of(byte);
         ids[usize::from(byte)] = vocab.index(c.encode_utf8(&mut [0; 4])).ok_or_else(|| {
-            hf::not_json(format!("the vocabulary has no token {c:?} for byte {byte:#04x}"))
+            TextError::not_json(format!("the vocabulary has no token {c:?} for byte {byte:#04x}"))
         })?;
     }
     Ok(ids)

@@ -1,3 +1,5 @@
+//! The words that byte-level BPE merges within.
+
 use crate::unicode::is_letter;
 
 /// Splits text into the words that byte-level BPE merges within; joined, they are the text.

@@ -1,3 +1,5 @@
+//! Learning a vocabulary of byte pairs.
+
 use super::{BpeTokenizer, Merge, alphabet, split};
 use crate::{AddedToken, TextError, Vocab};
 use std::cmp::Reverse;

@@ -6,7 +6,7 @@ mod shape;
 mod template;
 
 pub(super) use models::{bpe_from_file, bpe_to_file, chars_from_file, chars_to_file};
-pub(super) use schema::{File, MAX_FILE_BYTES, not_json};
+pub(super) use schema::{File, MAX_FILE_BYTES};
 pub use shape::{Direction, Encoding, Padding, PaddingStrategy, Truncation, TruncationStrategy};
 
 use super::{TextError, Tokenizer, Vocab, file};

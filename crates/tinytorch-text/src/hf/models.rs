@@ -1,4 +1,6 @@
-use super::schema::{Entries, File, MergeEntry, Model, kind_of, not_json, settings};
+//! The models of a `tokenizer.json`, to and from tokenizers.
+
+use super::schema::{Entries, File, MergeEntry, Model, kind_of, settings};
 use super::template::TemplateFile;
 use crate::wordpiece::{BertNormalizer, WordPieceRules};
 use crate::{AddedToken, BpeTokenizer, CharTokenizer, TextError, Tokenizer, WordPieceTokenizer};
@@ -76,7 +78,9 @@ pub(super) fn wordpiece_from_file(file: File) -> Result<WordPieceTokenizer, Text
     }
     let unknown = match unk_token.as_ref().and_then(Value::as_str) {
         Some(token) => token.to_owned(),
-        None => return Err(not_json("the WordPiece model names no unk_token".to_owned())),
+        None => {
+            return Err(TextError::not_json("the WordPiece model names no unk_token".to_owned()));
+        }
     };
     let rules = WordPieceRules { unknown, prefix, max_chars, tidy: decoder.cleanup };
     WordPieceTokenizer::new(vocab.into_vocab()?, file.added_tokens, normalizer, rules)
@@ -116,7 +120,9 @@ pub(crate) fn bpe_from_file(file: File) -> Result<BpeTokenizer, TextError> {
     let vocab = model.vocab.into_vocab()?;
     let merges = model.merges.unwrap_or_default();
     let pairs = merges.iter().enumerate().map(|(rank, merge)| {
-        merge.parts().ok_or_else(|| not_json(format!("merge {rank} is not a pair of tokens")))
+        merge
+            .parts()
+            .ok_or_else(|| TextError::not_json(format!("merge {rank} is not a pair of tokens")))
     });
     let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
     let table = BpeTokenizer::merge_table(&vocab, pairs)?;

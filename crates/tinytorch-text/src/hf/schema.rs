@@ -1,5 +1,7 @@
+//! The layout of a `tokenizer.json`.
+
 use super::{Padding, Truncation};
-use crate::{AddedToken, TextError, Vocab, error::cut};
+use crate::{AddedToken, TextError, Vocab};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -110,7 +112,7 @@ impl Entries {
     pub(super) fn into_vocab(self) -> Result<Vocab, TextError> {
         match self {
             Entries::Map(entries) => Vocab::from_entries(entries),
-            Entries::List => Err(not_json("the vocab is a list, not a map".to_owned())),
+            Entries::List => Err(TextError::not_json("the vocab is a list, not a map".to_owned())),
         }
     }
 }
@@ -154,16 +156,12 @@ impl<'de> Deserialize<'de> for Entries {
 impl File {
     pub(crate) fn parse(json: &[u8]) -> Result<File, TextError> {
         let text = crate::utf8(json, "the tokenizer.json")?;
-        serde_json::from_str(text).map_err(|error| not_json(error.to_string()))
+        serde_json::from_str(text).map_err(|error| TextError::not_json(error.to_string()))
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("maps have string keys and memory does not fail")
     }
-}
-
-pub(crate) fn not_json(reason: String) -> TextError {
-    TextError::Format { format: "Hugging Face tokenizer.json", reason: cut(&reason, 200) }
 }
 
 /// The name a component goes by in the file.
@@ -185,5 +183,5 @@ pub(super) fn settings<T: DeserializeOwned>(
         return Err(TextError::unsupported(part, found, supported));
     }
     serde_json::from_value(component.unwrap_or_default())
-        .map_err(|error| not_json(format!("{part} {supported}: {error}")))
+        .map_err(|error| TextError::not_json(format!("{part} {supported}: {error}")))
 }

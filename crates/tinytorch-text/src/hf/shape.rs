@@ -1,3 +1,5 @@
+//! Cutting inputs that are too long and filling up those that are too short.
+
 use super::template::Typed;
 use crate::TextError;
 use serde::{Deserialize, Serialize};

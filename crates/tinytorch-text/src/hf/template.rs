@@ -1,4 +1,5 @@
-use super::not_json;
+//! Special tokens around one text or two.
+
 use crate::{Shown, TextError, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ impl Template {
             SlotFile::SpecialToken { id, type_id } => {
                 let special = file.special_tokens.get(&id).ok_or_else(|| {
                     let id = Shown::from(&*id);
-                    not_json(format!("the template's special token {id} is not defined"))
+                    TextError::not_json(format!("the template's special token {id} is not defined"))
                 })?;
                 let ids = &special.ids;
                 ids.iter().try_for_each(|&id| vocab.token(id).map(drop))?;
@@ -72,12 +73,14 @@ impl Template {
         let first: fn(&Slot) -> bool = |slot| matches!(slot, Slot::First(_));
         let second: fn(&Slot) -> bool = |slot| matches!(slot, Slot::Second(_));
         if (count(&single, first), count(&single, second)) != (1, 0) {
-            return Err(not_json(
+            return Err(TextError::not_json(
                 "the template for one text should have A once and no B".to_owned(),
             ));
         }
         if (count(&pair, first), count(&pair, second)) != (1, 1) {
-            return Err(not_json("the template for two texts should have A and B once".to_owned()));
+            return Err(TextError::not_json(
+                "the template for two texts should have A and B once".to_owned(),
+            ));
         }
         Ok(Template { single, pair })
     }

@@ -5,7 +5,7 @@ mod normalize;
 pub(super) use normalize::BertNormalizer;
 
 use super::added::{AddedTokens, Piece};
-use super::{AddedToken, Shown, TextError, Tokenizer, Vocab, hf};
+use super::{AddedToken, Shown, TextError, Tokenizer, Vocab};
 use std::borrow::Cow;
 use tinytorch_core::Result;
 
@@ -57,7 +57,7 @@ impl WordPieceTokenizer {
         let longest = vocab.iter().map(str::len).max().unwrap_or(0);
         let added = AddedTokens::new(added, &mut vocab, |text| normalizer.apply(text))?;
         let unknown = vocab.id(&rules.unknown).ok_or_else(|| {
-            hf::not_json(format!(
+            TextError::not_json(format!(
                 "the vocabulary has no token {} for unknown words",
                 Shown::from(&*rules.unknown)
             ))

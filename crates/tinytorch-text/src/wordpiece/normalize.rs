@@ -1,3 +1,5 @@
+//! BERT's clean-up of a text.
+
 use crate::unicode::{is_invisible, is_nonspacing_mark, is_punctuation};
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;

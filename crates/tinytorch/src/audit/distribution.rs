@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::int8::{Input, QWeight, Scales};
+use crate::int8::{Encoding, QWeight, Scales};
 use crate::tensor::Tensor;
 use serde::Serialize;
 use tinytorch_kernels::int8::QParams;
@@ -52,11 +52,11 @@ impl Distribution {
     ///
     /// # Errors
     /// Unless the activation is f32.
-    pub(super) fn of_activation(activation: &Tensor, input: Input) -> Result<Distribution> {
+    pub(super) fn of_activation(activation: &Tensor, input: Encoding) -> Result<Distribution> {
         let values = activation.to_vec::<f32>()?;
         let range = match input {
-            Input::Static(params) => Some(activation_range(&values, params)),
-            Input::Float | Input::Dynamic | Input::Dynamic16 => None,
+            Encoding::Static(params) => Some(activation_range(&values, params)),
+            Encoding::F32 | Encoding::PerRow | Encoding::PerRow16 => None,
         };
         Ok(Distribution::new(&values, range))
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_weight_is_never_clipped_by_the_scales_made_for_it() {
         let weight = Tensor::from_vec(vec![1.0, -0.5, 0.25, 0.0, 10.0, -10.0], [2, 3]).unwrap();
-        let int8 = QWeight::quantize(&weight, Granularity::PerChannel, Input::Dynamic).unwrap();
+        let int8 = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
         let of = Distribution::of_weight(&weight, Some(&int8)).unwrap();
         assert_eq!(of.counts.iter().sum::<u64>(), 6);
         let range = of.int8.unwrap();
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_weight_beyond_its_scale_is_clipped() {
         let quantized = Tensor::from_vec(vec![1.0, 0.5], [1, 2]).unwrap();
-        let int8 = QWeight::quantize(&quantized, Granularity::PerTensor, Input::Float).unwrap();
+        let int8 = QWeight::quantize(&quantized, Granularity::PerTensor).unwrap();
         let weight = Tensor::from_vec(vec![2.0, 0.5], [1, 2]).unwrap();
         let range = Distribution::of_weight(&weight, Some(&int8)).unwrap().int8.unwrap();
         assert_eq!(range.clipped_percent, 50.0);
@@ -167,12 +167,12 @@ mod tests {
         let params = QParams::from_range(0.0, 1.0).unwrap();
         let values = vec![-0.5, 0.0, 0.5, 1.0, 1.001, 4.0, f32::NAN, f32::INFINITY];
         let activation = Tensor::from_vec(values, [8]).unwrap();
-        let of = Distribution::of_activation(&activation, Input::Static(params)).unwrap();
+        let of = Distribution::of_activation(&activation, Encoding::Static(params)).unwrap();
         assert_eq!((of.low, of.high), (-0.5, 4.0));
         assert_eq!(of.counts.iter().sum::<u64>(), 6);
         let range = of.int8.unwrap();
         assert_eq!((range.clipped_percent, range.levels_used), (37.5, 3));
-        let dynamic = Distribution::of_activation(&activation, Input::Dynamic).unwrap();
+        let dynamic = Distribution::of_activation(&activation, Encoding::PerRow).unwrap();
         assert_eq!(dynamic.int8, None);
     }
 
@@ -181,7 +181,7 @@ mod tests {
         let of = |values: Vec<f32>| {
             let n = values.len();
             let tensor = Tensor::from_vec(values, [n]).unwrap();
-            Distribution::of_activation(&tensor, Input::Float).unwrap()
+            Distribution::of_activation(&tensor, Encoding::F32).unwrap()
         };
         assert_eq!(of(vec![1e30; 3]).counts[BINS / 2], 3);
         let widest = of(vec![f32::MIN, f32::MAX]);

@@ -4,7 +4,7 @@ use super::{Distribution, Means, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
-use crate::int8::Input;
+use crate::int8::Encoding;
 use crate::quant::Folded;
 use crate::quant::relative_error;
 use crate::tensor::{Shape, Tensor};
@@ -207,7 +207,7 @@ impl Observer for Int8Pass<'_> {
         let float_output = normed.unwrap_or(float.output);
         let float_weight = folded_weight.unwrap_or(float.weight);
         let is_look_up = LOOK_UPS.contains(&run.op.name());
-        let input = param.int8().filter(|_| !is_look_up).map_or(Input::Float, |w| w.input());
+        let input = param.int8().filter(|_| !is_look_up).map_or(Encoding::F32, |w| w.input());
         let is_image = float_weight.shape().rank() == 4;
 
         // What the layer gives, and what it should, on the input that the float model gave it.

@@ -1,7 +1,7 @@
 //! What rounding to int8 explains: the yardstick for what a layer and its weight may lose.
 
 use crate::Result;
-use crate::int8::{Granularity, Input, QWeight, Scales, WeightBits};
+use crate::int8::{Encoding, Granularity, QWeight, Scales, WeightBits};
 use crate::tensor::Tensor;
 use tinytorch_kernels::int8::QParams;
 
@@ -9,18 +9,18 @@ use tinytorch_kernels::int8::QParams;
 ///
 /// # Errors
 /// If the activation is not finite.
-pub(super) fn rounded(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor> {
+pub(super) fn rounded(x: &Tensor, input: Encoding, is_image: bool) -> Result<Tensor> {
     let run = match input {
-        Input::Float => return Ok(x.clone()),
-        Input::Static(_) => x.len(),
-        Input::Dynamic if is_image => x.len() / x.shape().first().copied().unwrap_or(1).max(1),
-        Input::Dynamic | Input::Dynamic16 => x.shape().last_dim(),
+        Encoding::F32 => return Ok(x.clone()),
+        Encoding::Static(_) => x.len(),
+        Encoding::PerRow if is_image => x.len() / x.shape().first().copied().unwrap_or(1).max(1),
+        Encoding::PerRow | Encoding::PerRow16 => x.shape().last_dim(),
     };
     let mut values = x.to_vec::<f32>()?;
     for run in values.chunks_mut(run.max(1)) {
         let params = match input {
-            Input::Static(params) => params,
-            Input::Dynamic16 => {
+            Encoding::Static(params) => params,
+            Encoding::PerRow16 => {
                 round_to_16_bits(run);
                 continue;
             }
@@ -35,9 +35,9 @@ pub(super) fn rounded(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor
 ///
 /// # Errors
 /// As [`rounded`].
-pub(super) fn rounded_at_best(x: &Tensor, input: Input, is_image: bool) -> Result<Tensor> {
+pub(super) fn rounded_at_best(x: &Tensor, input: Encoding, is_image: bool) -> Result<Tensor> {
     let input = match input {
-        Input::Static(_) => Input::Static(params_of(&x.to_vec::<f32>()?)?),
+        Encoding::Static(_) => Encoding::Static(params_of(&x.to_vec::<f32>()?)?),
         other => other,
     };
     rounded(x, input, is_image)
@@ -113,7 +113,7 @@ pub(super) fn rounded_weight(
     bits: WeightBits,
 ) -> Result<Tensor> {
     let scales = Scales::covering(weight, granularity, bits)?;
-    QWeight::round(weight, scales, bits, Input::Float)?.dequantize()
+    QWeight::round(weight, scales, bits)?.dequantize()
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     fn rounding_moves_a_row_by_less_than_a_third_of_a_step() {
         let weight = Tensor::randn([8, 64], 1.0, &mut Rng::seed(1)).unwrap();
         for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
-            let int8 = QWeight::quantize(&weight, granularity, Input::Dynamic).unwrap();
+            let int8 = QWeight::quantize(&weight, granularity).unwrap();
             let furthest = furthest_row(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
             assert!((0.2..0.4).contains(&furthest.steps), "{}", furthest.steps);
         }
@@ -137,7 +137,7 @@ mod tests {
         let weight = Tensor::from_vec(values.clone(), [8, 64]).unwrap();
         values[5 * 64..6 * 64].iter_mut().for_each(|v: &mut f32| *v *= 1.1);
         let other = Tensor::from_vec(values, [8, 64]).unwrap();
-        let int8 = QWeight::quantize(&other, Granularity::PerChannel, Input::Dynamic).unwrap();
+        let int8 = QWeight::quantize(&other, Granularity::PerChannel).unwrap();
         let furthest = furthest_row(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
         assert!(furthest.row == 5 && furthest.steps > 2.0, "{}", furthest.steps);
     }
@@ -145,12 +145,12 @@ mod tests {
     #[test]
     fn each_run_of_an_activation_is_rounded_over_its_own_range() {
         let x = Tensor::from_vec(vec![0.0, 255.0, 0.3, 0.0, 2.55, 0.3], [2, 3]).unwrap();
-        let rows = rounded(&x, Input::Dynamic, false).unwrap().to_vec::<f32>().unwrap();
+        let rows = rounded(&x, Encoding::PerRow, false).unwrap().to_vec::<f32>().unwrap();
         assert_eq!(rows[2], 0.0);
         assert!((rows[5] - 0.3).abs() < 1e-6);
-        let wide = rounded(&x, Input::Dynamic16, false).unwrap().to_vec::<f32>().unwrap();
+        let wide = rounded(&x, Encoding::PerRow16, false).unwrap().to_vec::<f32>().unwrap();
         assert!((wide[2] - 0.3).abs() < 0.002 && wide[2] != 0.3, "{wide:?}");
-        let clipped = Input::Static(QParams { scale: 0.1, zero_point: 0 });
+        let clipped = Encoding::Static(QParams { scale: 0.1, zero_point: 0 });
         assert!(
             (rounded(&x, clipped, false).unwrap().to_vec::<f32>().unwrap()[1] - 25.5).abs() < 1e-5
         );

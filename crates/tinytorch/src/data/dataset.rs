@@ -1,3 +1,5 @@
+//! What a data set is.
+
 use super::{DataError, rows};
 use crate::{Result, Tensor};
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! The embedded handwritten digits.
+
 use super::decode_idx;
 use super::labeled::{Examples, Labeled, as_inputs, as_labels};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! What can go wrong with data.
+
 use std::io;
 
 /// What can go wrong with data sets, loaders and data files.

@@ -1,3 +1,5 @@
+//! Inputs with their classes.
+
 use super::{DataError, Dataset, Sample, TensorDataset, stratified_split};
 use crate::tensor::Dtype;
 use crate::{Result, Tensor};

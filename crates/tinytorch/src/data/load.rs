@@ -1,3 +1,5 @@
+//! A data set of whatever kind a folder or file holds.
+
 use super::cifar::{self, read_cifar10};
 use super::csv::{Table, read_csv};
 use super::idx::read_idx;

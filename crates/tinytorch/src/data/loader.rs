@@ -1,3 +1,5 @@
+//! Samples in batches, shuffled and read ahead.
+
 use super::prefetch::Prefetched;
 use super::{DataError, Dataset, Transform, rows};
 use crate::{Result, Rng, Tensor};

@@ -1,3 +1,5 @@
+//! Batches of a loader.
+
 use super::*;
 use crate::data::{Compose, RandomCrop, RandomHorizontalFlip, Sample, TensorDataset};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! NumPy arrays, sound and damaged.
+
 use super::*;
 use crate::tensor::{Element, Shape};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Zips of NumPy arrays, sound and damaged.
+
 use super::*;
 use crate::data::encode_npy;
 use flate2::{Compression, write::DeflateEncoder};

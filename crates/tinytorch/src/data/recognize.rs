@@ -1,3 +1,5 @@
+//! What a folder or file holds, by the names in it.
+
 use super::DataError;
 use super::source::io_error;
 use crate::{Error, Result};

@@ -1,3 +1,5 @@
+//! Parts of a data set.
+
 use super::{DataError, Dataset, Sample};
 use crate::{Result, Rng, Tensor};
 use std::collections::BTreeMap;

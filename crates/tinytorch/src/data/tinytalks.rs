@@ -1,3 +1,5 @@
+//! The embedded text, and samples for language models.
+
 use super::{DataError, Examples};
 use crate::text::{CharTokenizer, Tokenizer};
 use crate::{Result, Tensor};

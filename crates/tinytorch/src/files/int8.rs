@@ -15,11 +15,10 @@ use super::file::values;
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
 use crate::autograd::{Param, Role, Stored};
-use crate::int8::{BLOCK, Input, Int8Error, QParams, QWeight, Scales};
+use crate::int8::{BLOCK, Encoding, Int8Error, Int8Weight, QParams, QWeight, Scales};
 use crate::tensor::{Shape, Tensor};
 use half::f16;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 fn scale_name(weight: &str) -> String {
     format!("{weight}_scale")
@@ -44,7 +43,7 @@ fn block_grid(weight: &Shape) -> [usize; 2] {
     [rows, (weight.len() / rows.max(1)).div_ceil(BLOCK)]
 }
 
-pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entry<'a>>> {
+pub(super) fn entries<'a>(name: &'a str, weight: &'a Int8Weight) -> Result<Vec<Entry<'a>>> {
     let scale = match weight.scales() {
         Scales::PerTensor(scale) => {
             Entry::tensor(scale_name(name), &Tensor::from_vec(vec![*scale], [1])?)?
@@ -62,7 +61,7 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a QWeight) -> Result<Vec<Entr
         let shift = Tensor::from_vec(shift.to_vec(), [shift.len()])?;
         entries.push(Entry::tensor(shift_name(name), &shift)?);
     }
-    if let Input::Static(params) = weight.input() {
+    if let Encoding::Static(params) = weight.input() {
         let [scale, zero_point] = input_names(name);
         entries.push(Entry::tensor(scale, &Tensor::from_vec(vec![params.scale], [1])?)?);
         entries.push(Entry::tensor(zero_point, &Tensor::from_vec(vec![params.zero_point], [1])?)?);
@@ -76,7 +75,7 @@ pub(super) struct Plan<'a> {
     shape: Shape,
     scales: Scales,
     shift: Option<Box<[f32]>>,
-    input: Input,
+    input: Encoding,
 }
 
 impl<'a> Plan<'a> {
@@ -90,17 +89,17 @@ impl<'a> Plan<'a> {
         let scales = read_scales(file, &scale_name(name), &shape)?;
         let shift = read_shift(file, name, param, &shape)?;
         let input = match modes.take(name) {
-            Some(InputMode::Dynamic) => Input::Dynamic,
-            Some(InputMode::Dynamic16) => Input::Dynamic16,
-            Some(InputMode::WeightOnly) => Input::Float,
-            None => Input::Static(read_params(file, name)?),
+            Some(InputMode::Dynamic) => Encoding::PerRow,
+            Some(InputMode::Dynamic16) => Encoding::PerRow16,
+            Some(InputMode::WeightOnly) => Encoding::F32,
+            None => Encoding::Static(read_params(file, name)?),
         };
         Ok(Plan { name, shape, scales, shift, input })
     }
 
     /// The tensors beside the weight that were used.
     pub(super) fn tensors(&self) -> impl Iterator<Item = String> {
-        let is_static = matches!(self.input, Input::Static(_));
+        let is_static = matches!(self.input, Encoding::Static(_));
         let input = is_static.then(|| input_names(self.name));
         let shift = self.shift.is_some().then(|| shift_name(self.name));
         [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
@@ -109,7 +108,7 @@ impl<'a> Plan<'a> {
     /// Streams the rows into the packed weight, which is the only allocation of its size.
     pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
         let bytes = file.bytes(self.name)?;
-        let weight = QWeight::from_rows(self.shape, self.scales, self.input, |i, row| {
+        let weight = QWeight::from_rows(self.shape, self.scales, |i, row| {
             let source = &bytes[i * row.len()..][..row.len()];
             row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
             Ok(())
@@ -119,7 +118,7 @@ impl<'a> Plan<'a> {
             None => weight,
         };
         match weight {
-            Ok(weight) => Ok(Stored::Int8(Arc::new(weight))),
+            Ok(weight) => Ok(Stored::Int8(Int8Weight::new(weight, self.input))),
             Err(crate::Error::Int8(problem)) => {
                 let tensor = self.name.to_string();
                 Err(file.problem(ContentError::Int8 { tensor, problem }))
@@ -229,10 +228,10 @@ impl InputModes {
 
     pub(super) fn of(params: &[(String, &Param)]) -> InputModes {
         let mode = |param: &Param| match param.int8()?.input() {
-            Input::Dynamic => Some(InputMode::Dynamic),
-            Input::Dynamic16 => Some(InputMode::Dynamic16),
-            Input::Float => Some(InputMode::WeightOnly),
-            Input::Static(_) => None,
+            Encoding::PerRow => Some(InputMode::Dynamic),
+            Encoding::PerRow16 => Some(InputMode::Dynamic16),
+            Encoding::F32 => Some(InputMode::WeightOnly),
+            Encoding::Static(_) => None,
         };
         let modes = params.iter().filter_map(|(name, param)| Some((name.clone(), mode(param)?)));
         InputModes(modes.collect())

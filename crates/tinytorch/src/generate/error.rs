@@ -1,3 +1,5 @@
+//! What can go wrong when text is generated.
+
 use crate::models::Decoder;
 use crate::tensor::Shape;
 use crate::text::Tokenizer;

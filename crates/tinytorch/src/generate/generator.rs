@@ -1,3 +1,5 @@
+//! A model, its cache and a sampler, token by token.
+
 use super::{CacheKind, GenerateError, Sampler};
 use crate::Result;
 use crate::autograd::Ctx;

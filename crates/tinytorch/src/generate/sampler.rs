@@ -1,3 +1,5 @@
+//! The choice of the next token.
+
 use super::GenerateError;
 use crate::Rng;
 

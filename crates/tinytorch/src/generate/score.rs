@@ -1,3 +1,5 @@
+//! How well a model foresees a text.
+
 use super::GenerateError;
 use crate::Result;
 use crate::autograd::Ctx;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::int8::Input;
+use crate::int8::Encoding;
 use crate::models::{Architecture, GptConfig, LlamaConfig};
 use crate::nn::{Init, JoinedCache};
 use crate::quant::{Activations, QuantConfig, quantize_model};
@@ -159,11 +159,7 @@ fn a_tied_table_is_quantized_once_and_multiplied_as_int8() {
         for float in decoders() {
             let example = float.architecture().example(2).unwrap();
             let mut int8 = float.clone();
-            let config = QuantConfig {
-                activations,
-                destroys_floats_knowingly: true,
-                ..QuantConfig::default()
-            };
+            let config = QuantConfig::new(activations).knowingly();
             let calibration = [Ok((&example).into())];
             let report = quantize_model(&mut *int8, calibration, &config).unwrap();
             let tables = report.weights.iter().filter(|w| w.name == "tokens.weight");
@@ -172,8 +168,8 @@ fn a_tied_table_is_quantized_once_and_multiplied_as_int8() {
             let input = table.int8().unwrap().input();
             let tied = report.weights.iter().all(|w| w.name != "head.weight");
             match activations {
-                Activations::Dynamic => assert_eq!(input, Input::Dynamic),
-                _ => assert_eq!(matches!(input, Input::Static(_)), tied),
+                Activations::Dynamic => assert_eq!(input, Encoding::PerRow),
+                _ => assert_eq!(matches!(input, Encoding::Static(_)), tied),
             }
             let scores = |model: &dyn Model| {
                 model.forward(&(&example).into(), &mut Ctx::eval()).unwrap().into_value()

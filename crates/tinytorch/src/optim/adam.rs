@@ -1,3 +1,5 @@
+//! Adam and AdamW.
+
 use super::{Descent, Rule, Setting};
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::optimizer as kernels;

@@ -1,3 +1,5 @@
+//! Limiting the norm of gradients.
+
 use super::Setting;
 use crate::Result;
 use crate::autograd::Gradients;

@@ -1,3 +1,5 @@
+//! What all optimizers share: from a rule for one parameter to a step of a model.
+
 use super::check::check_step;
 use super::state::check_moments;
 use super::{Moments, OptimError, Optimizer, OptimizerState, Setting};

@@ -1,3 +1,5 @@
+//! Why an optimizer refuses.
+
 use crate::tensor::{Dtype, Shape};
 
 /// Why an optimizer refused a step or a state; neither has changed anything then.

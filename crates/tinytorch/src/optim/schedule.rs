@@ -1,3 +1,5 @@
+//! Learning rates over a training.
+
 use super::Setting;
 use crate::Result;
 use serde::{Deserialize, Serialize};

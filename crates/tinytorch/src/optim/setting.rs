@@ -1,3 +1,5 @@
+//! Hyper-parameters and the ranges in which they make sense.
+
 use super::OptimError;
 use crate::Result;
 

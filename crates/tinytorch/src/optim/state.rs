@@ -1,3 +1,5 @@
+//! What an optimizer remembers.
+
 use super::OptimError;
 use super::check::{check_shapes, first_not_finite};
 use crate::Result;

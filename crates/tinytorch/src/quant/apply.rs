@@ -7,10 +7,9 @@ use super::input::input_of;
 use super::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, WeightReport};
 use crate::Result;
 use crate::autograd::{Param, Stored};
-use crate::int8::{QWeight, Scales};
+use crate::int8::{Int8Weight, QWeight, Scales};
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
-use std::sync::Arc;
 
 /// Quantizes a model in place: every weight of a linear layer, a convolution or an embedding becomes
 /// int8 and **its float values are gone**. `model.clone()` beforehand keeps the original.
@@ -102,7 +101,7 @@ pub(super) fn changes_by<M: Module + ?Sized>(
         let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
         let (weight, entry) = quantize(name, param, value, shift, scheme, prepared)?;
         report.weights.push(entry);
-        changes.stored.insert(param.id(), Stored::Int8(Arc::new(weight)));
+        changes.stored.insert(param.id(), Stored::Int8(weight));
     }
     Ok((changes, report))
 }
@@ -114,16 +113,17 @@ fn quantize(
     shift: Option<&[f32]>,
     scheme: Scheme,
     prepared: &Prepared,
-) -> Result<(QWeight, WeightReport)> {
+) -> Result<(Int8Weight, WeightReport)> {
     let (input, input_range) = input_of(&name, param, scheme, prepared)?;
     let (granularity, bits) = (scheme.granularity(), scheme.weight_bits());
     let weight = Scales::covering(value, granularity, bits)
-        .and_then(|scales| QWeight::round(value, scales, bits, input))
+        .and_then(|scales| QWeight::round(value, scales, bits))
         .and_then(|weight| match shift {
             Some(shift) => weight.with_shift(shift.into()),
             None => Ok(weight),
         })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;
+    let weight = Int8Weight::new(weight, input);
     let entry = WeightReport::new(name, value, &weight, input_range)?;
     Ok((weight, entry))
 }

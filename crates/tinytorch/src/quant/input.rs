@@ -3,7 +3,7 @@
 use super::{Activations, Prepared, QuantError, Scheme};
 use crate::Result;
 use crate::autograd::{Param, Role};
-use crate::int8::{Input, QParams, QWeight};
+use crate::int8::{Encoding, Int8Weight, QParams};
 
 /// How the input of a weight is quantized, and the range that calibration gave it.
 pub(super) fn input_of(
@@ -11,17 +11,17 @@ pub(super) fn input_of(
     param: &Param,
     scheme: Scheme,
     prepared: &Prepared,
-) -> Result<(Input, Option<(f32, f32)>)> {
+) -> Result<(Encoding, Option<(f32, f32)>)> {
     // How a table's input is quantized matters where it is an output head too; looking up a row
     // ignores it, and calibration sees no input of a table that is nothing else.
     let seen = prepared.range(name);
     Ok(match scheme.activations() {
-        Activations::Float => (Input::Float, None),
-        Activations::Dynamic16 if multiplies_rows(param.role()) => (Input::Dynamic16, None),
-        Activations::Dynamic | Activations::Dynamic16 => (Input::Dynamic, None),
+        Activations::Float => (Encoding::F32, None),
+        Activations::Dynamic16 if multiplies_rows(param.role()) => (Encoding::PerRow16, None),
+        Activations::Dynamic | Activations::Dynamic16 => (Encoding::PerRow, None),
         Activations::Static => match seen {
-            Some((min, max)) => (Input::Static(QParams::from_range(min, max)?), seen),
-            None if param.role() == Role::Embedding => (Input::Float, None),
+            Some((min, max)) => (Encoding::Static(QParams::from_range(min, max)?), seen),
+            None if param.role() == Role::Embedding => (Encoding::F32, None),
             None => return Err(QuantError::NeverRan { name: name.to_string() }.into()),
         },
     })
@@ -33,9 +33,9 @@ pub(super) fn multiplies_rows(role: Role) -> bool {
 }
 
 /// The range that a weight's input is fixed to.
-pub(super) fn static_range(weight: &QWeight) -> Option<(f32, f32)> {
+pub(super) fn static_range(weight: &Int8Weight) -> Option<(f32, f32)> {
     match weight.input() {
-        Input::Static(params) => Some((params.dequantize(0), params.dequantize(u8::MAX))),
+        Encoding::Static(params) => Some((params.dequantize(0), params.dequantize(u8::MAX))),
         _ => None,
     }
 }

@@ -5,12 +5,11 @@ use super::input::{input_of, static_range};
 use super::{QuantConfig, QuantError, QuantReport, WeightReport, calibrate, is_weight};
 use crate::Result;
 use crate::autograd::{ParamId, Stored};
-use crate::int8::QWeight;
+use crate::int8::Int8Weight;
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What [`prepare_qat`] has done to a model.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +128,7 @@ where
 /// model is then as it was before.
 pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     let mut report = QuantReport::default();
-    let mut int8: BTreeMap<ParamId, QWeight> = BTreeMap::new();
+    let mut int8: BTreeMap<ParamId, Int8Weight> = BTreeMap::new();
     for (name, weight) in model.named_weights() {
         let Some(fake) = weight.fake_quant() else { continue };
         let unusable = |source| QuantError::Weight { name: name.clone(), source: Box::new(source) };
@@ -150,7 +149,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     model.change_weights(&mut |_, weight| {
         if let Some(packed) = int8.remove(&weight.id()) {
             weight.take_fake_quant();
-            weight.store(Stored::Int8(Arc::new(packed)));
+            weight.store(Stored::Int8(packed));
         }
     });
     let params = model.named_params().into_iter().filter(|(_, p)| p.int8().is_none());
@@ -161,7 +160,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
     Ok(report)
 }
 
-fn round(value: &Tensor, fake: &FakeQuant) -> Result<QWeight> {
+fn round(value: &Tensor, fake: &FakeQuant) -> Result<Int8Weight> {
     if let Some((index, &value)) =
         value.to_vec::<f32>()?.iter().enumerate().find(|(_, v)| !v.is_finite())
     {

@@ -1,3 +1,5 @@
+//! Clocks, of the system and of tests.
+
 use std::time::{Duration, Instant};
 
 /// Tells how much time has passed since some fixed moment. Tests bring their own.

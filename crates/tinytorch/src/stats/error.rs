@@ -1,3 +1,5 @@
+//! What can go wrong when times are compared.
+
 /// What can go wrong when times are compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,3 +1,5 @@
+//! An interval that holds a ratio.
+
 use super::stats::quantile;
 use crate::Rng;
 

@@ -26,7 +26,7 @@ mod text_table;
 pub use clock::{Clock, WallClock};
 pub use error::StatsError;
 pub use pareto::{ParetoTable, Tradeoff, pareto_front};
-pub use runner::{Bench, BenchReport, BenchRow, PairedResult, compare, compare_on};
+pub use runner::{BenchRow, Benchmark, BenchmarkReport, PairedResult, compare, compare_on};
 pub use settings::Settings;
 pub use stats::Quartiles;
 pub(crate) use text_table::{TextTable, seconds};

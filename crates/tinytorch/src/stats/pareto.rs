@@ -1,3 +1,5 @@
+//! Models of which no other is better in everything.
+
 use super::TextTable;
 use super::text_table::seconds;
 use serde::{Deserialize, Serialize};

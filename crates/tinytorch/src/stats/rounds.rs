@@ -1,3 +1,5 @@
+//! Timing candidates in turn.
+
 use super::interval::Interval;
 use super::{Clock, Settings, StatsError};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! Comparing the times of two things, or of many.
+
 use super::rounds::{self, Candidate};
 use super::text_table::seconds;
 use super::{Clock, Quartiles, Settings, TextTable, WallClock};
@@ -47,7 +49,7 @@ pub fn compare_on(
     b: impl FnMut() -> Result<()>,
     settings: &Settings,
 ) -> Result<PairedResult> {
-    let report = Bench::new(settings.clone()).add("a", a).add("b", b).run_on(clock)?;
+    let report = Benchmark::new(settings.clone()).add("a", a).add("b", b).run_on(clock)?;
     let (first, second) = (&report.rows[0], &report.rows[1]);
     Ok(PairedResult {
         ratio: second.ratio,
@@ -63,24 +65,24 @@ pub fn compare_on(
 /// Times several candidates against the first.
 ///
 /// ```
-/// use tinytorch::stats::{Bench, Settings};
+/// use tinytorch::stats::{Benchmark, Settings};
 /// use std::{hint::black_box, time::Duration};
 /// let work = |n: u64| move || { black_box((0..n).map(black_box).max()); Ok(()) };
 /// let settings = Settings { time_limit: Duration::from_millis(20), ..Settings::default() };
-/// let report = Bench::new(settings).add("short", work(500)).add("long", work(5000)).run()?;
+/// let report = Benchmark::new(settings).add("short", work(500)).add("long", work(5000)).run()?;
 /// assert_eq!(report.rows[0].ratio, 1.0);
 /// println!("{report}");
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-pub struct Bench<'a> {
+pub struct Benchmark<'a> {
     settings: Settings,
     candidates: Vec<Candidate<'a>>,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Benchmark<'a> {
     /// A bench without candidates.
-    pub fn new(settings: Settings) -> Bench<'a> {
-        Bench { settings, candidates: Vec::new() }
+    pub fn new(settings: Settings) -> Benchmark<'a> {
+        Benchmark { settings, candidates: Vec::new() }
     }
 
     /// The same with another candidate; the first is what the others are compared with.
@@ -89,7 +91,7 @@ impl<'a> Bench<'a> {
         mut self,
         name: impl Into<String>,
         work: impl FnMut() -> Result<()> + 'a,
-    ) -> Bench<'a> {
+    ) -> Benchmark<'a> {
         self.candidates.push(Candidate { name: name.into(), work: Box::new(work) });
         self
     }
@@ -98,15 +100,15 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// As [`compare`], and [`StatsError::NoCandidates`](super::StatsError::NoCandidates).
-    pub fn run(self) -> Result<BenchReport> {
+    pub fn run(self) -> Result<BenchmarkReport> {
         self.run_on(&WallClock::default())
     }
 
-    /// [`Bench::run`] by another clock.
+    /// [`Benchmark::run`] by another clock.
     ///
     /// # Errors
-    /// As [`Bench::run`].
-    pub fn run_on(mut self, clock: &impl Clock) -> Result<BenchReport> {
+    /// As [`Benchmark::run`].
+    pub fn run_on(mut self, clock: &impl Clock) -> Result<BenchmarkReport> {
         let settings = &self.settings;
         let rounds = rounds::run(clock, &mut self.candidates, settings)?;
         let rows = self.candidates.iter().enumerate().map(|(i, candidate)| {
@@ -121,7 +123,7 @@ impl<'a> Bench<'a> {
             (row, interval.width() < settings.width)
         });
         let (rows, narrow): (Vec<_>, Vec<bool>) = rows.unzip();
-        Ok(BenchReport {
+        Ok(BenchmarkReport {
             rows,
             rounds: rounds.0[0].len(),
             settled: narrow.into_iter().all(|narrow| narrow),
@@ -146,7 +148,7 @@ pub struct BenchRow {
 
 /// The times of several candidates; it prints as a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BenchReport {
+pub struct BenchmarkReport {
     /// The candidates in the order they were added.
     pub rows: Vec<BenchRow>,
     /// How often each was timed.
@@ -155,7 +157,7 @@ pub struct BenchReport {
     pub settled: bool,
 }
 
-impl fmt::Display for BenchReport {
+impl fmt::Display for BenchmarkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = TextTable::new(&["", "median", "quartiles", "ratio", "interval"]);
         for row in &self.rows {

@@ -1,3 +1,5 @@
+//! Comparisons on a clock of their own.
+
 use super::super::StatsError;
 use super::*;
 use crate::Rng;
@@ -119,7 +121,7 @@ fn short_work_is_repeated_equally_often_on_both_sides() {
 #[test]
 fn a_bench_compares_all_with_the_first() {
     let clock = Fake::default();
-    let bench = Bench::new(settings())
+    let bench = Benchmark::new(settings())
         .add("f32", clock.steady(90.0))
         .add("int8", clock.steady(30.0))
         .add("mixed", clock.steady(45.0));
@@ -149,7 +151,7 @@ fn what_cannot_be_timed_is_an_error() {
 
     let idle = compare_on(&clock, steady(), || Ok(()), &settings()).unwrap_err();
     assert!(idle.to_string().contains("`b` takes no time"), "{idle}");
-    let empty = Bench::new(settings()).run_on(&clock).unwrap_err();
+    let empty = Benchmark::new(settings()).run_on(&clock).unwrap_err();
     assert!(matches!(empty.downcast_ref(), Some(StatsError::NoCandidates)));
 
     let broken = || Err(StatsError::NoCandidates.into());

@@ -1,3 +1,5 @@
+//! How long and how exactly is measured.
+
 use super::StatsError;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The middle of a sample and of its halves.
+
 use serde::{Deserialize, Serialize};
 
 /// The middle of a sample and of its halves, in the sample's unit.

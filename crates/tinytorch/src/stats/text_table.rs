@@ -1,3 +1,5 @@
+//! Tables of text.
+
 use std::fmt;
 
 /// Columns of text, the first aligned to the left and the others to the right.

@@ -1,3 +1,5 @@
+//! Why a training stops.
+
 /// Why a training could not start, go on, or be resumed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,3 +1,5 @@
+//! Parameters that are not trained, and why.
+
 use super::TrainError;
 use crate::Result;
 use crate::autograd::{Param, Role};

@@ -1,3 +1,5 @@
+//! How well a model does.
+
 use super::{Objective, Outcome, TrainError};
 use crate::Result;
 use crate::autograd::Ctx;

@@ -1,3 +1,5 @@
+//! What a training makes smaller.
+
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::data::Batch;

@@ -1,3 +1,5 @@
+//! How a training goes, step by step.
+
 use super::{EpochRecord, Metrics};
 use indicatif::{ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
 

@@ -1,3 +1,5 @@
+//! Ending a training that no longer gets better.
+
 use super::{Metrics, TrainError};
 use crate::Result;
 use crate::autograd::Stored;

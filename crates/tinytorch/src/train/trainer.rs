@@ -1,3 +1,5 @@
+//! Epochs over batches.
+
 use super::frozen::check_trainable;
 use super::metrics::{Tally, evaluate};
 use super::stopping::{self, EarlyStopping, Watched};

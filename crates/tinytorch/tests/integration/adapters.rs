@@ -6,7 +6,6 @@ use super::fit_support::{
 };
 use super::train_support::values;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tinytorch::Result;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, Examples};
@@ -98,7 +97,7 @@ fn learns_inverted_digits<M: Forward<Output = Var>>(mut model: M, epochs: [u64; 
     assert!(after > before - 0.05, "{after} after fine-tuning, {before} on what it knew");
 
     let same = model.named_params().into_iter().filter_map(|(_, p)| p.int8().cloned());
-    assert!(same.zip(&int8_weights).all(|(now, then)| Arc::ptr_eq(&now, then)));
+    assert!(same.zip(&int8_weights).all(|(now, then)| now.shares(then)));
     for ((name, before), (_, after)) in start.iter().zip(values(&model)) {
         assert!(*before != after, "{name} has not been trained");
     }

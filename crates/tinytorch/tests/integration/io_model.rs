@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::files::{
     ContentError, FileDtype, FileError, Provenance, TensorFile, digest_params, digest_tensors,
     load_into, load_model, save_model, save_params, write_tensors,
 };
-use tinytorch::int8::{Granularity, QWeight};
+use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Linear, Module};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 /// Widths that are no multiple of any kernel's, so that every tail is met.
@@ -26,7 +25,7 @@ fn batch() -> Var {
 
 fn quantized(granularity: Granularity, activations: Activations) -> Box<dyn Model> {
     let mut model = mlp();
-    let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+    let config = QuantConfig::new(Scheme::new(granularity, activations));
     quantize_model(&mut *model, [Ok(batch())], &config).unwrap();
     model
 }
@@ -75,7 +74,7 @@ fn every_kind_of_model_comes_back_bit_for_bit() {
         let mut cnn =
             Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(3)).unwrap();
         let activations = Activations::Dynamic;
-        let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+        let config = QuantConfig::new(Scheme::new(granularity, activations));
         quantize_model(&mut *cnn, std::iter::empty::<Result<Var>>(), &config).unwrap();
         models.push(cnn);
     }
@@ -385,7 +384,7 @@ fn a_model_can_share_its_int8_weights_with_nobody_after_loading() {
     let model = quantized(Granularity::PerChannel, Activations::Static);
     save_model(&path, &*model, &Provenance::default()).unwrap();
     let loaded = load_model(&path).unwrap().model;
-    let weight = |m: &dyn Model| -> Arc<QWeight> { m.named_params()[0].1.int8().unwrap().clone() };
-    assert!(!Arc::ptr_eq(&weight(&*model), &weight(&*loaded)));
-    assert_eq!(Arc::strong_count(&weight(&*loaded)), 2);
+    let weight = |m: &dyn Model| m.named_params()[0].1.int8().unwrap().clone();
+    assert!(!weight(&*model).shares(&weight(&*loaded)));
+    assert_eq!(weight(&*loaded).holders(), 2);
 }

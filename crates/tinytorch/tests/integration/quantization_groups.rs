@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::files::{TensorFile, load_into, save_params};
 use tinytorch::graph::ConvGeometry;
-use tinytorch::int8::{Granularity, Input};
+use tinytorch::int8::{Encoding, Granularity};
 use tinytorch::nn::{Conv2d, Forward, Init};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Rng, Tensor};
 use tinytorch_kernels::Isa;
 
@@ -69,12 +69,12 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 fn by_hand(int8: &Conv2d, x: &Tensor) -> Tensor {
     let weight = int8.weight.int8().unwrap();
     let x = match weight.input() {
-        Input::Static(params) => {
+        Encoding::Static(params) => {
             let level = |&v: &f32| params.dequantize(params.quantize(v));
             let levels = x.to_vec::<f32>().unwrap().iter().map(level).collect();
             Tensor::from_vec(levels, *x.shape()).unwrap()
         }
-        Input::Dynamic | Input::Dynamic16 | Input::Float => x.clone(),
+        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => x.clone(),
     };
     let float = Param::new(weight.dequantize().unwrap(), int8.weight.role());
     let y = Var::from(x).conv2d(&float, int8.bias.as_ref(), int8.geometry(), &mut Ctx::eval());
@@ -94,7 +94,7 @@ proptest! {
             (Granularity::PerChannel, Activations::Float),
         ][which];
         let (x, mut int8) = (sizes.images(), sizes.conv(&mut Init::seed(1)));
-        let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+        let config = QuantConfig::new(Scheme::new(granularity, activations));
         quantize_model(&mut int8, [Ok((&x).into())], &config).unwrap();
         let y = int8.forward(&(&x).into(), &mut Ctx::eval()).unwrap().into_value();
         // Dynamic ranges differ from image to image; half a step of the widest is 0.02 of a value.

@@ -20,7 +20,7 @@ const LENGTH: usize = 256;
 
 /// The same model with int8 weights, without calibration.
 fn int8<M: Forward<Output = Var> + Module + ?Sized>(model: &mut M, config: QuantConfig) {
-    let config = QuantConfig { destroys_floats_knowingly: true, ..config };
+    let config = config.knowingly();
     let none: [Result<Var>; 0] = [];
     quantize_model(model, none, &config).unwrap();
     for (name, param) in model.named_params() {
@@ -85,7 +85,7 @@ fn stories260k_keeps_its_scores_and_its_taste() {
     let float = stories();
     let ids = own_texts(&*float, 8);
     let usual = QuantConfig::for_architecture(&float.architecture());
-    let blocks = QuantConfig { granularity: Granularity::Blocks, ..plain() };
+    let blocks = QuantConfig::new(Scheme::DYNAMIC_BLOCKS);
     for (what, config) in [("8 bits", plain()), ("8 bits, blocks", blocks), ("usual", usual)] {
         let mut model = float.clone();
         int8(&mut *model, config);

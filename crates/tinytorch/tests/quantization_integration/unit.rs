@@ -2,7 +2,7 @@
 
 use super::support::{error, floats, output, plain, quantized, untrained};
 use tinytorch::autograd::Var;
-use tinytorch::int8::{Input, Scales};
+use tinytorch::int8::{Encoding, Scales};
 use tinytorch::nn::{Init, Linear, Module};
 use tinytorch::quant::{
     Activations, Int8Tensor, compare_model_sizes, dequantize_int8, quantize_int8, quantize_model,
@@ -46,7 +46,7 @@ fn test_unit_quantized_linear() {
     let (int8, _) = quantized(&float, &Var::from(&x), Activations::Static);
     assert_eq!(int8.named_layers(), float.named_layers());
     let weight = int8.weight.int8().unwrap();
-    let Input::Static(params) = weight.input() else { panic!("{:?}", weight.input()) };
+    let Encoding::Static(params) = weight.input() else { panic!("{:?}", weight.input()) };
     let levels: Vec<u8> =
         x.to_vec::<f32>().unwrap().into_iter().map(|v| params.quantize(v)).collect();
     let Scales::PerChannel(scales) = weight.scales() else { panic!("{:?}", weight.scales()) };

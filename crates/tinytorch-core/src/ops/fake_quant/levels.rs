@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::Rng;
     use crate::autograd::{Ctx, Var, gradcheck};
-    use crate::int8::{Input, QParams, QWeight, Scales, WeightBits};
+    use crate::int8::{QParams, QWeight, Scales, WeightBits};
 
     fn run(kind: Kind, x: &Tensor, log_step: &Tensor) -> Tensor {
         let (x, log_step) = (Var::from(x), Var::from(log_step));
@@ -169,7 +169,7 @@ mod tests {
                 [one] => Scales::PerTensor(one),
                 _ => Scales::PerChannel(steps.into()),
             };
-            let int8 = QWeight::round(&x, scales, bits, Input::Float).unwrap();
+            let int8 = QWeight::round(&x, scales, bits).unwrap();
             let got = run(Kind::Weight { max: bits.max() }, &x, &tensor(&log_steps));
             let want = int8.dequantize().unwrap();
             assert_eq!(got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());

@@ -5,7 +5,9 @@ mod rows;
 
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
-use crate::int8::{Granularity, Input, Int8Error, QParams, QWeight, Scales, WeightBits};
+use crate::int8::{
+    Encoding, Granularity, Int8Error, Int8Weight, QParams, QWeight, Scales, WeightBits,
+};
 use crate::tensor::{Shape, Tensor};
 use levels::{FakeQuantize, Kind, step};
 use rows::FakeQuantizeRows;
@@ -69,14 +71,14 @@ impl FakeQuant {
         weight: &Tensor,
         granularity: Granularity,
         bits: WeightBits,
-        input: Input,
+        input: Encoding,
         shift: Option<&[f32]>,
     ) -> Result<FakeQuant> {
         let (input, input_log_step) = match input {
-            Input::Float => (FakeInput::Float, None),
-            Input::Dynamic => (FakeInput::Dynamic, None),
-            Input::Dynamic16 => (FakeInput::Dynamic16, None),
-            Input::Static(QParams { scale, zero_point }) => {
+            Encoding::F32 => (FakeInput::Float, None),
+            Encoding::PerRow => (FakeInput::Dynamic, None),
+            Encoding::PerRow16 => (FakeInput::Dynamic16, None),
+            Encoding::Static(QParams { scale, zero_point }) => {
                 (FakeInput::Static { zero_point }, Some(learned(&[scale])?))
             }
         };
@@ -134,27 +136,27 @@ impl FakeQuant {
     ///
     /// # Errors
     /// [`Int8Error`] for steps or a shift that are NaN or infinite.
-    pub fn pack(&self, weight: &Tensor) -> Result<QWeight> {
-        let packed =
-            QWeight::round(weight, self.weight_scales()?, self.config.bits, self.input()?)?;
-        match &self.shift {
-            Some(shift) => packed.with_shift(shift.value()?.to_vec::<f32>()?.into()),
-            None => Ok(packed),
-        }
+    pub fn pack(&self, weight: &Tensor) -> Result<Int8Weight> {
+        let packed = QWeight::round(weight, self.weight_scales()?, self.config.bits)?;
+        let packed = match &self.shift {
+            Some(shift) => packed.with_shift(shift.value()?.to_vec::<f32>()?.into())?,
+            None => packed,
+        };
+        Ok(Int8Weight::new(packed, self.input()?))
     }
 
     /// How the int8 weight that this becomes quantizes its input.
     ///
     /// # Errors
     /// As [`FakeQuant::weight_scales`].
-    pub fn input(&self) -> Result<Input> {
+    pub fn input(&self) -> Result<Encoding> {
         Ok(match (self.config.input, &self.input_log_step) {
             (FakeInput::Static { zero_point }, Some(log_step)) => {
-                Input::Static(QParams { scale: step(log_step.value()?.item()?), zero_point })
+                Encoding::Static(QParams { scale: step(log_step.value()?.item()?), zero_point })
             }
-            (FakeInput::Dynamic, _) => Input::Dynamic,
-            (FakeInput::Dynamic16, _) => Input::Dynamic16,
-            _ => Input::Float,
+            (FakeInput::Dynamic, _) => Encoding::PerRow,
+            (FakeInput::Dynamic16, _) => Encoding::PerRow16,
+            _ => Encoding::F32,
         })
     }
 

@@ -2,10 +2,9 @@ use super::linear_int8::SHARED_FROM;
 use super::{Action, Inputs, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec, image_dims};
-use crate::int8::QWeight;
+use crate::int8::Int8Weight;
 use crate::ops::Conv2dInt8;
 use crate::tensor::{Shape, Tensor, elementwise};
-use std::sync::Arc;
 use tinytorch_kernels::int8::{Epilogue, Images, Layout, Output};
 
 /// A convolution from NHWC levels to floats or levels in the order that their readers want. If it reads a
@@ -24,7 +23,7 @@ impl ConvInt8 {
     /// A convolution plus bias, plus a second value if it `adds` one, then optionally the positive part;
     /// `layout` is the output's.
     pub(in crate::plan) fn new(
-        weight: &Arc<QWeight>,
+        weight: &Int8Weight,
         geometry: ConvGeometry,
         bias: Option<&Tensor>,
         adds: bool,

@@ -1,10 +1,9 @@
 use super::{Action, Inputs, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
-use crate::int8::{Input, QWeight};
+use crate::int8::{Encoding, Int8Weight};
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
 use tinytorch_kernels::int8::Epilogue;
 
 /// Operations from which int8 products use several threads.
@@ -21,7 +20,7 @@ pub(in crate::plan) struct LinearInt8 {
 impl LinearInt8 {
     /// `x W^T + bias`, then optionally the positive part.
     pub(in crate::plan) fn new(
-        weight: &Arc<QWeight>,
+        weight: &Int8Weight,
         bias: Option<&Tensor>,
         relu: bool,
     ) -> Result<LinearInt8> {
@@ -44,7 +43,7 @@ impl Action for LinearInt8 {
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());
         let weight = &self.op.0;
         let epilogue = Epilogue { scales: weight.scales().as_kernel(), bias, relu: self.relu };
-        if weight.input() == Input::Dynamic16 {
+        if weight.input() == Encoding::PerRow16 {
             return ops::multiply_halves(weight, levels, params, &epilogue, out.floats()?, exec);
         }
         ops::multiply(weight, levels, params, &epilogue, out.kernel_output()?, exec)

@@ -34,7 +34,8 @@ impl Action for MaxPool {
         let shape = &inputs.views[0].shape;
         let PoolGeometry { kernel, stride, padding } = self.geometry;
         let (batch, channels, height, width) = (shape[0], shape[1], shape[2], shape[3]);
-        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding };
+        let (padding, dilation) = (padding.map(|pad| [pad; 2]), [1, 1]);
+        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding, dilation };
         let isa = exec.isa();
         if let Target::Levels(out, _) = out {
             let (levels, _) = inputs.levels()?;

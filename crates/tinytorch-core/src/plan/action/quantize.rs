@@ -1,7 +1,7 @@
 use super::{Action, Inputs, Target};
 use crate::Result;
 use crate::graph::{Cost, Exec, quantize_images, quantize_rows};
-use crate::int8::Input;
+use crate::int8::Encoding;
 use crate::tensor::Shape;
 use tinytorch_kernels::int8::Layout;
 
@@ -11,7 +11,7 @@ const SHARED_FROM: u64 = 2 << 16;
 /// Floats to levels, as the layer that reads them says.
 #[derive(Debug)]
 pub(in crate::plan) struct Quantize {
-    pub(in crate::plan) input: Input,
+    pub(in crate::plan) input: Encoding,
     /// The order of images for a convolution, which reads them pixel by pixel; `None` for rows.
     pub(in crate::plan) images: Option<Layout>,
 }
@@ -19,7 +19,7 @@ pub(in crate::plan) struct Quantize {
 impl Quantize {
     /// Whether a level has 16 bits.
     fn is_wide(&self) -> bool {
-        self.input == Input::Dynamic16 && self.images.is_none()
+        self.input == Encoding::PerRow16 && self.images.is_none()
     }
 }
 

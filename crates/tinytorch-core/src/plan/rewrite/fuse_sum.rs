@@ -1,5 +1,5 @@
 use crate::graph::{Graph, Step, Weight};
-use crate::int8::Input;
+use crate::int8::Encoding;
 
 /// Lets an int8 convolution whose output only a sum reads add the other term as it writes: the
 /// convolution takes the sum's place and reads that term as a second input.
@@ -24,7 +24,7 @@ fn adds_as_it_writes(graph: &Graph, conv: crate::graph::Edge) -> bool {
     let Step::Conv2d { weight: Weight::Int8(weight), relu: false, .. } = &node.step else {
         return false;
     };
-    weight.input() != Input::Float && node.inputs.len() == 1 && graph.is_read_once(conv)
+    weight.input() != Encoding::F32 && node.inputs.len() == 1 && graph.is_read_once(conv)
 }
 
 #[cfg(test)]
@@ -33,11 +33,10 @@ mod tests {
     use crate::Tensor;
     use crate::autograd::Ctx;
     use crate::graph::ConvGeometry;
-    use crate::int8::{Granularity, QWeight};
-    use std::sync::Arc;
+    use crate::int8::{Granularity, Int8Weight, QWeight};
 
     /// `conv(x) + x`, and what else reads the convolution.
-    fn graph(input: Input, relu: bool, others: usize) -> Graph {
+    fn graph(input: Encoding, relu: bool, others: usize) -> Graph {
         let mut ctx = Ctx::trace();
         let x = ctx.input(&Tensor::ones([1, 4, 2, 2]).unwrap());
         let sum = x.add(&x, &mut ctx).unwrap();
@@ -45,8 +44,9 @@ mod tests {
         let (sum, x) = (graph.output().unwrap(), graph.inputs()[0]);
         let add = graph.node(sum).step.clone();
         let weight = Tensor::ones([4, 4, 1, 1]).unwrap();
-        let weight = QWeight::quantize(&weight, Granularity::PerChannel, input).unwrap();
-        let (weight, geometry) = (Weight::Int8(Arc::new(weight)), ConvGeometry::default());
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
+        let (weight, geometry) =
+            (Weight::Int8(Int8Weight::new(weight, input)), ConvGeometry::default());
         let conv = Step::Conv2d { weight, bias: None, geometry, relu };
         let conv = graph.push(conv, &[x]).unwrap();
         let sum = graph.push(add, &[x, conv]).unwrap();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_convolution_takes_the_place_of_the_sum() {
-        let mut graph = graph(Input::Dynamic, false, 0);
+        let mut graph = graph(Encoding::PerRow, false, 0);
         fuse_sum(&mut graph);
         let (x, sum) = (graph.inputs()[0], graph.node(graph.output().unwrap()));
         assert!(matches!(sum.step, Step::Conv2d { .. }));
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn other_readers_a_relu_and_float_activations_are_in_the_way() {
         for (input, relu, others) in
-            [(Input::Dynamic, false, 1), (Input::Dynamic, true, 0), (Input::Float, false, 0)]
+            [(Encoding::PerRow, false, 1), (Encoding::PerRow, true, 0), (Encoding::F32, false, 0)]
         {
             let mut graph = graph(input, relu, others);
             fuse_sum(&mut graph);

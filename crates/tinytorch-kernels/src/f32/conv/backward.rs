@@ -8,7 +8,8 @@ use crate::f32::gemm::{Matrix, MatrixMut, Right, Scaling, Unfolded, gemm};
 use crate::f32::zip_in_place;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
+use crate::threads::CONV_GRADIENT_F32;
 use std::ops::Range;
 
 /// Values of the matrix of windows that are made at a time, 256 KB, so that they stay in the L2 cache.
@@ -19,8 +20,6 @@ const IMAGES_PER_SUM: usize = 8;
 /// Weights up to which images are summed in parallel, each group of images with a copy of the
 /// gradient; above, the products themselves are large enough for all threads.
 const MAX_COPIED: usize = 1 << 16;
-/// Multiply-adds from which images are worth a second thread.
-const LEAST: usize = 1 << 20;
 
 /// The gradient of the input from that of the output; `grad_in` is overwritten.
 ///
@@ -42,11 +41,12 @@ pub fn conv2d_backward_input(
     if lengths.pixels == 0 || lengths.group_weight() == 0 {
         return;
     }
-    let parts = pieces(items * lengths.group_weight() * lengths.pixels, LEAST).min(items);
-    let (tile_rows, rows) = tile_rows(shape, &lengths);
+    let parts =
+        CONV_GRADIENT_F32.shares(items * lengths.group_weight() * lengths.pixels).min(items);
+    let (tile_rows, [rows, width]) = (tile_rows(&lengths), lengths.output);
     let grad_in = SharedOut::new(grad_in);
     split(items, parts, &|range| {
-        let mut columns = vec![0.0; lengths.window * tile_rows * (lengths.pixels / rows)];
+        let mut columns = vec![0.0; lengths.window * tile_rows * width];
         for item in range {
             let group = item % shape.groups;
             let weight = &weight[group * lengths.group_weight()..][..lengths.group_weight()];
@@ -56,11 +56,11 @@ pub fn conv2d_backward_input(
             let image = unsafe { grad_in.slice(item * lengths.group_in, lengths.group_in) };
             for first in (0..rows).step_by(tile_rows) {
                 let output_rows = first..rows.min(first + tile_rows);
-                let grad = grad_tile(grad, &lengths, rows, &output_rows);
+                let grad = grad_tile(grad, &lengths, &output_rows);
                 let columns = &mut columns[..lengths.window * grad.cols()];
                 let product = MatrixMut::new(columns, lengths.window, grad.cols());
                 gemm(isa, weight, grad, product, &Scaling::default());
-                isa.run(Fold { shape, columns, output_rows, image });
+                isa.run(Fold { shape, out_width: width, columns, output_rows, image });
             }
         }
     });
@@ -88,7 +88,7 @@ pub fn conv2d_backward_weight(
     }
     let per_sum = if len <= MAX_COPIED { IMAGES_PER_SUM } else { shape.batch };
     let sums = shape.batch.div_ceil(per_sum);
-    let parts = pieces(shape.batch * len * lengths.pixels, LEAST).min(sums);
+    let parts = CONV_GRADIENT_F32.shares(shape.batch * len * lengths.pixels).min(sums);
     let mut others = vec![0.0; (sums - 1) * len];
     let (first, rest) = (SharedOut::new(&mut *grad_weight), SharedOut::new(&mut others));
     split(sums, parts, &|range| {
@@ -117,8 +117,7 @@ fn add_weight_gradients(
     out: &mut [f32],
 ) {
     let scaling = Scaling { beta: 1.0, ..Scaling::default() };
-    let (tile_rows, rows) = tile_rows(shape, lengths);
-    let width = lengths.pixels / rows;
+    let (tile_rows, [rows, width]) = (tile_rows(lengths), lengths.output);
     let (mut columns, mut staging) = (Vec::new(), Vec::new());
     for item in images.start * shape.groups..images.end * shape.groups {
         let image = &x[item * lengths.group_in..][..lengths.group_in];
@@ -144,29 +143,22 @@ fn add_weight_gradients(
                     1,
                 ),
             };
-            let grad = grad_tile(grad, lengths, rows, &output_rows);
+            let grad = grad_tile(grad, lengths, &output_rows);
             let c = MatrixMut::new(&mut *out, lengths.channels_out, lengths.window);
             gemm(isa, grad, windows.t(), c, &scaling);
         }
     }
 }
 
-/// Output rows in a tile, and in all.
-fn tile_rows(shape: &ConvShape, lengths: &Lengths) -> (usize, usize) {
-    let padded = shape.height + shape.padding[0][0] + shape.padding[0][1];
-    let rows = (padded - shape.kernel[0]) / shape.stride[0] + 1;
-    let values_in_row = lengths.window * lengths.pixels / rows;
-    ((TILE / values_in_row.max(1)).clamp(1, rows), rows)
+/// Output rows in a tile.
+fn tile_rows(lengths: &Lengths) -> usize {
+    let [rows, width] = lengths.output;
+    (TILE / (lengths.window * width).max(1)).clamp(1, rows)
 }
 
 /// The gradient of some output rows: a row for each channel.
-fn grad_tile<'a>(
-    grad: &'a [f32],
-    lengths: &Lengths,
-    rows: usize,
-    tile: &Range<usize>,
-) -> Matrix<'a> {
-    let width = lengths.pixels / rows;
+fn grad_tile<'a>(grad: &'a [f32], lengths: &Lengths, tile: &Range<usize>) -> Matrix<'a> {
+    let [_, width] = lengths.output;
     let grad = &grad[tile.start * width..];
     Matrix::strided(grad, lengths.channels_out, tile.len() * width, lengths.pixels, 1)
 }
@@ -192,6 +184,7 @@ impl Kernel for Unfold<'_> {
 /// Adds each value of a matrix of windows to the pixel that it came from.
 struct Fold<'a> {
     shape: &'a ConvShape,
+    out_width: usize,
     columns: &'a [f32],
     output_rows: Range<usize>,
     image: &'a mut [f32],
@@ -202,13 +195,13 @@ impl Kernel for Fold<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let ConvShape { height, width, kernel, stride, padding, .. } = *self.shape;
+        let ConvShape { height, width, kernel, stride, padding, dilation, .. } = *self.shape;
         let [top, left] = padding.map(|sides| sides[0]);
-        let out_width = (width + left + padding[1][1] - kernel[1]) / stride[1] + 1;
+        let out_width = self.out_width;
         let mut rows = self.columns.chunks_exact(out_width);
         for plane in self.image.chunks_exact_mut(height * width) {
             for tap in 0..kernel[0] * kernel[1] {
-                let (ky, kx) = (tap / kernel[1], tap % kernel[1]);
+                let (ky, kx) = (tap / kernel[1] * dilation[0], tap % kernel[1] * dilation[1]);
                 // The output columns whose pixel under this tap lies in the image.
                 let before = |x: usize| (x + left).saturating_sub(kx).div_ceil(stride[1]);
                 let inside = before(0).min(out_width)..before(width).min(out_width);

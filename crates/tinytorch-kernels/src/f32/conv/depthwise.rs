@@ -5,11 +5,9 @@ use crate::Isa;
 use crate::f32::gemm::Unfolded;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, pieces, split};
+use crate::parallel::{SharedOut, split};
 use crate::scratch::with_thread_scratch;
-
-/// Multiplications from which channels are worth a second thread.
-const LEAST: usize = 1 << 16;
+use crate::threads::DEPTHWISE_F32;
 
 pub(super) fn is_depthwise(shape: &ConvShape) -> bool {
     shape.groups > 1 && shape.groups == shape.in_channels
@@ -30,7 +28,7 @@ pub(super) fn depthwise(
         return;
     }
     let planes = shape.batch * shape.in_channels;
-    let parts = pieces(out.len() * lengths.window, LEAST).min(planes);
+    let parts = DEPTHWISE_F32.shares(out.len() * lengths.window).min(planes);
     let out = SharedOut::new(out);
     split(planes, parts, &|range| {
         with_thread_scratch(|scratch| {

@@ -53,7 +53,7 @@ impl PackedConvWeight {
 ///
 /// let shape = ConvShape {
 ///     batch: 1, in_channels: 1, height: 3, width: 3, out_channels: 1,
-///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], groups: 1,
+///     kernel: [3, 3], stride: [1, 1], padding: [[1, 1], [1, 1]], dilation: [1, 1], groups: 1,
 /// };
 /// let mut y = [0.0; 9];
 /// let weight = ConvWeight::Plain(&[1.0; 9]); // sums each pixel's neighborhood

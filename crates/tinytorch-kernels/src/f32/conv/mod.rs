@@ -26,6 +26,8 @@ struct Lengths {
     channels_out: usize,
     /// Values in a window.
     window: usize,
+    /// Rows and columns of an output channel.
+    output: [usize; 2],
     /// Pixels of an output channel.
     pixels: usize,
 }
@@ -46,6 +48,7 @@ impl Lengths {
             group_out: channels_out * height * width,
             channels_out,
             window: channels_in * shape.kernel[0] * shape.kernel[1],
+            output: [height, width],
             pixels: height * width,
         }
     }

@@ -19,8 +19,10 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
                     for (i, j) in
                         (0..kernel_height).flat_map(|i| (0..kernel_width).map(move |j| (i, j)))
                     {
-                        let row = (y * shape.stride[0] + i).wrapping_sub(shape.padding[0][0]);
-                        let col = (x * shape.stride[1] + j).wrapping_sub(shape.padding[1][0]);
+                        let row = (y * shape.stride[0] + i * shape.dilation[0])
+                            .wrapping_sub(shape.padding[0][0]);
+                        let col = (x * shape.stride[1] + j * shape.dilation[1])
+                            .wrapping_sub(shape.padding[1][0]);
                         if row < shape.height && col < shape.width {
                             let channel = o / lengths.channels_out * channels_in + c;
                             let plane = n * shape.in_channels + channel;
@@ -107,6 +109,7 @@ const PLAIN: ConvShape = ConvShape {
     kernel: [3, 3],
     stride: [1, 1],
     padding: [[1, 1], [1, 1]],
+    dilation: [1, 1],
     groups: 1,
 };
 
@@ -131,6 +134,28 @@ fn grouped_and_depthwise_convolutions_match_the_definition() {
     check(&ConvShape { in_channels: 6, out_channels: 6, groups: 6, ..PLAIN });
     check(&ConvShape { in_channels: 3, out_channels: 6, groups: 3, stride: [2, 2], ..PLAIN });
     check(&ConvShape { in_channels: 2, out_channels: 2, groups: 2, width: 40, ..PLAIN });
+}
+
+#[test]
+fn kernels_that_skip_pixels_match_the_definition() {
+    let shape = ConvShape { dilation: [2, 2], padding: [[2, 2], [2, 2]], ..PLAIN };
+    check(&shape);
+    check(&ConvShape { dilation: [1, 3], padding: [[0, 2], [3, 1]], ..shape });
+    check(&ConvShape { dilation: [3, 1], padding: [[4, 0], [0, 2]], ..shape });
+    // Steps that share a factor with the dilation, and ones that do not.
+    check(&ConvShape { dilation: [2, 2], stride: [2, 2], ..shape });
+    check(&ConvShape { dilation: [3, 4], stride: [2, 3], padding: [[3, 1], [4, 5]], ..shape });
+    check(&ConvShape { dilation: [2, 6], stride: [3, 4], padding: [[1, 2], [6, 7]], ..shape });
+    // More padding than image, and a kernel of which most pixels lie in it.
+    check(&ConvShape { height: 1, width: 1, dilation: [4, 5], padding: [[4; 2], [5; 2]], ..shape });
+    // A signal: an image with one row, whose kernel cannot skip any.
+    let signal = ConvShape { height: 1, kernel: [1, 3], padding: [[0; 2], [4, 0]], ..shape };
+    check(&ConvShape { width: 41, dilation: [1, 4], ..signal });
+    check(&ConvShape { width: 41, dilation: [usize::MAX, 2], ..signal });
+    check(&ConvShape { in_channels: 4, out_channels: 6, groups: 2, ..shape });
+    check(&ConvShape { in_channels: 6, out_channels: 6, groups: 6, ..shape });
+    check(&ConvShape { in_channels: 3, out_channels: 6, groups: 3, stride: [3, 2], ..shape });
+    check(&ConvShape { in_channels: 50, height: 20, width: 23, dilation: [5, 3], ..shape });
 }
 
 #[test]
@@ -177,6 +202,7 @@ proptest! {
         kernel in prop::array::uniform2(1..4_usize),
         stride in prop::array::uniform2(1..4_usize),
         padding in prop::array::uniform2(prop::array::uniform2(0..3_usize)),
+        dilation in prop::array::uniform2(1..4_usize),
     ) {
         let shape = ConvShape {
             batch,
@@ -187,6 +213,7 @@ proptest! {
             kernel,
             stride,
             padding,
+            dilation,
             groups,
         };
         prop_assume!(shape.check().is_ok());

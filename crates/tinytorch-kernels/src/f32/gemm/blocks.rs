@@ -267,8 +267,9 @@ impl Block<'_> {
         };
         let a = (self.a, rows.start - self.rows.start);
         let b = (self.b, cols.start - self.cols.start);
-        // SAFETY: the panels hold the block's rows and columns and are filled up to whole panels; C's
-        // tile is whole, or a copy with room for the largest tile.
+        // SAFETY: the panels hold the block's rows and columns and are filled up to whole panels, and what
+        // is read where it lies has whole panels only; C's tile is whole, or a copy with room for the
+        // largest tile.
         unsafe {
             match computed_rows {
                 1 => tile::multiply::<S, 1, V>(s, self.depth, a, b, c),

@@ -2,7 +2,7 @@
 
 use super::matrix::Matrix;
 use super::product::Product;
-use super::square::SIDE;
+use super::square::{HALF, SIDE};
 use crate::isa::{Kernel, Simd};
 use std::ops::Range;
 
@@ -57,30 +57,27 @@ impl Kernel for RowTimesFewColumns<'_> {
 /// Adds the products of the row with the columns to the sums, as far as squares reach, and returns how
 /// many elements that is.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
 fn add_squares<S: Simd>(
     s: S,
     row: &[f32],
     columns: &[&[f32]; TOGETHER],
     sums: &mut [f32; TOGETHER],
 ) -> usize {
-    use super::square::{HALF, has_fast_squares};
-    use std::arch::x86_64::{_mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps};
     /// Values of a cache line. All are used at once: a line that is evicted is not read again.
     const LINE: usize = 16;
-    if !has_fast_squares::<S>() {
+    if !S::FAST {
         return 0;
     }
     for column in columns {
         assert!(column.len() == row.len());
     }
     let (lines, whole) = (row.len() / LINE * LINE, row.len() / HALF * HALF);
-    // SAFETY: `s` proves that this CPU has the ISA; one that has squares has AVX. `lines` and `whole` are
-    // at most the length of the row and of each column.
+    // SAFETY: the sums are chunks of eight; `lines` and `whole` are at most the length of the row and of
+    // each column.
     unsafe {
-        let mut vectors = [_mm256_setzero_ps(); TOGETHER / SIDE];
+        let mut vectors = [s.splat_eight(0.0); TOGETHER / SIDE];
         for (vector, sums) in vectors.iter_mut().zip(sums.chunks_exact(SIDE)) {
-            *vector = _mm256_loadu_ps(sums.as_ptr());
+            *vector = s.load_eight(sums.as_ptr());
         }
         for line in (0..lines).step_by(LINE) {
             for group in 0..TOGETHER / SIDE {
@@ -97,7 +94,7 @@ fn add_squares<S: Simd>(
             }
         }
         for (vector, sums) in vectors.into_iter().zip(sums.chunks_exact_mut(SIDE)) {
-            _mm256_storeu_ps(sums.as_mut_ptr(), vector);
+            s.store_eight(vector, sums.as_mut_ptr());
         }
     }
     whole
@@ -106,29 +103,22 @@ fn add_squares<S: Simd>(
 /// Adds the products of elements `p..p + HALF` of the row with those of the first [`SIDE`] columns.
 ///
 /// # Safety
-/// The ISA has fast squares, there are so many columns, and they and the row have these elements.
+/// There are so many columns, and they and the row have these elements.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
 #[expect(clippy::needless_range_loop, reason = "an iterator over vectors would put them in memory")]
 unsafe fn add_half<S: Simd>(
     s: S,
     row: &[f32],
     columns: &[&[f32]],
     p: usize,
-    mut sums: std::arch::x86_64::__m256,
-) -> std::arch::x86_64::__m256 {
-    use std::arch::x86_64::{_mm256_broadcast_ss, _mm256_fmadd_ps};
-    // SAFETY: the caller's promise; an x86-64 ISA that has squares has AVX and FMA.
+    mut sums: S::Eight,
+) -> S::Eight {
+    // SAFETY: the caller's promise.
     unsafe {
-        let values = super::square::elements(s, columns, p);
+        let values = s.transpose(columns, p);
         for i in 0..values.len() {
-            sums = _mm256_fmadd_ps(_mm256_broadcast_ss(row.get_unchecked(p + i)), values[i], sums);
+            sums = s.mul_add_eight(s.splat_eight(*row.get_unchecked(p + i)), values[i], sums);
         }
     }
     sums
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn add_squares<S: Simd>(_: S, _: &[f32], _: &[&[f32]; TOGETHER], _: &mut [f32; TOGETHER]) -> usize {
-    0
 }

@@ -1,7 +1,7 @@
 //! Packing: copies of blocks in the order in which the innermost loop reads them.
 
 use super::matrix::Matrix;
-use super::square::{SIDE, has_fast_squares};
+use super::square::{HALF, SIDE};
 use super::tile::{A_PANEL, B_PANEL, Panels};
 use crate::Isa;
 use crate::aligned::AlignedVec;
@@ -203,7 +203,7 @@ fn transpose<S: Simd, const W: usize>(
     out: &mut [f32],
 ) {
     let depth = out.len() / W;
-    let in_squares = if has_fast_squares::<S>() { depth / SIDE * SIDE } else { 0 };
+    let in_squares = if S::FAST { depth / SIDE * SIDE } else { 0 };
     let mut lines = [source; W];
     for (i, line) in lines.iter_mut().enumerate() {
         *line = &source[i.min(present - 1) * line_stride..][..depth];
@@ -225,26 +225,16 @@ fn transpose<S: Simd, const W: usize>(
 /// Without it, packing the weights takes a quarter of a 64 x 784 x 512 product, with it a
 /// twentieth.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
 #[expect(clippy::needless_range_loop, reason = "an iterator over vectors would put them in memory")]
 fn transpose_square<S: Simd>(s: S, lines: &[&[f32]], p: usize, out: &mut [f32], out_stride: usize) {
-    use super::square::{HALF, elements};
-    use std::arch::x86_64::_mm256_storeu_ps;
-    assert!(has_fast_squares::<S>() && lines.len() == SIDE);
+    assert!(lines.len() == SIDE);
     let out = out[..(SIDE - 1) * out_stride + SIDE].as_mut_ptr();
     for half in [0, HALF] {
         // SAFETY: `transpose` answers for the lines.
-        let columns = unsafe { elements(s, lines, p + half) };
+        let columns = unsafe { s.transpose(lines, p + half) };
         for i in 0..HALF {
-            // SAFETY: an ISA that has squares has AVX; the last of the eight stores ends where `out` does.
-            unsafe {
-                _mm256_storeu_ps(out.add((half + i) * out_stride), columns[i]);
-            }
+            // SAFETY: the last of the eight stores ends where `out` does.
+            unsafe { s.store_eight(columns[i], out.add((half + i) * out_stride)) };
         }
     }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn transpose_square<S: Simd>(_: S, _: &[&[f32]], _: usize, _: &mut [f32], _: usize) {
-    unreachable!("has_fast_squares is false here")
 }

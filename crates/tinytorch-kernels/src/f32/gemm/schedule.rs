@@ -8,13 +8,9 @@ use super::tile::{A_PANEL, B_PANEL};
 use super::vector::{RowTimesColumns, RowTimesMatrix};
 use crate::Isa;
 use crate::parallel::{SharedOut, share};
+use crate::threads::{PACKING_COST, PRODUCT_F32, product_f32_operations};
 use std::ops::Range;
 
-/// Operations that packing one value costs as much as: four values a cycle, in which AVX-512 does
-/// 32 to 64 operations.
-const PACKING_COST: usize = 8;
-/// Operations for which waking another thread costs more than it saves, about 10 us.
-const LEAST_WORK: usize = 1_000_000;
 /// Operations from which each thread gets two rectangles, so that a thread that is disturbed leaves
 /// some to the others. Each rectangle packs its own rows of A, which smaller products feel: two threads
 /// do 128 x 384 x 1536 at 195 GFLOP/s in two rectangles and at 170 in four.
@@ -49,9 +45,8 @@ pub(super) fn run(
     let first = Product { a, b, c: SharedOut::new(c.data), c_offset: 0, c_stride, scaling };
 
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
-    let work = (2 * m * n).saturating_add(PACKING_COST * (m + n)).saturating_mul(k);
-    let work = work.saturating_mul(count);
-    let threads = (work / LEAST_WORK).clamp(1, rayon::current_num_threads());
+    let work = product_f32_operations(m, k, n).saturating_mul(count);
+    let threads = PRODUCT_F32.shares(work);
     let wanted = if work < LARGE_WORK { threads } else { 2 * threads };
     let (height, width) = rectangle(m, n, if threads == 1 { 1 } else { wanted.div_ceil(count) });
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));

@@ -118,7 +118,9 @@ impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, P
                     // SAFETY: `multiply`'s caller promises that the tile is readable.
                     sums[i][v] = unsafe { s.load_ptr(at) };
                 }
-                prefetch(at.wrapping_add(c.next));
+                // Rows of C lie too far apart for the hardware to see a stream in them; this gains 5 % on
+                // 1024 x 1024 x 1024.
+                s.prefetch(at.wrapping_add(c.next));
             }
         }
         for _ in 0..depth {
@@ -144,18 +146,4 @@ impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, P
             }
         }
     }
-}
-
-/// Asks for a cache line of the tile that comes next. Rows of C lie too far apart
-/// for the hardware to see a stream in them; this gains 5 % on 1024 x 1024 x 1024.
-#[inline(always)]
-fn prefetch(address: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 CPU has the instruction, and a prefetch of a wrong address is no access.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }

@@ -20,7 +20,10 @@ pub struct Unfolded<'a> {
     channels: usize,
     size: [usize; 2],
     kernel: [usize; 2],
+    /// Rows and columns of input from the first pixel under the kernel to the last.
+    span: [usize; 2],
     stride: [usize; 2],
+    dilation: [usize; 2],
     /// Padding above and to the left.
     padding: [usize; 2],
     output: [usize; 2],
@@ -48,12 +51,15 @@ impl<'a> Unfolded<'a> {
             Ok(output) => output,
             Err(error) => panic!("{error}"),
         };
+        let shape = shape.canonical();
         let unfolded = Self {
             image: images,
             channels: shape.in_channels / shape.groups,
             size: [shape.height, shape.width],
             kernel: shape.kernel,
+            span: shape.span(),
             stride: shape.stride,
+            dilation: shape.dilation,
             padding: shape.padding.map(|sides| sides[0]),
             output,
         };
@@ -101,10 +107,10 @@ impl<'a> Unfolded<'a> {
     }
 
     fn staged(&self, output_rows: usize) -> Staged {
-        let phase = self.output[1] + (self.kernel[1] - 1) / self.stride[1];
+        let phase = self.output[1] + (self.span[1] - 1) / self.stride[1];
         Staged {
-            rows: output_rows.saturating_sub(1) * self.stride[0] + self.kernel[0],
-            row: phase * self.stride[1].min(self.kernel[1]),
+            rows: output_rows.saturating_sub(1) * self.stride[0] + self.span[0],
+            row: phase * self.stride[1].min(self.span[1]),
             phase,
         }
     }
@@ -170,16 +176,20 @@ impl<'a> Unfolded<'a> {
         mut visit: impl FnMut(usize),
     ) {
         let [kernel_height, kernel_width] = self.kernel;
+        let [down, across] = self.dilation;
+        // Where the kernel ends, counted as it moves: in input pixels.
+        let [bottom, right] = [kernel_height * down, kernel_width * across];
         let step = self.stride[1];
         let start = p.start % self.taps();
-        let (mut c, mut y, mut x) = (0, start / kernel_width, start % kernel_width);
+        let mut c = 0;
+        let (mut y, mut x) = (start / kernel_width * down, start % kernel_width * across);
         for _ in p {
             visit((c * staged.rows + y) * staged.row + x % step * staged.phase + x / step);
-            x += 1;
-            if x == kernel_width {
-                (x, y) = (0, y + 1);
+            x += across;
+            if x == right {
+                (x, y) = (0, y + down);
             }
-            if y == kernel_height {
+            if y == bottom {
                 (y, c) = (0, c + 1);
             }
         }

@@ -6,14 +6,6 @@ mod softmax;
 pub use norm::{Norm, NormGrads, NormKind, RowStats, norm_rows, norm_rows_backward};
 pub use softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 
-/// Values from which rows are worth a second thread: each takes the time of several additions.
-const LEAST: usize = 1 << 14;
-
-/// Rows of `width` values in pieces worth a thread of their own.
-fn least_rows(width: usize) -> usize {
-    (LEAST / width.max(1)).max(1)
-}
-
 #[track_caller]
 fn check_rows(values: usize, width: usize) {
     assert!(width > 0 && values.is_multiple_of(width), "{values} values are not rows of {width}");

@@ -1,11 +1,12 @@
 //! Layer normalization (Ba et al., 2016) and RMS normalization (Zhang and Sennrich, 2019).
 
-use super::{check_rows, least_rows};
+use super::check_rows;
 use crate::Isa;
 use crate::f32::reduce::{Products, Term, Values, lane_sum};
 use crate::f32::split::{Rows, in_pieces};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
+use crate::threads;
 use std::ops::Range;
 
 /// What a row is divided by.
@@ -72,7 +73,7 @@ pub fn norm_rows(isa: Isa, norm: Norm<'_>, x: &[f32], out: &mut [f32], stats: &m
     assert_eq!(x.len() / width, stats.len(), "there must be statistics for each row");
     assert!(norm.bias.is_none_or(|bias| bias.len() == width), "the bias must be a row");
     let rows = (stats, Rows { values: out, width }, Rows { values: x, width });
-    in_pieces(rows, least_rows(width), &|(stats, out, x)| {
+    in_pieces(rows, threads::ROWS.items(width), &|(stats, out, x)| {
         isa.run(Forward { norm, x: x.values, out: out.values, stats });
     });
 }
@@ -103,12 +104,12 @@ pub fn norm_rows_backward(
         Rows { values: x, width },
         Rows { values: grad, width },
     );
-    in_pieces(rows, least_rows(width), &|(stats, out, x, grad)| {
+    in_pieces(rows, threads::ROWS.items(width), &|(stats, out, x, grad)| {
         let (x, grad) = (x.values, grad.values);
         isa.run(BackwardOfInput { norm, x, stats, grad, out: out.values });
     });
     let (weight, bias) = (SharedOut::new(out.weight), SharedOut::new(out.bias));
-    let least = least_rows(stats.len()).max(64);
+    let least = threads::ROWS.items(stats.len()).max(64);
     in_pieces(0..width, least, &|columns: Range<usize>| {
         // SAFETY: the pieces are disjoint ranges of the columns.
         let piece = |of: SharedOut<f32>| unsafe {

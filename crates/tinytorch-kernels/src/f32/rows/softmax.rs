@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over each row, and their gradients.
 
-use super::{check_rows, least_rows};
+use super::check_rows;
 use crate::Isa;
 use crate::f32::functions::{Affine, Exp, Log};
 use crate::f32::map::{map_values, zip_values};
@@ -8,6 +8,7 @@ use crate::f32::reduce::{Products, Values, lane_sum};
 use crate::f32::split::{Rows, in_pieces};
 use crate::f32::{Function, PairFunction};
 use crate::isa::{Kernel, Simd};
+use crate::threads::ROWS;
 
 /// `out[i] = e^x[i] / sum of e^x[j]` over each row of `width` values, within 4 units in the last place
 /// of exact for each factor.
@@ -69,7 +70,7 @@ fn for_rows(isa: Isa, op: Op, width: usize, x: &[f32], grad: &[f32], out: &mut [
     assert_eq!(grad.len(), out.len(), "gradient and output must have the same length");
     let rows =
         (Rows { values: out, width }, Rows { values: x, width }, Rows { values: grad, width });
-    in_pieces(rows, least_rows(width), &|(out, x, grad)| {
+    in_pieces(rows, ROWS.items(width), &|(out, x, grad)| {
         isa.run(EachRow { op, width, x: x.values, grad: grad.values, out: out.values });
     });
 }

@@ -3,9 +3,18 @@
 
 mod avx2;
 mod avx512;
+mod eights;
 
 pub use avx2::Avx2;
 pub use avx512::Avx512Vnni;
+
+/// Asks for the cache line of an address, which need not be one that may be read.
+#[inline(always)]
+pub(super) fn prefetch(address: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: every x86-64 CPU has the instruction, and a prefetch of a wrong address is no access.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+}
 
 /// Defines methods of [`Simd`](super::Simd) whose bodies are register-only intrinsics.
 macro_rules! register_ops {

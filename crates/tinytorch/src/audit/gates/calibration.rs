@@ -1,7 +1,7 @@
 use crate::audit::evidence;
 use crate::audit::{Evidence, Gate, Means, Subject};
 use crate::autograd::Var;
-use crate::int8::Input;
+use crate::int8::Encoding;
 use crate::plan::Plan;
 use crate::quant::relative_error;
 use crate::quant::{apply, prepare_without_data};
@@ -21,9 +21,9 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means)
         return Ok(Gate::not_applicable(ID, reason));
     }
     let params = subject.int8.named_params();
-    let inputs_of_int8: Vec<Input> =
+    let inputs_of_int8: Vec<Encoding> =
         params.iter().filter_map(|(_, param)| Some(param.int8()?.input())).collect();
-    let fixed = inputs_of_int8.iter().filter(|input| matches!(input, Input::Static(_))).count();
+    let fixed = inputs_of_int8.iter().filter(|input| matches!(input, Encoding::Static(_))).count();
     if 2 * fixed < inputs_of_int8.len() {
         let of = inputs_of_int8.len();
         let reason = format!("only {fixed} of {of} int8 layers have ranges from calibration");

@@ -1,3 +1,5 @@
+//! Keys and values as floats.
+
 use super::CacheSizes;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

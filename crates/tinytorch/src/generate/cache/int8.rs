@@ -1,3 +1,5 @@
+//! Keys and values as bytes.
+
 use super::CacheSizes;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

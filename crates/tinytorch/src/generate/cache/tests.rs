@@ -1,3 +1,5 @@
+//! Both caches against attention without one.
+
 use super::*;
 use crate::Rng;
 use crate::autograd::{Ctx, Var};

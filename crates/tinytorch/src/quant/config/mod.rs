@@ -49,6 +49,13 @@ impl QuantConfig {
         self
     }
 
+    /// The same configuration with every scheme of it changed.
+    pub fn map(mut self, change: impl Fn(Scheme) -> Scheme) -> QuantConfig {
+        self.scheme = change(self.scheme);
+        self.patterns.iter_mut().for_each(|(_, scheme)| *scheme = change(*scheme));
+        self
+    }
+
     /// The same configuration, by a caller who knows that the float weights are destroyed.
     pub fn knowingly(self) -> QuantConfig {
         QuantConfig { destroys_floats_knowingly: true, ..self }

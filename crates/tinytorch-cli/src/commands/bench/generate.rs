@@ -1,6 +1,7 @@
-use super::bench::median;
-use super::generate::Cache;
+//! `bench generate`: what a token costs, with and without a cache.
+
 use crate::Verdict;
+use crate::commands::generate::Cache;
 use crate::language::{decoder, quantize};
 use crate::output::{Screen, progress_bar};
 use crate::table::Table;
@@ -15,6 +16,7 @@ use tinytorch::autograd::Ctx;
 use tinytorch::files::open_model;
 use tinytorch::models::{Architecture, Decoder, Model};
 use tinytorch::nn::{Init, KeyValueCache};
+use tinytorch::stats::Quartiles;
 use tinytorch_kernels::os::alloc;
 
 /// Time a token at growing positions: without a cache, with one of floats, with one of int8.
@@ -22,7 +24,7 @@ use tinytorch_kernels::os::alloc;
 /// Each position is timed in turn with all caches; figures are medians. Without a cache a token costs a
 /// pass over all positions, with one the pass over its own.
 #[derive(Args)]
-pub(crate) struct Generation {
+pub(super) struct Generation {
     /// A language model as for `generate`; by default one of the sizes of stories260K, of random weights
     file: Option<PathBuf>,
     /// Turn the weights into int8 first
@@ -63,7 +65,7 @@ struct Row {
 }
 
 impl Generation {
-    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+    pub(super) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         const DEFAULT: &str = "stories260K";
         let (name, mut model) = match &self.file {
             Some(file) => (file.display().to_string(), open_model(file)?.model),
@@ -119,7 +121,7 @@ fn measure(model: &dyn Model, decoder: &dyn Decoder) -> Result<(Vec<Held>, Vec<R
         rows.extend(stepper.iter().zip(times).map(|(stepper, times)| Row {
             position,
             cache: stepper.cache,
-            microseconds: 1e6 * median(times),
+            microseconds: 1e6 * Quartiles::of(&times).median,
         }));
     }
     Ok((held, rows))

@@ -1,40 +1,20 @@
-use super::bench_generate::Generation;
+//! `bench kernels`: matrix products beside the limit that binds them.
+
 use crate::Verdict;
 use crate::output::{Screen, progress_bar};
 use crate::table::Table;
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use std::io::Write;
 use std::time::{Duration, Instant};
+use tinytorch::stats::Quartiles;
 use tinytorch::{Error, Rng};
 use tinytorch_kernels::f32::gemm::{self as float, Matrix, MatrixMut, PackedB, Scaling};
 use tinytorch_kernels::int8::{
     self, Activations, Epilogue, Output, Panels, QParams, RowParams, Scales,
 };
 use tinytorch_kernels::{Isa, Scratch, peak};
-
-/// Measure how near this machine's limits something runs.
-#[derive(Args)]
-pub(crate) struct Bench {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Subcommand)]
-enum What {
-    Kernels(Kernels),
-    Generate(Generation),
-}
-
-impl Bench {
-    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        match self.what {
-            What::Kernels(kernels) => kernels.run(screen),
-            What::Generate(generation) => generation.run(screen),
-        }
-    }
-}
 
 /// Time matrix products in int8 and in f32, each in turn with the limit that binds it.
 ///
@@ -43,7 +23,7 @@ impl Bench {
 /// the layers of a plan; f32 products take a weight that was packed once, but for a single row. All
 /// figures are medians.
 #[derive(Args)]
-struct Kernels {
+pub(super) struct Kernels {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -80,7 +60,7 @@ struct Row {
 }
 
 impl Kernels {
-    fn run(self, screen: &mut Screen) -> Result<Verdict> {
+    pub(super) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let bar = progress_bar("kernels", SHAPES.len() * THREADS.len() * 2);
         let mut rows = Vec::new();
         for shape in SHAPES {
@@ -119,7 +99,8 @@ fn int8_row([m, k, n]: [usize; 3]) -> Result<Row> {
         let params = QParams { scale: 1.0, zero_point: 128 };
         let out = Output::U8 { data: &mut outputs, params };
         kernel = int8::gemm(isa, &activations, &weight, &epilogue, out, &mut scratch)
-            .map_err(Error::from)?;
+            .map_err(Error::from)?
+            .name;
         Ok(())
     };
     let limit = |threads| match m {
@@ -173,7 +154,7 @@ fn measure(
         // Where the two cannot be told apart, the limit is at least what was reached.
         shares.push((rate / limit).min(1.0));
     }
-    Ok((median(rates), median(shares)))
+    Ok((Quartiles::of(&rates).median, Quartiles::of(&shares).median))
 }
 
 fn calls_per_second(mut product: impl FnMut() -> Result<()>) -> Result<f64> {
@@ -187,11 +168,6 @@ fn calls_per_second(mut product: impl FnMut() -> Result<()>) -> Result<f64> {
         calls += 1;
     }
     Ok(f64::from(calls) / started.elapsed().as_secs_f64())
-}
-
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 impl Rows {

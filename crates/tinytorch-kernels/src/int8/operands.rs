@@ -1,0 +1,162 @@
+//! What products and convolutions are given and where their results go.
+
+use half::f16;
+
+use super::error::{check_length, checked_size};
+use super::{Int8Error, QParams};
+
+/// How the rows of the activations were quantized.
+#[derive(Copy, Clone, Debug)]
+pub enum RowParams<'a> {
+    /// All alike: static quantization.
+    Tensor(QParams),
+    /// Each on its own: dynamic quantization. One entry per row.
+    PerRow(&'a [QParams]),
+}
+
+impl RowParams<'_> {
+    pub(super) fn of(&self, row: usize) -> QParams {
+        match self {
+            RowParams::Tensor(params) => *params,
+            RowParams::PerRow(params) => params[row],
+        }
+    }
+
+    pub(super) fn check(&self, what: &'static str, rows: usize) -> Result<(), Int8Error> {
+        match self {
+            RowParams::Tensor(params) => params.check(what),
+            RowParams::PerRow(params) => {
+                check_length(what, params.len(), rows)?;
+                params.iter().try_for_each(|params| params.check(what))
+            }
+        }
+    }
+
+    /// Whether some level other than 0 stands for 0, so that column sums are needed.
+    pub(super) fn has_zero_point(&self) -> bool {
+        match self {
+            RowParams::Tensor(params) => params.zero_point != 0,
+            RowParams::PerRow(params) => params.iter().any(|params| params.zero_point != 0),
+        }
+    }
+}
+
+/// Quantized activations: `m` rows of `k` values, row-major.
+#[derive(Copy, Clone, Debug)]
+pub struct Activations<'a> {
+    /// The `m * k` values.
+    pub data: &'a [u8],
+    /// Rows.
+    pub m: usize,
+    /// Values in a row.
+    pub k: usize,
+    /// Scales and zero points.
+    pub params: RowParams<'a>,
+}
+
+/// The scales of a weight.
+#[derive(Copy, Clone, Debug)]
+pub enum Scales<'a> {
+    /// One for the whole weight.
+    PerTensor(f32),
+    /// One for each of the `n` output channels.
+    PerChannel(&'a [f32]),
+    /// One for each block of `size` values along K of each output channel.
+    Blocks {
+        /// Values in a block: a multiple of 4, usually 32.
+        size: usize,
+        /// `n` rows of `k.div_ceil(size)` scales, row-major.
+        scales: &'a [f16],
+    },
+}
+
+impl Scales<'_> {
+    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
+        const WHAT: &str = "the weight's scales";
+        match self {
+            Scales::PerTensor(_) => Ok(()),
+            Scales::PerChannel(scales) => check_length(WHAT, scales.len(), n),
+            Scales::Blocks { size, scales } => {
+                if *size == 0 || size % 4 != 0 {
+                    return Err(Int8Error::BlockSize { size: *size });
+                }
+                check_length(WHAT, scales.len(), checked_size(WHAT, &[n, k.div_ceil(*size)])?)
+            }
+        }
+    }
+}
+
+/// What happens to a sum before it is written: scales, then bias, then ReLU, and, where the output
+/// is `u8`, quantizing.
+#[derive(Copy, Clone, Debug)]
+pub struct Epilogue<'a> {
+    /// The weight's scales.
+    pub scales: Scales<'a>,
+    /// Added to each of the `n` columns.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+impl Epilogue<'_> {
+    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
+        self.scales.check(n, k)?;
+        self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), n))
+    }
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// As floats.
+    F32(&'a mut [f32]),
+    /// As floats, each the sum of a result and of another value.
+    Sum {
+        /// The sums. A ReLU is applied to them; it leaves NaN as it is.
+        data: &'a mut [f32],
+        /// What is added, in the order of the output.
+        plus: &'a [f32],
+    },
+    /// Quantized again, for the next int8 layer.
+    U8 {
+        /// The values.
+        data: &'a mut [u8],
+        /// Their scale and zero point.
+        params: QParams,
+    },
+}
+
+impl Output<'_> {
+    pub(super) fn check(&self, size: usize) -> Result<(), Int8Error> {
+        match self {
+            Output::F32(data) => check_length("the output", data.len(), size),
+            Output::Sum { data, plus } => {
+                check_length("what is added to the output", plus.len(), size)?;
+                check_length("the output", data.len(), size)
+            }
+            Output::U8 { data, params } => {
+                params.check("the output's scale")?;
+                check_length("the output", data.len(), size)
+            }
+        }
+    }
+}
+
+/// How the values of an output image lie in memory.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Channel by channel.
+    Nchw,
+    /// Pixel by pixel.
+    Nhwc,
+}
+
+/// A batch of quantized images: `batch * height * width * channels` values, NHWC.
+#[derive(Copy, Clone, Debug)]
+pub struct Images<'a> {
+    /// The values.
+    pub data: &'a [u8],
+    /// Scales and zero points; [`RowParams::PerRow`] has one entry per image. Padding is 0, that
+    /// is, the zero point.
+    pub params: RowParams<'a>,
+}

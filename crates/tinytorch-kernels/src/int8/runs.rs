@@ -1,0 +1,26 @@
+//! How the values of a row lie in memory.
+
+use super::panels::GROUP;
+
+/// Where the `k` values of a row lie: in runs of `quads` times four values at each of `offsets`,
+/// then `tail < 4` values at `tail_offset`.
+#[derive(Copy, Clone)]
+pub(super) struct Runs<'a> {
+    pub(super) offsets: &'a [usize],
+    pub(super) quads: usize,
+    pub(super) tail: usize,
+    pub(super) tail_offset: usize,
+}
+
+impl Runs<'_> {
+    /// `k` values side by side.
+    pub(super) fn contiguous(k: usize) -> Runs<'static> {
+        Runs { offsets: &[0], quads: k / GROUP, tail: k % GROUP, tail_offset: k / GROUP * GROUP }
+    }
+
+    /// Values from the row's start to the end of what is read.
+    pub(super) fn extent(&self) -> usize {
+        let last = self.offsets.iter().max().map_or(0, |last| last + self.quads * GROUP);
+        if self.tail > 0 { last.max(self.tail_offset + self.tail) } else { last }
+    }
+}

@@ -1,0 +1,103 @@
+//! What each fuzz target does with the bytes that it is given: whatever they are, a parser answers with a
+//! value or an error.
+
+use std::path::Path;
+use tinytorch::data::{Npz, decode_cifar10, decode_csv, decode_idx, decode_npy};
+use tinytorch::files::{TensorFile, import_folder, load_llama2c, load_model};
+use tinytorch::text::{HfTokenizer, Llama2cTokenizer, Tokenizer};
+
+/// A parser, given bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target under its name.
+pub const TARGETS: [(&str, Target); 11] = [
+    ("safetensors", safetensors),
+    ("model", model),
+    ("tokenizer_json", tokenizer_json),
+    ("tokenizer_bin", tokenizer_bin),
+    ("llama2c", llama2c),
+    ("config_json", config_json),
+    ("npy", npy),
+    ("npz", npz),
+    ("csv", csv),
+    ("idx", idx),
+    ("cifar10", cifar10),
+];
+
+/// A safetensors file, and every tensor that its header names.
+pub fn safetensors(bytes: &[u8]) {
+    let Ok(file) = TensorFile::from_bytes("fuzz", bytes.to_vec()) else { return };
+    for (name, _) in file.tensors() {
+        let _ = file.tensor(name);
+    }
+}
+
+/// A model file: the architecture in its metadata is built and its tensors loaded.
+pub fn model(bytes: &[u8]) {
+    in_a_file("model.safetensors", bytes, |path| drop(load_model(path)));
+}
+
+/// A Hugging Face `tokenizer.json`, and a text through what it gives.
+pub fn tokenizer_json(bytes: &[u8]) {
+    let Ok(tokenizer) = HfTokenizer::from_json(bytes) else { return };
+    if let Ok(ids) = tokenizer.encode("she sells sea shells, 貝") {
+        let _ = tokenizer.decode(&ids);
+    }
+}
+
+/// A `tokenizer.bin` of llama2.c, and a text through what it gives.
+pub fn tokenizer_bin(bytes: &[u8]) {
+    let Ok(tokenizer) = Llama2cTokenizer::from_bytes(bytes) else { return };
+    if let Ok(ids) = tokenizer.encode("she sells sea shells, 貝") {
+        let _ = tokenizer.decode(&ids);
+    }
+}
+
+/// Weights of llama2.c.
+pub fn llama2c(bytes: &[u8]) {
+    in_a_file("model.bin", bytes, |path| drop(load_llama2c(path)));
+}
+
+/// A `config.json` as Hugging Face publishes them, without weights beside it.
+pub fn config_json(bytes: &[u8]) {
+    in_a_file("config.json", bytes, |path| {
+        drop(import_folder(path.parent().unwrap_or(path)));
+    });
+}
+
+/// A NumPy array.
+pub fn npy(bytes: &[u8]) {
+    let _ = decode_npy("fuzz", bytes);
+}
+
+/// A zip of NumPy arrays.
+pub fn npz(bytes: &[u8]) {
+    let Ok(mut archive) = Npz::from_bytes("fuzz", bytes.to_vec()) else { return };
+    let names: Vec<String> = archive.names().map(String::from).collect();
+    for name in names {
+        let _ = archive.read(&name);
+    }
+}
+
+/// A table of numbers.
+pub fn csv(bytes: &[u8]) {
+    let _ = decode_csv("fuzz", bytes);
+}
+
+/// MNIST's format, plain or compressed.
+pub fn idx(bytes: &[u8]) {
+    let _ = decode_idx("fuzz", bytes);
+}
+
+/// CIFAR-10's batches.
+pub fn cifar10(bytes: &[u8]) {
+    let _ = decode_cifar10("fuzz", bytes);
+}
+
+/// Hands over a file of these bytes in a folder of its own.
+fn in_a_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
+    let folder = tempfile::tempdir().expect("the system has room for a file");
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("the system has room for a file");
+    read(&path);
+}
