@@ -2,8 +2,7 @@
 //! the one that was trained.
 
 use super::fit_support::{
-    accuracy, calibration, fit, held_out_digits, int8, output_error, outputs, trained,
-    training_digits,
+    accuracy, calibration, fit, held_out_digits, output_error, outputs, trained, training_digits,
 };
 use super::train_support::values;
 use std::collections::BTreeMap;

@@ -2,7 +2,6 @@
 
 use crate::resnet20::{int8_resnet20, resnet20, synthetic_images};
 use crate::text_stories::{reference_ids, stories};
-use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Param, Stored, Var};
 use tinytorch::int8::Granularity;
 use tinytorch::models::Model;

@@ -6,10 +6,9 @@ use super::text_minilm::{SENTENCES, minilm};
 use super::text_stories::stories;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::generate::{CacheKind, Generator, Limits, Sampler, Sampling};
-use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
 use tinytorch::nn::{Forward, Module};
-use tinytorch::quant::{Activations, QuantConfig, is_weight, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, is_weight, quantize_model};
 use tinytorch::{Result, Tensor};
 
 /// The first 80 lines of more than four words of Shakespeare's plays.
@@ -29,7 +28,7 @@ fn int8<M: Forward<Output = Var> + Module + ?Sized>(model: &mut M, config: Quant
 }
 
 fn plain() -> QuantConfig {
-    QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() }
+    QuantConfig::new(Activations::Dynamic)
 }
 
 fn norm(t: &Tensor) -> f64 {

@@ -8,7 +8,7 @@ use tinytorch::models::Model;
 use tinytorch::nn::{
     Conv2d, Embedding, Forward, Init, Linear, MaxPool2d, Module, Relu, Sequential,
 };
-use tinytorch::quant::{Activations, QuantError, Scheme, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, QuantError, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 fn images(count: usize) -> Var {
