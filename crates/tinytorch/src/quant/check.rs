@@ -1,5 +1,6 @@
 //! What is refused before any work is done.
 
+use super::fold::flag_of;
 use super::{Prepared, QuantConfig, QuantError};
 use crate::Result;
 use crate::autograd::{Param, Role, Stored};
@@ -60,7 +61,12 @@ pub(super) fn check_names<M: Module + ?Sized>(model: &M, prepared: &Prepared) ->
     if let Some(name) = prepared.ranges.keys().find(|name| !is_known(name)) {
         return Err(QuantError::OtherModel { name: name.clone() }.into());
     }
-    prepared.check_norms(model)
+    let flags = model.named_flags();
+    let has = |norm: &str| flags.iter().any(|(name, _)| *name == flag_of(norm));
+    match prepared.foldable().find(|norm| !has(norm)) {
+        Some(norm) => Err(QuantError::OtherModel { name: norm.to_string() }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a parameter that is NaN or infinite, before calibration blames what it spoils.

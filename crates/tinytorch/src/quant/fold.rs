@@ -1,7 +1,7 @@
 //! Batch norms that become part of the convolution before them.
 
 use super::trace::lowered;
-use super::{Prepared, QuantConfig, QuantError, Scheme};
+use super::{QuantConfig, QuantError, Scheme};
 use crate::Result;
 use crate::autograd::Param;
 use crate::graph::{Edge, Graph, Node, ParamId, ScaleShift, Step, Weight};
@@ -168,19 +168,5 @@ impl Fold {
         };
         let bias = self.bias.as_deref().map(|bias| find(bias, 1)).transpose()?;
         Ok((find(&self.weight, 4)?, bias))
-    }
-}
-
-impl Prepared {
-    /// Refuses a model without the batch norms that were found.
-    pub(super) fn check_norms<M: Module + ?Sized>(&self, model: &M) -> Result<()> {
-        let flags = model.named_flags();
-        for fold in &self.folds {
-            let flag = flag_of(&fold.norm);
-            if !flags.iter().any(|(name, _)| *name == flag) {
-                return Err(QuantError::OtherModel { name: fold.norm.clone() }.into());
-            }
-        }
-        Ok(())
     }
 }

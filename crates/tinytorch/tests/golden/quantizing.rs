@@ -3,7 +3,7 @@
 use super::support::{AnyModel, Architecture, Input};
 use super::values::exact;
 use tinytorch::Tensor;
-use tinytorch::autograd::Ctx;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::nn::Forward;
 use tinytorch::quant::{
@@ -66,7 +66,7 @@ pub(crate) fn quantized<M, F>(
     config: &QuantConfig,
 ) -> Option<(M, QuantReport)>
 where
-    M: Forward<F::Input> + Clone,
+    M: Forward<F::Input, Output = Var> + Clone,
     F: Input,
 {
     let mut int8 = model.clone();

@@ -1,7 +1,6 @@
 //! Reading a configuration, also as files of version 0.1 tell it: with lists of names for what are
 //! patterns now.
 
-use super::QuantConfig;
 use crate::int8::{Granularity, WeightBits};
 use crate::quant::{Activations, RangeMethod, Scheme};
 use serde::Deserialize;
@@ -10,7 +9,7 @@ use std::collections::BTreeMap;
 /// The fields of both forms.
 #[derive(Deserialize)]
 pub(super) struct Form {
-    range: RangeMethod,
+    pub(super) range: RangeMethod,
     scheme: Option<Scheme>,
     #[serde(default)]
     patterns: Vec<(String, Scheme)>,
@@ -51,12 +50,10 @@ impl Rung {
     }
 }
 
-impl TryFrom<Form> for QuantConfig {
-    type Error = &'static str;
-
-    fn try_from(form: Form) -> Result<QuantConfig, &'static str> {
-        let Form { range, scheme, mut patterns, granularity, activations, .. } = form;
-        let bits = form.weight_bits;
+impl Form {
+    /// The scheme of all weights, and those of the ones that patterns name.
+    pub(super) fn schemes(self) -> Result<(Scheme, Vec<(String, Scheme)>), &'static str> {
+        let Form { scheme, mut patterns, granularity, activations, weight_bits: bits, .. } = self;
         let scheme = match (scheme, granularity, activations) {
             (Some(scheme), None, None) => scheme,
             (None, Some(granularity), Some(activations)) => {
@@ -66,18 +63,19 @@ impl TryFrom<Form> for QuantConfig {
         };
         if scheme.activations() == Activations::Dynamic {
             let wide = scheme.with_activations(Activations::Dynamic16);
-            patterns.extend(form.wide.into_iter().map(|end| (format!("*{end}"), wide)));
+            patterns.extend(self.wide.into_iter().map(|end| (format!("*{end}"), wide)));
         }
-        let layers = form.layers.into_iter();
+        let layers = self.layers.into_iter();
         patterns.extend(layers.map(|(name, rung)| (name, rung.scheme().with_bits(bits))));
-        patterns.extend(form.skip.into_iter().map(|name| (name, Scheme::Float)));
-        Ok(QuantConfig { scheme, patterns, range, destroys_floats_knowingly: false })
+        patterns.extend(self.skip.into_iter().map(|name| (name, Scheme::Float)));
+        Ok((scheme, patterns))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::QuantConfig;
 
     #[test]
     fn a_configuration_of_version_0_1_means_what_it_meant() {

@@ -1,7 +1,8 @@
 //! The time that a layer takes on each rung: measured on this machine, or told.
 
+use super::alone::Alone;
+use super::rungs::RUNGS;
 use super::work::{Call, Kind};
-use super::{RUNGS, alone::Alone};
 use crate::autograd::Stored;
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};

@@ -1,6 +1,6 @@
 //! Which layer to raise next, from measured errors and prices alone.
 
-use super::Priced;
+use super::rungs::Priced;
 use crate::quant::Scheme;
 use std::collections::BTreeMap;
 

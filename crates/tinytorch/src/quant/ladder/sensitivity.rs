@@ -1,9 +1,10 @@
 //! What each layer costs on each rung, tried on its own.
 
+use super::prices::Prices;
+use super::rungs::RUNGS;
 use super::search::{Climb, Layer, Standing};
 use super::trial::{Judge, Trials};
 use super::work::Work;
-use super::{Prices, RUNGS};
 use crate::Result;
 use crate::autograd::{ParamId, Role, Stored};
 use crate::nn::{Forward, Module};
