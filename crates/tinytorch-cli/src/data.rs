@@ -15,6 +15,8 @@ use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{self, Dataset, Examples, Labeled, TextWindows, stratified_split};
 use tinytorch::files::{Provenance, digest_tensors};
 use tinytorch::models::{Model, Sample};
+use tinytorch::nn::Forward;
+use tinytorch::quant::QuantConfig;
 use tinytorch::tensor::{Dtype, Shape};
 use tinytorch::text::CharTokenizer;
 
@@ -220,7 +222,7 @@ pub(crate) fn load_inputs(
     count: usize,
     seed: u64,
 ) -> Result<Tensor> {
-    if let Sample::Ids { .. } = model.architecture().sample()? {
+    if let Sample::Ids { .. } = sample_of(model)? {
         let ids = data::read_npy(path)?;
         let sequences = ids.shape().first().copied().unwrap_or(0).min(count);
         let shown = path.display().to_string();
@@ -233,9 +235,27 @@ pub(crate) fn load_inputs(
     Ok(data::load_calibration(path, count, seed)?)
 }
 
+/// What a sample of the model's one input is.
+fn sample_of(model: &dyn Model) -> Result<Sample> {
+    match model.samples()?[..] {
+        [sample] => Ok(sample),
+        ref several => Err(Problem::SeveralInputs { count: several.len() }.into()),
+    }
+}
+
+/// An input of `batch` samples for a model of one input.
+pub(crate) fn example(model: &dyn Model, batch: usize) -> Result<Tensor> {
+    Ok(sample_of(model)?.batch(batch)?)
+}
+
+/// What suits models of this kind.
+pub(crate) fn usual_config(model: &dyn Model) -> QuantConfig {
+    model.architecture().map_or_else(QuantConfig::default, |a| QuantConfig::for_architecture(&a))
+}
+
 /// The embedded text in windows that fill the model's context.
 fn talks(model: &dyn Model) -> Result<(CharTokenizer, TextWindows)> {
-    let Sample::Ids { context, .. } = model.architecture().sample()? else {
+    let Sample::Ids { context, .. } = sample_of(model)? else {
         return Err(Problem::TextForOther { data: Source::Talks.to_string() }.into());
     };
     let talks = data::tinytalks();
@@ -274,7 +294,7 @@ pub(crate) fn check_examples(examples: &Examples, data: &str, model: &dyn Model)
 pub(crate) fn check_inputs(inputs: &Tensor, data: &str, model: &dyn Model) -> Result<()> {
     let data = data.to_string();
     let got = Shape::new(inputs.shape().get(1..).unwrap_or_default())?;
-    match model.architecture().sample()? {
+    match sample_of(model)? {
         Sample::Values(expected) => {
             if got == expected || (expected.rank() == 1 && got.len() == expected.len()) {
                 return Ok(());

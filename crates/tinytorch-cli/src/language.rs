@@ -1,11 +1,12 @@
 //! Language models for commands: a file, and the tokenizer that belongs to it.
 
+use crate::data::{example, usual_config};
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use tinytorch::files::{Loaded, open_model};
 use tinytorch::models::{Decoder, Model};
-use tinytorch::quant::{QuantConfig, quantize_model};
+use tinytorch::quant::quantize_model;
 use tinytorch::text::{Tokenizer, load_tokenizer};
 
 /// A model that scores the next token, and its tokenizer.
@@ -36,8 +37,8 @@ impl Language {
 
 /// Turns the weights into int8 as suits the model.
 pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
-    let config = QuantConfig::for_architecture(&model.architecture()).knowingly();
-    let example = model.architecture().example(1)?;
+    let config = usual_config(model).knowingly();
+    let example = example(model, 1)?;
     quantize_model(model, [Ok(example.into())], &config)?;
     Ok(())
 }

@@ -15,8 +15,9 @@ use output::Screen;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use tinytorch_kernels::Isa;
-use tinytorch_kernels::os::CountingAllocator;
+use tinytorch::audit::Probe;
+use tinytorch::models::Kinds;
+use tinytorch::{CountingAllocator, Isa};
 use tracing_subscriber::filter::LevelFilter;
 
 #[global_allocator]
@@ -43,7 +44,6 @@ enum Command {
     Inspect(commands::inspect::Inspect),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
-    Probe(commands::probe::Probe),
 }
 
 /// What a command that ran to its end found.
@@ -56,6 +56,11 @@ const GATE_FAILED: u8 = 1;
 const BAD_USAGE_OR_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
+    let probe = match Probe::serve(&Kinds::built_in()) {
+        Ok(Some(probe)) => probe,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return refuse(&error),
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
@@ -67,18 +72,18 @@ fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
-    match run(cli.command) {
+    match run(cli.command, probe) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::GateFailed) => ExitCode::from(GATE_FAILED),
         Err(error) => refuse(&sentence(&error)),
     }
 }
 
-fn run(command: Command) -> anyhow::Result<Verdict> {
+fn run(command: Command, probe: Probe) -> anyhow::Result<Verdict> {
     Isa::from_env()?;
     let mut screen = Screen::new();
     let verdict = match command {
-        Command::Audit(audit) => audit.run(&mut screen),
+        Command::Audit(audit) => audit.run(probe, &mut screen),
         Command::Train(train) => train.run(&mut screen),
         Command::Import(import) => import.run(&mut screen),
         Command::Quantize(quantize) => quantize.run(&mut screen),
@@ -89,7 +94,6 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Inspect(inspect) => inspect.run(&mut screen),
         Command::Profile(profile) => profile.run(&mut screen),
         Command::Bench(bench) => bench.run(&mut screen),
-        Command::Probe(probe) => probe.run(&mut screen),
     }?;
     screen.flush()?;
     Ok(verdict)

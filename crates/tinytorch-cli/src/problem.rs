@@ -24,7 +24,7 @@ pub(crate) enum Problem {
     #[error(
         "--float-floor is not a possible {measure}; accuracies lie between 0% and 100%, perplexities from 1 on"
     )]
-    Floor { measure: &'static str },
+    Floor { measure: String },
     #[error(
         "{data} is a text, which the model does not take; use data of the kind that the model was made for"
     )]
@@ -35,6 +35,8 @@ pub(crate) enum Problem {
     NoText { path: PathBuf },
     #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
     EmptyLine { path: PathBuf, line: usize },
+    #[error("the model has {count} inputs and commands feed one; use the library")]
+    SeveralInputs { count: usize },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
     #[error(

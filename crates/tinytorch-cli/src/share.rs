@@ -47,13 +47,13 @@ impl FromStr for Floor {
 
 impl Floor {
     /// The floor in the unit of the task, if it has that meaning.
-    pub(crate) fn of(self, task: Task) -> Result<f64, Problem> {
+    pub(crate) fn of(self, task: &Task) -> Result<f64, Problem> {
         let Floor { value, in_percent } = self;
         match task {
             Task::Classification if in_percent && value <= 100.0 => Ok(value),
             Task::Classification if !in_percent && value <= 1.0 => Ok(value * 100.0),
             Task::LanguageModel if !in_percent && value >= 1.0 => Ok(value),
-            _ => Err(Problem::Floor { measure: task.measure() }),
+            _ => Err(Problem::Floor { measure: task.measure().to_string() }),
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!("1%".parse(), Ok(Share(0.01)));
         assert_eq!("0.01".parse(), Ok(Share(0.01)));
         assert_eq!("98.5 %".parse(), Ok(Share(0.985)));
-        let of = |text: &str, task| text.parse::<Floor>().unwrap().of(task);
+        let of = |text: &str, task| text.parse::<Floor>().unwrap().of(&task);
         assert_eq!(of("95%", Task::Classification).ok(), Some(95.0));
         assert_eq!(of("0.95", Task::Classification).ok(), Some(95.0));
         assert_eq!(of("6", Task::LanguageModel).ok(), Some(6.0));

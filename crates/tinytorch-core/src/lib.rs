@@ -3,7 +3,8 @@
 //! deploys it. Enough to load a model and run it; layers, training and quantizing are above, in `tinytorch`,
 //! which re-exports all of this.
 //!
-//! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`graph`] and
+//! The modules build on each other in this order: [`tensor`] and [`int8`] hold numbers, [`geometry`] says where
+//! windows lie, [`graph`] and
 //! [`autograd`] describe and record computations, [`ops`] and [`loss`] define them, [`module`] says what a
 //! model is made of, and [`plan`] runs one.
 //!
@@ -18,6 +19,7 @@
 
 pub mod autograd;
 mod error;
+pub mod geometry;
 pub mod graph;
 pub mod int8;
 pub mod loss;

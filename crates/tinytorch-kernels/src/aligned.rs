@@ -219,6 +219,22 @@ pub fn numbers_mut<T: Number>(bytes: &mut [u8]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }
 
+/// Truth values that lie in bytes; `None` unless each byte is 0 or 1.
+pub fn flags(bytes: &[u8]) -> Option<&[bool]> {
+    if bytes.iter().any(|byte| *byte > 1) {
+        return None;
+    }
+    // SAFETY: a `bool` is a byte that is 0 or 1, as all of these are.
+    Some(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// Truth values to be written over bytes; all are false at first.
+pub fn flags_mut(bytes: &mut [u8]) -> &mut [bool] {
+    bytes.fill(0);
+    // SAFETY: a `bool` is a byte that is 0 or 1, as all of these are, and every `bool` is a byte.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
 fn check_numbers<T: Number>(bytes: &[u8]) {
     let (start, size) = (bytes.as_ptr() as usize, size_of::<T>());
     assert!(start.is_multiple_of(align_of::<T>()), "bytes at {start:#x} are not aligned to {size}");
@@ -228,6 +244,15 @@ fn check_numbers<T: Number>(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_bytes_that_are_0_or_1_are_flags() {
+        let mut bytes = [7, 2, 9];
+        flags_mut(&mut bytes)[1] = true;
+        assert_eq!(flags(&bytes), Some(&[false, true, false][..]));
+        bytes[2] = 2;
+        assert_eq!(flags(&bytes), None);
+    }
 
     #[test]
     fn starts_on_a_cache_line_with_the_values_asked_for() {

@@ -11,6 +11,7 @@
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
 //! * [`pool`]: the largest value of each window of an image.
 //! * [`threads`]: from how much work on threads share a kernel.
+//! * [`tuning`]: what each kernel promises, and the sizes of its tiles and blocks.
 //! * [`peak`]: what the machine can do at most.
 //! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
 //!
@@ -35,7 +36,13 @@ pub mod pool;
 mod ran;
 mod scratch;
 pub mod threads;
+pub mod tuning;
 
 pub use isa::{Isa, IsaError};
 pub use ran::Ran;
 pub use scratch::{Scratch, kept_by_threads};
+
+/// The example of the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,7 +18,7 @@ fn main() -> Result<()> {
         println!("linear, {m} x {k} x {n}");
         compare(&Linear::new(k, n, &mut init)?, &input, &RUNGS)?;
     }
-    let geometry = ConvGeometry { padding: [1, 1], ..ConvGeometry::default() };
+    let geometry = ConvGeometry::default().with_padding(1);
     for [channels, size] in [[64, 56], [256, 14]] {
         let input = Tensor::randn([1, channels, size, size], 1.0, &mut rng)?;
         let layer = Conv2d::new(channels, channels, [3, 3], geometry, &mut init)?;

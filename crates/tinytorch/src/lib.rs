@@ -39,6 +39,13 @@ pub use tinytorch_core::{
     CustomError, Error, Isa, Result, Rng, Tensor, autograd, graph, int8, loss, ops, plan, rng,
     tensor,
 };
+/// Counts what a program allocates: as its global allocator it lets the audit measure memory.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: tinytorch::CountingAllocator = tinytorch::CountingAllocator::new();
+/// ```
+pub use tinytorch_kernels::os::CountingAllocator;
 pub use tinytorch_text as text;
 
 /// The README's example is run as a test.

@@ -1,9 +1,8 @@
 //! What an audit says about single layers.
 
 use std::error::Error;
-use tinytorch::audit::{Evidence, Means, Subject};
+use tinytorch::audit::{AuditOptions, Evidence, Subject};
 use tinytorch::data::Examples;
-use tinytorch::files::digest_params;
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig};
 use tinytorch::nn::{Init, Module};
 use tinytorch::quant::{QuantConfig, quantize_model};
@@ -25,21 +24,13 @@ fn subject() -> Result<Subject, Box<dyn Error>> {
     let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok((&images).into())], &config)?;
     let labels = Tensor::from_vec(vec![0i64; 16], [16])?;
-    Ok(Subject {
-        name: "small".into(),
-        float_digest: digest_params(&*float)?,
-        float,
-        int8,
-        changed: report.changed,
-        config,
-        held_out: Examples::new(images, labels)?,
-        delivered: None,
-    })
+    let subject = Subject::new("small", &*float, &*int8, Examples::new(images, labels)?)?;
+    Ok(subject.quantized_by(&config, &report))
 }
 
 #[test]
 fn every_layer_shows_the_values_that_its_levels_stand_for() -> Result<(), Box<dyn Error>> {
-    let evidence = Evidence::gather(&subject()?, &Means::default())?;
+    let evidence = Evidence::gather(&subject()?, &AuditOptions::default())?;
     assert_eq!(evidence.layers.len(), 3);
     for layer in &evidence.layers {
         let (name, weight) = (&layer.name, &layer.weight);

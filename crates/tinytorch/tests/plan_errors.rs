@@ -3,8 +3,9 @@
 mod plan_common;
 
 use plan_common::{bits, cnn, mlp, quantize, randn};
+use tinytorch::autograd::Ctx;
 use tinytorch::int8::Granularity;
-use tinytorch::nn::{Flatten, Linear, Sequential};
+use tinytorch::nn::{Flatten, Forward, Linear, Sequential};
 use tinytorch::plan::{Plan, PlanError};
 use tinytorch::quant::Activations;
 use tinytorch::{Error, Tensor};
@@ -29,17 +30,42 @@ fn plans() -> Vec<(Plan, Vec<usize>)> {
 }
 
 #[test]
-fn nan_and_infinity_are_named_with_their_place() {
-    for (mut plan, shape) in plans() {
+fn nan_and_infinity_are_named_with_their_place_where_they_meet_an_int8_layer() {
+    let shape = [2, 1, 28, 28];
+    for activations in [Activations::Static, Activations::Dynamic] {
+        let mut model = cnn();
+        quantize(&mut model, &shape[1..], activations, Granularity::PerChannel);
+        let mut plan = Plan::compile(&model, &randn(&shape, 1)).unwrap();
         let good = randn(&shape, 3);
         let want = bits(&plan.run(&good).unwrap());
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut x = good.clone();
-            x.as_mut_slice::<f32>().unwrap()[5] = bad;
-            let error = plan_error(plan.run(&x).unwrap_err());
-            assert!(matches!(error, PlanError::NotFinite { index: 5, .. }), "{error}");
+            for index in [5, 800] {
+                let mut x = good.clone();
+                x.as_mut_slice::<f32>().unwrap()[index] = bad;
+                let error = plan_error(plan.run(&x).unwrap_err());
+                let PlanError::NotFinite { index: found, .. } = error else { panic!("{error}") };
+                assert_eq!(found, index);
+            }
         }
         assert_eq!(bits(&plan.run(&good).unwrap()), want);
+    }
+}
+
+#[test]
+fn float_layers_take_what_is_not_finite_as_they_do_without_a_plan() {
+    let model = mlp(&[8, 4]);
+    let good = randn(&[2, 8], 3);
+    let mut plan = Plan::compile(&model, &good).unwrap();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut x = good.clone();
+        x.as_mut_slice::<f32>().unwrap()[5] = bad;
+        let got = plan.run(&x).unwrap().to_vec::<f32>().unwrap();
+        let want = model.forward(&(&x).into(), &mut Ctx::eval()).unwrap();
+        let want = want.value().to_vec::<f32>().unwrap();
+        assert!(got[..4].iter().any(|y| !y.is_finite()), "{got:?}");
+        for (got, want) in got.iter().zip(&want) {
+            assert!(got == want || (got - want).abs() < 1e-5 || got.is_nan() && want.is_nan());
+        }
     }
 }
 

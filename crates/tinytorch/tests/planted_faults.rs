@@ -8,7 +8,7 @@ use planted::{Stage, audit, audit_with, probe};
 use std::io::BufRead;
 use std::sync::OnceLock;
 use tinytorch::audit::Outcome;
-use tinytorch::models::Architecture;
+use tinytorch::models::Kinds;
 use tinytorch::nn::Init;
 use tinytorch::profile::process::{ProbeRequest, run, run_with};
 use tinytorch_kernels::os::CountingAllocator;
@@ -26,14 +26,14 @@ fn request() -> ProbeRequest {
 #[ignore = "answers the other tests, which start it in a process of its own"]
 fn answer_a_probe() {
     // The test runner has begun a line of its own.
-    println!("\n{}", serde_json::to_string(&run(&request()).unwrap()).unwrap());
+    println!("\n{}", serde_json::to_string(&run(&request(), &Kinds::built_in()).unwrap()).unwrap());
 }
 
 #[test]
 #[ignore = "answers the other tests, which start it in a process of its own"]
 fn answer_a_probe_with_a_cache_of_floats() {
-    let frame = |architecture: &Architecture| {
-        let model = architecture.build(&mut Init::absent())?;
+    let frame = |description: &str| {
+        let model = Kinds::built_in().build(description, &mut Init::absent())?;
         Ok(Impostor::boxed(model, Instead::Cache(OnceLock::new())))
     };
     println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use tinytorch::files::{Provenance, load_model, save_model};
-use tinytorch::models::{Architecture, MlpConfig, Model};
+use tinytorch::models::{Architecture, Kinds, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::profile::ProfileError;
 use tinytorch::profile::process::{
@@ -51,7 +51,7 @@ fn probe(file: &Path, task: ProbeTask) -> ProbeReport {
 fn answer_a_probe() {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).unwrap();
-    let report = run(&serde_json::from_str(&line).unwrap()).unwrap();
+    let report = run(&serde_json::from_str(&line).unwrap(), &Kinds::built_in()).unwrap();
     // The test runner has begun a line of its own.
     println!("\n{}", serde_json::to_string(&report).unwrap());
 }
@@ -62,7 +62,7 @@ fn an_int8_model_takes_a_quarter_of_the_resident_memory_after_load_and_after_pas
     let (_folder, float, int8, copies) = files();
     let measure = |file| {
         let input = BATCH_OF_ONE.to_vec();
-        probe(file, ProbeTask::Resident { copies, input, passes: 100 })
+        probe(file, ProbeTask::Resident { copies, inputs: vec![input], passes: 100 })
     };
     let (float, int8) = (measure(&float), measure(&int8));
     let ratio = |of: fn(&ProbeReport) -> Option<u64>| {
@@ -84,7 +84,7 @@ fn an_int8_model_takes_a_quarter_of_the_resident_memory_after_load_and_after_pas
 #[test]
 fn an_int8_model_runs_without_a_float_copy_of_a_weight() {
     let (_folder, float, int8, _) = files();
-    let measure = |file| probe(file, ProbeTask::PeakHeap { input: BATCH_OF_ONE.to_vec() });
+    let measure = |file| probe(file, ProbeTask::PeakHeap { inputs: vec![BATCH_OF_ONE.to_vec()] });
     let claims = measure(&int8).heap_claims().unwrap();
     for claim in claims {
         assert_eq!(claim.excess(), 0, "{claim:?}");
@@ -112,7 +112,7 @@ fn a_loaded_int8_model_does_not_keep_its_file_mapped() {
 }
 
 fn request() -> ProbeRequest {
-    let task = ProbeTask::PeakHeap { input: BATCH_OF_ONE.to_vec() };
+    let task = ProbeTask::PeakHeap { inputs: vec![BATCH_OF_ONE.to_vec()] };
     ProbeRequest { file: "no-such-file".into(), task }
 }
 
@@ -144,12 +144,14 @@ fn a_probe_that_misbehaves_is_a_typed_error_and_never_a_hang() {
 #[test]
 fn a_request_that_cannot_be_measured_is_an_error() {
     let (_folder, _, int8, _) = files();
-    let fails = |task| run(&ProbeRequest { file: int8.clone(), task }).unwrap_err().to_string();
+    let fails = |task| {
+        run(&ProbeRequest { file: int8.clone(), task }, &Kinds::built_in()).unwrap_err().to_string()
+    };
     let resident = |copies, passes, input: &[usize]| {
-        fails(ProbeTask::Resident { copies, passes, input: input.to_vec() })
+        fails(ProbeTask::Resident { copies, passes, inputs: vec![input.to_vec()] })
     };
     assert!(resident(0, 1, &BATCH_OF_ONE).contains("copies is 0"));
     assert!(resident(1, 0, &BATCH_OF_ONE).contains("passes is 0"));
     assert!(resident(1, 1, &[1, 7]).contains("[1, 7]"));
-    assert!(run(&request()).unwrap_err().to_string().contains("no-such-file"));
+    assert!(run(&request(), &Kinds::built_in()).unwrap_err().to_string().contains("no-such-file"));
 }

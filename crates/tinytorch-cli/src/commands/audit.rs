@@ -8,7 +8,7 @@ use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    Budget, Gate, Means, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, Task,
+    AuditOptions, Budget, Gate, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject,
     audit_model, page,
 };
 use tinytorch::files::{check_writable, replace};
@@ -51,15 +51,15 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+    pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
                 let subject = subject(float, int8, data)?;
-                let task = Task::of(&subject.held_out);
-                let float_floor = self.float_floor.map(|floor| floor.of(task)).transpose()?;
-                vec![self.judge(&subject, Budget { float_floor, ..Budget::default() })?]
+                let floor = self.float_floor.map(|floor| floor.of(&subject.task));
+                let float_floor = floor.transpose()?;
+                vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
             }
-            _ => self.judge_references()?,
+            _ => self.judge_references(probe)?,
         };
         let report = Report::new(models);
         let json = serde_json::to_string_pretty(&report)?;
@@ -83,24 +83,22 @@ impl Audit {
         self.out.join("report.html")
     }
 
-    fn judge_references(&self) -> Result<Vec<ModelReport>> {
+    fn judge_references(&self, probe: Probe) -> Result<Vec<ModelReport>> {
         self.make_folder()?;
         let mut models = Vec::new();
         for reference in REFERENCES {
             let (subject, budget) = reference.prepare(self.seed, ProgressBar::new())?;
-            models.push(self.judge(&subject, budget)?);
+            models.push(self.judge(&subject, budget, probe.clone())?);
         }
         Ok(models)
     }
 
-    fn judge(&self, subject: &Subject, budget: Budget) -> Result<ModelReport> {
+    fn judge(&self, subject: &Subject, budget: Budget, probe: Probe) -> Result<ModelReport> {
         self.make_folder()?;
         let Share(max_error) = self.max_error;
-        let program =
-            std::env::current_exe().context("cannot find this program to start it again")?;
-        let probe = Some(Probe { program, args: vec!["probe".to_string()] });
-        let means = Means { probe, latency: !self.no_latency, ..Means::default() };
-        Ok(audit_model(subject, &Budget { max_error, ..budget }, &means)?)
+        let (probe, latency) = (Some(probe), !self.no_latency);
+        let options = AuditOptions { probe, latency, ..AuditOptions::default() };
+        Ok(audit_model(subject, &Budget { max_error, ..budget }, &options)?)
     }
 
     /// Makes sure that the reports can be written before the long work.

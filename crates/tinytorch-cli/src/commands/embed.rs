@@ -1,6 +1,7 @@
 //! `embed`: text to vectors.
 
 use crate::Verdict;
+use crate::data::usual_config;
 use crate::output::{Screen, progress_bar};
 use crate::problem::Problem;
 use anyhow::Result;
@@ -12,8 +13,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
 use tinytorch::files::{Embedder, FileError, check_writable};
-use tinytorch::models::Model;
-use tinytorch::quant::{QuantConfig, quantize_model};
+use tinytorch::quant::quantize_model;
 
 /// Sentences per pass; the result does not depend on it.
 const BATCH: usize = 32;
@@ -53,8 +53,7 @@ impl Embed {
         let mut embedder = Embedder::load(&self.folder)?;
         check_writable(&self.out)?;
         if self.int8 {
-            let config =
-                QuantConfig::for_architecture(&embedder.encoder.bert.architecture()).knowingly();
+            let config = usual_config(&embedder.encoder.bert).knowingly();
             let calibration: [tinytorch::Result<Var>; 0] = [];
             quantize_model(&mut embedder.encoder, calibration, &config)?;
         }

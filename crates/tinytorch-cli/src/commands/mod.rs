@@ -9,7 +9,6 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod ladder;
-pub(crate) mod probe;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;

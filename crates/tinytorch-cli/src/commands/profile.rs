@@ -7,6 +7,7 @@ use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::open_model;
+use tinytorch::models::ListModel;
 use tinytorch::profile::profile;
 
 /// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.
@@ -25,8 +26,8 @@ pub(crate) struct Profile {
 impl Profile {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let model = open_model(&self.file)?.model;
-        let input = model.architecture().example(self.batch.into())?;
-        let profile = profile(&*model, &input)?;
+        let inputs = model.example(self.batch.into())?;
+        let profile = profile(&*model as &dyn ListModel, &inputs)?;
         match self.json {
             true => screen.json(&profile)?,
             false => write!(screen, "{profile}")?,

@@ -2,7 +2,7 @@
 
 use super::ladder::{Climbed, climb};
 use crate::Verdict;
-use crate::data::{Learner, Origin, Source, check_inputs};
+use crate::data::{Learner, Origin, Source, check_inputs, example, usual_config};
 use crate::output::{Screen, progress_bar};
 use crate::problem::Problem;
 use crate::share::Share;
@@ -19,7 +19,7 @@ use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
 use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::models::{Architecture, Model};
+use tinytorch::models::Model;
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, Scheme, quantize_model,
 };
@@ -155,7 +155,7 @@ impl Quantize {
             return Err(Problem::OverInput { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let config = self.config(&model.architecture());
+        let config = self.config(usual_config(&*model));
         provenance.float_sha256 = Some(digest_params(&*model)?);
         let samples = self.calibration(&*model, &config, &mut provenance)?;
         let (report, config, climbed) = match self.max_error {
@@ -179,7 +179,8 @@ impl Quantize {
         })
     }
 
-    fn config(&self, architecture: &Architecture) -> QuantConfig {
+    /// The settings that the arguments ask for, and for the rest the usual ones.
+    fn config(&self, usual: QuantConfig) -> QuantConfig {
         let asked = |scheme: Scheme| {
             let scheme = scheme.with_bits(self.bits);
             let scheme = match self.granularity {
@@ -195,7 +196,7 @@ impl Quantize {
                 Some(Inputs::Float) => scheme.with_activations(Activations::Float),
             }
         };
-        let mut config = QuantConfig::for_architecture(architecture).map(asked).knowingly();
+        let mut config = usual.map(asked).knowingly();
         config.range = self.range.0;
         // What suits the architecture is for those who ask for nothing else, and the ladder finds its own.
         if self.wide.is_some() || self.activations.is_some() || self.max_error.is_some() {
@@ -226,7 +227,7 @@ impl Quantize {
             if config.scheme.is_static() {
                 return Err(Problem::NoCalibration.into());
             }
-            return Ok(model.architecture().example(1)?);
+            return Ok(example(model, 1)?);
         };
         let (inputs, origin): (Tensor, Origin) =
             source.to_calibrate(model, self.samples, self.seed)?;

@@ -11,6 +11,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::write_npy;
 use tinytorch::files::{check_writable, open_model};
+use tinytorch::nn::Forward;
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;

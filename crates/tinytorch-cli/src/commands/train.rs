@@ -2,7 +2,7 @@
 
 use crate::Verdict;
 use crate::commands::quantize::{same_file, weight_bits};
-use crate::data::{Learner, Source, check_examples};
+use crate::data::{Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
 use crate::problem::Problem;
 use anyhow::Result;
@@ -220,7 +220,7 @@ impl Train {
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
         };
-        let config = QuantConfig::for_architecture(&model.architecture())
+        let config = usual_config(model)
             .map(|scheme| scheme.with_bits(self.bits).with_granularity(Granularity::PerChannel));
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);

@@ -1,11 +1,13 @@
+//! What a pass runs in.
+
 use super::error::AutogradError;
 use super::gradients::{BufferUpdate, Gradients};
 use super::observer::{Observer, OpRun};
 use super::op::Op;
 use super::param::Param;
 use super::tape::Tape;
-use super::var::Var;
-use crate::graph::{Compute, Exec, ParamId};
+use super::var::{Point, Var};
+use crate::graph::{Compute, Exec, GraphError, ParamId};
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 use std::sync::Arc;
@@ -117,6 +119,15 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// What the op reports, or [`AutogradError::ForeignValue`] for a value of another pass.
     pub fn apply(&mut self, op: impl Op, inputs: &[&Var]) -> Result<Var> {
+        self.run_one(op, None, None, inputs)
+    }
+
+    /// Runs an op of any number of outputs on values of the pass, some of which may be left out, and
+    /// records it.
+    ///
+    /// # Errors
+    /// As [`Ctx::apply`].
+    pub fn apply_many(&mut self, op: impl Op, inputs: &[Option<&Var>]) -> Result<Vec<Var>> {
         self.run(op, None, None, inputs)
     }
 
@@ -132,7 +143,7 @@ impl<'a> Ctx<'a> {
         inputs: &[&Var],
     ) -> Result<Var> {
         let activation = inputs.first().map(|v| v.value());
-        self.run(op, weight, activation.filter(|_| weight.is_some()), inputs)
+        self.run_one(op, weight, activation.filter(|_| weight.is_some()), inputs)
     }
 
     /// [`Ctx::apply`] for an op that copies rows of a parameter: observers are told whose, and are shown
@@ -141,7 +152,24 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// As [`Ctx::apply`].
     pub fn apply_lookup(&mut self, op: impl Op, table: ParamId, inputs: &[&Var]) -> Result<Var> {
-        self.run(op, Some(table), None, inputs)
+        self.run_one(op, Some(table), None, inputs)
+    }
+
+    fn run_one(
+        &mut self,
+        op: impl Op,
+        weight: Option<ParamId>,
+        activation: Option<&Tensor>,
+        inputs: &[&Var],
+    ) -> Result<Var> {
+        let (name, inputs) = (op.name(), inputs.iter().copied().map(Some).collect::<Vec<_>>());
+        if op.output_count() != 1 {
+            return Err(GraphError::OutputCount { op: name, outputs: op.output_count() }.into());
+        }
+        let mut outputs = self.run(op, weight, activation, &inputs)?;
+        let outputs_len = outputs.len();
+        let wrong = GraphError::OutputCount { op: name, outputs: outputs_len };
+        Ok(outputs.pop().filter(|_| outputs_len == 1).ok_or(wrong)?)
     }
 
     fn run(
@@ -149,40 +177,46 @@ impl<'a> Ctx<'a> {
         op: impl Op,
         weight: Option<ParamId>,
         activation: Option<&Tensor>,
-        inputs: &[&Var],
-    ) -> Result<Var> {
+        inputs: &[Option<&Var>],
+    ) -> Result<Vec<Var>> {
         let op: Arc<dyn Op> = Arc::new(op);
-        let values: Vec<&Tensor> = inputs.iter().map(|v| v.value()).collect();
-        let output = match &mut self.observer {
-            None => op.forward(&values, &mut self.exec)?,
+        let values: Vec<Option<&Tensor>> = inputs.iter().map(|v| v.map(Var::value)).collect();
+        let outputs = match &mut self.observer {
+            None => op.forward_many(&values, &mut self.exec)?,
             Some(observer) => {
                 if let (Some(weight), Some(activation)) = (weight, activation) {
                     observer.activation(weight, activation)?;
                 }
-                let shapes: Vec<Shape> = values.iter().map(|t| *t.shape()).collect();
+                let read: Vec<&Tensor> = values.iter().copied().flatten().collect();
+                let shapes: Vec<Shape> = read.iter().map(|t| *t.shape()).collect();
                 let started = Instant::now();
-                let output = op.forward(&values, &mut self.exec)?;
+                let outputs = op.forward_many(&values, &mut self.exec)?;
                 let elapsed = started.elapsed();
+                let none = GraphError::OutputCount { op: op.name(), outputs: 0 };
+                let output = outputs.first().ok_or(none)?;
                 let cost = op.cost(&shapes, output.shape());
                 let kernel = self.exec.take_kernel();
                 let shared: Arc<dyn Compute> = op.clone();
                 observer.ran(OpRun {
                     op: &shared,
-                    inputs: &values,
-                    output: &output,
+                    inputs: &read,
+                    output,
+                    outputs: &outputs,
                     kernel,
                     weight,
                     cost,
                     elapsed,
                 })?;
-                output
+                outputs
             }
         };
         let point = match &mut self.tape {
-            Some(tape) => tape.record(op, weight, inputs, &output)?,
+            Some(tape) => tape.record(op, weight, inputs, &outputs)?,
             None => None,
         };
-        Ok(Var::new(output, point))
+        let at = |output: usize| point.map(|point| Point { output, ..point });
+        let vars = outputs.into_iter().enumerate();
+        Ok(vars.map(|(output, value)| Var::new(value, at(output))).collect())
     }
 
     /// Whether the pass is recorded for deployment.
@@ -208,7 +242,7 @@ impl<'a> Ctx<'a> {
             return Err(AutogradError::NotRecording.into());
         }
         let tape = self.tape.replace(Tape::for_gradients()).ok_or(AutogradError::NotRecording)?;
-        tape.backward(loss)
+        tape.backward(loss, &mut self.exec)
     }
 
     /// The record of the pass.

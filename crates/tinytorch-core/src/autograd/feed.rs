@@ -1,3 +1,5 @@
+//! Tensors from outside as inputs of a pass.
+
 use super::{Ctx, Var};
 use crate::tensor::Tensor;
 
@@ -34,6 +36,30 @@ impl Feed for Tensor {
 
     fn enter(&self, ctx: &mut Ctx<'_>) -> Var {
         ctx.input(self)
+    }
+}
+
+impl Feed for Vec<Tensor> {
+    type Input = Vec<Var>;
+
+    fn tensors(&self) -> Vec<&Tensor> {
+        self.iter().collect()
+    }
+
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Vec<Var> {
+        self.iter().map(|tensor| ctx.input(tensor)).collect()
+    }
+}
+
+impl Feed for (Tensor, Tensor, Tensor) {
+    type Input = (Var, Var, Var);
+
+    fn tensors(&self) -> Vec<&Tensor> {
+        vec![&self.0, &self.1, &self.2]
+    }
+
+    fn enter(&self, ctx: &mut Ctx<'_>) -> (Var, Var, Var) {
+        (ctx.input(&self.0), ctx.input(&self.1), ctx.input(&self.2))
     }
 }
 

@@ -39,7 +39,7 @@ impl Gradients {
 
     /// The gradient of an input that was tracked with [`Ctx::input`](super::Ctx::input).
     pub fn of_input(&self, input: &Var) -> Option<&Tensor> {
-        let Point { tape, node } = input.point?;
+        let Point { tape, node, .. } = input.point?;
         if tape == self.tape { self.inputs.get(&node) } else { None }
     }
 

@@ -1,20 +1,25 @@
+//! Watching a pass.
+
 use crate::Result;
 use crate::graph::{Compute, Cost, ParamId};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 use std::time::Duration;
+use tinytorch_kernels::Ran;
 
 /// An op that has run.
 #[derive(Debug)]
 pub struct OpRun<'a> {
     /// The op, which can be kept, and run again on other inputs or another instruction set.
     pub op: &'a Arc<dyn Compute>,
-    /// What it read.
+    /// What it read, without optional inputs that were left out.
     pub inputs: &'a [&'a Tensor],
-    /// What it computed.
+    /// What it computed; of several outputs, the first.
     pub output: &'a Tensor,
+    /// All outputs.
+    pub outputs: &'a [Tensor],
     /// The kernel that did the work.
-    pub kernel: &'static str,
+    pub kernel: Ran,
     /// The parameter it multiplied by, if it has one.
     pub weight: Option<ParamId>,
     /// What it costs in theory.

@@ -1,8 +1,9 @@
+//! An operation with its derivative, and what it keeps for that.
+
 use super::AutogradError;
 use crate::Result;
-use crate::graph::{Compute, Edge, Graph, Step};
+use crate::graph::{Compute, Edge, Exec, Graph};
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
 
 /// Which values an op's derivative needs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +12,9 @@ pub enum Saves {
     Shapes,
     /// The inputs.
     Inputs,
-    /// The output.
+    /// The outputs.
     Output,
-    /// Inputs and output.
+    /// Inputs and outputs.
     Both,
 }
 
@@ -30,19 +31,30 @@ impl Saves {
 #[derive(Debug)]
 pub struct Saved {
     pub(super) op: &'static str,
-    pub(super) shapes: Vec<Shape>,
-    pub(super) inputs: Vec<Tensor>,
-    pub(super) output: Option<Tensor>,
+    pub(super) shapes: Vec<Option<Shape>>,
+    pub(super) inputs: Vec<Option<Tensor>>,
+    pub(super) outputs: Vec<Tensor>,
     pub(super) needed: Vec<bool>,
 }
 
 impl Saved {
     /// The shape of input `i`.
+    ///
+    /// # Panics
+    /// If the input was left out; see [`Saved::has`].
     pub fn shape(&self, i: usize) -> &Shape {
-        &self.shapes[i]
+        match &self.shapes[i] {
+            Some(shape) => shape,
+            None => panic!("{} asked for the shape of input {i}, which was left out", self.op),
+        }
     }
 
-    /// Number of inputs.
+    /// Whether input `i` was there.
+    pub fn has(&self, i: usize) -> bool {
+        self.shapes.get(i).is_some_and(Option::is_some)
+    }
+
+    /// Number of inputs, with those left out.
     pub fn inputs_len(&self) -> usize {
         self.shapes.len()
     }
@@ -57,15 +69,27 @@ impl Saved {
     /// # Errors
     /// [`AutogradError::NotSaved`] if the op's [`Op::saves`] did not ask for it.
     pub fn input(&self, i: usize) -> Result<&Tensor> {
-        Ok(self.inputs.get(i).ok_or(AutogradError::NotSaved { op: self.op })?)
+        Ok(self
+            .inputs
+            .get(i)
+            .and_then(Option::as_ref)
+            .ok_or(AutogradError::NotSaved { op: self.op })?)
     }
 
-    /// The output.
+    /// The output; of several, the first.
     ///
     /// # Errors
     /// [`AutogradError::NotSaved`] if the op's [`Op::saves`] did not ask for it.
     pub fn output(&self) -> Result<&Tensor> {
-        Ok(self.output.as_ref().ok_or(AutogradError::NotSaved { op: self.op })?)
+        self.output_at(0)
+    }
+
+    /// Output `i`.
+    ///
+    /// # Errors
+    /// As [`Saved::output`].
+    pub fn output_at(&self, i: usize) -> Result<&Tensor> {
+        Ok(self.outputs.get(i).ok_or(AutogradError::NotSaved { op: self.op })?)
     }
 }
 
@@ -73,7 +97,8 @@ impl Saved {
 ///
 /// `forward`, `shape` and `cost` come from [`Compute`]; `backward` is the derivative and `lower` the
 /// form in which a deployment engine sees the op. An op that leaves out `backward` is an error when
-/// a gradient would pass through it, never silence.
+/// a gradient would pass through it, never silence. Ops can be defined outside of this crate: nothing asks
+/// for more than these two traits.
 pub trait Op: Compute {
     /// What the forward pass keeps for `backward`.
     fn saves(&self) -> Saves {
@@ -81,27 +106,45 @@ pub trait Op: Compute {
     }
 
     /// Gradients of the inputs from the gradient of the output: one entry per input, `None` where
-    /// there is none to give (an index) or nobody [needs](Saved::needs) it.
+    /// there is none to give (an index) or nobody [needs](Saved::needs) it. `exec` has the instruction set
+    /// and the working memory of the pass.
     ///
     /// # Errors
     /// [`AutogradError::NoDerivative`] unless the op defines it.
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let _ = (saved, grad);
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let _ = (saved, grad, exec);
         Err(AutogradError::NoDerivative { op: self.name() }.into())
     }
 
-    /// Adds the op to a graph. Ops that graph rewriting looks for name their own [`Step`].
+    /// [`Op::backward`] for an op of several outputs: one gradient for each, `None` where nothing depends
+    /// on the output.
     ///
     /// # Errors
-    /// If the graph does not know the edges.
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge>;
-}
+    /// As [`Op::backward`].
+    fn backward_many(
+        &self,
+        saved: &Saved,
+        grads: &[Option<Tensor>],
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
+        match grads {
+            [Some(grad)] => self.backward(saved, grad, exec),
+            _ => Err(AutogradError::NoDerivative { op: self.name() }.into()),
+        }
+    }
 
-/// [`Op::lower`] for an op that no rewrite looks for.
-pub(crate) fn lower_opaque(
-    op: Arc<dyn Compute>,
-    graph: &mut Graph,
-    inputs: &[Edge],
-) -> Result<Edge> {
-    graph.push(Step::Compute(op), inputs)
+    /// Adds the op to a graph in a form of its own and returns its first output; `None` if it has none,
+    /// so that it becomes a [`Step::Compute`](crate::graph::Step::Compute).
+    ///
+    /// # Errors
+    /// [`GraphError`](crate::graph::GraphError) if the op cannot be deployed.
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
+        let _ = (graph, inputs);
+        Ok(None)
+    }
 }

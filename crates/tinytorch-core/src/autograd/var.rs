@@ -1,3 +1,5 @@
+//! Values of a pass.
+
 use crate::tensor::{Shape, Tensor};
 
 /// A point on a tape.
@@ -5,6 +7,8 @@ use crate::tensor::{Shape, Tensor};
 pub(super) struct Point {
     pub(super) tape: u64,
     pub(super) node: usize,
+    /// Which output of the node.
+    pub(super) output: usize,
 }
 
 /// A value that flows through a pass: a tensor, and where the tape recorded it.

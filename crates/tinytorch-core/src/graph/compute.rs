@@ -1,7 +1,11 @@
-use super::Exec;
+//! What an op computes: its shape rule, its numbers, its cost, and facts about it.
+
+use super::{Exec, GraphError, Inputs, Properties, View, ViewMut, eager};
 use crate::Result;
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use std::borrow::Cow;
 use std::fmt;
+use tinytorch_kernels::int8::Layout;
 
 /// What one run of an op costs, from its input shapes alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,152 +40,178 @@ impl std::ops::Add for Cost {
     }
 }
 
-/// The elements of an input, borrowed.
+/// What is known of an input before anything is computed.
 #[derive(Clone, Copy, Debug)]
-pub enum Elements<'a> {
-    /// 32-bit floats.
-    F32(&'a [f32]),
-    /// 64-bit integers.
-    I64(&'a [i64]),
-    /// Unsigned bytes.
-    U8(&'a [u8]),
-    /// Signed bytes.
-    I8(&'a [i8]),
-}
-
-impl Elements<'_> {
-    /// Their number.
-    pub fn len(&self) -> usize {
-        match self {
-            Elements::F32(v) => v.len(),
-            Elements::I64(v) => v.len(),
-            Elements::U8(v) => v.len(),
-            Elements::I8(v) => v.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Their type.
-    pub fn dtype(&self) -> Dtype {
-        match self {
-            Elements::F32(_) => Dtype::F32,
-            Elements::I64(_) => Dtype::I64,
-            Elements::U8(_) => Dtype::U8,
-            Elements::I8(_) => Dtype::I8,
-        }
-    }
-}
-
-impl<'a> From<&'a [f32]> for Elements<'a> {
-    fn from(values: &'a [f32]) -> Self {
-        Elements::F32(values)
-    }
-}
-
-impl<'a> From<&'a [i64]> for Elements<'a> {
-    fn from(values: &'a [i64]) -> Self {
-        Elements::I64(values)
-    }
-}
-
-/// A contiguous input of a computation: its shape and its elements, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct Known<'a> {
     /// The dimensions.
     pub shape: Shape,
-    /// The elements in row-major order.
-    pub elements: Elements<'a>,
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// The elements, if constants and the sizes of the inputs decide them; contiguous.
+    pub value: Option<&'a Tensor>,
 }
 
-impl<'a> View<'a> {
-    /// A view of a contiguous tensor.
-    ///
-    /// # Errors
-    /// [`TensorError::NotContiguous`].
-    pub fn of(tensor: &'a Tensor) -> Result<View<'a>> {
-        let elements = match tensor.dtype() {
-            Dtype::F32 => Elements::F32(tensor.as_slice()?),
-            Dtype::I64 => Elements::I64(tensor.as_slice()?),
-            Dtype::U8 => Elements::U8(tensor.as_slice()?),
-            Dtype::I8 => Elements::I8(tensor.as_slice()?),
-        };
-        Ok(View { shape: *tensor.shape(), elements })
+impl<'a> Known<'a> {
+    /// A value of which nothing but its shape and type is known.
+    pub fn only(shape: Shape, dtype: Dtype) -> Known<'static> {
+        Known { shape, dtype, value: None }
     }
 
-    /// The type of the elements.
-    pub fn dtype(&self) -> Dtype {
-        self.elements.dtype()
+    /// All about a tensor.
+    pub fn all(tensor: &'a Tensor) -> Known<'a> {
+        Known { shape: *tensor.shape(), dtype: tensor.dtype(), value: Some(tensor) }
     }
 
-    /// The elements as floats.
+    /// The elements of a list of sizes or positions; `op` names who needs it before it can run.
     ///
     /// # Errors
-    /// [`TensorError::Dtype`] for another element type.
-    pub fn f32(&self) -> Result<&'a [f32]> {
-        match self.elements {
-            Elements::F32(v) => Ok(v),
-            _ => Err(TensorError::Dtype { expected: Dtype::F32, got: self.dtype() }.into()),
+    /// [`GraphError::NotDecided`] if they depend on what is computed,
+    /// [`TensorError::Dtype`] unless they are integers.
+    pub fn integers(&self, op: &'static str) -> Result<Cow<'a, [i64]>> {
+        let value = self.value.ok_or(GraphError::NotDecided { op })?;
+        match self.dtype {
+            Dtype::I64 => Ok(Cow::Borrowed(value.as_slice()?)),
+            Dtype::I32 => {
+                Ok(Cow::Owned(value.as_slice::<i32>()?.iter().copied().map(i64::from).collect()))
+            }
+            got => Err(TensorError::Dtype { expected: Dtype::I64, got }.into()),
         }
     }
+}
 
-    /// The elements as 64-bit integers.
-    ///
-    /// # Errors
-    /// [`TensorError::Dtype`] for another element type.
-    pub fn i64(&self) -> Result<&'a [i64]> {
-        match self.elements {
-            Elements::I64(v) => Ok(v),
-            _ => Err(TensorError::Dtype { expected: Dtype::I64, got: self.dtype() }.into()),
-        }
-    }
+/// Input `i` of what is known; `op` names who needs it.
+///
+/// # Errors
+/// [`GraphError::MissingInput`].
+pub fn known<'a, 'b>(
+    inputs: &'b [Option<Known<'a>>],
+    i: usize,
+    op: &'static str,
+) -> Result<&'b Known<'a>> {
+    let input = inputs.get(i).and_then(Option::as_ref);
+    Ok(input.ok_or(GraphError::MissingInput { op, input: i })?)
 }
 
 /// What an op computes, without its derivative: a shape rule, the numbers, the cost.
 ///
-/// Eager execution and [plans](crate::graph) call the same `run`.
+/// Eager execution and [plans](crate::plan) call the same methods. An op of floats defines
+/// [`shape`](Compute::shape) and [`run`](Compute::run), and has one output. An op with several outputs, with
+/// outputs of other types, or with inputs that may be left out, defines
+/// [`outputs`](Compute::outputs) and [`run_typed`](Compute::run_typed) instead.
 pub trait Compute: fmt::Debug + Send + Sync + 'static {
-    /// The op's name in the field's own words, such as `relu`.
+    /// The op's name in the field's own words, such as `relu`. It is for people to read: what decides is
+    /// in [`Compute::properties`].
     fn name(&self) -> &'static str;
+
+    /// Facts that rewrites, plans and reports ask about.
+    fn properties(&self) -> Properties {
+        Properties::default()
+    }
+
+    /// How many outputs it has.
+    fn output_count(&self) -> usize {
+        1
+    }
 
     /// The output's shape.
     ///
     /// # Errors
     /// If the inputs do not fit the op or each other.
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let _ = inputs;
+        Err(GraphError::NoShape { op: self.name() }.into())
+    }
+
+    /// Shape and type of every output.
+    ///
+    /// # Errors
+    /// If the inputs do not fit the op or each other, or if a shape depends on values that are not
+    /// known yet.
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let last = inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let shape = |(input, known): (usize, &Option<Known<'_>>)| match known {
+            Some(known) => Ok(known.shape),
+            None => Err(GraphError::MissingInput { op: self.name(), input }),
+        };
+        let shapes = inputs[..last].iter().enumerate().map(shape).collect::<Result<Vec<_>, _>>()?;
+        Ok(vec![(self.shape(&shapes)?, Dtype::F32)])
+    }
+
+    /// The outputs themselves, if the sizes of the inputs and their known values decide them.
+    ///
+    /// # Errors
+    /// As [`Compute::run_typed`].
+    fn decided(
+        &self,
+        inputs: &[Option<Known<'_>>],
+        exec: &mut Exec,
+    ) -> Result<Option<Vec<Tensor>>> {
+        eager::decided(self, inputs, exec)
+    }
 
     /// Computes every element of the output, which has the length of [`Compute::shape`] and holds any
     /// values, from contiguous inputs, and notes in `exec` which kernel ran if it is not a plain float one.
     ///
     /// # Errors
     /// If an input has the wrong element type or a value the op does not take.
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()>;
-
-    /// What `run` costs on inputs of these shapes.
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;
-
-    /// Whether each output depends on the inputs at its own place alone, up to broadcasting, so that
-    /// the order of the axes in memory does not matter as long as it is the same everywhere.
-    fn is_pointwise(&self) -> bool {
-        false
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let _ = (inputs, out, exec);
+        Err(GraphError::NoShape { op: self.name() }.into())
     }
+
+    /// Computes every element of every output, which have the shapes and types of [`Compute::outputs`] and
+    /// hold any values.
+    ///
+    /// # Errors
+    /// As [`Compute::run`].
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        match outputs {
+            [out] => self.run(inputs.views(), out.f32()?, exec),
+            _ => Err(GraphError::NoShape { op: self.name() }.into()),
+        }
+    }
+
+    /// [`Compute::run_typed`] for an op of one output on images that lie in memory in other orders: the
+    /// input's, then the output's. Shapes are `[batch, channels, height, width]` whatever the order. Called
+    /// only with orders that [`Properties::orders`] names.
+    ///
+    /// # Errors
+    /// As [`Compute::run`].
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        output: ViewMut<'_>,
+        orders: [Layout; 2],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        debug_assert!(orders == [Layout::Nchw; 2] && !self.properties().orders.takes_pixels());
+        self.run_typed(inputs, &mut [output], exec)
+    }
+
+    /// What `run` costs on inputs of these shapes; `output` is the first output's.
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;
 
     /// Computes a new tensor. Ops that can answer with a view of their input override this.
     ///
     /// # Errors
     /// As [`Compute::shape`] and [`Compute::run`].
     fn forward(&self, inputs: &[&Tensor], exec: &mut Exec) -> Result<Tensor> {
-        let shapes: Vec<Shape> = inputs.iter().map(|t| *t.shape()).collect();
-        let shape = self.shape(&shapes)?;
-        let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
-        let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
-        // Tests then see an element that an op leaves out.
-        let unwritten = if cfg!(debug_assertions) { f32::NAN } else { 0.0 };
-        let mut out = vec![unwritten; shape.len()];
-        self.run(&views, &mut out, exec)?;
-        Tensor::from_vec(out, shape)
+        eager::one(self, inputs, exec)
+    }
+
+    /// Computes new tensors, one for each output, from inputs some of which may be left out.
+    ///
+    /// # Errors
+    /// As [`Compute::outputs`] and [`Compute::run_typed`].
+    fn forward_many(&self, inputs: &[Option<&Tensor>], exec: &mut Exec) -> Result<Vec<Tensor>> {
+        match inputs.iter().copied().collect::<Option<Vec<&Tensor>>>() {
+            Some(inputs) if self.output_count() == 1 => Ok(vec![self.forward(&inputs, exec)?]),
+            _ => eager::many(self, inputs, exec),
+        }
     }
 }

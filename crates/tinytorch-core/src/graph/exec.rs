@@ -1,3 +1,5 @@
+//! What computations run with.
+
 use super::{Turns, image_dims};
 use crate::Result;
 use crate::int8::{Encoding, QParams};
@@ -6,14 +8,14 @@ use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
     RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_rows_wide, quantize_u8,
 };
-use tinytorch_kernels::{Isa, Scratch};
+use tinytorch_kernels::{Isa, Ran, Scratch};
 
 /// What a computation runs with: the instruction set, working memory that is used again from op to
 /// op, and a note of which kernel did the work.
 #[derive(Debug)]
 pub struct Exec {
     isa: Isa,
-    kernel: &'static str,
+    kernel: Ran,
     /// Working memory of the kernels.
     pub scratch: Scratch,
     /// The activation that was quantized last.
@@ -27,8 +29,8 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// The kernel name of ops that compute in float and do not say more.
-    pub const FLOAT: &'static str = "f32";
+    /// The kernel of ops that compute in float and do not say more.
+    pub const FLOAT: Ran = Ran::float("f32");
 
     /// What ops run with on `isa`; memory is allocated when an op first needs it.
     pub fn new(isa: Isa) -> Exec {
@@ -49,12 +51,12 @@ impl Exec {
     }
 
     /// Notes which kernel an op has run.
-    pub fn ran(&mut self, kernel: &'static str) {
+    pub fn ran(&mut self, kernel: Ran) {
         self.kernel = kernel;
     }
 
     /// The kernel noted since the last call, [`Exec::FLOAT`] if none was.
-    pub fn take_kernel(&mut self) -> &'static str {
+    pub fn take_kernel(&mut self) -> Ran {
         std::mem::replace(&mut self.kernel, Exec::FLOAT)
     }
 

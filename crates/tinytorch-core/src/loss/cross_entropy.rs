@@ -1,9 +1,8 @@
 use super::LossError;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 
 /// `mean over rows of (log sum exp(x) - sum(q x))` for the wanted distribution `q` of a row; its
 /// gradient is `(softmax(x) - q) / rows` (Bridle, 1990). Of `q`, the share `smoothing` is spread evenly
@@ -73,7 +72,7 @@ impl Op for CrossEntropy {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let (x, targets) = (saved.input(0)?.contiguous()?, saved.input(1)?.to_vec::<i64>()?);
         let classes = x.shape().last_dim();
         let scale = grad.item()? / targets.len() as f32;
@@ -88,10 +87,6 @@ impl Op for CrossEntropy {
             out[start + target?] -= (1.0 - self.smoothing) * scale;
         }
         Ok(vec![Some(Tensor::from_vec(out, *saved.shape(0))?), None])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

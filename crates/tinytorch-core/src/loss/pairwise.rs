@@ -1,9 +1,8 @@
 use super::LossError;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 
 /// Losses that compare each prediction `x` with one target `t` and take the mean.
 #[derive(Clone, Copy, Debug)]
@@ -107,14 +106,10 @@ impl Op for Pairwise {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let scale = grad.item()? / saved.shape(0).len() as f32;
         let slope = |x, t| scale * self.slope(x, t);
         Ok(vec![Some(saved.input(0)?.zip(saved.input(1)?, self.name(), slope)?), None])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

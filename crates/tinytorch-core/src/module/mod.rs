@@ -37,7 +37,8 @@
 mod forward;
 mod weight;
 
-pub use forward::{Forward, Outputs};
+pub use crate::autograd::Outputs;
+pub use forward::Forward;
 
 use crate::autograd::Param;
 use crate::ops::Weight;

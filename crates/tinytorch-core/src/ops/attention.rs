@@ -1,10 +1,9 @@
 //! Scaled dot-product attention: `softmax(Q K^T / sqrt d) V` (Vaswani et al., 2017).
 
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Elements, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Elements, Exec, View};
 use crate::tensor::{MAX_RANK, Shape, Tensor, TensorError, parallel, view};
-use std::sync::Arc;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::rows;
 
@@ -76,8 +75,10 @@ impl<'a> Kept<'a> {
         match mask.elements {
             Elements::F32(v) => v[at] != 0.0,
             Elements::I64(v) => v[at] != 0,
+            Elements::I32(v) => v[at] != 0,
             Elements::U8(v) => v[at] != 0,
             Elements::I8(v) => v[at] != 0,
+            Elements::Bool(v) => v[at],
         }
     }
 
@@ -193,20 +194,21 @@ impl Op for MaskedSoftmax {
         Saves::Output
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
         let mut dx = vec![0f32; shape.len()];
         if !dx.is_empty() {
             let (y, g) = (y.as_slice()?, g.as_slice()?);
-            rows::softmax_backward(Isa::active(), shape.last_dim(), y, g, &mut dx);
+            rows::softmax_backward(exec.isa(), shape.last_dim(), y, g, &mut dx);
         }
         let mut grads = vec![None; saved.inputs_len()];
         grads[0] = Some(Tensor::from_vec(dx, shape)?);
         Ok(grads)
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -2,10 +2,10 @@ use super::channels::{Standard, batch_statistics, for_each_plane, gradient_sums}
 use crate::Result;
 use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};
 use crate::graph::{
-    BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, ScaleShift, Step, View, image_dims,
+    BatchNorm, Compute, Cost, Edge, Exec, Graph, GraphError, Properties, ScaleShift, Step, View,
+    image_dims,
 };
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 use tinytorch_kernels::f32::functions::Affine;
 use tinytorch_kernels::f32::map;
 
@@ -84,6 +84,10 @@ impl Compute for Running {
         Ok(())
     }
 
+    fn properties(&self) -> Properties {
+        Properties { normalizes_channels: true, ..Properties::default() }
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         cost(inputs, output)
     }
@@ -94,7 +98,7 @@ impl Op for Running {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let values = |i: usize| saved.input(i)?.to_vec::<f32>();
         let (weight, mean) = (values(1)?, values(3)?);
@@ -118,7 +122,7 @@ impl Op for Running {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let constant = |i: usize| graph.constant_at(inputs[i], NAME).cloned();
         let norm = BatchNorm {
             weight: constant(1)?,
@@ -127,7 +131,7 @@ impl Op for Running {
             variance: constant(4)?,
             eps: self.eps,
         };
-        graph.push(Step::BatchNorm2d(norm), &inputs[..1])
+        graph.push_optional(Step::BatchNorm2d(norm), &inputs[..1]).map(Some)
     }
 }
 
@@ -152,6 +156,10 @@ impl Compute for Batch {
         Ok(())
     }
 
+    fn properties(&self) -> Properties {
+        Properties { normalizes_channels: true, ..Properties::default() }
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         cost(inputs, output)
     }
@@ -162,7 +170,7 @@ impl Op for Batch {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let weight = saved.input(1)?.to_vec::<f32>()?;
         let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
@@ -187,7 +195,7 @@ impl Op for Batch {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, _: &mut Graph, _: &[Edge]) -> Result<Edge> {
+    fn lower(&self, _: &mut Graph, _: &[Option<Edge>]) -> Result<Option<Edge>> {
         Err(GraphError::TrainingOnly { op: NAME }.into())
     }
 }

@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Shape, Tensor, elementwise};
-use std::sync::Arc;
 use tinytorch_kernels::f32::{functions, zip};
 
 /// Broadcasting arithmetic on two values. The gradient of a stretched operand is summed back to
@@ -52,8 +51,8 @@ impl Compute for Binary {
         Ok(())
     }
 
-    fn is_pointwise(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties { pointwise: true, sums: *self == Binary::Add, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -69,7 +68,7 @@ impl Op for Binary {
         }
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let left = || match self {
             Binary::Add | Binary::Sub => Ok(grad.clone()),
             Binary::Mul => grad.mul(saved.input(1)?),
@@ -89,10 +88,6 @@ impl Op for Binary {
             false => Ok(None),
         };
         Ok(vec![give(0, &left)?, give(1, &right)?])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

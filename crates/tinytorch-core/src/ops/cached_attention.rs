@@ -3,10 +3,10 @@
 use super::AttentionMask;
 use super::attention::{Kept, check_mask};
 use crate::Result;
-use crate::autograd::{Ctx, Op, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Elements, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Var};
+use crate::graph::{Compute, Cost, Elements, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
-use std::sync::Arc;
+use tinytorch_kernels::Ran;
 use tinytorch_kernels::attention::{Held, mix, scores};
 
 /// Keys and values of a number of positions, with room for more: `[batch, kv_heads, head_dim,
@@ -104,7 +104,7 @@ impl Compute for CachedAttention {
             }
         });
         if self.int8 {
-            exec.ran("attention_int8");
+            exec.ran(Ran::float("attention_int8"));
         }
         Ok(())
     }
@@ -123,11 +123,7 @@ impl Compute for CachedAttention {
 }
 
 /// There is no derivative: what a cache holds belongs to passes that are over.
-impl Op for CachedAttention {
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
-    }
-}
+impl Op for CachedAttention {}
 
 /// The keys or the values of every head of a batch.
 struct Heads<'a> {

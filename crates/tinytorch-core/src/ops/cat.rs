@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError, join};
-use std::sync::Arc;
 
 /// Values laid one after the other along an axis; each gets its part of the gradient.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +39,7 @@ impl Compute for Cat {
 }
 
 impl Op for Cat {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let mut start = 0;
         let part = |i: usize| {
             let end = start + saved.shape(i)[self.axis];
@@ -49,10 +48,6 @@ impl Op for Cat {
             Ok(Some(part))
         };
         (0..saved.inputs_len()).map(part).collect()
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

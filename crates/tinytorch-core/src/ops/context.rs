@@ -1,9 +1,10 @@
-use super::OpError;
+//! Sequences that end within a model's positions.
+
+use super::{OpError, moves};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
-use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, ViewMut, known};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 
 /// The same values, if the sequence along the last axis ends within a model's positions. It does
 /// nothing but refuse, in a plan as in an eager pass, since both infer shapes.
@@ -31,9 +32,22 @@ impl Compute for WithinContext {
         Ok(shape)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        out.copy_from_slice(inputs[0].f32()?);
-        Ok(())
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let x = known(inputs, 0, self.name())?;
+        Ok(vec![(self.shape(&[x.shape])?, x.dtype)])
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        _: &mut Exec,
+    ) -> Result<()> {
+        moves::copy(inputs.need(0, self.name())?, outputs, self.name())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { reshapes: true, selects: true, keeps_range: true, ..Properties::default() }
     }
 
     fn cost(&self, _: &[Shape], _: &Shape) -> Cost {
@@ -47,12 +61,8 @@ impl Compute for WithinContext {
 }
 
 impl Op for WithinContext {
-    fn backward(&self, _: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, _: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(grad.clone())])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        graph.push(Step::Reshape(self), inputs)
     }
 }
 

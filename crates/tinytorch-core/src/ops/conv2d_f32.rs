@@ -2,7 +2,6 @@ use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
 
@@ -31,6 +30,7 @@ pub(super) fn conv2d(
 
 /// The gradient of a convolution's input, which has this shape, from that of its output.
 pub(super) fn conv2d_input_gradient(
+    isa: Isa,
     geometry: &ConvGeometry,
     shape: &Shape,
     weight: &Tensor,
@@ -39,7 +39,7 @@ pub(super) fn conv2d_input_gradient(
     let sizes = geometry.kernel_shape(shape, weight.shape());
     let (weight, grad) = (weight.contiguous()?, grad.contiguous()?);
     let (w, g, mut dx) = (weight.as_slice()?, grad.as_slice()?, vec![0f32; shape.len()]);
-    kernels::conv2d_backward_input(Isa::active(), &sizes, w, g, &mut dx);
+    kernels::conv2d_backward_input(isa, &sizes, w, g, &mut dx);
     Tensor::from_vec(dx, *shape)
 }
 
@@ -79,19 +79,25 @@ impl Op for Conv2d {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let mut grads = vec![None; saved.inputs_len()];
         let dense = grad.contiguous()?;
         if saved.needs(0) {
             let weight = saved.input(1)?;
-            grads[0] = Some(conv2d_input_gradient(&self.geometry, saved.shape(0), weight, &dense)?);
+            let (isa, shape) = (exec.isa(), saved.shape(0));
+            grads[0] = Some(conv2d_input_gradient(isa, &self.geometry, shape, weight, &dense)?);
         }
         if saved.needs(1) {
             let (x, shape) = (saved.input(0)?.contiguous()?, *saved.shape(1));
             let sizes = self.geometry.kernel_shape(saved.shape(0), &shape);
             let mut dw = vec![0f32; shape.len()];
             let (x, g) = (x.as_slice()?, dense.as_slice()?);
-            kernels::conv2d_backward_weight(Isa::active(), &sizes, x, g, &mut dw);
+            kernels::conv2d_backward_weight(exec.isa(), &sizes, x, g, &mut dw);
             grads[1] = Some(Tensor::from_vec(dw, shape)?);
         }
         if saved.inputs_len() > 2 && saved.needs(2) {
@@ -100,11 +106,11 @@ impl Op for Conv2d {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let weight = Weight::F32(graph.constant_at(inputs[1], "conv2d")?.clone());
-        let bias = inputs.get(2).map(|&b| graph.constant_at(b, "conv2d")).transpose()?.cloned();
-        let geometry = self.geometry;
-        graph.push(Step::Conv2d { weight, bias, geometry, relu: false }, &inputs[..1])
+        let bias = graph.optional_constant(inputs, 2, "conv2d")?;
+        let step = Step::Conv2d { weight, bias, geometry: self.geometry, relu: false };
+        graph.push_optional(step, &inputs[..1]).map(Some)
     }
 }
 
@@ -125,13 +131,15 @@ mod tests {
         let cases = [
             (plain, [2, 2, 4, 3], [3, 2, 3, 2]),
             (
-                ConvGeometry { stride: [2, 1], padding: [1, 2], groups: 1 },
+                ConvGeometry { stride: [2, 1], ..plain.with_pads([[1, 1], [2, 2]]) },
                 [1, 2, 4, 3],
                 [2, 2, 3, 3],
             ),
             (plain.with_groups(2).with_padding(1), [2, 4, 3, 3], [2, 2, 2, 2]),
             (plain.with_groups(3).with_stride(2), [1, 3, 4, 4], [6, 1, 2, 2]),
             (plain, [2, 3, 2, 2], [4, 3, 1, 1]),
+            (plain.with_dilation(2).with_pads([[1, 0], [0, 2]]), [1, 2, 5, 4], [2, 2, 3, 2]),
+            (plain.with_stride(2).with_dilation(3).of_signals(), [2, 2, 1, 9], [3, 2, 1, 2]),
         ];
         for (geometry, x, w) in cases {
             let bias = Tensor::randn([w[0]], 1.0, &mut Rng::seed(3)).unwrap();

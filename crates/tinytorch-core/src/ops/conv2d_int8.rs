@@ -4,7 +4,7 @@ use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Encoding, Int8Weight};
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
+use tinytorch_kernels::Ran;
 use tinytorch_kernels::int8 as kernels;
 
 /// A convolution plus bias with an int8 kernel: each image is quantized as the weight says and laid
@@ -34,7 +34,7 @@ impl Conv2dInt8 {
         let (isa, panels) = (exec.isa(), self.weight.panels());
         let scratch = &mut exec.scratch;
         let ran = kernels::conv2d(isa, &sizes, images, panels, epilogue, output, layout, scratch)?;
-        exec.ran(ran.name);
+        exec.ran(ran);
         Ok(())
     }
 }
@@ -54,7 +54,7 @@ impl Compute for Conv2dInt8 {
         let bias = bias.as_deref();
         if weight.input() == Encoding::F32 {
             let float = weight.dequantize()?;
-            exec.ran("conv2d_weight_only");
+            exec.ran(Ran::float("conv2d_weight_only"));
             return conv2d(isa, &self.geometry, x, &View::of(&float)?, bias, out);
         }
         let mut activation = std::mem::take(&mut exec.activation);
@@ -76,11 +76,17 @@ impl Compute for Conv2dInt8 {
 }
 
 impl Op for Conv2dInt8 {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let mut grads = vec![None; saved.inputs_len()];
         if saved.needs(0) {
             let weight = self.weight.dequantize()?;
-            grads[0] = Some(conv2d_input_gradient(&self.geometry, saved.shape(0), &weight, grad)?);
+            let (isa, shape) = (exec.isa(), saved.shape(0));
+            grads[0] = Some(conv2d_input_gradient(isa, &self.geometry, shape, &weight, grad)?);
         }
         if saved.inputs_len() > 1 && saved.needs(1) {
             grads[1] = Some(grad.flatten(2, 3)?.sum_axis(2, false)?.sum_axis(0, false)?);
@@ -88,10 +94,11 @@ impl Op for Conv2dInt8 {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        let bias = inputs.get(1).map(|&b| graph.constant_at(b, "conv2d")).transpose()?.cloned();
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
+        let bias = graph.optional_constant(inputs, 1, "conv2d")?;
         let (weight, geometry) = (Weight::Int8(self.weight.clone()), self.geometry);
-        graph.push(Step::Conv2d { weight, bias, geometry, relu: false }, &inputs[..1])
+        let step = Step::Conv2d { weight, bias, geometry, relu: false };
+        graph.push_optional(step, &inputs[..1]).map(Some)
     }
 }
 

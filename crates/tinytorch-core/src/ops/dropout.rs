@@ -3,7 +3,6 @@ use crate::graph::{Compute, Cost, Edge, Exec, Graph, GraphError, View};
 use crate::ops::OpError;
 use crate::tensor::{Shape, Tensor, TensorError};
 use crate::{Result, Rng};
-use std::sync::Arc;
 
 /// Every entry dropped with probability `p` and the others scaled by `1 / (1 - p)`, which keeps the
 /// expected value (Srivastava et al., 2014). The gradient passes where the value did.
@@ -50,14 +49,14 @@ impl Compute for Dropout {
 }
 
 impl Op for Dropout {
-    fn backward(&self, _: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, _: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let dense = grad.contiguous()?;
         let mut out = vec![0.0; grad.len()];
         self.mask(dense.as_slice()?, &mut out);
         Ok(vec![Some(Tensor::from_vec(out, *grad.shape())?)])
     }
 
-    fn lower(self: Arc<Self>, _: &mut Graph, _: &[Edge]) -> Result<Edge> {
+    fn lower(&self, _: &mut Graph, _: &[Option<Edge>]) -> Result<Option<Edge>> {
         Err(GraphError::TrainingOnly { op: "dropout" }.into())
     }
 }

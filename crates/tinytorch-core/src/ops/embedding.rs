@@ -1,9 +1,8 @@
 use super::OpError;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Element, Shape, Tensor, TensorError};
-use std::sync::Arc;
 
 /// Which rows of a table `[entries, dim]` an op copies, as its first input says.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +23,12 @@ impl Rows {
             Rows::Positions { .. } => "positions",
             Rows::One { .. } => "row",
         }
+    }
+
+    /// The facts about a look-up. One row for all is no look-up: no input names it.
+    pub(super) fn properties(self) -> Properties {
+        let looks_up = !matches!(self, Rows::One { .. });
+        Properties { looks_up, ..Properties::default() }
     }
 
     /// The output's shape for an input of this shape.
@@ -118,6 +123,10 @@ impl Compute for Lookup {
         })
     }
 
+    fn properties(&self) -> Properties {
+        self.0.properties()
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         self.0.cost(&inputs[0], output, f32::DTYPE.size())
     }
@@ -128,7 +137,7 @@ impl Op for Lookup {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         if !saved.needs(1) {
             return Ok(vec![None, None]);
         }
@@ -143,10 +152,6 @@ impl Op for Lookup {
             Ok(())
         })?;
         Ok(vec![None, Some(Tensor::from_vec(sums, table)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,10 +1,10 @@
 use super::embedding::Rows;
 use crate::Result;
-use crate::autograd::{Op, Saved, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Op, Saved};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::int8::Int8Weight;
 use crate::tensor::{Element, Shape, Tensor};
-use std::sync::Arc;
+use tinytorch_kernels::Ran;
 
 /// Rows of an int8 table `[entries, dim]`, each turned into floats as it is looked up. The table is
 /// frozen, so there is no gradient.
@@ -36,8 +36,12 @@ impl Compute for LookupInt8 {
             values.for_each(|(j, (v, &q))| *v = f32::from(q) * scales.at(row, j, dim));
             Ok(())
         })?;
-        exec.ran("rows_int8");
+        exec.ran(Ran::float("rows_int8"));
         Ok(())
+    }
+
+    fn properties(&self) -> Properties {
+        self.rows.properties()
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -47,12 +51,8 @@ impl Compute for LookupInt8 {
 }
 
 impl Op for LookupInt8 {
-    fn backward(&self, _: &Saved, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, _: &Saved, _: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![None])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

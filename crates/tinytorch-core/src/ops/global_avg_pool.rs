@@ -1,12 +1,11 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, image_dims};
+use crate::graph::{Compute, Cost, Exec, Orders, Properties, View, image_dims};
 use crate::tensor::{Shape, Tensor, TensorError, reduce};
-use std::sync::Arc;
 
 /// The mean of each channel of each image; the gradient spreads evenly.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GlobalAvgPool;
+pub struct GlobalAvgPool;
 
 impl Compute for GlobalAvgPool {
     fn name(&self) -> &'static str {
@@ -31,20 +30,20 @@ impl Compute for GlobalAvgPool {
         Ok(())
     }
 
+    fn properties(&self) -> Properties {
+        Properties { keeps_range: true, orders: Orders::ByChannelReduced, ..Properties::default() }
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost { flops: inputs[0].len() as u64, ..Cost::per_element(inputs, output, 0) }
     }
 }
 
 impl Op for GlobalAvgPool {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = *saved.shape(0);
         let share = grad.scale(1.0 / (shape[2] * shape[3]) as f32)?;
         Ok(vec![Some(share.broadcast_to(shape)?.contiguous()?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        graph.push(Step::GlobalAvgPool2d, inputs)
     }
 }
 

@@ -2,7 +2,6 @@ use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 
 /// `x W^T + b` with float weights: `x` is `[.., in]`, `W` is `[out, in]`, `b` is `[out]`.
@@ -71,7 +70,7 @@ impl Op for Linear {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let grad = rows(grad)?;
         let mut grads = vec![None; saved.inputs_len()];
         if saved.needs(0) {
@@ -86,10 +85,10 @@ impl Op for Linear {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let weight = Weight::F32(graph.constant_at(inputs[1], "linear")?.clone());
-        let bias = inputs.get(2).map(|&b| graph.constant_at(b, "linear")).transpose()?.cloned();
-        graph.push(Step::Linear { weight, bias, relu: false }, &inputs[..1])
+        let bias = graph.optional_constant(inputs, 2, "linear")?;
+        graph.push_optional(Step::Linear { weight, bias, relu: false }, &inputs[..1]).map(Some)
     }
 }
 

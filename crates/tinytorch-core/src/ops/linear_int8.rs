@@ -4,9 +4,7 @@ use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Encoding, Int8Weight, QWeight};
 use crate::tensor::{Shape, Tensor, parallel};
-use std::sync::Arc;
 use tinytorch_kernels::int8 as kernels;
-use tinytorch_kernels::{Isa, Scratch};
 
 /// `x W^T + b` with an int8 `W`: the activation `[.., in]` is quantized as the weight says, products
 /// are summed exactly in 32-bit integers, and the epilogue gives floats.
@@ -36,7 +34,7 @@ impl Compute for LinearInt8 {
             let scratch = &mut exec.scratch;
             let ran =
                 kernels::gemm_weight_only(isa, x, m, weight.panels(), &epilogue, out, scratch)?;
-            exec.ran(ran.name);
+            exec.ran(ran);
             return Ok(());
         }
         let mut activation = std::mem::take(&mut exec.activation);
@@ -72,7 +70,7 @@ pub(crate) fn multiply(
     let rows = kernels::Activations { data: x, m: x.len() / k, k, params };
     let isa = exec.isa();
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
-    exec.ran(ran.name);
+    exec.ran(ran);
     Ok(())
 }
 
@@ -110,7 +108,12 @@ pub(crate) fn multiply_halves(
 }
 
 impl Op for LinearInt8 {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let grad = rows(grad)?;
         let mut grads = vec![None; saved.inputs_len()];
         if saved.needs(0) {
@@ -119,13 +122,13 @@ impl Op for LinearInt8 {
             let dense = grad.contiguous()?;
             let scales = weight.scales().as_kernel();
             kernels::gemm_transposed(
-                Isa::active(),
+                exec.isa(),
                 dense.as_slice()?,
                 m,
                 weight.panels(),
                 &scales,
                 &mut dx,
-                &mut Scratch::new(),
+                &mut exec.scratch,
             )?;
             grads[0] = Some(Tensor::from_vec(dx, *saved.shape(0))?);
         }
@@ -135,12 +138,10 @@ impl Op for LinearInt8 {
         Ok(grads)
     }
 
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        let bias = inputs.get(1).map(|&b| graph.constant_at(b, "linear")).transpose()?.cloned();
-        graph.push(
-            Step::Linear { weight: Weight::Int8(self.0.clone()), bias, relu: false },
-            &inputs[..1],
-        )
+    fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
+        let bias = graph.optional_constant(inputs, 1, "linear")?;
+        let weight = Weight::Int8(self.0.clone());
+        graph.push_optional(Step::Linear { weight, bias, relu: false }, &inputs[..1]).map(Some)
     }
 }
 

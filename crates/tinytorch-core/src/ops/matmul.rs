@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, matmul};
-use std::sync::Arc;
 
 /// `a @ b` over the last two axes; the others broadcast. `dA = G B^T`, `dB = A^T G`, each summed
 /// over the axes it was stretched along.
@@ -39,7 +38,7 @@ impl Op for MatMul {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let swapped = |t: &Tensor| t.transpose(t.rank() - 2, t.rank() - 1);
         let mut grads = vec![None, None];
         if saved.needs(0) {
@@ -51,10 +50,6 @@ impl Op for MatMul {
             grads[1] = Some(full.sum_to(saved.shape(1))?);
         }
         Ok(grads)
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, reduce};
-use std::sync::Arc;
 
 /// The largest entry along an axis, which is kept at size 1 or dropped. The gradient goes to the
 /// first of the largest; NaN counts as largest, so that it is not hidden.
@@ -44,7 +43,7 @@ impl Op for MaxAxis {
         Saves::Both
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = *saved.shape(0);
         let (len, inner) = (shape[self.axis], shape[self.axis + 1..].iter().product::<usize>());
         let (x, y, g) = (saved.input(0)?.contiguous()?, saved.output()?, grad.contiguous()?);
@@ -58,10 +57,6 @@ impl Op for MaxAxis {
             }
         }
         Ok(vec![Some(Tensor::from_vec(dx, shape)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

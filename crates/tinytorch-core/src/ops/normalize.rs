@@ -1,7 +1,7 @@
 use super::channels::for_each_plane;
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View, image_dims};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Exec, Properties, View, image_dims};
 use crate::tensor::{Shape, Tensor, TensorError};
 use std::sync::Arc;
 
@@ -37,19 +37,19 @@ impl Compute for Normalize {
         Ok(())
     }
 
+    fn properties(&self) -> Properties {
+        Properties { standardizes: true, ..Properties::default() }
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, 2)
     }
 }
 
 impl Op for Normalize {
-    fn backward(&self, _: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, _: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let std = Tensor::from_vec(self.std.to_vec(), [self.std.len(), 1, 1])?;
         Ok(vec![Some(grad.div(&std)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,13 +1,17 @@
+//! The shortcut without parameters.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, ShortcutGeometry, Step, View};
+use crate::graph::{
+    Compute, Cost, Exec, Inputs, Orders, Properties, ShortcutGeometry, View, ViewMut,
+};
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
+use tinytorch_kernels::int8::Layout;
 
 /// Every `stride`-th row and column of an image, its channels in the middle of `channels` others that
 /// are zero: the shortcut without parameters of He et al. (2015), section 4.2, option A.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PadShortcut(pub(crate) ShortcutGeometry);
+pub struct PadShortcut(pub ShortcutGeometry);
 
 impl PadShortcut {
     /// Calls `f(near, far)` with the offset of every kept pixel in the smaller image and in the larger
@@ -24,6 +28,21 @@ impl PadShortcut {
                     (0..output[3]).for_each(|x| f(to + x, from + x * stride));
                 }
             }
+        }
+    }
+
+    /// Pixel by pixel: the channels of a pixel are copied together.
+    fn pixels(&self, shape: &Shape, x: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        let ShortcutGeometry { stride, channels } = self.0;
+        let (own, height, width) = (shape[1], shape[2], shape[3]);
+        let before = self.0.zeros_before(own);
+        let rows = (0..shape[0]).flat_map(|i| (0..height).step_by(stride).map(move |y| (i, y)));
+        let pixels = rows.flat_map(|(i, y)| {
+            (0..width).step_by(stride).map(move |x| ((i * height + y) * width + x) * own)
+        });
+        for (out, from) in out.chunks_exact_mut(channels.max(1)).zip(pixels) {
+            out[before..before + own].copy_from_slice(&x[from..from + own]);
         }
     }
 }
@@ -45,13 +64,32 @@ impl Compute for PadShortcut {
         Ok(())
     }
 
+    fn properties(&self) -> Properties {
+        Properties { keeps_range: true, orders: Orders::Alike, ..Properties::default() }
+    }
+
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        mut output: ViewMut<'_>,
+        orders: [Layout; 2],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        let x = inputs.need(0, self.name())?;
+        match orders {
+            [Layout::Nhwc, _] => self.pixels(&x.shape, x.f32()?, output.f32()?),
+            [Layout::Nchw, _] => self.run(&[*x], output.f32()?, exec)?,
+        }
+        Ok(())
+    }
+
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, 0)
     }
 }
 
 impl Op for PadShortcut {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = *saved.shape(0);
         let dense = grad.contiguous()?;
         let (grad, output) = (dense.as_slice::<f32>()?, *dense.shape());
@@ -59,10 +97,6 @@ impl Op for PadShortcut {
         let values = dx.as_mut_slice::<f32>()?;
         self.for_each_pixel(&shape, &output, |from, to| values[to] = grad[from]);
         Ok(vec![Some(dx)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        graph.push(Step::PadShortcut(self.0), inputs)
     }
 }
 

@@ -1,10 +1,8 @@
 use crate::Result;
-use crate::autograd::{Op, Saved, Saves, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Op, Saved, Saves};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Shape, Tensor};
 use std::fmt::Debug;
-use std::sync::Arc;
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::{Function, map, map_backward};
 
 /// A function applied to every element; `dx = g f'(x)`. The kernel's function holds the formula, the
@@ -29,8 +27,8 @@ impl<F: Function + Debug + 'static> Compute for Pointwise<F> {
         Ok(())
     }
 
-    fn is_pointwise(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties { pointwise: true, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -43,15 +41,16 @@ impl<F: Function + Debug + 'static> Op for Pointwise<F> {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
         let mut dx = vec![0f32; x.len()];
-        map_backward(Isa::active(), self.f, x.as_slice()?, g.as_slice()?, &mut dx);
+        map_backward(exec.isa(), self.f, x.as_slice()?, g.as_slice()?, &mut dx);
         Ok(vec![Some(Tensor::from_vec(dx, *x.shape())?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,25 +1,34 @@
+//! Pools.
+
+use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, PoolGeometry, Step, View};
+use crate::graph::{
+    Compute, Cost, Elements, Exec, Inputs, Orders, PoolGeometry, Properties, ViewMut,
+};
 use crate::tensor::{Shape, Tensor, parallel};
+use std::iter::StepBy;
 use std::ops::Range;
-use std::sync::Arc;
+use tinytorch_kernels::Ran;
 use tinytorch_kernels::f32::pool::{Divisor, average_pool};
-use tinytorch_kernels::pool::{PoolOrder, PoolShape, max_pool};
+use tinytorch_kernels::int8::Layout;
+use tinytorch_kernels::pool::{PoolOrder, max_pool};
 
 /// One number for each window of each channel. The maximum passes its gradient to the first largest
 /// entry, and NaN counts as largest; the mean counts padding as zeros and spreads its gradient evenly.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pool {
+pub enum Pool {
+    /// The largest entry.
     Max(PoolGeometry),
+    /// The mean.
     Avg(PoolGeometry),
 }
 
 /// A window, clipped to the image.
 struct Window {
     index: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    rows: StepBy<Range<usize>>,
+    columns: StepBy<Range<usize>>,
     width: usize,
 }
 
@@ -27,20 +36,19 @@ impl Window {
     /// Calls `f` with the position of every entry in the plane, row by row.
     fn for_each_entry(&self, mut f: impl FnMut(usize)) {
         for y in self.rows.clone() {
-            let row = y * self.width;
-            (row + self.columns.start..row + self.columns.end).for_each(&mut f);
+            self.columns.clone().for_each(|x| f(y * self.width + x));
         }
     }
 
     /// Position of its first largest entry.
     fn largest(&self, plane: &[f32]) -> usize {
-        let mut best = self.rows.start * self.width + self.columns.start;
-        self.for_each_entry(|at| {
-            if plane[at] > plane[best] || plane[at].is_nan() && !plane[best].is_nan() {
-                best = at;
-            }
+        let mut best: Option<usize> = None;
+        self.for_each_entry(|at| match best {
+            Some(best) if plane[at] <= plane[best] || plane[best].is_nan() => {}
+            _ => best = Some(at),
         });
-        best
+        // A geometry that has passed its check leaves no window without an entry.
+        best.unwrap_or_default()
     }
 }
 
@@ -53,11 +61,16 @@ impl Pool {
 
     /// Shows every window of a plane `[h, w]`, in the order of the outputs `[oh, ow]`.
     fn for_each_window(&self, input: &Shape, output: &Shape, mut f: impl FnMut(Window)) {
-        let PoolGeometry { kernel, stride, padding } = *self.geometry();
+        let PoolGeometry { kernel, stride, padding, dilation } = *self.geometry();
         let clip = |axis: usize, o: usize| {
-            let start = o * stride[axis];
-            let end = (start + kernel[axis]).saturating_sub(padding[axis]).min(input[2 + axis]);
-            start.saturating_sub(padding[axis]).min(end)..end
+            let (start, before, step) = (o * stride[axis], padding[axis][0], dilation[axis]);
+            let last = start + (kernel[axis] - 1) * step;
+            let end = (last + 1).saturating_sub(before).min(input[2 + axis]);
+            let first = match before.checked_sub(start) {
+                Some(outside) => outside.next_multiple_of(step) - outside,
+                None => start - before,
+            };
+            (first.min(end)..end).step_by(step)
         };
         for oy in 0..output[2] {
             let rows = clip(0, oy);
@@ -84,19 +97,55 @@ impl Compute for Pool {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.geometry().kernel_shape(self.name(), &inputs[0])?;
         self.geometry().output(self.name(), &inputs[0])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
-        let (input, x, isa) = (inputs[0].shape, inputs[0].f32()?, exec.isa());
-        self.shape(&[input])?;
-        let PoolGeometry { kernel, stride, padding } = *self.geometry();
-        let (batch, channels, height, width) = (input[0], input[1], input[2], input[3]);
-        let (padding, dilation) = (padding.map(|pad| [pad; 2]), [1, 1]);
-        let shape = PoolShape { batch, channels, height, width, kernel, stride, padding, dilation };
+    fn properties(&self) -> Properties {
+        let shared = Properties { keeps_range: true, ..Properties::default() };
         match self {
-            Pool::Max(_) => max_pool(isa, &shape, PoolOrder::Nchw, x, out, &mut exec.scratch),
-            Pool::Avg(_) => average_pool(isa, &shape, Divisor::Window, x, out),
+            Pool::Max(_) => Properties { selects: true, orders: Orders::AlikeOrTurned, ..shared },
+            Pool::Avg(_) => shared,
+        }
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        let output = moves::only(outputs, self.name())?;
+        self.run_images(inputs, output.reborrow(), [Layout::Nchw; 2], exec)
+    }
+
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        mut output: ViewMut<'_>,
+        orders: [Layout; 2],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        let x = inputs.need(0, self.name())?;
+        let shape = self.geometry().kernel_shape(self.name(), &x.shape)?;
+        let order = match orders {
+            [Layout::Nhwc, Layout::Nhwc] => PoolOrder::Nhwc,
+            [Layout::Nhwc, Layout::Nchw] => PoolOrder::NhwcToNchw,
+            [Layout::Nchw, _] => PoolOrder::Nchw,
+        };
+        let isa = exec.isa();
+        match (self, x.elements) {
+            (Pool::Max(_), Elements::U8(levels)) => {
+                max_pool(isa, &shape, order, levels, output.values()?, &mut exec.scratch);
+                exec.ran(Ran::float("max_pool_u8"));
+            }
+            (Pool::Max(_), _) => {
+                max_pool(isa, &shape, order, x.f32()?, output.f32()?, &mut exec.scratch);
+                exec.ran(Ran::float("max_pool_f32"));
+            }
+            (Pool::Avg(_), _) => {
+                average_pool(isa, &shape, Divisor::Window, x.f32()?, output.f32()?)
+            }
         }
         Ok(())
     }
@@ -116,7 +165,7 @@ impl Op for Pool {
         }
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let (input, output) = (*saved.shape(0), *grad.shape());
         let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);
         let dense = grad.contiguous()?;
@@ -140,14 +189,6 @@ impl Op for Pool {
             });
         });
         Ok(vec![Some(dx)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        let step = match *self {
-            Pool::Max(geometry) => Step::MaxPool2d(geometry),
-            Pool::Avg(geometry) => Step::AvgPool2d(geometry),
-        };
-        graph.push(step, inputs)
     }
 }
 
@@ -186,7 +227,8 @@ mod tests {
     #[test]
     fn gradients() {
         let overlapping = PoolGeometry::square(3).with_stride(2).with_padding(1);
-        let uneven = PoolGeometry { kernel: [1, 2], stride: [2, 1], padding: [0, 1] };
+        let uneven = PoolGeometry { kernel: [1, 2], stride: [2, 1], ..PoolGeometry::square(1) }
+            .with_pads([[0, 0], [1, 1]]);
         for geometry in [PoolGeometry::square(2), overlapping, uneven] {
             let x = [distinct([2, 2, 4, 5])];
             gradcheck(|v, ctx| v[0].max_pool2d(geometry, ctx), &x, 1e-3).unwrap();

@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
 
 /// `x^p` of every element; the derivative is `p x^(p - 1)`.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +38,9 @@ impl Op for Pow {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let slope = |g: f32, x: f32| g * self.derivative(x);
         Ok(vec![Some(grad.zip(saved.input(0)?, "pow", slope)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

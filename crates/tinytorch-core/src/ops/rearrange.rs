@@ -1,9 +1,8 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{IntoShape, MAX_RANK, Shape, Tensor, TensorError, view};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Views: the elements of the input, some of them, or all of them repeatedly, in another order. The
 /// gradient goes back the same way; what was left out gets 0, and what was repeated the sum.
@@ -71,7 +70,7 @@ impl Compute for Rearrange {
 }
 
 impl Op for Rearrange {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let back = match self {
             Rearrange::Permute(order) => {
@@ -83,10 +82,6 @@ impl Op for Rearrange {
             Rearrange::Broadcast(_) => grad.sum_to(shape)?,
         };
         Ok(vec![Some(back)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

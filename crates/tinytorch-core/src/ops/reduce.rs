@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError, reduce};
-use std::sync::Arc;
 
 /// The sum of all elements times a factor: 1 for the sum, 1 / n for the mean.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +39,9 @@ impl Compute for SumAll {
 }
 
 impl Op for SumAll {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         Ok(vec![Some(Tensor::full(grad.item()? * self.factor(shape), *shape)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 
@@ -94,14 +89,10 @@ impl Compute for SumAxis {
 }
 
 impl Op for SumAxis {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let kept = grad.scale(self.factor(shape))?.reshape(shape.with(self.axis, 1))?;
         Ok(vec![Some(kept.broadcast_to(*shape)?.contiguous()?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,14 +1,12 @@
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::{functions, map, map_backward};
 
 /// The positive part, `max(x, 0)`; its derivative at 0 is 0, and NaN stays NaN.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Relu;
+pub struct Relu;
 
 impl Compute for Relu {
     fn name(&self) -> &'static str {
@@ -24,8 +22,13 @@ impl Compute for Relu {
         Ok(())
     }
 
-    fn is_pointwise(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties {
+            pointwise: true,
+            keeps_range: true,
+            positive_part: true,
+            ..Properties::default()
+        }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -38,16 +41,17 @@ impl Op for Relu {
         Saves::Output
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let (y, g) = (saved.output()?.contiguous()?, grad.contiguous()?);
         let mut dx = vec![0f32; y.len()];
         // The output is positive where the input was.
-        map_backward(Isa::active(), functions::Relu, y.as_slice()?, g.as_slice()?, &mut dx);
+        map_backward(exec.isa(), functions::Relu, y.as_slice()?, g.as_slice()?, &mut dx);
         Ok(vec![Some(Tensor::from_vec(dx, *y.shape())?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        graph.push(Step::Relu, inputs)
     }
 }
 

@@ -1,8 +1,10 @@
+//! The same elements in another shape.
+
+use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View};
-use crate::tensor::{IntoShape, Shape, Tensor, TensorError, view};
-use std::sync::Arc;
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, ViewMut, known};
+use crate::tensor::{Dtype, IntoShape, Shape, Tensor, TensorError, view};
 
 /// The same elements in another shape. All but `Fixed` say which axes change and leave the others
 /// open, so a traced model takes any batch size.
@@ -39,9 +41,22 @@ impl Compute for Reshape {
         }
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        out.copy_from_slice(inputs[0].f32()?);
-        Ok(())
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let x = known(inputs, 0, self.name())?;
+        Ok(vec![(self.shape(&[x.shape])?, x.dtype)])
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        _: &mut Exec,
+    ) -> Result<()> {
+        moves::copy(inputs.need(0, self.name())?, outputs, self.name())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { reshapes: true, selects: true, keeps_range: true, ..Properties::default() }
     }
 
     fn cost(&self, _: &[Shape], _: &Shape) -> Cost {
@@ -54,12 +69,8 @@ impl Compute for Reshape {
 }
 
 impl Op for Reshape {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(grad.reshape(*saved.shape(0))?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        graph.push(Step::Reshape(self), inputs)
     }
 }
 

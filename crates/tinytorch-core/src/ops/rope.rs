@@ -1,9 +1,8 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Turns, View};
+use crate::autograd::{Ctx, Op, Saved, Var};
+use crate::graph::{Compute, Cost, Exec, Turns, View};
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Which entries of a vector form the pairs that are rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,15 +81,11 @@ impl Compute for Rotate {
 }
 
 impl Op for Rotate {
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let (shape, dense) = (saved.shape(0), grad.contiguous()?);
         let mut out = vec![0f32; shape.len()];
         self.rotate(shape, dense.as_slice()?, true, &mut Turns::default(), &mut out);
         Ok(vec![Some(Tensor::from_vec(out, *shape)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

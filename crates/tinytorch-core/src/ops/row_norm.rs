@@ -1,9 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::rows::{
     Norm, NormGrads, NormKind, RowStats, norm_rows, norm_rows_backward,
 };
@@ -73,11 +71,16 @@ impl Op for RowNorm {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let (x, weight) = (saved.input(0)?.contiguous()?, saved.input(1)?.contiguous()?);
         let (x, weight) = (x.as_slice::<f32>()?, weight.as_slice::<f32>()?);
         let dense = grad.contiguous()?;
-        let (g, dim, isa) = (dense.as_slice::<f32>()?, weight.len(), Isa::active());
+        let (g, dim, isa) = (dense.as_slice::<f32>()?, weight.len(), exec.isa());
         let (norm, mut stats) = (self.norm(weight, None), vec![RowStats::default(); x.len() / dim]);
         let [mut dx, mut dw, mut db] = [x.len(), dim, dim].map(|len| vec![0f32; len]);
         // Statistics cost one more pass, which is cheaper than keeping them for every row of a batch.
@@ -89,10 +92,6 @@ impl Op for RowNorm {
             grads.push(Some(Tensor::from_vec(gradient, [dim])?));
         }
         Ok(grads)
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,9 +1,7 @@
 use crate::Result;
-use crate::autograd::{Ctx, Op, Saved, Saves, Var, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Ctx, Op, Saved, Saves, Var};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError, lanes};
-use std::sync::Arc;
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::rows;
 
 /// `e^x / sum e^x` along an axis, or its logarithm. The largest entry is subtracted first, which
@@ -49,23 +47,24 @@ impl Op for Softmax {
         Saves::Output
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let (shape, y, g) = (*saved.shape(0), saved.output()?, grad.contiguous()?);
         let mut dx = vec![0f32; shape.len()];
         if shape.is_empty() {
             return Ok(vec![Some(Tensor::from_vec(dx, shape)?)]);
         }
-        let (width, isa) = (shape[self.axis], Isa::active());
+        let (width, isa) = (shape[self.axis], exec.isa());
         let [y, g] =
             [y, &g].map(|t| t.as_slice::<f32>().map(|v| lanes::rows(&shape, self.axis, v)));
         let (y, g) = (y?, g?);
         let kernel = if self.log { rows::log_softmax_backward } else { rows::softmax_backward };
         lanes::write_rows(&shape, self.axis, &mut dx, |dx| kernel(isa, width, &y, &g, dx));
         Ok(vec![Some(Tensor::from_vec(dx, shape)?)])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -2,28 +2,28 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, MaxPool, PadShortcut, Quantize,
-    ScaleChannels, ToNchw,
+    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, Quantize, ScaleChannels, ToNchw,
 };
 use super::format::{Format, formats};
 use super::program::{Instruction, Kind, Origin, Program, Value, ValueId, root};
 use super::rewrite::ThenRelu;
 use crate::Result;
-use crate::graph::{Compute, Edge, Graph, ParamId, Step, Weight};
+use crate::graph::{Compute, Edge, Graph, Orders, ParamId, Properties, Step, Weight};
 use crate::int8::{Encoding, Int8Weight};
-use crate::ops::{self, Conv2dInt8, GlobalAvgPool, Pool, Relu};
+use crate::ops::{self, Conv2dInt8};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
-use tinytorch_kernels::pool::PoolOrder;
 
 /// Compiles a graph; `names` are those of the parameters that its nodes refer to.
 ///
 /// # Errors
-/// [`PlanError`] for a graph without a result or with an op of too many inputs.
+/// [`PlanError`] for a graph without a result.
 pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Result<Program> {
-    let output = graph.output().ok_or(PlanError::NoOutput)?;
+    if graph.outputs().is_empty() {
+        return Err(PlanError::NoOutput.into());
+    }
     let mut compiler = Compiler {
         graph,
         names,
@@ -33,16 +33,19 @@ pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Resul
         values: Vec::new(),
         instructions: Vec::new(),
     };
-    for edge in graph.edges() {
+    for edge in graph.firsts() {
         let value = compiler.compile(edge)?;
-        compiler.value_of.push(value);
+        // The other outputs of a node follow its first.
+        let outputs = graph.node(edge).step.output_count();
+        compiler.value_of.push((value..value + outputs).collect());
     }
-    let mut value = compiler.value_of[output.index()];
-    if !matches!(compiler.values[root(&compiler.values, value)].origin, Origin::Computed) {
-        value = compiler.instruction(output, Box::new(Copy), vec![value], Format::PLAIN);
+    let mut results = Vec::with_capacity(graph.outputs().len());
+    for &output in graph.outputs() {
+        let value = compiler.result(output, &results);
+        results.push(value);
     }
     let Compiler { values, instructions, .. } = compiler;
-    Ok(Program { values, instructions, inputs: graph.inputs().len(), output: value })
+    Ok(Program { values, instructions, inputs: graph.inputs().len(), results })
 }
 
 /// An edge's values in another form, made for one reader, which can serve others.
@@ -57,7 +60,8 @@ struct Compiler<'a> {
     graph: &'a Graph,
     names: &'a BTreeMap<ParamId, String>,
     formats: Vec<Format>,
-    value_of: Vec<ValueId>,
+    /// The values of each node's outputs.
+    value_of: Vec<Vec<ValueId>>,
     converted: Vec<Converted>,
     values: Vec<Value>,
     instructions: Vec<Instruction>,
@@ -68,17 +72,13 @@ impl Compiler<'_> {
     fn compile(&mut self, edge: Edge) -> Result<ValueId> {
         let graph = self.graph;
         let node = graph.node(edge);
-        let format = self.formats[edge.index()];
+        let format = self.formats[edge.node()];
         match &node.step {
             Step::Input => {
                 let index = graph.inputs().iter().position(|&input| input == edge);
                 Ok(self.value(Origin::Input(index.unwrap_or_default()), format))
             }
             Step::Constant(value) => Ok(self.value(Origin::Constant(value.contiguous()?), format)),
-            Step::Reshape(op) => {
-                let of = self.plain_inputs(edge)[0];
-                Ok(self.value(Origin::Reshaped(of, op.clone()), format))
-            }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
                 if weight.input() == Encoding::F32 {
@@ -112,31 +112,43 @@ impl Compiler<'_> {
                 let action = ConvF32::new(weight, *geometry, bias.as_ref(), *relu)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
-            Step::MaxPool2d(geometry) => {
-                let x = self.value_of[node.inputs[0].index()];
-                let order = match (self.values[x].layout, format.layout) {
-                    (Layout::Nhwc, Layout::Nhwc) => PoolOrder::Nhwc,
-                    (Layout::Nhwc, Layout::Nchw) => PoolOrder::NhwcToNchw,
-                    (Layout::Nchw, _) => PoolOrder::Nchw,
-                };
-                let action = MaxPool { geometry: *geometry, order };
-                Ok(self.instruction(edge, Box::new(action), vec![x], format))
-            }
-            Step::PadShortcut(geometry) => {
-                let inputs = self.inputs_in(edge, format.layout);
-                let action = PadShortcut { geometry: *geometry, layout: format.layout };
-                Ok(self.instruction(edge, Box::new(action), inputs, format))
-            }
             Step::BatchNorm2d(norm) => {
                 let inputs = self.plain_inputs(edge);
                 let action = ScaleChannels(norm.affine()?);
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
-            Step::AvgPool2d(geometry) => self.eager(edge, Arc::new(Pool::Avg(*geometry)), &[]),
-            Step::GlobalAvgPool2d => self.eager(edge, Arc::new(GlobalAvgPool), &[]),
-            Step::Relu => self.eager(edge, Arc::new(Relu), &[]),
-            Step::Compute(op) => self.eager(edge, op.clone(), &[]),
+            Step::Compute(op) if op.properties().reshapes && op.output_count() == 1 => {
+                let inputs: Vec<Option<ValueId>> = node
+                    .inputs
+                    .iter()
+                    .map(|input| input.map(|input| self.value_at(input)))
+                    .collect();
+                let [of, ..] = self.plain_inputs(edge)[..] else {
+                    return self.eager(edge, op.clone(), None);
+                };
+                let inputs = [Some(of)].into_iter().chain(inputs.into_iter().skip(1)).collect();
+                Ok(self.value(Origin::Reshaped { of, op: op.clone(), inputs }, format))
+            }
+            Step::Compute(op) => self.eager(edge, op.clone(), None),
         }
+    }
+
+    /// The value of a result of the graph, which no step reads and no other result is.
+    fn result(&mut self, output: Edge, others: &[ValueId]) -> ValueId {
+        let value = self.value_at(output);
+        let at = root(&self.values, value);
+        let is_read = |i: &Instruction| i.inputs.iter().any(|&x| root(&self.values, x) == at);
+        let is_own = matches!(self.values[at].origin, Origin::Computed)
+            && !self.instructions.iter().any(is_read)
+            && !others.iter().any(|&other| root(&self.values, other) == at);
+        match is_own {
+            true => value,
+            false => self.instruction(output, Box::new(Copy), vec![value], Format::PLAIN),
+        }
+    }
+
+    fn value_at(&self, edge: Edge) -> ValueId {
+        self.value_of[edge.node()][edge.output()]
     }
 
     fn value(&mut self, origin: Origin, format: Format) -> ValueId {
@@ -152,11 +164,24 @@ impl Compiler<'_> {
         inputs: Vec<ValueId>,
         format: Format,
     ) -> ValueId {
-        let output = self.value(Origin::Computed, format);
+        self.instruction_of(edge, action, inputs, format, 1)
+    }
+
+    /// Adds an instruction of several outputs, and returns the first; the others follow it.
+    fn instruction_of(
+        &mut self,
+        edge: Edge,
+        action: Box<dyn Action>,
+        inputs: Vec<ValueId>,
+        format: Format,
+        count: usize,
+    ) -> ValueId {
+        let first = self.values.len();
+        let outputs = (0..count).map(|_| self.value(Origin::Computed, format)).collect();
         let mut params = self.graph.node(edge).params.iter();
         let weight = params.find_map(|id| self.names.get(id)).cloned();
-        self.instructions.push(Instruction { action, inputs, output, weight });
-        output
+        self.instructions.push(Instruction { action, inputs, outputs, weight });
+        first
     }
 
     /// A layer whose activation stays float, as eager execution runs it.
@@ -169,23 +194,33 @@ impl Compiler<'_> {
     ) -> Result<ValueId> {
         let op: Arc<dyn Compute> = Arc::new(op);
         let op = if relu { Arc::new(ThenRelu(op)) } else { op };
-        self.eager(edge, op, &bias.into_iter().collect::<Vec<_>>())
+        self.eager(edge, op, bias)
     }
 
     fn eager(
         &mut self,
         edge: Edge,
         op: Arc<dyn Compute>,
-        constants: &[&Tensor],
+        constant: Option<&Tensor>,
     ) -> Result<ValueId> {
-        let format = self.formats[edge.index()];
-        let inputs = self.inputs_in(edge, format.layout);
-        let action = Eager::new(op, inputs.len(), constants, format.layout)?;
-        Ok(self.instruction(edge, Box::new(action), inputs, format))
+        let format = self.formats[edge.node()];
+        let Properties { orders, .. } = op.properties();
+        let inputs = match orders {
+            Orders::AlikeOrTurned => self.inputs(edge),
+            _ => self.inputs_in(edge, format.layout),
+        };
+        let read = inputs.first().map_or(Layout::Nchw, |&x| self.values[x].layout);
+        let read = if orders == Orders::AlikeOrTurned { read } else { format.layout };
+        let node = self.graph.node(edge);
+        let are_there: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
+        let count = op.output_count();
+        let action = Eager::new(op, &are_there, constant, [read, format.layout])?;
+        Ok(self.instruction_of(edge, Box::new(action), inputs, format, count))
     }
 
+    /// What the node at `edge` reads, without optional inputs that are left out.
     fn inputs(&self, edge: Edge) -> Vec<ValueId> {
-        self.graph.node(edge).inputs.iter().map(|input| self.value_of[input.index()]).collect()
+        self.graph.node(edge).edges().map(|input| self.value_at(input)).collect()
     }
 
     /// What the node at `edge` reads, in this order.
@@ -218,7 +253,7 @@ impl Compiler<'_> {
 
     /// The levels that the int8 layer at `edge` reads, quantized first unless they are there.
     fn levels_for(&mut self, edge: Edge, weight: &Int8Weight, images: bool) -> ValueId {
-        let mut x = self.value_of[self.graph.node(edge).inputs[0].index()];
+        let mut x = self.inputs(edge)[0];
         if self.values[x].kind != Kind::Plain {
             return x;
         }

@@ -1,3 +1,5 @@
+//! What can go wrong with plans.
+
 use crate::Error;
 use crate::tensor::{Dtype, Shape};
 
@@ -8,15 +10,35 @@ pub enum PlanError {
     /// A graph without a result.
     #[error("the graph has no output; declare it with `set_output` before compiling")]
     NoOutput,
-    /// An op with more inputs than a plan handles.
-    #[error("{op} reads {got} values; a plan handles ops of at most {max}")]
-    TooManyInputs {
-        /// The op.
-        op: &'static str,
-        /// How many it reads.
+    /// One result asked of a plan that has another number of them.
+    #[error("the plan has {results} results where one is asked for; use `run_many`")]
+    ResultCount {
+        /// Results of the plan.
+        results: usize,
+    },
+    /// Another number of outputs than the plan has.
+    #[error("the plan has {expected} results, got memory for {got}")]
+    OutputCount {
+        /// Results of the plan.
+        expected: usize,
+        /// Outputs given.
         got: usize,
-        /// How many are handled.
-        max: usize,
+    },
+    /// An output of another element type or shape than the result.
+    #[error(
+        "result {index} is {expected_dtype} of shape {expected}, got memory for {dtype} of shape {shape}; ask `output_shapes`"
+    )]
+    Output {
+        /// Which result.
+        index: usize,
+        /// Its shape.
+        expected: Shape,
+        /// Its element type.
+        expected_dtype: Dtype,
+        /// The shape given.
+        shape: Shape,
+        /// The element type given.
+        dtype: Dtype,
     },
     /// Another number of inputs than the plan has.
     #[error("the plan takes {expected} inputs, got {got}")]
@@ -59,8 +81,8 @@ pub enum PlanError {
         /// The shape.
         shape: Shape,
     },
-    /// A NaN or infinite input.
-    #[error("the input is {value} at index {index}; a model takes finite values only")]
+    /// A NaN or infinite input that an int8 layer was to quantize.
+    #[error("the input is {value} at index {index}; an int8 layer takes finite values only")]
     NotFinite {
         /// Where in the input.
         index: usize,

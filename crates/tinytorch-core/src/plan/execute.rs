@@ -1,15 +1,18 @@
-use super::action::{Inputs, MAX_INPUTS, Target};
+//! Running a program in its placement.
+
+use super::action::{Operands, Target, copy};
 use super::placement::Placement;
 use super::program::{Instruction, Kind, Origin, Program, ValueId};
 use super::{Plan, PlanError};
 use crate::Result;
-use crate::graph::{Elements, Exec, View};
+use crate::graph::{Elements, ElementsMut, Exec, View, ViewMut};
 use crate::int8::QParams;
+use crate::tensor::{Dtype, Shape, TensorError};
 use std::ops::Range;
 use std::time::{Duration, Instant};
-use tinytorch_kernels::Isa;
-use tinytorch_kernels::aligned::{AlignedVec, numbers, numbers_mut};
+use tinytorch_kernels::aligned::{AlignedVec, flags, flags_mut, numbers, numbers_mut};
 use tinytorch_kernels::int8::{Int8Error, RowParams, min_max};
+use tinytorch_kernels::{Isa, Ran};
 
 /// What a run writes to, beside the output.
 #[derive(Debug)]
@@ -19,7 +22,16 @@ pub(super) struct Memory {
     /// For each value whose rows have their own parameters, these.
     row_params: Vec<Vec<QParams>>,
     /// The kernel that each instruction ran last.
-    kernels: Vec<Option<&'static str>>,
+    kernels: Vec<Option<Ran>>,
+    lists: Lists,
+}
+
+/// Lists of what instructions read and write, kept from one to the next; they are empty in between.
+#[derive(Debug, Default)]
+struct Lists {
+    views: Vec<View<'static>>,
+    outputs: Vec<ViewMut<'static>>,
+    pieces: Vec<Piece<'static>>,
 }
 
 impl Memory {
@@ -30,6 +42,7 @@ impl Memory {
             arena: AlignedVec::new(),
             row_params: vec![Vec::new(); program.values.len()],
             kernels: vec![None; program.instructions.len()],
+            lists: Lists::default(),
         }
     }
 
@@ -37,29 +50,35 @@ impl Memory {
         self.exec.isa()
     }
 
+    /// What placements work out their decided values with.
+    pub(super) fn exec(&mut self) -> &mut Exec {
+        &mut self.exec
+    }
+
     /// Bytes held, without the arena.
     pub(super) fn scratch_bytes(&self) -> usize {
         let params: usize = self.row_params.iter().map(Vec::capacity).sum();
-        self.exec.bytes() + params * size_of::<QParams>()
+        let Lists { views, outputs, pieces } = &self.lists;
+        let lists = views.capacity() * size_of::<View<'_>>()
+            + outputs.capacity() * size_of::<ViewMut<'_>>()
+            + pieces.capacity() * size_of::<Piece<'_>>();
+        self.exec.bytes() + params * size_of::<QParams>() + lists
     }
 
-    pub(super) fn kernel(&self, instruction: usize) -> Option<&'static str> {
+    pub(super) fn kernel(&self, instruction: usize) -> Option<Ran> {
         self.kernels[instruction]
     }
 }
 
 impl Plan {
     /// Runs every instruction for the current placement, on several threads if any is worth it, and
-    /// notes in `times` how long each took.
+    /// notes in `times` how long each took. `results` have the shapes and types that the placement says.
     pub(super) fn execute(
         &mut self,
         inputs: &[View<'_>],
-        out: &mut [f32],
+        results: &mut [ViewMut<'_>],
         times: Option<&mut Vec<Duration>>,
     ) -> Result<()> {
-        for input in inputs {
-            check_finite(self.isa(), input)?;
-        }
         let placement = &self.placements[self.current];
         if self.memory.arena.len() < placement.bytes {
             // The old memory is freed first, so that the peak is the new size alone.
@@ -69,9 +88,9 @@ impl Plan {
         let mut run = Run { program: &self.program, placement, inputs, memory: &mut self.memory };
         if placement.shares_work && rayon::current_num_threads() > 1 {
             // Entering the pool once, rather than for each instruction: it costs about 13 us.
-            rayon::scope(|_| run.all(out, times))
+            rayon::scope(|_| run.all(results, times))
         } else {
-            run.all(out, times)
+            run.all(results, times)
         }
     }
 }
@@ -94,75 +113,130 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn all(&mut self, out: &mut [f32], mut times: Option<&mut Vec<Duration>>) -> Result<()> {
+    fn all(
+        &mut self,
+        results: &mut [ViewMut<'_>],
+        mut times: Option<&mut Vec<Duration>>,
+    ) -> Result<()> {
         for (i, instruction) in self.program.instructions.iter().enumerate() {
             let started = times.is_some().then(Instant::now);
-            self.one(instruction, out)?;
-            self.memory.kernels[i] = Some(self.memory.exec.take_kernel());
+            if self.placement.runs[i] {
+                if let Err(error) = self.one(instruction, results) {
+                    self.blame_input(instruction)?;
+                    return Err(error);
+                }
+                self.memory.kernels[i] = Some(self.memory.exec.take_kernel());
+            }
             if let (Some(times), Some(started)) = (&mut times, started) {
                 times.push(started.elapsed());
+            }
+        }
+        for (&id, result) in self.program.results.iter().zip(results) {
+            if let Some(value) = &self.placement.decided[id] {
+                copy(&View::of(value)?, result)?;
             }
         }
         Ok(())
     }
 
-    fn one(&mut self, instruction: &Instruction, out: &mut [f32]) -> Result<()> {
-        let Memory { exec, arena, row_params, .. } = &mut *self.memory;
-        let output = instruction.output;
-        let kind = self.program.values[output].kind;
+    /// Where a step could not give an input of the plan another form because it is not finite, says so in
+    /// terms of the input.
+    fn blame_input(&self, instruction: &Instruction) -> Result<()> {
+        for &id in instruction.inputs.iter().filter(|_| instruction.action.converts()) {
+            if let Origin::Input(i) = self.program.values[self.program.root(id)].origin {
+                check_finite(self.memory.isa(), &self.inputs[i])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, instruction: &Instruction, results: &mut [ViewMut<'_>]) -> Result<()> {
+        let Memory { exec, arena, row_params, lists, .. } = &mut *self.memory;
+        let (program, placement) = (self.program, self.placement);
+        let [output, ..] = instruction.outputs[..] else { return Ok(()) };
+        let kind = program.values[output].kind;
         // Taken out of the list for as long as the others are read.
         let mut own_params = match kind {
             Kind::RowLevels | Kind::WideRowLevels => std::mem::take(&mut row_params[output]),
             Kind::Plain | Kind::Levels(_) => Vec::new(),
         };
-        let (target, rest) = if output == self.program.root(self.program.output) {
-            (Target::Floats(out), Rest { before: arena, after: &[], after_start: usize::MAX })
-        } else {
-            let (bytes, rest) = Rest::split(arena, &self.placement.places[output]);
-            let target = match kind {
-                Kind::Plain => Target::Floats(numbers_mut(bytes)),
-                Kind::Levels(params) => Target::Levels(bytes, params),
-                Kind::RowLevels | Kind::WideRowLevels => Target::RowLevels(bytes, &mut own_params),
-            };
-            (target, rest)
-        };
-        let scalar = View { shape: crate::tensor::Shape::SCALAR, elements: Elements::F32(&[]) };
-        let mut views = [scalar; MAX_INPUTS];
-        for (view, &id) in views.iter_mut().zip(&instruction.inputs) {
-            *view = resolve(self.program, self.placement, self.inputs, &rest, id)?;
+        let mut pieces = recycled_pieces(std::mem::take(&mut lists.pieces));
+        let mut outputs = recycled_outputs(std::mem::take(&mut lists.outputs));
+        let mut views = recycled_views(std::mem::take(&mut lists.views));
+        divide(program, placement, instruction, arena, &mut outputs, &mut pieces);
+        for (i, result) in results.iter_mut().enumerate() {
+            let id = program.root(program.results[i]);
+            if let Some(at) = instruction.outputs.iter().position(|&output| output == id) {
+                outputs[at] = ViewMut { shape: placement.shapes[id], ..result.reborrow() };
+            }
         }
-        let first = instruction.inputs.first().map(|&id| self.program.root(id));
-        let params = first.and_then(|id| match self.program.values[id].kind {
+        let in_memory_order = instruction.action.reads_in_memory_order();
+        for &id in &instruction.inputs {
+            let mut view = resolve(program, placement, self.inputs, &pieces, id)?;
+            if in_memory_order {
+                view.shape = in_order_of_memory(&view.shape)?;
+            }
+            views.push(view);
+        }
+        let first = instruction.inputs.first().map(|&id| program.root(id));
+        let params = first.and_then(|id| match program.values[id].kind {
             Kind::Plain => None,
             Kind::Levels(params) => Some(RowParams::Tensor(params)),
             Kind::RowLevels | Kind::WideRowLevels => Some(RowParams::PerRow(&row_params[id])),
         });
-        let inputs = Inputs { views: &views[..instruction.inputs.len()], params };
-        let done = instruction.action.run(&inputs, target, exec);
+        let operands = Operands { views: &views, params, output: placement.shapes[output] };
+        let done = match (kind, &mut outputs[..]) {
+            (Kind::Levels(params), [ViewMut { elements: ElementsMut::U8(bytes), .. }]) => {
+                instruction.action.run(&operands, Target::Levels(bytes, params), exec)
+            }
+            (
+                Kind::RowLevels | Kind::WideRowLevels,
+                [ViewMut { elements: ElementsMut::U8(bytes), .. }],
+            ) => {
+                let target = Target::RowLevels(bytes, &mut own_params);
+                instruction.action.run(&operands, target, exec)
+            }
+            (Kind::Plain, [ViewMut { elements: ElementsMut::F32(floats), .. }]) => {
+                instruction.action.run(&operands, Target::Floats(floats), exec)
+            }
+            (_, outputs) => instruction.action.run(&operands, Target::Typed(outputs), exec),
+        };
         if matches!(kind, Kind::RowLevels | Kind::WideRowLevels) {
             row_params[output] = own_params;
         }
+        lists.views = recycled_views(views);
+        lists.outputs = recycled_outputs(outputs);
+        lists.pieces = recycled_pieces(pieces);
         done
     }
+}
+
+/// An image's shape with its channels last, as its values lie in memory pixel by pixel.
+fn in_order_of_memory(shape: &Shape) -> Result<Shape> {
+    let [batch, channels, height, width] = crate::geometry::image_dims("plan", shape)?;
+    Ok(Shape::new(&[batch, height, width, channels])?)
 }
 
 /// A value as an action reads it.
 fn resolve<'a>(
     program: &'a Program,
-    placement: &Placement,
+    placement: &'a Placement,
     inputs: &[View<'a>],
-    rest: &Rest<'a>,
+    pieces: &[Piece<'a>],
     id: ValueId,
 ) -> Result<View<'a>> {
     let shape = placement.shapes[id];
     let root = program.root(id);
+    if let Some(value) = &placement.decided[root] {
+        return Ok(View { shape, ..View::of(value)? });
+    }
     let elements = match &program.values[root].origin {
         Origin::Input(i) => inputs[*i].elements,
         Origin::Constant(tensor) => View::of(tensor)?.elements,
-        Origin::Computed | Origin::Reshaped(..) => {
-            let bytes = rest.bytes(&placement.places[root]);
+        Origin::Computed | Origin::Reshaped { .. } => {
+            let bytes = bytes_of(pieces, &placement.places[root]);
             match program.values[root].kind {
-                Kind::Plain => Elements::F32(numbers(bytes)),
+                Kind::Plain => elements_of(bytes, placement.dtypes[root])?,
                 Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels => Elements::U8(bytes),
             }
         }
@@ -170,25 +244,89 @@ fn resolve<'a>(
     Ok(View { shape, elements })
 }
 
-/// The arena without the part that is being written.
-struct Rest<'a> {
-    before: &'a [u8],
-    after: &'a [u8],
-    after_start: usize,
-}
-
-impl<'a> Rest<'a> {
-    fn split(arena: &'a mut [u8], written: &Range<usize>) -> (&'a mut [u8], Rest<'a>) {
-        let (before, rest) = arena.split_at_mut(written.start);
-        let (bytes, after) = rest.split_at_mut(written.len());
-        (bytes, Rest { before, after, after_start: written.end })
-    }
-
-    /// Bytes that do not meet those written, as a placement ensures.
-    fn bytes(&self, range: &Range<usize>) -> &'a [u8] {
-        match range.start.checked_sub(self.after_start) {
-            Some(start) => &self.after[start..start + range.len()],
-            None => &self.before[range.clone()],
+fn elements_of(bytes: &[u8], dtype: Dtype) -> Result<Elements<'_>> {
+    Ok(match dtype {
+        Dtype::F32 => Elements::F32(numbers(bytes)),
+        Dtype::I64 => Elements::I64(numbers(bytes)),
+        Dtype::I32 => Elements::I32(numbers(bytes)),
+        Dtype::U8 => Elements::U8(bytes),
+        Dtype::I8 => Elements::I8(numbers(bytes)),
+        Dtype::Bool => {
+            let wrong = TensorError::Dtype { expected: Dtype::Bool, got: Dtype::U8 };
+            Elements::Bool(flags(bytes).ok_or(wrong)?)
         }
+    })
+}
+
+fn elements_mut_of(bytes: &mut [u8], dtype: Dtype) -> ElementsMut<'_> {
+    match dtype {
+        Dtype::F32 => ElementsMut::F32(numbers_mut(bytes)),
+        Dtype::I64 => ElementsMut::I64(numbers_mut(bytes)),
+        Dtype::I32 => ElementsMut::I32(numbers_mut(bytes)),
+        Dtype::U8 => ElementsMut::U8(bytes),
+        Dtype::I8 => ElementsMut::I8(numbers_mut(bytes)),
+        Dtype::Bool => ElementsMut::Bool(flags_mut(bytes)),
     }
 }
+
+/// A part of the arena that an instruction does not write.
+#[derive(Debug)]
+struct Piece<'a> {
+    start: usize,
+    bytes: &'a [u8],
+}
+
+/// Divides the arena into the places of an instruction's outputs, in `outputs`, and all else, in `pieces`.
+fn divide<'a>(
+    program: &Program,
+    placement: &Placement,
+    instruction: &Instruction,
+    arena: &'a mut [u8],
+    outputs: &mut Vec<ViewMut<'a>>,
+    pieces: &mut Vec<Piece<'a>>,
+) {
+    let (mut rest, mut start) = (arena, 0);
+    outputs.extend(instruction.outputs.iter().map(|_| ViewMut::nothing()));
+    for (output, &id) in outputs.iter_mut().zip(&instruction.outputs) {
+        output.shape = placement.shapes[id];
+        let dtype = match program.values[id].kind {
+            Kind::Plain => placement.dtypes[id],
+            _ => Dtype::U8,
+        };
+        output.elements = elements_mut_of(&mut [], dtype);
+    }
+    loop {
+        // The outputs in the order of their places, of which there are few.
+        let places = instruction.outputs.iter().map(|&id| &placement.places[id]).enumerate();
+        let left = places.filter(|(_, place)| !place.is_empty() && place.start >= start);
+        let Some((next, place)) = left.min_by_key(|(_, place)| place.start) else { break };
+        let (before, from) = rest.split_at_mut(place.start - start);
+        let (bytes, after) = from.split_at_mut(place.len());
+        pieces.push(Piece { start, bytes: before });
+        let output = &mut outputs[next];
+        output.elements = elements_mut_of(bytes, output.elements.dtype());
+        (rest, start) = (after, place.end);
+    }
+    pieces.push(Piece { start, bytes: rest });
+}
+
+/// Bytes that do not meet those written, as a placement ensures.
+fn bytes_of<'a>(pieces: &[Piece<'a>], range: &Range<usize>) -> &'a [u8] {
+    let at = pieces.partition_point(|piece| piece.start <= range.start) - 1;
+    let Piece { start, bytes } = &pieces[at];
+    &bytes[range.start - start..range.end - start]
+}
+
+/// Lists whose memory serves another instruction. An empty list holds no reference, and collecting from one
+/// list into another of the same layout keeps its memory.
+macro_rules! recycled {
+    ($name:ident, $item:ident) => {
+        fn $name<'a>(mut list: Vec<$item<'_>>) -> Vec<$item<'a>> {
+            list.clear();
+            list.into_iter().map(|_| -> $item<'a> { unreachable!("the list is empty") }).collect()
+        }
+    };
+}
+recycled!(recycled_views, View);
+recycled!(recycled_outputs, ViewMut);
+recycled!(recycled_pieces, Piece);

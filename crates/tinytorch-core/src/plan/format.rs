@@ -8,9 +8,10 @@
 //! write and read stay pixel by pixel, as these kernels have them, floats included.
 
 use crate::Result;
-use crate::graph::{Edge, Graph, Step, Weight};
+use crate::graph::{Compute, Edge, Graph, Orders, Properties, Step, Weight};
 use crate::int8::{Encoding, Int8Weight, QParams, Scales};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
 
 /// The form of an edge's values.
@@ -34,15 +35,19 @@ impl Format {
 /// The form of every edge.
 pub(super) fn formats(graph: &Graph) -> Result<Vec<Format>> {
     let mut wanted = vec![Wanted::default(); graph.nodes().len()];
-    for edge in graph.edges().rev().filter(|&edge| graph.output() != Some(edge)) {
-        wanted[edge.index()] = Wanted {
+    // Several outputs of a node, and the results of the graph, are floats or what else the op gives.
+    let is_free = |&edge: &Edge| {
+        graph.node(edge).step.output_count() == 1 && !graph.outputs().contains(&edge)
+    };
+    for edge in graph.firsts().rev().filter(is_free) {
+        wanted[edge.node()] = Wanted {
             levels: levels_for_readers(graph, edge, &wanted),
             pixels_first: graph.readers(edge).any(|reader| reads_pixels(graph, reader, &wanted)),
         };
     }
     let mut formats = Vec::with_capacity(wanted.len());
-    for edge in graph.edges() {
-        let wanted = wanted[edge.index()];
+    for edge in graph.firsts() {
+        let wanted = wanted[edge.node()];
         let format = match wanted.levels {
             Some(levels) if can_write_levels(graph, edge, &formats)? => levels,
             _ if wanted.pixels_first && can_write_pixels(graph, edge, &formats) => {
@@ -67,14 +72,18 @@ struct Wanted {
 /// The levels that every reader of an edge would take, if they agree.
 fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Format> {
     let mut readers = graph.readers(edge).map(|reader| {
-        let passed_on = wanted[reader.index()].levels;
+        let passed_on = wanted[reader.node()].levels;
         match &graph.node(reader).step {
             Step::Linear { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nchw),
             Step::Conv2d { weight: Weight::Int8(weight), .. } if !adds(graph, reader, edge) => {
                 read_by(weight, Layout::Nhwc)
             }
-            Step::MaxPool2d(_) => passed_on.map(|f| Format { layout: Layout::Nhwc, ..f }),
-            Step::Reshape(_) => passed_on.filter(|format| format.layout == Layout::Nchw),
+            Step::Compute(op) if op.properties().selects && reads_first(graph, reader, edge) => {
+                match op.properties().orders.takes_pixels() {
+                    true => passed_on.map(|f| Format { layout: Layout::Nhwc, ..f }),
+                    false => passed_on.filter(|format| format.layout == Layout::Nchw),
+                }
+            }
             _ => None,
         }
     });
@@ -84,7 +93,12 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
 
 /// Whether a layer adds an edge's values to what it computes.
 fn adds(graph: &Graph, reader: Edge, edge: Edge) -> bool {
-    graph.node(reader).inputs[1..].contains(&edge)
+    graph.node(reader).inputs[1..].contains(&Some(edge))
+}
+
+/// Whether a node reads an edge's values as its first input and as no other.
+fn reads_first(graph: &Graph, reader: Edge, edge: Edge) -> bool {
+    graph.node(reader).input(0) == Some(edge) && !adds(graph, reader, edge)
 }
 
 fn read_by(weight: &Int8Weight, layout: Layout) -> Option<Format> {
@@ -99,11 +113,8 @@ fn read_by(weight: &Int8Weight, layout: Layout) -> Option<Format> {
 fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
     match &graph.node(reader).step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Encoding::F32,
-        Step::GlobalAvgPool2d => true,
-        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => {
-            wanted[reader.index()].pixels_first
-        }
-        Step::Compute(op) if op.is_pointwise() => wanted[reader.index()].pixels_first,
+        Step::Compute(op) if op.properties().orders == Orders::ByChannelReduced => true,
+        Step::Compute(op) if takes_pixels(op) => wanted[reader.node()].pixels_first,
         _ => false,
     }
 }
@@ -117,8 +128,8 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
         {
             is_always_finite(weight, bias.as_ref())
         }
-        Step::MaxPool2d(_) | Step::Reshape(_) => {
-            Ok(formats[node.inputs[0].index()].levels.is_some())
+        Step::Compute(op) if op.properties().selects => {
+            Ok(node.input(0).is_some_and(|input| formats[input.node()].levels.is_some()))
         }
         _ => Ok(false),
     }
@@ -126,18 +137,23 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
 
 fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     let node = graph.node(edge);
-    let are_pixels = |inputs: &[Edge]| {
-        let mut formats = inputs.iter().map(|input| formats[input.index()]);
-        formats.all(|format| format.levels.is_none() && format.layout == Layout::Nhwc)
+    let are_pixels = |inputs: &[Option<Edge>]| {
+        let mut formats = inputs.iter().map(|input| input.map(|input| formats[input.node()]));
+        formats.all(|f| f.is_some_and(|f| f.levels.is_none() && f.layout == Layout::Nhwc))
     };
     match &node.step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => {
             weight.input() != Encoding::F32 && are_pixels(&node.inputs[1..])
         }
-        Step::MaxPool2d(_) | Step::PadShortcut(_) | Step::Relu => are_pixels(&node.inputs),
-        Step::Compute(op) => op.is_pointwise() && are_pixels(&node.inputs),
+        Step::Compute(op) => takes_pixels(op) && are_pixels(&node.inputs),
         _ => false,
     }
+}
+
+/// Whether an op computes images pixel by pixel as well.
+fn takes_pixels(op: &Arc<dyn Compute>) -> bool {
+    let Properties { pointwise, orders, .. } = op.properties();
+    pointwise || orders.takes_pixels()
 }
 
 /// Whether no input whatever makes a layer's output infinite. Where one could, the output stays
@@ -167,6 +183,7 @@ mod tests {
     use super::*;
     use crate::graph::{ConvGeometry, PoolGeometry};
     use crate::int8::{Granularity, QWeight};
+    use crate::ops::Pool;
 
     fn params() -> QParams {
         QParams { scale: 0.5, zero_point: 3 }
@@ -197,9 +214,9 @@ mod tests {
     fn levels_flow_through_max_pools_and_not_through_averages() {
         let int8 = || conv(1.0, Encoding::Static(params()));
         let pool = PoolGeometry::square(2);
-        let graph = chain(vec![int8(), Step::MaxPool2d(pool), int8()]);
+        let graph = chain(vec![int8(), Step::Compute(Arc::new(Pool::Max(pool))), int8()]);
         assert_eq!(levels(&graph), [false, true, true, false]);
-        let graph = chain(vec![int8(), Step::AvgPool2d(pool), int8()]);
+        let graph = chain(vec![int8(), Step::Compute(Arc::new(Pool::Avg(pool))), int8()]);
         assert_eq!(levels(&graph), [false; 4]);
     }
 
@@ -207,12 +224,12 @@ mod tests {
     fn readers_that_disagree_get_floats() {
         for other in [Encoding::PerRow, Encoding::Static(QParams { zero_point: 4, ..params() })] {
             let mut graph = chain(vec![conv(1.0, Encoding::Static(params()))]);
-            let y = graph.output().unwrap();
+            let y = graph.outputs()[0];
             let a = graph.push(conv(1.0, Encoding::Static(params())), &[y]).unwrap();
             graph.push(conv(1.0, other), &[y]).unwrap();
             graph.set_output(a);
             assert_eq!(levels(&graph), [false; 4]);
-            assert_eq!(formats(&graph).unwrap()[y.index()].layout, Layout::Nhwc);
+            assert_eq!(formats(&graph).unwrap()[y.node()].layout, Layout::Nhwc);
         }
     }
 

@@ -36,8 +36,8 @@ pub use error::PlanError;
 pub use profile::{StepInfo, StepTime, ValueInfo};
 
 use crate::Result;
-use crate::autograd::{AutogradError, Ctx, Feed, Var};
-use crate::graph::{Elements, Exec, Graph, ParamId, View};
+use crate::autograd::{AutogradError, Ctx, Feed};
+use crate::graph::{Elements, ElementsMut, Exec, Graph, ParamId, View, ViewMut, for_dtype};
 use crate::module::Forward;
 use crate::tensor::{Dtype, Shape, Tensor};
 use execute::Memory;
@@ -79,7 +79,7 @@ impl Plan {
     /// If the model does not run on the example, or holds an op that cannot be deployed.
     pub fn compile<M, F>(model: &M, example: &F) -> Result<Plan>
     where
-        M: Forward<F::Input, Output = Var> + ?Sized,
+        M: Forward<F::Input> + ?Sized,
         F: Feed,
     {
         let mut ctx = Ctx::trace();
@@ -107,9 +107,9 @@ impl Plan {
             examples.iter().map(|t| Example { shape: *t.shape(), dtype: t.dtype() }).collect();
         let memory = Memory::new(&program, Exec::new(Isa::active()));
         let mut plan = Plan { program, examples, placements: Vec::new(), current: 0, memory };
-        let shapes: Vec<Shape> = plan.examples.iter().map(|example| example.shape).collect();
-        plan.check_count(shapes.len())?;
-        plan.place(&shapes)?;
+        let inputs: Vec<_> = plan.examples.iter().map(|e| (e.shape, e.dtype)).collect();
+        plan.check_count(inputs.len())?;
+        plan.place(&inputs)?;
         Ok(plan)
     }
 
@@ -124,29 +124,45 @@ impl Plan {
         self.memory.isa()
     }
 
-    /// The shape of the output for an input of this shape.
+    /// The shape of the one output for an input of this shape.
     ///
     /// # Errors
-    /// [`PlanError::Input`] or [`PlanError::Shape`] if the plan does not take it.
+    /// [`PlanError::Input`] or [`PlanError::Shape`] if the plan does not take it,
+    /// [`PlanError::ResultCount`] if it has several outputs.
     pub fn output_shape(&mut self, input: &Shape) -> Result<Shape> {
-        let dtype = self.examples.first().map_or(Dtype::F32, |example| example.dtype);
-        self.prepare(&[(*input, dtype)])
+        self.check_one_result()?;
+        let shapes = self.output_shapes(&[*input])?;
+        Ok(shapes[0].0)
     }
 
-    /// Runs the plan on a tensor, or on several.
+    /// Shape and element type of every output for inputs of these shapes.
     ///
     /// # Errors
-    /// [`PlanError`] for an input that the plan does not take or that is not finite, or what an op
-    /// reports.
-    pub fn run<F: Feed>(&mut self, input: &F) -> Result<Tensor> {
-        self.run_many(&input.tensors())
+    /// [`PlanError::Input`] or [`PlanError::Shape`] if the plan does not take them.
+    pub fn output_shapes(&mut self, inputs: &[Shape]) -> Result<Vec<(Shape, Dtype)>> {
+        self.check_count(inputs.len())?;
+        let inputs: Vec<(Shape, Dtype)> =
+            inputs.iter().zip(&self.examples).map(|(shape, e)| (*shape, e.dtype)).collect();
+        self.prepare(inputs.iter().copied())?;
+        Ok((0..self.program.results.len()).map(|i| self.result(i)).collect())
     }
 
-    /// [`Plan::run`] for a graph with any number of inputs, in the graph's order.
+    /// Runs a plan of one output on a tensor, or on several.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an input that the plan does not take, or that is not finite where an int8 layer
+    /// reads it, [`PlanError::ResultCount`] if the plan has several outputs, or what an op reports.
+    pub fn run<F: Feed>(&mut self, input: &F) -> Result<Tensor> {
+        self.check_one_result()?;
+        let mut results = self.run_and_time(&input.tensors(), None)?;
+        Ok(results.swap_remove(0))
+    }
+
+    /// [`Plan::run`] for any number of inputs and outputs, in the graph's order.
     ///
     /// # Errors
     /// As [`Plan::run`].
-    pub fn run_many(&mut self, inputs: &[&Tensor]) -> Result<Tensor> {
+    pub fn run_many(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         self.run_and_time(inputs, None)
     }
 
@@ -155,18 +171,23 @@ impl Plan {
         &mut self,
         inputs: &[&Tensor],
         times: Option<&mut Vec<Duration>>,
-    ) -> Result<Tensor> {
+    ) -> Result<Vec<Tensor>> {
         let dense = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
         let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
-        let shapes: Vec<_> = views.iter().map(|view| (view.shape, view.dtype())).collect();
-        let shape = self.prepare(&shapes)?;
-        let mut out = vec![0.0; shape.len()];
+        self.prepare(views.iter().map(|view| (view.shape, view.dtype())))?;
+        let zeros = |(shape, dtype): (Shape, Dtype)| -> Result<Tensor> {
+            for_dtype!(dtype, T => Tensor::full(T::default(), shape))
+        };
+        let results = 0..self.program.results.len();
+        let mut results = results.map(|i| zeros(self.result(i))).collect::<Result<Vec<_>>>()?;
+        let mut out = results.iter_mut().map(ViewMut::of).collect::<Result<Vec<_>>>()?;
         self.execute(&views, &mut out, times)?;
-        Tensor::from_vec(out, shape)
+        drop(out);
+        Ok(results)
     }
 
-    /// Runs the plan on floats or 64-bit integers of shape `shape` and writes to `out`, which has the
-    /// length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
+    /// Runs a plan of one input and one output of floats on elements of shape `shape` and writes to `out`,
+    /// which has the length of [`Plan::output_shape`]. On a shape that it has met before this allocates nothing, with
     /// two exceptions. Handing work to a thread pool that it does not run inside of makes rayon's queue
     /// grow by a block once in 63 runs. And three ops take memory for a moment: a convolution of float
     /// images by an int8 weight, an average pool, and a softmax along another axis than the last.
@@ -181,9 +202,61 @@ impl Plan {
     ) -> Result<()> {
         let elements = input.into();
         check_length("the input", elements.len(), shape)?;
-        let output = self.prepare(&[(*shape, elements.dtype())])?;
+        self.check_one_result()?;
+        self.prepare([(*shape, elements.dtype())].into_iter())?;
+        let (output, _) = self.result(0);
         check_length("the output", out.len(), &output)?;
-        self.execute(&[View { shape: *shape, elements }], out, None)
+        let out = ViewMut { shape: output, elements: ElementsMut::F32(out) };
+        self.run_views(&[View { shape: *shape, elements }], &mut [out])
+    }
+
+    /// [`Plan::run_into`] for any number of inputs and outputs of any type, in the graph's order. The
+    /// outputs have the shapes and types that [`Plan::output_shapes`] gives.
+    ///
+    /// # Errors
+    /// As [`Plan::run_into`], [`PlanError::OutputCount`] and [`PlanError::Output`].
+    pub fn run_many_into(
+        &mut self,
+        inputs: &[View<'_>],
+        outputs: &mut [ViewMut<'_>],
+    ) -> Result<()> {
+        for input in inputs {
+            check_length("an input", input.elements.len(), &input.shape)?;
+        }
+        for output in &*outputs {
+            check_length("an output", output.elements.len(), &output.shape)?;
+        }
+        self.prepare(inputs.iter().map(|view| (view.shape, view.dtype())))?;
+        self.run_views(inputs, outputs)
+    }
+
+    fn run_views(&mut self, inputs: &[View<'_>], outputs: &mut [ViewMut<'_>]) -> Result<()> {
+        let (expected, got) = (self.program.results.len(), outputs.len());
+        if got != expected {
+            return Err(PlanError::OutputCount { expected, got }.into());
+        }
+        for (index, output) in outputs.iter().enumerate() {
+            let (expected, expected_dtype) = self.result(index);
+            let (shape, dtype) = (output.shape, output.dtype());
+            if (shape, dtype) != (expected, expected_dtype) {
+                let error = PlanError::Output { index, expected, expected_dtype, shape, dtype };
+                return Err(error.into());
+            }
+        }
+        self.execute(inputs, outputs, None)
+    }
+
+    /// Shape and element type of a result in the current placement.
+    fn result(&self, index: usize) -> (Shape, Dtype) {
+        let (placement, id) = (&self.placements[self.current], self.program.results[index]);
+        (placement.shapes[id], placement.dtypes[id])
+    }
+
+    fn check_one_result(&self) -> Result<()> {
+        match self.program.results.len() {
+            1 => Ok(()),
+            results => Err(PlanError::ResultCount { results }.into()),
+        }
     }
 
     /// Bytes of the arena, in which all values between the layers lie: what the largest input shape
@@ -213,32 +286,35 @@ impl Plan {
         if got == expected { Ok(()) } else { Err(PlanError::InputCount { expected, got }.into()) }
     }
 
-    /// Checks what the inputs are, makes their placement the current one, and returns the output's
-    /// shape.
-    fn prepare(&mut self, inputs: &[(Shape, Dtype)]) -> Result<Shape> {
+    /// Checks what the inputs are, and makes their placement the current one.
+    fn prepare(
+        &mut self,
+        inputs: impl ExactSizeIterator<Item = (Shape, Dtype)> + Clone,
+    ) -> Result<()> {
         self.check_count(inputs.len())?;
-        for (example, &(shape, dtype)) in self.examples.iter().zip(inputs) {
+        for (example, (shape, dtype)) in self.examples.iter().zip(inputs.clone()) {
             if shape.rank() != example.shape.rank() || dtype != example.dtype {
                 let (expected, expected_dtype) = (example.shape, example.dtype);
                 return Err(PlanError::Input { expected, expected_dtype, shape, dtype }.into());
             }
         }
         let is_known = |placement: &Placement| {
-            placement.inputs.iter().zip(inputs).all(|(known, (shape, _))| known == shape)
+            placement.inputs.iter().zip(inputs.clone()).all(|(known, (shape, _))| *known == shape)
         };
         if !is_known(&self.placements[self.current]) {
             match self.placements.iter().position(is_known) {
                 Some(known) => self.current = known,
-                None => self.place(&inputs.iter().map(|(shape, _)| *shape).collect::<Vec<_>>())?,
+                None => self.place(&inputs.collect::<Vec<_>>())?,
             }
         }
-        Ok(self.placements[self.current].shapes[self.program.output])
+        Ok(())
     }
 
     /// Adds a placement and makes it the current one.
-    fn place(&mut self, shapes: &[Shape]) -> Result<()> {
-        let placement = Placement::new(&self.program, shapes).map_err(|source| {
-            let shape = shapes.first().copied().unwrap_or(Shape::SCALAR);
+    fn place(&mut self, inputs: &[(Shape, Dtype)]) -> Result<()> {
+        let placed = Placement::new(&self.program, inputs, self.memory.exec());
+        let placement = placed.map_err(|source| {
+            let shape = inputs.first().map_or(Shape::SCALAR, |(shape, _)| *shape);
             PlanError::Shape { shape, source: Box::new(source) }
         })?;
         if self.placements.len() == PLACEMENTS {

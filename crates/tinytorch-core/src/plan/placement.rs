@@ -1,7 +1,10 @@
-use super::program::{Origin, Program, ValueId};
+//! Shapes and places of all values for inputs of certain sizes.
+
+use super::action::Action;
+use super::program::{Instruction, Kind, Origin, Program, ValueId};
 use crate::Result;
-use crate::graph::Cost;
-use crate::tensor::Shape;
+use crate::graph::{Cost, Exec, GraphError, Known};
+use crate::tensor::{Dtype, Shape, Tensor};
 use std::ops::Range;
 use tinytorch_kernels::aligned::ALIGNMENT;
 
@@ -11,12 +14,18 @@ use tinytorch_kernels::aligned::ALIGNMENT;
 pub(super) struct Placement {
     pub(super) inputs: Vec<Shape>,
     pub(super) shapes: Vec<Shape>,
+    /// The element types; of levels, that of the floats they stand for.
+    pub(super) dtypes: Vec<Dtype>,
+    /// The values that sizes and constants alone decide.
+    pub(super) decided: Vec<Option<Tensor>>,
     /// The bytes of each value that lies in the arena; empty for the others.
     pub(super) places: Vec<Range<usize>>,
     /// Bytes of the arena.
     pub(super) bytes: usize,
     /// What each instruction costs.
     pub(super) costs: Vec<Cost>,
+    /// Whether each instruction has something to compute that is not decided.
+    pub(super) runs: Vec<bool>,
     /// Whether some instruction is worth several threads.
     pub(super) shares_work: bool,
 }
@@ -26,36 +35,105 @@ impl Placement {
     ///
     /// # Errors
     /// If the shapes do not fit the program's ops.
-    pub(super) fn new(program: &Program, inputs: &[Shape]) -> Result<Placement> {
-        let mut shapes = vec![Shape::SCALAR; program.values.len()];
-        let mut costs = Vec::with_capacity(program.instructions.len());
-        let mut shares_work = false;
+    pub(super) fn new(
+        program: &Program,
+        inputs: &[(Shape, Dtype)],
+        exec: &mut Exec,
+    ) -> Result<Placement> {
+        let count = program.values.len();
+        let mut placement = Placement {
+            inputs: inputs.iter().map(|(shape, _)| *shape).collect(),
+            shapes: vec![Shape::SCALAR; count],
+            dtypes: vec![Dtype::F32; count],
+            decided: vec![None; count],
+            places: Vec::new(),
+            bytes: 0,
+            costs: Vec::with_capacity(program.instructions.len()),
+            runs: Vec::with_capacity(program.instructions.len()),
+            shares_work: false,
+        };
         let mut instructions = program.instructions.iter().peekable();
         for (id, value) in program.values.iter().enumerate() {
-            shapes[id] = match &value.origin {
-                Origin::Input(i) => inputs[*i],
-                Origin::Constant(tensor) => *tensor.shape(),
-                Origin::Reshaped(of, op) => op.shape(&[shapes[*of]])?,
-                Origin::Computed => {
-                    let Some(instruction) = instructions.next_if(|next| next.output == id) else {
-                        unreachable!("values are created in the order of their instructions")
-                    };
-                    let read: Vec<Shape> = instruction.inputs.iter().map(|&i| shapes[i]).collect();
-                    let shape = instruction.action.shape(&read)?;
-                    let cost = instruction.action.cost(&read, &shape);
-                    shares_work |= instruction.action.shares_work(&cost);
-                    costs.push(cost);
-                    shape
+            match &value.origin {
+                Origin::Input(i) => placement.set(id, inputs[*i]),
+                Origin::Constant(tensor) => {
+                    placement.set(id, (*tensor.shape(), tensor.dtype()));
+                    placement.decided[id] = Some(tensor.clone());
                 }
-            };
+                Origin::Reshaped { of, op, inputs } => {
+                    let known: Vec<Option<Known<'_>>> =
+                        inputs.iter().map(|input| input.map(|id| placement.known(id))).collect();
+                    let (shape, dtype) = first(op.outputs(&known)?, op.name())?;
+                    let of = &placement.decided[*of];
+                    let decided = of.as_ref().map(|value| value.reshape(shape)).transpose()?;
+                    placement.set(id, (shape, dtype));
+                    placement.decided[id] = decided;
+                }
+                // The other outputs of an instruction follow its first.
+                Origin::Computed => {
+                    if let Some(instruction) = instructions.next_if(|i| i.outputs[0] == id) {
+                        placement.infer(instruction, exec)?;
+                    }
+                }
+            }
         }
-        let sizes = program.values.iter().zip(&shapes);
-        let sizes: Vec<usize> =
-            sizes.map(|(value, shape)| shape.len() * value.kind.element_bytes()).collect();
-        let places = place(&sizes, &program.lifetimes());
-        let bytes = places.iter().map(|place| place.end).max().unwrap_or(0);
-        Ok(Placement { inputs: inputs.to_vec(), shapes, places, bytes, costs, shares_work })
+        placement.lay_out(program);
+        Ok(placement)
     }
+
+    fn set(&mut self, id: ValueId, (shape, dtype): (Shape, Dtype)) {
+        self.shapes[id] = shape;
+        self.dtypes[id] = dtype;
+    }
+
+    /// What is known of a value.
+    fn known(&self, id: ValueId) -> Known<'_> {
+        Known { shape: self.shapes[id], dtype: self.dtypes[id], value: self.decided[id].as_ref() }
+    }
+
+    /// Shapes, types and decided values of what an instruction computes.
+    fn infer(&mut self, instruction: &Instruction, exec: &mut Exec) -> Result<()> {
+        let action: &dyn Action = &*instruction.action;
+        let read: Vec<Known<'_>> = instruction.inputs.iter().map(|&id| self.known(id)).collect();
+        let outputs = action.outputs(&read)?;
+        let decided = action.decided(&read, exec)?;
+        let shapes: Vec<Shape> = read.iter().map(|known| known.shape).collect();
+        let cost = action.cost(&shapes, &first(outputs.clone(), action.name())?.0);
+        let runs = decided.is_none();
+        if runs {
+            self.shares_work |= action.shares_work(&cost);
+        }
+        self.costs.push(cost);
+        self.runs.push(runs);
+        for (i, &id) in instruction.outputs.iter().enumerate() {
+            let spec = outputs.get(i).copied().ok_or(missing(action.name(), outputs.len()))?;
+            self.set(id, spec);
+        }
+        for (&id, value) in instruction.outputs.iter().zip(decided.into_iter().flatten()) {
+            self.decided[id] = Some(value);
+        }
+        Ok(())
+    }
+
+    fn lay_out(&mut self, program: &Program) {
+        let size = |id: usize| {
+            let kind: Kind = program.values[id].kind;
+            self.shapes[id].len() * kind.element_bytes(self.dtypes[id])
+        };
+        let sizes: Vec<usize> = (0..program.values.len()).map(size).collect();
+        self.places = place(&sizes, &program.lifetimes(&self.runs));
+        self.bytes = self.places.iter().map(|place| place.end).max().unwrap_or(0);
+    }
+}
+
+fn first(outputs: Vec<(Shape, Dtype)>, op: &'static str) -> Result<(Shape, Dtype)> {
+    let count = outputs.len();
+    Ok(outputs.into_iter().next().ok_or(missing(op, count))?)
+}
+
+/// An op that says less about its outputs than it has.
+fn missing(op: &'static str, outputs: usize) -> GraphError {
+    GraphError::OutputCount { op, outputs }
 }
 
 /// Gives each value with a lifetime a place that no value which lives at the same time shares: the

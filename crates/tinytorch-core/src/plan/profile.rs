@@ -1,3 +1,5 @@
+//! What a plan does, and how long it takes.
+
 use super::Plan;
 use super::action::Action;
 use super::program::{Kind, ValueId};
@@ -6,6 +8,7 @@ use crate::autograd::Feed;
 use crate::graph::Cost;
 use crate::tensor::{Dtype, Shape};
 use std::time::{Duration, Instant};
+use tinytorch_kernels::Ran;
 
 /// A value that a step reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +27,18 @@ pub struct StepInfo {
     /// What it does, fused parts included.
     pub op: &'static str,
     /// The kernel that it ran last; `None` before the first run.
-    pub kernel: Option<&'static str>,
+    pub kernel: Option<Ran>,
     /// What it reads, weights aside.
     pub inputs: Vec<ValueInfo>,
-    /// What it writes.
+    /// What it writes; of several outputs, the first.
     pub output: ValueInfo,
+    /// All that it writes.
+    pub outputs: Vec<ValueInfo>,
+    /// Whether it stands before a layer or after it, and only gives a value another form: the step that is
+    /// made for the layer has its name too.
+    pub converts: bool,
+    /// Whether it takes rows of a table, which nothing multiplies.
+    pub looks_up: bool,
     /// Bytes of its weights.
     pub weight_bytes: usize,
     /// What it costs in theory.
@@ -42,7 +52,7 @@ pub struct StepTime {
     pub name: String,
     /// What the step does.
     pub op: &'static str,
-    /// The kernel that ran.
+    /// The kernel that ran, empty if the step's result was decided beforehand.
     pub kernel: &'static str,
     /// Its time.
     pub time: Duration,
@@ -65,7 +75,10 @@ impl Plan {
                 op: action.name(),
                 kernel: self.memory.kernel(i),
                 inputs: instruction.inputs.iter().map(|&id| self.value_info(id)).collect(),
-                output: self.value_info(instruction.output),
+                output: self.value_info(instruction.outputs[0]),
+                outputs: instruction.outputs.iter().map(|&id| self.value_info(id)).collect(),
+                converts: action.converts(),
+                looks_up: action.looks_up(),
                 weight_bytes: action.weight_bytes(),
                 cost: placement.costs[i],
             }
@@ -91,7 +104,7 @@ impl Plan {
             .map(|(step, time)| StepTime {
                 name: step.name,
                 op: step.op,
-                kernel: step.kernel.unwrap_or_default(),
+                kernel: step.kernel.map_or("", |ran| ran.name),
                 time,
             })
             .collect();
@@ -103,12 +116,11 @@ impl Plan {
     fn value_info(&self, id: ValueId) -> ValueInfo {
         let root = self.program.root(id);
         let value = &self.program.values[root];
-        let dtype = match (&value.origin, value.kind) {
-            (super::program::Origin::Input(i), _) => self.examples[*i].dtype,
-            (super::program::Origin::Constant(tensor), _) => tensor.dtype(),
-            (_, Kind::Plain) => Dtype::F32,
-            (_, Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels) => Dtype::U8,
+        let placement = &self.placements[self.current];
+        let dtype = match value.kind {
+            Kind::Plain => placement.dtypes[root],
+            Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels => Dtype::U8,
         };
-        ValueInfo { shape: self.placements[self.current].shapes[id], dtype }
+        ValueInfo { shape: placement.shapes[id], dtype }
     }
 }

@@ -3,7 +3,7 @@
 use super::action::Action;
 use crate::graph::Compute;
 use crate::int8::QParams;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
 
@@ -28,8 +28,9 @@ pub(super) enum Origin {
     Constant(Tensor),
     /// Written by an instruction.
     Computed,
-    /// The elements of an earlier value in another shape.
-    Reshaped(ValueId, Arc<dyn Compute>),
+    /// The elements of an earlier value in another shape, which the op gives for this value and the
+    /// others that it reads.
+    Reshaped { of: ValueId, op: Arc<dyn Compute>, inputs: Vec<Option<ValueId>> },
 }
 
 /// How the elements of a value are stored.
@@ -46,22 +47,22 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Bytes of an element that an instruction computes.
-    pub(super) fn element_bytes(self) -> usize {
+    /// Bytes of an element that an instruction computes; `dtype` is its type if it is no level.
+    pub(super) fn element_bytes(self, dtype: Dtype) -> usize {
         match self {
-            Kind::Plain => size_of::<f32>(),
+            Kind::Plain => dtype.size(),
             Kind::Levels(_) | Kind::RowLevels => 1,
             Kind::WideRowLevels => 2,
         }
     }
 }
 
-/// Computes a value.
+/// Computes values.
 #[derive(Debug)]
 pub(super) struct Instruction {
     pub(super) action: Box<dyn Action>,
     pub(super) inputs: Vec<ValueId>,
-    pub(super) output: ValueId,
+    pub(super) outputs: Vec<ValueId>,
     /// Dotted name of the weight it was made for, if there is one.
     pub(super) weight: Option<String>,
 }
@@ -72,7 +73,8 @@ pub(super) struct Program {
     pub(super) values: Vec<Value>,
     pub(super) instructions: Vec<Instruction>,
     pub(super) inputs: usize,
-    pub(super) output: ValueId,
+    /// Each is computed, and no instruction reads it.
+    pub(super) results: Vec<ValueId>,
 }
 
 impl Program {
@@ -96,25 +98,27 @@ impl Program {
         actions + constants.sum::<usize>()
     }
 
-    /// For each value that lies in the arena, the instructions that write it and read it last.
-    pub(super) fn lifetimes(&self) -> Vec<Option<(usize, usize)>> {
+    /// For each value that lies in the arena, the instructions that write it and read it last; `runs`
+    /// says which instructions run at all.
+    pub(super) fn lifetimes(&self, runs: &[bool]) -> Vec<Option<(usize, usize)>> {
         let mut lifetimes = vec![None; self.values.len()];
-        for (i, instruction) in self.instructions.iter().enumerate() {
-            lifetimes[instruction.output] = Some((i, i));
+        let instructions = self.instructions.iter().enumerate();
+        for (i, instruction) in instructions.filter(|(i, _)| runs[*i]) {
+            instruction.outputs.iter().for_each(|&output| lifetimes[output] = Some((i, i)));
             for &input in &instruction.inputs {
                 if let Some((_, last)) = &mut lifetimes[self.root(input)] {
                     *last = i;
                 }
             }
         }
-        lifetimes[self.root(self.output)] = None;
+        self.results.iter().for_each(|&result| lifetimes[self.root(result)] = None);
         lifetimes
     }
 }
 
 /// The value whose memory `value` uses: itself, unless it only has another shape.
 pub(super) fn root(values: &[Value], mut value: ValueId) -> ValueId {
-    while let Origin::Reshaped(of, _) = &values[value].origin {
+    while let Origin::Reshaped { of, .. } = &values[value].origin {
         value = *of;
     }
     value

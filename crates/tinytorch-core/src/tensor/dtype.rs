@@ -1,3 +1,5 @@
+//! Element types.
+
 use super::Storage;
 use std::fmt;
 
@@ -6,21 +8,25 @@ use std::fmt;
 pub enum Dtype {
     /// 32-bit float: everything that is computed with.
     F32,
-    /// 64-bit integer: class labels, token ids.
+    /// 64-bit integer: class labels, token ids, sizes.
     I64,
+    /// 32-bit integer: indices of other programs' models.
+    I32,
     /// Unsigned byte: quantized activations, raw pixels.
     U8,
     /// Signed byte: quantized weights.
     I8,
+    /// Truth value: masks, conditions.
+    Bool,
 }
 
 impl Dtype {
     /// Bytes per element.
     pub fn size(self) -> usize {
         match self {
-            Dtype::F32 => 4,
+            Dtype::F32 | Dtype::I32 => 4,
             Dtype::I64 => 8,
-            Dtype::U8 | Dtype::I8 => 1,
+            Dtype::U8 | Dtype::I8 | Dtype::Bool => 1,
         }
     }
 }
@@ -30,8 +36,10 @@ impl fmt::Display for Dtype {
         f.write_str(match self {
             Dtype::F32 => "f32",
             Dtype::I64 => "i64",
+            Dtype::I32 => "i32",
             Dtype::U8 => "u8",
             Dtype::I8 => "i8",
+            Dtype::Bool => "bool",
         })
     }
 }
@@ -43,10 +51,14 @@ pub enum Buffer {
     F32(Storage<f32>),
     /// 64-bit integers.
     I64(Storage<i64>),
+    /// 32-bit integers.
+    I32(Storage<i32>),
     /// Unsigned bytes.
     U8(Storage<u8>),
     /// Signed bytes.
     I8(Storage<i8>),
+    /// Truth values.
+    Bool(Storage<bool>),
 }
 
 impl Buffer {
@@ -55,8 +67,10 @@ impl Buffer {
         match self {
             Buffer::F32(_) => Dtype::F32,
             Buffer::I64(_) => Dtype::I64,
+            Buffer::I32(_) => Dtype::I32,
             Buffer::U8(_) => Dtype::U8,
             Buffer::I8(_) => Dtype::I8,
+            Buffer::Bool(_) => Dtype::Bool,
         }
     }
 }
@@ -77,14 +91,14 @@ pub trait Element:
     fn unwrap(buffer: &Buffer) -> Option<&Storage<Self>>;
     /// The storage for writing, if the buffer holds this type.
     fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Storage<Self>>;
-    /// Conversion through f64, saturating at the type's limits as `as` does.
+    /// Conversion through f64, saturating at the type's limits as `as` does; every number but 0 is true.
     fn from_f64(value: f64) -> Self;
     /// The value as f64; exact but for integers beyond 2^53.
     fn to_f64(self) -> f64;
 }
 
 macro_rules! element {
-    ($ty:ty, $tag:ident) => {
+    ($ty:ty, $tag:ident, $from:expr, $to:expr) => {
         impl sealed::Sealed for $ty {}
         impl Element for $ty {
             const DTYPE: Dtype = Dtype::$tag;
@@ -98,16 +112,20 @@ macro_rules! element {
                 if let Buffer::$tag(s) = buffer { Some(s) } else { None }
             }
             fn from_f64(value: f64) -> Self {
-                value as $ty
+                let from: fn(f64) -> $ty = $from;
+                from(value)
             }
             fn to_f64(self) -> f64 {
-                self as f64
+                let to: fn($ty) -> f64 = $to;
+                to(self)
             }
         }
     };
 }
 
-element!(f32, F32);
-element!(i64, I64);
-element!(u8, U8);
-element!(i8, I8);
+element!(f32, F32, |v| v as f32, f64::from);
+element!(i64, I64, |v| v as i64, |v| v as f64);
+element!(i32, I32, |v| v as i32, f64::from);
+element!(u8, U8, |v| v as u8, f64::from);
+element!(i8, I8, |v| v as i8, f64::from);
+element!(bool, Bool, |v| v != 0.0, |v| f64::from(u8::from(v)));

@@ -174,8 +174,10 @@ impl Tensor {
         match (&self.buffer, &other.buffer) {
             (Buffer::F32(a), Buffer::F32(b)) => a.shares(b),
             (Buffer::I64(a), Buffer::I64(b)) => a.shares(b),
+            (Buffer::I32(a), Buffer::I32(b)) => a.shares(b),
             (Buffer::U8(a), Buffer::U8(b)) => a.shares(b),
             (Buffer::I8(a), Buffer::I8(b)) => a.shares(b),
+            (Buffer::Bool(a), Buffer::Bool(b)) => a.shares(b),
             _ => false,
         }
     }
@@ -251,8 +253,10 @@ impl Tensor {
         match &self.buffer {
             Buffer::F32(_) => Tensor::from_vec(self.to_vec::<f32>()?, self.shape),
             Buffer::I64(_) => Tensor::from_vec(self.to_vec::<i64>()?, self.shape),
+            Buffer::I32(_) => Tensor::from_vec(self.to_vec::<i32>()?, self.shape),
             Buffer::U8(_) => Tensor::from_vec(self.to_vec::<u8>()?, self.shape),
             Buffer::I8(_) => Tensor::from_vec(self.to_vec::<i8>()?, self.shape),
+            Buffer::Bool(_) => Tensor::from_vec(self.to_vec::<bool>()?, self.shape),
         }
     }
 
@@ -269,8 +273,10 @@ impl Tensor {
             same if same == U::DTYPE => Ok(self.clone()),
             Dtype::F32 => convert::<f32, U>(self),
             Dtype::I64 => convert::<i64, U>(self),
+            Dtype::I32 => convert::<i32, U>(self),
             Dtype::U8 => convert::<u8, U>(self),
             Dtype::I8 => convert::<i8, U>(self),
+            Dtype::Bool => convert::<bool, U>(self),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use super::columns::COLUMNS;
 use super::finish::ROWS;
+use crate::tuning::PANEL;
 
 /// Panels of the widest tile.
-const TILE_PANELS: usize = 4;
+const TILE_PANELS: usize = COLUMNS / PANEL;
 
 /// Some rows of the activations and the panels that they meet.
 pub(super) struct Area {

@@ -3,9 +3,10 @@
 use half::f16;
 
 use super::{Epilogue, Scales};
+use crate::tuning::MOST_INT8;
 
 /// Columns of the widest tile: four vectors of AVX-512.
-pub(super) const COLUMNS: usize = 64;
+pub(super) const COLUMNS: usize = MOST_INT8.1;
 
 /// A number for each column, on whole cache lines: a vector across two of them takes twice as long to
 /// load.

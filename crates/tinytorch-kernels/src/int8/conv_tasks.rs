@@ -6,9 +6,9 @@ use super::columns::{COLUMNS, Columns};
 use super::conv_shape::ConvShape;
 use super::depthwise::{Depthwise, PIXELS};
 use super::depthwise_block::Block;
-use super::finish::{Finish, Staged, Target};
+use super::finish::{Finish, ROWS, Staged, Target};
 use super::operands::{Images, Layout};
-use super::panels::{GROUP, PANEL, Packed, pack_row};
+use super::panels::{Packed, pack_row};
 use super::product::{Product, Rows};
 use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
@@ -16,13 +16,8 @@ use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
 use crate::threads::{CONV_INT8, DEPTHWISE_INT8};
+use crate::tuning::{GROUP, PANEL};
 use crate::{Isa, Scratch};
-
-/// Bytes of input that a task reads, so that they stay in the second-level cache.
-const SLAB_BYTES: usize = 256 << 10;
-
-/// Bytes of gathered rows, so that they stay in the first-level cache.
-const GATHERED_BYTES: usize = 24 << 10;
 
 /// How many times as many values as there are a padded run may hold. Gathering takes as long as
 /// multiplying: on a 7 x 7 kernel over three channels it halved the speed.
@@ -182,8 +177,11 @@ impl Job<'_> {
             && access == Access::InPlace;
         let channel_parts = if by_channels { threads } else { 1 };
         let even = out_height.div_ceil(threads.div_ceil(shape.batch * channel_parts));
+        let sizes = &self.isa.tuning().product_int8;
         let cached = (1..even)
-            .take_while(|rows| Slab::bytes(shape, Slab::height(shape, *rows + 1)) <= SLAB_BYTES)
+            .take_while(|rows| {
+                Slab::bytes(shape, Slab::height(shape, *rows + 1)) <= sizes.slab_bytes
+            })
             .last()
             .map_or(1, |rows| rows + 1);
         let task_rows = even.min(cached);
@@ -215,7 +213,9 @@ impl Job<'_> {
         } else if runs.read <= MOST_PADDING * runs.len && !blocks {
             Access::Padded
         } else {
-            Access::Gathered((GATHERED_BYTES / self.weight.k().max(1)).clamp(12, 240) / 12 * 12)
+            let bytes = self.isa.tuning().product_int8.gathered_bytes;
+            let pixels = (bytes / self.weight.k().max(1)).clamp(ROWS, 20 * ROWS);
+            Access::Gathered(pixels / ROWS * ROWS)
         }
     }
 

@@ -9,15 +9,16 @@ use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
 use super::depthwise_block::{Block, VECTORS, rows_together};
 use super::finish::{Finish, FinishTile, Place, Staged, Target};
-use super::panels::{GROUP, Packed};
-use super::quantize::{Levels, quantize_lanes};
+use super::levels::{Levels, quantize_lanes};
+use super::panels::Packed;
 use super::slab::Slab;
 use super::{Epilogue, QParams, RowParams};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
+use crate::tuning::{DEPTHWISE_INT8, GROUP};
 
-/// Output pixels of a tile: with the weights of a column their sums fill 20 of 32 registers.
-pub(super) const PIXELS: usize = 4;
+/// Output pixels of a tile.
+pub(super) const PIXELS: usize = DEPTHWISE_INT8.rows;
 
 /// Output pixels whose columns are interleaved together: under a 3 x 3 kernel they take 8 KB.
 const SEGMENT: usize = 28;

@@ -3,11 +3,12 @@
 use super::QParams;
 use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
-use super::panels::{GROUP, PANEL, Packed};
+use super::panels::Packed;
 use crate::isa::Simd;
+use crate::tuning::{DEPTHWISE_INT8, GROUP, PANEL};
 
 /// Vectors of sums in a block: a vector of bytes has that many times the lanes.
-pub(super) const VECTORS: usize = 4;
+pub(super) const VECTORS: usize = DEPTHWISE_INT8.vectors;
 
 /// Channels that stay side by side when bytes are interleaved.
 const TOGETHER: usize = 4;

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::QParams;
 use super::columns::{COLUMNS, Columns};
+use super::levels::{Levels, quantize_lanes};
 use super::operands::{Output, RowParams};
-use super::panels::PANEL;
-use super::quantize::{Levels, quantize_lanes};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedIn, SharedOut};
+use crate::tuning::{MOST_INT8, PANEL};
 
 /// The output.
 #[derive(Copy, Clone)]
@@ -30,9 +30,7 @@ impl Target {
             Output::Sum { data, plus } => {
                 Target::Sum { out: SharedOut::new(data), plus: SharedIn::new(plus) }
             }
-            Output::U8 { data, params } => {
-                Target::U8(SharedOut::new(data), Levels::unsigned(*params))
-            }
+            Output::U8 { data, params } => Target::U8(SharedOut::new(data), params.levels()),
         }
     }
 
@@ -74,7 +72,7 @@ pub(super) struct Place {
 }
 
 /// Rows of the highest tile.
-pub(super) const ROWS: usize = 12;
+pub(super) const ROWS: usize = MOST_INT8.0;
 
 /// The sums of a tile on their way from the accumulators to the epilogue, row by row.
 #[repr(align(64))]

@@ -14,6 +14,7 @@ mod depthwise_block;
 mod error;
 mod finish;
 mod gemm;
+mod levels;
 mod name;
 mod nhwc;
 mod operands;

@@ -1,7 +1,7 @@
 //! Quantizing images on their way from channel-by-channel to pixel-by-pixel order.
 
 use super::error::{check_length, checked_size};
-use super::quantize::{Levels, quantize_lanes};
+use super::levels::{Levels, quantize_lanes};
 use super::{Int8Error, RowParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
@@ -51,7 +51,7 @@ pub fn quantize_nchw_to_nhwc(
             let first = image * channels * height * width + y * width;
             // SAFETY: rows of pixels are disjoint, and lie side by side in the output.
             let out = unsafe { shared.slice(row * width * channels, width * channels) };
-            let levels = Levels::unsigned(params.of(image));
+            let levels = params.of(image).levels();
             let x = &x[first..];
             isa.run(PixelRow { x, plane: height * width, channels, width, levels, out });
         }

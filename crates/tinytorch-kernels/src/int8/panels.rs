@@ -10,12 +10,7 @@ use super::columns::COLUMNS;
 use super::error::{check_length, checked_size};
 use super::{Int8Error, pair_rule_holds};
 use crate::aligned::AlignedVec;
-
-/// Rows of the weight in a panel.
-pub(crate) const PANEL: usize = 16;
-
-/// Values along K in a group.
-pub(crate) const GROUP: usize = 4;
+use crate::tuning::{GROUP, PANEL};
 
 /// The longest dot product of `u8` with `i8` that an `i32` holds for certain:
 /// 65 793 * 255 * 128 <= 2^31 - 1.

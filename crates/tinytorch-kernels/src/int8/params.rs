@@ -1,7 +1,7 @@
 //! Scales and zero points: `x ~ (q - zero_point) * scale`.
 
 use super::Int8Error;
-use super::quantize::Levels;
+use super::levels::Levels;
 
 /// The smallest scale: its inverse, 2^127, is still finite.
 const SMALLEST_SCALE: f32 = f32::MIN_POSITIVE / 2.0;
@@ -58,13 +58,19 @@ impl QParams {
     /// The level nearest to `x`, ties to even, within 0 to 255; NaN gives 0.
     #[inline]
     pub fn quantize(self, x: f32) -> u8 {
-        Levels::unsigned(self).nearest(x)
+        self.levels().nearest(x)
     }
 
     /// The value that level `q` stands for.
     #[inline]
     pub fn dequantize(self, q: u8) -> f32 {
         (i32::from(q) - i32::from(self.zero_point)) as f32 * self.scale
+    }
+
+    /// The levels, ready to be rounded to.
+    #[inline]
+    pub(crate) fn levels(self) -> Levels {
+        Levels::unsigned(self.scale, self.zero_point)
     }
 
     /// Refuses a scale that is not positive and finite or has no finite inverse.

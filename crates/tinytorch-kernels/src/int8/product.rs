@@ -10,18 +10,15 @@ use super::columns::{COLUMNS, Columns};
 use super::finish::{Finish, FinishTile, Place, Staged};
 use super::name::kernel_names;
 use super::operands::{Epilogue, RowParams, Scales};
-use super::panels::{GROUP, PANEL, Packed};
+use super::panels::Packed;
 use super::runs::Runs;
 use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
 use crate::threads::PRODUCT_INT8;
+use crate::tuning::{GROUP, PANEL, Tuning, by_isa};
 use crate::{Isa, Ran, Scratch};
-
-/// Bytes of activations that stay in the second-level cache while all panels pass by: half of the
-/// smallest such cache among server CPUs, 1 MB.
-const ROW_BLOCK_BYTES: usize = 512 << 10;
 
 /// Rows that a block has at least, and a multiple of: whole tiles, whatever their height.
 const LEAST_ROW_BLOCK: usize = 48;
@@ -178,7 +175,9 @@ impl Piece<'_, '_> {
     #[inline(always)]
     fn multiply<S: Simd>(&mut self, s: S, rows: Range<usize>, panels: Range<usize>) {
         let k = self.product.weight.k;
-        let block = (ROW_BLOCK_BYTES / k.max(1)).max(1).next_multiple_of(LEAST_ROW_BLOCK);
+        let block = (Tuning::of::<S>().product_int8.row_block_bytes / k.max(1))
+            .max(1)
+            .next_multiple_of(LEAST_ROW_BLOCK);
         for start in rows.clone().step_by(block) {
             let rows = start..rows.end.min(start + block);
             let mut left = panels.clone();
@@ -193,12 +192,6 @@ impl Piece<'_, '_> {
     }
 
     /// Multiplies the rows by as many of `panels` as a tile takes, and returns how many those were.
-    ///
-    /// A tile is as large as leaves registers for the weights and an activation: 24 accumulators
-    /// of 32 registers on AVX-512, 8 of 16 on AVX2, where widening takes six. Six rows by four
-    /// panels reach 90 % of the peak on 1024 x 1024 x 1024, twelve by two 85 %. By two panels the
-    /// compiler keeps some of 24 accumulators in memory: eight rows took 10 % less time than twelve on
-    /// the convolution of 32 images of 14 x 14 from 16 to 32 channels.
     #[inline(always)]
     fn rows_by_next_panels<S: Simd, D: Dot>(
         &mut self,
@@ -212,26 +205,28 @@ impl Piece<'_, '_> {
         let whole = panels.len() - narrow;
         let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
         macro_rules! tiles {
-            ($mr:literal, $ms:literal, $nv:literal, $masked:literal) => {
-                if blocks {
-                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, true>(s, rows, panel)
+            ($tile:expr, $masked:literal, $blocks:literal) => {{
+                const MR: usize = $tile.rows;
+                const MS: usize = $tile.few_rows;
+                const NV: usize = $tile.vectors;
+                self.rows_by_group::<S, D, MR, MS, NV, $masked, $blocks>(s, rows, panel)
+            }};
+            ($tiles:expr, $blocks:literal) => {
+                if whole >= $tiles[0].panels(S::LANES) {
+                    tiles!($tiles[0], false, $blocks)
+                } else if whole >= $tiles[1].panels(S::LANES) {
+                    tiles!($tiles[1], false, $blocks)
                 } else {
-                    self.rows_by_group::<S, D, $mr, $ms, $nv, $masked, false>(s, rows, panel)
+                    tiles!($tiles[2], false, $blocks)
                 }
             };
         }
-        match (S::LANES, whole) {
-            (16, 0) => tiles!(12, 6, 1, true),
-            // Blocks keep a float accumulator beside each integer one.
-            (16, 2..) if blocks => tiles!(6, 4, 2, false),
-            (16, 4..) => tiles!(6, 4, 4, false),
-            (16, 2..) => tiles!(8, 4, 2, false),
-            (16, _) => tiles!(12, 6, 1, false),
-            (8, 0) => tiles!(4, 3, 2, true),
-            (8, _) => tiles!(4, 3, 2, false),
-            (_, 0) => tiles!(4, 3, 4, true),
-            (_, _) => tiles!(4, 3, 4, false),
-        }
+        by_isa!(S, T => match (whole, blocks) {
+            (0, true) => tiles!(T.product_int8.narrow, true, true),
+            (0, false) => tiles!(T.product_int8.narrow, true, false),
+            (_, true) => tiles!(T.product_int8.blocks, true),
+            (_, false) => tiles!(T.product_int8.whole, false),
+        })
     }
 
     /// Multiplies the rows, `MR` or at the end `MS` at a time, by the panels whose columns fill `NV`

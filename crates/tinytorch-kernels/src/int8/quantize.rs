@@ -7,60 +7,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::{check_length, checked_size};
+use super::levels::{Levels, quantize_lanes};
 use super::{Int8Error, QParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::threads::QUANTIZE;
-
-/// What [`quantize_lanes`] needs beside the values, ready to be multiplied and compared.
-#[derive(Copy, Clone)]
-pub(crate) struct Levels {
-    inverse: f32,
-    low: f32,
-    high: f32,
-    zero_point: i32,
-}
-
-impl Levels {
-    /// The 256 unsigned levels.
-    pub(crate) fn unsigned(params: QParams) -> Levels {
-        let zero_point = f32::from(params.zero_point);
-        Levels {
-            inverse: 1.0 / params.scale,
-            low: -zero_point,
-            high: 255.0 - zero_point,
-            zero_point: i32::from(params.zero_point),
-        }
-    }
-
-    /// The same levels, with negative values taken for 0.
-    pub(crate) fn without_negative(self) -> Levels {
-        Levels { low: 0.0, ..self }
-    }
-
-    /// The level nearest to one value: what [`quantize_lanes`] computes.
-    #[inline]
-    pub(crate) fn nearest(self, x: f32) -> u8 {
-        let steps = x * self.inverse;
-        let steps = if steps > self.low { steps } else { self.low };
-        let steps = if steps < self.high { steps } else { self.high };
-        (steps.round_ties_even() as i32 + self.zero_point) as u8
-    }
-
-    /// The 255 signed levels from -127 to 127.
-    fn symmetric(scale: f32) -> Levels {
-        Levels { inverse: 1.0 / scale, low: -127.0, high: 127.0, zero_point: 0 }
-    }
-}
-
-/// The level nearest to each value, ties to even; the lowest one for NaN.
-#[inline(always)]
-pub(crate) fn quantize_lanes<S: Simd>(s: S, x: S::F32, levels: Levels) -> S::I32 {
-    let steps = s.mul(x, s.splat(levels.inverse));
-    let steps = s.min(s.max(steps, s.splat(levels.low)), s.splat(levels.high));
-    s.add_i32(s.to_i32(steps), s.splat_i32(levels.zero_point))
-}
 
 struct Quantize<'a> {
     x: &'a [f32],
@@ -103,7 +55,7 @@ impl Kernel for Quantize<'_> {
 pub fn quantize_u8(isa: Isa, x: &[f32], params: QParams, out: &mut [u8]) -> Result<(), Int8Error> {
     params.check("the scale")?;
     check_length("the quantized output", out.len(), x.len())?;
-    quantize(isa, x, Levels::unsigned(params), out);
+    quantize(isa, x, params.levels(), out);
     Ok(())
 }
 
@@ -157,7 +109,7 @@ pub fn quantize_rows_u8(
             shared_params.at(row).write(chosen);
             shared_out.slice(row * k, k)
         };
-        isa.run(Quantize { x, levels: Levels::unsigned(chosen), out });
+        isa.run(Quantize { x, levels: chosen.levels(), out });
         Ok(())
     })
 }

@@ -1,6 +1,6 @@
 //! How the values of a row lie in memory.
 
-use super::panels::GROUP;
+use crate::tuning::GROUP;
 
 /// Where the `k` values of a row lie: in runs of `quads` times four values at each of `offsets`,
 /// then `tail < 4` values at `tail_offset`.

@@ -10,9 +10,9 @@ use std::marker::PhantomData;
 
 use super::columns::{COLUMNS, Columns};
 use super::finish::Staged;
-use super::panels::{GROUP, PANEL};
 use super::runs::Runs;
 use crate::isa::{Kernel, Simd};
+use crate::tuning::{GROUP, PANEL};
 
 /// How four products are summed.
 pub(super) trait Dot: Copy {

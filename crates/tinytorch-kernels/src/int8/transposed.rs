@@ -9,6 +9,7 @@ use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
 use crate::threads::TRANSPOSED;
+use crate::tuning::by_isa;
 use crate::{Isa, Ran, Scratch};
 
 /// Columns of the output, values along K, that are dequantized at a time: with [`ROWS`] rows they
@@ -97,10 +98,9 @@ impl Kernel for Strips<'_> {
                     row += match self.m - row {
                         1 => self.accumulate::<S, 1, 2>(s, row, &weights, &columns),
                         2..8 => self.accumulate::<S, 2, 2>(s, row, &weights, &columns),
-                        _ if S::LANES < 16 => {
-                            self.accumulate::<S, 4, 2>(s, row, &weights, &columns)
-                        }
-                        _ => self.accumulate::<S, 8, 2>(s, row, &weights, &columns),
+                        _ => by_isa!(S, T => self.accumulate::<
+                            S, { T.transposed.rows }, { T.transposed.vectors },
+                        >(s, row, &weights, &columns)),
                     };
                 }
             }

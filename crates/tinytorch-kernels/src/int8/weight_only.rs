@@ -6,12 +6,13 @@ use super::columns::{COLUMNS, Columns};
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, FinishTile, Place, Staged, Target};
 use super::name::kernel_names;
-use super::panels::{GROUP, PANEL, Packed};
+use super::panels::Packed;
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
 use crate::threads::WEIGHT_ONLY;
+use crate::tuning::{GROUP, PANEL, by_isa};
 use crate::{Isa, Ran, Scratch};
 
 /// Multiplies float activations, `m` rows of `w.k()` values, by the transpose of a packed weight,
@@ -97,11 +98,7 @@ impl Kernel for WeightOnly<'_> {
     // As many rows as leave registers for the four dequantized vectors of a group.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match S::LANES {
-            16 => self.by_panels::<S, 12, 1>(s),
-            8 => self.by_panels::<S, 4, 2>(s),
-            _ => self.by_panels::<S, 2, 4>(s),
-        }
+        by_isa!(S, T => self.by_panels::<S, { T.weight_only.rows }, { T.weight_only.vectors }>(s))
     }
 }
 

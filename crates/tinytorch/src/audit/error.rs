@@ -1,3 +1,4 @@
+use crate::tensor::Shape;
 use std::path::PathBuf;
 
 /// What an audit refuses to judge.
@@ -27,6 +28,51 @@ pub enum AuditError {
         float: PathBuf,
         /// The int8 model's file.
         int8: PathBuf,
+    },
+    /// Two models that were not made from the same settings.
+    #[error(
+        "the float model is {float} and the int8 model {int8}; give the one that the other was made from"
+    )]
+    OtherKind {
+        /// The float model's description.
+        float: String,
+        /// The int8 model's.
+        int8: String,
+    },
+    /// Nothing to judge by.
+    #[error("there are no held-out samples; give at least one for each input of the model")]
+    NoSamples,
+    /// Tensors that hold different numbers of samples.
+    #[error("{tensor} of the held-out data holds {got} samples where input 0 holds {expected}")]
+    Ragged {
+        /// Which tensor.
+        tensor: String,
+        /// Its samples.
+        got: usize,
+        /// Those of the first input.
+        expected: usize,
+    },
+    /// A task without what it judges.
+    #[error("there is no {what} for the task to judge")]
+    Nothing {
+        /// An output or a target.
+        what: &'static str,
+    },
+    /// Outputs that cannot be compared with their targets.
+    #[error("the model's output is {output} where its target is {target}; they must be the same")]
+    TargetShape {
+        /// Shape of the output.
+        output: Shape,
+        /// Shape of the target.
+        target: Shape,
+    },
+    /// A name that no parameter has.
+    #[error(
+        "`{name}` was fine-tuned, it is said, but no float parameter of the int8 model is called so"
+    )]
+    NoParameter {
+        /// The name.
+        name: String,
     },
 }
 

@@ -1,6 +1,9 @@
+//! Both models in files.
+
 use super::Subject;
 use crate::Result;
 use crate::files::{FileError, Provenance, save_model};
+use crate::models::Model;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -22,13 +25,21 @@ impl Files {
     pub(super) fn of(subject: &Subject) -> Result<Files> {
         let unwritable = |source| FileError::Write { path: std::env::temp_dir(), source };
         let folder = tempfile::tempdir().map_err(unwritable)?;
-        if let Some((float, int8)) = subject.delivered.clone() {
-            return Ok(Files { folder, float, int8 });
-        }
-        let (float, int8) =
-            (folder.path().join("float.safetensors"), folder.path().join("int8.safetensors"));
-        save_model(&float, &*subject.float, &Provenance::default())?;
-        save_model(&int8, &*subject.int8, &Provenance::default())?;
+        let (float, int8) = subject.delivered.clone().unzip();
+        // What was fine-tuned is not in the float model's file.
+        let float = float.filter(|_| subject.tuning.is_none());
+        let written = |delivered: Option<PathBuf>, name: &str, model: &dyn Model| {
+            delivered.map_or_else(
+                || {
+                    let path = folder.path().join(name);
+                    save_model(&path, model, &Provenance::default())?;
+                    Ok(path)
+                },
+                Ok::<PathBuf, crate::Error>,
+            )
+        };
+        let float = written(float, "float.safetensors", &*subject.float)?;
+        let int8 = written(int8, "int8.safetensors", &*subject.int8)?;
         Ok(Files { folder, float, int8 })
     }
 

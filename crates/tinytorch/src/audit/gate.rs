@@ -1,4 +1,5 @@
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// What a gate has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,7 +42,7 @@ pub struct Gate {
     /// What it is held against.
     pub limit: Option<f64>,
     /// The unit of both.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// What was measured and, on anything but a pass, why.
     pub reason: String,
     /// On which side of the limit the value should be.
@@ -64,7 +65,7 @@ impl Gate {
         id: &'static str,
         value: f64,
         limit: f64,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
         reason: String,
     ) -> Gate {
         let gate = Gate::judged(id, value >= limit, value, limit, unit, reason);
@@ -76,7 +77,7 @@ impl Gate {
         id: &'static str,
         value: f64,
         limit: f64,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
         reason: String,
     ) -> Gate {
         Gate::judged(id, value <= limit, value, limit, unit, reason)
@@ -86,7 +87,7 @@ impl Gate {
     pub fn no_faults(
         id: &'static str,
         faults: &[String],
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
         checked: String,
     ) -> Gate {
         let reason = named(faults).unwrap_or(checked);
@@ -115,7 +116,7 @@ impl Gate {
     }
 
     fn unmeasured(id: &'static str, result: Outcome, reason: String) -> Gate {
-        Gate { id, result, value: None, limit: None, unit: "", reason, side: Side::AtMost }
+        Gate { id, result, value: None, limit: None, unit: "".into(), reason, side: Side::AtMost }
     }
 
     fn judged(
@@ -123,12 +124,12 @@ impl Gate {
         pass: bool,
         value: f64,
         limit: f64,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
         reason: String,
     ) -> Gate {
         let result = if pass { Outcome::Pass } else { Outcome::Fail };
         let (value, limit) = (Some(value), Some(limit));
-        Gate { id, result, value, limit, unit, reason, side: Side::AtMost }
+        Gate { id, result, value, limit, unit: unit.into(), reason, side: Side::AtMost }
     }
 }
 

@@ -1,6 +1,6 @@
 use super::compare::exceeds;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
-use super::{Distribution, Means, Subject};
+use super::{AuditOptions, Distribution, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
@@ -11,7 +11,7 @@ use crate::tensor::{Shape, Tensor};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tinytorch_kernels::Isa;
+use tinytorch_kernels::{Isa, Ran};
 
 /// How many times what rounding explains a layer may add. A range that was calibrated on many samples
 /// is wider than that of the few it is held against: layers of `digits-cnn` add up to 1.33 times what
@@ -22,9 +22,6 @@ const UNEXPLAINED: f64 = 2.0;
 /// 8 bits.
 const NEGLIGIBLE: f64 = 1e-4;
 
-/// The ops that take rows of a table.
-const LOOK_UPS: [&str; 2] = ["embedding", "positions"];
-
 /// What a layer with a weight did on a batch of held-out data.
 #[derive(Clone, Debug)]
 pub struct LayerEvidence {
@@ -32,8 +29,10 @@ pub struct LayerEvidence {
     pub name: String,
     /// The op that multiplied by it.
     pub op: &'static str,
+    /// Whether the op takes rows of a table, which nothing multiplies.
+    pub looks_up: bool,
     /// The kernel that ran.
-    pub kernel: &'static str,
+    pub kernel: Ran,
     /// Shape of the weight.
     pub shape: Shape,
     /// Bytes of the weight as floats.
@@ -61,12 +60,12 @@ pub struct LayerEvidence {
 impl LayerEvidence {
     /// Whether a kernel multiplied int8 by int8.
     pub fn ran_in_int8(&self) -> bool {
-        is_int8_kernel(self.kernel)
+        self.kernel.int8
     }
 
     /// Whether it takes rows of a table, which nothing multiplies.
     pub fn is_look_up(&self) -> bool {
-        LOOK_UPS.contains(&self.op)
+        self.looks_up
     }
 
     /// What the layer gets wrong beyond what rounding explains, in a sentence that names it.
@@ -87,11 +86,6 @@ impl LayerEvidence {
             )
         })
     }
-}
-
-/// Kernels that multiply 8-bit integers carry it in their name, such as `gemm_int8_avx2`.
-pub(super) fn is_int8_kernel(kernel: &str) -> bool {
-    kernel.contains("_int8_")
 }
 
 /// Input and output of every weighted op of the float model, in order.
@@ -139,7 +133,7 @@ impl Observer for FloatPass<'_> {
             });
         } else if let Some(last) = self.runs.back_mut()
             && run.inputs[0].shares_storage(&last.output)
-            && run.op.name() == "batch_norm2d"
+            && run.op.properties().normalizes_channels
         {
             last.normed = Some(output);
         }
@@ -151,7 +145,7 @@ impl Observer for FloatPass<'_> {
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
     subject: &'a Subject,
-    means: &'a Means,
+    options: &'a AuditOptions,
     float: VecDeque<FloatRun>,
     found: Comparison,
 }
@@ -168,11 +162,11 @@ impl<'a> Int8Pass<'a> {
     pub(super) fn new(
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
         subject: &'a Subject,
-        means: &'a Means,
+        options: &'a AuditOptions,
         float: FloatPass<'_>,
     ) -> Int8Pass<'a> {
         let found = Comparison::default();
-        Int8Pass { params, subject, means, float: float.runs, found }
+        Int8Pass { params, subject, options, float: float.runs, found }
     }
 
     pub(super) fn finish(mut self) -> Comparison {
@@ -206,14 +200,14 @@ impl Observer for Int8Pass<'_> {
             if folded { (float.normed, float.folded_weight) } else { (None, None) };
         let float_output = normed.unwrap_or(float.output);
         let float_weight = folded_weight.unwrap_or(float.weight);
-        let is_look_up = LOOK_UPS.contains(&run.op.name());
+        let is_look_up = run.op.properties().looks_up;
         let input = param.int8().filter(|_| !is_look_up).map_or(Encoding::F32, |w| w.input());
         let is_image = float_weight.shape().rank() == 4;
 
         // What the layer gives, and what it should, on the input that the float model gave it.
         let mut inputs = run.inputs.to_vec();
         inputs[0] = &float.input;
-        let own = run.op.forward(&inputs, &mut Exec::new(self.means.deployed))?;
+        let own = run.op.forward(&inputs, &mut Exec::new(self.options.deployed))?;
         let (mut kernel_error, mut expected_error) = (0.0, 0.0);
         if let Some(int8) = param.int8() {
             let compute = |x: &Tensor, weight: &Tensor, others: &[Tensor]| {
@@ -239,6 +233,7 @@ impl Observer for Int8Pass<'_> {
         self.found.layers.push(LayerEvidence {
             name: name.clone(),
             op: run.op.name(),
+            looks_up: is_look_up,
             kernel: run.kernel,
             shape: param.shape(),
             float_bytes,

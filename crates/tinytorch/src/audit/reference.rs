@@ -2,7 +2,6 @@ use super::{Budget, Subject};
 use crate::Result;
 use crate::autograd::Var;
 use crate::data::{self, DataLoader, Examples};
-use crate::files::digest_params;
 use crate::models::{Architecture, Model, Sample};
 use crate::nn::Init;
 use crate::optim::{Adam, Schedule};
@@ -95,16 +94,8 @@ impl Reference {
         let batches = batches(&parts.calibration)?;
         let config = QuantConfig::new(parts.activations).knowingly();
         let report = quantize_model(&mut *int8, batches.into_iter().map(Ok), &config)?;
-        let subject = Subject {
-            name: self.name.to_string(),
-            float_digest: digest_params(&*float)?,
-            float,
-            int8,
-            changed: report.changed,
-            config,
-            held_out: parts.held_out,
-            delivered: None,
-        };
+        let subject = Subject::new(self.name, &*float, &*int8, parts.held_out)?
+            .quantized_by(&config, &report);
         Ok((subject, Budget { float_floor: Some(self.float_floor), ..Budget::default() }))
     }
 

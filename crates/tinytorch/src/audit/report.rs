@@ -1,6 +1,5 @@
-use super::{Distribution, Evidence, Gate, LayerEvidence, Outcome, Subject, Task};
+use super::{Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Subject, Task};
 use crate::Result;
-use crate::data::Dataset;
 use crate::files::TensorFile;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -93,7 +92,7 @@ impl ModelReport {
     ) -> Result<ModelReport> {
         let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
         let verdict = if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail };
-        let (task, labels) = (Task::of(&subject.held_out), subject.held_out.labels());
+        let (task, targets) = (subject.task.clone(), subject.held_out.targets());
         let mut weights = BytesPair { what: "weights", float: 0, int8: 0 };
         let mut seen = BTreeSet::new();
         // A table that is also the output head runs twice and is stored once.
@@ -108,13 +107,13 @@ impl ModelReport {
         };
         Ok(ModelReport {
             name: subject.name.clone(),
-            architecture: serde_json::to_value(subject.int8.architecture()).unwrap_or_default(),
+            architecture: serde_json::from_str(&subject.int8.description()?).unwrap_or_default(),
             verdict,
             gates,
             held_out_samples: subject.held_out.len(),
+            float_quality: task.score(&evidence.float, targets)?,
+            int8_quality: task.score(&evidence.int8, targets)?,
             task,
-            float_quality: task.quality(&evidence.float, labels)?,
-            int8_quality: task.quality(&evidence.int8, labels)?,
             bytes: vec![weights, file],
             latency: Vec::new(),
             layers: evidence.layers.iter().map(LayerReport::new).collect(),
@@ -181,7 +180,7 @@ impl LayerReport {
         LayerReport {
             name: layer.name.clone(),
             op: layer.op,
-            kernel: layer.kernel,
+            kernel: layer.kernel.name,
             shape: layer.shape.to_vec(),
             float_bytes: layer.float_bytes,
             int8_bytes: layer.stored_bytes,

@@ -1,6 +1,5 @@
-use super::Means;
+use super::AuditOptions;
 use super::compare::{exceeds, same_bits};
-use super::layers::is_int8_kernel;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
 use crate::graph::Exec;
@@ -17,7 +16,7 @@ pub(super) const FLOAT_ACROSS_ISAS: f64 = 1e-5;
 /// others that may run it.
 pub(super) struct Steadiness<'a> {
     names: &'a BTreeMap<ParamId, String>,
-    means: &'a Means,
+    options: &'a AuditOptions,
     /// The weight that was used last, for the names of ops that have none.
     last: Option<String>,
     /// What has gone wrong, each in a sentence that names the layer.
@@ -29,9 +28,12 @@ pub(super) struct Steadiness<'a> {
 }
 
 impl<'a> Steadiness<'a> {
-    pub(super) fn new(names: &'a BTreeMap<ParamId, String>, means: &'a Means) -> Steadiness<'a> {
+    pub(super) fn new(
+        names: &'a BTreeMap<ParamId, String>,
+        options: &'a AuditOptions,
+    ) -> Steadiness<'a> {
         let (faults, integer_ops, floats_differ) = (Vec::new(), 0, false);
-        Steadiness { names, means, last: None, faults, integer_ops, floats_differ }
+        Steadiness { names, options, last: None, faults, integer_ops, floats_differ }
     }
 
     fn place(&mut self, run: &OpRun<'_>) -> String {
@@ -50,7 +52,7 @@ impl<'a> Steadiness<'a> {
         self.integer_ops += 1;
         let reference = output(run, Isa::Scalar)?;
         let mut disagreeing = Vec::new();
-        for &isa in &self.means.isas {
+        for &isa in &self.options.isas {
             if !same_bits(&output(run, isa)?, &reference)? {
                 disagreeing.push(isa.name());
             }
@@ -63,11 +65,11 @@ impl<'a> Steadiness<'a> {
     }
 
     fn compare_floats(&mut self, place: &str, run: &OpRun<'_>) -> Result<()> {
-        for &isa in &self.means.isas {
+        for &isa in &self.options.isas {
             let distance = relative_error(&output(run, isa)?, run.output)?;
             self.floats_differ |= distance > 0.0;
             if exceeds(distance, FLOAT_ACROSS_ISAS) {
-                let (isa, deployed) = (isa.name(), self.means.deployed.name());
+                let (isa, deployed) = (isa.name(), self.options.deployed.name());
                 self.faults
                     .push(format!("{place} is {distance:.1e} away on {isa} from {deployed}"));
             }
@@ -86,10 +88,10 @@ impl Observer for Steadiness<'_> {
             return Ok(());
         }
         let place = self.place(&run);
-        if !same_bits(&output(&run, self.means.deployed)?, run.output)? {
+        if !same_bits(&output(&run, self.options.deployed)?, run.output)? {
             self.faults.push(format!("{place} gives other bits when it runs again"));
         }
-        match is_int8_kernel(run.kernel) {
+        match run.kernel.int8 {
             true => self.compare_integers(&place, &run),
             false => self.compare_floats(&place, &run),
         }

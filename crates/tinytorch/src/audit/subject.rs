@@ -1,19 +1,21 @@
-use super::AuditError;
-#[cfg(doc)]
-use super::Task;
+//! What an audit is about: two models and data to judge them by.
+
+use super::tuning::Tuning;
+use super::{AuditError, HeldOut, Task};
 use crate::Result;
-use crate::data::Examples;
-use crate::files::{Loaded, Provenance, load_model};
-use crate::models::Model;
-use crate::quant::{QuantConfig, QuantRecord};
+use crate::files::{Loaded, Provenance, digest_params, load_with};
+use crate::models::{Kinds, Model};
+use crate::quant::{QuantConfig, QuantRecord, QuantReport};
 use std::path::{Path, PathBuf};
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
 /// neither training nor calibration has seen.
+///
+/// The models are any two of one type that is [`Rebuild`](crate::models::Rebuild), or boxed ones.
 pub struct Subject {
     /// What it is called in the report.
     pub name: String,
-    /// The float model, as it was before quantizing.
+    /// The float model: as it was before quantizing, but for what was [fine-tuned](Subject::fine_tuned).
     pub float: Box<dyn Model>,
     /// The SHA-256 of the float model's tensors, taken before it was quantized.
     pub float_digest: String,
@@ -24,18 +26,74 @@ pub struct Subject {
     /// How it was quantized.
     pub config: QuantConfig,
     /// The samples to judge by.
-    pub held_out: Examples,
+    pub held_out: HeldOut,
+    /// What the models are for.
+    pub task: Task,
     /// The files of the float and the int8 model, if that is what is judged.
     pub delivered: Option<(PathBuf, PathBuf)>,
+    /// What was fine-tuned after quantizing, if anything was.
+    pub(super) tuning: Option<Tuning>,
+}
+
+impl Subject {
+    /// Two models, the second of which was made from the first, quantized with the settings of
+    /// [`QuantConfig::default`] unless [`quantized_by`](Subject::quantized_by) tells. The task is what
+    /// [`Task::for_target`] makes of the first target.
+    ///
+    /// # Errors
+    /// [`AuditError::OtherKind`] for models of two descriptions, or what a float model without values
+    /// reports.
+    pub fn new(
+        name: impl Into<String>,
+        float: &dyn Model,
+        int8: &dyn Model,
+        held_out: impl Into<HeldOut>,
+    ) -> Result<Subject> {
+        let (of_float, of_int8) = (float.description()?, int8.description()?);
+        if of_float != of_int8 {
+            return Err(AuditError::OtherKind { float: of_float, int8: of_int8 }.into());
+        }
+        let held_out = held_out.into();
+        let task = held_out.targets().first().map_or(Task::Regression, Task::for_target);
+        Ok(Subject {
+            name: name.into(),
+            float_digest: digest_params(float)?,
+            float: float.clone_box(),
+            int8: int8.clone_box(),
+            changed: Vec::new(),
+            config: QuantConfig::default(),
+            held_out,
+            task,
+            delivered: None,
+            tuning: None,
+        })
+    }
+
+    /// Tells how the int8 model was quantized.
+    pub fn quantized_by(mut self, config: &QuantConfig, report: &QuantReport) -> Subject {
+        self.config = config.clone();
+        self.changed.clone_from(&report.changed);
+        self
+    }
+
+    /// Tells what the models are for.
+    pub fn task(self, task: Task) -> Subject {
+        Subject { task, ..self }
+    }
+
+    /// Judges these files of the float and the int8 model, instead of files of the audit's own.
+    pub fn files(self, float: impl Into<PathBuf>, int8: impl Into<PathBuf>) -> Subject {
+        Subject { delivered: Some((float.into(), int8.into())), ..self }
+    }
 }
 
 /// The files of a float model and of the int8 model that was made from it, read.
 ///
 /// ```no_run
-/// use tinytorch::audit::{Budget, ModelFiles, Means, audit_model};
+/// use tinytorch::audit::{Budget, ModelFiles, AuditOptions, audit_model};
 /// let files = ModelFiles::open("model.safetensors", "int8.safetensors")?;
 /// let held_out = tinytorch::data::digits()?.test.unwrap();
-/// let report = audit_model(&files.judged_by(held_out)?, &Budget::default(), &Means::default())?;
+/// let report = audit_model(&files.judged_by(held_out)?, &Budget::default(), &AuditOptions::default())?;
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
 pub struct ModelFiles {
@@ -47,10 +105,23 @@ impl ModelFiles {
     /// Reads both models.
     ///
     /// # Errors
-    /// What [`load_model`] reports, or [`AuditError`] unless the first is a float model and the second an
+    /// What [`load_with`] reports, or [`AuditError`] unless the first is a float model and the second an
     /// int8 model of the same architecture.
     pub fn open(float: impl AsRef<Path>, int8: impl AsRef<Path>) -> Result<ModelFiles> {
-        let read = |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), load_model(path)?));
+        ModelFiles::open_with(float, int8, &Kinds::built_in())
+    }
+
+    /// [`ModelFiles::open`] for a program that has kinds of its own.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
+    pub fn open_with(
+        float: impl AsRef<Path>,
+        int8: impl AsRef<Path>,
+        kinds: &Kinds,
+    ) -> Result<ModelFiles> {
+        let read =
+            |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), load_with(path, kinds)?));
         let (float, int8) = (read(float.as_ref())?, read(int8.as_ref())?);
         if holds_int8(&*float.1.model) {
             return Err(AuditError::NotFloat { path: float.0 }.into());
@@ -58,7 +129,7 @@ impl ModelFiles {
         if !holds_int8(&*int8.1.model) {
             return Err(AuditError::NotInt8 { path: int8.0 }.into());
         }
-        if float.1.model.architecture() != int8.1.model.architecture() {
+        if float.1.model.description()? != int8.1.model.description()? {
             return Err(AuditError::OtherArchitecture { float: float.0, int8: int8.0 }.into());
         }
         Ok(ModelFiles { float, int8 })
@@ -78,18 +149,16 @@ impl ModelFiles {
     ///
     /// # Errors
     /// [`QuantError`](crate::quant::QuantError) if the int8 file does not tell how it was made.
-    pub fn judged_by(self, held_out: Examples) -> Result<Subject> {
+    pub fn judged_by(self, held_out: impl Into<HeldOut>) -> Result<Subject> {
         let ModelFiles { float: (float_path, float), int8: (int8_path, int8) } = self;
         let record = QuantRecord::read(&int8.provenance)?;
+        let name = int8_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let subject = Subject::new(name, &*float.model, &*int8.model, held_out)?;
         Ok(Subject {
-            name: int8_path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            float: float.model,
             float_digest: int8.provenance.float_sha256.unwrap_or_default(),
-            int8: int8.model,
             changed: record.changed,
             config: record.config,
-            held_out,
-            delivered: Some((float_path, int8_path)),
+            ..subject.files(float_path, int8_path)
         })
     }
 }

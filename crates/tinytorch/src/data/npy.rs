@@ -180,6 +180,8 @@ impl Encoder {
             Dtype::I64 => "<i8",
             Dtype::U8 => "|u1",
             Dtype::I8 => "|i1",
+            Dtype::I32 => "<i4",
+            Dtype::Bool => "|b1",
         };
         let dims: Vec<String> = t.shape().iter().map(usize::to_string).collect();
         let shape = match dims.as_slice() {
@@ -211,6 +213,8 @@ impl Encoder {
             Dtype::I64 => write_values(out, t.as_slice::<i64>(), |v| v.to_le_bytes()),
             Dtype::U8 => write_values(out, t.as_slice::<u8>(), |v| v.to_le_bytes()),
             Dtype::I8 => write_values(out, t.as_slice::<i8>(), |v| v.to_le_bytes()),
+            Dtype::I32 => write_values(out, t.as_slice::<i32>(), |v| v.to_le_bytes()),
+            Dtype::Bool => write_values(out, t.as_slice::<bool>(), |v| [u8::from(v)]),
         }
     }
 }

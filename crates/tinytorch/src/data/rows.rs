@@ -19,6 +19,8 @@ pub(super) fn gather(t: &Tensor, indices: &[usize]) -> Result<Tensor> {
         Dtype::I64 => of::<i64>(t, indices),
         Dtype::U8 => of::<u8>(t, indices),
         Dtype::I8 => of::<i8>(t, indices),
+        Dtype::I32 => of::<i32>(t, indices),
+        Dtype::Bool => of::<bool>(t, indices),
     }
 }
 
@@ -29,5 +31,7 @@ pub(super) fn stack(tensors: &[Tensor]) -> Result<Tensor> {
         Dtype::I64 => Tensor::stack::<i64>(tensors),
         Dtype::U8 => Tensor::stack::<u8>(tensors),
         Dtype::I8 => Tensor::stack::<i8>(tensors),
+        Dtype::I32 => Tensor::stack::<i32>(tensors),
+        Dtype::Bool => Tensor::stack::<bool>(tensors),
     }
 }

@@ -27,6 +27,8 @@ impl<'a> Entry<'a> {
             Dtype::I64 => FileDtype::I64,
             Dtype::U8 => FileDtype::U8,
             Dtype::I8 => FileDtype::I8,
+            Dtype::I32 => FileDtype::I32,
+            Dtype::Bool => FileDtype::BOOL,
         };
         let payload = Payload::Tensor(tensor.contiguous()?);
         Ok(Entry { name: name.into(), dtype, shape: *tensor.shape(), payload })
@@ -76,6 +78,8 @@ fn write_tensor(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
         Dtype::I64 => write_elements(tensor, i64::to_le_bytes, out),
         Dtype::U8 => write_elements(tensor, u8::to_le_bytes, out),
         Dtype::I8 => write_elements(tensor, i8::to_le_bytes, out),
+        Dtype::I32 => write_elements(tensor, i32::to_le_bytes, out),
+        Dtype::Bool => write_elements(tensor, |flag: bool| [u8::from(flag)], out),
     }
 }
 

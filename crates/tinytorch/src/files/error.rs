@@ -296,6 +296,16 @@ pub enum ContentError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A kind of model that the program does not know.
+    #[error(
+        "the model is of the kind {kind:?}, which is another program's own (this one knows {known}); load and audit it with the library, in a program that has the type: `Kinds::built_in().with::<Type>()`"
+    )]
+    Kind {
+        /// Its name.
+        kind: String,
+        /// The names that are known.
+        known: String,
+    },
     /// A parameter without values cannot be saved.
     #[error("parameter {parameter:?} holds no values yet; load a checkpoint into the model first")]
     NotLoaded {

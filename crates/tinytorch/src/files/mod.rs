@@ -46,8 +46,11 @@ pub use folder::import_folder;
 pub use header::TensorInfo;
 pub use import::{import_model, load_renamed};
 pub use llama2c::load_llama2c;
-pub use model::{Loaded, load_model, save_model, save_model_and};
-pub use open::open_model;
+pub(crate) use model::load_as;
+pub use model::{
+    Loaded, load, load_model, load_with, read_description, save_model, save_model_and,
+};
+pub use open::{open_model, open_with};
 pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
 pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;

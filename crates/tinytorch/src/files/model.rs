@@ -1,9 +1,13 @@
+//! A model in a file: saved, and made again from what the file says.
+
 use super::import::check_head;
-use super::{FileError, Provenance, TensorFile, load_into, provenance, save_params_and};
-use crate::Result;
-use crate::models::Model;
+use super::{
+    ContentError, FileError, Provenance, TensorFile, load_into, provenance, save_params_and,
+};
+use crate::models::{Kinds, Model, ModelError, Rebuild};
 use crate::nn::Init;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 use std::path::Path;
 
 /// Writes a model: its parameters, and in the metadata its architecture and where it comes from.
@@ -30,33 +34,83 @@ pub fn save_model_and(
     provenance: &Provenance,
 ) -> Result<()> {
     let path = path.as_ref();
-    let metadata = provenance::to_metadata(&model.architecture(), provenance)
+    let metadata = provenance::to_metadata(model.description()?, provenance)
         .map_err(|problem| FileError::content(path, problem))?;
     save_params_and(path, model, others, &metadata)
 }
 
 /// A model from a file.
 #[derive(Clone)]
-pub struct Loaded {
+pub struct Loaded<M = Box<dyn Model>> {
     /// The model.
-    pub model: Box<dyn Model>,
+    pub model: M,
     /// Where it comes from.
     pub provenance: Provenance,
 }
 
-/// Reads a model that [`save_model`] wrote; the file says which it is. Every parameter is allocated
-/// once, in the form in which it is held: int8 weights are never floats on the way.
+/// Reads a model that [`save_model`] wrote, if it is of a [built-in](Kinds::built_in) kind; the file says
+/// which. Every parameter is allocated once, in the form in which it is held: int8 weights are never
+/// floats on the way.
 ///
 /// # Errors
-/// As [`TensorFile::open`] and [`load_into`], and a
-/// [`ContentError`](super::ContentError) for an architecture that is missing, unknown or impossible.
+/// As [`TensorFile::open`] and [`load_into`], and a [`ContentError`] for a kind that is missing, unknown
+/// or impossible.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Loaded> {
+    load_with(path, &Kinds::built_in())
+}
+
+/// [`load_model`] for a program that has kinds of its own.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_with(path: impl AsRef<Path>, kinds: &Kinds) -> Result<Loaded> {
+    load_as(path, &|description| kinds.build(description, &mut Init::absent()))
+}
+
+/// [`load_model`] with what makes a model without values of the file's description.
+///
+/// # Errors
+/// As [`load_model`].
+pub(crate) fn load_as(
+    path: impl AsRef<Path>,
+    build: &dyn Fn(&str) -> Result<Box<dyn Model>>,
+) -> Result<Loaded> {
     let file = TensorFile::open(path)?;
-    let (architecture, provenance) = provenance::from_metadata(&file)?;
-    let mut model = architecture
-        .build(&mut Init::absent())
-        .map_err(|error| file.problem(provenance::unusable("architecture", error.to_string())))?;
-    check_head(&file, &architecture, str::to_string)?;
+    let (description, provenance) = provenance::from_metadata(&file)?;
+    let mut model = build(&description).map_err(|error| file.problem(unbuildable(error)))?;
+    if let Some(architecture) = model.architecture() {
+        check_head(&file, &architecture, str::to_string)?;
+    }
     load_into(&mut *model, &file)?;
     Ok(Loaded { model, provenance })
+}
+
+/// Reads a model of the type `M`, which must be what the file holds.
+///
+/// # Errors
+/// As [`load_model`]; [`ContentError::Kind`] for a file of any other kind.
+pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
+    let file = TensorFile::open(path)?;
+    let (description, provenance) = provenance::from_metadata(&file)?;
+    let mut model: M = Kinds::build_as(&description, &mut Init::absent())
+        .map_err(|error| file.problem(unbuildable(error)))?;
+    load_into(&mut model, &file)?;
+    Ok(Loaded { model, provenance })
+}
+
+/// The description in a model's file, as [`Model::description`] gives it.
+///
+/// # Errors
+/// As [`TensorFile::open`], and a [`ContentError`] for a file that holds no model.
+pub fn read_description(path: impl AsRef<Path>) -> Result<String> {
+    Ok(provenance::from_metadata(&TensorFile::open(path)?)?.0)
+}
+
+fn unbuildable(error: Error) -> ContentError {
+    match error.downcast_ref::<ModelError>() {
+        Some(ModelError::UnknownKind { kind, known }) => {
+            ContentError::Kind { kind: kind.clone(), known: known.clone() }
+        }
+        _ => provenance::unusable(provenance::ARCHITECTURE, error.to_string()),
+    }
 }

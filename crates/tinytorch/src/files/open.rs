@@ -1,15 +1,25 @@
 use super::folder::read_architecture;
 use super::provenance::ARCHITECTURE;
-use super::{Loaded, TensorFile, import_folder, import_model, load_llama2c, load_model};
+use super::{Loaded, TensorFile, import_folder, import_model, load_llama2c, load_with};
 use crate::Result;
+use crate::models::Kinds;
 use std::path::Path;
 
 /// Reads a model in any form there is: a file that [`save_model`](super::save_model) wrote, a folder or
 /// a safetensors file with its `config.json` beside it, or a `.bin` file of llama2.c.
 ///
 /// # Errors
-/// As [`load_model`], [`import_folder`] or [`load_llama2c`], whichever the path calls for.
+/// As [`load_model`](super::load_model), [`import_folder`] or [`load_llama2c`], whichever the path calls
+/// for.
 pub fn open_model(path: impl AsRef<Path>) -> Result<Loaded> {
+    open_with(path, &Kinds::built_in())
+}
+
+/// [`open_model`] for a program that has kinds of its own.
+///
+/// # Errors
+/// As [`open_model`].
+pub fn open_with(path: impl AsRef<Path>, kinds: &Kinds) -> Result<Loaded> {
     let path = path.as_ref();
     if path.join("config.json").exists() {
         return import_folder(path);
@@ -22,6 +32,6 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Loaded> {
         Some(folder) if !own && folder.join("config.json").exists() => {
             import_model(path, &read_architecture(folder)?)
         }
-        _ => load_model(path),
+        _ => load_with(path, kinds),
     }
 }

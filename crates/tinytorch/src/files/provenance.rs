@@ -3,7 +3,6 @@ use super::params::with_own;
 use super::{ContentError, TensorFile};
 use super::{attached, flags};
 use crate::Result;
-use crate::models::Architecture;
 use crate::text::{CharTokenizer, HfTokenizer, TextError};
 use std::collections::BTreeMap;
 
@@ -76,13 +75,11 @@ pub(crate) const TRAINING: &str = "training";
 
 /// The metadata of a model's file.
 pub(super) fn to_metadata(
-    architecture: &Architecture,
+    description: String,
     provenance: &Provenance,
 ) -> Result<BTreeMap<String, String>, ContentError> {
-    let architecture = serde_json::to_string(architecture)
-        .map_err(|error| unusable(ARCHITECTURE, error.to_string()))?;
     let own = [
-        (ARCHITECTURE, Some(architecture)),
+        (ARCHITECTURE, Some(description)),
         (VERSION, Some(provenance.version.clone())),
         (FLOAT, provenance.float_sha256.clone()),
         (CALIBRATION, provenance.calibration_sha256.clone()),
@@ -93,7 +90,7 @@ pub(super) fn to_metadata(
 
 /// What [`to_metadata`] wrote, apart from the entries that belong to the parameters or to their
 /// training.
-pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenance)> {
+pub(super) fn from_metadata(file: &TensorFile) -> Result<(String, Provenance)> {
     let mut notes = file.metadata().clone();
     notes.remove(InputModes::KEY);
     notes.remove(flags::KEY);
@@ -102,9 +99,7 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenan
     let needed = |notes: &mut BTreeMap<String, String>, key| {
         notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))
     };
-    let architecture = needed(&mut notes, ARCHITECTURE)?;
-    let architecture = serde_json::from_str(&architecture)
-        .map_err(|error| file.problem(unusable(ARCHITECTURE, error.to_string())))?;
+    let description = needed(&mut notes, ARCHITECTURE)?;
     let version = needed(&mut notes, VERSION)?;
     let quantization = match notes.remove(QUANTIZATION) {
         None => None,
@@ -113,7 +108,7 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(Architecture, Provenan
     };
     let (float_sha256, calibration_sha256) = (notes.remove(FLOAT), notes.remove(CALIBRATION));
     let provenance = Provenance { version, float_sha256, calibration_sha256, quantization, notes };
-    Ok((architecture, provenance))
+    Ok((description, provenance))
 }
 
 pub(super) fn unusable(key: &str, detail: String) -> ContentError {

@@ -121,14 +121,7 @@ impl Architecture {
     /// # Errors
     /// As [`Architecture::sample`], of the whole batch.
     pub fn example(&self, batch: usize) -> Result<Tensor> {
-        let sample = self.sample()?;
-        match sample {
-            Sample::Values(shape) => {
-                let dims: Vec<usize> = [batch].into_iter().chain(shape.to_vec()).collect();
-                sample.fill(&Shape::new(&dims)?)
-            }
-            Sample::Ids { context, .. } => sample.fill(&Shape::new(&[batch, context])?),
-        }
+        self.sample()?.batch(batch)
     }
 }
 
@@ -136,7 +129,8 @@ impl Architecture {
 mod tests {
     use super::*;
     use crate::autograd::{Ctx, Observer, OpRun};
-    use crate::models::CnnBlock;
+    use crate::models::{CnnBlock, Kinds};
+    use crate::nn::{Forward, Module};
     use crate::tensor::Tensor;
 
     /// Adds up what a pass costs.
@@ -154,7 +148,11 @@ mod tests {
         for name in Architecture::presets() {
             let architecture = Architecture::preset(name).unwrap();
             let model = architecture.build(&mut Init::seed(1)).unwrap();
-            assert_eq!(model.architecture(), architecture);
+            assert_eq!(model.architecture().as_ref(), Some(&architecture));
+            let described =
+                Kinds::built_in().build(&model.description().unwrap(), &mut Init::absent());
+            assert_eq!(described.unwrap().description().unwrap(), model.description().unwrap());
+            assert_eq!(model.description().unwrap(), serde_json::to_string(&architecture).unwrap());
             let json = serde_json::to_string(&architecture).unwrap();
             assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
 

@@ -1,6 +1,5 @@
-use super::Model;
-use super::architecture::Architecture;
 use super::error::Check;
+use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
@@ -130,12 +129,21 @@ impl Forward for Bert {
     }
 }
 
-impl Model for Bert {
-    fn architecture(&self) -> Architecture {
-        Architecture::Bert(self.config.clone())
+impl Rebuild for Bert {
+    type Input = Var;
+    type Config = BertConfig;
+    const NAME: &'static str = "bert";
+
+    fn config(&self) -> BertConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &BertConfig, init: &mut Init) -> Result<Bert> {
+        Bert::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        let &BertConfig { vocab, context, pad, .. } = &self.config;
+        Ok(vec![Sample::Ids { vocab, context, pad: Some(pad) }])
     }
 }

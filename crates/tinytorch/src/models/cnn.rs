@@ -1,6 +1,5 @@
-use super::architecture::Architecture;
 use super::error::Check;
-use super::{Mlp, MlpConfig, Model};
+use super::{Mlp, MlpConfig, Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::graph::{ConvGeometry, PoolGeometry};
@@ -149,13 +148,21 @@ impl Chain for Cnn {
     }
 }
 
-impl Model for Cnn {
-    fn architecture(&self) -> Architecture {
-        Architecture::Cnn(self.config.clone())
+impl Rebuild for Cnn {
+    type Input = Var;
+    type Config = CnnConfig;
+    const NAME: &'static str = "cnn";
+
+    fn config(&self) -> CnnConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &CnnConfig, init: &mut Init) -> Result<Cnn> {
+        Cnn::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::Values(Shape::new(&self.config.input)?)])
     }
 
     fn as_chain(&mut self) -> Option<&mut dyn Chain> {

@@ -20,9 +20,22 @@ use crate::nn::{AttentionInputs, Forward, KeyValueCache, TransformerBlock};
 /// assert_eq!(logits.shape().dims(), [2, sizes.context, sizes.vocab]);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-pub trait Decoder: Model {
+pub trait Decoder: Model + Forward<Output = Var> {
     /// The sizes that its callers need to know.
     fn sizes(&self) -> DecoderSizes;
+
+    /// The scores for ids whose first position is `offset`; without caches every block sees the whole
+    /// sequence.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward_cached`].
+    fn scores(
+        &self,
+        ids: &Var,
+        offset: usize,
+        caches: &mut [Box<dyn KeyValueCache>],
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Var>;
 
     /// The scores for ids `[batch, new]` that follow the positions which `caches` hold, one for each
     /// block, and which then hold these too. The scores are `[batch, new, vocab]`.
@@ -37,7 +50,10 @@ pub trait Decoder: Model {
         ids: &Var,
         caches: &mut [Box<dyn KeyValueCache>],
         ctx: &mut Ctx<'_>,
-    ) -> Result<Var>;
+    ) -> Result<Var> {
+        let offset = self.sizes().positions(caches)?;
+        self.scores(ids, offset, caches, ctx)
+    }
 }
 
 /// The sizes of a [`Decoder`].

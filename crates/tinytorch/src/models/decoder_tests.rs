@@ -109,7 +109,7 @@ fn every_parameter_learns_and_a_tied_table_is_one_of_them() {
     for model in decoders() {
         let names: Vec<String> = model.named_params().into_iter().map(|(name, _)| name).collect();
         let tied = !names.iter().any(|name| name == "head.weight");
-        assert_eq!(tied, !matches!(model.architecture(), Architecture::Llama(c) if !c.tied));
+        assert_eq!(tied, !matches!(model.architecture(), Some(Architecture::Llama(c)) if !c.tied));
         let mut ctx = Ctx::train(Rng::seed(2));
         let scores = model.forward(&ids(&[3, 1, 4, 1, 5, 9]), &mut ctx).unwrap();
         let loss = scores.mul(&scores, &mut ctx).unwrap().mean(&mut ctx).unwrap();
@@ -157,7 +157,7 @@ fn settings_that_make_no_model_are_errors() {
 fn a_tied_table_is_quantized_once_and_multiplied_as_int8() {
     for activations in [Activations::Static, Activations::Dynamic] {
         for float in decoders() {
-            let example = float.architecture().example(2).unwrap();
+            let example = float.architecture().unwrap().example(2).unwrap();
             let mut int8 = float.clone();
             let config = QuantConfig::new(activations).knowingly();
             let calibration = [Ok((&example).into())];

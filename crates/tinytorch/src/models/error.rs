@@ -14,6 +14,38 @@ pub enum ModelError {
         /// The name.
         name: String,
     },
+    /// A kind of model that the program does not know.
+    #[error(
+        "the model is of the kind {kind:?}, which is another program's own; this one knows {known}: load it with `Kinds::built_in().with::<YourModel>()`"
+    )]
+    UnknownKind {
+        /// Its name.
+        kind: String,
+        /// The names that are known.
+        known: String,
+    },
+    /// Settings of a kind that cannot be written or read.
+    #[error("the settings of {kind:?} cannot be used: {problem}")]
+    Description {
+        /// The kind.
+        kind: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another number of inputs than the model takes.
+    #[error("{got} inputs are given to a model that takes {expected}; give one tensor for each")]
+    InputCount {
+        /// Inputs given.
+        got: usize,
+        /// Inputs of the model.
+        expected: usize,
+    },
+    /// Several outputs where one is asked for.
+    #[error("the model has {got} outputs where one is asked for; use `ListModel::forward_list`")]
+    OutputCount {
+        /// Outputs of the model.
+        got: usize,
+    },
     /// A size that makes no model.
     #[error("{architecture}: {name} is {value}, which must be from 1 to {max}")]
     Hyperparameter {

@@ -1,7 +1,6 @@
-use super::Model;
-use super::architecture::Architecture;
 use super::decoder::{Decoder, DecoderSizes, run_blocks};
 use super::error::Check;
+use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
@@ -90,21 +89,6 @@ impl Gpt {
             norm: LayerNorm::new(dim, init)?,
         })
     }
-
-    /// The scores for ids whose first position is `offset`.
-    fn scores(
-        &self,
-        ids: &Var,
-        offset: usize,
-        caches: &mut [Box<dyn KeyValueCache>],
-        ctx: &mut Ctx<'_>,
-    ) -> Result<Var> {
-        let hidden = self.tokens.forward(ids, ctx)?;
-        let hidden = self.positions.forward_from(offset, &hidden, ctx)?;
-        let hidden = self.dropout.forward(&hidden, ctx)?;
-        let hidden = run_blocks(&self.blocks, hidden, caches, ctx)?;
-        self.tokens.scores(&self.norm.forward(&hidden, ctx)?, ctx)
-    }
 }
 
 impl Forward for Gpt {
@@ -121,24 +105,36 @@ impl Decoder for Gpt {
         DecoderSizes { vocab, context, blocks: layers, kv_heads: heads, head_dim: dim / heads }
     }
 
-    fn forward_cached(
+    fn scores(
         &self,
         ids: &Var,
+        offset: usize,
         caches: &mut [Box<dyn KeyValueCache>],
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
-        let offset = self.sizes().positions(caches)?;
-        self.scores(ids, offset, caches, ctx)
+        let hidden = self.tokens.forward(ids, ctx)?;
+        let hidden = self.positions.forward_from(offset, &hidden, ctx)?;
+        let hidden = self.dropout.forward(&hidden, ctx)?;
+        let hidden = run_blocks(&self.blocks, hidden, caches, ctx)?;
+        self.tokens.scores(&self.norm.forward(&hidden, ctx)?, ctx)
     }
 }
 
-impl Model for Gpt {
-    fn architecture(&self) -> Architecture {
-        Architecture::Gpt(self.config.clone())
+impl Rebuild for Gpt {
+    type Input = Var;
+    type Config = GptConfig;
+    const NAME: &'static str = "gpt";
+
+    fn config(&self) -> GptConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &GptConfig, init: &mut Init) -> Result<Gpt> {
+        Gpt::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::ids(self.config.vocab, self.config.context)])
     }
 
     fn as_decoder(&self) -> Option<&dyn Decoder> {

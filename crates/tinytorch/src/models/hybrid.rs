@@ -1,12 +1,12 @@
-use super::architecture::Architecture;
 use super::error::Check;
-use super::{CnnBlock, ConvBlock, Model};
+use super::{CnnBlock, ConvBlock, Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
     AttentionConfig, FeedForward, Forward, Init, LayerNorm, Linear, Module, MultiHeadAttention,
     PositionalEncoding, TransformerBlock,
 };
+use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a [`Hybrid`].
@@ -112,12 +112,20 @@ impl Forward for Hybrid {
     }
 }
 
-impl Model for Hybrid {
-    fn architecture(&self) -> Architecture {
-        Architecture::Hybrid(self.config.clone())
+impl Rebuild for Hybrid {
+    type Input = Var;
+    type Config = HybridConfig;
+    const NAME: &'static str = "hybrid";
+
+    fn config(&self) -> HybridConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &HybridConfig, init: &mut Init) -> Result<Hybrid> {
+        Hybrid::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::Values(Shape::new(&self.config.input)?)])
     }
 }

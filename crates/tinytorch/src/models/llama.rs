@@ -1,7 +1,6 @@
-use super::Model;
-use super::architecture::Architecture;
 use super::decoder::{Decoder, DecoderSizes, run_blocks};
 use super::error::Check;
+use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
@@ -111,8 +110,22 @@ impl Llama {
         let head = if config.tied { None } else { Some(Linear::without_bias(dim, vocab, init)?) };
         Ok(Llama { config: config.clone(), tokens, blocks, norm, head })
     }
+}
 
-    /// The scores for ids whose first position is `offset`.
+impl Forward for Llama {
+    type Output = Var;
+
+    fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        self.scores(ids, 0, &mut [], ctx)
+    }
+}
+
+impl Decoder for Llama {
+    fn sizes(&self) -> DecoderSizes {
+        let LlamaConfig { vocab, context, dim, layers, heads, kv_heads, .. } = self.config;
+        DecoderSizes { vocab, context, blocks: layers, kv_heads, head_dim: dim / heads }
+    }
+
     fn scores(
         &self,
         ids: &Var,
@@ -131,38 +144,21 @@ impl Llama {
     }
 }
 
-impl Forward for Llama {
-    type Output = Var;
+impl Rebuild for Llama {
+    type Input = Var;
+    type Config = LlamaConfig;
+    const NAME: &'static str = "llama";
 
-    fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        self.scores(ids, 0, &mut [], ctx)
-    }
-}
-
-impl Decoder for Llama {
-    fn sizes(&self) -> DecoderSizes {
-        let LlamaConfig { vocab, context, dim, layers, heads, kv_heads, .. } = self.config;
-        DecoderSizes { vocab, context, blocks: layers, kv_heads, head_dim: dim / heads }
+    fn config(&self) -> LlamaConfig {
+        self.config.clone()
     }
 
-    fn forward_cached(
-        &self,
-        ids: &Var,
-        caches: &mut [Box<dyn KeyValueCache>],
-        ctx: &mut Ctx<'_>,
-    ) -> Result<Var> {
-        let offset = self.sizes().positions(caches)?;
-        self.scores(ids, offset, caches, ctx)
-    }
-}
-
-impl Model for Llama {
-    fn architecture(&self) -> Architecture {
-        Architecture::Llama(self.config.clone())
+    fn build(config: &LlamaConfig, init: &mut Init) -> Result<Llama> {
+        Llama::new(config, init)
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::ids(self.config.vocab, self.config.context)])
     }
 
     fn as_decoder(&self) -> Option<&dyn Decoder> {

@@ -1,9 +1,9 @@
-use super::Model;
-use super::architecture::Architecture;
 use super::error::Check;
+use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{Chain, Flatten, Forward, Init, Linear, Link, Module};
+use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
 /// The widths of an [`Mlp`].
@@ -81,13 +81,21 @@ impl Chain for Mlp {
     }
 }
 
-impl Model for Mlp {
-    fn architecture(&self) -> Architecture {
-        Architecture::Mlp(self.config.clone())
+impl Rebuild for Mlp {
+    type Input = Var;
+    type Config = MlpConfig;
+    const NAME: &'static str = "mlp";
+
+    fn config(&self) -> MlpConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &MlpConfig, init: &mut Init) -> Result<Mlp> {
+        Mlp::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::Values(Shape::new(&[self.config.inputs])?)])
     }
 
     fn as_chain(&mut self) -> Option<&mut dyn Chain> {

@@ -1,6 +1,5 @@
-use super::Model;
-use super::architecture::Architecture;
 use super::error::Check;
+use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::graph::ConvGeometry;
@@ -8,6 +7,7 @@ use crate::nn::{
     BatchNorm2d, Conv2d, Flatten, Forward, GlobalAvgPool2d, Init, Linear, Module, Normalize,
     PadShortcut,
 };
+use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a [`Resnet`].
@@ -155,12 +155,20 @@ impl Forward for Resnet {
     }
 }
 
-impl Model for Resnet {
-    fn architecture(&self) -> Architecture {
-        Architecture::Resnet(self.config.clone())
+impl Rebuild for Resnet {
+    type Input = Var;
+    type Config = ResnetConfig;
+    const NAME: &'static str = "resnet";
+
+    fn config(&self) -> ResnetConfig {
+        self.config.clone()
     }
 
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(self.clone())
+    fn build(config: &ResnetConfig, init: &mut Init) -> Result<Resnet> {
+        Resnet::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Ok(vec![Sample::Values(Shape::new(&self.config.input)?)])
     }
 }

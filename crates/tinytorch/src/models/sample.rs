@@ -23,6 +23,20 @@ impl Sample {
         Sample::Ids { vocab, context, pad: None }
     }
 
+    /// An input of `batch` samples, always the same: values from 0 to 1, or ids that fill the context.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
+    pub fn batch(&self, batch: usize) -> Result<Tensor> {
+        match *self {
+            Sample::Values(shape) => {
+                let dims: Vec<usize> = [batch].into_iter().chain(shape.to_vec()).collect();
+                self.fill(&Shape::new(&dims)?)
+            }
+            Sample::Ids { context, .. } => self.fill(&Shape::new(&[batch, context])?),
+        }
+    }
+
     /// A batch of this shape, always the same: values from 0 to 1, or ids without padding.
     pub(crate) fn fill(&self, batch: &Shape) -> Result<Tensor> {
         let rng = &mut Rng::seed(0);

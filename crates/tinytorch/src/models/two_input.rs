@@ -1,12 +1,13 @@
 use super::error::Check;
 use super::sentence::masked_mean;
-use super::{CnnBlock, ConvBlock};
+use super::{CnnBlock, ConvBlock, Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
     AttentionConfig, AttentionInputs, Embedding, FeedForward, Flatten, Forward, GlobalAvgPool2d,
     Init, LayerNorm, Linear, Module, MultiHeadAttention, PositionalEncoding, TransformerBlock,
 };
+use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of an [`ImageText`].
@@ -158,5 +159,25 @@ impl Forward<(Var, Var)> for ImageText {
         let both = Var::cat(&[&both[0], &both[1]], 1, ctx)?;
         let joint = self.joint.forward(&both, ctx)?.relu(ctx)?;
         self.head.forward(&joint, ctx)
+    }
+}
+
+impl Rebuild for ImageText {
+    type Input = (Var, Var);
+    type Config = ImageTextConfig;
+    const NAME: &'static str = "image-text";
+
+    fn config(&self) -> ImageTextConfig {
+        self.config.clone()
+    }
+
+    fn build(config: &ImageTextConfig, init: &mut Init) -> Result<ImageText> {
+        ImageText::new(config, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        let &ImageTextConfig { input, vocab, context, pad, .. } = &self.config;
+        let text = Sample::Ids { vocab, context, pad: Some(pad) };
+        Ok(vec![Sample::Values(Shape::new(&input)?), text])
     }
 }

@@ -128,11 +128,11 @@ mod tests {
         let y = bn.forward(&y, &mut ctx).unwrap();
         let graph = ctx.into_tape().unwrap().lower(&y).unwrap();
 
-        let norm = &graph.nodes()[graph.output().unwrap().index()];
+        let norm = graph.node(graph.outputs()[0]);
         assert!(matches!(norm.step, Step::BatchNorm2d(_)));
         let ids = [&bn.weight, &bn.bias, &bn.running_mean, &bn.running_var].map(Param::id);
         assert_eq!(norm.params, ids);
-        let producer = &graph.nodes()[norm.inputs[0].index()];
+        let producer = graph.node(norm.input(0).unwrap());
         assert!(matches!(producer.step, Step::Conv2d { .. }));
         assert_eq!(producer.params, [conv.weight.id()]);
     }

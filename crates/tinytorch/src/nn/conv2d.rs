@@ -1,4 +1,5 @@
 use super::chain::keep;
+use super::pads::Pads;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
@@ -32,7 +33,9 @@ pub struct Conv2d {
     #[module(config)]
     stride: [usize; 2],
     #[module(config)]
-    padding: [usize; 2],
+    padding: Pads,
+    #[module(config)]
+    dilation: [usize; 2],
     #[module(config)]
     groups: usize,
     /// `[out_channels, in_channels / groups, kh, kw]`.
@@ -72,7 +75,7 @@ impl Conv2d {
         init: &mut Init,
     ) -> Result<Conv2d> {
         geometry.check(in_channels, out_channels, kernel_size)?;
-        let ConvGeometry { stride, padding, groups } = geometry;
+        let ConvGeometry { stride, padding, dilation, groups } = geometry;
         let [kh, kw] = kernel_size;
         let shape = [out_channels, in_channels / groups, kh, kw];
         let bound = bound(&shape);
@@ -82,7 +85,8 @@ impl Conv2d {
             out_channels,
             kernel_size,
             stride,
-            padding,
+            padding: Pads(padding),
+            dilation,
             groups,
             weight: weight.into(),
             bias: None,
@@ -91,7 +95,8 @@ impl Conv2d {
 
     /// How the kernel moves.
     pub fn geometry(&self) -> ConvGeometry {
-        ConvGeometry { stride: self.stride, padding: self.padding, groups: self.groups }
+        let Conv2d { stride, padding: Pads(padding), dilation, groups, .. } = *self;
+        ConvGeometry { stride, padding, dilation, groups }
     }
 
     /// Keeps these outputs, or leaves the layer half changed with an error.

@@ -47,6 +47,7 @@ mod linear;
 mod module_tests;
 mod normalize;
 mod pad_shortcut;
+mod pads;
 mod pattern;
 mod pool;
 mod positions;

@@ -1,3 +1,4 @@
+use super::pads::Pads;
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
@@ -19,7 +20,9 @@ pub struct MaxPool2d {
     #[module(config)]
     stride: [usize; 2],
     #[module(config)]
-    padding: [usize; 2],
+    padding: Pads,
+    #[module(config)]
+    dilation: [usize; 2],
 }
 
 /// The mean of each window: `y[i, j] = sum over window (i, j) of x / (kh kw)`, padding as zeros.
@@ -38,7 +41,9 @@ pub struct AvgPool2d {
     #[module(config)]
     stride: [usize; 2],
     #[module(config)]
-    padding: [usize; 2],
+    padding: Pads,
+    #[module(config)]
+    dilation: [usize; 2],
 }
 
 /// The mean of each channel: `[batch, channels, height, width]` gives `[batch, channels, 1, 1]`.
@@ -56,15 +61,17 @@ pub struct GlobalAvgPool2d;
 
 impl MaxPool2d {
     /// A pool of these windows.
-    pub fn new(PoolGeometry { kernel, stride, padding }: PoolGeometry) -> MaxPool2d {
-        MaxPool2d { kernel_size: kernel, stride, padding }
+    pub fn new(geometry: PoolGeometry) -> MaxPool2d {
+        let PoolGeometry { kernel: kernel_size, stride, padding, dilation } = geometry;
+        MaxPool2d { kernel_size, stride, padding: Pads(padding), dilation }
     }
 }
 
 impl AvgPool2d {
     /// A pool of these windows.
-    pub fn new(PoolGeometry { kernel, stride, padding }: PoolGeometry) -> AvgPool2d {
-        AvgPool2d { kernel_size: kernel, stride, padding }
+    pub fn new(geometry: PoolGeometry) -> AvgPool2d {
+        let PoolGeometry { kernel: kernel_size, stride, padding, dilation } = geometry;
+        AvgPool2d { kernel_size, stride, padding: Pads(padding), dilation }
     }
 }
 
@@ -72,8 +79,8 @@ impl Forward for MaxPool2d {
     type Output = Var;
 
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let MaxPool2d { kernel_size: kernel, stride, padding } = *self;
-        input.max_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
+        let MaxPool2d { kernel_size: kernel, stride, padding: Pads(padding), dilation } = *self;
+        input.max_pool2d(PoolGeometry { kernel, stride, padding, dilation }, ctx)
     }
 }
 
@@ -81,8 +88,8 @@ impl Forward for AvgPool2d {
     type Output = Var;
 
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let AvgPool2d { kernel_size: kernel, stride, padding } = *self;
-        input.avg_pool2d(PoolGeometry { kernel, stride, padding }, ctx)
+        let AvgPool2d { kernel_size: kernel, stride, padding: Pads(padding), dilation } = *self;
+        input.avg_pool2d(PoolGeometry { kernel, stride, padding, dilation }, ctx)
     }
 }
 

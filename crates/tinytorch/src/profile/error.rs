@@ -43,6 +43,14 @@ pub enum ProfileError {
         /// How long it had.
         seconds: u64,
     },
+    /// A request that cannot be read, in the process that should answer it.
+    #[error(
+        "the request for a measurement cannot be read: {problem}; an audit starts this process and sends it one"
+    )]
+    Request {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The probe ended well without a report.
     #[error("the probe {} gave no report: {detail}; is it a program that answers probes?", program.display())]
     NoReport {

@@ -80,7 +80,7 @@ impl Layers {
         self.rows.push(LayerRow {
             name,
             op: run.op.name().into(),
-            kernel: run.kernel.into(),
+            kernel: run.kernel.name.into(),
             flops: run.cost.flops,
             read_bytes: run.cost.read,
             written_bytes: run.cost.written,

@@ -1,7 +1,7 @@
 use super::layers::{Layers, Table};
 use super::{HeapUse, ParameterCount, Profile, ProfileError};
 use crate::Result;
-use crate::autograd::{Ctx, Feed, Var};
+use crate::autograd::{Ctx, Feed};
 use crate::nn::Forward;
 use crate::stats::Quartiles;
 use std::time::Instant;
@@ -16,7 +16,7 @@ pub const PASSES: usize = 20;
 /// If the model does not run on the input.
 pub fn profile<M, F>(model: &M, input: &F) -> Result<Profile>
 where
-    M: Forward<F::Input, Output = Var> + ?Sized,
+    M: Forward<F::Input> + ?Sized,
     F: Feed,
 {
     profile_passes(model, input, PASSES)
@@ -28,7 +28,7 @@ where
 /// As [`profile`], and [`ProfileError::Zero`] for 0 passes.
 pub fn profile_passes<M, F>(model: &M, input: &F, passes: usize) -> Result<Profile>
 where
-    M: Forward<F::Input, Output = Var> + ?Sized,
+    M: Forward<F::Input> + ?Sized,
     F: Feed,
 {
     if passes == 0 {
@@ -64,21 +64,14 @@ where
     })
 }
 
-fn observed<M: Forward<X, Output = Var> + ?Sized, X>(
-    model: &M,
-    input: &X,
-    layers: &mut Layers,
-) -> Result<Table> {
+fn observed<M: Forward<X> + ?Sized, X>(model: &M, input: &X, layers: &mut Layers) -> Result<Table> {
     let started = Instant::now();
     model.forward(input, &mut Ctx::eval().observed(layers))?;
     let elapsed = started.elapsed();
     Ok(layers.take(elapsed))
 }
 
-fn heap_of_a_pass<M: Forward<X, Output = Var> + ?Sized, X>(
-    model: &M,
-    input: &X,
-) -> Result<Option<HeapUse>> {
+fn heap_of_a_pass<M: Forward<X> + ?Sized, X>(model: &M, input: &X) -> Result<Option<HeapUse>> {
     let before = alloc::stats();
     alloc::reset_peak();
     let output = model.forward(input, &mut Ctx::eval())?;

@@ -11,15 +11,15 @@
 //! holds of its own beside that, and a copy of the weights in particular, shows in the peaks.
 //!
 //! ```
-//! use tinytorch::{io, models::Architecture, nn::Init};
+//! use tinytorch::{files, models::{Architecture, Kinds}, nn::Init};
 //! use tinytorch::profile::process::{ProbeRequest, ProbeTask, run};
 //!
 //! let file = std::env::temp_dir().join(format!("probe-doc-{}.safetensors", std::process::id()));
 //! let model = Architecture::preset("digits-mlp")?.build(&mut Init::seed(0))?;
-//! io::save_model(&file, &*model, &io::Provenance::default())?;
+//! files::save_model(&file, &*model, &files::Provenance::default())?;
 //!
-//! let task = ProbeTask::Resident { copies: 3, input: vec![1, 64], passes: 2 };
-//! let report = run(&ProbeRequest { file: file.clone(), task })?;
+//! let task = ProbeTask::Resident { copies: 3, inputs: vec![vec![1, 64]], passes: 2 };
+//! let report = run(&ProbeRequest { file: file.clone(), task }, &Kinds::built_in())?;
 //! assert_eq!(report.copies, 3);
 //! assert_eq!(report.peak_of_passes, None, "no allocator that counts is installed here");
 //! # std::fs::remove_file(&file).ok();
@@ -27,11 +27,12 @@
 //! ```
 
 use super::ProfileError;
+pub(crate) use super::spawn::ANSWERS;
 pub use super::spawn::{TIMEOUT, spawn, spawn_within};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, Var};
-use crate::files::{TensorFile, load_into, load_model};
-use crate::models::{Architecture, Model};
+use crate::files::{TensorFile, load_into, read_description};
+use crate::models::{self, Kinds, Model, ModelError};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};
@@ -65,16 +66,16 @@ pub enum ProbeTask {
     Resident {
         /// Copies to load; see [`copies_for`].
         copies: usize,
-        /// Shape of the input, batch included.
-        input: Vec<usize>,
+        /// Shape of each input, batch included.
+        inputs: Vec<Vec<usize>>,
         /// Passes of each copy.
         passes: usize,
     },
     /// The largest heap while one copy is compiled and runs, in a process where nothing has run
     /// before.
     PeakHeap {
-        /// Shape of the input, batch included.
-        input: Vec<usize>,
+        /// Shape of each input, batch included.
+        inputs: Vec<Vec<usize>>,
     },
 }
 
@@ -221,37 +222,38 @@ pub fn copies_for(model: &dyn Module) -> usize {
     HEAVY.div_ceil((model.param_count() * size_of::<f32>()).max(1)).max(1)
 }
 
-/// Measures in this process.
+/// Measures in this process, a model of one of these kinds.
 ///
 /// # Errors
-/// As [`load_model`] and [`Plan::run`], and [`ProfileError`] for 0 copies or passes and for a system
-/// that has memory figures but cannot give them.
-pub fn run(request: &ProbeRequest) -> Result<ProbeReport> {
-    run_with(request, &|architecture| architecture.build(&mut Init::absent()))
+/// As [`load_with`](crate::files::load_with) and [`Plan::run`], and [`ProfileError`] for 0 copies or passes
+/// and for a system that has memory figures but cannot give them.
+pub fn run(request: &ProbeRequest, kinds: &Kinds) -> Result<ProbeReport> {
+    run_with(request, &|description| kinds.build(description, &mut Init::absent()))
 }
 
-/// [`run`] for a program that deploys models of its own making: `frame` gives one without values.
+/// [`run`] for a program that deploys models in a way of its own: `frame` makes one without values from a
+/// [description](Model::description).
 ///
 /// # Errors
 /// As [`run`], and what `frame` reports.
 pub fn run_with(request: &ProbeRequest, frame: &Frame<'_>) -> Result<ProbeReport> {
     let file = &request.file;
     match &request.task {
-        ProbeTask::Resident { copies, input, passes } => {
-            resident(file, frame, *copies, input, *passes)
+        ProbeTask::Resident { copies, inputs, passes } => {
+            resident(file, frame, *copies, inputs, *passes)
         }
-        ProbeTask::PeakHeap { input } => peak_heap(file, frame, input),
+        ProbeTask::PeakHeap { inputs } => peak_heap(file, frame, inputs),
     }
 }
 
 /// Makes a model without values.
-pub type Frame<'a> = dyn Fn(&Architecture) -> Result<Box<dyn Model>> + 'a;
+pub type Frame<'a> = dyn Fn(&str) -> Result<Box<dyn Model>> + 'a;
 
 fn resident(
     file: &Path,
     frame: &Frame<'_>,
     copies: usize,
-    input: &[usize],
+    shapes: &[Vec<usize>],
     passes: usize,
 ) -> Result<ProbeReport> {
     for (what, count) in [("the number of copies", copies), ("the number of passes", passes)] {
@@ -259,30 +261,34 @@ fn resident(
             return Err(ProfileError::Zero { what }.into());
         }
     }
-    let uncounted = load_model(file)?.model;
-    let input = input_of(&*uncounted, input)?;
-    let mut plan = Plan::compile(&*uncounted, &input)?;
+    let description = read_description(file)?;
+    let mut uncounted = frame(&description)?;
+    load_into(&mut *uncounted, &TensorFile::open(file)?)?;
+    let inputs = inputs_of(&*uncounted, shapes)?;
+    let mut plan = models::compile(&*uncounted, &inputs)?;
     // What a process keeps once, such as the working memory of its threads, is there before anything
     // counts.
     for _ in 0..passes {
-        plan.run(&input)?;
+        models::run(&mut plan, &inputs)?;
     }
-    let architecture = uncounted.architecture();
-    let frames = (0..copies).map(|_| frame(&architecture)).collect::<Result<Vec<_>>>()?;
-    measure(file, frames, Some(plan), &input, passes)
+    let frames = (0..copies).map(|_| frame(&description)).collect::<Result<Vec<_>>>()?;
+    measure(file, frames, Some(plan), &inputs, passes)
 }
 
-fn peak_heap(file: &Path, frame: &Frame<'_>, input: &[usize]) -> Result<ProbeReport> {
-    let model = load_model(file)?.model;
-    let input = input_of(&*model, input)?;
-    let frame = frame(&model.architecture())?;
-    drop(model);
-    measure(file, vec![frame], None, &input, PASSES_TO_PEAK)
+fn peak_heap(file: &Path, frame: &Frame<'_>, shapes: &[Vec<usize>]) -> Result<ProbeReport> {
+    let frame = frame(&read_description(file)?)?;
+    let inputs = inputs_of(&*frame, shapes)?;
+    measure(file, vec![frame], None, &inputs, PASSES_TO_PEAK)
 }
 
-/// An input of this shape, the same in every process.
-fn input_of(model: &dyn Model, shape: &[usize]) -> Result<Tensor> {
-    model.architecture().sample()?.fill(&Shape::new(shape)?)
+/// Inputs of these shapes, the same in every process.
+fn inputs_of(model: &dyn Model, shapes: &[Vec<usize>]) -> Result<Vec<Tensor>> {
+    let samples = model.samples()?;
+    let (got, expected) = (shapes.len(), samples.len());
+    if got != expected {
+        return Err(ModelError::InputCount { got, expected }.into());
+    }
+    samples.iter().zip(shapes).map(|(sample, shape)| sample.fill(&Shape::new(shape)?)).collect()
 }
 
 /// Loads the values of models that have none, runs the models, and measures in between. A plan that
@@ -291,7 +297,7 @@ fn measure(
     file: &Path,
     mut models: Vec<Box<dyn Model>>,
     mut plan: Option<Plan>,
-    input: &Tensor,
+    inputs: &[Tensor],
     passes: usize,
 ) -> Result<ProbeReport> {
     // The list of threads is made at first use, and belongs to the process.
@@ -306,13 +312,13 @@ fn measure(
     for model in &models {
         drop(plan.take());
         alloc::reset_peak();
-        let deployed = plan.insert(Plan::compile(&**model, input)?);
+        let deployed = plan.insert(models::compile(&**model, inputs)?);
         let stats = alloc::stats();
         peak_of_compiling = peak_of_compiling.max(stats.map(|stats| stats.peak_bytes as u64));
         compiled = stats.map(|stats| stats.live_bytes as u64);
         alloc::reset_peak();
         for _ in 0..passes {
-            output_bytes = deployed.run(input)?.bytes() as u64;
+            output_bytes = bytes(&models::run(deployed, inputs)?);
         }
         peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
     }
@@ -321,7 +327,8 @@ fn measure(
         return Err(ProfileError::Zero { what: "the number of copies" }.into());
     };
     let mut outputs = Outputs::default();
-    model.forward(&Var::from(input), &mut Ctx::eval().observed(&mut outputs))?;
+    let vars: Vec<Var> = inputs.iter().map(Var::from).collect();
+    model.forward_list(&vars, &mut Ctx::eval().observed(&mut outputs))?;
     Ok(ProbeReport {
         copies: models.len(),
         before,
@@ -330,14 +337,18 @@ fn measure(
         peak_of_compiling,
         compiled,
         peak_of_passes,
-        activation_bytes: input.bytes() as u64 + outputs.bytes,
+        activation_bytes: bytes(inputs) + outputs.bytes,
         arena_bytes: plan.arena_bytes() as u64,
         scratch_bytes: plan.scratch_bytes() as u64,
         packed_bytes: plan.packed_bytes() as u64,
         kept_by_threads: kept_by_threads() as u64,
-        ends_bytes: input.bytes() as u64 + output_bytes,
+        ends_bytes: bytes(inputs) + output_bytes,
         ops: outputs.ops,
     })
+}
+
+fn bytes(tensors: &[Tensor]) -> u64 {
+    tensors.iter().map(|tensor| tensor.bytes() as u64).sum()
 }
 
 /// Counts ops and adds up what they compute.

@@ -7,6 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// Set in the environment of a process that was started to answer one request.
+pub(crate) const ANSWERS: &str = "TINYTORCH_PROBE";
+
 /// How long [`spawn`] waits for an answer.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -43,6 +46,7 @@ pub fn spawn_within(
     let line = serde_json::to_vec(request).map_err(|error| no_report(error.to_string()))?;
     let child = Command::new(program)
         .args(args)
+        .env(ANSWERS, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,10 +4,11 @@ use super::fold::find_folds;
 use super::trace::lowered;
 use super::{Prepared, QuantConfig, QuantError, RangeEstimator, check};
 use crate::Result;
-use crate::graph::{Node, ParamId, Step, Weight};
+use crate::graph::{Compute, Node, ParamId, Step, Weight};
 use crate::nn::Forward;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Standard deviations on each side of the mean that a range without data covers.
 const SIGMAS: f32 = 6.0;
@@ -60,7 +61,7 @@ where
     let Some(graph) = lowered(model, example)? else { return Ok(ranges) };
     let mut beliefs: Vec<Belief> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
-        let inputs: Vec<Belief> = node.inputs.iter().map(|edge| beliefs[edge.index()]).collect();
+        let inputs: Vec<Belief> = node.edges().map(|edge| beliefs[edge.node()]).collect();
         let input = inputs.iter().copied().reduce(|a, b| match a {
             Belief::Constant => b,
             _ => a,
@@ -75,7 +76,7 @@ where
             }
         }
         beliefs.push(match (&node.step, &inputs[..]) {
-            (Step::Compute(op), &[a, b]) if op.name() == "add" => sum_of(a, b),
+            (Step::Compute(op), &[a, b]) if op.properties().sums => sum_of(a, b),
             _ => belief_after(node, input.unwrap_or(Belief::Constant))?,
         });
     }
@@ -89,12 +90,14 @@ fn weight_of(node: &Node) -> Option<ParamId> {
     }
 }
 
+/// What an input and a normalized image are taken for.
+const STANDARD: Belief = Belief::Spread { low: -SIGMAS, high: SIGMAS, rms: 1.0 };
+
 fn belief_after(node: &Node, input: Belief) -> Result<Belief> {
-    let standard = Belief::Spread { low: -SIGMAS, high: SIGMAS, rms: 1.0 };
     Ok(match (&node.step, input) {
-        (Step::Input, _) => standard,
+        (Step::Input, _) => STANDARD,
         // The example of the traced pass: a constant that no parameter was made into.
-        (Step::Constant(_), _) if node.params.is_empty() => standard,
+        (Step::Constant(_), _) if node.params.is_empty() => STANDARD,
         (Step::Constant(_), _) => Belief::Constant,
         (
             Step::Linear { weight, bias, relu } | Step::Conv2d { weight, bias, relu, .. },
@@ -112,12 +115,22 @@ fn belief_after(node: &Node, input: Belief) -> Result<Belief> {
             let squares: f32 = channels().map(|(s, b)| s * s + b * b).sum();
             Belief::Spread { low, high, rms: (squares / scale.len().max(1) as f32).sqrt() }
         }
-        (Step::Relu, belief) => positive_part(belief),
-        (Step::Compute(op), Belief::Spread { .. }) if op.name() == "normalize" => standard,
-        (Step::Compute(op), Belief::Spread { .. }) => Belief::Unknown(op.name()),
-        // Pools, shortcuts and other shapes keep the range, and what is not known stays so.
+        (Step::Compute(op), belief) => belief_after_op(op, belief),
+        // What is not known stays so.
         (_, belief) => belief,
     })
+}
+
+/// Of what an op makes of a value.
+fn belief_after_op(op: &Arc<dyn Compute>, input: Belief) -> Belief {
+    let facts = op.properties();
+    match input {
+        Belief::Spread { .. } if facts.positive_part => positive_part(input),
+        Belief::Spread { .. } if facts.standardizes => STANDARD,
+        Belief::Spread { .. } if !facts.keeps_range => Belief::Unknown(op.name()),
+        // What is not known stays so.
+        _ => input,
+    }
 }
 
 /// Of a sum of independent values.

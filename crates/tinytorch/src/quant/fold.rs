@@ -78,12 +78,12 @@ struct Found {
 }
 
 fn found(graph: &Graph, node: &Node) -> Result<Option<Found>> {
-    let (Step::BatchNorm2d(norm), &[conv_edge], [norm_weight, ..]) =
+    let (Step::BatchNorm2d(norm), &[Some(conv_edge)], [norm_weight, ..]) =
         (&node.step, &node.inputs[..], &node.params[..])
     else {
         return Ok(None);
     };
-    let conv = &graph.nodes()[conv_edge.index()];
+    let conv = graph.node(conv_edge);
     let (weight, bias) = match (&conv.step, &conv.params[..]) {
         (Step::Conv2d { weight: Weight::F32(_), bias: None, .. }, &[weight]) => (weight, None),
         (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
@@ -97,7 +97,7 @@ fn found(graph: &Graph, node: &Node) -> Result<Option<Found>> {
 }
 
 fn consumers(graph: &Graph, edge: Edge) -> usize {
-    graph.nodes().iter().flat_map(|node| &node.inputs).filter(|input| **input == edge).count()
+    graph.readers(edge).count()
 }
 
 /// Convolutions and linear layers made from a parameter.
@@ -117,6 +117,8 @@ pub(crate) struct Folded {
     pub(crate) shifts: BTreeMap<ParamId, Box<[f32]>>,
     /// Dotted names of the folded batch norms.
     pub(crate) norms: Vec<String>,
+    /// For biases that took in a batch norm, its name.
+    pub(crate) biases: BTreeMap<ParamId, String>,
 }
 
 impl Folded {
@@ -136,6 +138,7 @@ impl Folded {
             let scale = Tensor::from_vec(fold.scale.clone(), [channels, 1, 1, 1])?;
             match bias {
                 Some(bias) => {
+                    folded.biases.insert(bias.id(), fold.norm.clone());
                     let shift = Tensor::from_vec(fold.shift.clone(), [channels])?;
                     let bias_value = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
                     folded.values.insert(bias.id(), bias_value);

@@ -9,7 +9,7 @@ use tinytorch::audit::{
     Budget, Distribution, LayerReport, Means, REFERENCES, Subject, audit_model,
 };
 use tinytorch::data::Examples;
-use tinytorch::io::digest_params;
+use tinytorch::files::digest_params;
 use tinytorch::quant::quantize_model;
 use tinytorch::train::NoProgress;
 use tinytorch_kernels::Isa;

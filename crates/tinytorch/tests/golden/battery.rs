@@ -7,6 +7,7 @@ use super::support::{
 };
 use super::values::Values;
 use tinytorch::Tensor;
+use tinytorch::autograd::Var;
 
 /// A model and what it is fed.
 pub(crate) struct Case<M, F> {
@@ -23,7 +24,7 @@ pub(crate) struct Case<M, F> {
     pub(crate) judged: [F; 2],
 }
 
-impl<M: Forward<F::Input> + Kept, F: Input> Case<M, F> {
+impl<M: Forward<F::Input, Output = Var> + Kept, F: Input> Case<M, F> {
     /// A case with random answers.
     pub(crate) fn new(
         model: M,

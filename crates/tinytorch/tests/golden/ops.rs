@@ -16,6 +16,8 @@ struct Alone {
 }
 
 impl Forward for Alone {
+    type Output = Var;
+
     fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         (self.run)(x, ctx)
     }

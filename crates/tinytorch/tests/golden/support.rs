@@ -7,8 +7,10 @@ use std::path::Path;
 use tinytorch::autograd::{Ctx, Feed, Var};
 use tinytorch::compress::{Masks, Scope, factorize, magnitude_prune, structured_prune};
 use tinytorch::data::{Batch, DataLoader, TensorDataset};
+use tinytorch::files::{
+    Provenance, TensorFile, digest_params, load_model, save_model, save_params,
+};
 use tinytorch::generate::{CacheKind, Generator, Limits, Sampler, Sampling};
-use tinytorch::io::{Provenance, TensorFile, digest_params, load_model, save_model, save_params};
 use tinytorch::models::{Bert, Sample};
 use tinytorch::nn::Module;
 use tinytorch::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
@@ -18,7 +20,7 @@ use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{Clip, Trainer};
 use tinytorch::{Result, Rng, Tensor};
 
-pub(crate) use tinytorch::io::{Embedder, import_folder, import_model};
+pub(crate) use tinytorch::files::{Embedder, import_folder, import_model};
 pub(crate) use tinytorch::models::{
     Architecture, BertConfig, CnnBlock, GptConfig, HybridConfig, ImageText, ImageTextConfig,
     LlamaConfig, Model, ResnetConfig, SentenceEncoder,
@@ -136,7 +138,7 @@ pub(crate) fn random_labels(outputs: &Tensor, seed: u64) -> Tensor {
 /// The output, op by op.
 pub(crate) fn eager<M, F>(model: &M, input: &F) -> Tensor
 where
-    M: Forward<F::Input>,
+    M: Forward<F::Input, Output = Var>,
     F: Input,
 {
     let mut ctx = Ctx::eval();
@@ -148,13 +150,13 @@ where
 /// its weight or name, what it does, its kernel, and what it writes.
 pub(crate) fn deployed<M, F>(model: &M, inputs: &[F]) -> (Vec<Tensor>, Vec<String>)
 where
-    M: Forward<F::Input>,
+    M: Forward<F::Input, Output = Var>,
     F: Input,
 {
     let mut plan = Plan::compile(model, &inputs[0]).unwrap();
     let outputs = inputs.iter().map(|input| plan.run(input).unwrap()).collect();
     let steps = plan.steps().into_iter().map(|step| {
-        let kernel = step.kernel.unwrap_or("-");
+        let kernel = step.kernel.map_or("-", |kernel| kernel.name);
         let (shape, dtype) = (step.output.shape.to_vec(), step.output.dtype);
         format!("{} | {} | {kernel} | {dtype} {shape:?}", step.name, step.op)
     });
@@ -164,7 +166,7 @@ where
 /// The gradient of every parameter that has one, for one batch, and the loss.
 pub(crate) fn gradients<M, F>(model: &M, input: &F, labels: &Tensor) -> Vec<(String, Tensor)>
 where
-    M: Forward<F::Input>,
+    M: Forward<F::Input, Output = Var>,
     F: Input,
 {
     let mut ctx = Ctx::train(Rng::seed(4));
@@ -191,7 +193,7 @@ pub(crate) enum Steps {
 /// One pass over the data in batches of `batch`.
 pub(crate) fn train<M, F>(model: &mut M, input: &F, labels: &Tensor, batch: usize, steps: Steps)
 where
-    M: Forward<F::Input>,
+    M: Forward<F::Input, Output = Var>,
     F: Input,
 {
     let objective = |model: &M, batch: &Batch, ctx: &mut Ctx<'_>| -> Result<Var> {

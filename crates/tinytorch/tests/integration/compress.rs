@@ -14,7 +14,7 @@ use tinytorch::data::DataLoader;
 use tinytorch::files::{Provenance, load_model, save_model};
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
-use tinytorch::nn::{Init, Module};
+use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::optim::{Adam, Sgd};
 use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::train::{Classification, Trainer};
@@ -98,7 +98,7 @@ fn a_model_without_half_its_channels_is_smaller_and_quantizes() {
         let dense = measure(&model);
         let report = structured_prune(&mut model, 0.5).unwrap();
         assert!(report.layers.iter().all(|(_, before, after)| 2 * after == *before));
-        let rebuilt = model.architecture().build(&mut Init::seed(1)).unwrap();
+        let rebuilt = model.architecture().unwrap().build(&mut Init::seed(1)).unwrap();
         assert_eq!(rebuilt.param_count(), model.param_count());
         fit(&mut model, &training_digits(), Adam::new(2e-3), epochs);
         let narrow = measure(&model);

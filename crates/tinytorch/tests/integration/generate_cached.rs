@@ -8,6 +8,7 @@ use tinytorch::data::read_npy;
 use tinytorch::files::load_llama2c;
 use tinytorch::generate::CacheKind;
 use tinytorch::models::Model;
+use tinytorch::nn::Forward;
 
 /// `|a - b| / |b|`.
 fn relative_error(a: &Tensor, b: &Tensor) -> f32 {

@@ -9,7 +9,7 @@ use tinytorch::files::{
 };
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
-use tinytorch::nn::{Init, Linear, Module};
+use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 

@@ -18,6 +18,7 @@ mod io_import;
 mod io_model;
 mod io_save;
 mod models_vision;
+mod own_models;
 mod qat;
 mod quantization_errors;
 mod quantization_fold;

@@ -2,11 +2,11 @@
 //! through passes, plans and files.
 
 use std::collections::BTreeMap;
-use tinytorch::audit::{Evidence, Means, Subject};
+use tinytorch::audit::{AuditOptions, Evidence, Subject};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::Examples;
 use tinytorch::files::{
-    ContentError, FileError, TensorFile, digest_params, load_into, save_params, write_tensors,
+    ContentError, FileError, TensorFile, load_into, save_params, write_tensors,
 };
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::Granularity;
@@ -205,25 +205,17 @@ fn subject() -> Subject {
     let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok((&images).into())], &config).unwrap();
     let labels = Tensor::from_vec(vec![0i64; 16], [16]).unwrap();
-    Subject {
-        name: "small".into(),
-        float_digest: digest_params(&*float).unwrap(),
-        float,
-        int8,
-        changed: report.changed,
-        config,
-        held_out: Examples::new(images, labels).unwrap(),
-        delivered: None,
-    }
+    let held_out = Examples::new(images, labels).unwrap();
+    Subject::new("small", &*float, &*int8, held_out).unwrap().quantized_by(&config, &report)
 }
 
 #[test]
 fn an_audit_compares_folded_layers_with_their_norms() {
     let subject = subject();
-    let evidence = Evidence::gather(&subject, &Means::default()).unwrap();
+    let evidence = Evidence::gather(&subject, &AuditOptions::default()).unwrap();
     assert_eq!(evidence.layers.len(), 8);
     for layer in &evidence.layers {
-        assert!(layer.ran_in_int8(), "{}: {}", layer.name, layer.kernel);
+        assert!(layer.ran_in_int8(), "{}: {}", layer.name, layer.kernel.name);
         // The means that the last layer reads hardly differ between these images.
         let limit = if layer.op == "conv2d" { 0.03 } else { 0.1 };
         assert!(layer.own_error < limit, "{}: {}", layer.name, layer.own_error);

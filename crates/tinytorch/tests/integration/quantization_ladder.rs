@@ -5,7 +5,7 @@ use crate::text_stories::{reference_ids, stories};
 use tinytorch::autograd::{Ctx, Param, Stored, Var};
 use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
-use tinytorch::nn::Module;
+use tinytorch::nn::{Forward, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
     Activations, Ladder, Prices, QuantConfig, Scheme, is_weight, quantize_model, quantize_within,

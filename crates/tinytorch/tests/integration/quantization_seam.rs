@@ -17,7 +17,7 @@ fn cnn() -> Box<dyn Model> {
 }
 
 fn images(batch: usize, seed: u64) -> Var {
-    Tensor::randn([batch, 1, 28, 28], 1.0, &mut Rng::seed(seed)).unwrap().into()
+    Tensor::randn([batch, 1, 8, 8], 1.0, &mut Rng::seed(seed)).unwrap().into()
 }
 
 fn batches() -> Vec<Var> {
@@ -123,7 +123,7 @@ fn a_batch_that_fails_leaves_a_calibration_as_it_was() {
         calibrator.observe(&model, &images(2, 1)).unwrap();
         let mut spoiled = images(2, 2).value().to_vec::<f32>().unwrap();
         spoiled[9] = f32::NAN;
-        let spoiled = Var::from(Tensor::from_vec(spoiled, [2, 1, 28, 28]).unwrap());
+        let spoiled = Var::from(Tensor::from_vec(spoiled, [2, 1, 8, 8]).unwrap());
         for bad in [spoiled, Var::from(Tensor::ones([2, 3]).unwrap())] {
             let error = calibrator.observe(&model, &bad).unwrap_err().to_string();
             assert!(error.contains("batch 1"), "{error}");

@@ -70,7 +70,7 @@ fn levels_flow_through_every_block_and_floats_past_it() {
     assert_eq!(bits(&plan.run(&images).unwrap()), bits(eager.value()));
     let steps = plan.steps();
     let convolutions = || steps.iter().filter(|step| step.op.starts_with("conv2d"));
-    assert!(convolutions().all(|step| step.kernel.unwrap().contains("int8")));
+    assert!(convolutions().all(|step| step.kernel.unwrap().int8));
     let count = |dtype| convolutions().filter(|step| step.output.dtype == dtype).count();
     // The first convolution of each block writes what the second reads; the second's output is added
     // to the block's input, and so is the very first one's.

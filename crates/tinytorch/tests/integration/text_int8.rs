@@ -83,7 +83,7 @@ fn compare(float: &dyn Model, int8: &dyn Model, ids: &Tensor) -> (f64, f64, f64)
 fn stories260k_keeps_its_scores_and_its_taste() {
     let float = stories();
     let ids = own_texts(&*float, 8);
-    let usual = QuantConfig::for_architecture(&float.architecture());
+    let usual = QuantConfig::for_architecture(&float.architecture().unwrap());
     let blocks = QuantConfig::new(Scheme::DYNAMIC_BLOCKS);
     for (what, config) in [("8 bits", plain()), ("8 bits, blocks", blocks), ("usual", usual)] {
         let mut model = float.clone();
@@ -104,7 +104,8 @@ fn minilm_keeps_its_embeddings() {
     let Some(float) = minilm() else { return };
     let lines: Vec<&str> = SENTENCES.lines().chain(SHAKESPEARE.lines()).collect();
     let want = float.embed(&lines).unwrap();
-    let usual = QuantConfig::for_architecture(&float.encoder.bert.architecture());
+    let usual =
+        QuantConfig::for_architecture(&(&float.encoder.bert as &dyn Model).architecture().unwrap());
     for (what, config) in [("8 bits", plain()), ("usual", usual)] {
         let mut embedder = float.clone();
         int8(&mut embedder.encoder, config);

@@ -4,7 +4,7 @@ use super::generate_support::decoders;
 use super::text_stories::{reference_ids, stories};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::models::{Architecture, BertConfig, Model, Sample};
-use tinytorch::nn::Init;
+use tinytorch::nn::{Forward, Init};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
@@ -25,7 +25,7 @@ fn bert() -> Box<dyn Model> {
 }
 
 fn vocab(model: &dyn Model) -> usize {
-    match model.architecture().sample().unwrap() {
+    match model.architecture().unwrap().sample().unwrap() {
         Sample::Ids { vocab, .. } => vocab,
         other => panic!("{other:?}"),
     }
@@ -41,7 +41,7 @@ fn ids(model: &dyn Model, batch: usize, length: usize) -> Tensor {
 fn forms(float: &dyn Model) -> Vec<Box<dyn Model>> {
     let kind = |activations| QuantConfig::new(activations);
     let configs = [
-        QuantConfig::for_architecture(&float.architecture()),
+        QuantConfig::for_architecture(&float.architecture().unwrap()),
         kind(Activations::Dynamic),
         kind(Activations::Static),
         kind(Activations::Float),

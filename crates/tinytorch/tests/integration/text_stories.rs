@@ -5,7 +5,7 @@ use tinytorch::autograd::{Ctx, Param};
 use tinytorch::data::read_npy;
 use tinytorch::files::{import_folder, load_llama2c};
 use tinytorch::models::{Architecture, Model};
-use tinytorch::nn::Module;
+use tinytorch::nn::{Forward, Module};
 use tinytorch::tensor::Tensor;
 
 pub(crate) fn data(name: &str) -> PathBuf {
@@ -28,7 +28,7 @@ fn scores(model: &dyn Model, ids: &[i64]) -> Tensor {
 #[test]
 fn both_forms_hold_the_same_model() {
     let (folder, bin) = (stories(), load_llama2c(data("stories260K.bin")).unwrap().model);
-    assert_eq!(folder.architecture(), Architecture::preset("stories260K").unwrap());
+    assert_eq!(folder.architecture(), Architecture::preset("stories260K").ok());
     assert_eq!(folder.architecture(), bin.architecture());
     assert_eq!(folder.param_count(), 260_032);
     for ((name, a), (_, b)) in folder.named_params().into_iter().zip(bin.named_params()) {

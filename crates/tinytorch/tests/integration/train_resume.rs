@@ -25,7 +25,7 @@ fn net() -> Net {
 
 fn convolutional(seed: u64) -> Sequential {
     let mut init = Init::seed(seed);
-    let geometry = ConvGeometry { padding: [1, 1], ..ConvGeometry::default() };
+    let geometry = ConvGeometry::default().with_padding(1);
     Sequential::new()
         .push(Conv2d::new(1, 4, [3, 3], geometry, &mut init).unwrap())
         .push(BatchNorm2d::new(4, &mut init).unwrap())

@@ -20,8 +20,8 @@ fn a_float_model_that_runs_in_place_of_the_int8_one() {
 #[cfg(target_os = "linux")]
 fn floats_that_stay_alive_after_their_first_use() {
     let stage = Stage::enter();
-    let means = probe("answer_a_probe_with_a_cache_of_floats");
-    let report = audit_with(&stage.mlp().subject(), &means);
+    let options = probe("answer_a_probe_with_a_cache_of_floats");
+    let report = audit_with(&stage.mlp().subject(), &options);
     assert_caught(&report, "no_f32_copy", "`layers.");
     assert_caught(&report, "process_memory", "after 100 passes");
 }

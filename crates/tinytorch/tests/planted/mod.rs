@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tempfile::TempDir;
 use tinytorch::audit::{
-    Budget, Means, ModelFiles, ModelReport, Outcome, Probe, Subject, Task, audit_model,
+    AuditOptions, Budget, ModelFiles, ModelReport, Outcome, Probe, Subject, Task, audit_model,
 };
 use tinytorch::autograd::Var;
 use tinytorch::data::{DataLoader, Examples, digits, tinytalks};
@@ -114,8 +114,8 @@ impl Base {
         let base = Base { folder: tempfile::tempdir().unwrap(), train, held_out };
         save_model(base.float(), &*model, &Provenance::default())?;
         let activations = match Task::of(&base.held_out) {
-            Task::Classification => Activations::Static,
             Task::LanguageModel => Activations::Dynamic,
+            _ => Activations::Static,
         };
         let config = QuantConfig::new(activations);
         base.quantize("int8", base.train.inputs(), &config)?;
@@ -181,22 +181,22 @@ impl Base {
 
 /// Audits without a clock and without other processes.
 pub(crate) fn audit(subject: &Subject) -> ModelReport {
-    audit_with(subject, &Means::default())
+    audit_with(subject, &AuditOptions::default())
 }
 
-pub(crate) fn audit_with(subject: &Subject, means: &Means) -> ModelReport {
-    let float_floor = match Task::of(&subject.held_out) {
-        Task::Classification => 90.0,
+pub(crate) fn audit_with(subject: &Subject, options: &AuditOptions) -> ModelReport {
+    let float_floor = match subject.task {
         Task::LanguageModel => 12.0,
+        _ => 90.0,
     };
     let budget = Budget { float_floor: Some(float_floor), ..Budget::default() };
-    audit_model(subject, &budget, means).unwrap()
+    audit_model(subject, &budget, options).unwrap()
 }
 
 /// A machine that has scalar code and an instruction set with this fault, and runs models on the latter.
-pub(crate) fn faulty(fault: Fault) -> Means {
+pub(crate) fn faulty(fault: Fault) -> AuditOptions {
     let deployed = Isa::Faulty(fault);
-    Means { deployed, isas: vec![Isa::Scalar, deployed], ..Means::default() }
+    AuditOptions { deployed, isas: vec![Isa::Scalar, deployed], ..AuditOptions::default() }
 }
 
 /// Asserts that a gate failed and that its reason names what is at fault.
@@ -215,22 +215,14 @@ pub(crate) fn quantized(float: Box<dyn Model>, inputs: usize) -> Subject {
     let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok(Var::from(&samples))], &config).unwrap();
     let labels = Tensor::from_vec(vec![0i64, 1, 0, 1], [4]).unwrap();
-    Subject {
-        name: "quantized".into(),
-        float_digest: digest_params(&*float).unwrap(),
-        float,
-        int8,
-        changed: report.changed,
-        config,
-        held_out: Examples::new(samples, labels).unwrap(),
-        delivered: None,
-    }
+    let held_out = Examples::new(samples, labels).unwrap();
+    Subject::new("quantized", &*float, &*int8, held_out).unwrap().quantized_by(&config, &report)
 }
 
 /// Starts this binary anew, to run only the test of this name, which answers a probe.
-pub(crate) fn probe(answering: &str) -> Means {
+pub(crate) fn probe(answering: &str) -> AuditOptions {
     let args = ["--exact", answering, "--ignored", "--nocapture", "--test-threads=1"];
     let args = args.map(String::from).to_vec();
-    let probe = Some(Probe { program: std::env::current_exe().unwrap(), args });
-    Means { probe, ..Means::default() }
+    let probe = Some(Probe::new(std::env::current_exe().unwrap(), args));
+    AuditOptions { probe, ..AuditOptions::default() }
 }

@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::models::{Architecture, Model};
-use tinytorch::nn::{Flatten, Forward, Module, Path, Visitor, VisitorMut};
+use tinytorch::models::{ListModel, Model, Sample};
+use tinytorch::nn::{Flatten, Forward, Init, Module, Path, Visitor, VisitorMut};
 use tinytorch::{Result, Tensor};
 
 /// What an [`Impostor`] does instead of running its model.
@@ -38,11 +38,10 @@ impl Module for Impostor {
     }
 }
 
-impl Forward for Impostor {
-    type Output = Var;
-
-    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        match &self.instead {
+impl ListModel for Impostor {
+    fn forward_list(&self, inputs: &[Var], ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        let [input] = inputs else { panic!("{} inputs", inputs.len()) };
+        let output = match &self.instead {
             Instead::Float(float) => float.forward(input, ctx),
             Instead::Order(order) => {
                 let params = self.of.named_params();
@@ -67,13 +66,26 @@ impl Forward for Impostor {
                 });
                 self.of.forward(input, ctx)
             }
-        }
+        };
+        Ok(vec![output?])
     }
 }
 
 impl Model for Impostor {
-    fn architecture(&self) -> Architecture {
-        self.of.architecture()
+    fn kind(&self) -> &str {
+        self.of.kind()
+    }
+
+    fn description(&self) -> Result<String> {
+        self.of.description()
+    }
+
+    fn rebuild(&self, description: &str, init: &mut Init) -> Result<Box<dyn Model>> {
+        self.of.rebuild(description, init)
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        self.of.samples()
     }
 
     fn clone_box(&self) -> Box<dyn Model> {

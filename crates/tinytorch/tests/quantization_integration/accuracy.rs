@@ -4,7 +4,7 @@ use super::support::{
     AnyModel, Inputs, RowTransformer, Weights, accuracy, agreement, cnn, error, held_out, mlp,
     output, plain, quantized, subject, transformer, untrained,
 };
-use tinytorch::audit::{Budget, Means, Outcome, audit_model};
+use tinytorch::audit::{AuditOptions, Budget, Outcome, audit_model};
 use tinytorch::autograd::Var;
 use tinytorch::nn::{Forward, Init};
 use tinytorch::quant::{Activations, apply, prepare_without_data};
@@ -131,7 +131,7 @@ impl Cell<AnyModel> {
     fn passes(self, judged: &Var) -> bool {
         let Cell { name, float, int8, changed, .. } = self;
         let subject = subject(&name, float, int8, judged.value(), Activations::Dynamic, changed);
-        let report = audit_model(&subject, &Budget::default(), &Means::default()).unwrap();
+        let report = audit_model(&subject, &Budget::default(), &AuditOptions::default()).unwrap();
         let gate = report.gates.iter().find(|gate| gate.id == "output_error").unwrap();
         gate.result == Outcome::Pass
     }

@@ -174,7 +174,7 @@ fn test_quantization_edge_cases() {
     let error = refused(&mut model, vec![Ok(images(8))], &config);
     assert!(matches!(error, QuantError::AlreadyQuantized { .. }), "{error}");
 
-    let mut absent = mlp().architecture().build(&mut Init::absent()).unwrap();
+    let mut absent = mlp().architecture().unwrap().build(&mut Init::absent()).unwrap();
     let error = quantize_model(&mut absent, [Ok(images(8))], &config).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(QuantError::NotLoaded { .. })), "{error}");
 }

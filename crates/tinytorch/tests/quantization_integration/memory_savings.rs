@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
-use tinytorch::models::{Architecture, MlpConfig, Model};
+use tinytorch::models::{Architecture, Kinds, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for, run};
 use tinytorch::profile::{ParameterCount, profile_passes};
@@ -240,8 +240,8 @@ fn test_profiler_measures_savings_correctly() {
 fn test_os_level_memory_reduction() {
     if let Some(file) = child::asked() {
         let copies = copies_for(&*load_model(&file).unwrap().model);
-        let task = ProbeTask::Resident { copies, input: vec![1, 1024], passes: 100 };
-        return child::answer(&run(&ProbeRequest { file, task }).unwrap());
+        let task = ProbeTask::Resident { copies, inputs: vec![vec![1, 1024]], passes: 100 };
+        return child::answer(&run(&ProbeRequest { file, task }, &Kinds::built_in()).unwrap());
     }
     let files = large_mlp();
     let test = "quantization_memory_savings::test_os_level_memory_reduction";

@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 use tinytorch::audit::{Subject, relative_error};
 use tinytorch::autograd::{Ctx, Role, Var};
 use tinytorch::data::{DataLoader, Examples, Labeled, digits};
-use tinytorch::files::digest_params;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{
     AttentionConfig, FeedForward, Forward, Init, LayerNorm, Linear, Module, MultiHeadAttention,
@@ -236,14 +235,8 @@ pub(crate) fn subject(
     changed: Vec<String>,
 ) -> Subject {
     let answers = output(&*float, &inputs.into()).argmax_last().unwrap();
-    Subject {
-        name: name.to_string(),
-        float_digest: digest_params(&*float).unwrap(),
-        float,
-        int8,
-        changed,
-        config: plain(activations),
-        held_out: Examples::new(inputs.clone(), answers).unwrap(),
-        delivered: None,
-    }
+    let held_out = Examples::new(inputs.clone(), answers).unwrap();
+    let report = QuantReport { changed, ..QuantReport::default() };
+    let subject = Subject::new(name, &*float, &*int8, held_out).unwrap();
+    subject.quantized_by(&plain(activations), &report)
 }

@@ -15,7 +15,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Ctx;
 use tinytorch::files::open_model;
 use tinytorch::models::{Architecture, Decoder, Model};
-use tinytorch::nn::{Init, KeyValueCache};
+use tinytorch::nn::{Forward, Init, KeyValueCache};
 use tinytorch::stats::Quartiles;
 use tinytorch_kernels::os::alloc;
 

@@ -1,8 +1,7 @@
 use crate::Result;
-use crate::autograd::{Op, Saved, Saves, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Op, Saved, Saves};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::tensor::{Shape, Tensor, TensorError};
-use std::sync::Arc;
 
 /// What is rounded, which decides the levels and what shares a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +107,7 @@ impl Op for FakeQuantize {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         let (x, log_steps) = (saved.input(0)?.contiguous()?, saved.input(1)?.to_vec::<f32>()?);
         let (x, g) = (x.as_slice::<f32>()?, grad.contiguous()?);
         let g = g.as_slice::<f32>()?;
@@ -136,10 +135,6 @@ impl Op for FakeQuantize {
             Some(Tensor::from_vec(dx, *saved.shape(0))?),
             Some(Tensor::from_vec(steps, *saved.shape(1))?),
         ])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,9 +1,8 @@
 use crate::Result;
-use crate::autograd::{Op, Saved, lower_opaque};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, View};
+use crate::autograd::{Op, Saved};
+use crate::graph::{Compute, Cost, Exec, View};
 use crate::int8::QParams;
 use crate::tensor::{Shape, Tensor};
-use std::sync::Arc;
 use tinytorch_kernels::int8::min_max;
 
 /// Every row rounded to 256 levels over its own range. The first `row_axes` axes number the rows.
@@ -42,12 +41,8 @@ impl Compute for FakeQuantizeRows {
 }
 
 impl Op for FakeQuantizeRows {
-    fn backward(&self, _: &Saved, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, _: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(grad.clone())])
-    }
-
-    fn lower(self: Arc<Self>, graph: &mut Graph, inputs: &[Edge]) -> Result<Edge> {
-        lower_opaque(self, graph, inputs)
     }
 }
 

@@ -1,4 +1,6 @@
-use super::{Action, Inputs, Target};
+//! Batch norms that nothing took over.
+
+use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Cost, Exec, ScaleShift, image_dims};
 use crate::tensor::{Shape, TensorError};
@@ -24,7 +26,7 @@ impl Action for ScaleChannels {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         let shape = &inputs.views[0].shape;
         let (channels, pixels) = (shape[1], (shape[2] * shape[3]).max(1));

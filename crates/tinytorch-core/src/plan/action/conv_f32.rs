@@ -1,11 +1,13 @@
+//! Float convolutions.
+
 use super::linear_f32::SHARED_FROM;
-use super::{Action, Inputs, Target};
+use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec};
 use crate::ops::Conv2d;
 use crate::tensor::{Shape, Tensor};
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::conv::{ConvWeight, PackedConvWeight, conv2d};
+use tinytorch_kernels::{Isa, Ran};
 
 /// A float convolution of NCHW images whose weight was packed once, as a [`LinearF32`]'s is.
 ///
@@ -71,7 +73,7 @@ impl Action for ConvF32 {
         self.op.shape(&self.with_constants(inputs[0]))
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let x = &inputs.views[0];
         let sizes = self.op.geometry.kernel_shape(&x.shape, &self.weight_shape);
         let weight = match &self.weight {
@@ -80,7 +82,7 @@ impl Action for ConvF32 {
         };
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
         conv2d(exec.isa(), &sizes, x.f32()?, weight, bias, self.relu, out.floats()?);
-        exec.ran("conv_f32");
+        exec.ran(Ran::float("conv_f32"));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
+//! Int8 convolutions.
+
 use super::linear_int8::SHARED_FROM;
-use super::{Action, Inputs, Target, bias_and_shift};
+use super::{Action, Operands, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec, image_dims};
 use crate::int8::Int8Weight;
@@ -37,7 +39,7 @@ impl ConvInt8 {
 
     fn convolve(
         &self,
-        inputs: &Inputs<'_>,
+        inputs: &Operands<'_>,
         relu: bool,
         output: Output<'_>,
         exec: &mut Exec,
@@ -50,7 +52,7 @@ impl ConvInt8 {
     }
 
     /// The sum with a value of another shape, one of which stretches to the other.
-    fn add_stretched(&self, inputs: &Inputs<'_>, out: &mut [f32], exec: &mut Exec) -> Result<()> {
+    fn add_stretched(&self, inputs: &Operands<'_>, out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let own = self.op.shape(&[inputs.views[0].shape])?;
         let mut working = std::mem::take(&mut exec.working);
         let results = working.numbers(own.len());
@@ -91,7 +93,7 @@ impl Action for ConvInt8 {
         }
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let Some(added) = inputs.views.get(1) else {
             return self.convolve(inputs, self.relu, out.kernel_output()?, exec);
         };

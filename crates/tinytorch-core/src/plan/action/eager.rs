@@ -1,44 +1,69 @@
-use super::{Action, Inputs, MAX_INPUTS, Target};
+//! Ops as eager execution runs them.
+
+use super::{Action, Operands, Target};
 use crate::Result;
-use crate::graph::{Compute, Cost, Elements, Exec, View, image_dims};
-use crate::plan::PlanError;
-use crate::tensor::{Shape, Tensor};
+use crate::graph::{Compute, Cost, ElementsMut, Exec, Inputs, Known, View, ViewMut, places};
+use crate::tensor::{Dtype, Shape, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
 
-/// Operations from which an eager op may use several threads.
+/// Operations from which an op may use several threads.
 const SHARED_FROM: u64 = 200_000;
 
-/// An op as eager execution runs it, its last inputs being constants.
+/// Bytes read from which an op that only chooses among its inputs uses several threads.
+const SELECTING_SHARED_FROM: u64 = 2 << 18;
+
+/// An op on the values of the plan, some of whose inputs may be left out, and perhaps on a constant of its
+/// own after them.
 #[derive(Debug)]
 pub(in crate::plan) struct Eager {
     op: Arc<dyn Compute>,
-    constants: Vec<Tensor>,
-    layout: Layout,
+    /// The places of its inputs among those that are there; `None` if all are.
+    places: Option<Vec<Option<usize>>>,
+    constant: Option<Tensor>,
+    /// The orders of images, in and out.
+    orders: [Layout; 2],
 }
 
 impl Eager {
-    /// `op` on `inputs` computed values and on `constants`. `layout` is that of inputs and output;
-    /// an op that is not pointwise takes [`Layout::Nchw`] only.
-    ///
-    /// # Errors
-    /// [`PlanError::TooManyInputs`].
+    /// `op` on inputs of which these are there, and on `constant`.
     pub(in crate::plan) fn new(
         op: Arc<dyn Compute>,
-        inputs: usize,
-        constants: &[&Tensor],
-        layout: Layout,
+        are_there: &[bool],
+        constant: Option<&Tensor>,
+        orders: [Layout; 2],
     ) -> Result<Eager> {
-        let (got, max) = (inputs + constants.len(), MAX_INPUTS);
-        if got > max {
-            return Err(PlanError::TooManyInputs { op: op.name(), got, max }.into());
-        }
-        let constants = constants.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
-        Ok(Eager { op, constants, layout })
+        let all = are_there.iter().all(|is_there| *is_there);
+        let places = (!all).then(|| places(are_there.iter().copied()));
+        Ok(Eager { op, places, constant: constant.map(Tensor::contiguous).transpose()?, orders })
     }
 
-    fn with_constants(&self, inputs: &[Shape]) -> Vec<Shape> {
-        inputs.iter().copied().chain(self.constants.iter().map(|t| *t.shape())).collect()
+    /// What is known of all inputs, from what is known of those that the plan gives.
+    fn known<'a>(&'a self, given: &[Known<'a>]) -> Vec<Option<Known<'a>>> {
+        let inputs: Vec<Option<Known<'a>>> = match &self.places {
+            Some(places) => places.iter().map(|place| place.map(|at| given[at])).collect(),
+            None => given.iter().copied().map(Some).collect(),
+        };
+        inputs.into_iter().chain(self.constant.as_ref().map(|t| Some(Known::all(t)))).collect()
+    }
+
+    /// Whether the op itself looks after the order of images.
+    fn turns_images(&self) -> bool {
+        self.orders != [Layout::Nchw; 2] && self.op.properties().orders.takes_pixels()
+    }
+
+    fn compute(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        match outputs {
+            [output] if self.turns_images() => {
+                self.op.run_images(inputs, output.reborrow(), self.orders, exec)
+            }
+            _ => self.op.run_typed(inputs, outputs, exec),
+        }
     }
 }
 
@@ -47,35 +72,65 @@ impl Action for Eager {
         self.op.name()
     }
 
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.op.shape(&self.with_constants(inputs))
+    fn outputs(&self, inputs: &[Known<'_>]) -> Result<Vec<(Shape, Dtype)>> {
+        self.op.outputs(&self.known(inputs))
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
-        let mut views = [View { shape: Shape::SCALAR, elements: Elements::F32(&[]) }; MAX_INPUTS];
-        let computed = inputs.views.len();
-        views[..computed].copy_from_slice(inputs.views);
-        for (view, constant) in views[computed..].iter_mut().zip(&self.constants) {
-            *view = View::of(constant)?;
-        }
-        if self.layout == Layout::Nhwc {
-            for view in &mut views[..computed] {
-                let [batch, channels, height, width] = image_dims(self.op.name(), &view.shape)?;
-                view.shape = Shape::new(&[batch, height, width, channels])?;
+    fn decided(&self, inputs: &[Known<'_>], exec: &mut Exec) -> Result<Option<Vec<Tensor>>> {
+        self.op.decided(&self.known(inputs), exec)
+    }
+
+    fn looks_up(&self) -> bool {
+        self.op.properties().looks_up
+    }
+
+    fn reads_in_memory_order(&self) -> bool {
+        self.orders[0] == Layout::Nhwc && !self.turns_images()
+    }
+
+    fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
+        let with_constant;
+        let views = match (&self.constant, operands.views) {
+            (None, views) => views,
+            (Some(constant), [x]) => {
+                with_constant = [*x, View::of(constant)?];
+                &with_constant[..]
+            }
+            // Only layers of one input have a constant of their own.
+            (Some(_), views) => views,
+        };
+        let inputs = match &self.places {
+            Some(places) => Inputs::some(views, places),
+            None => Inputs::all(views),
+        };
+        let shape = operands.output;
+        match out {
+            Target::Typed(outputs) => self.compute(&inputs, outputs, exec),
+            Target::Floats(out) => {
+                let output = ViewMut { shape, elements: ElementsMut::F32(out) };
+                self.compute(&inputs, &mut [output], exec)
+            }
+            Target::Levels(out, _) | Target::RowLevels(out, _) => {
+                let output = ViewMut { shape, elements: ElementsMut::U8(out) };
+                self.compute(&inputs, &mut [output], exec)
             }
         }
-        self.op.run(&views[..computed + self.constants.len()], out.floats()?, exec)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        self.op.cost(&self.with_constants(inputs), output)
+        let constant = self.constant.as_ref().map(|t| *t.shape());
+        let inputs: Vec<Shape> = inputs.iter().copied().chain(constant).collect();
+        self.op.cost(&inputs, output)
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.flops >= SHARED_FROM
+        match self.op.properties().selects {
+            true => cost.read >= SELECTING_SHARED_FROM,
+            false => cost.flops >= SHARED_FROM,
+        }
     }
 
     fn weight_bytes(&self) -> usize {
-        self.constants.iter().map(Tensor::bytes).sum()
+        self.constant.as_ref().map_or(0, Tensor::bytes)
     }
 }

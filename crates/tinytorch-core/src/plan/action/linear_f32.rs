@@ -1,10 +1,12 @@
-use super::{Action, Inputs, Target};
+//! Float linear layers.
+
+use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
 use crate::ops::Linear;
 use crate::tensor::{Shape, Tensor};
-use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, PackedB, Scaling, gemm};
+use tinytorch_kernels::{Isa, Ran};
 
 /// Operations from which float products use several threads.
 pub(super) const SHARED_FROM: u64 = 2_000_000;
@@ -48,7 +50,7 @@ impl Action for LinearF32 {
         Linear.shape(&self.with_constants(inputs[0]))
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let x = inputs.views[0].f32()?;
         let (k, n) = (self.weight.rows(), self.weight.cols());
         let rows = x.len() / k.max(1);
@@ -59,7 +61,7 @@ impl Action for LinearF32 {
         let scaling = Scaling { bias, relu: self.relu, ..Scaling::default() };
         let c = MatrixMut::new(out.floats()?, rows, n);
         gemm(exec.isa(), Matrix::new(x, rows, k), &self.weight, c, &scaling);
-        exec.ran("gemm_f32");
+        exec.ran(Ran::float("gemm_f32"));
         Ok(())
     }
 

@@ -1,4 +1,6 @@
-use super::{Action, Inputs, Target, bias_and_shift};
+//! Int8 linear layers.
+
+use super::{Action, Operands, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
 use crate::int8::{Encoding, Int8Weight};
@@ -38,7 +40,7 @@ impl Action for LinearInt8 {
         self.op.shape(inputs)
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let (levels, params) = inputs.levels()?;
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());
         let weight = &self.op.0;

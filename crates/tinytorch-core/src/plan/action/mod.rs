@@ -7,43 +7,38 @@ mod copy;
 mod eager;
 mod linear_f32;
 mod linear_int8;
-mod max_pool;
-mod pad_shortcut;
 mod quantize;
 mod to_nchw;
 
 pub(super) use batch_norm::ScaleChannels;
 pub(super) use conv_f32::ConvF32;
 pub(super) use conv_int8::ConvInt8;
-pub(super) use copy::Copy;
+pub(super) use copy::{Copy, copy};
 pub(super) use eager::Eager;
 pub(super) use linear_f32::LinearF32;
 pub(super) use linear_int8::LinearInt8;
-pub(super) use max_pool::MaxPool;
-pub(super) use pad_shortcut::PadShortcut;
 pub(super) use quantize::Quantize;
 pub(super) use to_nchw::ToNchw;
 
 use crate::Result;
-use crate::graph::{Cost, Exec, View};
+use crate::graph::{Cost, Exec, Known, View, ViewMut};
 use crate::int8::{QParams, QWeight};
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use std::borrow::Cow;
 use std::fmt;
 use tinytorch_kernels::int8::{Output, RowParams};
 
-/// Values an instruction reads at most, its constants included.
-pub(super) const MAX_INPUTS: usize = 16;
-
 /// What an action reads.
-pub(super) struct Inputs<'a> {
+pub(super) struct Operands<'a> {
     /// The values, in the order that the action was made for; levels are bytes.
     pub(super) views: &'a [View<'a>],
     /// What the levels of the first value stand for, if it has levels.
     pub(super) params: Option<RowParams<'a>>,
+    /// The first output's shape.
+    pub(super) output: Shape,
 }
 
-impl<'a> Inputs<'a> {
+impl<'a> Operands<'a> {
     /// The levels of the first value, and what they stand for.
     fn levels(&self) -> Result<(&'a [u8], RowParams<'a>)> {
         let x = &self.views[0];
@@ -66,20 +61,28 @@ fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tens
 }
 
 /// What an action writes.
-pub(super) enum Target<'a> {
+pub(super) enum Target<'a, 'b> {
+    /// One output of floats.
     Floats(&'a mut [f32]),
+    /// 8-bit levels.
     Levels(&'a mut [u8], QParams),
     /// Levels, and what those of each row or image stand for.
     RowLevels(&'a mut [u8], &'a mut Vec<QParams>),
+    /// Several outputs, or one of another type.
+    Typed(&'a mut [ViewMut<'b>]),
 }
 
-impl<'a> Target<'a> {
+impl<'a> Target<'a, '_> {
     /// The floats to write.
     fn floats(self) -> Result<&'a mut [f32]> {
         match self {
             Target::Floats(out) => Ok(out),
             Target::Levels(..) | Target::RowLevels(..) => {
                 Err(TensorError::Dtype { expected: Dtype::F32, got: Dtype::U8 }.into())
+            }
+            Target::Typed(outputs) => {
+                let got = outputs.first().map_or(Dtype::F32, ViewMut::dtype);
+                Err(TensorError::Dtype { expected: Dtype::F32, got }.into())
             }
         }
     }
@@ -99,11 +102,45 @@ pub(super) trait Action: fmt::Debug + Send + Sync {
     /// What it does, fused parts included.
     fn name(&self) -> &'static str;
 
-    /// The output's shape.
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
+    /// The shape of the one output, of floats or levels.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let none = TensorError::Shape {
+            op: self.name(),
+            shape: inputs.first().copied().unwrap_or(Shape::SCALAR),
+            expected: "this step has several outputs".into(),
+        };
+        Err(none.into())
+    }
+
+    /// Shape and type of every output; the type of levels is that of the floats they stand for.
+    fn outputs(&self, inputs: &[Known<'_>]) -> Result<Vec<(Shape, Dtype)>> {
+        let shapes: Vec<Shape> = inputs.iter().map(|known| known.shape).collect();
+        Ok(vec![(self.shape(&shapes)?, Dtype::F32)])
+    }
+
+    /// The outputs themselves, if sizes and constants decide them.
+    fn decided(&self, inputs: &[Known<'_>], exec: &mut Exec) -> Result<Option<Vec<Tensor>>> {
+        let _ = (inputs, exec);
+        Ok(None)
+    }
+
+    /// Whether the step stands between others and only gives a value another form.
+    fn converts(&self) -> bool {
+        false
+    }
+
+    /// Whether it takes rows of a table, which nothing multiplies.
+    fn looks_up(&self) -> bool {
+        false
+    }
+
+    /// Whether it is shown the shapes of images in the order in which they lie in memory.
+    fn reads_in_memory_order(&self) -> bool {
+        false
+    }
 
     /// Computes the output and notes the kernel in `exec`.
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()>;
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()>;
 
     /// What a run costs.
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost;

@@ -1,8 +1,11 @@
-use super::{Action, Inputs, Target};
+//! Floats to levels.
+
+use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Cost, Exec, quantize_images, quantize_rows};
 use crate::int8::Encoding;
 use crate::tensor::Shape;
+use tinytorch_kernels::Ran;
 use tinytorch_kernels::int8::Layout;
 
 /// Values from which quantizing uses several threads.
@@ -32,15 +35,19 @@ impl Action for Quantize {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn converts(&self) -> bool {
+        true
+    }
+
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let (x, shape) = (inputs.views[0].f32()?, &inputs.views[0].shape);
         let mut unused = Vec::new();
         let (out, params) = match out {
             Target::RowLevels(out, params) => (out, params),
             Target::Levels(out, _) => (out, &mut unused),
-            Target::Floats(_) => return out.floats().map(drop),
+            other => return other.floats().map(drop),
         };
-        exec.ran(if self.is_wide() { "quantize_u16" } else { "quantize_u8" });
+        exec.ran(Ran::float(if self.is_wide() { "quantize_u16" } else { "quantize_u8" }));
         // With one channel both orders are the same, and rows are quantized faster.
         if self.images == Some(Layout::Nchw) && shape[1] != 1 {
             return quantize_images(exec.isa(), self.input, x, shape, out, params);

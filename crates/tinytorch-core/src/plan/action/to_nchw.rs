@@ -1,4 +1,6 @@
-use super::{Action, Inputs, Target};
+//! Images turned.
+
+use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Cost, Exec, image_dims};
 use crate::tensor::Shape;
@@ -19,7 +21,11 @@ impl Action for ToNchw {
         Ok(inputs[0])
     }
 
-    fn run(&self, inputs: &Inputs<'_>, out: Target<'_>, exec: &mut Exec) -> Result<()> {
+    fn converts(&self) -> bool {
+        true
+    }
+
+    fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         let [_, channels, height, width] = image_dims(self.name(), &inputs.views[0].shape)?;
         let pixels = height * width;

@@ -1,21 +1,26 @@
+//! ReLUs into what computes what they read.
+
 use crate::Result;
-use crate::graph::{Compute, Cost, Exec, Graph, Step, View};
-use crate::tensor::Shape;
+use crate::graph::{Compute, Cost, Exec, Graph, Inputs, Known, Properties, Step, ViewMut};
+use crate::tensor::{Dtype, Shape};
 use std::sync::Arc;
+use tinytorch_kernels::int8::Layout;
 
 /// Lets a layer or sum whose output only a ReLU reads apply it as it writes.
 pub(super) fn fuse_relu(graph: &mut Graph) {
-    for relu in graph.edges() {
-        if !matches!(graph.node(relu).step, Step::Relu) {
+    for relu in graph.firsts() {
+        let node = graph.node(relu);
+        let Some(before) = node.input(0).filter(|_| node.step.properties().positive_part) else {
             continue;
-        }
-        let before = graph.node(relu).inputs[0];
+        };
         if !graph.is_read_once(before) {
             continue;
         }
         match &mut graph.node_mut(before).step {
             Step::Linear { relu: fused, .. } | Step::Conv2d { relu: fused, .. } => *fused = true,
-            Step::Compute(op) => *op = Arc::new(ThenRelu(op.clone())),
+            Step::Compute(op) if op.output_count() == 1 && !op.properties().reshapes => {
+                *op = Arc::new(ThenRelu(op.clone()));
+            }
             _ => continue,
         }
         graph.redirect(relu, before);
@@ -31,24 +36,44 @@ impl Compute for ThenRelu {
         self.0.name()
     }
 
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.0.shape(inputs)
+    fn properties(&self) -> Properties {
+        let Properties { pointwise, orders, looks_up, .. } = self.0.properties();
+        Properties { pointwise, orders, looks_up, ..Properties::default() }
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
-        self.0.run(inputs, out, exec)?;
-        out.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
-        Ok(())
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        self.0.outputs(inputs)
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        self.0.run_typed(inputs, outputs, exec)?;
+        outputs.iter_mut().try_for_each(|output| output.f32().map(positive_part))
+    }
+
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        mut output: ViewMut<'_>,
+        orders: [Layout; 2],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        self.0.run_images(inputs, output.reborrow(), orders, exec)?;
+        output.f32().map(positive_part)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         let own = Cost { flops: output.len() as u64, ..Cost::default() };
         self.0.cost(inputs, output) + own
     }
+}
 
-    fn is_pointwise(&self) -> bool {
-        self.0.is_pointwise()
-    }
+fn positive_part(values: &mut [f32]) {
+    values.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
 }
 
 #[cfg(test)]
@@ -57,6 +82,11 @@ mod tests {
     use crate::Tensor;
     use crate::autograd::Ctx;
     use crate::graph::Weight;
+    use crate::ops::Relu;
+
+    fn relu() -> Step {
+        Step::Compute(Arc::new(Relu))
+    }
 
     fn linear() -> Step {
         let weight = Weight::F32(Tensor::ones([2, 2]).unwrap());
@@ -68,10 +98,10 @@ mod tests {
         let mut graph = Graph::new();
         let x = graph.input();
         let y = graph.push(linear(), &[x]).unwrap();
-        let z = graph.push(Step::Relu, &[y]).unwrap();
+        let z = graph.push(relu(), &[y]).unwrap();
         graph.set_output(z);
         fuse_relu(&mut graph);
-        assert_eq!(graph.output(), Some(y));
+        assert_eq!(graph.outputs(), [y]);
         assert!(matches!(graph.node(y).step, Step::Linear { relu: true, .. }));
     }
 
@@ -83,7 +113,7 @@ mod tests {
         let y = x.add(&x, &mut ctx).unwrap().relu(&mut ctx).unwrap();
         let mut graph = ctx.into_tape().unwrap().lower(&y).unwrap();
         fuse_relu(&mut graph);
-        let Step::Compute(op) = &graph.node(graph.output().unwrap()).step else {
+        let Step::Compute(op) = &graph.node(graph.outputs()[0]).step else {
             panic!("{:?}", graph.nodes())
         };
         let mut exec = Exec::new(tinytorch_kernels::Isa::active());
@@ -96,11 +126,11 @@ mod tests {
         let mut graph = Graph::new();
         let x = graph.input();
         let y = graph.push(linear(), &[x]).unwrap();
-        let z = graph.push(Step::Relu, &[y]).unwrap();
+        let z = graph.push(relu(), &[y]).unwrap();
         graph.push(linear(), &[y]).unwrap();
         graph.set_output(z);
         fuse_relu(&mut graph);
-        assert_eq!(graph.output(), Some(z));
+        assert_eq!(graph.outputs(), [z]);
         assert!(matches!(graph.node(y).step, Step::Linear { relu: false, .. }));
     }
 }

@@ -1,25 +1,27 @@
-use crate::graph::{Graph, Step, Weight};
+//! Sums into the convolutions that compute one of their terms.
+
+use crate::graph::{Edge, Graph, Step, Weight};
 use crate::int8::Encoding;
 
 /// Lets an int8 convolution whose output only a sum reads add the other term as it writes: the
 /// convolution takes the sum's place and reads that term as a second input.
 pub(super) fn fuse_sum(graph: &mut Graph) {
-    for sum in graph.edges() {
+    for sum in graph.firsts() {
         let node = graph.node(sum);
-        let (Step::Compute(op), &[a, b]) = (&node.step, &node.inputs[..]) else { continue };
-        if op.name() != "add" {
+        let &[Some(a), Some(b)] = &node.inputs[..] else { continue };
+        if !node.step.properties().sums {
             continue;
         }
         let adds = |&(conv, _): &_| adds_as_it_writes(graph, conv);
         let Some((conv, other)) = [(a, b), (b, a)].into_iter().find(adds) else { continue };
         let mut fused = graph.node(conv).clone();
-        fused.inputs.push(other);
+        fused.inputs.push(Some(other));
         *graph.node_mut(sum) = fused;
     }
 }
 
 /// Whether a node is a convolution of levels that nothing but a sum follows.
-fn adds_as_it_writes(graph: &Graph, conv: crate::graph::Edge) -> bool {
+fn adds_as_it_writes(graph: &Graph, conv: Edge) -> bool {
     let node = graph.node(conv);
     let Step::Conv2d { weight: Weight::Int8(weight), relu: false, .. } = &node.step else {
         return false;
@@ -34,6 +36,8 @@ mod tests {
     use crate::autograd::Ctx;
     use crate::graph::ConvGeometry;
     use crate::int8::{Granularity, Int8Weight, QWeight};
+    use crate::ops::Relu;
+    use std::sync::Arc;
 
     /// `conv(x) + x`, and what else reads the convolution.
     fn graph(input: Encoding, relu: bool, others: usize) -> Graph {
@@ -41,7 +45,7 @@ mod tests {
         let x = ctx.input(&Tensor::ones([1, 4, 2, 2]).unwrap());
         let sum = x.add(&x, &mut ctx).unwrap();
         let mut graph = ctx.into_tape().unwrap().lower(&sum).unwrap();
-        let (sum, x) = (graph.output().unwrap(), graph.inputs()[0]);
+        let (sum, x) = (graph.outputs()[0], graph.inputs()[0]);
         let add = graph.node(sum).step.clone();
         let weight = Tensor::ones([4, 4, 1, 1]).unwrap();
         let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
@@ -51,7 +55,7 @@ mod tests {
         let conv = graph.push(conv, &[x]).unwrap();
         let sum = graph.push(add, &[x, conv]).unwrap();
         for _ in 0..others {
-            graph.push(Step::Relu, &[conv]).unwrap();
+            graph.push(Step::Compute(Arc::new(Relu)), &[conv]).unwrap();
         }
         graph.set_output(sum);
         graph
@@ -61,9 +65,9 @@ mod tests {
     fn the_convolution_takes_the_place_of_the_sum() {
         let mut graph = graph(Encoding::PerRow, false, 0);
         fuse_sum(&mut graph);
-        let (x, sum) = (graph.inputs()[0], graph.node(graph.output().unwrap()));
+        let (x, sum) = (graph.inputs()[0], graph.node(graph.outputs()[0]));
         assert!(matches!(sum.step, Step::Conv2d { .. }));
-        assert_eq!(sum.inputs, [x, x]);
+        assert_eq!(sum.inputs, [Some(x), Some(x)]);
     }
 
     #[test]
@@ -73,7 +77,7 @@ mod tests {
         {
             let mut graph = graph(input, relu, others);
             fuse_sum(&mut graph);
-            let sum = graph.node(graph.output().unwrap());
+            let sum = graph.node(graph.outputs()[0]);
             assert!(matches!(sum.step, Step::Compute(_)), "{input:?} {relu} {others}");
         }
     }

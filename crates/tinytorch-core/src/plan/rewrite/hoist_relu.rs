@@ -1,17 +1,24 @@
-use crate::graph::{Graph, Step};
+//! ReLUs towards the layers that they can fuse with.
 
-/// Moves a ReLU before the max pools and reshapes whose output only it reads, towards the layer that
+use crate::graph::{Graph, Node};
+
+/// Moves a ReLU before the max pools, reshapes and other choices whose output only it reads, towards the layer that
 /// it can fuse with. The largest of positive parts is the positive part of the largest, to the bit.
 pub(super) fn hoist_relu(graph: &mut Graph) {
-    for mut relu in graph.edges() {
-        while matches!(graph.node(relu).step, Step::Relu) {
-            let before = graph.node(relu).inputs[0];
-            let commutes = matches!(graph.node(before).step, Step::MaxPool2d(_) | Step::Reshape(_));
-            if !commutes || !graph.is_read_once(before) {
+    for mut relu in graph.firsts() {
+        while graph.node(relu).step.properties().positive_part {
+            let Some(before) = graph.node(relu).input(0) else { break };
+            let choice = graph.node(before);
+            let commutes = choice.step.properties().selects && choice.input(0).is_some();
+            if !commutes || choice.step.output_count() > 1 || !graph.is_read_once(before) {
                 break;
             }
-            let step = std::mem::replace(&mut graph.node_mut(before).step, Step::Relu);
-            graph.node_mut(relu).step = step;
+            // The choice reads the ReLU, and whatever else it read, in the ReLU's place.
+            let mut choice = choice.clone();
+            let relu_node = std::mem::replace(graph.node_mut(relu), choice.clone());
+            graph.node_mut(relu).inputs[0] = Some(before);
+            choice.inputs.truncate(1);
+            *graph.node_mut(before) = Node { inputs: choice.inputs, ..relu_node };
             relu = before;
         }
     }
@@ -20,31 +27,42 @@ pub(super) fn hoist_relu(graph: &mut Graph) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::PoolGeometry;
+    use crate::graph::{PoolGeometry, Step};
+    use crate::ops::{Pool, Relu};
+    use std::sync::Arc;
+
+    fn relu() -> Step {
+        Step::Compute(Arc::new(Relu))
+    }
+
+    fn is_relu(step: &Step) -> bool {
+        step.properties().positive_part
+    }
 
     #[test]
     fn a_relu_moves_before_the_pools() {
         let mut graph = Graph::new();
         let x = graph.input();
-        let pool = Step::MaxPool2d(PoolGeometry::square(2));
+        let pool = Step::Compute(Arc::new(Pool::Max(PoolGeometry::square(2))));
         let a = graph.push(pool.clone(), &[x]).unwrap();
         let b = graph.push(pool, &[a]).unwrap();
-        let c = graph.push(Step::Relu, &[b]).unwrap();
+        let c = graph.push(relu(), &[b]).unwrap();
         graph.set_output(c);
         hoist_relu(&mut graph);
-        assert!(matches!(graph.node(a).step, Step::Relu));
-        assert!(matches!(graph.node(b).step, Step::MaxPool2d(_)));
-        assert!(matches!(graph.node(c).step, Step::MaxPool2d(_)));
+        assert!(is_relu(&graph.node(a).step));
+        assert!(graph.node(b).step.properties().selects);
+        assert!(graph.node(c).step.properties().selects);
     }
 
     #[test]
     fn an_average_of_positive_parts_is_another_number_so_the_relu_stays() {
         let mut graph = Graph::new();
         let x = graph.input();
-        let a = graph.push(Step::AvgPool2d(PoolGeometry::square(2)), &[x]).unwrap();
-        let b = graph.push(Step::Relu, &[a]).unwrap();
+        let pool = Step::Compute(Arc::new(Pool::Avg(PoolGeometry::square(2))));
+        let a = graph.push(pool, &[x]).unwrap();
+        let b = graph.push(relu(), &[a]).unwrap();
         graph.set_output(b);
         hoist_relu(&mut graph);
-        assert!(matches!(graph.node(b).step, Step::Relu));
+        assert!(is_relu(&graph.node(b).step));
     }
 }

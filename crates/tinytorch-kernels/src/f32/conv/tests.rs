@@ -1,3 +1,5 @@
+//! Convolutions and their gradients against the definition, in 64-bit arithmetic.
+
 use super::*;
 use crate::Isa;
 use proptest::prelude::*;

@@ -2,38 +2,21 @@
 
 use super::pack::{pack_panels, packed_len};
 use super::product::{Left, Product, Right};
-use super::tile::{self, A_PANEL, B_PANEL, MAX_COLS, Panels, Rows, Sums};
+use super::tile::{self, Panels, Rows, Sums};
 use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::scratch::{bytes_for, with_thread_scratch};
+use crate::tuning::{A_PANEL, B_PANEL, MOST_COLUMNS_F32 as MAX_COLS, ProductF32, Tuning, by_isa};
 use std::ops::Range;
 
-/// Rows of B in a block. Long blocks read and write C less often: two of 512 are 2 % faster than three
-/// of 384 on 1024 x 1024 x 1024.
-const K_BLOCK: usize = 512;
-/// Rows of A in a block, a multiple of every tile's height: with `K_BLOCK`, 384 KB, which stay in an L2
-/// cache of 1 MB while the tiles of a strip of B pass over them.
-const M_BLOCK: usize = 192;
-/// Columns of B in a block, a multiple of every tile's width. Blocks of A are packed once for each
-/// block of B, so it is wide: with `K_BLOCK`, 2 MB, of which a strip of 96 KB is in use at a time.
-const N_BLOCK: usize = 1008;
-
-/// Rows of B in a block for the few rows of A that are one tile, whose columns are packed strip by
-/// strip: 576 KB.
-const FEW_ROWS_K_BLOCK: usize = 3072;
-
-/// Rows of C up to which B is read where it lies: too few to pay for packing it.
-const MAX_DIRECT_ROWS: usize = 64;
-
-/// Values of B up to which it is read where it lies: they stay in the L2 cache.
-const MAX_DIRECT_VALUES: usize = 1 << 16;
-
-/// Columns up to which A is read where it lies.
-const MAX_DIRECT_COLS: usize = 64;
-
-fn block_size(rows: usize) -> (usize, usize) {
-    if rows <= A_PANEL { (FEW_ROWS_K_BLOCK, MAX_COLS) } else { (K_BLOCK, N_BLOCK) }
+/// Rows and columns of B in a block, for so many rows of A.
+fn block_size(sizes: &ProductF32, rows: usize) -> (usize, usize) {
+    if rows <= A_PANEL {
+        (sizes.few_rows_k_block, MAX_COLS)
+    } else {
+        (sizes.k_block, sizes.n_block)
+    }
 }
 
 /// A rectangle of C to compute.
@@ -46,20 +29,20 @@ pub(super) struct Rectangle<'a> {
 impl Rectangle<'_> {
     /// Whether A is used too seldom to be worth packing: 128 x 128 x 32 gains a tenth. A tile reads
     /// whole rows, so all of its rows must exist.
-    fn reads_a_directly(&self) -> bool {
-        self.cols.len() <= MAX_DIRECT_COLS
+    fn reads_a_directly(&self, sizes: &ProductF32) -> bool {
+        self.cols.len() <= sizes.direct_cols
             && self.rows.len().is_multiple_of(A_PANEL)
             && self.product.scaling.alpha == 1.0
     }
 
     /// Whether B is used too seldom, or is too small, to be worth packing: 32 x 32 x 32 gains a quarter.
     /// A tile reads whole vectors, so all of their columns must exist.
-    fn reads_b_directly(&self) -> bool {
+    fn reads_b_directly(&self, sizes: &ProductF32) -> bool {
         let Right::Matrix(b) = self.product.b else { return false };
-        let few = self.rows.len() <= MAX_DIRECT_ROWS;
+        let few = self.rows.len() <= sizes.direct_rows;
         b.col_stride() == 1
             && self.cols.len().is_multiple_of(B_PANEL)
-            && (few || b.rows() * self.cols.len() <= MAX_DIRECT_VALUES)
+            && (few || b.rows() * self.cols.len() <= sizes.direct_values)
     }
 
     /// Computes the rectangle on this thread.
@@ -67,17 +50,18 @@ impl Rectangle<'_> {
     /// # Safety
     /// It lies inside of C, and nobody else uses it meanwhile.
     pub(super) unsafe fn compute(self, isa: Isa) {
-        let (k_block, n_block) = block_size(self.rows.len());
+        let sizes = &isa.tuning().product_f32;
+        let (k_block, n_block) = block_size(sizes, self.rows.len());
         let depth = self.product.a.cols().min(k_block);
         let width = self.cols.len().min(n_block);
         let a_len = match self.product.a {
-            Left::Matrix(_) if !self.reads_a_directly() => {
-                packed_len::<A_PANEL>(self.rows.len().min(M_BLOCK), depth)
+            Left::Matrix(_) if !self.reads_a_directly(sizes) => {
+                packed_len::<A_PANEL>(self.rows.len().min(sizes.m_block), depth)
             }
             Left::Matrix(_) | Left::Packed(_) => 0,
         };
         let (b_len, image_len) = match self.product.b {
-            Right::Matrix(_) if !self.reads_b_directly() => {
+            Right::Matrix(_) if !self.reads_b_directly(sizes) => {
                 (packed_len::<B_PANEL>(width, depth), 0)
             }
             Right::Matrix(_) | Right::Packed(_) => (0, 0),
@@ -105,14 +89,11 @@ struct Blocks<'a> {
 impl Kernel for Blocks<'_> {
     type Output = ();
 
-    /// The tile's size follows from the registers: 24 of AVX-512's 32 hold sums, 12 of AVX2's 16.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match S::LANES {
-            16 => self.multiply::<S, 8, 3>(s),
-            8 => self.multiply::<S, 4, 3>(s),
-            _ => self.multiply::<S, 4, 2>(s),
-        }
+        by_isa!(S, T => self.multiply::<
+            S, { T.product_f32.tile.rows }, { T.product_f32.tile.vectors },
+        >(s))
     }
 }
 
@@ -122,15 +103,16 @@ impl Blocks<'_> {
         let product = self.rectangle.product;
         let (rows, cols) = (self.rectangle.rows.clone(), self.rectangle.cols.clone());
         let k = product.a.cols();
-        let (k_block, n_block) = block_size(rows.len());
+        let sizes = &Tuning::of::<S>().product_f32;
+        let (k_block, n_block) = block_size(sizes, rows.len());
         for j in cols.clone().step_by(n_block) {
             let j_range = j..cols.end.min(j + n_block);
             let mut p = 0;
             loop {
                 let p_range = p..k.min(p + k_block);
                 let b = self.columns(s, j_range.clone(), p_range.clone());
-                for i in rows.clone().step_by(M_BLOCK) {
-                    let i_range = i..rows.end.min(i + M_BLOCK);
+                for i in rows.clone().step_by(sizes.m_block) {
+                    let i_range = i..rows.end.min(i + sizes.m_block);
                     let a = self.rows(s, i_range.clone(), p_range.clone());
                     let mut block = Block {
                         product,
@@ -161,7 +143,7 @@ impl Blocks<'_> {
     fn rows<S: Simd>(&mut self, s: S, i: Range<usize>, p: Range<usize>) -> Rows {
         let product = self.rectangle.product;
         match product.a {
-            Left::Matrix(a) if self.rectangle.reads_a_directly() => {
+            Left::Matrix(a) if self.rectangle.reads_a_directly(&Tuning::of::<S>().product_f32) => {
                 let start = a.data_from(i.start, p.start).as_ptr();
                 Rows::Direct { start, row_stride: a.row_stride(), step: a.col_stride() }
             }
@@ -181,7 +163,7 @@ impl Blocks<'_> {
     fn columns<S: Simd>(&mut self, s: S, j: Range<usize>, p: Range<usize>) -> Panels<B_PANEL> {
         let (out, depth) = (&mut *self.b_block, p.len());
         match self.rectangle.product.b {
-            Right::Matrix(b) if self.rectangle.reads_b_directly() => {
+            Right::Matrix(b) if self.rectangle.reads_b_directly(&Tuning::of::<S>().product_f32) => {
                 let start = b.data_from(p.start, j.start).as_ptr();
                 return Panels { start, stride: B_PANEL, step: b.row_stride() };
             }

@@ -2,10 +2,11 @@
 
 use super::matrix::Matrix;
 use super::square::{HALF, SIDE};
-use super::tile::{A_PANEL, B_PANEL, Panels};
+use super::tile::Panels;
 use crate::Isa;
 use crate::aligned::AlignedVec;
 use crate::isa::{Kernel, Simd};
+use crate::tuning::{A_PANEL, B_PANEL};
 use std::ops::Range;
 
 /// Defines a packed factor.

@@ -4,11 +4,11 @@ use super::blocks::Rectangle;
 use super::columns::RowTimesFewColumns;
 use super::matrix::{BatchDim, Matrix, MatrixMut, check_c, check_factor};
 use super::product::{Bias, Left, Product, Right, Scaling};
-use super::tile::{A_PANEL, B_PANEL};
 use super::vector::{RowTimesColumns, RowTimesMatrix};
 use crate::Isa;
 use crate::parallel::{SharedOut, share};
 use crate::threads::{PACKING_COST, PRODUCT_F32, product_f32_operations};
+use crate::tuning::{A_PANEL, B_PANEL};
 use std::ops::Range;
 
 /// Operations from which each thread gets two rectangles, so that a thread that is disturbed leaves

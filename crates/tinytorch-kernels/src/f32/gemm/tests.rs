@@ -378,6 +378,6 @@ fn the_widest_vector_is_a_panel() {
         }
     }
     for isa in Isa::available() {
-        assert!(tile::B_PANEL.is_multiple_of(isa.run(Lanes)));
+        assert!(crate::tuning::B_PANEL.is_multiple_of(isa.run(Lanes)));
     }
 }

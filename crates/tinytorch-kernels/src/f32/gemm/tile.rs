@@ -1,13 +1,7 @@
 //! The innermost loop: a few rows of A times a few vectors of B, with the sums in registers.
 
 use crate::isa::{Kernel, Simd};
-
-/// Rows in a panel of packed A, the same on every ISA.
-pub(super) const A_PANEL: usize = 8;
-/// Columns in a panel of packed B, the same on every ISA: the lanes of the widest vector.
-pub(super) const B_PANEL: usize = 16;
-/// The most columns of a tile on any ISA.
-pub(super) const MAX_COLS: usize = 48;
+use crate::tuning::{A_PANEL, B_PANEL};
 
 /// Panels of `W` lines: rows of packed A, or columns of B, packed or as they lie in memory.
 #[derive(Clone, Copy)]

@@ -1,9 +1,9 @@
 //! The windows of an image as the right-hand factor of a product, made block by block.
 
 use super::matrix::extent;
-use super::tile::B_PANEL;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
+use crate::tuning::B_PANEL;
 use std::ops::Range;
 
 /// Values beyond the end of a block, or of a copied image, that whole vectors may touch.

@@ -4,6 +4,7 @@
 use super::matrix::Matrix;
 use super::product::Product;
 use crate::isa::{Kernel, Simd};
+use crate::tuning::{AVX2, AVX512VNNI, SCALAR};
 use std::ops::Range;
 
 /// Columns whose sums stay in the L1 cache while the rows of the matrix pass by.
@@ -112,9 +113,9 @@ impl Kernel for RowTimesColumns<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match S::LANES {
-            16 => self.by_columns::<S, 8, 1>(s),
-            8 => self.by_columns::<S, 4, 2>(s),
-            _ => self.by_columns::<S, 2, 4>(s),
+            16 => self.by_columns::<S, { AVX512VNNI.product_f32.dots }, { PARTIAL / 16 }>(s),
+            8 => self.by_columns::<S, { AVX2.product_f32.dots }, { PARTIAL / 8 }>(s),
+            _ => self.by_columns::<S, { SCALAR.product_f32.dots }, { PARTIAL / 4 }>(s),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Quantizing on every instruction set against its definition.
+
 use super::*;
 use crate::int8::symmetric_scale;
 use proptest::prelude::*;

@@ -1,9 +1,8 @@
 use crate::audit::evidence;
-use crate::audit::{Evidence, Gate, Means, Subject};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare};
 use crate::autograd::Var;
 use crate::int8::Encoding;
-use crate::plan::Plan;
-use crate::quant::relative_error;
+use crate::models::{ListModel, compile};
 use crate::quant::{apply, prepare_without_data};
 use crate::tensor::Tensor;
 use crate::{Result, Rng};
@@ -15,7 +14,11 @@ const RESAMPLES: usize = 2000;
 
 /// Calibration earned its keep: on held-out samples the model is nearer to the float one than it would
 /// be with ranges that were estimated without data, beyond what chance explains.
-pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
+pub(crate) fn calibration(
+    subject: &Subject,
+    evidence: &Evidence,
+    options: &AuditOptions,
+) -> Result<Gate> {
     if !subject.config.scheme.is_static() {
         let reason = "activations are not static, so there are no ranges to calibrate".to_string();
         return Ok(Gate::not_applicable(ID, reason));
@@ -29,18 +32,20 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means)
         let reason = format!("only {fixed} of {of} int8 layers have ranges from calibration");
         return Ok(Gate::not_applicable(ID, reason));
     }
-    let inputs = subject.held_out.inputs();
-    let example = inputs.slice(0, 0..1)?;
-    let input = Var::from(&example);
+    let example = subject.held_out.first(1)?;
+    let input: Vec<Var> = example.iter().map(Var::from).collect();
     let mut data_free = subject.float.clone();
     let config = subject.config.clone().knowingly();
-    let quantized = prepare_without_data(&data_free, &input, &config)
-        .and_then(|prepared| apply(&mut data_free, &prepared));
+    let quantized =
+        prepare_without_data(&*data_free as &dyn ListModel, &input, &config).and_then(|prepared| {
+            let model: &mut dyn ListModel = &mut *data_free;
+            apply(model, &prepared)
+        });
     if let Err(error) = quantized {
         return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
     }
-    let mut plan = Plan::compile(&data_free, &example)?.on(means.deployed);
-    let outputs = evidence::outputs(&mut plan, inputs)?;
+    let mut plan = compile(&*data_free, &example)?.on(options.deployed);
+    let outputs = evidence::outputs(&mut plan, &subject.held_out)?;
     let without = squared_errors(&outputs, &evidence.float)?;
     let with = squared_errors(&evidence.int8, &evidence.float)?;
     if without == with {
@@ -53,8 +58,8 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means)
     let reason = format!(
         "error {:.2} % calibrated, {:.2} % data-free; {:.1} to {:.1} % of the squared error saved \
          (95 % bootstrap)",
-        relative_error(&evidence.int8, &evidence.float)? * 100.0,
-        relative_error(&outputs, &evidence.float)? * 100.0,
+        compare::worst(&compare::errors(&evidence.int8, &evidence.float)?).1 * 100.0,
+        compare::worst(&compare::errors(&outputs, &evidence.float)?).1 * 100.0,
         low / all,
         high / all,
     );
@@ -62,12 +67,24 @@ pub(crate) fn calibration(subject: &Subject, evidence: &Evidence, means: &Means)
     Ok(Gate::at_least(ID, low / all, f64::MIN_POSITIVE, "% saved", reason))
 }
 
-/// Squared distance of every sample's output.
-fn squared_errors(got: &Tensor, want: &Tensor) -> Result<Vec<f64>> {
-    let difference = got.sub(want)?.to_vec::<f32>()?;
-    let row = got.shape().last_dim().max(1);
-    let square = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum();
-    Ok(difference.chunks(row).map(square).collect())
+/// Squared distance of every row of one output, or of every sample over several outputs, each as a share
+/// of that output's square, since one may be in other units than the next.
+fn squared_errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
+    let square = |row: &[f32]| -> f64 { row.iter().map(|&v| f64::from(v).powi(2)).sum() };
+    if let ([got], [want]) = (got, want) {
+        let difference = got.sub(want)?.to_vec::<f32>()?;
+        let row = got.shape().last_dim().max(1);
+        return Ok(difference.chunks(row).map(square).collect());
+    }
+    let samples = want.first().map_or(0, |output| output.shape()[0]);
+    let mut sums = vec![0.0; samples];
+    for (got, want) in got.iter().zip(want) {
+        let difference = got.sub(want)?.to_vec::<f32>()?;
+        let whole = square(&want.to_vec::<f32>()?).max(f64::MIN_POSITIVE);
+        let rows = difference.chunks((difference.len() / samples.max(1)).max(1));
+        sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += square(row) / whole);
+    }
+    Ok(sums)
 }
 
 /// The 95 % interval of the mean, by resampling with a fixed seed (Efron, 1979).

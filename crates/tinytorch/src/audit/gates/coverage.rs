@@ -18,7 +18,7 @@ pub(crate) fn coverage(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         let bytes = param.shape().len() * size_of::<f32>();
         all += bytes;
         let ran = evidence.layers.iter().filter(|layer| layer.name == name);
-        let kernels: Vec<_> = ran.clone().map(|layer| layer.kernel).collect();
+        let kernels: Vec<_> = ran.clone().map(|layer| layer.kernel.name).collect();
         let fault = match param.int8() {
             None if subject.config.keeps_float(&name) => {
                 requested.push(format!("`{name}` was to stay float"));
@@ -35,7 +35,8 @@ pub(crate) fn coverage(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         faults.push(fault);
     }
     let share = covered as f64 / all.max(1) as f64;
-    let kernels: std::collections::BTreeSet<_> = evidence.layers.iter().map(|l| l.kernel).collect();
+    let kernels: std::collections::BTreeSet<_> =
+        evidence.layers.iter().map(|l| l.kernel.name).collect();
     let kernels = kernels.into_iter().collect::<Vec<_>>().join(", ");
     let reason = match requested.is_empty() {
         true => format!("ran through {kernels}"),

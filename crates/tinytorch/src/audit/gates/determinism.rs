@@ -1,10 +1,11 @@
+//! Whether the int8 model gives the same result every time.
+
 use crate::Result;
-use crate::audit::compare::{exceeds, same_bits};
+use crate::audit::compare::{self, all_same_bits, exceeds};
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
-use crate::audit::{Evidence, Gate, Means, Subject, evidence};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, evidence};
 use crate::autograd::{Ctx, Var};
-use crate::plan::Plan;
-use crate::quant::relative_error;
+use crate::models::{compile, run};
 
 const ID: &str = "determinism";
 
@@ -24,49 +25,62 @@ const SHARE_OF_ERROR: f64 = 0.3;
 /// and on every instruction set: integers to the bit, floats to 1e-5. The deployed model does, to the
 /// bit, at any number of threads and whether it runs op by op or as a plan; between instruction sets
 /// it does to 1e-5, or as near as levels that flip allow.
-pub(crate) fn determinism(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
-    let inputs = subject.held_out.inputs();
-    let some = inputs.slice(0, 0..inputs.shape()[0].min(SAMPLES))?;
+pub(crate) fn determinism(
+    subject: &Subject,
+    evidence: &Evidence,
+    options: &AuditOptions,
+) -> Result<Gate> {
+    let held_out = &subject.held_out;
+    let some = held_out.first(SAMPLES)?;
     let names = subject.int8.named_params().into_iter().map(|(name, p)| (p.id(), name)).collect();
-    let mut ops = Steadiness::new(&names, means);
-    let mut ctx = Ctx::eval().on(means.deployed).observed(&mut ops);
-    subject.int8.forward(&Var::from(&some), &mut ctx)?;
+    let mut ops = Steadiness::new(&names, options);
+    let mut ctx = Ctx::eval().on(options.deployed).observed(&mut ops);
+    subject.int8.forward_list(&some.iter().map(Var::from).collect::<Vec<_>>(), &mut ctx)?;
     drop(ctx);
     let Steadiness { mut faults, integer_ops, floats_differ, .. } = ops;
 
-    let eager = evidence::eager_outputs(&*subject.int8, means.deployed, inputs)?;
-    if !same_bits(&eager, &evidence.int8)? {
+    let eager = evidence::eager_outputs(&*subject.int8, options.deployed, held_out)?;
+    if !all_same_bits(&eager, &evidence.int8)? {
         faults.push("the plan gives other bits than the model run op by op".to_string());
     }
-    let mut plan = Plan::compile(&*subject.int8, &inputs.slice(0, 0..1)?)?.on(means.deployed);
+    let mut plan = compile(&*subject.int8, &held_out.first(1)?)?.on(options.deployed);
     for count in THREADS {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
         let Ok(pool) = pool else {
             let reason = format!("a pool of {count} threads could not be started");
             return Ok(Gate::unknown(ID, reason));
         };
-        let again = pool.install(|| evidence::outputs(&mut plan, inputs))?;
-        if !same_bits(&again, &evidence.int8)? {
+        let again = pool.install(|| evidence::outputs(&mut plan, held_out))?;
+        if !all_same_bits(&again, &evidence.int8)? {
             faults.push(format!("{count} threads give other bits"));
         }
     }
-    let error = relative_error(&evidence.int8, &evidence.float)?;
-    let limit = match floats_differ {
-        true => FLOAT_ACROSS_ISAS.max(SHARE_OF_ERROR * error),
-        false => FLOAT_ACROSS_ISAS,
-    };
-    let want = plan.run(&some)?;
-    let mut furthest = 0f64;
-    for &isa in &means.isas {
+    let limits: Vec<f64> = compare::errors(&evidence.int8, &evidence.float)?
+        .into_iter()
+        .map(|error| match floats_differ {
+            true => FLOAT_ACROSS_ISAS.max(SHARE_OF_ERROR * error),
+            false => FLOAT_ACROSS_ISAS,
+        })
+        .collect();
+    let want = run(&mut plan, &some)?;
+    let mut furthest = (0f64, limits.first().copied().unwrap_or(FLOAT_ACROSS_ISAS));
+    for &isa in &options.isas {
         plan = plan.on(isa);
-        let distance = relative_error(&plan.run(&some)?, &want)?;
-        furthest = furthest.max(distance);
-        if exceeds(distance, limit) {
-            let (isa, deployed) = (isa.name(), means.deployed.name());
-            faults.push(format!("the model is {distance:.1e} away on {isa} from {deployed}"));
+        let distances = compare::errors(&run(&mut plan, &some)?, &want)?;
+        for ((&distance, &limit), name) in distances.iter().zip(&limits).zip(&evidence.outputs) {
+            if distance > furthest.0 {
+                furthest = (distance, limit);
+            }
+            if exceeds(distance, limit) {
+                let of = if limits.len() > 1 { format!("`{name}` of ") } else { String::new() };
+                let (isa, deployed) = (isa.name(), options.deployed.name());
+                faults
+                    .push(format!("{of}the model is {distance:.1e} away on {isa} from {deployed}"));
+            }
         }
     }
-    let isas: Vec<_> = means.isas.iter().map(|isa| isa.name()).collect();
+    let (furthest, limit) = furthest;
+    let isas: Vec<_> = options.isas.iter().map(|isa| isa.name()).collect();
     let checked = format!(
         "{integer_ops} integer layers equal on {}; model equal at {THREADS:?} threads, \
          {furthest:.0e} across instruction sets, of {limit:.0e} allowed",

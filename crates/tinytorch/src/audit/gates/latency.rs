@@ -1,5 +1,8 @@
+//! Whether int8 is slower than float.
+
 use crate::Result;
-use crate::audit::{Gate, LatencyPairs, Means, Subject};
+use crate::audit::{AuditOptions, Gate, LatencyPairs, Subject};
+use crate::models::compile;
 use crate::plan::{Plan, StepTime};
 use crate::stats::{PairedResult, Settings, compare};
 use crate::tensor::Tensor;
@@ -29,16 +32,17 @@ const LONG_RUN: f64 = 5e-3;
 ///
 /// It fails only if the whole interval of the ratio lies above 1, so that noise alone cannot fail it.
 /// With the gate come some pairs to look at.
-pub(crate) fn latency(subject: &Subject, means: &Means) -> Result<(Gate, Vec<LatencyPairs>)> {
-    let inputs = subject.held_out.inputs();
-    let samples = inputs.shape()[0];
-    let single = inputs.slice(0, 0..1)?;
-    let mut float = Plan::compile(&*subject.float, &single)?;
-    let mut int8 = Plan::compile(&*subject.int8, &single)?.on(means.deployed);
+pub(crate) fn latency(
+    subject: &Subject,
+    options: &AuditOptions,
+) -> Result<(Gate, Vec<LatencyPairs>)> {
+    let single = subject.held_out.first(1)?;
+    let mut float = compile(&*subject.float, &single)?;
+    let mut int8 = compile(&*subject.int8, &single)?.on(options.deployed);
     float.run(&single)?;
     let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
 
-    let mut batches = vec![inputs.slice(0, 0..samples.min(LARGE_BATCH))?];
+    let mut batches = vec![subject.held_out.first(LARGE_BATCH)?];
     if flops >= WORTH_TIMING_ALONE {
         batches.push(single);
     }
@@ -46,7 +50,7 @@ pub(crate) fn latency(subject: &Subject, means: &Means) -> Result<(Gate, Vec<Lat
     let (mut measured, mut slow, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     for batch in &batches {
         let result = time(&mut float, &mut int8, batch)?;
-        let n = batch.shape()[0];
+        let n = batch[0].shape()[0];
         shown.push(pairs(&mut float, &mut int8, batch)?);
         measured.push(format!(
             "batch {n}: {:.1} us in float, {:.1} us in int8, ratio {:.2} ({:.2} to {:.2})",
@@ -72,7 +76,7 @@ pub(crate) fn latency(subject: &Subject, means: &Means) -> Result<(Gate, Vec<Lat
     Ok((Gate::at_most(ID, low, 1.0, "x the time, at least", reason), shown))
 }
 
-fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Tensor) -> Result<LatencyPairs> {
+fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<LatencyPairs> {
     let seconds = |plan: &mut Plan, passes: u32| -> Result<f64> {
         let started = Instant::now();
         for _ in 0..passes {
@@ -87,15 +91,15 @@ fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Tensor) -> Result<LatencyPai
         float_us.push(microseconds(float)?);
         int8_us.push(microseconds(int8)?);
     }
-    Ok(LatencyPairs { batch: batch.shape()[0], float_us, int8_us })
+    Ok(LatencyPairs { batch: batch[0].shape()[0], float_us, int8_us })
 }
 
-fn time(float: &mut Plan, int8: &mut Plan, batch: &Tensor) -> Result<PairedResult> {
+fn time(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<PairedResult> {
     let run = |plan: &mut Plan| plan.run(batch).map(drop);
     compare(|| run(float), || run(int8), &Settings::default())
 }
 
-fn slowest_step(plan: &mut Plan, batch: &Tensor) -> Result<String> {
+fn slowest_step(plan: &mut Plan, batch: &Vec<Tensor>) -> Result<String> {
     let steps = plan.profile(batch)?;
     let slowest = steps.iter().filter(|s| s.name != StepTime::OTHER).max_by_key(|s| s.time);
     Ok(slowest.map_or(String::new(), |step| {

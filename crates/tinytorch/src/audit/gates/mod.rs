@@ -16,7 +16,7 @@ mod round_trip;
 mod structure;
 mod weight_bytes;
 
-use super::{Budget, Evidence, Gate, LatencyPairs, Means, Subject};
+use super::{AuditOptions, Budget, Evidence, Gate, LatencyPairs, Subject};
 use crate::Result;
 use crate::int8::QWeight;
 
@@ -28,7 +28,7 @@ pub fn all(
     subject: &Subject,
     evidence: &Evidence,
     budget: &Budget,
-    means: &Means,
+    options: &AuditOptions,
 ) -> Result<(Vec<Gate>, Vec<LatencyPairs>)> {
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
@@ -39,16 +39,16 @@ pub fn all(
         agreement::agreement(subject, evidence)?,
         weight_bytes::weight_bytes(subject)?,
         file_bytes::file_bytes(evidence)?,
-        process_memory::process_memory(subject, evidence, means)?,
-        no_f32_copy::no_f32_copy(subject, evidence, means)?,
-        round_trip::round_trip(subject, evidence, means)?,
-        determinism::determinism(subject, evidence, means)?,
+        process_memory::process_memory(subject, evidence, options)?,
+        no_f32_copy::no_f32_copy(subject, evidence, options)?,
+        round_trip::round_trip(subject, evidence, options)?,
+        determinism::determinism(subject, evidence, options)?,
         overflow::overflow(subject)?,
-        calibration::calibration(subject, evidence, means)?,
+        calibration::calibration(subject, evidence, options)?,
     ];
     let mut pairs = Vec::new();
-    if means.latency {
-        let (gate, timed) = latency::latency(subject, means)?;
+    if options.latency {
+        let (gate, timed) = latency::latency(subject, options)?;
         gates.push(gate);
         pairs = timed;
     }

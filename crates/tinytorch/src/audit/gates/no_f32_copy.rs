@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Evidence, Gate, Means, Subject};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
 use crate::profile::process::{ProbeRequest, ProbeTask};
 
 const ID: &str = "no_f32_copy";
@@ -7,14 +7,15 @@ const ID: &str = "no_f32_copy";
 /// Nothing keeps or makes a float copy of the weights: a fresh process that holds the int8 model alone
 /// needs no more heap to compile it, to keep it compiled and to run it than the engine states. The part
 /// that comes nearest to what is stated, or goes furthest beyond, is the measurement.
-pub(crate) fn no_f32_copy(subject: &Subject, evidence: &Evidence, means: &Means) -> Result<Gate> {
-    let Some(probe) = &means.probe else {
-        let reason = "there is no program to start a fresh process with".to_string();
-        return Ok(Gate::unknown(ID, reason));
-    };
-    let input = subject.held_out.inputs().slice(0, 0..1)?.shape().to_vec();
+pub(crate) fn no_f32_copy(
+    subject: &Subject,
+    evidence: &Evidence,
+    options: &AuditOptions,
+) -> Result<Gate> {
+    let Some(probe) = &options.probe else { return Ok(probe::without(ID)) };
+    let inputs = subject.held_out.shapes_of_one()?;
     let file = evidence.files.int8.clone();
-    let report = probe.ask(&ProbeRequest { file, task: ProbeTask::PeakHeap { input } })?;
+    let report = probe.ask(&ProbeRequest { file, task: ProbeTask::PeakHeap { inputs } })?;
     let claims = report.heap_claims();
     let share = |used: u64, stated: u64| used as f64 / stated.max(1) as f64;
     let nearest = claims

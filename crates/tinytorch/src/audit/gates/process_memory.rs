@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::audit::{Evidence, Gate, Means, Subject};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
 use crate::models::Model;
 use crate::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for};
 
@@ -18,19 +18,21 @@ const PASSES: usize = 100;
 pub(crate) fn process_memory(
     subject: &Subject,
     evidence: &Evidence,
-    means: &Means,
+    options: &AuditOptions,
 ) -> Result<Gate> {
-    let Some(probe) = &means.probe else {
-        let reason = "there is no program to start a fresh process with".to_string();
-        return Ok(Gate::unknown(ID, reason));
-    };
+    let Some(probe) = &options.probe else { return Ok(probe::without(ID)) };
     let copies = copies_for(&*subject.float);
     let measure = |file: &std::path::Path| -> Result<ProbeReport> {
-        let input = subject.held_out.inputs().slice(0, 0..1)?.shape().to_vec();
-        let task = ProbeTask::Resident { copies, input, passes: PASSES };
+        let inputs = subject.held_out.shapes_of_one()?;
+        let task = ProbeTask::Resident { copies, inputs, passes: PASSES };
         probe.ask(&ProbeRequest { file: file.to_path_buf(), task })
     };
-    let (float, int8) = (measure(&evidence.files.float)?, measure(&evidence.files.int8)?);
+    let measured = measure(&evidence.files.float)
+        .and_then(|float| Ok((float, measure(&evidence.files.int8)?)));
+    let (float, int8) = match measured {
+        Ok(reports) => reports,
+        Err(error) => return Ok(Gate::unknown(ID, error.to_string())),
+    };
     let loaded = float.resident_by_load().zip(int8.resident_by_load());
     let run = float.resident_by_passes().zip(int8.resident_by_passes());
     let (Some(loaded), Some(run)) = (loaded, run) else {

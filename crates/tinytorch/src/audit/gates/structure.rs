@@ -1,3 +1,5 @@
+//! Whether quantizing has changed anything but how weights are stored.
+
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, compare, rounding};
 use crate::autograd::{Param, ParamId, Stored};
@@ -5,6 +7,7 @@ use crate::files::digest_params;
 use crate::int8::WeightBits;
 use crate::nn::LayerInfo;
 use crate::quant::Folded;
+use std::collections::BTreeMap;
 
 /// How far a row of an int8 weight may lie from its floats, in steps and as root mean square. Rounding
 /// to the nearest level gives 0.29; methods that round for the sake of the output move weights further,
@@ -16,14 +19,18 @@ const FURTHEST: f64 = 1.0;
 /// folding gives, and everything else is as it was.
 pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
-    if digest_params(&*subject.float)? != subject.float_digest {
+    if digest_params(subject.original())? != subject.float_digest {
         faults.push("the float model is not the one that was quantized".to_string());
     }
     compare_layers(subject, &evidence.folded, &mut faults);
     compare_params(subject, &evidence.folded, &mut faults)?;
     faults.extend_from_slice(&evidence.out_of_order);
+    let tuned = match &subject.tuning {
+        Some(tuning) => format!("; {} fine-tuned since", tuning.names.len()),
+        None => String::new(),
+    };
     let checked = format!(
-        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to a step",
+        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to a step{tuned}",
         subject.int8.named_layers().len(),
         subject.int8.named_params().len()
     );
@@ -60,6 +67,8 @@ fn compare_layers(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
 
 fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) -> Result<()> {
     let (float, int8) = (subject.float.named_params(), subject.int8.named_params());
+    let originals: BTreeMap<String, &Param> =
+        subject.original().named_params().into_iter().collect();
     if float.len() != int8.len() {
         faults.push(format!("{} parameters became {}", float.len(), int8.len()));
     }
@@ -71,8 +80,11 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
         } else if is.int8().is_some() {
             let bits = subject.config.scheme_of(name).weight_bits();
             faults.extend(weight_fault(name, [was, is], folded, bits)?);
+        } else if subject.is_tuned(name) {
+            continue;
         } else if !subject.changed.contains(name) {
-            if !same_values(was, is)? {
+            let original = originals.get(name).copied();
+            if !original.map_or(Ok(false), |original| same_values(original, is))? {
                 faults.push(format!("`{name}` has other values, and the report does not say so"));
             }
         } else if !is_as_folded(was.id(), is, folded)? {

@@ -2,6 +2,7 @@ use crate::Result;
 use crate::audit::{Gate, Subject};
 use crate::autograd::{Param, Stored};
 use crate::int8::{Granularity, QWeight};
+use std::collections::BTreeSet;
 use tinytorch_kernels::os::alloc;
 
 /// The weights take a quarter of the memory, by the allocator.
@@ -35,12 +36,13 @@ fn live_bytes<'a>(
     subject: &'a Subject,
     side: impl Fn(&'a Subject) -> &'a dyn crate::models::Model,
 ) -> Result<Option<usize>> {
+    let is_int8 = |(name, param): (String, &Param)| param.int8().map(|_| name);
+    let int8: BTreeSet<String> =
+        subject.int8.named_params().into_iter().filter_map(is_int8).collect();
     let Some(before) = alloc::stats() else { return Ok(None) };
-    let mut copies = Vec::new();
-    for ((_, param), (_, int8)) in
-        side(subject).named_params().iter().zip(subject.int8.named_params())
-    {
-        if int8.int8().is_some() {
+    let mut copies = Vec::with_capacity(int8.len());
+    for (name, param) in side(subject).named_params() {
+        if int8.contains(&name) {
             copies.push(deep_copy(param)?);
         }
     }

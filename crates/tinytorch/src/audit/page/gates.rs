@@ -34,8 +34,8 @@ fn measured(gate: &Gate) -> Markup {
         Side::AtLeast if limit == f64::MIN_POSITIVE => "more than 0".to_string(),
         Side::AtLeast => format!("at least {}", with_unit(limit, unit)),
     };
-    let value_text = with_unit(value, gate.unit);
-    let axis = Axis::around(value, limit, gate.side, gate.unit);
+    let value_text = with_unit(value, &gate.unit);
+    let axis = Axis::around(value, limit, gate.side, &gate.unit);
     let gauge = Gauge {
         limit: axis.share(limit),
         value: axis.share(value),

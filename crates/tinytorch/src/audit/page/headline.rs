@@ -1,6 +1,6 @@
 use super::svg::{bar, largest, share};
 use super::text::{bytes, microseconds, number};
-use crate::audit::{BytesPair, LatencyPairs, ModelReport, Task};
+use crate::audit::{BytesPair, LatencyPairs, Metric, ModelReport};
 use maud::{Markup, html};
 
 /// What the model gained and what it cost, side by side.
@@ -40,14 +40,16 @@ fn size(pair: &BytesPair) -> Markup {
 
 fn quality(model: &ModelReport) -> Markup {
     let (float, int8) = (model.float_quality, model.int8_quality);
-    let (title, full, change, unit) = match model.task {
-        Task::Classification => ("Accuracy against float", 100.0, int8 - float, " points"),
-        Task::LanguageModel => {
-            ("Perplexity against float", largest([float, int8]), (int8 / float - 1.0) * 100.0, " %")
-        }
+    let task = &model.task;
+    let measure = task.measure();
+    let title = format!("{} against float", capitalized(measure));
+    // Percentages of a whole are compared in points, anything else by how much it has changed.
+    let is_share = task.unit() == "%";
+    let (full, change, unit) = match is_share {
+        true => (100.0, int8 - float, " points"),
+        false => (largest([float, int8]), (int8 / float - 1.0) * 100.0, " %"),
     };
-    let (measure, before, after) =
-        (model.task.measure(), quantity(model.task, float), quantity(model.task, int8));
+    let (before, after) = (quantity(is_share, float), quantity(is_share, int8));
     html! {
         figure {
             figcaption { (title) }
@@ -93,10 +95,15 @@ pub(super) fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn quantity(task: Task, value: f64) -> String {
-    match task {
+fn quantity(is_share: bool, value: f64) -> String {
+    match is_share {
         _ if !value.is_finite() => number(value),
-        Task::Classification => format!("{value:.2} %"),
-        Task::LanguageModel => format!("{value:.3}"),
+        true => format!("{value:.2} %"),
+        false => format!("{value:.3}"),
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

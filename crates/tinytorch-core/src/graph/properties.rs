@@ -1,0 +1,59 @@
+//! What rewrites, plans and reports ask of an op: facts about it, so that nothing compares names.
+
+/// Facts about what an op computes. All are false unless the op says otherwise; a fact that is left out
+/// costs speed, one that is wrong costs results.
+///
+/// ```
+/// use tinytorch_core::graph::Properties;
+/// let doubling = Properties { pointwise: true, ..Properties::default() };
+/// assert!(!doubling.sums);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// Each output depends on the inputs at its own place alone, up to broadcasting, so that the order of
+    /// the axes in memory does not matter as long as it is the same everywhere.
+    pub pointwise: bool,
+    /// The output is the first input's elements in the same order, in a shape of its own: a plan copies
+    /// nothing.
+    pub reshapes: bool,
+    /// Each output is one of the first input's elements, chosen by its place or as the largest, so that
+    /// a function that never decreases may as well be applied before it. Such an op of one input takes
+    /// 8-bit levels too.
+    pub selects: bool,
+    /// No output lies outside of the range of the inputs and 0.
+    pub keeps_range: bool,
+    /// The sum of two inputs, one of which may be stretched to the other.
+    pub sums: bool,
+    /// `max(x, 0)`.
+    pub positive_part: bool,
+    /// Inputs as a model is fed them become values of mean 0 and variance 1.
+    pub standardizes: bool,
+    /// Each channel is scaled and shifted by statistics, as in a batch norm.
+    pub normalizes_channels: bool,
+    /// Rows of a table that the input names, which nothing multiplies.
+    pub looks_up: bool,
+    /// In which orders the op takes images.
+    pub orders: Orders,
+}
+
+/// In which orders in memory an op reads and writes images `[batch, channels, height, width]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orders {
+    /// Channel by channel, as all other tensors.
+    #[default]
+    ByChannel,
+    /// Channel by channel, and what it gives is so little that turning what it reads pays if the layer
+    /// before can then write pixel by pixel.
+    ByChannelReduced,
+    /// Either, the output in the order of the input: [`Compute::run_images`](super::Compute::run_images).
+    Alike,
+    /// Either, and channel by channel from pixel by pixel too.
+    AlikeOrTurned,
+}
+
+impl Orders {
+    /// Whether the op reads and writes images pixel by pixel.
+    pub(crate) fn takes_pixels(self) -> bool {
+        matches!(self, Orders::Alike | Orders::AlikeOrTurned)
+    }
+}

@@ -1,0 +1,97 @@
+//! The samples that an audit judges by.
+
+use super::AuditError;
+use crate::Result;
+use crate::data::{Dataset, Examples};
+use crate::tensor::Tensor;
+
+/// Samples that neither training nor calibration has seen: one tensor for each input of the model, and
+/// what the outputs should be, for each of which the first axis counts the samples.
+///
+/// ```
+/// use tinytorch::{Tensor, audit::HeldOut};
+/// let images = Tensor::zeros([10, 1, 8, 8])?;
+/// let texts = Tensor::from_vec(vec![0i64; 60], [10, 6])?;
+/// let classes = Tensor::from_vec(vec![0i64; 10], [10])?;
+/// assert_eq!(HeldOut::new([images.clone(), texts], [classes.clone()])?.len(), 10);
+/// assert!(HeldOut::new([images], [classes.slice(0, 0..9)?]).is_err());
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    inputs: Vec<Tensor>,
+    targets: Vec<Tensor>,
+    len: usize,
+}
+
+impl HeldOut {
+    /// These inputs with these targets.
+    ///
+    /// # Errors
+    /// [`AuditError::NoSamples`] without inputs or samples, [`AuditError::Ragged`] for tensors of other
+    /// numbers of samples than the first input.
+    pub fn new(
+        inputs: impl IntoIterator<Item = Tensor>,
+        targets: impl IntoIterator<Item = Tensor>,
+    ) -> Result<HeldOut> {
+        let (inputs, targets): (Vec<Tensor>, Vec<Tensor>) =
+            (inputs.into_iter().collect(), targets.into_iter().collect());
+        let samples = |tensor: &Tensor| tensor.shape().first().copied().unwrap_or(0);
+        let len = inputs.first().map_or(0, samples);
+        if len == 0 {
+            return Err(AuditError::NoSamples.into());
+        }
+        let inputs_named = inputs.iter().enumerate().map(|(i, t)| (format!("input {i}"), t));
+        let targets_named = targets.iter().enumerate().map(|(i, t)| (format!("target {i}"), t));
+        for (tensor, values) in inputs_named.chain(targets_named) {
+            let got = samples(values);
+            if got != len {
+                return Err(AuditError::Ragged { tensor, got, expected: len }.into());
+            }
+        }
+        Ok(HeldOut { inputs, targets, len })
+    }
+
+    /// The inputs, each `[samples, ..]`.
+    pub fn inputs(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
+    /// What the outputs should be, each `[samples, ..]`.
+    pub fn targets(&self) -> &[Tensor] {
+        &self.targets
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none, which cannot be.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The inputs of the first `count` samples, or of all if there are fewer.
+    pub(super) fn first(&self, count: usize) -> Result<Vec<Tensor>> {
+        self.batch(0, count)
+    }
+
+    /// The shape of each input for one sample.
+    pub(super) fn shapes_of_one(&self) -> Result<Vec<Vec<usize>>> {
+        Ok(self.first(1)?.iter().map(|input| input.shape().to_vec()).collect())
+    }
+
+    /// The inputs of `count` samples from `start` on, or of as many as there are.
+    pub(super) fn batch(&self, start: usize, count: usize) -> Result<Vec<Tensor>> {
+        let end = self.len.min(start.saturating_add(count));
+        self.inputs.iter().map(|input| input.slice(0, start..end)).collect()
+    }
+}
+
+impl From<Examples> for HeldOut {
+    fn from(examples: Examples) -> HeldOut {
+        let (inputs, targets) = (examples.inputs().clone(), examples.labels().clone());
+        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets] }
+    }
+}

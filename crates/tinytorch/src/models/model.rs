@@ -1,0 +1,164 @@
+//! A model whose type is not known: what files, audits and commands work on.
+
+use super::{Architecture, Decoder, Kinds, ModelError, Rebuild, Sample, description};
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::nn::{Chain, Forward, Init, Link, Module, Outputs};
+use crate::tensor::Tensor;
+
+/// A model that takes a list of values and gives a list of values, however many there are.
+///
+/// It is how a [`Model`] of several inputs is quantized or profiled: a `&dyn Model` is a
+/// `&dyn ListModel`, and that is a [`Forward<Vec<Var>>`](Forward).
+pub trait ListModel: Module + Send + Sync {
+    /// The outputs for these inputs, which are as [`Model::samples`] states them, batches of any size.
+    ///
+    /// # Errors
+    /// [`ModelError::InputCount`], or what does not fit the model.
+    fn forward_list(&self, inputs: &[Var], ctx: &mut Ctx<'_>) -> Result<Vec<Var>>;
+}
+
+/// A model that can describe itself, and so be saved, loaded by name and rebuilt. Whatever is
+/// [`Rebuild`] is one.
+///
+/// A `dyn Model` with one input and one output is a [`Forward`] like any other.
+pub trait Model: ListModel {
+    /// The name by which files know this kind of model.
+    fn kind(&self) -> &str;
+
+    /// The kind and the settings, as files hold them: a JSON object whose entry `architecture` is the
+    /// kind. [`Kinds::build`](super::Kinds::build) makes the same names and shapes of it.
+    ///
+    /// # Errors
+    /// [`ModelError::Description`] for settings that are no JSON object.
+    fn description(&self) -> Result<String>;
+
+    /// A model of the same type from a description that a file holds.
+    ///
+    /// # Errors
+    /// As [`Kinds::build`](super::Kinds::build), for which this kind is the only one.
+    fn rebuild(&self, description: &str, init: &mut Init) -> Result<Box<dyn Model>>;
+
+    /// One sample of each input, without the batch.
+    ///
+    /// # Errors
+    /// As [`Rebuild::samples`].
+    fn samples(&self) -> Result<Vec<Sample>>;
+
+    /// A copy with parameters of its own.
+    fn clone_box(&self) -> Box<dyn Model>;
+
+    /// What the outputs are called in reports; `output 0` and so on where there is no name.
+    fn output_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The model as one that generates text, if it is one.
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        None
+    }
+
+    /// The model as a chain of layers, if it is one.
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+}
+
+impl<M: Rebuild> ListModel for M {
+    fn forward_list(&self, inputs: &[Var], ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        let input = <M::Input as super::Inputs>::from_list(inputs)?;
+        Ok(self.forward(&input, ctx)?.vars().into_iter().cloned().collect())
+    }
+}
+
+impl<M: Rebuild> Model for M {
+    fn kind(&self) -> &str {
+        M::NAME
+    }
+
+    fn description(&self) -> Result<String> {
+        description::write(M::NAME, &self.config())
+    }
+
+    fn rebuild(&self, description: &str, init: &mut Init) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Kinds::build_as::<M>(description, init)?))
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Rebuild::samples(self)
+    }
+
+    fn clone_box(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+
+    fn output_names(&self) -> Vec<String> {
+        Rebuild::output_names(self)
+    }
+
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        Rebuild::as_decoder(self)
+    }
+
+    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
+        Rebuild::as_chain(self)
+    }
+}
+
+impl dyn Model + '_ {
+    /// Its kind and sizes, if it is one of those that an [`Architecture`] describes.
+    pub fn architecture(&self) -> Option<Architecture> {
+        serde_json::from_str(&self.description().ok()?).ok()
+    }
+
+    /// Inputs of `batch` samples that the model takes, always the same: values from 0 to 1, or ids that
+    /// fill the context.
+    ///
+    /// # Errors
+    /// As [`Model::samples`], of the whole batch.
+    pub fn example(&self, batch: usize) -> Result<Vec<Tensor>> {
+        self.samples()?.iter().map(|sample| sample.batch(batch)).collect()
+    }
+}
+
+impl Forward for dyn Model + '_ {
+    type Output = Var;
+
+    fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let outputs = self.forward_list(std::slice::from_ref(input), ctx)?;
+        single(outputs)
+    }
+}
+
+impl Forward<Vec<Var>> for dyn ListModel + '_ {
+    type Output = Var;
+
+    fn forward(&self, inputs: &Vec<Var>, ctx: &mut Ctx<'_>) -> Result<Var> {
+        single(self.forward_list(inputs, ctx)?)
+    }
+}
+
+fn single(mut outputs: Vec<Var>) -> Result<Var> {
+    match (outputs.pop(), outputs.len()) {
+        (Some(output), 0) => Ok(output),
+        (_, others) => Err(ModelError::OutputCount { got: others + 1 }.into()),
+    }
+}
+
+impl Chain for Box<dyn Model> {
+    fn links(&mut self) -> Result<Vec<Link<'_>>, &'static str> {
+        self.as_chain().ok_or("model with branches")?.links()
+    }
+
+    fn resized(&mut self) {
+        if let Some(chain) = self.as_chain() {
+            chain.resized();
+        }
+    }
+}
+
+impl Clone for Box<dyn Model> {
+    fn clone(&self) -> Self {
+        self.clone_box()
+    }
+}
