@@ -6,7 +6,7 @@ use super::support::AnyModel;
 use super::values::{Values, exact};
 use tinytorch::Tensor;
 use tinytorch::audit::{
-    Budget, Distribution, LayerReport, Means, REFERENCES, Subject, audit_model,
+    AuditOptions, Budget, Distribution, LayerReport, REFERENCES, Subject, audit_model,
 };
 use tinytorch::data::Examples;
 use tinytorch::files::digest_params;
@@ -27,16 +27,8 @@ pub(crate) fn reference(name: &str, values: &mut Values) {
 pub(crate) fn short(case: &Case<AnyModel, Tensor>, held_out: Examples, values: &mut Values) {
     let mut int8 = case.model.clone();
     let report = quantize_model(&mut int8, [Ok((&case.training).into())], &case.suited).unwrap();
-    let subject = Subject {
-        name: "golden".to_string(),
-        float: case.model.clone(),
-        float_digest: digest_params(&*case.model).unwrap(),
-        int8,
-        changed: report.changed,
-        config: case.suited.clone(),
-        held_out,
-        delivered: None,
-    };
+    let subject = Subject::new("golden", &*case.model, &*int8, held_out).unwrap();
+    let subject = subject.quantized_by(&case.suited, &report);
     judge(&subject, &Budget::default(), values);
 }
 
@@ -44,8 +36,8 @@ fn judge(subject: &Subject, budget: &Budget, values: &mut Values) {
     // The sets that every machine has which can run this one, so that the answer does not depend on the others.
     let mut isas = vec![Isa::Scalar, Isa::active()];
     isas.dedup();
-    let means = Means { probe: None, latency: false, deployed: Isa::active(), isas };
-    let report = audit_model(subject, budget, &means).unwrap();
+    let options = AuditOptions { probe: None, latency: false, deployed: Isa::active(), isas };
+    let report = audit_model(subject, budget, &options).unwrap();
     values.put("audit/verdict", report.verdict.word());
     for gate in &report.gates {
         let number = |n: Option<f64>| n.map_or("-".to_string(), exact);

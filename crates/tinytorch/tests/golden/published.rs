@@ -68,7 +68,8 @@ pub(crate) fn minilm_sentences(values: &mut Values) {
     let text = include_str!("../data/minilm/ref_sentences.txt");
     let sentences: Vec<&str> = text.lines().collect();
     let ids = |sentences: &[&str]| tokenizer.encode_batch(sentences.iter().copied()).unwrap().ids;
-    let architecture = encoder.bert.architecture();
+    let bert: &dyn Model = &encoder.bert;
+    let architecture = bert.architecture().unwrap();
     let judged = [ids(&sentences[..3]), ids(&sentences[3..5])];
     let case = Case::new(encoder, suited(&architecture), ids(&sentences), 5, judged);
     case.outputs(values, "float", &case.model, true);
