@@ -220,11 +220,8 @@ impl Train {
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
         };
-        let config = QuantConfig {
-            weight_bits: self.bits,
-            granularity: Granularity::PerChannel,
-            ..usual_config(model)
-        };
+        let config = usual_config(model)
+            .map(|scheme| scheme.with_bits(self.bits).with_granularity(Granularity::PerChannel));
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);

@@ -1,9 +1,11 @@
-use super::fold::Folded;
-use super::model::{commit, input_of, is_weight, observe};
-use super::{QuantConfig, QuantError, QuantReport, WeightReport};
+//! Quantization-aware training: preparing a model for it, and making it int8 afterwards.
+
+use super::changes::Parts;
+use super::input::{input_of, static_range};
+use super::{QuantConfig, QuantError, QuantReport, WeightReport, calibrate, is_weight};
 use crate::Result;
 use crate::autograd::{ParamId, Stored};
-use crate::int8::{Encoding, Int8Weight, QParams};
+use crate::int8::Int8Weight;
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
 use crate::tensor::Tensor;
@@ -77,39 +79,41 @@ pub fn prepare_qat<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
-    let (mut folds, ranges) = observe(&*model, calibration, config)?;
+    let mut prepared = calibrate(&*model, calibration, config)?;
     // Beside a bare parameter there is no place for what its norm adds.
-    let weights: BTreeSet<ParamId> = model.named_weights().iter().map(|(_, w)| w.id()).collect();
-    folds.retain(|fold| weights.contains(&fold.weight));
-    let Folded { values, shifts, norms, .. } = Folded::new(&*model, &folds, config)?;
-    let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
-    let mut rounding = BTreeMap::new();
+    let weights: BTreeSet<String> =
+        model.named_weights().into_iter().map(|(name, _)| name).collect();
+    prepared.folds.retain(|fold| weights.contains(&fold.weight));
+    let scheme_of = |name: &str| config.scheme_of(name);
+    let Parts { folded, mut changes } = Parts::new(&*model, &prepared.folds, &scheme_of)?;
+    let mut report = QatReport { folded: folded.norms.clone(), ..QatReport::default() };
     for (name, weight) in model.named_weights() {
-        if config.keeps_float(&name) {
+        let scheme = config.scheme_of(&name);
+        if scheme.is_float() {
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
-        let (input, _) = input_of(&name, weight, &ranges, config)?;
-        let shift = shifts.get(&weight.id()).map(|shift| &**shift);
-        let (granularity, bits) = (config.way(&name).granularity, config.weight_bits);
+        let value = folded.values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
+        let (input, _) = input_of(&name, weight, scheme, &prepared)?;
+        let shift = folded.shifts.get(&weight.id()).map(|shift| &**shift);
+        let (granularity, bits) = (scheme.granularity(), scheme.weight_bits());
         let fake = FakeQuant::start(value, granularity, bits, input, shift).map_err(|source| {
             QuantError::Weight { name: name.clone(), source: Box::new(source) }
         })?;
-        rounding.insert(weight.id(), fake);
+        changes.rounding.insert(weight.id(), fake);
         report.prepared.push(name);
     }
     for (name, param) in model.named_params() {
         let shown = report.skipped.iter().any(|(skipped, _)| *skipped == name);
-        if is_weight(param) && !shown && !rounding.contains_key(&param.id()) {
+        if is_weight(param) && !shown && !changes.rounding.contains_key(&param.id()) {
             report.skipped.push((name, "its layer holds it as a bare parameter"));
         }
     }
-    if rounding.is_empty() {
+    if changes.rounding.is_empty() {
         return Err(QuantError::NothingToQuantize { params: model.named_params().len() }.into());
     }
-    let stored = values.into_iter().map(|(id, value)| (id, Stored::F32(value))).collect();
-    commit(model, stored, rounding, &norms);
+    changes.stored = folded.values.into_iter().map(|(id, v)| (id, Stored::F32(v))).collect();
+    changes.commit(model);
     Ok(report)
 }
 
@@ -130,10 +134,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
         let unusable = |source| QuantError::Weight { name: name.clone(), source: Box::new(source) };
         let value = weight.value()?;
         let packed = round(value, fake).map_err(unusable)?;
-        let input_range = match packed.input() {
-            Encoding::Static(params) => Some(range_of(params)),
-            _ => None,
-        };
+        let input_range = static_range(&packed);
         report.weights.push(WeightReport::new(name, value, &packed, input_range)?);
         int8.insert(weight.id(), packed);
     }
@@ -167,8 +168,4 @@ fn round(value: &Tensor, fake: &FakeQuant) -> Result<Int8Weight> {
         return Err(tinytorch_kernels::int8::Int8Error::NotFinite { what, index, value }.into());
     }
     fake.pack(value)
-}
-
-fn range_of(params: QParams) -> (f32, f32) {
-    (params.dequantize(0), params.dequantize(u8::MAX))
 }

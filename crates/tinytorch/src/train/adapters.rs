@@ -13,7 +13,7 @@
 //! use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 //! use tinytorch::train::{adapters, trainable_summary};
 //! let mut model = Linear::new(64, 32, &mut Init::seed(0))?;
-//! let dynamic = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+//! let dynamic = QuantConfig::new(Activations::Dynamic);
 //! quantize_model(&mut model, std::iter::empty::<Result<Var>>(), &dynamic)?;
 //!
 //! let config = adapters::AdapterConfig { rank: 4, alpha: 8.0 };

@@ -30,7 +30,7 @@ fn inverted(examples: &Examples) -> Examples {
 }
 
 fn dynamic() -> QuantConfig {
-    QuantConfig { activations: Activations::Dynamic, ..int8() }
+    QuantConfig::new(Activations::Dynamic).knowingly()
 }
 
 fn perceptron() -> Sequential {
