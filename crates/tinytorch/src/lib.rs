@@ -30,6 +30,7 @@ pub mod generate;
 pub mod models;
 pub mod nn;
 pub mod optim;
+pub mod prelude;
 pub mod profile;
 pub mod quant;
 pub mod stats;
