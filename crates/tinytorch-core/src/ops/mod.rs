@@ -12,7 +12,7 @@
 //! ```
 
 mod activation;
-mod adapter;
+mod attachments;
 mod attention;
 mod batch_norm;
 mod binary;
@@ -27,7 +27,6 @@ mod elementary;
 mod embedding;
 mod embedding_int8;
 mod error;
-mod fake_quant;
 mod global_avg_pool;
 mod is_not;
 mod linear_f32;
@@ -50,14 +49,15 @@ mod softmax;
 mod weight;
 mod weighted;
 
-pub use adapter::{Adapter, AdapterConfig};
+pub use attachments::{
+    Adapter, AdapterConfig, Attached, FakeInput, FakeQuant, FakeQuantConfig, LowRank,
+};
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
 pub use cached_attention::HeldKeysValues;
 pub(crate) use conv2d_f32::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
-pub use fake_quant::{FakeInput, FakeQuant, FakeQuantConfig};
 pub use global_avg_pool::GlobalAvgPool;
 pub(crate) use linear_f32::Linear;
 pub(crate) use linear_int8::{LinearInt8, multiply, multiply_halves};
@@ -65,4 +65,4 @@ pub use pad_shortcut::PadShortcut;
 pub use pool::Pool;
 pub use relu::Relu;
 pub use rope::{Rope, RopePairs};
-pub use weight::{Attached, Weight, Weighted};
+pub use weight::{Attachment, AttachmentKind, Part, PartMut, Place, Weight, Weighted};
