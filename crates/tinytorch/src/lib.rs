@@ -42,7 +42,7 @@ pub use tinytorch_core::{
 };
 /// Counts what a program allocates: as its global allocator it lets the audit measure memory.
 ///
-/// ```
+/// ```standalone_crate
 /// #[global_allocator]
 /// static ALLOCATOR: tinytorch::CountingAllocator = tinytorch::CountingAllocator::new();
 /// ```

@@ -24,6 +24,8 @@ pub struct Exec {
     pub(crate) working: Scratch,
     /// How rows were normalized, which only gradients ask.
     pub(crate) row_stats: Vec<RowStats>,
+    /// Entries of a lane in another order.
+    pub(crate) order: Vec<usize>,
     /// Angles of rotary positions.
     pub(crate) turns: Turns,
 }
@@ -41,6 +43,7 @@ impl Exec {
             activation: QuantizedRows::default(),
             working: Scratch::new(),
             row_stats: Vec::new(),
+            order: Vec::new(),
             turns: Turns::default(),
         }
     }
@@ -64,7 +67,8 @@ impl Exec {
     pub fn bytes(&self) -> usize {
         let stats = self.row_stats.capacity() * size_of::<RowStats>();
         let kernels = self.scratch.bytes() + self.activation.bytes();
-        kernels + self.working.bytes() + stats + self.turns.bytes()
+        let order = self.order.capacity() * size_of::<usize>();
+        kernels + self.working.bytes() + stats + order + self.turns.bytes()
     }
 }
 

@@ -1,17 +1,59 @@
+//! Arithmetic on two values.
+
+use super::{OpError, moves};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Exec, Properties, View};
-use crate::tensor::{Shape, Tensor, elementwise};
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, View, ViewMut, Viewed, known};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError, elementwise, view};
 use tinytorch_kernels::f32::{functions, zip};
 
-/// Broadcasting arithmetic on two values. The gradient of a stretched operand is summed back to
+/// Broadcasting arithmetic on two values of one type, floats or integers. The gradient of a stretched operand is summed back to
 /// its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Binary {
+pub enum Binary {
+    /// `a + b`.
     Add,
+    /// `a - b`.
     Sub,
+    /// `a b`.
     Mul,
+    /// `a / b`; of integers, without the fraction.
     Div,
+}
+
+impl Binary {
+    /// On integers, exactly.
+    fn integers<T: Viewed>(
+        &self,
+        a: &View<'_>,
+        b: &View<'_>,
+        output: &mut ViewMut<'_>,
+    ) -> Result<()> {
+        let op = self.name();
+        let (x, y, shape) = (a.values::<T>()?, b.values::<T>()?, output.shape);
+        let strides = [&a.shape, &b.shape].map(|from| view::stretched_strides(from, &shape));
+        let mut out = output.values::<T>()?.iter_mut();
+        let mut fault = None;
+        let operands = [(&strides[0], 0), (&strides[1], 0)];
+        view::for_each_row(&shape, operands, |starts, steps, n| {
+            for (i, out) in (0..n).zip(&mut out) {
+                let [x, y] = [x[starts[0] + i * steps[0]], y[starts[1] + i * steps[1]]];
+                let (x, y) = (x.to_i64(), y.to_i64());
+                let exact = match self {
+                    Binary::Add => x.checked_add(y),
+                    Binary::Sub => x.checked_sub(y),
+                    Binary::Mul => x.checked_mul(y),
+                    Binary::Div => x.checked_div(y),
+                };
+                let exact = exact.filter(|z| T::from_i64(*z).to_i64() == *z);
+                match exact {
+                    Some(z) => *out = T::from_i64(z),
+                    None => fault = Some(OpError::Integers { op, left: x, right: y }),
+                }
+            }
+        });
+        fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
 }
 
 impl Compute for Binary {
@@ -21,6 +63,29 @@ impl Compute for Binary {
             Binary::Sub => "sub",
             Binary::Mul => "mul",
             Binary::Div => "div",
+        }
+    }
+
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let (a, b) = (known(inputs, 0, self.name())?, known(inputs, 1, self.name())?);
+        if a.dtype != b.dtype {
+            return Err(TensorError::Dtype { expected: a.dtype, got: b.dtype }.into());
+        }
+        Ok(vec![(a.shape.broadcast(&b.shape, self.name())?, a.dtype)])
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        let output = moves::only(outputs, self.name())?;
+        let (a, b) = (inputs.need(0, self.name())?, inputs.need(1, self.name())?);
+        match output.dtype() {
+            Dtype::I64 => self.integers::<i64>(a, b, output),
+            Dtype::I32 => self.integers::<i32>(a, b, output),
+            _ => self.run(inputs.views(), output.f32()?, exec),
         }
     }
 
@@ -127,8 +192,25 @@ impl Var {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::autograd::gradcheck;
     use crate::{Rng, Tensor};
+
+    #[test]
+    fn integers_are_exact_or_refused() {
+        let mut ctx = Ctx::eval();
+        let large = i64::MAX - 1;
+        let a = Var::from(Tensor::from_vec(vec![large, -7], [2]).unwrap());
+        let [one, two, zero] =
+            [1i64, 2, 0].map(|v| Var::from(Tensor::from_vec(vec![v], [1]).unwrap()));
+        let values = |v: Result<Var>| v.unwrap().value().to_vec::<i64>().unwrap();
+        assert_eq!(values(a.add(&one, &mut ctx)), [i64::MAX, -6]);
+        assert_eq!(values(a.div(&two, &mut ctx)), [large / 2, -3]);
+        let error = a.mul(&two, &mut ctx).unwrap_err();
+        assert!(error.to_string().contains("fits no integer"), "{error}");
+        assert!(a.div(&zero, &mut ctx).is_err());
+        assert!(a.add(&Tensor::scalar(1.0).into(), &mut ctx).is_err());
+    }
 
     #[test]
     fn gradients_of_broadcast_arithmetic() {

@@ -1,12 +1,16 @@
+//! Values joined.
+
+use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, View};
-use crate::tensor::{Shape, Tensor, TensorError, join};
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, View, ViewMut, Viewed, for_dtype};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError, join};
 
-/// Values laid one after the other along an axis; each gets its part of the gradient.
+/// Values of one type laid one after the other along an axis; each gets its part of the gradient.
 #[derive(Clone, Copy, Debug)]
-struct Cat {
-    axis: usize,
+pub struct Cat {
+    /// The axis.
+    pub axis: usize,
 }
 
 impl Compute for Cat {
@@ -14,23 +18,34 @@ impl Compute for Cat {
         "cat"
     }
 
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        join::joined(inputs, self.axis)
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let shapes: Vec<Shape> = inputs.iter().flatten().map(|known| known.shape).collect();
+        let dtype = inputs.iter().flatten().next().map_or(Dtype::F32, |known| known.dtype);
+        Ok(vec![(join::joined(&shapes, self.axis)?, dtype)])
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let run = |shape: &Shape| shape[self.axis..].iter().product::<usize>();
-        let total: usize = inputs.iter().map(|v| run(&v.shape)).sum();
-        let mut start = 0;
-        for input in inputs {
-            let len = run(&input.shape);
-            if len > 0 {
-                let rows = out.chunks_exact_mut(total).zip(input.f32()?.chunks_exact(len));
-                rows.for_each(|(row, values)| row[start..start + len].copy_from_slice(values));
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        _: &mut Exec,
+    ) -> Result<()> {
+        fn of<T: Viewed>(axis: usize, inputs: &[View<'_>], out: &mut [T]) -> Result<()> {
+            let run = |shape: &Shape| shape[axis..].iter().product::<usize>();
+            let total: usize = inputs.iter().map(|v| run(&v.shape)).sum();
+            let mut start = 0;
+            for input in inputs {
+                let (len, values) = (run(&input.shape), input.values::<T>()?);
+                if len > 0 {
+                    let rows = out.chunks_exact_mut(total).zip(values.chunks_exact(len));
+                    rows.for_each(|(row, values)| row[start..start + len].copy_from_slice(values));
+                }
+                start += len;
             }
-            start += len;
+            Ok(())
         }
-        Ok(())
+        let output = moves::only(outputs, self.name())?;
+        for_dtype!(output.dtype(), T => of::<T>(self.axis, inputs.views(), output.values()?))
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

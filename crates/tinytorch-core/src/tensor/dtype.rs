@@ -95,10 +95,14 @@ pub trait Element:
     fn from_f64(value: f64) -> Self;
     /// The value as f64; exact but for integers beyond 2^53.
     fn to_f64(self) -> f64;
+    /// Conversion from an integer, saturating at the type's limits.
+    fn from_i64(value: i64) -> Self;
+    /// The value as an integer, without its fraction, saturating at the limits.
+    fn to_i64(self) -> i64;
 }
 
 macro_rules! element {
-    ($ty:ty, $tag:ident, $from:expr, $to:expr) => {
+    ($ty:ty, $tag:ident, $from:expr, $to:expr, $from_i64:expr, $to_i64:expr) => {
         impl sealed::Sealed for $ty {}
         impl Element for $ty {
             const DTYPE: Dtype = Dtype::$tag;
@@ -119,13 +123,25 @@ macro_rules! element {
                 let to: fn($ty) -> f64 = $to;
                 to(self)
             }
+            fn from_i64(value: i64) -> Self {
+                let from: fn(i64) -> $ty = $from_i64;
+                from(value)
+            }
+            fn to_i64(self) -> i64 {
+                let to: fn($ty) -> i64 = $to_i64;
+                to(self)
+            }
         }
     };
 }
 
-element!(f32, F32, |v| v as f32, f64::from);
-element!(i64, I64, |v| v as i64, |v| v as f64);
-element!(i32, I32, |v| v as i32, f64::from);
-element!(u8, U8, |v| v as u8, f64::from);
-element!(i8, I8, |v| v as i8, f64::from);
-element!(bool, Bool, |v| v != 0.0, |v| f64::from(u8::from(v)));
+element!(f32, F32, |v| v as f32, f64::from, |v| v as f32, |v| v as i64);
+element!(i64, I64, |v| v as i64, |v| v as f64, |v| v, |v| v);
+element!(i32, I32, |v| v as i32, f64::from, |v| saturated(v, i32::MIN, i32::MAX), i64::from);
+element!(u8, U8, |v| v as u8, f64::from, |v| saturated(v, u8::MIN, u8::MAX), i64::from);
+element!(i8, I8, |v| v as i8, f64::from, |v| saturated(v, i8::MIN, i8::MAX), i64::from);
+element!(bool, Bool, |v| v != 0.0, |v| f64::from(u8::from(v)), |v| v != 0, i64::from);
+
+fn saturated<T: TryFrom<i64>>(value: i64, min: T, max: T) -> T {
+    T::try_from(value).unwrap_or(if value < 0 { min } else { max })
+}

@@ -169,12 +169,12 @@ impl Tensor {
 }
 
 /// Copies the elements that `shape`, `strides` and `offset` describe to `out`, in row-major order.
-pub(crate) fn copy_strided(
+pub(crate) fn copy_strided<T: Copy>(
     shape: &Shape,
     strides: &[usize; MAX_RANK],
     offset: usize,
-    values: &[f32],
-    out: &mut [f32],
+    values: &[T],
+    out: &mut [T],
 ) {
     let mut rows = out.chunks_exact_mut(shape.last_dim().max(1));
     for_each_row(shape, [(strides, offset)], |[start], [step], n| {

@@ -2,17 +2,17 @@
 
 use crate::Result;
 use crate::quant::relative_error;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// Whether two tensors hold the same bits.
 ///
 /// # Errors
-/// Unless both are f32.
+/// If a view cannot be read.
 pub(super) fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool> {
-    let bits = |t: &Tensor| -> Result<Vec<u32>> {
-        Ok(t.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect())
-    };
-    Ok(a.shape() == b.shape() && (a.shares_storage(b) || bits(a)? == bits(b)?))
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        return Ok(false);
+    }
+    Ok(a.shares_storage(b) || bits(a)? == bits(b)?)
 }
 
 /// Whether all of several outputs hold the same bits.
@@ -20,19 +20,57 @@ pub(super) fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool> {
 /// # Errors
 /// As [`same_bits`].
 pub(super) fn all_same_bits(a: &[Tensor], b: &[Tensor]) -> Result<bool> {
-    let mut pairs = a.iter().zip(b);
-    Ok(a.len() == b.len()
-        && pairs.try_fold(true, |same, (a, b)| Ok::<_, crate::Error>(same && same_bits(a, b)?))?)
+    let mut same = a.len() == b.len();
+    for (a, b) in a.iter().zip(b) {
+        same = same && same_bits(a, b)?;
+    }
+    Ok(same)
 }
 
-/// The relative L2 error of each output, as [`relative_error`]; samples of one number are a column.
+/// How far each output is off: of floats the relative L2 error, as [`relative_error`], samples of one number
+/// being a column; of anything else the share of entries that differ.
 ///
 /// # Errors
 /// If shapes differ.
 pub(super) fn errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
     let column = |t: &Tensor| if t.rank() == 1 { t.reshape([t.len(), 1]) } else { Ok(t.clone()) };
-    let error = |(got, want)| relative_error(&column(got)?, &column(want)?);
+    let error = |(got, want): (&Tensor, &Tensor)| match (got.dtype(), want.dtype()) {
+        (Dtype::F32, Dtype::F32) => relative_error(&column(got)?, &column(want)?),
+        (got_dtype, dtype) if got_dtype != dtype || got.shape() != want.shape() => Ok(f64::NAN),
+        _ => {
+            let (got, want) = (bits(got)?, bits(want)?);
+            let differing = got.iter().zip(&want).filter(|(a, b)| a != b).count();
+            Ok(differing as f64 / want.len().max(1) as f64)
+        }
+    };
     got.iter().zip(want).map(error).collect()
+}
+
+/// Every element as a number that only the same bits give.
+fn bits(t: &Tensor) -> Result<Vec<i64>> {
+    Ok(match t.dtype() {
+        Dtype::F32 => t.to_vec::<f32>()?.into_iter().map(|v| i64::from(v.to_bits())).collect(),
+        Dtype::I64 => t.to_vec::<i64>()?,
+        Dtype::I32 => t.to_vec::<i32>()?.into_iter().map(i64::from).collect(),
+        Dtype::U8 => t.to_vec::<u8>()?.into_iter().map(i64::from).collect(),
+        Dtype::I8 => t.to_vec::<i8>()?.into_iter().map(i64::from).collect(),
+        Dtype::Bool => t.to_vec::<bool>()?.into_iter().map(i64::from).collect(),
+    })
+}
+
+/// Parts of an output one after the other.
+///
+/// # Errors
+/// If their shapes differ beyond the first axis.
+pub(super) fn joined(parts: &[Tensor]) -> Result<Tensor> {
+    match parts.first().map(Tensor::dtype) {
+        None | Some(Dtype::F32) => Tensor::cat::<f32>(parts, 0),
+        Some(Dtype::I64) => Tensor::cat::<i64>(parts, 0),
+        Some(Dtype::I32) => Tensor::cat::<i32>(parts, 0),
+        Some(Dtype::U8) => Tensor::cat::<u8>(parts, 0),
+        Some(Dtype::I8) => Tensor::cat::<i8>(parts, 0),
+        Some(Dtype::Bool) => Tensor::cat::<bool>(parts, 0),
+    }
 }
 
 /// The largest of some errors and its place; NaN is the largest number.
@@ -44,4 +82,33 @@ pub(super) fn worst(errors: &[f64]) -> (usize, f64) {
 /// Whether a measurement is beyond its limit; NaN is beyond any.
 pub(super) fn exceeds(value: f64, limit: f64) -> bool {
     value > limit || value.is_nan()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_off_by_the_entries_that_differ() {
+        let of = |values: [i64; 4]| Tensor::from_vec(values.to_vec(), [4]).unwrap();
+        let got = errors(&[of([1, 2, 3, 4])], &[of([1, 2, 3, 5])]).unwrap();
+        assert_eq!(got, [0.25]);
+        let other = Tensor::ones([4]).unwrap();
+        assert!(errors(&[other], &[of([1, 1, 1, 1])]).unwrap()[0].is_nan());
+        assert!(exceeds(worst(&[0.1, f64::NAN, 0.3]).1, 1.0));
+    }
+
+    #[test]
+    fn one_number_for_each_sample_is_a_column() {
+        let of = |values: [f32; 2]| Tensor::from_vec(values.to_vec(), [2]).unwrap();
+        assert_eq!(errors(&[of([101.0, 101.0])], &[of([100.0, 102.0])]).unwrap(), [1.0]);
+    }
+
+    #[test]
+    fn bits_are_compared_and_not_values() {
+        let of = |v: f32| Tensor::from_vec(vec![v], [1]).unwrap();
+        assert!(same_bits(&of(f32::NAN), &of(f32::NAN)).unwrap());
+        assert!(!same_bits(&of(0.0), &of(-0.0)).unwrap());
+        assert!(!all_same_bits(&[of(1.0)], &[]).unwrap());
+    }
 }

@@ -1,5 +1,6 @@
 //! What both models do on the held-out samples, gathered once for all gates.
 
+use super::compare::joined;
 use super::files::Files;
 use super::layers::{Comparison, FloatPass, Int8Pass, LayerEvidence};
 use super::{AuditOptions, HeldOut, Subject};
@@ -116,5 +117,5 @@ fn in_batches(
         parts.resize_with(outputs.len(), Vec::new);
         parts.iter_mut().zip(outputs).for_each(|(part, output)| part.push(output));
     }
-    parts.iter().map(|part| Tensor::cat::<f32>(part, 0)).collect()
+    parts.iter().map(|part| joined(part)).collect()
 }

@@ -112,10 +112,10 @@ impl Subject {
 /// or added.
 ///
 /// ```
-/// use tinytorch::{audit::changed_params, nn::{Init, Linear}};
+/// use tinytorch::{Tensor, audit::changed_params, nn::{Init, Linear}};
 /// let before = Linear::new(4, 2, &mut Init::seed(0))?;
 /// let mut after = before.clone();
-/// after.bias.as_mut().unwrap().value_mut()?.fill(0.5)?;
+/// *after.bias.as_mut().unwrap().value_mut()? = Tensor::full(0.5, [2])?;
 /// assert_eq!(changed_params(&before, &after)?, ["bias"]);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```

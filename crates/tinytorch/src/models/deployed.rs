@@ -1,8 +1,7 @@
 //! A model of any number of inputs and outputs as a plan.
 
-use super::Model;
+use super::{ListModel, Model};
 use crate::Result;
-use crate::autograd::{Ctx, Var};
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
@@ -11,12 +10,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// As [`Plan::compile`].
 pub fn compile(model: &dyn Model, examples: &[Tensor]) -> Result<Plan> {
-    let mut ctx = Ctx::trace();
-    let inputs: Vec<Var> = examples.iter().map(|example| ctx.input(example)).collect();
-    let outputs = model.forward_list(&inputs, &mut ctx)?;
-    let tape = ctx.into_tape().ok_or(crate::autograd::AutogradError::Untracked)?;
-    let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
-    Plan::from_graph(tape.lower(&outputs)?, &examples.iter().collect::<Vec<_>>(), &names.collect())
+    Plan::compile(model as &dyn ListModel, &examples.to_vec())
 }
 
 /// Every output of a plan for these inputs.

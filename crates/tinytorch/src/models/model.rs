@@ -131,10 +131,10 @@ impl Forward for dyn Model + '_ {
 }
 
 impl Forward<Vec<Var>> for dyn ListModel + '_ {
-    type Output = Var;
+    type Output = Vec<Var>;
 
-    fn forward(&self, inputs: &Vec<Var>, ctx: &mut Ctx<'_>) -> Result<Var> {
-        single(self.forward_list(inputs, ctx)?)
+    fn forward(&self, inputs: &Vec<Var>, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        self.forward_list(inputs, ctx)
     }
 }
 

@@ -1,8 +1,10 @@
 use super::chain::keep;
+use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
 use crate::ops::BatchNormParams;
+use crate::tensor::Tensor;
 
 /// Every channel standardized, scaled and shifted (Ioffe and Szegedy, 2015):
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias`.
@@ -61,6 +63,37 @@ impl BatchNorm2d {
         })
     }
 
+    /// A layer of a scale, a shift, and a mean and a variance as seen in training, all `[num_features]`, that
+    /// are there already.
+    ///
+    /// ```
+    /// use tinytorch::{Tensor, autograd::Ctx, nn::{BatchNorm2d, Forward}};
+    /// let of = |v: f32| Tensor::full(v, [1]);
+    /// let layer = BatchNorm2d::from_tensors(of(2.0)?, of(1.0)?, of(3.0)?, of(4.0)?)?;
+    /// let y = layer.forward(&Tensor::full(5.0, [1, 1, 1, 1])?.into(), &mut Ctx::eval())?;
+    /// assert!(y.value().allclose(&Tensor::full(3.0, [1, 1, 1, 1])?, 0.0, 1e-4)?);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LayerError::GivenRank`](super::LayerError::GivenRank),
+    /// [`LayerError::Given`](super::LayerError::Given).
+    pub fn from_tensors(
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+    ) -> Result<BatchNorm2d> {
+        let given = Given("BatchNorm2d");
+        let [channels] = given.dims(&weight)?;
+        let mut layer = BatchNorm2d::new(channels, &mut Init::absent())?;
+        given.store("weight", &mut layer.weight, weight)?;
+        given.store("bias", &mut layer.bias, bias)?;
+        given.store("running_mean", &mut layer.running_mean, running_mean)?;
+        given.store("running_var", &mut layer.running_var, running_var)?;
+        Ok(layer)
+    }
+
     /// The same layer with another constant added to the variance.
     pub fn with_eps(self, eps: f32) -> BatchNorm2d {
         BatchNorm2d { eps, ..self }
@@ -98,9 +131,9 @@ impl Forward for BatchNorm2d {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rng;
     use crate::graph::{ConvGeometry, Step};
     use crate::nn::Conv2d;
-    use crate::{Rng, Tensor};
 
     #[derive(Module, Clone)]
     struct Block {

@@ -1,10 +1,12 @@
 use super::chain::keep;
+use super::given::Given;
 use super::pads::Pads;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
 use crate::graph::ConvGeometry;
 use crate::ops::Weight;
+use crate::tensor::{Shape, Tensor};
 
 /// A two-dimensional convolution (cross-correlation, as in PyTorch):
 /// `y[n, o, y, x] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, s y + i - p, s x + j - p]`
@@ -93,6 +95,39 @@ impl Conv2d {
         })
     }
 
+    /// A layer of a weight `[out_channels, in_channels / groups, kh, kw]` and a bias `[out_channels]` that
+    /// are there already.
+    ///
+    /// ```
+    /// use tinytorch::{Tensor, autograd::Ctx, graph::ConvGeometry, nn::{Conv2d, Forward}};
+    /// let layer = Conv2d::from_tensors(Tensor::ones([1, 1, 2, 2])?, None, ConvGeometry::default())?;
+    /// let y = layer.forward(&Tensor::ones([1, 1, 3, 3])?.into(), &mut Ctx::eval())?;
+    /// assert_eq!(y.value().to_vec::<f32>()?, [4.0; 4]);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`], [`LayerError::GivenRank`](super::LayerError::GivenRank) or
+    /// [`LayerError::Given`](super::LayerError::Given).
+    pub fn from_tensors(
+        weight: Tensor,
+        bias: Option<Tensor>,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d> {
+        let given = Given("Conv2d");
+        let [outputs, in_group, kh, kw] = given.dims(&weight)?;
+        let inputs = in_group.saturating_mul(geometry.groups);
+        let mut init = Init::absent();
+        let mut layer = Conv2d::without_bias(inputs, outputs, [kh, kw], geometry, &mut init)?;
+        given.store("weight", &mut layer.weight, weight)?;
+        if let Some(bias) = bias {
+            let mut param = Param::absent(Shape::new(&[outputs])?, Role::Vector);
+            given.store("bias", &mut param, bias)?;
+            layer.bias = Some(param);
+        }
+        Ok(layer)
+    }
+
     /// How the kernel moves.
     pub fn geometry(&self) -> ConvGeometry {
         let Conv2d { stride, padding: Pads(padding), dilation, groups, .. } = *self;
@@ -133,7 +168,6 @@ impl Forward for Conv2d {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tensor;
 
     #[test]
     fn a_depthwise_layer_has_one_kernel_per_channel() {

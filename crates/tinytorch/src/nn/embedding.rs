@@ -1,7 +1,9 @@
+use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Role, Var};
 use crate::ops::Weight;
+use crate::tensor::Tensor;
 
 /// A vector for each id: `y[..] = weight[id[..]]`.
 ///
@@ -49,6 +51,28 @@ impl Embedding {
         Ok(Embedding { num_embeddings, embedding_dim, weight: weight.into() })
     }
 
+    /// A table `[num_embeddings, embedding_dim]` that is there already.
+    ///
+    /// ```
+    /// use tinytorch::{Tensor, autograd::Ctx, nn::{Embedding, Forward}};
+    /// let layer = Embedding::from_tensor(Tensor::arange(6)?.reshape([3, 2])?)?;
+    /// let ids = Tensor::from_vec(vec![2i64], [1])?;
+    /// let y = layer.forward(&ids.into(), &mut Ctx::eval())?;
+    /// assert_eq!(y.value().to_vec::<f32>()?, [4.0, 5.0]);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LayerError::GivenRank`](super::LayerError::GivenRank),
+    /// [`LayerError::Given`](super::LayerError::Given).
+    pub fn from_tensor(weight: Tensor) -> Result<Embedding> {
+        let given = Given("Embedding");
+        let [entries, dim] = given.dims(&weight)?;
+        let mut layer = Embedding::new(entries, dim, &mut Init::absent())?;
+        given.store("weight", &mut layer.weight, weight)?;
+        Ok(layer)
+    }
+
     /// The table as an output head, `y = x W^T`: scores of every id for vectors
     /// `[.., embedding_dim]`. A model that shares the table between its input and its output so
     /// stores, trains and quantizes it once.
@@ -71,7 +95,6 @@ impl Forward for Embedding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tensor;
 
     #[test]
     fn a_tied_table_gets_both_gradients() {

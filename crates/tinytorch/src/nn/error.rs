@@ -1,3 +1,7 @@
+//! What can be wrong with layers.
+
+use crate::tensor::{Dtype, Shape};
+
 /// What can be wrong with a layer's sizes, or with how it is called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +37,32 @@ pub enum LayerError {
     /// Keys that are kept for later passes cannot be followed by a gradient or a trace.
     #[error("a key-value cache is for inference alone; run recorded passes without it")]
     RecordedCache,
+    /// A weight of another number of dimensions than the layer has.
+    #[error("the weight of a {layer} is given as {got}; it has {expected} dimensions")]
+    GivenRank {
+        /// The layer.
+        layer: &'static str,
+        /// Shape of the tensor.
+        got: Shape,
+        /// Dimensions of the layer's weight.
+        expected: usize,
+    },
+    /// A tensor that is not what the layer holds.
+    #[error(
+        "the {name} of a {layer} is given as {dtype} {got}; beside the others it is f32 {expected}"
+    )]
+    Given {
+        /// The layer.
+        layer: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// Shape of the tensor.
+        got: Shape,
+        /// Its element type.
+        dtype: Dtype,
+        /// Shape of the parameter.
+        expected: Shape,
+    },
 }
 
 impl crate::CustomError for LayerError {}

@@ -1,6 +1,8 @@
+use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
+use crate::tensor::Tensor;
 
 /// Each row standardized, scaled and shifted (Ba et al., 2016):
 /// `y = (x - mean) / sqrt(variance + eps) * weight + bias`, over the last axis.
@@ -37,6 +39,29 @@ impl LayerNorm {
             weight: init.full([normalized_shape], 1.0, Role::Vector)?,
             bias: init.full([normalized_shape], 0.0, Role::Vector)?,
         })
+    }
+
+    /// A layer of a scale and a shift, both `[normalized_shape]`, that are there already.
+    ///
+    /// ```
+    /// use tinytorch::{Tensor, autograd::Ctx, nn::{Forward, LayerNorm}};
+    /// let layer = LayerNorm::from_tensors(Tensor::full(2.0, [2])?, Tensor::ones([2])?)?;
+    /// let x = Tensor::from_vec(vec![1.0, 3.0], [1, 2])?;
+    /// let y = layer.forward(&x.into(), &mut Ctx::eval())?;
+    /// assert!(y.value().allclose(&Tensor::from_vec(vec![-1.0, 3.0], [1, 2])?, 0.0, 1e-4)?);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LayerError::GivenRank`](super::LayerError::GivenRank),
+    /// [`LayerError::Given`](super::LayerError::Given).
+    pub fn from_tensors(weight: Tensor, bias: Tensor) -> Result<LayerNorm> {
+        let given = Given("LayerNorm");
+        let [length] = given.dims(&weight)?;
+        let mut layer = LayerNorm::new(length, &mut Init::absent())?;
+        given.store("weight", &mut layer.weight, weight)?;
+        given.store("bias", &mut layer.bias, bias)?;
+        Ok(layer)
     }
 
     /// The same layer with another constant added to the variance.

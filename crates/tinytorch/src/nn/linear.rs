@@ -1,8 +1,10 @@
 use super::chain::keep;
+use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
 use crate::ops::Weight;
+use crate::tensor::{Shape, Tensor};
 
 /// A fully connected layer: `y = x W^T + b`.
 ///
@@ -55,6 +57,33 @@ impl Linear {
         let bound = 1.0 / (in_features.max(1) as f32).sqrt();
         let weight = init.uniform([out_features, in_features], bound, Role::LinearWeight)?;
         Ok(Linear { in_features, out_features, weight: weight.into(), bias: None })
+    }
+
+    /// A layer of a weight `[out_features, in_features]` and a bias `[out_features]` that are there already.
+    ///
+    /// ```
+    /// use tinytorch::{Tensor, autograd::Ctx, nn::{Forward, Linear}};
+    /// let weight = Tensor::from_vec(vec![1.0, 2.0], [1, 2])?;
+    /// let layer = Linear::from_tensors(weight, Some(Tensor::from_vec(vec![0.5], [1])?))?;
+    /// let y = layer.forward(&Tensor::ones([1, 2])?.into(), &mut Ctx::eval())?;
+    /// assert_eq!(y.value().to_vec::<f32>()?, [3.5]);
+    /// # Ok::<(), tinytorch::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LayerError::GivenRank`](super::LayerError::GivenRank),
+    /// [`LayerError::Given`](super::LayerError::Given).
+    pub fn from_tensors(weight: Tensor, bias: Option<Tensor>) -> Result<Linear> {
+        let given = Given("Linear");
+        let [out_features, in_features] = given.dims(&weight)?;
+        let mut layer = Linear::without_bias(in_features, out_features, &mut Init::absent())?;
+        given.store("weight", &mut layer.weight, weight)?;
+        if let Some(bias) = bias {
+            let mut param = Param::absent(Shape::new(&[out_features])?, Role::Vector);
+            given.store("bias", &mut param, bias)?;
+            layer.bias = Some(param);
+        }
+        Ok(layer)
     }
 }
 

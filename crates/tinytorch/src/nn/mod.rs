@@ -38,6 +38,7 @@ mod embedding;
 mod error;
 mod feed_forward;
 mod flatten;
+mod given;
 mod init;
 #[cfg(test)]
 mod joined_cache;

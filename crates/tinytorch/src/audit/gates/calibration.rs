@@ -4,7 +4,7 @@ use crate::autograd::Var;
 use crate::int8::Encoding;
 use crate::models::{ListModel, compile};
 use crate::quant::{apply, prepare_without_data};
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use crate::{Result, Rng};
 
 const ID: &str = "calibration";
@@ -78,7 +78,8 @@ fn squared_errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
     }
     let samples = want.first().map_or(0, |output| output.shape()[0]);
     let mut sums = vec![0.0; samples];
-    for (got, want) in got.iter().zip(want) {
+    let floats = |(_, want): &(&Tensor, &Tensor)| want.dtype() == Dtype::F32;
+    for (got, want) in got.iter().zip(want).filter(floats) {
         let difference = got.sub(want)?.to_vec::<f32>()?;
         let whole = square(&want.to_vec::<f32>()?).max(f64::MIN_POSITIVE);
         let rows = difference.chunks((difference.len() / samples.max(1)).max(1));
