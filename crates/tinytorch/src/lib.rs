@@ -26,6 +26,7 @@ pub mod audit;
 pub mod compress;
 pub mod data;
 pub mod files;
+pub mod fit;
 pub mod generate;
 pub mod models;
 pub mod nn;

@@ -12,6 +12,7 @@ use tinytorch::audit::{
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, TensorDataset};
 use tinytorch::files::{Provenance, digest_params, save_model};
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::models::{
     Cnn, CnnBlock, CnnConfig, ImageText, ImageTextConfig, Kinds, ListModel, Model, Rebuild, Sample,
 };
@@ -21,7 +22,6 @@ use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, Scheme, quantize_model,
 };
 use tinytorch::tensor::Shape;
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{Classification, Trainer};
 use tinytorch::{CountingAllocator, Result, Rng, Tensor};
 

@@ -10,20 +10,20 @@ use std::collections::BTreeMap;
 
 /// What a model's parameters are to hold, and the batch norms that are then folded.
 #[derive(Default)]
-pub(super) struct Changes {
-    pub(super) stored: BTreeMap<ParamId, Stored>,
-    pub(super) rounding: BTreeMap<ParamId, FakeQuant>,
+pub(crate) struct Changes {
+    pub(crate) stored: BTreeMap<ParamId, Stored>,
+    pub(crate) rounding: BTreeMap<ParamId, FakeQuant>,
     norms: Vec<String>,
 }
 
 /// What folding makes of a model, and the beginning of its changes.
-pub(super) struct Parts {
-    pub(super) folded: Folded,
-    pub(super) changes: Changes,
+pub(crate) struct Parts {
+    pub(crate) folded: Folded,
+    pub(crate) changes: Changes,
 }
 
 impl Parts {
-    pub(super) fn new<M: Module + ?Sized>(
+    pub(crate) fn new<M: Module + ?Sized>(
         model: &M,
         folds: &[Fold],
         scheme_of: &dyn Fn(&str) -> Scheme,
@@ -43,7 +43,7 @@ pub(super) struct Undo {
 
 impl Changes {
     /// Puts the new values in place, which cannot fail, and marks the batch norms that are folded.
-    pub(super) fn commit<M: Module + ?Sized>(mut self, model: &mut M) {
+    pub(crate) fn commit<M: Module + ?Sized>(mut self, model: &mut M) {
         model.change_weights(&mut |_, weight| {
             if let Some(fake) = self.rounding.remove(&weight.id()) {
                 weight.set_fake_quant(fake);

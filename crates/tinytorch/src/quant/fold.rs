@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
     /// The name of the convolution's weight.
-    pub(super) weight: String,
+    pub(crate) weight: String,
     /// The name of its bias.
     pub(super) bias: Option<String>,
     /// The name of the norm's layer.

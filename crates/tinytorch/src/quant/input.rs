@@ -6,7 +6,7 @@ use crate::autograd::{Param, Role};
 use crate::int8::{Encoding, Int8Weight, QParams};
 
 /// How the input of a weight is quantized, and the range that calibration gave it.
-pub(super) fn input_of(
+pub(crate) fn input_of(
     name: &str,
     param: &Param,
     scheme: Scheme,
@@ -33,7 +33,7 @@ pub(super) fn multiplies_rows(role: Role) -> bool {
 }
 
 /// The range that a weight's input is fixed to.
-pub(super) fn static_range(weight: &Int8Weight) -> Option<(f32, f32)> {
+pub(crate) fn static_range(weight: &Int8Weight) -> Option<(f32, f32)> {
     match weight.input() {
         Encoding::Static(params) => Some((params.dequantize(0), params.dequantize(u8::MAX))),
         _ => None,

@@ -25,7 +25,8 @@
 //! of names in a [`QuantConfig`].
 //!
 //! Where that costs too much accuracy, [`quantize_within`] finds the fastest way within a budget, and
-//! [`prepare_qat`] rounds a model's weights while they train and [`convert`] makes them int8 afterwards.
+//! [`prepare_qat`](crate::fit::prepare_qat) rounds a model's weights while they train and
+//! [`convert`](crate::fit::convert) makes them int8 afterwards.
 
 mod apply;
 mod calibrate;
@@ -38,7 +39,6 @@ mod fold;
 mod input;
 mod ladder;
 mod prepared;
-mod qat;
 mod range;
 mod record;
 mod relative_error;
@@ -50,15 +50,16 @@ mod trace;
 
 pub use apply::{apply, quantize_model};
 pub use calibrate::{Calibrator, calibrate};
+pub(crate) use changes::Parts;
 use check::check;
 pub use check::{is_weight, unquantize_model};
 pub use config::QuantConfig;
 pub use data_free::prepare_without_data;
 pub use error::QuantError;
 pub(crate) use fold::{Folded, fold};
+pub(crate) use input::{input_of, static_range};
 pub use ladder::{Ladder, Priced, Prices, RUNGS, Trial, quantize_within};
 pub use prepared::Prepared;
-pub use qat::{QatReport, convert, prepare_qat};
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use relative_error::relative_error;

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 pub struct Prepared {
     config: QuantConfig,
     pub(super) ranges: BTreeMap<String, RangeEstimator>,
-    pub(super) folds: Vec<Fold>,
+    pub(crate) folds: Vec<Fold>,
     pub(super) batches: usize,
     pub(super) samples: usize,
 }

@@ -4,11 +4,12 @@ use super::support::{AnyModel, Architecture, Input};
 use super::values::exact;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
+use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::nn::Forward;
 use tinytorch::quant::{
-    Activations, Prepared, Prices, QuantReport, RangeMethod, Scheme, apply, calibrate, convert,
-    is_weight, prepare_qat, prepare_without_data, quantize_model, quantize_within,
+    Activations, Prepared, Prices, QuantReport, RangeMethod, Scheme, apply, calibrate, is_weight,
+    prepare_without_data, quantize_model, quantize_within,
 };
 
 pub(crate) use tinytorch::quant::QuantConfig;

@@ -7,11 +7,11 @@ use super::fit_support::{
 use super::train_support::values;
 use tinytorch::autograd::{Ctx, Observer, OpRun};
 use tinytorch::compress::{
-    KnowledgeDistillation, Masks, Scope, factorize, magnitude_prune, measure_sparsity,
-    structured_prune,
+    KnowledgeDistillation, Masks, Scope, magnitude_prune, measure_sparsity, structured_prune,
 };
 use tinytorch::data::DataLoader;
 use tinytorch::files::{Provenance, load_model, save_model};
+use tinytorch::fit::factorize;
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Module};

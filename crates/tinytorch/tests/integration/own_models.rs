@@ -7,13 +7,13 @@ use tinytorch::files::{
     ContentError, FileError, Provenance, TensorFile, digest_params, load, load_model, load_with,
     save_model, write_tensors,
 };
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::models::{
     CnnBlock, ImageText, ImageTextConfig, Kinds, ListModel, Mlp, Model, ModelError, Rebuild, Sample,
 };
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::tensor::Shape;
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::{Result, Rng, Tensor};
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

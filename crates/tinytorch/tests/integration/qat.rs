@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tinytorch::autograd::Var;
 use tinytorch::data::DataLoader;
 use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model};
+use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Granularity, Scales, WeightBits};
 use tinytorch::models::{Architecture, Model};
@@ -17,9 +18,7 @@ use tinytorch::nn::{
 };
 use tinytorch::optim::{Adam, Schedule};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{
-    Activations, QuantConfig, Scheme, convert, prepare_qat, quantize_model, unquantize_model,
-};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model, unquantize_model};
 use tinytorch::train::{Classification, Trainer, trainable_summary};
 use tinytorch::{Result, Rng, Tensor};
 

@@ -1,13 +1,14 @@
 //! Quantization-aware training: preparing a model for it, and making it int8 afterwards.
 
-use super::changes::Parts;
-use super::input::{input_of, static_range};
-use super::{QuantConfig, QuantError, QuantReport, WeightReport, calibrate, is_weight};
 use crate::Result;
 use crate::autograd::{ParamId, Stored};
 use crate::int8::Int8Weight;
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
+use crate::quant::{
+    Parts, QuantConfig, QuantError, QuantReport, WeightReport, calibrate, input_of, is_weight,
+    static_range,
+};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,22 +31,22 @@ pub struct QatReport {
 /// ```
 ///
 /// The gradient passes the rounding unchanged. The steps `s` are trained too: they begin as
-/// [`quantize_model`](super::quantize_model) would choose them, so that a model that is prepared and
+/// [`quantize_model`](crate::quant::quantize_model) would choose them, so that a model that is prepared and
 /// converted without training in between equals one quantized after training. The steps are parameters,
 /// held as logarithms: `fc.weight_log_step`, and `fc.weight_input_log_step` for static activations; freeze those to
 /// keep the observed ranges. Weight decay pulls a logarithm toward a step of 1, so keep it small.
 ///
-/// A batch norm that [`quantize_model`](super::quantize_model) would fold is folded here, before the
+/// A batch norm that [`quantize_model`](crate::quant::quantize_model) would fold is folded here, before the
 /// training, so that the rounded weight is the one that int8 multiplies; `conv.weight_shift` trains in place of the
 /// bias that a convolution may lack. Other batch norms train as ever and stay floats.
 ///
-/// `config` is what [`quantize_model`](super::quantize_model) takes. Its scales are per tensor or per channel; with
+/// `config` is what [`quantize_model`](crate::quant::quantize_model) takes. Its scales are per tensor or per channel; with
 /// fewer than 8 `weight_bits` the values use fewer steps and are stored as int8 all the same.
 ///
 /// ```
 /// use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, nn::{Forward, Init, Linear}};
 /// use tinytorch::optim::{Adam, Optimizer};
-/// use tinytorch::quant::{QuantConfig, convert, prepare_qat};
+/// use tinytorch::{fit::{convert, prepare_qat}, quant::QuantConfig};
 ///
 /// let mut model = Linear::new(16, 4, &mut Init::seed(1))?;
 /// let x = Var::from(Tensor::randn([32, 16], 1.0, &mut Rng::seed(2))?);
@@ -68,7 +69,7 @@ pub struct QatReport {
 /// ```
 ///
 /// # Errors
-/// As [`quantize_model`](super::quantize_model); [`QuantError::AlreadyPrepared`], and
+/// As [`quantize_model`](crate::quant::quantize_model); [`QuantError::AlreadyPrepared`], and
 /// [`Int8Error::LearnedBlocks`](crate::int8::Int8Error::LearnedBlocks) for scales in blocks. The model is
 /// then as it was before.
 pub fn prepare_qat<M, X>(
