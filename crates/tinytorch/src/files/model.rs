@@ -2,7 +2,7 @@
 
 use super::import::check_head;
 use super::{
-    ContentError, FileError, Provenance, TensorFile, load_into, provenance, save_params_and,
+    ContentError, FileError, Loaded, Provenance, TensorFile, load_into, provenance, save_params_and,
 };
 use crate::models::{Kinds, Model, ModelError, Rebuild};
 use crate::nn::Init;
@@ -37,15 +37,6 @@ pub fn save_model_and(
     let metadata = provenance::to_metadata(model.description()?, provenance)
         .map_err(|problem| FileError::content(path, problem))?;
     save_params_and(path, model, others, &metadata)
-}
-
-/// A model from a file.
-#[derive(Clone)]
-pub struct Loaded<M = Box<dyn Model>> {
-    /// The model.
-    pub model: M,
-    /// Where it comes from.
-    pub provenance: Provenance,
 }
 
 /// Reads a model that [`save_model`] wrote, if it is of a [built-in](Kinds::built_in) kind; the file says
