@@ -4,7 +4,7 @@ use super::import::check_head;
 use super::{
     ContentError, FileError, Loaded, Provenance, TensorFile, load_into, provenance, save_params_and,
 };
-use crate::models::{Kinds, Model, ModelError, Rebuild};
+use crate::models::{Kinds, Model, ModelError, Rebuild, build_described};
 use crate::nn::Init;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -83,7 +83,7 @@ pub(crate) fn load_as(
 pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
-    let mut model: M = Kinds::build_as(&description, &mut Init::absent())
+    let mut model: M = build_described(&description, &mut Init::absent())
         .map_err(|error| file.problem(unbuildable(error)))?;
     load_into(&mut model, &file)?;
     Ok(Loaded { model, provenance })
