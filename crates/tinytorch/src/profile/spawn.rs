@@ -1,5 +1,5 @@
 use super::ProfileError;
-use super::process::{ProbeReport, ProbeRequest};
+use super::probe::{ProbeReport, ProbeRequest};
 use crate::Result;
 use std::io::{Read, Write};
 use std::path::Path;
