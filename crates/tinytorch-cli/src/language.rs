@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 use tinytorch::files::{Loaded, open_model};
 use tinytorch::models::{Decoder, Model};
-use tinytorch::quant::{QuantConfig, quantize_model};
+use tinytorch::quant::quantize_model;
 use tinytorch::text::{Tokenizer, load_tokenizer};
 
 /// A model that scores the next token, and its tokenizer.
@@ -37,7 +37,7 @@ impl Language {
 
 /// Turns the weights into int8 as suits the model.
 pub(crate) fn quantize(model: &mut dyn Model) -> Result<()> {
-    let config = QuantConfig { destroys_floats_knowingly: true, ..usual_config(model) };
+    let config = usual_config(model).knowingly();
     let example = example(model, 1)?;
     quantize_model(model, [Ok(example.into())], &config)?;
     Ok(())

@@ -1,9 +1,10 @@
-//! A graph of several types, built by hand, follows its input's size as a plan and allocates nothing once it
+//! A graph of several types and encodings, built by hand, follows its input's size as a plan and allocates nothing once it
 //! is warm. The counters belong to the process, so that this binary has a single test.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tinytorch_core::graph::{Compute, Edge, Graph, Step, View, ViewMut};
+use tinytorch_core::int8::{Encoding, QParams};
 use tinytorch_core::ops::{Binary, Cat, Gather, ReshapeTo, ShapeOf, Slice, TopK};
 use tinytorch_core::plan::Plan;
 use tinytorch_core::tensor::Dtype;
@@ -21,14 +22,28 @@ fn list(graph: &mut Graph, values: &[i64]) -> Result<Edge> {
     Ok(graph.constant(Tensor::from_vec(values.to_vec(), [values.len()])?))
 }
 
-/// `[batch, 6]` plus a row, as `[batch, 6 / 2, 2]`, of which every other of the 3 is doubled: the larger of
+/// Eighths, so that sums of what they stand for are exact, from -12.5 to 19.375.
+const LEVELS: QParams = QParams { scale: 0.125, zero_point: 100 };
+
+/// The number that a level of [`LEVELS`] stands for, and that is nearest.
+fn rounded(x: f32) -> f32 {
+    ((8.0 * x).round_ties_even().clamp(-100.0, 155.0)) / 8.0
+}
+
+/// `[batch, 6]` plus a row, in 8 bits, as `[batch, 6 / 2, 2]`, of which every other of the 3 is doubled: the larger of
 /// each pair, where it is, and the shape in between. `axes` says whether the slice names its axes, which it
 /// need not.
 fn graph(row: &Tensor, axes: bool) -> Result<Graph> {
     let mut graph = Graph::new();
     let g = &mut graph;
     let (x, row) = (g.input(), g.constant(row.clone()));
-    let sum = op(g, Binary::Add, &[x, row])?;
+    let quantize = Step::Quantize { encoding: Encoding::Static(LEVELS), images: false };
+    let levels = [x, row].map(|edge| g.push(quantize.clone(), &[edge]));
+    let floats = levels.map(|edge| g.push(Step::Dequantize(LEVELS), &[edge?]));
+    let [left, right] = floats;
+    let sum = op(g, Binary::Add, &[left?, right?])?;
+    let sum = g.push(quantize, &[sum])?;
+    let sum = g.push(Step::Dequantize(LEVELS), &[sum])?;
     let shape = op(g, ShapeOf, &[x])?;
     let [zero, one, two] = [list(g, &[0])?, list(g, &[1])?, list(g, &[2])?];
     let batch = op(g, Gather { axis: 0 }, &[shape, zero])?;
@@ -50,10 +65,11 @@ fn graph(row: &Tensor, axes: bool) -> Result<Graph> {
 
 /// The same with numbers alone.
 fn expected(x: &[f32], row: &[f32]) -> (Vec<f32>, Vec<i64>) {
+    let sum = |a, b| rounded(rounded(a) + rounded(b));
     let pairs = x.chunks_exact(6).flat_map(|x| [[0, 1], [4, 5]].map(|pair| (x, pair)));
     pairs
         .map(|(x, [i, j])| {
-            let (a, b) = (2.0 * (x[i] + row[i]), 2.0 * (x[j] + row[j]));
+            let (a, b) = (2.0 * sum(x[i], row[i]), 2.0 * sum(x[j], row[j]));
             if a >= b { (a, 0) } else { (b, 1) }
         })
         .unzip()
@@ -74,6 +90,8 @@ fn a_typed_graph_follows_its_input_and_allocates_nothing_when_warm() {
         let mut plan = Plan::from_graph(graph, &[&inputs[0]], &BTreeMap::new()).unwrap();
         let steps: Vec<&str> = plan.steps().iter().map(|step| step.op).collect();
         assert!(steps.contains(&"topk"), "{steps:?}");
+        let kept = ["quantize", "add", "dequantize"];
+        assert!(steps.windows(3).any(|steps| steps == kept), "an addition of levels: {steps:?}");
         for x in &inputs {
             let batch = x.shape()[0];
             let shapes = plan.output_shapes(&[*x.shape()]).unwrap();

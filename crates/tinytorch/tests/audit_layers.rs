@@ -21,7 +21,7 @@ fn subject() -> Result<Subject, Box<dyn Error>> {
     }
     let images = Tensor::randn([16, 1, 8, 8], 1.0, &mut rng)?;
     let mut int8 = float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok((&images).into())], &config)?;
     let labels = Tensor::from_vec(vec![0i64; 16], [16])?;
     let subject = Subject::new("small", &*float, &*int8, Examples::new(images, labels)?)?;

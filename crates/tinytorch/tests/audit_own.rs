@@ -12,14 +12,16 @@ use tinytorch::audit::{
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, TensorDataset};
 use tinytorch::files::{Provenance, digest_params, save_model};
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::models::{
     Cnn, CnnBlock, CnnConfig, ImageText, ImageTextConfig, Kinds, ListModel, Model, Rebuild, Sample,
 };
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::optim::Adam;
-use tinytorch::quant::{Activations, QuantConfig, QuantRecord, QuantReport, quantize_model};
+use tinytorch::quant::{
+    Activations, QuantConfig, QuantRecord, QuantReport, Scheme, quantize_model,
+};
 use tinytorch::tensor::Shape;
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{Classification, Trainer};
 use tinytorch::{CountingAllocator, Result, Rng, Tensor};
 
@@ -73,8 +75,8 @@ impl Rebuild for Net {
 }
 
 fn dynamic() -> QuantConfig {
-    let activations = Activations::Dynamic;
-    QuantConfig { activations, destroys_floats_knowingly: true, ..QuantConfig::default() }
+    let scheme = Scheme::default().with_activations(Activations::Dynamic);
+    QuantConfig { scheme, destroys_floats_knowingly: true, ..QuantConfig::default() }
 }
 
 fn randn(dims: &[usize], seed: u64) -> Tensor {
@@ -392,7 +394,7 @@ fn every_output_is_judged_and_the_worst_decides() {
     assert_failed(&report, "structure", "`place.bias`");
 
     // Static ranges are calibrated through both outputs, and found again without data.
-    let config = QuantConfig { activations: Activations::Static, ..dynamic() };
+    let config = QuantConfig { scheme: Scheme::default(), ..dynamic() };
     let (inputs, labels) = clouds(96, 5);
     let (int8, report) = int8_of(&float, std::slice::from_ref(&inputs), &config);
     let held_out = HeldOut::new([inputs], [labels]).unwrap();

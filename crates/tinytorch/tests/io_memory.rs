@@ -18,7 +18,7 @@ fn an_int8_model_is_loaded_into_the_bytes_that_it_keeps() {
     let path = folder.path().join("m.safetensors");
     let mlp = Architecture::Mlp(MlpConfig { inputs: WIDTH, hidden: vec![WIDTH], outputs: WIDTH });
     let mut model = mlp.build(&mut Init::seed(1)).unwrap();
-    let config = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+    let config = QuantConfig::new(Activations::Dynamic);
     quantize_model(&mut *model, std::iter::empty(), &config).unwrap();
     save_model(&path, &*model, &Provenance::default()).unwrap();
     let weights: usize =

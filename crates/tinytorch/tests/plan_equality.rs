@@ -164,13 +164,7 @@ fn int8_transformers_give_the_eager_bits_on_every_instruction_set() {
 #[test]
 fn sixteen_bit_rows_feed_layers_with_a_bias_a_relu_or_neither() {
     let mut model = mlp(&[30, 64, 17, 10]);
-    let wide = model.named_params().into_iter().map(|(name, _)| name);
-    let config = QuantConfig {
-        activations: Activations::Dynamic,
-        wide: wide.filter(|name| name.ends_with("weight")).collect(),
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
-    };
+    let config = QuantConfig::new(Activations::Dynamic16).knowingly();
     quantize_model(&mut model, [Ok(Var::from(randn(&[4, 30], 7)))], &config).unwrap();
     assert_equals_eager(&model, &[30], None);
 }

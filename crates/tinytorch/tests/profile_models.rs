@@ -24,7 +24,7 @@ fn both(name: &str) -> (Architecture, Box<dyn Model>, Box<dyn Model>) {
     let architecture = Architecture::preset(name).unwrap();
     let float = architecture.build(&mut Init::seed(1)).unwrap();
     let mut int8 = float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let calibration = [Ok((&architecture.example(16).unwrap()).into())];
     quantize_model(&mut *int8, calibration, &config).unwrap();
     (architecture, float, int8)

@@ -33,7 +33,7 @@ fn files() -> (TempDir, PathBuf, PathBuf, usize) {
     };
     save(&float, &*model);
     let batch = Tensor::rand([16, 512], 0.0, 1.0, &mut Rng::seed(2)).unwrap();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     quantize_model(&mut *model, [Ok((&batch).into())], &config).unwrap();
     save(&int8, &*model);
     (folder, float, int8, copies)

@@ -13,7 +13,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
 use tinytorch::files::{Embedder, FileError, check_writable};
-use tinytorch::quant::{QuantConfig, quantize_model};
+use tinytorch::quant::quantize_model;
 
 /// Sentences per pass; the result does not depend on it.
 const BATCH: usize = 32;
@@ -53,10 +53,7 @@ impl Embed {
         let mut embedder = Embedder::load(&self.folder)?;
         check_writable(&self.out)?;
         if self.int8 {
-            let config = QuantConfig {
-                destroys_floats_knowingly: true,
-                ..usual_config(&embedder.encoder.bert)
-            };
+            let config = usual_config(&embedder.encoder.bert).knowingly();
             let calibration: [tinytorch::Result<Var>; 0] = [];
             quantize_model(&mut embedder.encoder, calibration, &config)?;
         }

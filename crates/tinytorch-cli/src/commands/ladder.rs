@@ -1,16 +1,20 @@
 //! Quantizing within a budget, and what that costs in time.
 
 use crate::output::progress_bar;
+use crate::table::Table;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use tinytorch::Tensor;
 use tinytorch::autograd::Var;
+use tinytorch::int8::WeightBits;
 use tinytorch::models::Model;
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Ladder, QuantConfig, Rung, quantize_model, quantize_within};
+use tinytorch::quant::{
+    Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, quantize_model, quantize_within,
+};
 use tinytorch::stats::{Settings, compare};
+use tinytorch::{Isa, Tensor};
 
 /// Samples per pass at most.
 const BATCH: usize = 64;
@@ -31,7 +35,9 @@ pub(super) struct Climbed {
     /// With every layer on the first rung.
     fastest_error: f64,
     held_out_samples: usize,
-    raised: BTreeMap<String, Rung>,
+    raised: BTreeMap<String, Scheme>,
+    /// Seconds that each layer takes on each rung that is open to it, measured on this machine.
+    prices: BTreeMap<String, BTreeMap<String, f64>>,
     models_tried: usize,
     batch: usize,
     time_of_float: f64,
@@ -75,15 +81,17 @@ pub(super) fn climb(
     let float = model.clone_box();
     let Batches { calibration, held_out, held_out_samples } = Batches::of(samples)?;
     let bar = progress_bar("trying layers", 0);
+    let mut prices = Prices::measured(Isa::active());
+    let progress = &mut |done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    };
     let ladder =
-        quantize_within(model, &calibration, &held_out, max_error, config, &mut |done, of| {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-        })?;
+        quantize_within(model, &calibration, &held_out, max_error, config, &mut prices, progress)?;
     bar.finish_and_clear();
     let mut fastest = float.clone_box();
-    let layers = config.layers.clone();
-    let first = QuantConfig { layers, ..ladder.config.clone() };
+    let patterns = config.patterns.clone();
+    let first = QuantConfig { patterns, ..ladder.config.clone() };
     quantize_model(&mut *fastest, calibration.into_iter().map(Ok), &first)?;
     let batch = samples.slice(0, 0..samples.shape()[0].min(TIMED))?;
     let climbed = Climbed {
@@ -93,12 +101,21 @@ pub(super) fn climb(
         fastest_error: ladder.tried.first().map_or(f64::NAN, |trial| trial.error),
         held_out_samples,
         raised: ladder.raised.clone(),
+        prices: ladder.prices.iter().map(named).collect(),
         models_tried: ladder.tried.len(),
         batch: batch.shape()[0],
         time_of_float: time_ratio(&*float, model, &batch)?,
         time_of_fastest: time_ratio(&*fastest, model, &batch)?,
     };
     Ok((ladder, climbed))
+}
+
+fn named(priced: &Priced) -> (String, BTreeMap<String, f64>) {
+    let times = priced
+        .times
+        .iter()
+        .map(|(scheme, time)| (scheme.with_bits(WeightBits::EIGHT).to_string(), *time));
+    (priced.weight.clone(), times.collect())
 }
 
 /// How many times as long the second model's plan takes as the first's.
@@ -108,12 +125,38 @@ fn time_ratio(first: &dyn Model, second: &dyn Model, batch: &Tensor) -> Result<f
     Ok(compare(|| run(&mut first), || run(&mut second), &Settings::default())?.ratio)
 }
 
+impl Climbed {
+    fn price_table(&self) -> Table<{ RUNGS.len() + 1 }> {
+        let rungs = RUNGS.map(|rung| rung.to_string());
+        let mut table = Table::new(columns("microseconds per batch", |rung| rungs[rung].as_str()));
+        for (layer, times) in &self.prices {
+            let micros = |rung: usize| times.get(&rungs[rung]).map(|time| time * 1e6);
+            table.row(columns(layer.clone(), |rung| {
+                micros(rung).map_or(String::new(), |time| format!("{time:.1}"))
+            }));
+        }
+        table
+    }
+}
+
+/// A first cell, and one for each rung.
+fn columns<T>(first: T, of_rung: impl Fn(usize) -> T) -> [T; RUNGS.len() + 1] {
+    let mut first = Some(first);
+    std::array::from_fn(|i| match first.take() {
+        Some(first) => first,
+        None => of_rung(i - 1),
+    })
+}
+
 impl fmt::Display for Climbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: f64| format!("{:.2} %", share * 100.0);
-        let mut rungs: BTreeMap<Rung, Vec<&str>> = BTreeMap::new();
-        for (name, rung) in &self.raised {
-            rungs.entry(*rung).or_default().push(name);
+        if !self.prices.is_empty() {
+            writeln!(f, "{}", self.price_table())?;
+        }
+        let mut rungs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, scheme) in &self.raised {
+            rungs.entry(scheme.to_string()).or_default().push(name);
         }
         for (rung, names) in rungs {
             writeln!(f, "raised to {rung}: {}", names.join(", "))?;

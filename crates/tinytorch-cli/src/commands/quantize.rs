@@ -1,3 +1,5 @@
+//! `quantize`: a float model's weights become int8.
+
 use super::ladder::{Climbed, climb};
 use crate::Verdict;
 use crate::data::{Learner, Origin, Source, check_inputs, example, usual_config};
@@ -19,7 +21,7 @@ use tinytorch::files::{
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::Model;
 use tinytorch::quant::{
-    Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, quantize_model,
+    Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, Scheme, quantize_model,
 };
 
 /// Samples per calibration pass; the ranges do not depend on it.
@@ -55,7 +57,7 @@ pub(crate) struct Quantize {
     /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse
     #[arg(long, value_name = "METHOD", default_value = "min-max")]
     range: Range,
-    /// Weights to leave as floats, by their dotted names
+    /// Weights to leave as floats, by their dotted names or their layers', in which * stands for anything
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     skip: Vec<String>,
     /// Ends of the names of weights whose dynamic activations take 16 bits, such as q_proj.weight, or
@@ -155,7 +157,7 @@ impl Quantize {
         check_writable(&self.out)?;
         let config = self.config(usual_config(&*model));
         provenance.float_sha256 = Some(digest_params(&*model)?);
-        let samples = self.calibration(&*model, config.activations, &mut provenance)?;
+        let samples = self.calibration(&*model, &config, &mut provenance)?;
         let (report, config, climbed) = match self.max_error {
             None => (quantize(&mut *model, &samples, &config)?, config, None),
             Some(Share(max_error)) => {
@@ -179,30 +181,35 @@ impl Quantize {
 
     /// The settings that the arguments ask for, and for the rest the usual ones.
     fn config(&self, usual: QuantConfig) -> QuantConfig {
-        QuantConfig {
-            granularity: match self.granularity {
-                None => usual.granularity,
-                Some(Sharing::PerChannel) => Granularity::PerChannel,
-                Some(Sharing::PerTensor) => Granularity::PerTensor,
-                Some(Sharing::Blocks) => Granularity::Blocks,
-            },
-            weight_bits: self.bits,
-            activations: match self.activations {
-                None => usual.activations,
-                Some(Inputs::Static) => Activations::Static,
-                Some(Inputs::Dynamic) => Activations::Dynamic,
-                Some(Inputs::Float) => Activations::Float,
-            },
-            range: self.range.0,
-            skip: self.skip.clone(),
-            wide: match (&self.wide, self.activations) {
-                (Some(wide), _) => wide.clone(),
-                (None, None) => usual.wide,
-                (None, Some(_)) => Vec::new(),
-            },
-            layers: Default::default(),
-            destroys_floats_knowingly: true,
+        let asked = |scheme: Scheme| {
+            let scheme = scheme.with_bits(self.bits);
+            let scheme = match self.granularity {
+                None => scheme,
+                Some(Sharing::PerChannel) => scheme.with_granularity(Granularity::PerChannel),
+                Some(Sharing::PerTensor) => scheme.with_granularity(Granularity::PerTensor),
+                Some(Sharing::Blocks) => scheme.with_granularity(Granularity::Blocks),
+            };
+            match self.activations {
+                None => scheme,
+                Some(Inputs::Static) => scheme.with_activations(Activations::Static),
+                Some(Inputs::Dynamic) => scheme.with_activations(Activations::Dynamic),
+                Some(Inputs::Float) => scheme.with_activations(Activations::Float),
+            }
+        };
+        let mut config = usual.map(asked).knowingly();
+        config.range = self.range.0;
+        // What suits the architecture is for those who ask for nothing else, and the ladder finds its own.
+        if self.wide.is_some() || self.activations.is_some() || self.max_error.is_some() {
+            config.patterns.clear();
         }
+        let wide = match config.scheme.activations() {
+            Activations::Dynamic => config.scheme.with_activations(Activations::Dynamic16),
+            _ => config.scheme,
+        };
+        for end in self.wide.iter().flatten() {
+            config = config.with(format!("*{end}"), wide);
+        }
+        self.skip.iter().fold(config, |config, name| config.with(name, Scheme::Float))
     }
 
     /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
@@ -210,14 +217,14 @@ impl Quantize {
     fn calibration(
         &self,
         model: &dyn Model,
-        activations: Activations,
+        config: &QuantConfig,
         provenance: &mut Provenance,
     ) -> Result<Tensor> {
         let Some(source) = &self.calibrate else {
             if self.max_error.is_some() {
                 return Err(Problem::NothingToJudge.into());
             }
-            if activations == Activations::Static {
+            if config.scheme.is_static() {
                 return Err(Problem::NoCalibration.into());
             }
             return Ok(example(model, 1)?);

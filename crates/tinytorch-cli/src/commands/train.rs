@@ -15,12 +15,13 @@ use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizonta
 use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
+use tinytorch::fit::lora::{self, AdapterConfig};
+use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
-use tinytorch::quant::{QuantConfig, QuantRecord, convert, prepare_qat};
-use tinytorch::train::adapters::{self, AdapterConfig};
+use tinytorch::quant::{QuantConfig, QuantRecord};
 use tinytorch::train::{
     Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
     Watch, trainable_summary,
@@ -209,7 +210,7 @@ impl Train {
         if let Some(rank) = self.adapters {
             // The usual choice: the product counts twice.
             let config = AdapterConfig { rank, alpha: 2.0 * rank as f32 };
-            adapters::attach(model, "*", config, &mut Init::seed(self.seed))?;
+            lora::attach(model, "*", config, &mut Init::seed(self.seed))?;
         }
         if !self.qat {
             return Ok(None);
@@ -220,11 +221,8 @@ impl Train {
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
         };
-        let config = QuantConfig {
-            weight_bits: self.bits,
-            granularity: Granularity::PerChannel,
-            ..usual_config(model)
-        };
+        let config = usual_config(model)
+            .map(|scheme| scheme.with_bits(self.bits).with_granularity(Granularity::PerChannel));
         prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);

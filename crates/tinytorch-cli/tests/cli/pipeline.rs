@@ -2,6 +2,7 @@
 
 use crate::support::{AUDIT, Bench};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use tinytorch::Tensor;
 use tinytorch::data::{digits, read_npy, write_npy, write_npz};
 
@@ -123,6 +124,7 @@ fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
         "held_out_samples",
         "max_error",
         "models_tried",
+        "prices",
         "raised",
         "time_of_fastest",
         "time_of_float",
@@ -131,7 +133,10 @@ fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
     assert_eq!(keys(ladder), expected);
     assert!(fraction(&ladder["error"]) <= budget, "{ladder:#}");
     assert_eq!(fraction(&ladder["fastest_error"]), fastest, "{ladder:#}");
-    assert_eq!(ladder["raised"], report["config"]["layers"]);
+    let patterns = report["config"]["patterns"].as_array().unwrap().iter();
+    let raised: BTreeMap<_, _> = patterns.map(|p| (p[0].as_str().unwrap(), &p[1])).collect();
+    assert_eq!(ladder["raised"], json!(raised));
+    assert_eq!(keys(&ladder["prices"]).len(), 3, "each layer has its prices: {ladder:#}");
     let judged = bench.json(&format!("{AUDIT} --max-error {}", 1.2 * budget));
     assert_eq!(judged["models"][0]["verdict"], "pass", "{judged:#}");
 

@@ -1,6 +1,7 @@
 //! Models that take token ids, with the commands that take any model.
 
 use crate::support::Bench;
+use serde_json::json;
 use tinytorch::Tensor;
 use tinytorch::data::{read_npy, write_npy};
 use tinytorch::files::{Provenance, save_model};
@@ -23,18 +24,19 @@ fn quantizing_needs_no_data_and_takes_dynamic_16_bit_activations_and_blocks() {
     let bench = bench();
     let outcome = bench.json("quantize m.safetensors --out q.safetensors");
     let config = &outcome["config"];
-    assert_eq!(
-        (&config["activations"], &config["granularity"]),
-        (&"dynamic".into(), &"blocks".into())
-    );
-    assert_eq!(config["wide"], serde_json::json!(["weight"]));
+    let scheme = |activations: &str| {
+        let (granularity, weight_bits) = ("blocks", 8);
+        json!({"int8": {"granularity": granularity, "weight_bits": weight_bits, "activations": activations}})
+    };
+    assert_eq!(config["scheme"], scheme("dynamic"));
+    assert_eq!(config["patterns"], json!([["*weight", scheme("dynamic-16")]]));
     assert!(outcome["float_bytes"].as_u64().unwrap() > 3 * outcome["int8_bytes"].as_u64().unwrap());
     let plain = bench.json("quantize m.safetensors --out p.safetensors --activations dynamic");
-    assert_eq!(plain["config"]["wide"], serde_json::json!([]));
+    assert_eq!(plain["config"]["patterns"], json!([]));
     let some = "quantize m.safetensors --out p.safetensors --wide q_proj.weight,k_proj.weight";
-    assert_eq!(bench.json(some)["config"]["wide"].as_array().unwrap().len(), 2);
+    assert_eq!(bench.json(some)["config"]["patterns"].as_array().unwrap().len(), 2);
     let line = bench.refused("quantize m.safetensors --out n.safetensors --wide no.weight");
-    assert!(line.contains("no weight ends with `no.weight`"), "{line}");
+    assert!(line.contains("there is no weight `*no.weight`"), "{line}");
 }
 
 #[test]

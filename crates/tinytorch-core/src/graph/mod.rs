@@ -21,8 +21,8 @@
 
 mod batch_norm;
 mod compute;
-mod eager;
 mod edit;
+mod error;
 mod exec;
 mod param_id;
 mod properties;
@@ -33,83 +33,19 @@ pub(crate) use crate::geometry::image_dims;
 pub use crate::geometry::{ConvGeometry, GeometryError, PoolGeometry, ShortcutGeometry};
 pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Known, known};
-pub(crate) use eager::places;
+pub use error::GraphError;
 pub use exec::{Exec, QuantizedRows};
 pub(crate) use exec::{quantize_images, quantize_rows};
 pub use param_id::ParamId;
 pub use properties::{Orders, Properties};
 pub(crate) use turns::Turns;
-pub(crate) use view::for_dtype;
 pub use view::{Elements, ElementsMut, Inputs, View, ViewMut, Viewed};
+pub(crate) use view::{for_dtype, places};
 
 use crate::Result;
-use crate::int8::Int8Weight;
+use crate::int8::{Encoding, Int8Weight, QParams};
 use crate::tensor::Tensor;
 use std::sync::Arc;
-
-/// What can go wrong with a graph.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GraphError {
-    /// An edge that the graph does not have.
-    #[error(
-        "output {output} of node {node} is not in this graph of {nodes} nodes; use the edges its own methods return"
-    )]
-    UnknownEdge {
-        /// The node of the edge given.
-        node: usize,
-        /// The output of the node.
-        output: usize,
-        /// Number of nodes in the graph.
-        nodes: usize,
-    },
-    /// A weight that is computed in the pass.
-    #[error(
-        "{op}: the weight depends on the input of the pass; only stored weights can be deployed"
-    )]
-    NotConstant {
-        /// The op.
-        op: &'static str,
-    },
-    /// An input that the op needs.
-    #[error("{op} needs its input {input}; only optional inputs may be left out")]
-    MissingInput {
-        /// The op.
-        op: &'static str,
-        /// The input.
-        input: usize,
-    },
-    /// A shape that depends on values which are not known before they are computed.
-    #[error(
-        "{op}: the shape of its output depends on values that the plan computes; shapes may depend on constants and on the sizes of inputs"
-    )]
-    NotDecided {
-        /// The op.
-        op: &'static str,
-    },
-    /// An op whose description is incomplete.
-    #[error(
-        "{op} defines neither `shape` and `run` for one output of floats nor `outputs` and `run_typed`; define one of the pairs"
-    )]
-    NoShape {
-        /// The op.
-        op: &'static str,
-    },
-    /// An op with another number of outputs where one is needed.
-    #[error("{op} has {outputs} outputs where one is needed; apply it with `apply_many`")]
-    OutputCount {
-        /// The op.
-        op: &'static str,
-        /// How many it has.
-        outputs: usize,
-    },
-    /// An op that exists in training only.
-    #[error("{op} depends on the training batch and cannot be deployed; trace an inference pass")]
-    TrainingOnly {
-        /// The op.
-        op: &'static str,
-    },
-}
 
 /// An output of a node, and so an input of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,6 +105,26 @@ pub enum Step {
     },
     /// Each channel of `[batch, channels, height, width]` scaled and shifted.
     BatchNorm2d(BatchNorm),
+    /// Floats to the levels of an encoding. Images are laid out pixel by pixel, as int8 convolutions read
+    /// them, and each has its own range where rows have; other values are quantized row by row.
+    Quantize {
+        /// How the output is stored.
+        encoding: Encoding,
+        /// Whether the values are images `[batch, channels, height, width]` for a convolution.
+        images: bool,
+    },
+    /// Levels to the floats that they stand for: of a quantized value, or of unsigned bytes from outside.
+    Dequantize(QParams),
+    /// A computation of floats between levels: each input stands for floats, and so does the output. What
+    /// rewriting makes of a dequantized op whose result is quantized.
+    BetweenLevels {
+        /// The computation, of floats to floats.
+        op: Arc<dyn Compute>,
+        /// What the levels of each input stand for.
+        inputs: Vec<QParams>,
+        /// What the levels of the output stand for.
+        output: QParams,
+    },
     /// Any other computation, as the op itself does it.
     Compute(Arc<dyn Compute>),
 }
@@ -266,6 +222,35 @@ impl Graph {
     fn add(&mut self, step: Step, inputs: Vec<Option<Edge>>) -> Edge {
         self.nodes.push(Node { step, inputs, params: Vec::new() });
         Edge { node: self.nodes.len() - 1, output: 0 }
+    }
+
+    /// What a layer reads whose input is encoded like this: the edge itself if that is in floats.
+    ///
+    /// # Errors
+    /// As [`Graph::push`].
+    pub(crate) fn quantized(
+        &mut self,
+        edge: Option<Edge>,
+        encoding: Encoding,
+        images: bool,
+    ) -> Result<Option<Edge>> {
+        match encoding {
+            Encoding::F32 => Ok(edge),
+            _ => self.push_optional(Step::Quantize { encoding, images }, &[edge]).map(Some),
+        }
+    }
+
+    /// How the values on an edge are stored.
+    pub fn encoding(&self, edge: Edge) -> Encoding {
+        let Some(node) = self.nodes.get(edge.node) else { return Encoding::F32 };
+        match &node.step {
+            Step::Quantize { encoding, .. } => *encoding,
+            Step::BetweenLevels { output, .. } => Encoding::Static(*output),
+            Step::Compute(op) if op.properties().selects => {
+                node.input(0).map_or(Encoding::F32, |input| self.encoding(input))
+            }
+            _ => Encoding::F32,
+        }
     }
 
     /// Every output of the node whose output `edge` is.

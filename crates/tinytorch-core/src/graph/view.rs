@@ -342,6 +342,12 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// For each input that is there, its place among those that are.
+pub(crate) fn places(is_there: impl Iterator<Item = bool>) -> Vec<Option<usize>> {
+    let mut next = 0..;
+    is_there.map(|is_there| if is_there { next.next() } else { None }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

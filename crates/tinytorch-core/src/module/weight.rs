@@ -9,55 +9,37 @@
 //! | `conv.weight_shift` | what a folded batch norm adds, if the convolution has no bias |
 
 use super::{Module, Path, Visitor, VisitorMut};
-use crate::ops::Weight;
-
-const DOWN: &str = "_down";
-const LORA: [&str; 2] = ["lora_A", "lora_B"];
-const STEPS: [&str; 2] = ["_log_step", "_input_log_step"];
-const SHIFT: &str = "_shift";
+use crate::ops::{Part, PartMut, Place, Weight};
 
 impl Module for Weight {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         visitor.weight(path, self);
         visitor.param(path, &self.param);
-        let Some(beside) = &self.beside else { return };
-        if let Some(down) = &beside.down {
-            path.extended(DOWN, |path| down.visit(path, visitor));
-        }
-        if let Some(adapter) = &beside.adapter {
-            path.beside(LORA[0], |path| visitor.param(path, &adapter.lora_a));
-            path.beside(LORA[1], |path| visitor.param(path, &adapter.lora_b));
-        }
-        if let Some(fake) = &beside.fake_quant {
-            path.extended(STEPS[0], |path| visitor.param(path, &fake.weight_log_step));
-            if let Some(step) = &fake.input_log_step {
-                path.extended(STEPS[1], |path| visitor.param(path, step));
-            }
-            if let Some(shift) = &fake.shift {
-                path.extended(SHIFT, |path| visitor.param(path, shift));
-            }
+        for (place, part) in self.attachments.iter().flat_map(|one| one.parts()) {
+            path.at(place, |path| match part {
+                Part::Param(param) => visitor.param(path, param),
+                Part::Weight(weight) => weight.visit(path, visitor),
+            });
         }
     }
 
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
         visitor.weight(path, self);
         visitor.param(path, &mut self.param);
-        let Some(beside) = &mut self.beside else { return };
-        if let Some(down) = &mut beside.down {
-            path.extended(DOWN, |path| down.visit_mut(path, visitor));
+        for (place, part) in self.attachments.iter_mut().flat_map(|one| one.parts_mut()) {
+            path.at(place, |path| match part {
+                PartMut::Param(param) => visitor.param(path, param),
+                PartMut::Weight(weight) => weight.visit_mut(path, visitor),
+            });
         }
-        if let Some(adapter) = &mut beside.adapter {
-            path.beside(LORA[0], |path| visitor.param(path, &mut adapter.lora_a));
-            path.beside(LORA[1], |path| visitor.param(path, &mut adapter.lora_b));
-        }
-        if let Some(fake) = &mut beside.fake_quant {
-            path.extended(STEPS[0], |path| visitor.param(path, &mut fake.weight_log_step));
-            if let Some(step) = &mut fake.input_log_step {
-                path.extended(STEPS[1], |path| visitor.param(path, step));
-            }
-            if let Some(shift) = &mut fake.shift {
-                path.extended(SHIFT, |path| visitor.param(path, shift));
-            }
+    }
+}
+
+impl Path {
+    fn at(&mut self, place: Place, visit: impl FnOnce(&mut Path)) {
+        match place {
+            Place::Suffix(suffix) => self.extended(suffix, visit),
+            Place::Sibling(name) => self.beside(name, visit),
         }
     }
 }

@@ -97,8 +97,14 @@ impl Op for Conv2dInt8 {
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let bias = graph.optional_constant(inputs, 1, "conv2d")?;
         let (weight, geometry) = (Weight::Int8(self.weight.clone()), self.geometry);
+        // Images are quantized to 8 bits, each over its own range.
+        let input = match self.weight.input() {
+            Encoding::PerRow16 => Encoding::PerRow,
+            other => other,
+        };
+        let x = graph.quantized(inputs[0], input, true)?;
         let step = Step::Conv2d { weight, bias, geometry, relu: false };
-        graph.push_optional(step, &inputs[..1]).map(Some)
+        graph.push_optional(step, &[x]).map(Some)
     }
 }
 

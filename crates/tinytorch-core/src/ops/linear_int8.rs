@@ -140,8 +140,9 @@ impl Op for LinearInt8 {
 
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let bias = graph.optional_constant(inputs, 1, "linear")?;
+        let x = graph.quantized(inputs[0], self.0.input(), false)?;
         let weight = Weight::Int8(self.0.clone());
-        graph.push_optional(Step::Linear { weight, bias, relu: false }, &inputs[..1]).map(Some)
+        graph.push_optional(Step::Linear { weight, bias, relu: false }, &[x]).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@
 //! ```
 
 mod activation;
-mod adapter;
+mod attachments;
 mod attention;
 mod batch_norm;
 mod binary;
@@ -30,7 +30,6 @@ mod embedding;
 mod embedding_int8;
 mod error;
 mod expand;
-mod fake_quant;
 mod gather;
 mod global_avg_pool;
 mod is_not;
@@ -61,7 +60,9 @@ mod weight;
 mod weighted;
 mod where_true;
 
-pub use adapter::{Adapter, AdapterConfig};
+pub use attachments::{
+    Adapter, AdapterConfig, Attached, FakeInput, FakeQuant, FakeQuantConfig, LowRank,
+};
 pub use attention::AttentionMask;
 pub use batch_norm::BatchNormParams;
 pub use binary::Binary;
@@ -73,7 +74,6 @@ pub(crate) use conv2d_f32::Conv2d;
 pub(crate) use conv2d_int8::Conv2dInt8;
 pub use error::OpError;
 pub use expand::Expand;
-pub use fake_quant::{FakeInput, FakeQuant, FakeQuantConfig};
 pub use gather::Gather;
 pub use global_avg_pool::GlobalAvgPool;
 pub(crate) use linear_f32::Linear;
@@ -88,5 +88,5 @@ pub use shape_of::ShapeOf;
 pub use slice::Slice;
 pub use split::{Parts, Split};
 pub use topk::TopK;
-pub use weight::{Attached, Weight, Weighted};
+pub use weight::{Attachment, AttachmentKind, Part, PartMut, Place, Weight, Weighted};
 pub use where_true::Where;

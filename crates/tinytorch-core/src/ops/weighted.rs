@@ -1,3 +1,5 @@
+//! Multiplying by weights and looking rows up in them, however they are stored.
+
 use super::conv2d_f32::Conv2d;
 use super::conv2d_int8::Conv2dInt8;
 use super::embedding::{Lookup, Rows};
@@ -24,14 +26,15 @@ impl Var {
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
         let weight = weight.into();
-        let narrow = weight.down().map(|down| self.linear(down, None, ctx)).transpose()?;
+        let mut narrow: Option<Var> = None;
+        for one in weight.attachments {
+            let next = one.before(narrow.as_ref().unwrap_or(self), ctx)?;
+            narrow = next.or(narrow);
+        }
         let x = narrow.as_ref().unwrap_or(self);
         let row_axes = x.shape().rank().saturating_sub(1);
         let y = x.multiply(weight, bias, row_axes, LinearInt8, Linear, ctx)?;
-        match weight.adapter() {
-            Some(adapter) => y.add(&adapter.correction(self, ctx)?, ctx),
-            None => Ok(y),
-        }
+        weight.attachments.iter().try_fold(y, |y, one| one.after(y, self, ctx))
     }
 
     /// A two-dimensional convolution: the value is `[batch, in, height, width]`, `weight`
@@ -66,18 +69,17 @@ impl Var {
     ) -> Result<Var> {
         let id = Some(weight.param.id());
         // A layer with a bias has no shift: the bias takes it in when a batch norm is folded.
-        let shift = weight.fake_quant().and_then(|fake| fake.shift.as_ref());
+        let shift = weight.attachments.iter().find_map(|one| one.shift());
         let bias = bias.or(shift).map(|b| ctx.param(b)).transpose()?;
         if let Some(packed) = weight.param.int8() {
             let inputs: Vec<&Var> = [self].into_iter().chain(&bias).collect();
             return ctx.apply_weighted(int8(packed.clone()), id, &inputs);
         }
-        let (x, floats) = match weight.fake_quant() {
-            Some(fake) => {
-                (fake.round_input(self, row_axes, ctx)?, fake.round_weight(weight.param, ctx)?)
-            }
-            None => (self.clone(), ctx.param(weight.param)?),
-        };
+        let mut x = self.clone();
+        for one in weight.attachments {
+            x = one.input(&x, row_axes, ctx)?.unwrap_or(x);
+        }
+        let floats = weight.floats(ctx)?;
         let inputs: Vec<&Var> = [&x, &floats].into_iter().chain(&bias).collect();
         ctx.apply_weighted(float, id, &inputs)
     }
@@ -126,10 +128,19 @@ impl Var {
         if let Some(packed) = table.param.int8() {
             return ctx.apply_lookup(LookupInt8 { table: packed.clone(), rows }, id, &[self]);
         }
-        let floats = match table.fake_quant() {
-            Some(fake) => fake.round_weight(table.param, ctx)?,
-            None => ctx.param(table.param)?,
-        };
+        let floats = table.floats(ctx)?;
         ctx.apply_lookup(Lookup(rows), id, &[self, &floats])
+    }
+}
+
+impl Weighted<'_> {
+    /// The floats that are multiplied or looked up in.
+    fn floats(self, ctx: &mut Ctx<'_>) -> Result<Var> {
+        for one in self.attachments {
+            if let Some(floats) = one.floats(self.param, ctx)? {
+                return Ok(floats);
+            }
+        }
+        ctx.param(self.param)
     }
 }

@@ -2,14 +2,15 @@
 
 use super::PlanError;
 use super::action::{
-    Action, ConvF32, ConvInt8, Copy, Eager, LinearF32, LinearInt8, Quantize, ScaleChannels, ToNchw,
+    Action, BetweenLevels, ConvF32, ConvInt8, Copy, Dequantize, Eager, LinearF32, LinearInt8,
+    Quantize, ScaleChannels, ToNchw,
 };
 use super::format::{Format, formats};
-use super::program::{Instruction, Kind, Origin, Program, Value, ValueId, root};
+use super::program::{Instruction, Origin, Program, Value, ValueId, root};
 use super::rewrite::ThenRelu;
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, Orders, ParamId, Properties, Step, Weight};
-use crate::int8::{Encoding, Int8Weight};
+use crate::int8::{Encoding, QParams};
 use crate::ops::{self, Conv2dInt8};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Resul
     }
     let mut results = Vec::with_capacity(graph.outputs().len());
     for &output in graph.outputs() {
-        let value = compiler.result(output, &results);
+        let value = compiler.result(output, &results)?;
         results.push(value);
     }
     let Compiler { values, instructions, .. } = compiler;
@@ -52,7 +53,7 @@ pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Resul
 struct Converted {
     value: ValueId,
     from: ValueId,
-    /// How they are quantized, and for what; `None` for floats in another order.
+    /// How they are quantized, and in which order images are read; `None` for floats in another order.
     quantized: Option<(Encoding, Option<Layout>)>,
 }
 
@@ -84,7 +85,7 @@ impl Compiler<'_> {
                 if weight.input() == Encoding::F32 {
                     return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
                 }
-                let x = self.levels_for(edge, weight, false);
+                let x = self.levels(edge, weight.input())?;
                 let action = LinearInt8::new(weight, bias, *relu)?;
                 Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
@@ -94,7 +95,7 @@ impl Compiler<'_> {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
                     return self.op_by_op(edge, op, bias, *relu);
                 }
-                let mut inputs = vec![self.levels_for(edge, weight, true)];
+                let mut inputs = vec![self.levels(edge, weight.input())?];
                 for added in self.inputs(edge).split_off(1) {
                     inputs.push(self.in_layout(edge, added, format.layout));
                 }
@@ -117,6 +118,20 @@ impl Compiler<'_> {
                 let action = ScaleChannels(norm.affine()?);
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
+            Step::Quantize { encoding, images } => Ok(self.quantize(edge, *encoding, *images)),
+            Step::Dequantize(params) => {
+                let x = self.bytes(edge, *params)?;
+                let action = Dequantize(*params);
+                Ok(self.instruction(edge, Box::new(action), vec![x], format))
+            }
+            Step::BetweenLevels { op, inputs, output } => {
+                for (input, &params) in node.edges().zip(inputs) {
+                    self.check_bytes(input, params)?;
+                }
+                let action = BetweenLevels::new(op.clone(), inputs, *output);
+                let inputs = self.inputs(edge);
+                Ok(self.instruction(edge, Box::new(action), inputs, format))
+            }
             Step::Compute(op) if op.properties().reshapes && op.output_count() == 1 => {
                 let inputs: Vec<Option<ValueId>> = node
                     .inputs
@@ -134,17 +149,20 @@ impl Compiler<'_> {
     }
 
     /// The value of a result of the graph, which no step reads and no other result is.
-    fn result(&mut self, output: Edge, others: &[ValueId]) -> ValueId {
+    fn result(&mut self, output: Edge, others: &[ValueId]) -> Result<ValueId> {
         let value = self.value_at(output);
         let at = root(&self.values, value);
+        if self.values[at].encoding != Encoding::F32 {
+            return Err(PlanError::EncodedOutput.into());
+        }
         let is_read = |i: &Instruction| i.inputs.iter().any(|&x| root(&self.values, x) == at);
         let is_own = matches!(self.values[at].origin, Origin::Computed)
             && !self.instructions.iter().any(is_read)
             && !others.iter().any(|&other| root(&self.values, other) == at);
-        match is_own {
+        Ok(match is_own {
             true => value,
             false => self.instruction(output, Box::new(Copy), vec![value], Format::PLAIN),
-        }
+        })
     }
 
     fn value_at(&self, edge: Edge) -> ValueId {
@@ -152,8 +170,8 @@ impl Compiler<'_> {
     }
 
     fn value(&mut self, origin: Origin, format: Format) -> ValueId {
-        let kind = format.levels.map_or(Kind::Plain, Kind::Levels);
-        self.values.push(Value { origin, kind, layout: format.layout });
+        let Format { encoding, layout } = format;
+        self.values.push(Value { origin, encoding, layout });
         self.values.len() - 1
     }
 
@@ -251,30 +269,50 @@ impl Compiler<'_> {
         })
     }
 
-    /// The levels that the int8 layer at `edge` reads, quantized first unless they are there.
-    fn levels_for(&mut self, edge: Edge, weight: &Int8Weight, images: bool) -> ValueId {
+    /// The levels of what the node at `edge` reads, unless an earlier step gives them already.
+    fn quantize(&mut self, edge: Edge, encoding: Encoding, images: bool) -> ValueId {
         let mut x = self.inputs(edge)[0];
-        if self.values[x].kind != Kind::Plain {
+        if self.values[x].encoding != Encoding::F32 {
             return x;
         }
         if !images {
             x = self.plain(edge, x);
         }
-        let input = weight.input();
-        let images = images.then_some(self.values[x].layout);
-        self.converted(x, Some((input, images)), |compiler| {
-            let action = Box::new(Quantize { input, images });
-            let layout = if images.is_some() { Layout::Nhwc } else { Layout::Nchw };
-            let value =
-                compiler.instruction(edge, action, vec![x], Format { levels: None, layout });
-            compiler.values[value].kind = match input {
-                Encoding::Static(params) => Kind::Levels(params),
-                // Images are quantized to 8 bits.
-                Encoding::PerRow16 if images.is_none() => Kind::WideRowLevels,
-                Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => Kind::RowLevels,
-            };
-            value
+        let layout = images.then_some(self.values[x].layout);
+        // The step is named after the layer that it is for.
+        let reader = self.graph.readers(edge).next().unwrap_or(edge);
+        let format = self.formats[edge.node()];
+        self.converted(x, Some((encoding, layout)), |compiler| {
+            let action = Box::new(Quantize { input: encoding, images: layout });
+            compiler.instruction(reader, action, vec![x], format)
         })
+    }
+
+    /// The levels that the int8 layer at `edge` reads.
+    fn levels(&self, edge: Edge, expected: Encoding) -> Result<ValueId> {
+        let x = self.inputs(edge)[0];
+        match self.values[x].encoding {
+            Encoding::F32 => Err(PlanError::NotQuantized { expected }.into()),
+            _ => Ok(x),
+        }
+    }
+
+    /// The bytes that the node at `edge` turns into floats: levels of these parameters, or bytes from
+    /// outside.
+    fn bytes(&self, edge: Edge, params: QParams) -> Result<ValueId> {
+        self.check_bytes(self.graph.node(edge).edges().next().unwrap_or(edge), params)?;
+        Ok(self.inputs(edge)[0])
+    }
+
+    fn check_bytes(&self, input: Edge, params: QParams) -> Result<()> {
+        let value = &self.values[root(&self.values, self.value_at(input))];
+        let expected = Encoding::Static(params);
+        let is_outside = matches!(value.origin, Origin::Input(_) | Origin::Constant(_));
+        match value.encoding {
+            Encoding::F32 if is_outside => Ok(()),
+            encoding if encoding == expected && value.layout == Layout::Nchw => Ok(()),
+            _ => Err(PlanError::NotQuantized { expected }.into()),
+        }
     }
 
     /// The value that `convert` makes of `from`, unless an earlier reader has had it made.

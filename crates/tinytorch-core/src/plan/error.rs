@@ -1,6 +1,7 @@
 //! What can go wrong with plans.
 
 use crate::Error;
+use crate::int8::Encoding;
 use crate::tensor::{Dtype, Shape};
 
 /// What can go wrong with a plan.
@@ -40,6 +41,17 @@ pub enum PlanError {
         /// The element type given.
         dtype: Dtype,
     },
+    /// A step that reads levels after one that gives none, or others.
+    #[error(
+        "a step reads levels stored as {expected:?}, which the step before does not give; put a `Step::Quantize` of that encoding between them"
+    )]
+    NotQuantized {
+        /// How the step's input has to be stored.
+        expected: Encoding,
+    },
+    /// A result of the graph that is stored as levels.
+    #[error("a result of the graph is stored as levels; put a `Step::Dequantize` before it")]
+    EncodedOutput,
     /// Another number of inputs than the plan has.
     #[error("the plan takes {expected} inputs, got {got}")]
     InputCount {

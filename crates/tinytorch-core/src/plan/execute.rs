@@ -2,11 +2,11 @@
 
 use super::action::{Operands, Target, copy};
 use super::placement::Placement;
-use super::program::{Instruction, Kind, Origin, Program, ValueId};
+use super::program::{Instruction, Origin, Program, ValueId};
 use super::{Plan, PlanError};
 use crate::Result;
 use crate::graph::{Elements, ElementsMut, Exec, View, ViewMut, Viewed, for_dtype};
-use crate::int8::QParams;
+use crate::int8::{Encoding, QParams};
 use crate::tensor::{Dtype, Shape, TensorError};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -154,11 +154,11 @@ impl Run<'_> {
         let Memory { exec, arena, row_params, lists, .. } = &mut *self.memory;
         let (program, placement) = (self.program, self.placement);
         let [output, ..] = instruction.outputs[..] else { return Ok(()) };
-        let kind = program.values[output].kind;
+        let encoding = program.values[output].encoding;
         // Taken out of the list for as long as the others are read.
-        let mut own_params = match kind {
-            Kind::RowLevels | Kind::WideRowLevels => std::mem::take(&mut row_params[output]),
-            Kind::Plain | Kind::Levels(_) => Vec::new(),
+        let mut own_params = match encoding {
+            Encoding::PerRow | Encoding::PerRow16 => std::mem::take(&mut row_params[output]),
+            Encoding::F32 | Encoding::Static(_) => Vec::new(),
         };
         let mut pieces = recycled_pieces(std::mem::take(&mut lists.pieces));
         let mut outputs = recycled_outputs(std::mem::take(&mut lists.outputs));
@@ -179,29 +179,29 @@ impl Run<'_> {
             views.push(view);
         }
         let first = instruction.inputs.first().map(|&id| program.root(id));
-        let params = first.and_then(|id| match program.values[id].kind {
-            Kind::Plain => None,
-            Kind::Levels(params) => Some(RowParams::Tensor(params)),
-            Kind::RowLevels | Kind::WideRowLevels => Some(RowParams::PerRow(&row_params[id])),
+        let params = first.and_then(|id| match program.values[id].encoding {
+            Encoding::F32 => None,
+            Encoding::Static(params) => Some(RowParams::Tensor(params)),
+            Encoding::PerRow | Encoding::PerRow16 => Some(RowParams::PerRow(&row_params[id])),
         });
         let operands = Operands { views: &views, params, output: placement.shapes[output] };
-        let done = match (kind, &mut outputs[..]) {
-            (Kind::Levels(params), [ViewMut { elements: ElementsMut::U8(bytes), .. }]) => {
+        let done = match (encoding, &mut outputs[..]) {
+            (Encoding::Static(params), [ViewMut { elements: ElementsMut::U8(bytes), .. }]) => {
                 instruction.action.run(&operands, Target::Levels(bytes, params), exec)
             }
             (
-                Kind::RowLevels | Kind::WideRowLevels,
+                Encoding::PerRow | Encoding::PerRow16,
                 [ViewMut { elements: ElementsMut::U8(bytes), .. }],
             ) => {
                 let target = Target::RowLevels(bytes, &mut own_params);
                 instruction.action.run(&operands, target, exec)
             }
-            (Kind::Plain, [ViewMut { elements: ElementsMut::F32(floats), .. }]) => {
+            (Encoding::F32, [ViewMut { elements: ElementsMut::F32(floats), .. }]) => {
                 instruction.action.run(&operands, Target::Floats(floats), exec)
             }
             (_, outputs) => instruction.action.run(&operands, Target::Typed(outputs), exec),
         };
-        if matches!(kind, Kind::RowLevels | Kind::WideRowLevels) {
+        if matches!(encoding, Encoding::PerRow | Encoding::PerRow16) {
             row_params[output] = own_params;
         }
         lists.views = recycled_views(views);
@@ -235,9 +235,9 @@ fn resolve<'a>(
         Origin::Constant(tensor) => View::of(tensor)?.elements,
         Origin::Computed | Origin::Reshaped { .. } => {
             let bytes = bytes_of(pieces, &placement.places[root]);
-            match program.values[root].kind {
-                Kind::Plain => elements_of(bytes, placement.dtypes[root])?,
-                Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels => Elements::U8(bytes),
+            match program.values[root].encoding {
+                Encoding::F32 => elements_of(bytes, placement.dtypes[root])?,
+                Encoding::Static(_) | Encoding::PerRow | Encoding::PerRow16 => Elements::U8(bytes),
             }
         }
     };
@@ -296,8 +296,8 @@ fn divide<'a>(
     outputs.extend(instruction.outputs.iter().map(|_| ViewMut::nothing()));
     for (output, &id) in outputs.iter_mut().zip(&instruction.outputs) {
         output.shape = placement.shapes[id];
-        let dtype = match program.values[id].kind {
-            Kind::Plain => placement.dtypes[id],
+        let dtype = match program.values[id].encoding {
+            Encoding::F32 => placement.dtypes[id],
             _ => Dtype::U8,
         };
         output.elements = elements_mut_of(&mut [], dtype);

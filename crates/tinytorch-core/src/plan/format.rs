@@ -9,7 +9,7 @@
 
 use crate::Result;
 use crate::graph::{Compute, Edge, Graph, Orders, Properties, Step, Weight};
-use crate::int8::{Encoding, Int8Weight, QParams, Scales};
+use crate::int8::{Encoding, Int8Weight, Scales};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
@@ -17,18 +17,23 @@ use tinytorch_kernels::int8::Layout;
 /// The form of an edge's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Format {
-    /// What 8-bit levels stand for; `None` for floats.
-    pub(super) levels: Option<QParams>,
+    /// How they are stored.
+    pub(super) encoding: Encoding,
     /// The order of an image's values; [`Layout::Nchw`] is the plain order of all other tensors too.
     pub(super) layout: Layout,
 }
 
 impl Format {
     /// Floats in the plain order.
-    pub(super) const PLAIN: Format = Format { levels: None, layout: Layout::Nchw };
+    pub(super) const PLAIN: Format = Format { encoding: Encoding::F32, layout: Layout::Nchw };
 
-    fn levels(params: QParams, layout: Layout) -> Format {
-        Format { levels: Some(params), layout }
+    /// What a step of quantizing gives.
+    fn quantized(encoding: Encoding, images: bool) -> Format {
+        Format { encoding, layout: if images { Layout::Nhwc } else { Layout::Nchw } }
+    }
+
+    fn is_float(self) -> bool {
+        self.encoding == Encoding::F32
     }
 }
 
@@ -49,15 +54,27 @@ pub(super) fn formats(graph: &Graph) -> Result<Vec<Format>> {
     for edge in graph.firsts() {
         let wanted = wanted[edge.node()];
         let format = match wanted.levels {
+            _ if let Some(given) = given(&graph.node(edge).step) => given,
             Some(levels) if can_write_levels(graph, edge, &formats)? => levels,
             _ if wanted.pixels_first && can_write_pixels(graph, edge, &formats) => {
-                Format { levels: None, layout: Layout::Nhwc }
+                Format { encoding: Encoding::F32, layout: Layout::Nhwc }
             }
             _ => Format::PLAIN,
         };
         formats.push(format);
     }
     Ok(formats)
+}
+
+/// The form of what a step gives that says so itself.
+fn given(step: &Step) -> Option<Format> {
+    match step {
+        Step::Quantize { encoding, images } => Some(Format::quantized(*encoding, *images)),
+        Step::BetweenLevels { output, .. } => {
+            Some(Format::quantized(Encoding::Static(*output), false))
+        }
+        _ => None,
+    }
 }
 
 /// What would serve the readers of an edge.
@@ -74,9 +91,13 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
     let mut readers = graph.readers(edge).map(|reader| {
         let passed_on = wanted[reader.node()].levels;
         match &graph.node(reader).step {
-            Step::Linear { weight: Weight::Int8(weight), .. } => read_by(weight, Layout::Nchw),
-            Step::Conv2d { weight: Weight::Int8(weight), .. } if !adds(graph, reader, edge) => {
-                read_by(weight, Layout::Nhwc)
+            Step::Quantize { encoding: levels @ Encoding::Static(_), images } => {
+                Some(Format::quantized(*levels, *images))
+            }
+            Step::Dequantize(params) => Some(Format::quantized(Encoding::Static(*params), false)),
+            Step::BetweenLevels { inputs, .. } => {
+                let place = graph.node(reader).edges().position(|input| input == edge);
+                place.map(|i| Format::quantized(Encoding::Static(inputs[i]), false))
             }
             Step::Compute(op) if op.properties().selects && reads_first(graph, reader, edge) => {
                 match op.properties().orders.takes_pixels() {
@@ -101,18 +122,13 @@ fn reads_first(graph: &Graph, reader: Edge, edge: Edge) -> bool {
     graph.node(reader).input(0) == Some(edge) && !adds(graph, reader, edge)
 }
 
-fn read_by(weight: &Int8Weight, layout: Layout) -> Option<Format> {
-    match weight.input() {
-        Encoding::Static(params) => Some(Format::levels(params, layout)),
-        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => None,
-    }
-}
-
 /// Whether a node reads images faster pixel by pixel. Global pooling does not, but it is better to
 /// turn the little that it reads than to let the layers before it write channel by channel.
 fn reads_pixels(graph: &Graph, reader: Edge, wanted: &[Wanted]) -> bool {
     match &graph.node(reader).step {
+        // A convolution that adds what it reads has it in the order of its output.
         Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input() != Encoding::F32,
+        Step::Quantize { images, .. } => *images,
         Step::Compute(op) if op.properties().orders == Orders::ByChannelReduced => true,
         Step::Compute(op) if takes_pixels(op) => wanted[reader.node()].pixels_first,
         _ => false,
@@ -129,7 +145,7 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
             is_always_finite(weight, bias.as_ref())
         }
         Step::Compute(op) if op.properties().selects => {
-            Ok(node.input(0).is_some_and(|input| formats[input.node()].levels.is_some()))
+            Ok(node.input(0).is_some_and(|input| !formats[input.node()].is_float()))
         }
         _ => Ok(false),
     }
@@ -139,7 +155,7 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
     let node = graph.node(edge);
     let are_pixels = |inputs: &[Option<Edge>]| {
         let mut formats = inputs.iter().map(|input| input.map(|input| formats[input.node()]));
-        formats.all(|f| f.is_some_and(|f| f.levels.is_none() && f.layout == Layout::Nhwc))
+        formats.all(|f| f.is_some_and(|f| f.is_float() && f.layout == Layout::Nhwc))
     };
     match &node.step {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => {
@@ -182,7 +198,7 @@ fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Result<bool> 
 mod tests {
     use super::*;
     use crate::graph::{ConvGeometry, PoolGeometry};
-    use crate::int8::{Granularity, QWeight};
+    use crate::int8::{Granularity, QParams, QWeight};
     use crate::ops::Pool;
 
     fn params() -> QParams {
@@ -196,18 +212,31 @@ mod tests {
         Step::Conv2d { weight, bias: None, geometry: ConvGeometry::default(), relu: false }
     }
 
+    /// Adds a step, and before an int8 layer one that quantizes what it reads.
+    fn push(graph: &mut Graph, step: Step, edge: Edge) -> Edge {
+        let input = match &step {
+            Step::Conv2d { weight: Weight::Int8(weight), .. } => weight.input(),
+            _ => Encoding::F32,
+        };
+        let edge = graph.quantized(Some(edge), input, true).unwrap().unwrap();
+        graph.push(step, &[edge]).unwrap()
+    }
+
     fn chain(steps: Vec<Step>) -> Graph {
         let mut graph = Graph::new();
         let mut edge = graph.input();
         for step in steps {
-            edge = graph.push(step, &[edge]).unwrap();
+            edge = push(&mut graph, step, edge);
         }
         graph.set_output(edge);
         graph
     }
 
+    /// Whether each step gives levels, without those that do nothing else.
     fn levels(graph: &Graph) -> Vec<bool> {
-        formats(graph).unwrap().iter().map(|format| format.levels.is_some()).collect()
+        let steps = graph.firsts().zip(formats(graph).unwrap());
+        let others = steps.filter(|(edge, _)| given(&graph.node(*edge).step).is_none());
+        others.map(|(_, format)| !format.is_float()).collect()
     }
 
     #[test]
@@ -225,8 +254,8 @@ mod tests {
         for other in [Encoding::PerRow, Encoding::Static(QParams { zero_point: 4, ..params() })] {
             let mut graph = chain(vec![conv(1.0, Encoding::Static(params()))]);
             let y = graph.outputs()[0];
-            let a = graph.push(conv(1.0, Encoding::Static(params())), &[y]).unwrap();
-            graph.push(conv(1.0, other), &[y]).unwrap();
+            let a = push(&mut graph, conv(1.0, Encoding::Static(params())), y);
+            push(&mut graph, conv(1.0, other), y);
             graph.set_output(a);
             assert_eq!(levels(&graph), [false; 4]);
             assert_eq!(formats(&graph).unwrap()[y.node()].layout, Layout::Nhwc);

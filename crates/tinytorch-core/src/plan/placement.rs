@@ -1,9 +1,10 @@
 //! Shapes and places of all values for inputs of certain sizes.
 
 use super::action::Action;
-use super::program::{Instruction, Kind, Origin, Program, ValueId};
+use super::program::{Instruction, Origin, Program, ValueId};
 use crate::Result;
 use crate::graph::{Cost, Exec, GraphError, Known};
+use crate::int8::Encoding;
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::ops::Range;
 use tinytorch_kernels::aligned::ALIGNMENT;
@@ -117,8 +118,11 @@ impl Placement {
 
     fn lay_out(&mut self, program: &Program) {
         let size = |id: usize| {
-            let kind: Kind = program.values[id].kind;
-            self.shapes[id].len() * kind.element_bytes(self.dtypes[id])
+            let bytes = match program.values[id].encoding {
+                Encoding::F32 => self.dtypes[id].size(),
+                levels => levels.bytes(),
+            };
+            self.shapes[id].len() * bytes
         };
         let sizes: Vec<usize> = (0..program.values.len()).map(size).collect();
         self.places = place(&sizes, &program.lifetimes(&self.runs));

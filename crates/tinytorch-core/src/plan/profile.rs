@@ -2,10 +2,11 @@
 
 use super::Plan;
 use super::action::Action;
-use super::program::{Kind, ValueId};
+use super::program::ValueId;
 use crate::Result;
 use crate::autograd::Feed;
 use crate::graph::Cost;
+use crate::int8::Encoding;
 use crate::tensor::{Dtype, Shape};
 use std::time::{Duration, Instant};
 use tinytorch_kernels::Ran;
@@ -117,9 +118,9 @@ impl Plan {
         let root = self.program.root(id);
         let value = &self.program.values[root];
         let placement = &self.placements[self.current];
-        let dtype = match value.kind {
-            Kind::Plain => placement.dtypes[root],
-            Kind::Levels(_) | Kind::RowLevels | Kind::WideRowLevels => Dtype::U8,
+        let dtype = match value.encoding {
+            Encoding::F32 => placement.dtypes[root],
+            Encoding::Static(_) | Encoding::PerRow | Encoding::PerRow16 => Dtype::U8,
         };
         ValueInfo { shape: placement.shapes[id], dtype }
     }

@@ -2,8 +2,8 @@
 
 use super::action::Action;
 use crate::graph::Compute;
-use crate::int8::QParams;
-use crate::tensor::{Dtype, Tensor};
+use crate::int8::Encoding;
+use crate::tensor::Tensor;
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
 
@@ -14,7 +14,8 @@ pub(super) type ValueId = usize;
 #[derive(Debug)]
 pub(super) struct Value {
     pub(super) origin: Origin,
-    pub(super) kind: Kind,
+    /// How it is stored; an element type other than floats is as it is.
+    pub(super) encoding: Encoding,
     /// The order of an image's values; [`Layout::Nchw`] is that of all other values too.
     pub(super) layout: Layout,
 }
@@ -31,30 +32,6 @@ pub(super) enum Origin {
     /// The elements of an earlier value in another shape, which the op gives for this value and the
     /// others that it reads.
     Reshaped { of: ValueId, op: Arc<dyn Compute>, inputs: Vec<Option<ValueId>> },
-}
-
-/// How the elements of a value are stored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
-    /// As they are: floats, or an input's own element type.
-    Plain,
-    /// As 8-bit levels with these parameters.
-    Levels(QParams),
-    /// As 8-bit levels, each row or image with its own parameters.
-    RowLevels,
-    /// As 16-bit levels: rows of high bytes and then rows of low bytes, each with its own parameters.
-    WideRowLevels,
-}
-
-impl Kind {
-    /// Bytes of an element that an instruction computes; `dtype` is its type if it is no level.
-    pub(super) fn element_bytes(self, dtype: Dtype) -> usize {
-        match self {
-            Kind::Plain => dtype.size(),
-            Kind::Levels(_) | Kind::RowLevels => 1,
-            Kind::WideRowLevels => 2,
-        }
-    }
 }
 
 /// Computes values.

@@ -92,11 +92,7 @@ impl Reference {
         self.train(&mut float, &parts, seed, progress)?;
         let mut int8 = float.clone();
         let batches = batches(&parts.calibration)?;
-        let config = QuantConfig {
-            activations: parts.activations,
-            destroys_floats_knowingly: true,
-            ..QuantConfig::default()
-        };
+        let config = QuantConfig::new(parts.activations).knowingly();
         let report = quantize_model(&mut *int8, batches.into_iter().map(Ok), &config)?;
         let subject = Subject::new(self.name, &*float, &*int8, parts.held_out)?
             .quantized_by(&config, &report);

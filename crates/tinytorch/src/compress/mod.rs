@@ -1,5 +1,5 @@
 //! Compression: models made smaller or sparser before they are quantized, by what their weights show
-//! ([pruning](magnitude_prune), [removing channels](structured_prune), [factoring](factorize)) or by
+//! ([pruning](magnitude_prune), [removing channels](structured_prune), [factoring](crate::fit::factorize)) or by
 //! [learning from a larger model](KnowledgeDistillation).
 //!
 //! Each leaves an ordinary float model, so that training goes on with it and
@@ -29,7 +29,6 @@
 
 mod distillation;
 mod error;
-mod low_rank;
 mod magnitude;
 mod masks;
 mod structured;
@@ -37,7 +36,7 @@ mod svd;
 
 pub use distillation::KnowledgeDistillation;
 pub use error::CompressError;
-pub use low_rank::{LowRank, LowRankReport, factorize, low_rank_approximate};
 pub use magnitude::{Scope, Sparsity, magnitude_prune, measure_sparsity};
 pub use masks::{Masked, Masks};
 pub use structured::{StructuredReport, structured_prune};
+pub(crate) use svd::{Svd, svd};

@@ -1,12 +1,12 @@
 /// The singular value decomposition of a matrix: `a = sum over r of sigma[r] u[r] v[r]^T`, singular values
 /// falling.
-pub(super) struct Svd {
+pub(crate) struct Svd {
     /// Left vectors, each as long as a column of `a`.
-    pub(super) u: Vec<Vec<f64>>,
+    pub(crate) u: Vec<Vec<f64>>,
     /// Singular values.
-    pub(super) sigma: Vec<f64>,
+    pub(crate) sigma: Vec<f64>,
     /// Right vectors, each as long as a row of `a`.
-    pub(super) v: Vec<Vec<f64>>,
+    pub(crate) v: Vec<Vec<f64>>,
 }
 
 /// Sweeps after which what is left would be round-off; 6 to 10 are usual.
@@ -17,7 +17,7 @@ const ORTHOGONAL: f64 = 1e-14;
 
 /// Decomposes a row-major `rows` x `cols` matrix by one-sided Jacobi rotations (Hestenes, 1958): pairs of columns
 /// are turned until all are orthogonal. Their lengths are then the singular values.
-pub(super) fn svd(a: &[f32], rows: usize, cols: usize) -> Svd {
+pub(crate) fn svd(a: &[f32], rows: usize, cols: usize) -> Svd {
     let entry = |i: usize, j: usize| f64::from(a[i * cols + j]);
     if rows < cols {
         let columns = (0..rows).map(|i| (0..cols).map(|j| entry(i, j)).collect()).collect();

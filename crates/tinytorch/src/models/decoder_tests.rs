@@ -159,11 +159,7 @@ fn a_tied_table_is_quantized_once_and_multiplied_as_int8() {
         for float in decoders() {
             let example = float.architecture().unwrap().example(2).unwrap();
             let mut int8 = float.clone();
-            let config = QuantConfig {
-                activations,
-                destroys_floats_knowingly: true,
-                ..QuantConfig::default()
-            };
+            let config = QuantConfig::new(activations).knowingly();
             let calibration = [Ok((&example).into())];
             let report = quantize_model(&mut *int8, calibration, &config).unwrap();
             let tables = report.weights.iter().filter(|w| w.name == "tokens.weight");

@@ -73,7 +73,7 @@ pub use layer_norm::LayerNorm;
 pub use linear::{Dense, Linear};
 pub use normalize::Normalize;
 pub use pad_shortcut::PadShortcut;
-pub(crate) use pattern::linear_layers;
+pub(crate) use pattern::{linear_layers, matches};
 pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
 pub use positions::{PositionalEncoding, SinusoidalEncoding};
 pub use rms_norm::RmsNorm;

@@ -5,7 +5,7 @@ use crate::autograd::Role;
 use crate::ops::Weight;
 
 /// Whether `name` matches `pattern`, in which `*` stands for any characters, dots included.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     // Splitting gives at least one part.
     let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };

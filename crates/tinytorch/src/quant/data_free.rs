@@ -1,9 +1,13 @@
-use super::{Calibration, QuantError};
+//! Ranges without data, from what a model's weights and norms tell.
+
+use super::fold::find_folds;
+use super::trace::lowered;
+use super::{Prepared, QuantConfig, QuantError, RangeEstimator, check};
 use crate::Result;
-use crate::autograd::Ctx;
 use crate::graph::{Compute, Node, ParamId, Step, Weight};
 use crate::nn::Forward;
 use crate::tensor::Tensor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Standard deviations on each side of the mean that a range without data covers.
@@ -20,25 +24,42 @@ enum Belief {
     Unknown(&'static str),
 }
 
-/// Ranges of the activations that weights multiply, estimated without any data: from the statistics
+/// What [`calibrate`](super::calibrate) finds, estimated without any data: from the statistics
 /// that batch norms carry where there are some, else six standard deviations of what the weights make of
 /// standard normal inputs (as in data-free quantization, Nagel et al., 2019, section 4.2). What
-/// calibration on data has to beat.
+/// calibration on data has to beat. `example` only shows how the model runs.
 ///
 /// # Errors
 /// [`QuantError::NoDataFreeRange`] naming an op that a weight follows and that says nothing about its
-/// output, or what the model reports if it does not run on `example`.
-pub fn data_free_ranges<M, X>(model: &M, example: &X) -> Result<Calibration>
+/// output, a model or configuration that cannot be quantized, or what the model reports if it does not run
+/// on `example`.
+pub fn prepare_without_data<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result<Prepared>
 where
     M: Forward<X> + ?Sized,
 {
-    let mut ctx = Ctx::trace();
-    let output = model.forward(example, &mut ctx)?;
-    let Some(graph) = ctx.into_tape().map(|tape| tape.lower(&output)).transpose()? else {
-        return Ok(Calibration::from_ranges([]));
-    };
+    check(model, config)?;
+    let mut prepared = Prepared::new(config);
+    prepared.folds = find_folds(model, example)?;
+    let params = model.named_params().into_iter();
+    let names: BTreeMap<ParamId, String> = params.map(|(name, p)| (p.id(), name)).collect();
+    for (weight, (low, high)) in ranges(model, example)? {
+        if let Some(name) = names.get(&weight) {
+            let mut range = RangeEstimator::new(super::RangeMethod::MinMax);
+            range.observe(&[low, high]);
+            prepared.ranges.insert(name.clone(), range);
+        }
+    }
+    Ok(prepared)
+}
+
+/// The range of what each weight multiplies.
+fn ranges<M, X>(model: &M, example: &X) -> Result<Vec<(ParamId, (f32, f32))>>
+where
+    M: Forward<X> + ?Sized,
+{
+    let mut ranges = Vec::new();
+    let Some(graph) = lowered(model, example)? else { return Ok(ranges) };
     let mut beliefs: Vec<Belief> = Vec::with_capacity(graph.nodes().len());
-    let mut ranges: Vec<(ParamId, (f32, f32))> = Vec::new();
     for node in graph.nodes() {
         let inputs: Vec<Belief> = node.edges().map(|edge| beliefs[edge.node()]).collect();
         let input = inputs.iter().copied().reduce(|a, b| match a {
@@ -59,7 +80,7 @@ where
             _ => belief_after(node, input.unwrap_or(Belief::Constant))?,
         });
     }
-    Ok(Calibration::from_ranges(ranges))
+    Ok(ranges)
 }
 
 fn weight_of(node: &Node) -> Option<ParamId> {

@@ -1,3 +1,5 @@
+//! What can go wrong when a model is quantized.
+
 /// What can go wrong when a model is quantized. The model is then as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,21 +78,21 @@ pub enum QuantError {
         /// The weight.
         name: String,
     },
-    /// A name in the configuration that is no weight of the model.
-    #[error("there is no weight `{name}`; the weights are {known}")]
+    /// A pattern in the configuration that fits no weight of the model.
+    #[error("there is no weight `{pattern}`; the weights are {known}")]
     UnknownWeight {
-        /// The name given.
-        name: String,
+        /// The pattern given.
+        pattern: String,
         /// The weights there are.
         known: String,
     },
-    /// The end of a name that no weight of the model has.
-    #[error("no weight ends with `{name}` to get 16-bit activations; the weights are {known}")]
-    NothingWide {
-        /// The end given.
+    /// Findings about another model.
+    #[error(
+        "calibration has seen `{name}`, which this model does not have in that form; calibrate this model or a clone of it"
+    )]
+    OtherModel {
+        /// The parameter or layer.
         name: String,
-        /// The weights there are.
-        known: String,
     },
     /// An op whose output nothing is known of without data.
     #[error("the range of what {op} gives is not known without data; calibrate on some")]
@@ -112,8 +114,8 @@ pub enum QuantError {
         /// The first int8 weight.
         name: String,
     },
-    /// Two things that should have been made from the same model.
-    #[error("cannot merge ranges: {what}")]
+    /// Findings of calibrations that do not go together.
+    #[error("cannot merge what calibrations have found: {what}")]
     Merge {
         /// What differs.
         what: &'static str,

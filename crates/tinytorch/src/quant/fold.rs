@@ -1,19 +1,31 @@
-use super::QuantConfig;
+//! Batch norms that become part of the convolution before them.
+
+use super::trace::lowered;
+use super::{QuantConfig, QuantError, Scheme};
 use crate::Result;
-use crate::autograd::{Ctx, Param};
+use crate::autograd::Param;
 use crate::graph::{Edge, Graph, Node, ParamId, ScaleShift, Step, Weight};
 use crate::nn::{Forward, Module};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A batch norm that its convolution can do: `norm(conv(x)) = (scale w) x + (scale b + shift)`
 /// (Jacob et al., 2018, section 3.2). Where the convolution has no bias, the shift is kept beside its int8
 /// weight.
-pub(super) struct Fold {
-    pub(super) weight: ParamId,
-    bias: Option<ParamId>,
-    norm: ParamId,
-    affine: ScaleShift,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fold {
+    /// The name of the convolution's weight.
+    pub(crate) weight: String,
+    /// The name of its bias.
+    pub(super) bias: Option<String>,
+    /// The name of the norm's layer.
+    pub(super) norm: String,
+    /// One factor per output channel.
+    scale: Vec<f32>,
+    /// One summand per output channel.
+    shift: Vec<f32>,
 }
 
 /// The batch norms of a model that can be folded, found in a traced pass over an example input.
@@ -21,12 +33,29 @@ pub(super) fn find_folds<M, X>(model: &M, example: &X) -> Result<Vec<Fold>>
 where
     M: Forward<X> + ?Sized,
 {
-    let mut ctx = Ctx::trace();
-    let output = model.forward(example, &mut ctx)?;
-    let Some(graph) = ctx.into_tape().map(|tape| tape.lower(&output)).transpose()? else {
-        return Ok(Vec::new());
-    };
-    graph.nodes().iter().filter_map(|node| fold_of(&graph, node).transpose()).collect()
+    let Some(graph) = lowered(model, example)? else { return Ok(Vec::new()) };
+    let params = model.named_params().into_iter();
+    let names: BTreeMap<ParamId, String> = params.map(|(name, p)| (p.id(), name)).collect();
+    let flags: BTreeSet<String> = model.named_flags().into_iter().map(|(name, _)| name).collect();
+    let mut folds = Vec::new();
+    for node in graph.nodes() {
+        let Some(Found { weight, bias, norm, affine }) = found(&graph, node)? else { continue };
+        // What the module does not show cannot be changed.
+        let (Some(weight), Some(norm)) = (names.get(&weight), names.get(&norm)) else { continue };
+        let norm = norm.strip_suffix(".weight").unwrap_or(norm);
+        if !flags.contains(&flag_of(norm)) {
+            continue;
+        }
+        let ScaleShift { scale, shift } = affine;
+        let bias = bias.and_then(|bias| names.get(&bias).cloned());
+        folds.push(Fold { weight: weight.clone(), bias, norm: norm.to_string(), scale, shift });
+    }
+    Ok(folds)
+}
+
+/// The flag by which a batch norm knows that it is folded.
+pub(super) fn flag_of(norm: &str) -> String {
+    format!("{norm}.folded")
 }
 
 /// What folding batch norms into the convolutions before them makes of a model, which stays as it is.
@@ -37,10 +66,18 @@ pub(crate) fn fold<M, X>(model: &M, example: &X, config: &QuantConfig) -> Result
 where
     M: Forward<X> + ?Sized,
 {
-    Folded::new(model, &find_folds(model, example)?, config)
+    Folded::new(model, &find_folds(model, example)?, &|name| config.scheme_of(name))
 }
 
-fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
+/// A batch norm behind a convolution, by identities.
+struct Found {
+    weight: ParamId,
+    bias: Option<ParamId>,
+    norm: ParamId,
+    affine: ScaleShift,
+}
+
+fn found(graph: &Graph, node: &Node) -> Result<Option<Found>> {
     let (Step::BatchNorm2d(norm), &[Some(conv_edge)], [norm_weight, ..]) =
         (&node.step, &node.inputs[..], &node.params[..])
     else {
@@ -56,7 +93,7 @@ fn fold_of(graph: &Graph, node: &Node) -> Result<Option<Fold>> {
     if consumers(graph, conv_edge) > 1 || is_shared(weight) || bias.is_some_and(is_shared) {
         return Ok(None);
     }
-    Ok(Some(Fold { weight, bias, norm: *norm_weight, affine: norm.affine()? }))
+    Ok(Some(Found { weight, bias, norm: *norm_weight, affine: norm.affine()? }))
 }
 
 fn consumers(graph: &Graph, edge: Edge) -> usize {
@@ -89,35 +126,50 @@ impl Folded {
     pub(super) fn new<M: Module + ?Sized>(
         model: &M,
         folds: &[Fold],
-        config: &QuantConfig,
+        scheme_of: &dyn Fn(&str) -> Scheme,
     ) -> Result<Folded> {
         let params = model.named_params();
-        let by_id: BTreeMap<ParamId, (&str, &Param)> =
-            params.iter().map(|(name, param)| (param.id(), (name.as_str(), *param))).collect();
+        let by_name: BTreeMap<&str, &Param> =
+            params.iter().map(|(name, param)| (name.as_str(), *param)).collect();
         let mut folded = Folded::default();
-        for fold in folds {
-            let found = (by_id.get(&fold.weight), by_id.get(&fold.norm));
-            let (Some((name, weight)), Some((norm, _))) = found else { continue };
-            if config.keeps_float(name) {
-                continue;
-            }
-            let channels = fold.affine.scale.len();
-            let scale = Tensor::from_vec(fold.affine.scale.clone(), [channels, 1, 1, 1])?;
-            let norm = norm.strip_suffix(".weight").unwrap_or(norm);
-            match fold.bias.and_then(|id| by_id.get(&id)) {
-                Some((_, bias)) => {
-                    folded.biases.insert(bias.id(), norm.to_string());
-                    let shift = Tensor::from_vec(fold.affine.shift.clone(), [channels])?;
+        for fold in folds.iter().filter(|fold| !scheme_of(&fold.weight).is_float()) {
+            let (weight, bias) = fold.parts(&by_name)?;
+            let channels = fold.scale.len();
+            let scale = Tensor::from_vec(fold.scale.clone(), [channels, 1, 1, 1])?;
+            match bias {
+                Some(bias) => {
+                    folded.biases.insert(bias.id(), fold.norm.clone());
+                    let shift = Tensor::from_vec(fold.shift.clone(), [channels])?;
                     let bias_value = bias.value()?.mul(&scale.flatten(0, 3)?)?.add(&shift)?;
                     folded.values.insert(bias.id(), bias_value);
                 }
                 None => {
-                    folded.shifts.insert(fold.weight, fold.affine.shift.clone().into());
+                    folded.shifts.insert(weight.id(), fold.shift.clone().into());
                 }
             }
-            folded.values.insert(fold.weight, weight.value()?.mul(&scale)?);
-            folded.norms.push(norm.to_string());
+            folded.values.insert(weight.id(), weight.value()?.mul(&scale)?);
+            folded.norms.push(fold.norm.clone());
         }
         Ok(folded)
+    }
+}
+
+impl Fold {
+    /// The weight and the bias in a model.
+    fn parts<'m>(
+        &self,
+        params: &BTreeMap<&str, &'m Param>,
+    ) -> Result<(&'m Param, Option<&'m Param>)> {
+        let channels = self.scale.len();
+        let other = |name: &str| QuantError::OtherModel { name: name.to_string() };
+        let find = |name: &str, rank: usize| {
+            let param = params.get(name).copied().filter(|param| {
+                let shape = param.shape();
+                shape.rank() == rank && shape[0] == channels && self.shift.len() == channels
+            });
+            param.ok_or_else(|| other(name))
+        };
+        let bias = self.bias.as_deref().map(|bias| find(bias, 1)).transpose()?;
+        Ok((find(&self.weight, 4)?, bias))
     }
 }

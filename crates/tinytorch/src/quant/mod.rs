@@ -20,38 +20,50 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 //!
+//! [`quantize_model`] is [`calibrate`] followed by [`apply`]; what lies between them, [`Prepared`], is plain
+//! data that can be merged from several machines. How each weight is quantized is a [`Scheme`], by patterns
+//! of names in a [`QuantConfig`].
+//!
 //! Where that costs too much accuracy, [`quantize_within`] finds the fastest way within a budget, and
-//! [`prepare_qat`] rounds a model's weights while they train and [`convert`] makes them int8 afterwards.
+//! [`prepare_qat`](crate::fit::prepare_qat) rounds a model's weights while they train and
+//! [`convert`](crate::fit::convert) makes them int8 afterwards.
 
-mod architecture;
+mod apply;
 mod calibrate;
+mod changes;
+mod check;
+mod config;
 mod data_free;
 mod error;
 mod fold;
+mod input;
 mod ladder;
-mod model;
-mod qat;
+mod prepared;
 mod range;
 mod record;
 mod relative_error;
 mod report;
-mod rung;
+mod scheme;
 mod sizes;
 mod tensor;
+mod trace;
 
-pub use calibrate::Calibration;
-pub use data_free::data_free_ranges;
+pub use apply::{apply, quantize_model};
+pub use calibrate::{Calibrator, calibrate};
+pub(crate) use changes::Parts;
+use check::check;
+pub use check::{is_weight, unquantize_model};
+pub use config::QuantConfig;
+pub use data_free::prepare_without_data;
 pub use error::QuantError;
 pub(crate) use fold::{Folded, fold};
-pub use ladder::{Ladder, Trial, quantize_within};
-pub use model::{
-    Activations, QuantConfig, is_weight, quantize_model, quantize_with_ranges, unquantize_model,
-};
-pub use qat::{QatReport, convert, prepare_qat};
+pub(crate) use input::{input_of, static_range};
+pub use ladder::{Ladder, Priced, Prices, RUNGS, Trial, quantize_within};
+pub use prepared::Prepared;
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use relative_error::relative_error;
 pub use report::{QuantReport, WeightReport};
-pub use rung::Rung;
+pub use scheme::{Activations, Scheme};
 pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
 pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};

@@ -1,3 +1,5 @@
+//! What a file tells of how its model was quantized.
+
 use super::{QuantConfig, QuantError, QuantReport};
 use crate::Result;
 use crate::files::Provenance;
@@ -58,27 +60,42 @@ fn unusable(error: serde_json::Error) -> QuantError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::int8::{Granularity, WeightBits};
-    use crate::quant::{Activations, RangeMethod, Rung};
-    use std::collections::BTreeMap;
+    use crate::int8::WeightBits;
+    use crate::quant::{RangeMethod, Scheme};
 
     #[test]
     fn every_setting_comes_back() {
         let config = QuantConfig {
-            granularity: Granularity::Blocks,
-            weight_bits: WeightBits::new(4).unwrap(),
-            activations: Activations::Dynamic,
             range: RangeMethod::Percentile(0.001),
-            skip: vec!["head.weight".to_string()],
-            wide: vec!["q_proj.weight".to_string()],
-            layers: BTreeMap::from([("fc.weight".to_string(), Rung::A16)]),
-            destroys_floats_knowingly: false,
+            ..QuantConfig::new(Scheme::DYNAMIC_BLOCKS.with_bits(WeightBits::new(4).unwrap()))
         };
+        let config = config
+            .with("*q_proj.weight", Scheme::DYNAMIC16_BLOCKS)
+            .with("head.weight", Scheme::Float);
         let report = QuantReport { folded: vec!["norm".to_string()], ..QuantReport::default() };
         let record = QuantRecord::new(&config, &report);
         let mut provenance = Provenance::default();
         record.write(&mut provenance).unwrap();
         assert_eq!(QuantRecord::read(&provenance).unwrap(), record);
+    }
+
+    /// As written by version 0.1.
+    #[test]
+    fn a_record_of_an_older_file_is_read() {
+        let config = serde_json::json!({
+            "granularity": "per-channel", "weight_bits": 8, "activations": "static",
+            "range": "min-max", "skip": ["head.weight"], "wide": [], "layers": {"fc.weight": "a16"},
+        });
+        let record = serde_json::json!({ "config": config, "changed": ["b"], "folded": ["norm"] });
+        let provenance = Provenance { quantization: Some(record), ..Provenance::default() };
+        let record = QuantRecord::read(&provenance).unwrap();
+        assert_eq!(
+            (&record.changed[..], &record.folded[..]),
+            (&["b".into()][..], &["norm".into()][..])
+        );
+        assert_eq!(record.config.scheme, Scheme::STATIC);
+        assert!(record.config.keeps_float("head.weight"));
+        assert_eq!(record.config.scheme_of("fc.weight"), Scheme::DYNAMIC16_BLOCKS);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct WeightReport {
 
 impl WeightReport {
     /// What has become of the float `value`.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: String,
         value: &Tensor,
         weight: &QWeight,

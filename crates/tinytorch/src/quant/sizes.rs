@@ -1,8 +1,9 @@
+//! How much smaller quantizing has made a model.
+
 use crate::Result;
 use crate::autograd::{Param, Stored};
 use crate::int8::QWeight;
 use crate::nn::Module;
-use crate::profile::ParameterCount;
 use serde::{Deserialize, Serialize};
 use tinytorch_kernels::os::alloc;
 
@@ -40,7 +41,7 @@ pub struct SizeComparison {
 /// use tinytorch::quant::{Activations, QuantConfig, compare_model_sizes, quantize_model};
 /// let float = Linear::new(256, 64, &mut Init::seed(0))?;
 /// let mut int8 = float.clone();
-/// let config = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+/// let config = QuantConfig::new(Activations::Dynamic);
 /// quantize_model(&mut int8, [Ok((&Tensor::ones([1, 256])?).into())], &config)?;
 /// let sizes = compare_model_sizes(&float, &int8)?;
 /// assert_eq!(sizes.float.payload_bytes, 4 * (256 * 64 + 64));
@@ -66,10 +67,14 @@ impl ModelSize {
     /// # Errors
     /// As [`compare_model_sizes`].
     pub fn of(model: &dyn Module) -> Result<ModelSize> {
-        let count = ParameterCount::of(model);
+        let bytes = model.named_params().into_iter().map(|(_, param)| match param.stored() {
+            Stored::Absent(_) => 0,
+            Stored::F32(value) => value.bytes() as u64,
+            Stored::Int8(weight) => weight.bytes() as u64,
+        });
         Ok(ModelSize {
-            parameters: count.float + count.int8 + count.buffers,
-            payload_bytes: count.bytes,
+            parameters: model.param_count() as u64,
+            payload_bytes: bytes.sum(),
             heap_bytes: heap_bytes(model)?,
         })
     }

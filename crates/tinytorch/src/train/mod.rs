@@ -18,7 +18,6 @@
 //! # Ok::<(), tinytorch::Error>(())
 //! ```
 
-pub mod adapters;
 mod checkpoint;
 mod error;
 mod frozen;

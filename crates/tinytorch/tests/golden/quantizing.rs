@@ -4,11 +4,12 @@ use super::support::{AnyModel, Architecture, Input};
 use super::values::exact;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
+use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::nn::Forward;
 use tinytorch::quant::{
-    Activations, Calibration, QuantReport, RangeMethod, convert, data_free_ranges, is_weight,
-    prepare_qat, quantize_model, quantize_with_ranges, quantize_within,
+    Activations, Prepared, Prices, QuantReport, RangeMethod, Scheme, apply, calibrate, is_weight,
+    prepare_without_data, quantize_model, quantize_within,
 };
 
 pub(crate) use tinytorch::quant::QuantConfig;
@@ -22,28 +23,25 @@ pub(crate) const RARE_WAYS: [&str; 4] = ["per-tensor", "four-bits", "percentile"
 
 /// The settings of a way of quantizing.
 pub(crate) fn way(name: &str) -> QuantConfig {
-    let of = |granularity, activations| QuantConfig {
-        granularity,
-        activations,
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
+    let of = |granularity, activations| {
+        QuantConfig::new(Scheme::new(granularity, activations)).knowingly()
     };
-    let wide = || vec!["weight".to_string()];
+    let wide = |granularity| {
+        let wide = Scheme::new(granularity, Activations::Dynamic16);
+        of(granularity, Activations::Dynamic).with("*weight", wide)
+    };
     let channels = Granularity::PerChannel;
     match name {
         "static" => of(channels, Activations::Static),
         "dynamic" => of(channels, Activations::Dynamic),
-        "wide" => QuantConfig { wide: wide(), ..of(channels, Activations::Dynamic) },
+        "wide" => wide(channels),
         "blocks" => of(Granularity::Blocks, Activations::Dynamic),
-        "blocks-wide" => {
-            QuantConfig { wide: wide(), ..of(Granularity::Blocks, Activations::Dynamic) }
-        }
+        "blocks-wide" => wide(Granularity::Blocks),
         "weight-only" => of(channels, Activations::Float),
         "per-tensor" => of(Granularity::PerTensor, Activations::Static),
-        "four-bits" => QuantConfig {
-            weight_bits: WeightBits::new(4).unwrap(),
-            ..of(channels, Activations::Static)
-        },
+        "four-bits" => {
+            QuantConfig::new(Scheme::STATIC.with_bits(WeightBits::new(4).unwrap())).knowingly()
+        }
         "percentile" => QuantConfig {
             range: RangeMethod::Percentile(0.01),
             ..of(channels, Activations::Static)
@@ -115,19 +113,17 @@ pub(crate) fn converted(mut model: AnyModel) -> (AnyModel, Vec<String>) {
 /// The range of what each weight multiplies, from two calibrations merged.
 pub(crate) fn merged_ranges(model: &AnyModel, calibration: &[Tensor; 2]) -> Vec<String> {
     let [mut first, second] = [0, 1].map(|part| {
-        let mut ranges = Calibration::new(RangeMethod::Mse);
         let inputs = entered(&calibration[part..part + 1]);
-        ranges.run(model, inputs.into_iter().map(Ok)).unwrap();
-        ranges
+        calibrate(model, inputs.into_iter().map(Ok), &way("mse")).unwrap()
     });
     first.merge(&second).unwrap();
     range_lines(model, &first)
 }
 
-fn range_lines(model: &AnyModel, ranges: &Calibration) -> Vec<String> {
+fn range_lines(model: &AnyModel, ranges: &Prepared) -> Vec<String> {
     let params = model.named_params().into_iter().filter(|(_, param)| is_weight(param));
-    let lines = params.filter_map(|(name, param)| {
-        let (low, high) = ranges.range(param.id())?;
+    let lines = params.filter_map(|(name, _)| {
+        let (low, high) = ranges.range(&name)?;
         Some(format!("{name} {} {}", exact(low.into()), exact(high.into())))
     });
     lines.collect()
@@ -140,9 +136,9 @@ pub(crate) fn quantized_without_data(
 ) -> Option<(AnyModel, Vec<String>)> {
     let mut int8 = model.clone();
     let example = example.into();
-    let ranges = data_free_ranges(&int8, &example).ok()?;
+    let ranges = prepare_without_data(&int8, &example, &way("static")).ok()?;
     let lines = range_lines(model, &ranges);
-    quantize_with_ranges(&mut int8, &example, &ranges, &way("static")).unwrap();
+    apply(&mut int8, &ranges).unwrap();
     Some((int8, lines))
 }
 
@@ -163,9 +159,18 @@ pub(crate) fn climbed(
     let mut int8 = model.clone();
     let (calibration, held_out) = inputs.split_at(inputs.len() - 1);
     let (calibration, held_out) = (entered(calibration), entered(held_out));
+    // What rungs were priced at when the values were recorded, and how they were called.
+    let mut prices = Prices::table([1.0, 1.1, 1.4, 2.5, 3.0]);
+    let silent = &mut |_, _| ();
     let ladder =
-        quantize_within(&mut int8, &calibration, &held_out, budget, config, &mut |_, _| ())
+        quantize_within(&mut int8, &calibration, &held_out, budget, config, &mut prices, silent)
             .unwrap();
-    let raised = ladder.raised.iter().map(|(name, rung)| format!("{name}: {rung}")).collect();
+    let called = |rung: &Scheme| match *rung {
+        Scheme::DYNAMIC_BLOCKS => "a8 in blocks".to_string(),
+        Scheme::DYNAMIC16_BLOCKS => "a16".to_string(),
+        other => other.to_string(),
+    };
+    let raised = ladder.raised.iter().map(|(name, rung)| format!("{name}: {}", called(rung)));
+    let raised = raised.collect();
     Climbed { model: int8, raised, error: ladder.error }
 }

@@ -5,18 +5,19 @@ use super::values::exact;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tinytorch::autograd::{Ctx, Feed, Var};
-use tinytorch::compress::{Masks, Scope, factorize, magnitude_prune, structured_prune};
+use tinytorch::compress::{Masks, Scope, magnitude_prune, structured_prune};
 use tinytorch::data::{Batch, DataLoader, TensorDataset};
 use tinytorch::files::{
     Provenance, TensorFile, digest_params, load_model, save_model, save_params,
 };
+use tinytorch::fit::factorize;
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::generate::{CacheKind, Generator, Limits, Sampler, Sampling};
 use tinytorch::models::{Bert, Sample};
 use tinytorch::nn::Module;
 use tinytorch::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{QuantConfig, QuantRecord, QuantReport};
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{Clip, Trainer};
 use tinytorch::{Result, Rng, Tensor};
 

@@ -10,6 +10,7 @@ use tinytorch::Result;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{DataLoader, Examples};
 use tinytorch::files::{Provenance, TensorFile, load_model, save_model};
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::nn::{
     AttentionConfig, FeedForward, Flatten, Forward, Init, LayerNorm, Linear, Module,
     MultiHeadAttention, Relu, Sequential, TransformerBlock,
@@ -18,7 +19,6 @@ use tinytorch::optim::{Adam, AdamW};
 use tinytorch::plan::Plan;
 use tinytorch::profile::ParameterCount;
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::train::{Classification, Trainer, Untrained, trainable_summary};
 
 const SMALL: AdapterConfig = AdapterConfig { rank: 8, alpha: 16.0 };
@@ -30,7 +30,7 @@ fn inverted(examples: &Examples) -> Examples {
 }
 
 fn dynamic() -> QuantConfig {
-    QuantConfig { activations: Activations::Dynamic, ..int8() }
+    QuantConfig::new(Activations::Dynamic).knowingly()
 }
 
 fn perceptron() -> Sequential {

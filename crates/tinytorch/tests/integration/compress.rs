@@ -7,16 +7,16 @@ use super::fit_support::{
 use super::train_support::values;
 use tinytorch::autograd::{Ctx, Observer, OpRun};
 use tinytorch::compress::{
-    KnowledgeDistillation, Masks, Scope, factorize, magnitude_prune, measure_sparsity,
-    structured_prune,
+    KnowledgeDistillation, Masks, Scope, magnitude_prune, measure_sparsity, structured_prune,
 };
 use tinytorch::data::DataLoader;
 use tinytorch::files::{Provenance, load_model, save_model};
+use tinytorch::fit::factorize;
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::optim::{Adam, Sgd};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::train::{Classification, Trainer};
 use tinytorch::{Result, Tensor};
 
@@ -124,14 +124,10 @@ fn a_factored_model_is_smaller_and_quantizes() {
     assert!(thin.accuracy > dense.accuracy - 0.02, "{dense:?} -> {thin:?}");
 
     quantized_within(0.02, "rank 16, static", &model, &int8());
-    let precise = QuantConfig {
-        granularity: Granularity::Blocks,
-        activations: Activations::Dynamic,
-        ..int8()
-    };
+    let precise =
+        QuantConfig::new(Scheme::new(Granularity::Blocks, Activations::Dynamic)).knowingly();
     quantized_within(0.02, "rank 16, dynamic and blocks", &model, &precise);
-    let wide = vec!["weight".to_string(), "weight_down".to_string()];
-    let config = QuantConfig { activations: Activations::Dynamic, wide, ..int8() };
+    let config = QuantConfig::new(Activations::Dynamic16).knowingly();
     let small = quantized_within(0.01, "rank 16, activations of 16 bits", &model, &config);
     let int8 = small.named_weights().into_iter().filter(|(_, weight)| weight.int8().is_some());
     let names: Vec<String> = int8.map(|(name, _)| name).collect();

@@ -39,11 +39,7 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
 /// The same model with int8 weights and dynamic activations.
 pub(crate) fn int8(model: &dyn Model) -> Box<dyn Model> {
     let mut int8 = model.clone_box();
-    let config = QuantConfig {
-        activations: Activations::Dynamic,
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
-    };
+    let config = QuantConfig::new(Activations::Dynamic).knowingly();
     let none: [tinytorch::Result<tinytorch::autograd::Var>; 0] = [];
     quantize_model(&mut *int8, none, &config).unwrap();
     int8

@@ -10,7 +10,7 @@ use tinytorch::files::{
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Linear, Module};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 /// Widths that are no multiple of any kernel's, so that every tail is met.
@@ -25,7 +25,7 @@ fn batch() -> Var {
 
 fn quantized(granularity: Granularity, activations: Activations) -> Box<dyn Model> {
     let mut model = mlp();
-    let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+    let config = QuantConfig::new(Scheme::new(granularity, activations));
     quantize_model(&mut *model, [Ok(batch())], &config).unwrap();
     model
 }
@@ -74,7 +74,7 @@ fn every_kind_of_model_comes_back_bit_for_bit() {
         let mut cnn =
             Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(3)).unwrap();
         let activations = Activations::Dynamic;
-        let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+        let config = QuantConfig::new(Scheme::new(granularity, activations));
         quantize_model(&mut *cnn, std::iter::empty::<Result<Var>>(), &config).unwrap();
         models.push(cnn);
     }

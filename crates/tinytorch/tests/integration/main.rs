@@ -24,6 +24,8 @@ mod quantization_errors;
 mod quantization_fold;
 mod quantization_groups;
 mod quantization_ladder;
+mod quantization_rungs;
+mod quantization_seam;
 mod resnet20;
 mod text_bad_input;
 mod text_bpe;

@@ -7,13 +7,13 @@ use tinytorch::files::{
     ContentError, FileError, Provenance, TensorFile, digest_params, load, load_model, load_with,
     save_model, write_tensors,
 };
+use tinytorch::fit::lora::{self as adapters, AdapterConfig};
 use tinytorch::models::{
     CnnBlock, ImageText, ImageTextConfig, Kinds, ListModel, Mlp, Model, ModelError, Rebuild, Sample,
 };
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::tensor::Shape;
-use tinytorch::train::adapters::{self, AdapterConfig};
 use tinytorch::{Result, Rng, Tensor};
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -78,7 +78,7 @@ fn an_own_struct_is_saved_and_loaded_by_its_name_in_float_and_int8_and_with_adap
     let kinds = Kinds::built_in().with::<Net>();
     let float = net();
     let mut int8 = float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     quantize_model(&mut int8, [Ok(Var::from(batch()))], &config).unwrap();
     let mut adapted = int8.clone();
     let rank = AdapterConfig { rank: 2, alpha: 4.0 };
@@ -167,7 +167,7 @@ fn a_model_of_two_inputs_is_loaded_by_name_and_quantized_without_its_type() {
     let counted = ModelError::InputCount { got: 1, expected: 2 };
     assert_eq!(one.downcast_ref::<ModelError>(), Some(&counted));
 
-    let config = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+    let config = QuantConfig::new(Activations::Dynamic);
     let report =
         quantize_model(&mut *model as &mut dyn ListModel, [Ok(inputs.clone())], &config).unwrap();
     assert!(3 * report.int8_bytes() < report.float_bytes());

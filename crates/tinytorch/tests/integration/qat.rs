@@ -2,14 +2,14 @@
 //! the one that was trained.
 
 use super::fit_support::{
-    accuracy, calibration, fit, held_out_digits, int8, output_error, outputs, trained,
-    training_digits,
+    accuracy, calibration, fit, held_out_digits, output_error, outputs, trained, training_digits,
 };
 use super::train_support::values;
 use std::collections::BTreeMap;
 use tinytorch::autograd::Var;
 use tinytorch::data::DataLoader;
 use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model};
+use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Granularity, Scales, WeightBits};
 use tinytorch::models::{Architecture, Model};
@@ -18,15 +18,13 @@ use tinytorch::nn::{
 };
 use tinytorch::optim::{Adam, Schedule};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{
-    Activations, QuantConfig, convert, prepare_qat, quantize_model, unquantize_model,
-};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model, unquantize_model};
 use tinytorch::train::{Classification, Trainer, trainable_summary};
 use tinytorch::{Result, Rng, Tensor};
 
 fn config(bits: u8, granularity: Granularity, activations: Activations) -> QuantConfig {
     let weight_bits = WeightBits::new(bits).unwrap();
-    QuantConfig { weight_bits, granularity, activations, ..int8() }
+    QuantConfig::new(Scheme::new(granularity, activations).with_bits(weight_bits)).knowingly()
 }
 
 /// Where post-training quantization loses 5 points or more, training with the rounding wins back at least
@@ -296,7 +294,7 @@ fn misuse_is_told_in_a_sentence_and_changes_nothing() {
     let blocks = config(8, Granularity::Blocks, Activations::Static);
     refused(&mut model, &blocks, "`layers.0.weight`");
     refused(&mut model, &blocks, "per channel");
-    let unknown = QuantConfig { skip: vec!["layers.9.weight".into()], ..plain.clone() };
+    let unknown = plain.clone().with("layers.9.weight", Scheme::Float);
     refused(&mut model, &unknown, "layers.9.weight");
     let none: Vec<Result<Var>> = Vec::new();
     assert!(prepare_qat(&mut model, none, &plain).is_err());

@@ -7,7 +7,8 @@ use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::quant::{
-    Activations, QuantConfig, QuantError, RangeMethod, is_weight, quantize_model, unquantize_model,
+    Activations, QuantConfig, QuantError, RangeMethod, Scheme, is_weight, quantize_model,
+    unquantize_model,
 };
 use tinytorch::{Result, Rng, Tensor};
 
@@ -53,7 +54,7 @@ fn weights_that_are_not_finite() {
                 param.value_mut().unwrap().as_mut_slice::<f32>().unwrap()[7] = bad;
             }
         }
-        let dynamic = QuantConfig { activations: Activations::Dynamic, ..Default::default() };
+        let dynamic = QuantConfig::new(Activations::Dynamic);
         let error = refused(&mut model, vec![Ok(images(8))], &dynamic);
         assert!(error.to_string().contains("head.layers.1.weight"), "{error}");
     }
@@ -113,15 +114,14 @@ fn a_model_with_nothing_to_quantize() {
 
     let model = self::model();
     let weights = model.named_params().into_iter().filter(|(_, param)| is_weight(param));
-    let config =
-        QuantConfig { skip: weights.map(|(name, _)| name).collect(), ..Default::default() };
+    let config = weights.fold(QuantConfig::default(), |c, (name, _)| c.with(name, Scheme::Float));
     let error = refused(&mut self::model(), vec![Ok(images(8))], &config);
     assert!(matches!(error, QuantError::NothingToQuantize { .. }), "{error}");
 }
 
 #[test]
 fn a_weight_to_skip_that_is_not_there() {
-    let config = QuantConfig { skip: vec!["conv9.weight".into()], ..Default::default() };
+    let config = QuantConfig::default().with("conv9.weight", Scheme::Float);
     let error = refused(&mut model(), vec![Ok(images(8))], &config);
     assert!(
         error.to_string().contains("blocks.0.conv.weight"),
@@ -159,8 +159,8 @@ fn a_layer_on_its_own_and_every_configuration_quantize() {
             for range in [RangeMethod::MinMax, RangeMethod::Percentile(1e-3), RangeMethod::Mse] {
                 let float = Linear::new(40, 24, &mut Init::seed(4)).unwrap();
                 let mut int8 = float.clone();
-                let config =
-                    QuantConfig { granularity, activations, range, ..QuantConfig::default() };
+                let scheme = Scheme::new(granularity, activations);
+                let config = QuantConfig { range, ..QuantConfig::new(scheme) };
                 quantize_model(&mut int8, [Ok(x.clone())], &config).unwrap();
                 let want = float.forward(&x, &mut Ctx::eval()).unwrap();
                 let got = int8.forward(&x, &mut Ctx::eval()).unwrap();
@@ -184,7 +184,7 @@ fn constant_tiny_huge_and_shifted_tensors_quantize_to_half_a_step() {
         let weight = Tensor::from_vec(values.clone(), [4, 16]).unwrap();
         let mut layer = Linear::without_bias(16, 4, &mut Init::seed(1)).unwrap();
         layer.weight = Param::new(weight.clone(), Role::LinearWeight).into();
-        let dynamic = QuantConfig { activations: Activations::Dynamic, ..Default::default() };
+        let dynamic = QuantConfig::new(Activations::Dynamic);
         quantize_model(&mut layer, std::iter::empty::<Result<Var>>(), &dynamic).unwrap();
         let back = layer.weight.int8().unwrap().dequantize().unwrap().to_vec::<f32>().unwrap();
         for (row, (want, got)) in values.chunks(16).zip(back.chunks(16)).enumerate() {

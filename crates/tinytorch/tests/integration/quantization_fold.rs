@@ -13,7 +13,7 @@ use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, ResnetConfig};
 use tinytorch::nn::{BatchNorm2d, Conv2d, Forward, Init, Module};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Activations, QuantConfig, compare_model_sizes, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, compare_model_sizes, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 /// `relu(norm(conv(x)))`, where the convolution has no bias.
@@ -68,7 +68,7 @@ fn images(channels: usize) -> Tensor {
 
 fn quantized(block: &Block, granularity: Granularity, activations: Activations) -> Block {
     let mut int8 = block.clone();
-    let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+    let config = QuantConfig::new(Scheme::new(granularity, activations));
     let batch = Var::from(images(block.conv.geometry().groups.max(3)));
     let report = quantize_model(&mut int8, [Ok(batch)], &config).unwrap();
     assert_eq!(report.folded, ["norm"]);
@@ -99,7 +99,7 @@ fn the_folded_layer_is_near_the_float_one_in_every_way_of_quantizing() {
         let x = images(channels[0]);
         for (granularity, activations) in EVERY_WAY {
             let mut int8 = float.clone();
-            let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+            let config = QuantConfig::new(Scheme::new(granularity, activations));
             quantize_model(&mut int8, [Ok((&x).into())], &config).unwrap();
             let (want, got) = (outputs(&float, &x), outputs(&int8, &x));
             let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
@@ -202,7 +202,7 @@ fn subject() -> Subject {
     }
     let images = rand(&[16, 3, 8, 8], 0.0, 1.0, 9);
     let mut int8 = float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok((&images).into())], &config).unwrap();
     let labels = Tensor::from_vec(vec![0i64; 16], [16]).unwrap();
     let held_out = Examples::new(images, labels).unwrap();

@@ -9,7 +9,7 @@ use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::{Encoding, Granularity};
 use tinytorch::nn::{Conv2d, Forward, Init};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Rng, Tensor};
 use tinytorch_kernels::Isa;
 
@@ -94,7 +94,7 @@ proptest! {
             (Granularity::PerChannel, Activations::Float),
         ][which];
         let (x, mut int8) = (sizes.images(), sizes.conv(&mut Init::seed(1)));
-        let config = QuantConfig { granularity, activations, ..QuantConfig::default() };
+        let config = QuantConfig::new(Scheme::new(granularity, activations));
         quantize_model(&mut int8, [Ok((&x).into())], &config).unwrap();
         let y = int8.forward(&(&x).into(), &mut Ctx::eval()).unwrap().into_value();
         // Dynamic ranges differ from image to image; half a step of the widest is 0.02 of a value.

@@ -2,20 +2,24 @@
 
 use crate::resnet20::{int8_resnet20, resnet20, synthetic_images};
 use crate::text_stories::{reference_ids, stories};
-use std::collections::BTreeMap;
 use tinytorch::autograd::{Ctx, Param, Stored, Var};
 use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
 use tinytorch::nn::{Forward, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
-    Activations, Ladder, QuantConfig, Rung, is_weight, quantize_model, quantize_within,
+    Activations, Ladder, Prices, QuantConfig, Scheme, is_weight, quantize_model, quantize_within,
     relative_error,
 };
 use tinytorch::{Result, Tensor};
 
 fn config(activations: Activations) -> QuantConfig {
-    QuantConfig { activations, destroys_floats_knowingly: true, ..QuantConfig::default() }
+    QuantConfig::new(activations).knowingly()
+}
+
+/// Those of AVX-512 VNNI on two threads; measured ones would raise other layers on another machine.
+fn prices() -> Prices {
+    Prices::table([1.0, 1.1, 1.4, 2.5, 3.0])
 }
 
 fn climb(
@@ -24,7 +28,8 @@ fn climb(
     max_error: f64,
     config: &QuantConfig,
 ) -> Result<Ladder> {
-    quantize_within(model, calibration, held_out, max_error, config, &mut |_, _| ())
+    let silent = &mut |_, _| ();
+    quantize_within(model, calibration, held_out, max_error, config, &mut prices(), silent)
 }
 
 /// Images to calibrate with, and others.
@@ -87,7 +92,7 @@ fn a_resnet_is_brought_within_its_budget_at_the_price_of_some_layers() {
         assert_eq!(param.int8().is_none(), is_float, "{name}");
         if let Some(weight) = param.int8() {
             let blocks = weight.scales().granularity() == Granularity::Blocks;
-            assert_eq!(blocks, ladder.raised.get(&name) == Some(&Rung::BlockedA8), "{name}");
+            assert_eq!(blocks, ladder.raised.get(&name) == Some(&Scheme::DYNAMIC_BLOCKS), "{name}");
         }
     }
     assert_eq!(deployed(&*model, &data[1][0]), bits(&output(&*model, &data[1][0])));
@@ -97,8 +102,9 @@ fn a_resnet_is_brought_within_its_budget_at_the_price_of_some_layers() {
 #[test]
 fn a_float_convolution_of_an_int8_model_is_deployed_to_the_bit() {
     let (mut model, [calibration, held_out]) = (resnet20(), images());
-    let skip = vec!["conv1.weight".to_string(), "layer2.0.conv1.weight".to_string()];
-    let config = QuantConfig { skip, ..config(Activations::Static) };
+    let config = config(Activations::Static)
+        .with("conv1.weight", Scheme::Float)
+        .with("layer2.0.conv1.weight", Scheme::Float);
     let report = quantize_model(&mut *model, calibration.into_iter().map(Ok), &config).unwrap();
     assert!(!report.folded.contains(&"bn1".to_string()), "{:?}", report.folded);
     assert_eq!(deployed(&*model, &held_out[0]), bits(&output(&*model, &held_out[0])));
@@ -122,7 +128,11 @@ fn a_language_model_climbs_to_16_bits() {
     let ladder = climb(&mut *model, &data, 0.02, &plain).unwrap();
     assert!(ladder.is_within, "{ladder:?}");
     assert!(ladder.tried[0].error > 0.02, "{:?}", ladder.tried);
-    assert!(ladder.raised.values().any(|rung| *rung == Rung::A16), "{:?}", ladder.raised);
+    assert!(
+        ladder.raised.values().any(|rung| *rung == Scheme::DYNAMIC16_BLOCKS),
+        "{:?}",
+        ladder.raised
+    );
     assert_eq!(ladder.report.weights.len() + ladder.report.skipped.len(), weights(&*model).len());
 }
 
@@ -140,11 +150,12 @@ fn without_a_way_within_the_budget_the_best_is_left_and_said_to_be_over() {
 #[test]
 fn what_the_caller_has_settled_is_not_moved() {
     let (mut model, data) = (resnet20(), images());
-    let settled = BTreeMap::from([("layer1.0.conv1.weight".to_string(), Rung::DynamicA8)]);
-    let plain = config(Activations::Static);
-    let asked = QuantConfig { skip: vec!["conv1.weight".to_string()], layers: settled, ..plain };
+    let asked = config(Activations::Static)
+        .with("layer1.0.conv1.*", Scheme::DYNAMIC)
+        .with("conv1", Scheme::Float);
     let ladder = climb(&mut *model, &data, 0.05, &asked).unwrap();
-    assert_eq!(ladder.config.layers["layer1.0.conv1.weight"], Rung::DynamicA8);
+    assert_eq!(ladder.config.scheme_of("layer1.0.conv1.weight"), Scheme::DYNAMIC);
+    assert!(ladder.config.keeps_float("conv1.weight"));
     for name in ["conv1.weight", "layer1.0.conv1.weight"] {
         assert!(!ladder.raised.contains_key(name), "{:?}", ladder.raised);
     }
@@ -155,7 +166,6 @@ fn a_failed_climb_leaves_the_model_as_it_was() {
     let mut model = resnet20();
     let [calibration, held_out] = images();
     let wrong = vec![Var::from(Tensor::ones([2, 1, 8, 8]).unwrap())];
-    let unknown = BTreeMap::from([("conv9.weight".to_string(), Rung::A16)]);
     let plain = config(Activations::Static);
     for (data, max_error, config, problem) in [
         ([calibration.clone(), vec![]], 0.01, plain.clone(), "held out"),
@@ -167,7 +177,7 @@ fn a_failed_climb_leaves_the_model_as_it_was() {
         (
             [calibration.clone(), held_out.clone()],
             0.01,
-            QuantConfig { layers: unknown, ..plain },
+            plain.with("conv9.weight", Scheme::DYNAMIC),
             "conv9.weight",
         ),
     ] {

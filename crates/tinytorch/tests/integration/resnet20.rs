@@ -8,7 +8,7 @@ use tinytorch::files::import_model;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;
-use tinytorch::quant::{QuantConfig, data_free_ranges, quantize_model, quantize_with_ranges};
+use tinytorch::quant::{QuantConfig, apply, prepare_without_data, quantize_model};
 use tinytorch::tensor::Dtype;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/resnet20");
@@ -48,7 +48,7 @@ fn synthetic_images_get_the_reference_logits() {
 /// ResNet-20 in int8, its ranges from these images.
 pub(crate) fn int8_resnet20(images: &Tensor) -> Box<dyn Model> {
     let mut model = resnet20();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let batches = (0..images.shape()[0]).step_by(64);
     let end = |start: usize| images.shape()[0].min(start + 64);
     let batches = batches.map(|start| Ok(images.slice(0, start..end(start))?.into()));
@@ -84,11 +84,11 @@ fn levels_flow_through_every_block_and_floats_past_it() {
 fn ranges_without_data_reach_through_sums_and_shortcuts_and_are_worse() {
     let images = synthetic_images();
     let float = resnet20();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let mut uncalibrated = resnet20();
     let example = (&images).into();
-    let ranges = data_free_ranges(&*uncalibrated, &example).unwrap();
-    quantize_with_ranges(&mut *uncalibrated, &example, &ranges, &config).unwrap();
+    let ranges = prepare_without_data(&*uncalibrated, &example, &config).unwrap();
+    apply(&mut *uncalibrated, &ranges).unwrap();
     let logits = |model: &dyn Model| Plan::compile(model, &images).unwrap().run(&images).unwrap();
     let want = logits(&*float);
     let error = |model: &dyn Model| relative_error(&logits(model), &want);

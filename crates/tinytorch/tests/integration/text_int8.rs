@@ -6,10 +6,9 @@ use super::text_minilm::{SENTENCES, minilm};
 use super::text_stories::stories;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::generate::{CacheKind, Generator, Limits, Sampler, Sampling};
-use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
 use tinytorch::nn::{Forward, Module};
-use tinytorch::quant::{Activations, QuantConfig, is_weight, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, is_weight, quantize_model};
 use tinytorch::{Result, Tensor};
 
 /// The first 80 lines of more than four words of Shakespeare's plays.
@@ -20,7 +19,7 @@ const LENGTH: usize = 256;
 
 /// The same model with int8 weights, without calibration.
 fn int8<M: Forward<Output = Var> + Module + ?Sized>(model: &mut M, config: QuantConfig) {
-    let config = QuantConfig { destroys_floats_knowingly: true, ..config };
+    let config = config.knowingly();
     let none: [Result<Var>; 0] = [];
     quantize_model(model, none, &config).unwrap();
     for (name, param) in model.named_params() {
@@ -29,7 +28,7 @@ fn int8<M: Forward<Output = Var> + Module + ?Sized>(model: &mut M, config: Quant
 }
 
 fn plain() -> QuantConfig {
-    QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() }
+    QuantConfig::new(Activations::Dynamic)
 }
 
 fn norm(t: &Tensor) -> f64 {
@@ -85,7 +84,7 @@ fn stories260k_keeps_its_scores_and_its_taste() {
     let float = stories();
     let ids = own_texts(&*float, 8);
     let usual = QuantConfig::for_architecture(&float.architecture().unwrap());
-    let blocks = QuantConfig { granularity: Granularity::Blocks, ..plain() };
+    let blocks = QuantConfig::new(Scheme::DYNAMIC_BLOCKS);
     for (what, config) in [("8 bits", plain()), ("8 bits, blocks", blocks), ("usual", usual)] {
         let mut model = float.clone();
         int8(&mut *model, config);

@@ -39,7 +39,7 @@ fn ids(model: &dyn Model, batch: usize, length: usize) -> Tensor {
 
 /// The float model, and int8 models of every kind of activation.
 fn forms(float: &dyn Model) -> Vec<Box<dyn Model>> {
-    let kind = |activations| QuantConfig { activations, ..QuantConfig::default() };
+    let kind = |activations| QuantConfig::new(activations);
     let configs = [
         QuantConfig::for_architecture(&float.architecture().unwrap()),
         kind(Activations::Dynamic),
@@ -49,7 +49,7 @@ fn forms(float: &dyn Model) -> Vec<Box<dyn Model>> {
     let mut forms = vec![float.clone_box()];
     for config in configs {
         let mut int8 = float.clone_box();
-        let config = QuantConfig { destroys_floats_knowingly: true, ..config };
+        let config = config.knowingly();
         let calibration: Result<Var> = Ok(ids(float, 4, 12).into());
         quantize_model(&mut *int8, [calibration], &config).unwrap();
         forms.push(int8);

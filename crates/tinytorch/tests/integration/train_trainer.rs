@@ -8,7 +8,7 @@ use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Batch, DataLoader, Dataset, TensorDataset, digits};
 use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::optim::{Adam, Schedule, Sgd};
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::train::{
     Classification, Clip, EarlyStopping, EpochRecord, Outcome, Progress, StepReport, TrainError,
     Trainer, Untrained, Watch, evaluate, frozen,
@@ -155,13 +155,8 @@ fn an_exploding_training_ends_in_an_error_and_not_in_nan_weights() {
 fn frozen_and_int8_parameters_are_told_and_stay() {
     let loader = some_digits(256);
     let mut model = Net::new(64, 32, 10, 1);
-    let skip = vec!["head.weight".to_string()];
-    let config = QuantConfig {
-        activations: Activations::Dynamic,
-        skip,
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
-    };
+    let config = QuantConfig::new(Activations::Dynamic).knowingly();
+    let config = config.with("head.weight", Scheme::Float);
     quantize_model(&mut model, std::iter::empty::<Result<Var>>(), &config).unwrap();
     model.set_frozen("head.bias", true);
     assert_eq!(

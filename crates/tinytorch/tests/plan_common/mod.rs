@@ -9,7 +9,7 @@ use tinytorch::nn::{
     BatchNorm2d, Conv2d, Flatten, Forward, Init, Linear, MaxPool2d, Module, Relu, Sequential,
 };
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Activations, QuantConfig, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 /// 784-512-256-10, or any other widths, with ReLU between.
@@ -131,12 +131,11 @@ pub(crate) fn quantized_transformer(
     let is_linear = |name: &String| {
         (name.contains("_proj.") || name.contains(".linear")) && name.ends_with(".weight")
     };
-    let config = QuantConfig {
-        activations,
-        wide: if wide { names.filter(is_linear).collect() } else { Vec::new() },
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
-    };
+    let mut config = QuantConfig::new(activations).knowingly();
+    if wide && activations == Activations::Dynamic {
+        let wide = config.scheme.with_activations(Activations::Dynamic16);
+        config = names.filter(is_linear).fold(config, |config, name| config.with(name, wide));
+    }
     quantize_model(&mut *model, [Ok(Var::from(ids(8, 16)))], &config).unwrap();
     model
 }
@@ -187,12 +186,7 @@ pub(crate) fn quantize<M: Forward<Output = Var> + Module>(
     granularity: Granularity,
 ) {
     let batch: Vec<usize> = [16].iter().chain(sample).copied().collect();
-    let config = QuantConfig {
-        activations,
-        granularity,
-        destroys_floats_knowingly: true,
-        ..QuantConfig::default()
-    };
+    let config = QuantConfig::new(Scheme::new(granularity, activations)).knowingly();
     quantize_model(model, [Ok(Var::from(randn(&batch, 77)))], &config).unwrap();
 }
 

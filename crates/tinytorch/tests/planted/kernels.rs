@@ -29,7 +29,7 @@ fn floats_that_stay_alive_after_their_first_use() {
 #[test]
 fn weights_turned_into_floats_for_each_multiplication() {
     let stage = Stage::enter();
-    let config = QuantConfig { activations: Activations::Float, ..QuantConfig::default() };
+    let config = QuantConfig::new(Activations::Float);
     let base = stage.mlp();
     let file = base.quantize("weight-only", base.train.inputs(), &config).unwrap();
     let report = audit(&base.subject_of(file).unwrap());

@@ -117,7 +117,7 @@ impl Base {
             Task::LanguageModel => Activations::Dynamic,
             _ => Activations::Static,
         };
-        let config = QuantConfig { activations, ..QuantConfig::default() };
+        let config = QuantConfig::new(activations);
         base.quantize("int8", base.train.inputs(), &config)?;
         Ok(base)
     }
@@ -144,7 +144,7 @@ impl Base {
         let mut model = load_model(self.float())?.model;
         let float_sha256 = Some(digest_params(&*model)?);
         let batches = [Ok(Var::from(calibration))];
-        let config = QuantConfig { destroys_floats_knowingly: true, ..config.clone() };
+        let config = config.clone().knowingly();
         let report = quantize_model(&mut *model, batches, &config)?;
         let mut provenance = Provenance { float_sha256, ..Provenance::default() };
         QuantRecord::new(&config, &report).write(&mut provenance)?;
@@ -212,7 +212,7 @@ pub(crate) fn assert_caught(report: &ModelReport, gate: &str, culprit: &str) {
 pub(crate) fn quantized(float: Box<dyn Model>, inputs: usize) -> Subject {
     let samples = Tensor::rand([4, inputs], 0.0, 1.0, &mut Rng::seed(5)).unwrap();
     let mut int8 = float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
+    let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok(Var::from(&samples))], &config).unwrap();
     let labels = Tensor::from_vec(vec![0i64, 1, 0, 1], [4]).unwrap();
     let held_out = Examples::new(samples, labels).unwrap();

@@ -3,12 +3,12 @@
 use super::models::{Impostor, Instead};
 use super::{Stage, assert_caught, audit};
 use tinytorch::audit::{ModelReport, Outcome};
-use tinytorch::quant::QuantConfig;
+use tinytorch::quant::{QuantConfig, Scheme};
 
 #[test]
 fn a_layer_left_in_float_without_a_reason() {
     let stage = Stage::enter();
-    let config = QuantConfig { skip: vec!["layers.4.weight".into()], ..QuantConfig::default() };
+    let config = QuantConfig::default().with("layers.4.weight", Scheme::Float);
     let base = stage.mlp();
     let file = base.quantize("skipped", base.train.inputs(), &config).unwrap();
     let mut subject = base.subject_of(file).unwrap();
@@ -16,7 +16,7 @@ fn a_layer_left_in_float_without_a_reason() {
     let coverage =
         |r: &ModelReport| r.gates.iter().find(|gate| gate.id == "coverage").unwrap().result;
     assert_eq!(coverage(&asked_for), Outcome::Pass, "1 % of the weights, on request");
-    subject.config.skip.clear();
+    subject.config.patterns.clear();
     assert_caught(&audit(&subject), "coverage", "`layers.4.weight`");
 }
 

@@ -7,7 +7,7 @@ use super::support::{
 use tinytorch::audit::{AuditOptions, Budget, Outcome, audit_model};
 use tinytorch::autograd::Var;
 use tinytorch::nn::{Forward, Init};
-use tinytorch::quant::{Activations, data_free_ranges, quantize_with_ranges};
+use tinytorch::quant::{Activations, apply, prepare_without_data};
 
 /// The largest error of a trained model's output.
 const BUDGET: f64 = 0.01;
@@ -52,9 +52,9 @@ fn test_calibrated_vs_uncalibrated_accuracy() {
     for (float, preset) in [(mlp(), "mlp"), (cnn(), "cnn")] {
         let (calibrated, _) = quantized(float, &calibration, Activations::Static);
         let mut uncalibrated = float.clone();
-        let ranges = data_free_ranges(&uncalibrated, &calibration).unwrap();
         let config = plain(Activations::Static);
-        quantize_with_ranges(&mut uncalibrated, &calibration, &ranges, &config).unwrap();
+        let ranges = prepare_without_data(&uncalibrated, &calibration, &config).unwrap();
+        apply(&mut uncalibrated, &ranges).unwrap();
         let with = error(float, &calibrated, &judged);
         let without = error(float, &uncalibrated, &judged);
         assert!(with < 0.8 * without, "{preset}: {with} with calibration, {without} without");

@@ -8,7 +8,7 @@ use tinytorch::models::Model;
 use tinytorch::nn::{
     Conv2d, Embedding, Forward, Init, Linear, MaxPool2d, Module, Relu, Sequential,
 };
-use tinytorch::quant::{Activations, QuantConfig, QuantError, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, QuantError, Scheme, quantize_model};
 use tinytorch::{Result, Rng, Tensor};
 
 fn images(count: usize) -> Var {
@@ -153,9 +153,8 @@ fn test_quantization_edge_cases() {
     let error = refused(&mut model, vec![Ok(images(8)), Ok(wrong)], &config);
     assert!(matches!(error, QuantError::Calibration { batch: 1, .. }), "{error}");
 
-    let skip = |names: &[&str]| QuantConfig {
-        skip: names.iter().map(|name| name.to_string()).collect(),
-        ..config.clone()
+    let skip = |names: &[&str]| {
+        names.iter().fold(config.clone(), |config, name| config.with(*name, Scheme::Float))
     };
     let error = refused(&mut model, vec![Ok(images(8))], &skip(&["layers.7.weight"]));
     assert!(error.to_string().contains("layers.0.weight, layers.1.weight"), "{error}");

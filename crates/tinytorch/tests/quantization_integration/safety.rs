@@ -158,7 +158,7 @@ fn test_quantization_in_place_warning() {
         let kept = floats(&*model).contains(&(name.clone(), values));
         assert_eq!(kept, !lost.contains(&name.as_str()), "{name}");
     }
-    let documentation = include_str!("../../src/quant/model.rs");
+    let documentation = include_str!("../../src/quant/apply.rs");
     let (before, _) = documentation.split_once("pub fn quantize_model").unwrap();
     for part in
         ["in place", "its float values are gone", "model.clone()", "let mut int8 = model.clone();"]

@@ -175,7 +175,7 @@ impl Weights {
 
 /// Settings that do not warn.
 pub(crate) fn plain(activations: Activations) -> QuantConfig {
-    QuantConfig { activations, destroys_floats_knowingly: true, ..QuantConfig::default() }
+    QuantConfig::new(activations).knowingly()
 }
 
 /// A quantized copy of a model, and what quantizing says it has done.

@@ -1,9 +1,11 @@
 //! What instructions do: each file holds one kind.
 
 mod batch_norm;
+mod between_levels;
 mod conv_f32;
 mod conv_int8;
 mod copy;
+mod dequantize;
 mod eager;
 mod linear_f32;
 mod linear_int8;
@@ -11,9 +13,11 @@ mod quantize;
 mod to_nchw;
 
 pub(super) use batch_norm::ScaleChannels;
+pub(super) use between_levels::BetweenLevels;
 pub(super) use conv_f32::ConvF32;
 pub(super) use conv_int8::ConvInt8;
 pub(super) use copy::{Copy, copy};
+pub(super) use dequantize::Dequantize;
 pub(super) use eager::Eager;
 pub(super) use linear_f32::LinearF32;
 pub(super) use linear_int8::LinearInt8;

@@ -9,6 +9,7 @@ mod fold_constants;
 mod fuse_relu;
 mod fuse_sum;
 mod hoist_relu;
+mod keep_levels;
 
 pub(super) use fuse_relu::ThenRelu;
 
@@ -28,6 +29,7 @@ pub(super) fn rewrite(graph: &mut Graph) -> Result<()> {
     fuse_sum::fuse_sum(graph);
     graph.remove_dead_nodes();
     fuse_relu::fuse_relu(graph);
+    keep_levels::keep_levels(graph);
     graph.remove_dead_nodes();
     Ok(())
 }

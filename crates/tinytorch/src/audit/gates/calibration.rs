@@ -3,7 +3,7 @@ use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare};
 use crate::autograd::Var;
 use crate::int8::Encoding;
 use crate::models::{ListModel, compile};
-use crate::quant::{Activations, QuantConfig, data_free_ranges, quantize_with_ranges};
+use crate::quant::{apply, prepare_without_data};
 use crate::tensor::{Dtype, Tensor};
 use crate::{Result, Rng};
 
@@ -19,7 +19,7 @@ pub(crate) fn calibration(
     evidence: &Evidence,
     options: &AuditOptions,
 ) -> Result<Gate> {
-    if subject.config.activations != Activations::Static {
+    if !subject.config.scheme.is_static() {
         let reason = "activations are not static, so there are no ranges to calibrate".to_string();
         return Ok(Gate::not_applicable(ID, reason));
     }
@@ -35,11 +35,12 @@ pub(crate) fn calibration(
     let example = subject.held_out.first(1)?;
     let input: Vec<Var> = example.iter().map(Var::from).collect();
     let mut data_free = subject.float.clone();
-    let config = QuantConfig { destroys_floats_knowingly: true, ..subject.config.clone() };
-    let quantized = data_free_ranges(&*data_free as &dyn ListModel, &input).and_then(|ranges| {
-        let model: &mut dyn ListModel = &mut *data_free;
-        quantize_with_ranges(model, &input, &ranges, &config)
-    });
+    let config = subject.config.clone().knowingly();
+    let quantized =
+        prepare_without_data(&*data_free as &dyn ListModel, &input, &config).and_then(|prepared| {
+            let model: &mut dyn ListModel = &mut *data_free;
+            apply(model, &prepared)
+        });
     if let Err(error) = quantized {
         return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
     }

@@ -78,7 +78,8 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
         } else if was.shape() != is.shape() {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
         } else if is.int8().is_some() {
-            faults.extend(weight_fault(name, [was, is], folded, subject.config.weight_bits)?);
+            let bits = subject.config.scheme_of(name).weight_bits();
+            faults.extend(weight_fault(name, [was, is], folded, bits)?);
         } else if subject.is_tuned(name) {
             continue;
         } else if !subject.changed.contains(name) {

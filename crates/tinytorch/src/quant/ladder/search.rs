@@ -1,16 +1,17 @@
-//! Which layer to raise next, from measured errors and expected times alone.
+//! Which layer to raise next, from measured errors and prices alone.
 
-use crate::quant::Rung;
+use super::rungs::Priced;
+use crate::quant::Scheme;
 use std::collections::BTreeMap;
 
 /// What it means for a layer to stand on a rung.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
-    pub(super) rung: Rung,
+    pub(super) scheme: Scheme,
     /// Square of the model's output error if this layer alone is quantized. Errors of layers are nearly
     /// independent, so that their squares add up.
     pub(super) squared_error: f64,
-    /// Expected time, in any unit.
+    /// What it takes, in any unit of time.
     pub(super) time: f64,
 }
 
@@ -45,9 +46,18 @@ impl Climb {
     }
 
     /// The layers that stand higher than they started, and their rungs.
-    pub(super) fn raised(&self) -> BTreeMap<String, Rung> {
+    pub(super) fn raised(&self) -> BTreeMap<String, Scheme> {
         let raised = self.standings().zip(&self.at).filter(|(_, at)| **at > 0);
-        raised.map(|((layer, standing), _)| (layer.name.clone(), standing.rung)).collect()
+        raised.map(|((layer, standing), _)| (layer.name.clone(), standing.scheme)).collect()
+    }
+
+    /// What every layer takes on every rung.
+    pub(super) fn prices(&self) -> Vec<Priced> {
+        let prices = self.layers.iter().map(|layer| {
+            let times = layer.standings.iter().map(|s| (s.scheme, s.time));
+            Priced { weight: layer.name.clone(), times: times.collect() }
+        });
+        prices.collect()
     }
 
     /// Raises the layer that saves the most squared error for its time; `false` if none saves any.
@@ -57,7 +67,7 @@ impl Climb {
             let now = layer.standings[self.at[i]];
             for (to, next) in layer.standings.iter().enumerate().skip(self.at[i] + 1) {
                 let saved = now.squared_error - next.squared_error;
-                let affordable = next.rung != Rung::F32 || layer.float_bytes <= self.floats_left;
+                let affordable = !next.scheme.is_float() || layer.float_bytes <= self.floats_left;
                 if !affordable || saved.is_nan() || saved <= 0.0 {
                     continue;
                 }
@@ -69,7 +79,7 @@ impl Climb {
         }
         let Some((_, layer, to)) = best else { return false };
         self.at[layer] = to;
-        if self.layers[layer].standings[to].rung == Rung::F32 {
+        if self.layers[layer].standings[to].scheme.is_float() {
             self.floats_left -= self.layers[layer].float_bytes;
         }
         true
@@ -92,7 +102,7 @@ impl Climb {
                 }
             }
             let Some((_, layer, to)) = best else { return };
-            if self.layers[layer].standings[self.at[layer]].rung == Rung::F32 {
+            if self.layers[layer].standings[self.at[layer]].scheme.is_float() {
                 self.floats_left += self.layers[layer].float_bytes;
             }
             self.at[layer] = to;
@@ -108,10 +118,10 @@ impl Climb {
 mod tests {
     use super::*;
 
-    fn layer(name: &str, float_bytes: usize, standings: &[(Rung, f64, f64)]) -> Layer {
+    fn layer(name: &str, float_bytes: usize, standings: &[(Scheme, f64, f64)]) -> Layer {
         let standings = standings
             .iter()
-            .map(|&(rung, squared_error, time)| Standing { rung, squared_error, time })
+            .map(|&(scheme, squared_error, time)| Standing { scheme, squared_error, time })
             .collect();
         Layer { name: name.to_string(), float_bytes, standings }
     }
@@ -120,14 +130,14 @@ mod tests {
     fn the_layer_that_saves_most_for_its_time_is_raised_first() {
         let mut climb = Climb::new(
             vec![
-                layer("large", 100, &[(Rung::StaticA8, 9.0, 10.0), (Rung::DynamicA8, 1.0, 20.0)]),
-                layer("small", 100, &[(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 1.0, 2.0)]),
+                layer("large", 100, &[(Scheme::STATIC, 9.0, 10.0), (Scheme::DYNAMIC, 1.0, 20.0)]),
+                layer("small", 100, &[(Scheme::STATIC, 4.0, 1.0), (Scheme::DYNAMIC, 1.0, 2.0)]),
             ],
             0,
         );
         assert_eq!(climb.squared_error(), 13.0);
         assert!(climb.raise());
-        assert_eq!(climb.raised(), BTreeMap::from([("small".to_string(), Rung::DynamicA8)]));
+        assert_eq!(climb.raised(), BTreeMap::from([("small".to_string(), Scheme::DYNAMIC)]));
         assert!(climb.raise());
         assert_eq!(climb.squared_error(), 2.0);
         assert!(!climb.raise(), "nothing is left to raise");
@@ -135,16 +145,19 @@ mod tests {
 
     #[test]
     fn a_rung_that_saves_nothing_is_passed_by() {
-        let standings =
-            [(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 4.0, 2.0), (Rung::BlockedA8, 2.0, 3.0)];
+        let standings = [
+            (Scheme::STATIC, 4.0, 1.0),
+            (Scheme::DYNAMIC, 4.0, 2.0),
+            (Scheme::DYNAMIC_BLOCKS, 2.0, 3.0),
+        ];
         let mut climb = Climb::new(vec![layer("only", 100, &standings)], 0);
         assert!(climb.raise());
-        assert_eq!(climb.raised()["only"], Rung::BlockedA8);
+        assert_eq!(climb.raised()["only"], Scheme::DYNAMIC_BLOCKS);
     }
 
     #[test]
     fn floats_are_taken_only_where_few_bytes_are_lost() {
-        let standings = [(Rung::StaticA8, f64::INFINITY, 1.0), (Rung::F32, 0.0, 4.0)];
+        let standings = [(Scheme::STATIC, f64::INFINITY, 1.0), (Scheme::Float, 0.0, 4.0)];
         let layers = vec![layer("a", 60, &standings), layer("b", 60, &standings)];
         let mut climb = Climb::new(layers, 100);
         assert!(climb.raise());
@@ -155,7 +168,7 @@ mod tests {
     #[test]
     fn what_was_raised_too_far_is_lowered_again() {
         let standings =
-            [(Rung::StaticA8, 4.0, 1.0), (Rung::DynamicA8, 2.0, 3.0), (Rung::F32, 0.0, 4.0)];
+            [(Scheme::STATIC, 4.0, 1.0), (Scheme::DYNAMIC, 2.0, 3.0), (Scheme::Float, 0.0, 4.0)];
         let mut climb =
             Climb::new(vec![layer("a", 60, &standings), layer("b", 60, &standings)], 60);
         while climb.raise() {}
@@ -169,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_not_a_gain() {
-        let standings = [(Rung::StaticA8, f64::NAN, 1.0), (Rung::DynamicA8, f64::NAN, 2.0)];
+        let standings = [(Scheme::STATIC, f64::NAN, 1.0), (Scheme::DYNAMIC, f64::NAN, 2.0)];
         assert!(!Climb::new(vec![layer("a", 1, &standings)], 0).raise());
     }
 }

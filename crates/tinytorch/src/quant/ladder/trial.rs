@@ -1,64 +1,70 @@
-//! Quantizing a model to see what it costs, and putting the floats back.
+//! Quantizing a model or one layer of it to see what that costs, and putting the floats back.
 
 use crate::Result;
-use crate::autograd::{Ctx, Stored, Var};
-use crate::nn::{Forward, Module};
-use crate::quant::fold::Fold;
-use crate::quant::model::quantize;
-use crate::quant::{Calibration, QuantConfig, QuantReport, relative_error};
-use crate::tensor::Tensor;
+use crate::autograd::{Ctx, Stored};
+use crate::nn::{Forward, Module, Outputs};
+use crate::quant::apply::{changes_by, changes_of};
+use crate::quant::changes::Changes;
+use crate::quant::{Prepared, QuantConfig, QuantReport, Scheme, apply, relative_error};
+use crate::tensor::{Dtype, Tensor};
 
 /// Inputs, and what the float model makes of them.
 pub(super) struct Judge<'x, X> {
     inputs: &'x [X],
-    outputs: Tensor,
+    outputs: Vec<Tensor>,
 }
 
 impl<'x, X> Judge<'x, X> {
     /// Runs the float model.
     pub(super) fn new<M>(model: &M, inputs: &'x [X]) -> Result<Judge<'x, X>>
     where
-        M: Forward<X, Output = Var> + ?Sized,
+        M: Forward<X> + ?Sized,
     {
         Ok(Judge { inputs, outputs: outputs(model, inputs)? })
     }
 
-    fn error<M: Forward<X, Output = Var> + ?Sized>(&self, model: &M) -> Result<f64> {
-        relative_error(&outputs(model, self.inputs)?, &self.outputs)
+    /// The root of the sum of squares over the outputs, each relative to its own size: no output is off by
+    /// more.
+    fn error<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<f64> {
+        let got = outputs(model, self.inputs)?;
+        let pairs = got.iter().zip(&self.outputs);
+        let mut errors = pairs.map(|(got, want)| relative_error(got, want));
+        errors.try_fold(0.0, |sum: f64, error| Ok(sum.hypot(error?)))
     }
 }
 
-/// All outputs of a model, one row each.
-fn outputs<M, X>(model: &M, inputs: &[X]) -> Result<Tensor>
+/// All float outputs of a model, those of each batch below those of the one before.
+fn outputs<M, X>(model: &M, inputs: &[X]) -> Result<Vec<Tensor>>
 where
-    M: Forward<X, Output = Var> + ?Sized,
+    M: Forward<X> + ?Sized,
 {
-    let rows = inputs.iter().map(|input| {
-        let output = model.forward(input, &mut Ctx::eval())?.into_value();
-        let width = output.shape().last_dim().max(1);
-        output.reshape([output.len() / width, width])
-    });
-    Tensor::cat::<f32>(&rows.collect::<Result<Vec<_>>>()?, 0)
+    let mut rows: Vec<Vec<Tensor>> = Vec::new();
+    for input in inputs {
+        let output = model.forward(input, &mut Ctx::eval())?;
+        let floats = output.vars().into_iter().filter(|var| var.value().dtype() == Dtype::F32);
+        for (i, var) in floats.enumerate() {
+            let width = var.shape().last_dim().max(1);
+            if rows.len() == i {
+                rows.push(Vec::new());
+            }
+            rows[i].push(var.value().reshape([var.shape().len() / width, width])?);
+        }
+    }
+    rows.iter().map(|rows| Tensor::cat::<f32>(rows, 0)).collect()
 }
 
 /// A model that is quantized in one way after another, always from its floats.
 pub(super) struct Trials<'m, M: ?Sized> {
     model: &'m mut M,
-    folds: Vec<Fold>,
-    ranges: Calibration,
-    params: Vec<(Stored, bool)>,
-    flags: Vec<bool>,
+    prepared: Prepared,
 }
 
 impl<'m, M: Module + ?Sized> Trials<'m, M> {
-    pub(super) fn new(model: &'m mut M, folds: Vec<Fold>, ranges: Calibration) -> Trials<'m, M> {
-        let params = model.named_params().into_iter();
-        let params = params.map(|(_, param)| (param.stored().clone(), param.is_frozen())).collect();
-        let flags = model.named_flags().into_iter().map(|(_, flag)| flag).collect();
-        Trials { model, folds, ranges, params, flags }
+    pub(super) fn new(model: &'m mut M, prepared: Prepared) -> Trials<'m, M> {
+        Trials { model, prepared }
     }
 
-    /// The model, float again.
+    /// The model, which is float between trials.
     pub(super) fn model(&self) -> &M {
         self.model
     }
@@ -66,30 +72,41 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
     /// The output error of the model quantized like this.
     pub(super) fn error<X>(&mut self, config: &QuantConfig, judge: &Judge<'_, X>) -> Result<f64>
     where
-        M: Forward<X, Output = Var>,
+        M: Forward<X>,
     {
-        let error = self.quantize(config).and_then(|_| judge.error(&*self.model));
-        self.restore();
+        let (changes, _) = changes_of(&*self.model, &self.prepared.with_config(config)?)?;
+        self.error_after(changes, judge)
+    }
+
+    /// The output error of the float model with one weight stored like this, and what is then stored.
+    pub(super) fn error_of_layer<X>(
+        &mut self,
+        layer: &str,
+        scheme: Scheme,
+        judge: &Judge<'_, X>,
+    ) -> Result<(f64, Option<Stored>)>
+    where
+        M: Forward<X>,
+    {
+        let only = |name: &str| if name == layer { scheme } else { Scheme::Float };
+        let (changes, _) = changes_by(&*self.model, &self.prepared, &only)?;
+        let int8 = changes.stored.values().find(|stored| matches!(stored, Stored::Int8(_)));
+        let int8 = int8.cloned();
+        Ok((self.error_after(changes, judge)?, int8))
+    }
+
+    fn error_after<X>(&mut self, changes: Changes, judge: &Judge<'_, X>) -> Result<f64>
+    where
+        M: Forward<X>,
+    {
+        let undo = changes.try_out(self.model);
+        let error = judge.error(&*self.model);
+        undo.put_back(self.model);
         error
     }
 
     /// Leaves the model quantized like this.
-    pub(super) fn keep(mut self, config: &QuantConfig) -> Result<QuantReport> {
-        self.quantize(config)
-    }
-
-    fn quantize(&mut self, config: &QuantConfig) -> Result<QuantReport> {
-        quantize(self.model, &self.folds, &self.ranges, config)
-    }
-
-    fn restore(&mut self) {
-        let params = self.model.named_params_mut();
-        for ((_, param), (stored, frozen)) in params.into_iter().zip(&self.params) {
-            param.store(stored.clone());
-            param.set_frozen(*frozen);
-        }
-        for ((_, flag), was) in self.model.named_flags_mut().into_iter().zip(&self.flags) {
-            *flag = *was;
-        }
+    pub(super) fn keep(self, config: &QuantConfig) -> Result<QuantReport> {
+        apply(self.model, &self.prepared.with_config(config)?)
     }
 }

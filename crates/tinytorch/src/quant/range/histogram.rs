@@ -1,10 +1,15 @@
+//! Counts of values in bins that widen as they must.
+
+use serde::{Deserialize, Serialize};
+
 /// Bins on each side of zero.
 const HALF: usize = 1024;
 
 /// Counts of values over `-limit..limit`, where the limit is a power of two that doubles when a
 /// larger value arrives: neighboring bins then merge. So the counts do not depend on the order of
 /// the values, and two histograms add up to the one that would have seen both streams.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Sparse", into = "Sparse")]
 pub(super) struct Histogram {
     counts: Vec<u64>,
     /// Base-2 logarithm of the limit.
@@ -13,6 +18,45 @@ pub(super) struct Histogram {
 
 /// The smallest limit, 2^-100: below it everything counts as the innermost bins.
 const SMALLEST: i32 = -100;
+
+/// The largest limit, beyond every float.
+const LARGEST: i32 = 128;
+
+/// What a file may claim to have counted: adding such histograms up does not overflow.
+const MOST_READ: u64 = 1 << 53;
+
+/// A histogram in a file: few bins have counts.
+#[derive(Serialize, Deserialize)]
+struct Sparse {
+    exponent: i32,
+    bins: Vec<(usize, u64)>,
+}
+
+impl From<Histogram> for Sparse {
+    fn from(histogram: Histogram) -> Sparse {
+        let Histogram { counts, exponent } = histogram;
+        let bins = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
+        Sparse { exponent, bins }
+    }
+}
+
+impl TryFrom<Sparse> for Histogram {
+    type Error = &'static str;
+
+    fn try_from(Sparse { exponent, bins }: Sparse) -> Result<Histogram, &'static str> {
+        if !(SMALLEST..=LARGEST).contains(&exponent) {
+            return Err("a histogram's limit is no power of two that floats have");
+        }
+        let mut histogram = Histogram { exponent, ..Histogram::new() };
+        let mut left = MOST_READ;
+        for (bin, count) in bins {
+            let slot = histogram.counts.get_mut(bin).ok_or("a histogram has a bin too many")?;
+            left = left.checked_sub(count).ok_or("a histogram counts more than it can")?;
+            *slot += count;
+        }
+        Ok(histogram)
+    }
+}
 
 impl Histogram {
     pub(super) fn new() -> Histogram {
@@ -40,7 +84,7 @@ impl Histogram {
         while other.exponent < self.exponent {
             other.double();
         }
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a = a.saturating_add(*b));
     }
 
     fn limit(&self) -> f64 {
@@ -65,7 +109,7 @@ impl Histogram {
 
     /// Values counted.
     pub(super) fn total(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
 
@@ -86,6 +130,21 @@ mod tests {
             sequential.add(&b);
             prop_assert_eq!(&merged, &sequential);
             prop_assert_eq!(merged.total(), (a.len() + b.len()) as u64);
+        }
+    }
+
+    #[test]
+    fn a_file_gives_it_back_and_cannot_lie_about_it() {
+        let mut histogram = Histogram::new();
+        histogram.add(&[0.5, -3.0, f32::MAX]);
+        let json = serde_json::to_string(&histogram).unwrap();
+        assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+        for lie in [
+            r#"{"exponent":2000000000,"bins":[]}"#,
+            r#"{"exponent":0,"bins":[[2048,1]]}"#,
+            r#"{"exponent":0,"bins":[[0,18446744073709551615],[1,1]]}"#,
+        ] {
+            assert!(serde_json::from_str::<Histogram>(lie).is_err(), "{lie}");
         }
     }
 

@@ -20,9 +20,10 @@ use super::QuantError;
 use crate::Result;
 use crate::int8::QParams;
 use histogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// How the range of an activation is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RangeMethod {
     /// From the smallest to the largest value seen.
@@ -35,11 +36,37 @@ pub enum RangeMethod {
 }
 
 /// Estimates the range of a stream of finite values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Told")]
 pub struct RangeEstimator {
     method: RangeMethod,
     extremes: Option<(f32, f32)>,
     histogram: Option<Histogram>,
+}
+
+/// An estimator in a file, which may tell anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    method: RangeMethod,
+    extremes: Option<(f32, f32)>,
+    histogram: Option<Histogram>,
+}
+
+impl TryFrom<Told> for RangeEstimator {
+    type Error = &'static str;
+
+    fn try_from(told: Told) -> Result<RangeEstimator, &'static str> {
+        let Told { method, extremes, histogram } = told;
+        let is_range = |(min, max): (f32, f32)| min.is_finite() && max.is_finite() && min <= max;
+        if !extremes.is_none_or(is_range) {
+            return Err("a range goes from a finite number to one that is as large");
+        }
+        if histogram.is_some() != (method != RangeMethod::MinMax) {
+            return Err("a range has a histogram exactly if its method looks at one");
+        }
+        Ok(RangeEstimator { method, extremes, histogram })
+    }
 }
 
 /// Candidates that [`RangeMethod::Mse`] tries for each end, from the full one to a hundredth of it.
@@ -105,7 +132,7 @@ fn percentile(histogram: &Histogram, share: f64, (min, max): (f32, f32)) -> (f32
 fn end_beyond(mut bins: impl Iterator<Item = (f64, u64)>, cut: u64) -> Option<f32> {
     let mut passed = 0;
     let found = bins.find(|(_, count)| {
-        passed += count;
+        passed = u64::saturating_add(passed, *count);
         passed > cut
     });
     found.map(|(middle, _)| middle as f32)

@@ -1,6 +1,8 @@
-use super::{Activations, QuantConfig};
-use crate::int8::Granularity;
+//! The configuration that suits a kind of model.
+
+use super::QuantConfig;
 use crate::models::Architecture;
+use crate::quant::{Activations, Scheme};
 
 impl QuantConfig {
     /// What suits a kind of model.
@@ -16,29 +18,25 @@ impl QuantConfig {
     ///   MiniLM is off by 6.3 % with 8 bits everywhere, by 4.4 % with 16 bits for what reads a norm.
     ///
     /// ```
-    /// use tinytorch::{models::Architecture, quant::{Activations, QuantConfig}};
+    /// use tinytorch::{models::Architecture, quant::{QuantConfig, Scheme}};
     /// let of = |name| Ok::<_, tinytorch::Error>(
-    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).activations,
+    ///     QuantConfig::for_architecture(&Architecture::preset(name)?).scheme_of("head.weight"),
     /// );
-    /// assert_eq!(of("stories260K")?, Activations::Dynamic);
-    /// assert_eq!(of("digits-cnn")?, Activations::Static);
+    /// assert_eq!(of("stories260K")?, Scheme::DYNAMIC16_BLOCKS);
+    /// assert_eq!(of("digits-cnn")?, Scheme::STATIC);
     /// # Ok::<(), tinytorch::Error>(())
     /// ```
     pub fn for_architecture(architecture: &Architecture) -> QuantConfig {
-        let dynamic = |granularity, wide: &[&str]| QuantConfig {
-            granularity,
-            activations: Activations::Dynamic,
-            wide: wide.iter().map(ToString::to_string).collect(),
-            ..QuantConfig::default()
-        };
         match architecture {
             Architecture::Gpt(_) | Architecture::Llama(_) => {
-                dynamic(Granularity::Blocks, &["weight"])
+                QuantConfig::new(Scheme::DYNAMIC_BLOCKS).with("*weight", Scheme::DYNAMIC16_BLOCKS)
             }
             Architecture::Bert(_) => {
-                let read_norms =
-                    ["q_proj.weight", "k_proj.weight", "v_proj.weight", "linear1.weight"];
-                dynamic(Granularity::PerChannel, &read_norms)
+                let wide = Scheme::DYNAMIC.with_activations(Activations::Dynamic16);
+                let read_norms = ["q_proj", "k_proj", "v_proj", "linear1"];
+                read_norms.into_iter().fold(QuantConfig::new(Scheme::DYNAMIC), |config, layer| {
+                    config.with(format!("*{layer}.weight"), wide)
+                })
             }
             _ => QuantConfig::default(),
         }

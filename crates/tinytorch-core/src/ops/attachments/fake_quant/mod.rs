@@ -8,6 +8,7 @@ use crate::autograd::{Ctx, Param, Role, Var};
 use crate::int8::{
     Encoding, Granularity, Int8Error, Int8Weight, QParams, QWeight, Scales, WeightBits,
 };
+use crate::ops::{Attachment, AttachmentKind, Part, PartMut, Place, Weight};
 use crate::tensor::{Shape, Tensor};
 use levels::{FakeQuantize, Kind, step};
 use rows::FakeQuantizeRows;
@@ -54,11 +55,11 @@ pub enum FakeInput {
 pub struct FakeQuant {
     config: FakeQuantConfig,
     /// Of the weight, `[1]` or `[out]`.
-    pub(crate) weight_log_step: Param,
+    weight_log_step: Param,
     /// Of a static input, `[1]`.
-    pub(crate) input_log_step: Option<Param>,
+    input_log_step: Option<Param>,
     /// What a folded batch norm adds to the channels of a convolution without a bias, `[out]`.
-    pub(crate) shift: Option<Param>,
+    shift: Option<Param>,
 }
 
 impl FakeQuant {
@@ -91,32 +92,6 @@ impl FakeQuant {
         let vector = |values: &[f32]| Tensor::from_vec(values.to_vec(), [values.len()]);
         let shift = shift.map(vector).transpose()?.map(|shift| Param::new(shift, Role::Vector));
         Ok(FakeQuant { config, weight_log_step, input_log_step, shift })
-    }
-
-    /// Rounding for a weight of this shape whose steps are to be loaded.
-    ///
-    /// # Errors
-    /// [`Int8Error::LearnedBlocks`].
-    pub fn absent(config: FakeQuantConfig, weight: &Shape) -> Result<FakeQuant> {
-        let channels = weight.first().copied().unwrap_or(1);
-        let steps = match config.granularity {
-            Granularity::PerTensor => 1,
-            Granularity::PerChannel => channels,
-            Granularity::Blocks => return Err(Int8Error::LearnedBlocks.into()),
-        };
-        let absent =
-            |len| -> Result<Param> { Ok(Param::absent(Shape::new(&[len])?, Role::Vector)) };
-        let input_log_step = match config.input {
-            FakeInput::Static { .. } => Some(absent(1)?),
-            FakeInput::Float | FakeInput::Dynamic | FakeInput::Dynamic16 => None,
-        };
-        let shift = config.shift.then(|| absent(channels)).transpose()?;
-        Ok(FakeQuant { config, weight_log_step: absent(steps)?, input_log_step, shift })
-    }
-
-    /// How is rounded.
-    pub fn config(&self) -> FakeQuantConfig {
-        self.config
     }
 
     /// The weight's steps as they have been learned.
@@ -159,28 +134,104 @@ impl FakeQuant {
             _ => Encoding::F32,
         })
     }
+}
 
-    /// The rounded weight. A traced pass takes it as a constant, as it takes a weight.
-    pub(super) fn round_weight(&self, weight: &Param, ctx: &mut Ctx<'_>) -> Result<Var> {
+impl Weight {
+    /// The fake quantization, if the weight is prepared for it.
+    pub fn fake_quant(&self) -> Option<&FakeQuant> {
+        self.attachment()
+    }
+
+    /// Rounds the weight, and what it multiplies, from here on.
+    pub fn set_fake_quant(&mut self, fake_quant: FakeQuant) {
+        self.attach(fake_quant);
+    }
+
+    /// Ends the rounding, whose steps stay in the returned value.
+    pub fn take_fake_quant(&mut self) -> Option<FakeQuant> {
+        self.detach()
+    }
+}
+
+const WEIGHT_STEP: Place = Place::Suffix("_log_step");
+const INPUT_STEP: Place = Place::Suffix("_input_log_step");
+const SHIFT: Place = Place::Suffix("_shift");
+
+impl Attachment for FakeQuant {
+    fn parts(&self) -> Vec<(Place, Part<'_>)> {
+        let input = self.input_log_step.as_ref().map(|step| (INPUT_STEP, Part::Param(step)));
+        let shift = self.shift.as_ref().map(|shift| (SHIFT, Part::Param(shift)));
+        let weight = (WEIGHT_STEP, Part::Param(&self.weight_log_step));
+        [weight].into_iter().chain(input).chain(shift).collect()
+    }
+
+    fn parts_mut(&mut self) -> Vec<(Place, PartMut<'_>)> {
+        let input = self.input_log_step.as_mut().map(|step| (INPUT_STEP, PartMut::Param(step)));
+        let shift = self.shift.as_mut().map(|shift| (SHIFT, PartMut::Param(shift)));
+        let weight = (WEIGHT_STEP, PartMut::Param(&mut self.weight_log_step));
+        [weight].into_iter().chain(input).chain(shift).collect()
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Attachment> {
+        Box::new(self.clone())
+    }
+
+    fn order(&self) -> u8 {
+        2
+    }
+
+    fn input(&self, x: &Var, row_axes: usize, ctx: &mut Ctx<'_>) -> Result<Option<Var>> {
+        Ok(match (self.config.input, &self.input_log_step) {
+            (FakeInput::Static { zero_point }, Some(log_step)) => {
+                let log_step = ctx.param(log_step)?;
+                let op = FakeQuantize { kind: Kind::Input { zero_point } };
+                Some(ctx.apply(op, &[x, &log_step])?)
+            }
+            (FakeInput::Dynamic, _) => Some(ctx.apply(FakeQuantizeRows { row_axes }, &[x])?),
+            _ => None,
+        })
+    }
+
+    /// A traced pass takes the rounded weight as a constant, as it takes a weight.
+    fn floats(&self, weight: &Param, ctx: &mut Ctx<'_>) -> Result<Option<Var>> {
         let op = FakeQuantize { kind: Kind::Weight { max: self.config.bits.max() } };
         if ctx.traces() {
             let (weight, log_step) = (weight.value()?, self.weight_log_step.value()?);
-            return Ctx::eval().apply(op, &[&weight.into(), &log_step.into()]);
+            return Ctx::eval().apply(op, &[&weight.into(), &log_step.into()]).map(Some);
         }
         let (weight, log_step) = (ctx.param(weight)?, ctx.param(&self.weight_log_step)?);
-        ctx.apply(op, &[&weight, &log_step])
+        ctx.apply(op, &[&weight, &log_step]).map(Some)
     }
 
-    /// The rounded input; the axes before `row_axes` number the rows of a dynamic one.
-    pub(super) fn round_input(&self, x: &Var, row_axes: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
-        match (self.config.input, &self.input_log_step) {
-            (FakeInput::Static { zero_point }, Some(log_step)) => {
-                let log_step = ctx.param(log_step)?;
-                ctx.apply(FakeQuantize { kind: Kind::Input { zero_point } }, &[x, &log_step])
-            }
-            (FakeInput::Dynamic, _) => ctx.apply(FakeQuantizeRows { row_axes }, &[x]),
-            _ => Ok(x.clone()),
-        }
+    fn shift(&self) -> Option<&Param> {
+        self.shift.as_ref()
+    }
+}
+
+impl AttachmentKind for FakeQuant {
+    type Config = FakeQuantConfig;
+
+    fn config(&self) -> FakeQuantConfig {
+        self.config
+    }
+
+    /// # Errors
+    /// [`Int8Error::LearnedBlocks`].
+    fn absent(config: FakeQuantConfig, layer: &Shape, _: Role) -> Result<FakeQuant> {
+        let channels = layer.first().copied().unwrap_or(1);
+        let steps = match config.granularity {
+            Granularity::PerTensor => 1,
+            Granularity::PerChannel => channels,
+            Granularity::Blocks => return Err(Int8Error::LearnedBlocks.into()),
+        };
+        let absent =
+            |len| -> Result<Param> { Ok(Param::absent(Shape::new(&[len])?, Role::Vector)) };
+        let input_log_step = match config.input {
+            FakeInput::Static { .. } => Some(absent(1)?),
+            FakeInput::Float | FakeInput::Dynamic | FakeInput::Dynamic16 => None,
+        };
+        let shift = config.shift.then(|| absent(channels)).transpose()?;
+        Ok(FakeQuant { config, weight_log_step: absent(steps)?, input_log_step, shift })
     }
 }
 

@@ -1,6 +1,8 @@
-use super::linear_f32::Linear;
+//! Low-rank adapters beside weights.
+
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};
+use crate::ops::{Attachment, AttachmentKind, Linear, Part, PartMut, Place, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +24,12 @@ pub struct AdapterConfig {
 #[derive(Clone, Debug)]
 pub struct Adapter {
     config: AdapterConfig,
-    pub(crate) lora_a: Param,
-    pub(crate) lora_b: Param,
+    lora_a: Param,
+    lora_b: Param,
 }
+
+/// The names of the two factors.
+const PLACES: [Place; 2] = [Place::Sibling("lora_A"), Place::Sibling("lora_B")];
 
 impl Adapter {
     /// An adapter for a weight `[out, in]` with the given `A`.
@@ -46,24 +51,12 @@ impl Adapter {
         Ok(Adapter { config, lora_a, lora_b: Param::new(lora_b, Role::Vector) })
     }
 
-    /// An adapter without values, to be loaded.
-    pub fn absent(config: AdapterConfig, weight: &Shape) -> Result<Adapter> {
-        let [lora_a, lora_b] = Adapter::shapes(config, weight)?;
-        let absent = |shape| Param::absent(shape, Role::Vector);
-        Ok(Adapter { config, lora_a: absent(lora_a), lora_b: absent(lora_b) })
-    }
-
     fn shapes(config: AdapterConfig, weight: &Shape) -> Result<[Shape; 2]> {
         let &[out, inputs] = weight.dims() else {
             let (shape, expected) = (*weight, "the weight is [out, in]".into());
             return Err(TensorError::Shape { op: "adapter", shape, expected }.into());
         };
         Ok([Shape::new(&[config.rank, inputs])?, Shape::new(&[out, config.rank])?])
-    }
-
-    /// Its size and weight.
-    pub fn config(&self) -> AdapterConfig {
-        self.config
     }
 
     /// `A`, `[rank, in]`.
@@ -81,7 +74,7 @@ impl Adapter {
     }
 
     /// What the adapter adds to the layer's output for the input `x`.
-    pub(super) fn correction(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+    fn correction(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let (a, b) = (ctx.param(&self.lora_a)?, ctx.param(&self.lora_b)?);
         let narrow = ctx.apply(Linear, &[x, &a])?;
         ctx.apply(Linear, &[&narrow, &b])?.mul_scalar(self.scale(), ctx)
@@ -93,6 +86,65 @@ impl Adapter {
     /// [`AutogradError::NotLoaded`](crate::autograd::AutogradError::NotLoaded) without values.
     pub fn product(&self) -> Result<Tensor> {
         self.lora_b.value()?.matmul(self.lora_a.value()?)?.scale(self.scale())
+    }
+}
+
+impl Weight {
+    /// The adapter, if there is one.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.attachment()
+    }
+
+    /// Puts an adapter beside the weight, which is frozen from here on.
+    pub fn set_adapter(&mut self, adapter: Adapter) {
+        self.attach(adapter);
+    }
+
+    /// Takes the adapter away; the weight is then trained again.
+    pub fn take_adapter(&mut self) -> Option<Adapter> {
+        self.detach()
+    }
+}
+
+impl Attachment for Adapter {
+    fn parts(&self) -> Vec<(Place, Part<'_>)> {
+        let [a, b] = PLACES;
+        vec![(a, Part::Param(&self.lora_a)), (b, Part::Param(&self.lora_b))]
+    }
+
+    fn parts_mut(&mut self) -> Vec<(Place, PartMut<'_>)> {
+        let [a, b] = PLACES;
+        vec![(a, PartMut::Param(&mut self.lora_a)), (b, PartMut::Param(&mut self.lora_b))]
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Attachment> {
+        Box::new(self.clone())
+    }
+
+    fn order(&self) -> u8 {
+        1
+    }
+
+    fn freezes(&self) -> bool {
+        true
+    }
+
+    fn after(&self, y: Var, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        y.add(&self.correction(x, ctx)?, ctx)
+    }
+}
+
+impl AttachmentKind for Adapter {
+    type Config = AdapterConfig;
+
+    fn config(&self) -> AdapterConfig {
+        self.config
+    }
+
+    fn absent(config: AdapterConfig, layer: &Shape, _: Role) -> Result<Adapter> {
+        let [lora_a, lora_b] = Adapter::shapes(config, layer)?;
+        let absent = |shape| Param::absent(shape, Role::Vector);
+        Ok(Adapter { config, lora_a: absent(lora_a), lora_b: absent(lora_b) })
     }
 }
 

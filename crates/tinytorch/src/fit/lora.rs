@@ -11,13 +11,13 @@
 //! ```
 //! use tinytorch::{Result, Tensor, autograd::Var, nn::{Init, Linear, Module}};
 //! use tinytorch::quant::{Activations, QuantConfig, quantize_model};
-//! use tinytorch::train::{adapters, trainable_summary};
+//! use tinytorch::{fit::lora, train::trainable_summary};
 //! let mut model = Linear::new(64, 32, &mut Init::seed(0))?;
-//! let dynamic = QuantConfig { activations: Activations::Dynamic, ..QuantConfig::default() };
+//! let dynamic = QuantConfig::new(Activations::Dynamic);
 //! quantize_model(&mut model, std::iter::empty::<Result<Var>>(), &dynamic)?;
 //!
-//! let config = adapters::AdapterConfig { rank: 4, alpha: 8.0 };
-//! adapters::attach(&mut model, "*", config, &mut Init::seed(1))?;
+//! let config = lora::AdapterConfig { rank: 4, alpha: 8.0 };
+//! lora::attach(&mut model, "*", config, &mut Init::seed(1))?;
 //! let summary = trainable_summary(&model);
 //! assert_eq!(summary.trained, ["lora_A", "lora_B", "bias"]);
 //! assert_eq!(summary.values, 4 * 64 + 32 * 4 + 32);

@@ -1,11 +1,14 @@
-use super::fold::Folded;
-use super::model::{commit, input_of, is_weight, observe};
-use super::{QuantConfig, QuantError, QuantReport, WeightReport};
+//! Quantization-aware training: preparing a model for it, and making it int8 afterwards.
+
 use crate::Result;
 use crate::autograd::{ParamId, Stored};
-use crate::int8::{Encoding, Int8Weight, QParams};
+use crate::int8::Int8Weight;
 use crate::nn::{Forward, Module};
 use crate::ops::FakeQuant;
+use crate::quant::{
+    Parts, QuantConfig, QuantError, QuantReport, WeightReport, calibrate, input_of, is_weight,
+    static_range,
+};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,22 +31,22 @@ pub struct QatReport {
 /// ```
 ///
 /// The gradient passes the rounding unchanged. The steps `s` are trained too: they begin as
-/// [`quantize_model`](super::quantize_model) would choose them, so that a model that is prepared and
+/// [`quantize_model`](crate::quant::quantize_model) would choose them, so that a model that is prepared and
 /// converted without training in between equals one quantized after training. The steps are parameters,
 /// held as logarithms: `fc.weight_log_step`, and `fc.weight_input_log_step` for static activations; freeze those to
 /// keep the observed ranges. Weight decay pulls a logarithm toward a step of 1, so keep it small.
 ///
-/// A batch norm that [`quantize_model`](super::quantize_model) would fold is folded here, before the
+/// A batch norm that [`quantize_model`](crate::quant::quantize_model) would fold is folded here, before the
 /// training, so that the rounded weight is the one that int8 multiplies; `conv.weight_shift` trains in place of the
 /// bias that a convolution may lack. Other batch norms train as ever and stay floats.
 ///
-/// `config` is what [`quantize_model`](super::quantize_model) takes. Its scales are per tensor or per channel; with
+/// `config` is what [`quantize_model`](crate::quant::quantize_model) takes. Its scales are per tensor or per channel; with
 /// fewer than 8 `weight_bits` the values use fewer steps and are stored as int8 all the same.
 ///
 /// ```
 /// use tinytorch::{Rng, Tensor, autograd::{Ctx, Var}, nn::{Forward, Init, Linear}};
 /// use tinytorch::optim::{Adam, Optimizer};
-/// use tinytorch::quant::{QuantConfig, convert, prepare_qat};
+/// use tinytorch::{fit::{convert, prepare_qat}, quant::QuantConfig};
 ///
 /// let mut model = Linear::new(16, 4, &mut Init::seed(1))?;
 /// let x = Var::from(Tensor::randn([32, 16], 1.0, &mut Rng::seed(2))?);
@@ -66,7 +69,7 @@ pub struct QatReport {
 /// ```
 ///
 /// # Errors
-/// As [`quantize_model`](super::quantize_model); [`QuantError::AlreadyPrepared`], and
+/// As [`quantize_model`](crate::quant::quantize_model); [`QuantError::AlreadyPrepared`], and
 /// [`Int8Error::LearnedBlocks`](crate::int8::Int8Error::LearnedBlocks) for scales in blocks. The model is
 /// then as it was before.
 pub fn prepare_qat<M, X>(
@@ -77,39 +80,41 @@ pub fn prepare_qat<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
-    let (mut folds, ranges) = observe(&*model, calibration, config)?;
+    let mut prepared = calibrate(&*model, calibration, config)?;
     // Beside a bare parameter there is no place for what its norm adds.
-    let weights: BTreeSet<ParamId> = model.named_weights().iter().map(|(_, w)| w.id()).collect();
-    folds.retain(|fold| weights.contains(&fold.weight));
-    let Folded { values, shifts, norms, .. } = Folded::new(&*model, &folds, config)?;
-    let mut report = QatReport { folded: norms.clone(), ..QatReport::default() };
-    let mut rounding = BTreeMap::new();
+    let weights: BTreeSet<String> =
+        model.named_weights().into_iter().map(|(name, _)| name).collect();
+    prepared.folds.retain(|fold| weights.contains(&fold.weight));
+    let scheme_of = |name: &str| config.scheme_of(name);
+    let Parts { folded, mut changes } = Parts::new(&*model, &prepared.folds, &scheme_of)?;
+    let mut report = QatReport { folded: folded.norms.clone(), ..QatReport::default() };
     for (name, weight) in model.named_weights() {
-        if config.keeps_float(&name) {
+        let scheme = config.scheme_of(&name);
+        if scheme.is_float() {
             report.skipped.push((name, "skipped on request"));
             continue;
         }
-        let value = values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
-        let (input, _) = input_of(&name, weight, &ranges, config)?;
-        let shift = shifts.get(&weight.id()).map(|shift| &**shift);
-        let (granularity, bits) = (config.way(&name).granularity, config.weight_bits);
+        let value = folded.values.get(&weight.id()).map_or_else(|| weight.value(), Ok)?;
+        let (input, _) = input_of(&name, weight, scheme, &prepared)?;
+        let shift = folded.shifts.get(&weight.id()).map(|shift| &**shift);
+        let (granularity, bits) = (scheme.granularity(), scheme.weight_bits());
         let fake = FakeQuant::start(value, granularity, bits, input, shift).map_err(|source| {
             QuantError::Weight { name: name.clone(), source: Box::new(source) }
         })?;
-        rounding.insert(weight.id(), fake);
+        changes.rounding.insert(weight.id(), fake);
         report.prepared.push(name);
     }
     for (name, param) in model.named_params() {
         let shown = report.skipped.iter().any(|(skipped, _)| *skipped == name);
-        if is_weight(param) && !shown && !rounding.contains_key(&param.id()) {
+        if is_weight(param) && !shown && !changes.rounding.contains_key(&param.id()) {
             report.skipped.push((name, "its layer holds it as a bare parameter"));
         }
     }
-    if rounding.is_empty() {
+    if changes.rounding.is_empty() {
         return Err(QuantError::NothingToQuantize { params: model.named_params().len() }.into());
     }
-    let stored = values.into_iter().map(|(id, value)| (id, Stored::F32(value))).collect();
-    commit(model, stored, rounding, &norms);
+    changes.stored = folded.values.into_iter().map(|(id, v)| (id, Stored::F32(v))).collect();
+    changes.commit(model);
     Ok(report)
 }
 
@@ -130,10 +135,7 @@ pub fn convert<M: Module + ?Sized>(model: &mut M) -> Result<QuantReport> {
         let unusable = |source| QuantError::Weight { name: name.clone(), source: Box::new(source) };
         let value = weight.value()?;
         let packed = round(value, fake).map_err(unusable)?;
-        let input_range = match packed.input() {
-            Encoding::Static(params) => Some(range_of(params)),
-            _ => None,
-        };
+        let input_range = static_range(&packed);
         report.weights.push(WeightReport::new(name, value, &packed, input_range)?);
         int8.insert(weight.id(), packed);
     }
@@ -167,8 +169,4 @@ fn round(value: &Tensor, fake: &FakeQuant) -> Result<Int8Weight> {
         return Err(tinytorch_kernels::int8::Int8Error::NotFinite { what, index, value }.into());
     }
     fake.pack(value)
-}
-
-fn range_of(params: QParams) -> (f32, f32) {
-    (params.dequantize(0), params.dequantize(u8::MAX))
 }

@@ -1,14 +1,13 @@
-use super::CompressError;
-use super::svd::{Svd, svd};
 use crate::Result;
 use crate::autograd::{Param, Role};
+use crate::compress::{CompressError, Svd, svd};
 use crate::nn::{Module, linear_layers};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
 /// A matrix as the product of two thin ones.
 #[derive(Clone, Debug)]
-pub struct LowRank {
+pub struct Thin {
     /// `[out, rank]`.
     pub up: Tensor,
     /// `[rank, in]`.
@@ -24,7 +23,7 @@ pub struct LowRank {
 /// rows of `down`, which differ in size, have a scale each when they are quantized per channel.
 ///
 /// ```
-/// use tinytorch::{Tensor, compress::low_rank_approximate};
+/// use tinytorch::{Tensor, fit::low_rank_approximate};
 /// let a = Tensor::from_vec(vec![3.0, 0.0, 0.0, 4.0], [2, 2])?;
 /// let thin = low_rank_approximate(&a, 1)?;
 /// let back = thin.up.matmul(&thin.down)?;
@@ -35,11 +34,11 @@ pub struct LowRank {
 ///
 /// # Errors
 /// [`CompressError::NotAMatrix`], [`CompressError::Rank`], [`CompressError::NotFinite`].
-pub fn low_rank_approximate(matrix: &Tensor, rank: usize) -> Result<LowRank> {
+pub fn low_rank_approximate(matrix: &Tensor, rank: usize) -> Result<Thin> {
     approximate("the matrix", matrix, rank)
 }
 
-fn approximate(name: &str, matrix: &Tensor, rank: usize) -> Result<LowRank> {
+fn approximate(name: &str, matrix: &Tensor, rank: usize) -> Result<Thin> {
     let shape = *matrix.shape();
     let &[out, inputs] = shape.dims() else {
         return Err(CompressError::NotAMatrix { shape }.into());
@@ -60,7 +59,7 @@ fn approximate(name: &str, matrix: &Tensor, rank: usize) -> Result<LowRank> {
     let down = down.map(|(r, j)| (sigma[r] * v[r][j]) as f32).collect();
     let norm = |sigma: &[f64]| sigma.iter().map(|s| s * s).sum::<f64>().sqrt();
     let (lost, all) = (norm(&sigma[rank..]), norm(&sigma));
-    Ok(LowRank {
+    Ok(Thin {
         up: Tensor::from_vec(up, [out, rank])?,
         down: Tensor::from_vec(down, [rank, inputs])?,
         error: if lost == 0.0 { 0.0 } else { lost / all },
@@ -111,7 +110,7 @@ pub fn factorize(model: &mut dyn Module, pattern: &str, rank: usize) -> Result<L
         return Err(CompressError::NothingSaved { rank, layers }.into());
     }
     model.change_weights(&mut |name, weight| {
-        if let Some(LowRank { up, down, .. }) = factors.remove(name) {
+        if let Some(Thin { up, down, .. }) = factors.remove(name) {
             let factor = |value| Param::new(value, Role::LinearWeight);
             weight.set_factors(factor(up), factor(down).into());
         }

@@ -1,0 +1,177 @@
+//! The search for the fastest way within a budget.
+
+use super::prices::Prices;
+use super::rungs::{Priced, RUNGS};
+use super::search::Climb;
+use super::sensitivity::measure;
+use super::trial::{Judge, Trials};
+use crate::Result;
+use crate::nn::Forward;
+use crate::quant::{Activations, QuantConfig, QuantError, QuantReport, Scheme, calibrate, check};
+use std::collections::BTreeMap;
+
+/// Calibration batches that each layer is tried on, on each rung.
+const SENSITIVITY_BATCHES: usize = 2;
+
+/// What the search aims at and is content with, as a share of the largest error: other data judges, for
+/// which 0.99 % on 128 photographs was 1.03 % on 600 others.
+const AIM: f64 = 0.95;
+
+/// Models that are judged at most. Three or four are usual.
+const MOST_TRIALS: usize = 20;
+
+/// How a model was quantized, and what that cost.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    /// The settings, the layers that were raised included.
+    pub config: QuantConfig,
+    /// The layers that stand higher than the others.
+    pub raised: BTreeMap<String, Scheme>,
+    /// What the layers that were tried take on each rung that is open to them, in the unit of the prices;
+    /// none where the first model that was judged was within the budget.
+    pub prices: Vec<Priced>,
+    /// What quantizing has done.
+    pub report: QuantReport,
+    /// Relative L2 error of the output on the held-out inputs ([`relative_error`](crate::quant::relative_error)); of
+    /// several outputs the root of the sum of squares.
+    pub error: f64,
+    /// Whether that is within the budget.
+    pub is_within: bool,
+    /// All models that were judged on the held-out inputs, the fastest first.
+    pub tried: Vec<Trial>,
+}
+
+/// A model that was judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// The layers that stood higher than the others.
+    pub raised: BTreeMap<String, Scheme>,
+    /// Relative L2 error of the output on the held-out inputs.
+    pub error: f64,
+}
+
+/// Quantizes a model in place, as fast as its output error allows: every layer starts on the first of the
+/// [`RUNGS`], static or dynamic as `config.scheme` says, and those are raised that save the most error for
+/// their time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %).
+///
+/// What a layer costs on a rung is the error of a float model in which it alone is quantized, on the first
+/// calibration batches, and its time by `prices`. Weights that a pattern of `config` names stay as it says,
+/// and at most a tenth of the weight bytes stays float. If no way is within the budget the model is left
+/// quantized in the best that was found, and [`Ladder::is_within`] says so. `progress` is told how many of
+/// how many trials are done.
+///
+/// ```
+/// use tinytorch::{Isa, Rng, Tensor, autograd::Var, nn::{Init, Linear}};
+/// use tinytorch::quant::{Prices, QuantConfig, quantize_within};
+///
+/// let mut model = Linear::new(64, 16, &mut Init::seed(1))?;
+/// let mut rng = Rng::seed(2);
+/// let mut batch = || Tensor::randn([64, 64], 1.0, &mut rng).map(Var::from);
+/// let data = [vec![batch()?], vec![batch()?]];
+/// let (config, mut prices) = (QuantConfig::default(), Prices::measured(Isa::active()));
+/// let [calibration, held_out] = &data;
+/// let ladder =
+///     quantize_within(&mut model, calibration, held_out, 0.008, &config, &mut prices, &mut |_, _| ())?;
+/// assert!(ladder.is_within && ladder.error <= 0.008 && ladder.tried[0].error > 0.008);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`quantize_model`](crate::quant::quantize_model), and [`QuantError::Ladder`] for a budget that is no error,
+/// for weight-only settings, or without held-out inputs. The model is then as it was before.
+pub fn quantize_within<M, X>(
+    model: &mut M,
+    calibration: &[X],
+    held_out: &[X],
+    max_error: f64,
+    config: &QuantConfig,
+    prices: &mut Prices,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Ladder>
+where
+    M: Forward<X> + ?Sized,
+    X: Clone,
+{
+    let refuse = |problem| Err(QuantError::Ladder { problem }.into());
+    let first = match config.scheme.activations() {
+        Activations::Static => 0,
+        Activations::Dynamic | Activations::Dynamic16 => 1,
+        Activations::Float => {
+            return refuse(
+                "weight-only models have one rung; choose static or dynamic activations",
+            );
+        }
+    };
+    if !(max_error.is_finite() && max_error > 0.0) {
+        return refuse("the largest error must be a positive number, such as 0.01 for 1 %");
+    }
+    if held_out.is_empty() {
+        return refuse("no inputs are held out to judge the error by; keep some from calibration");
+    }
+    let scheme = RUNGS[first].with_bits(config.scheme.weight_bits());
+    let base = QuantConfig { scheme, ..config.clone() };
+    check(&*model, &base)?;
+    let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
+    let judge = Judge::new(&*model, held_out)?;
+    let mut trials = Trials::new(model, prepared);
+
+    let error = trials.error(&base, &judge)?;
+    let (mut tried, mut priced) = (vec![Trial { raised: BTreeMap::new(), error }], Vec::new());
+    if !within(error, AIM * max_error) {
+        let sample = &calibration[..calibration.len().min(SENSITIVITY_BATCHES)];
+        let mut climb = measure(&mut trials, sample, first, &base, prices, progress)?;
+        priced = climb.prices();
+        while tried.len() < MOST_TRIALS && advance(&mut climb, &tried, max_error) {
+            let raised = climb.raised();
+            let error = trials.error(&with_schemes(&base, &raised), &judge)?;
+            tried.push(Trial { raised, error });
+            if within(error, AIM * max_error) {
+                break;
+            }
+        }
+    }
+    let best = match last(&tried) {
+        trial if within(trial.error, max_error) => trial,
+        _ => tried.iter().min_by(|a, b| a.error.total_cmp(&b.error)).unwrap_or(&tried[0]),
+    };
+    let Trial { raised, error } = best.clone();
+    let config = with_schemes(&base, &raised);
+    let report = trials.keep(&config)?;
+    let is_within = within(error, max_error);
+    Ok(Ladder { config, raised, prices: priced, report, error, is_within, tried })
+}
+
+/// NaN is within nothing.
+fn within(error: f64, max_error: f64) -> bool {
+    error <= max_error
+}
+
+fn last(tried: &[Trial]) -> &Trial {
+    &tried[tried.len() - 1]
+}
+
+/// Moves to the next model worth a trial, whose error should be within the budget; `false` if none is left.
+/// Squared errors add up only nearly, so they are scaled to what the last trial has shown.
+fn advance(climb: &mut Climb, tried: &[Trial], max_error: f64) -> bool {
+    let is_new = |climb: &Climb| {
+        let raised = climb.raised();
+        tried.iter().all(|trial| trial.raised != raised)
+    };
+    let scale = last(tried).error.powi(2) / climb.squared_error();
+    let aim = (AIM * max_error).powi(2) / scale;
+    while climb.squared_error() > aim || !is_new(climb) {
+        if !climb.raise() {
+            return is_new(climb);
+        }
+    }
+    let mut relaxed = climb.clone();
+    relaxed.relax(aim);
+    if is_new(&relaxed) {
+        *climb = relaxed;
+    }
+    true
+}
+
+fn with_schemes(base: &QuantConfig, layers: &BTreeMap<String, Scheme>) -> QuantConfig {
+    layers.iter().fold(base.clone(), |config, (name, scheme)| config.with(name, *scheme))
+}
