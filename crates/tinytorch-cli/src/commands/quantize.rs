@@ -227,7 +227,7 @@ impl Quantize {
             if config.scheme.is_static() {
                 return Err(Problem::NoCalibration.into());
             }
-            return Ok(example(model, 1)?);
+            return example(model, 1);
         };
         let (inputs, origin): (Tensor, Origin) =
             source.to_calibrate(model, self.samples, self.seed)?;

@@ -1,3 +1,5 @@
+//! Both models layer by layer, each int8 layer held against the float one.
+
 use super::compare::exceeds;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
 use super::{AuditOptions, Distribution, Subject};
@@ -220,7 +222,7 @@ impl Observer for Int8Pass<'_> {
             let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
             let exact = compute(&levels, &int8.dequantize()?, offset.as_slice())?;
             kernel_error = relative_error(&own, &exact)?;
-            let bits = self.subject.config.scheme_of(&name).weight_bits();
+            let bits = self.subject.config.scheme_of(name).weight_bits();
             let levels = rounded_at_best(&float.input, input, is_image)?;
             let weight = rounded_weight(&float_weight, int8.scales().granularity(), bits)?;
             let best = compute(&levels, &weight, &[])?;

@@ -1,3 +1,5 @@
+//! What decoders share.
+
 use super::{Model, ModelError};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

@@ -1,3 +1,5 @@
+//! Batch norm.
+
 use super::chain::keep;
 use super::given::Given;
 use super::{Forward, Init, Module};

@@ -1,3 +1,5 @@
+//! Convolutions.
+
 use super::chain::keep;
 use super::given::Given;
 use super::pads::Pads;

@@ -1,3 +1,5 @@
+//! Fully connected layers.
+
 use super::chain::keep;
 use super::given::Given;
 use super::{Forward, Init, Module};

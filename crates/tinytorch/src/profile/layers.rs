@@ -1,3 +1,5 @@
+//! Where the time of a pass goes.
+
 use super::LayerRow;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
