@@ -1,3 +1,5 @@
+//! What commands refuse beyond the library's own errors.
+
 use std::path::PathBuf;
 use tinytorch::tensor::Shape;
 

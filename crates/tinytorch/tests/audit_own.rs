@@ -133,7 +133,9 @@ fn assert_failed(report: &ModelReport, gate: &str, part: &str) {
 /// This binary, started to run only [`answer_a_probe`].
 fn probe() -> Probe {
     let args = ["--exact", "answer_a_probe", "--ignored", "--nocapture", "--test-threads=1"];
-    Probe::new(std::env::current_exe().unwrap(), args.map(String::from))
+    // Nothing here is about how long it takes, also where numeric code is not optimized.
+    let limit = Duration::from_secs(900);
+    Probe { limit, ..Probe::new(std::env::current_exe().unwrap(), args.map(String::from)) }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The command `audit`.
+
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
 use crate::output::Screen;

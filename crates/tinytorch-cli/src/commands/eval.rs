@@ -1,3 +1,5 @@
+//! The command `eval`.
+
 use super::eval_text::{self, is_text};
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};

@@ -1,13 +1,17 @@
+//! The command `inspect`.
+
 use crate::Verdict;
 use crate::output::Screen;
 use crate::table::Table;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::TensorFile;
+use tinytorch::models::Kinds;
 
 /// List what a safetensors file holds: every tensor, the metadata, the totals.
 #[derive(Args)]
@@ -79,6 +83,14 @@ impl<'a> Contents<'a> {
         }
     }
 
+    /// The kind of the model, if it is one that only the program knows which has saved it.
+    fn own_kind(&self) -> Option<String> {
+        let description: Value = serde_json::from_str(self.metadata.get("architecture")?).ok()?;
+        let kind = description.get("architecture")?.as_str()?;
+        let is_known = Kinds::built_in().names().any(|known| known == kind);
+        (!is_known).then(|| kind.to_string())
+    }
+
     fn print(&self, screen: &mut Screen) -> Result<()> {
         let mut table = Table::new(["tensor", "dtype", "shape", "bytes"]);
         for tensor in &self.tensors {
@@ -95,6 +107,12 @@ impl<'a> Contents<'a> {
         }
         if !self.metadata.is_empty() {
             writeln!(screen)?;
+        }
+        if let Some(kind) = self.own_kind() {
+            writeln!(
+                screen,
+                "The model is of the kind {kind:?}, which is its program's own: load and audit it with the library, in a program that has the type.\n"
+            )?;
         }
         let Totals { tensors, values, bytes, bytes_by_dtype } = &self.totals;
         let shares = bytes_by_dtype.iter().map(|(dtype, bytes)| format!("{dtype} {bytes}"));

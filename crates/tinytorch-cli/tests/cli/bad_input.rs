@@ -110,6 +110,23 @@ fn files_that_are_no_models() {
 }
 
 #[test]
+fn a_model_of_a_programs_own_kind_is_shown_and_leads_to_the_library() {
+    let bench = Bench::with_model();
+    let header =
+        r#"{"__metadata__":{"architecture":"{\"architecture\":\"net\"}","tinytorch_version":"0"}}"#;
+    bench.write("own", &safetensors(header, 0));
+    let shown = bench.good("inspect own");
+    assert!(shown.contains("\"net\"") && shown.contains("with the library"), "{shown}");
+    assert!(!bench.good("inspect m.safetensors").contains("with the library"));
+    for args in ["eval own --data digits", "audit own own --data digits", "profile own"] {
+        let refused = bench.refused(args);
+        for part in ["\"net\"", "with the library", "Kinds::built_in()"] {
+            assert!(refused.contains(part), "{args}: {refused}");
+        }
+    }
+}
+
+#[test]
 fn models_with_tensors_that_do_not_fit() {
     let bench = Bench::with_model();
     bench.write("x.npy", b"");

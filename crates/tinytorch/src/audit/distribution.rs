@@ -1,3 +1,5 @@
+//! How values lie over the range that int8 can hold.
+
 use crate::Result;
 use crate::int8::{Encoding, QWeight, Scales};
 use crate::tensor::Tensor;

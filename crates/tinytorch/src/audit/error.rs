@@ -1,3 +1,5 @@
+//! What an audit refuses to judge.
+
 use crate::tensor::Shape;
 use std::path::PathBuf;
 

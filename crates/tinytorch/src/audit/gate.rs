@@ -1,3 +1,5 @@
+//! A question about a quantized model, with the measurement that answers it.
+
 use serde::Serialize;
 use std::borrow::Cow;
 

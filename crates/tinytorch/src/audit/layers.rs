@@ -1,3 +1,5 @@
+//! Both models layer by layer, each int8 layer held against the float one.
+
 use super::compare::exceeds;
 use super::rounding::{rounded, rounded_at_best, rounded_weight};
 use super::{AuditOptions, Distribution, Subject};

@@ -1,3 +1,5 @@
+//! The models that an audit without arguments trains, quantizes and judges.
+
 use super::{Budget, Subject};
 use crate::Result;
 use crate::autograd::Var;

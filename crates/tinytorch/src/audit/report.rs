@@ -1,3 +1,5 @@
+//! The stable form of an audit's result.
+
 use super::{Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Subject, Task};
 use crate::Result;
 use crate::files::TensorFile;

@@ -1,3 +1,5 @@
+//! Whether every op of a pass gives the same again, on every instruction set.
+
 use super::AuditOptions;
 use super::compare::{exceeds, same_bits};
 use crate::Result;

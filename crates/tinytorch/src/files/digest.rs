@@ -1,3 +1,5 @@
+//! Digests of models and data.
+
 use super::entry::Entry;
 use super::params;
 use crate::Result;

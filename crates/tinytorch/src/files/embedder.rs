@@ -1,3 +1,5 @@
+//! A sentence encoder with its tokenizer, from a folder.
+
 use super::folder::{json_problem, read_architecture, read_text, weights};
 use super::import::import_into;
 use crate::Result;

@@ -1,3 +1,5 @@
+//! A tensor or int8 weight on its way into a file.
+
 use super::FileDtype;
 use crate::Result;
 use crate::int8::QWeight;

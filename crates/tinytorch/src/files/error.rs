@@ -1,3 +1,5 @@
+//! What can go wrong with a file.
+
 use super::FileDtype;
 use crate::int8::Int8Error;
 use crate::tensor::Shape;

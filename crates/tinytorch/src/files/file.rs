@@ -1,3 +1,5 @@
+//! A safetensors file, read strictly.
+
 use super::header::{Header, TensorInfo};
 use super::{ContentError, FileDtype, FileError};
 use crate::tensor::{Shape, Tensor};

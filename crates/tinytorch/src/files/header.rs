@@ -1,3 +1,5 @@
+//! The header of a safetensors file.
+
 use super::{FileDtype, FormatError};
 use crate::tensor::{Dtype, Shape};
 use serde::de::{

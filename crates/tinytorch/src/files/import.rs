@@ -1,3 +1,5 @@
+//! Models that other programs have saved.
+
 use super::{ContentError, FileDtype, Loaded, Provenance, TensorFile};
 use crate::Result;
 use crate::autograd::Stored;

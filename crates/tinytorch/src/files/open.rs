@@ -1,3 +1,5 @@
+//! A model in any form there is.
+
 use super::folder::read_architecture;
 use super::provenance::ARCHITECTURE;
 use super::{Loaded, TensorFile, import_folder, import_model, load_llama2c, load_with};

@@ -1,3 +1,5 @@
+//! The parameters of any module in a file.
+
 use super::entry::Entry;
 use super::int8::{self, InputModes};
 use super::write::write_entries;

@@ -1,3 +1,5 @@
+//! Where a saved model comes from.
+
 use super::int8::InputModes;
 use super::params::with_own;
 use super::{ContentError, TensorFile};

@@ -1,3 +1,5 @@
+//! Files that appear complete or not at all.
+
 use super::entry::Entry;
 use super::header::{self, TensorInfo};
 use super::{FileError, FormatError};

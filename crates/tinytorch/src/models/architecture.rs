@@ -1,3 +1,5 @@
+//! Kinds and sizes of tinytorch's own models of one input.
+
 use super::{
     Bert, BertConfig, Cnn, CnnConfig, ForeignNames, Gpt, GptConfig, Hybrid, HybridConfig, Llama,
     LlamaConfig, Mlp, MlpConfig, Model, Resnet, ResnetConfig, Sample,

@@ -1,3 +1,5 @@
+//! An encoder.
+
 use super::error::Check;
 use super::{Rebuild, Sample};
 use crate::Result;
@@ -75,12 +77,8 @@ impl Bert {
     pub fn new(config: &BertConfig, init: &mut Init) -> Result<Bert> {
         let &BertConfig { vocab, context, types, dim, layers, heads, hidden, .. } = config;
         let check = Check("bert");
-        check.layers("the number of layers", layers)?;
-        check.size("the vocabulary", vocab)?;
-        check.size("the context", context)?;
+        check.transformer(layers, vocab, context, dim, hidden)?;
         check.size("the number of types", types)?;
-        check.size("the width", dim)?;
-        check.size("the hidden width", hidden)?;
         check.below("the id of padding", config.pad, vocab)?;
         check.positive("the constant of the norms", config.norm_eps)?;
         let norm = |init: &mut Init| -> Result<LayerNorm> {

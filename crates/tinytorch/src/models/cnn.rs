@@ -1,3 +1,5 @@
+//! A convolutional network.
+
 use super::error::Check;
 use super::{Mlp, MlpConfig, Rebuild, Sample};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! Tests of what decoders share.
+
 use super::*;
 use crate::int8::Encoding;
 use crate::models::Model;

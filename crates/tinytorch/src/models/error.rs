@@ -1,3 +1,5 @@
+//! What can go wrong when a model is described, and the checks of sizes.
+
 use super::Architecture;
 use crate::Result;
 
@@ -134,6 +136,22 @@ impl Check {
 
     pub(super) fn layers(&self, name: &'static str, count: usize) -> Result<()> {
         self.at_most(name, count, MAX_LAYERS)
+    }
+
+    /// The sizes that every transformer of tokens has.
+    pub(super) fn transformer(
+        &self,
+        layers: usize,
+        vocab: usize,
+        context: usize,
+        dim: usize,
+        hidden: usize,
+    ) -> Result<()> {
+        self.layers("the number of layers", layers)?;
+        self.size("the vocabulary", vocab)?;
+        self.size("the context", context)?;
+        self.size("the width", dim)?;
+        self.size("the hidden width", hidden)
     }
 
     pub(super) fn normalization(&self, channels: usize, mean: &[f32], std: &[f32]) -> Result<()> {

@@ -1,3 +1,5 @@
+//! How files of other programs name parameters.
+
 /// How files of another origin name what a model holds.
 #[derive(Clone, Copy, Debug)]
 pub struct ForeignNames {

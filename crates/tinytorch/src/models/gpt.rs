@@ -1,3 +1,5 @@
+//! A decoder with learned positions.
+
 use super::decoder::{Decoder, DecoderSizes, run_blocks};
 use super::error::Check;
 use super::{Rebuild, Sample};
@@ -61,11 +63,7 @@ impl Gpt {
     pub fn new(config: &GptConfig, init: &mut Init) -> Result<Gpt> {
         let &GptConfig { vocab, context, dim, layers, heads, hidden, .. } = config;
         let check = Check("gpt");
-        check.layers("the number of layers", layers)?;
-        check.size("the vocabulary", vocab)?;
-        check.size("the context", context)?;
-        check.size("the width", dim)?;
-        check.size("the hidden width", hidden)?;
+        check.transformer(layers, vocab, context, dim, hidden)?;
         let dropout = Dropout::new(config.dropout)?;
         let attention = AttentionConfig {
             causal: true,

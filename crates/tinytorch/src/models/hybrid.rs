@@ -1,3 +1,5 @@
+//! Convolutions and a transformer.
+
 use super::error::Check;
 use super::{CnnBlock, ConvBlock, Rebuild, Sample};
 use crate::Result;

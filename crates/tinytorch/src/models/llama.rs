@@ -1,3 +1,5 @@
+//! A decoder with rotary positions.
+
 use super::decoder::{Decoder, DecoderSizes, run_blocks};
 use super::error::Check;
 use super::{Rebuild, Sample};
@@ -80,11 +82,7 @@ impl Llama {
     pub fn new(config: &LlamaConfig, init: &mut Init) -> Result<Llama> {
         let &LlamaConfig { vocab, context, dim, layers, heads, kv_heads, hidden, .. } = config;
         let check = Check("llama");
-        check.layers("the number of layers", layers)?;
-        check.size("the vocabulary", vocab)?;
-        check.size("the context", context)?;
-        check.size("the width", dim)?;
-        check.size("the hidden width", hidden)?;
+        check.transformer(layers, vocab, context, dim, hidden)?;
         check.positive("the base of the rotary positions", config.rope.base)?;
         check.positive("the constant of the norms", config.norm_eps)?;
         let attention = AttentionConfig {

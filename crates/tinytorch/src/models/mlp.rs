@@ -1,3 +1,5 @@
+//! A perceptron.
+
 use super::error::Check;
 use super::{Rebuild, Sample};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! The architectures of the reference models.
+
 use super::{
     Architecture, CnnBlock, CnnConfig, GptConfig, HybridConfig, LlamaConfig, MlpConfig, ModelError,
     ResnetConfig,

@@ -1,3 +1,5 @@
+//! A residual network.
+
 use super::error::Check;
 use super::{Rebuild, Sample};
 use crate::Result;

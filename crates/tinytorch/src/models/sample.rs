@@ -1,3 +1,5 @@
+//! One sample of a model's input.
+
 use crate::tensor::{Shape, Tensor};
 use crate::{Result, Rng};
 

@@ -1,3 +1,5 @@
+//! An encoder of sentences.
+
 use super::Bert;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

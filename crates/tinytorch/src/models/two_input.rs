@@ -1,3 +1,5 @@
+//! A model of an image and a text.
+
 use super::error::Check;
 use super::sentence::masked_mean;
 use super::{CnnBlock, ConvBlock, Rebuild, Sample};

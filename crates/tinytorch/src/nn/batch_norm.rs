@@ -1,3 +1,5 @@
+//! Batch norm.
+
 use super::given::Given;
 use super::keep::keep;
 use super::{Forward, Init, Module};

@@ -1,3 +1,5 @@
+//! Convolutions.
+
 use super::given::Given;
 use super::keep::keep;
 use super::pads::Pads;

@@ -1,3 +1,5 @@
+//! Tables of vectors.
+
 use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;

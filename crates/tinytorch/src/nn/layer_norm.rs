@@ -1,3 +1,5 @@
+//! Layer norm.
+
 use super::given::Given;
 use super::{Forward, Init, Module};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! Fully connected layers.
+
 use super::given::Given;
 use super::keep::keep;
 use super::{Forward, Init, Module};

@@ -1,3 +1,5 @@
+//! What can go wrong when a model is measured.
+
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use tinytorch_kernels::os::ProcessMemoryError;

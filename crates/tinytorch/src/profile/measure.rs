@@ -1,3 +1,5 @@
+//! What a pass costs.
+
 use super::layers::{Layers, Table};
 use super::{HeapUse, ParameterCount, Profile, ProfileError};
 use crate::Result;

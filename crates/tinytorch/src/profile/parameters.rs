@@ -1,3 +1,5 @@
+//! How many parameters a model has.
+
 use crate::autograd::{Role, Stored};
 use crate::nn::Module;
 use serde::{Deserialize, Serialize};

@@ -37,8 +37,7 @@ use crate::models::{self, Kinds, Model, ModelError};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tinytorch_kernels::kept_by_threads;
 use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc, give_back_freed};
 

@@ -1,3 +1,5 @@
+//! What a profile tells.
+
 use super::ParameterCount;
 use crate::stats::{Quartiles, TextTable, seconds};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! A fresh process that answers one request.
+
 use super::ProfileError;
 use super::probe::{ProbeReport, ProbeRequest};
 use crate::Result;

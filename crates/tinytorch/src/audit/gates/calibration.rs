@@ -1,3 +1,5 @@
+//! Whether calibration has earned its keep.
+
 use crate::audit::evidence;
 use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare};
 use crate::autograd::Var;

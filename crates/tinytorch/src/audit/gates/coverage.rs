@@ -1,3 +1,5 @@
+//! Whether the weights are int8 where they are stored and multiplied.
+
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject};
 use crate::quant::is_weight;

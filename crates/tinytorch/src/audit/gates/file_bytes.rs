@@ -1,3 +1,5 @@
+//! Whether the file takes a quarter of the disk.
+
 use crate::Result;
 use crate::audit::{Evidence, Gate};
 use crate::files::{FileDtype, RESERVED_PREFIX, TensorFile};

@@ -1,3 +1,5 @@
+//! Whether anything keeps or makes a float copy of the weights.
+
 use crate::Result;
 use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
 use crate::profile::process::{ProbeRequest, ProbeTask};

@@ -1,3 +1,5 @@
+//! Whether sums of products fit 32 bits.
+
 use crate::Result;
 use crate::audit::{Gate, Subject};
 use tinytorch_kernels::int8::pair_rule_holds;

@@ -1,3 +1,5 @@
+//! Whether a process that holds the int8 model is smaller.
+
 use crate::Result;
 use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
 use crate::models::Model;

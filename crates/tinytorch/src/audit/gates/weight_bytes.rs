@@ -1,3 +1,5 @@
+//! Whether the weights take a quarter of the memory.
+
 use crate::Result;
 use crate::audit::{Gate, Subject};
 use crate::autograd::{Param, Stored};

@@ -1,3 +1,5 @@
+//! The gates of a report, drawn.
+
 use super::meaning;
 use super::svg::Gauge;
 use super::text::{number, with_unit};

@@ -1,3 +1,5 @@
+//! The figures at the head of a report.
+
 use super::svg::{bar, largest, share};
 use super::text::{bytes, microseconds, number};
 use crate::audit::{BytesPair, LatencyPairs, Metric, ModelReport};

@@ -1,3 +1,5 @@
+//! The times of both models, drawn.
+
 use super::headline::median;
 use super::svg::tenth;
 use super::text::{microseconds, number};

@@ -1,3 +1,5 @@
+//! The layers of a report, drawn.
+
 use super::headline::row;
 use super::svg::{Histogram, bar, largest, share};
 use super::text::{bytes, microseconds, number, with_unit};

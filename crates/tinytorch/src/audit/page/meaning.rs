@@ -1,3 +1,5 @@
+//! What each gate means, in words.
+
 /// What a gate asks, in one sentence; nothing for a gate that this page has not heard of.
 pub(super) fn of(gate: &str) -> &'static str {
     match gate {

@@ -1,3 +1,5 @@
+//! Tests of the page.
+
 use super::render;
 use crate::audit::*;
 

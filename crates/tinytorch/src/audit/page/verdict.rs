@@ -1,3 +1,5 @@
+//! The verdict of a report, drawn.
+
 use super::text::plural;
 use crate::audit::{Gate, ModelReport, Outcome, Report};
 use maud::{Markup, html};
