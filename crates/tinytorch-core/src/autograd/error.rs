@@ -1,3 +1,5 @@
+//! What can go wrong when a pass is recorded.
+
 use crate::tensor::Shape;
 
 /// What can go wrong when a pass is recorded or its gradient taken.

@@ -1,3 +1,5 @@
+//! Derivatives against differences.
+
 use super::{AutogradError, Ctx, Var};
 use crate::tensor::Tensor;
 use crate::{Result, Rng};

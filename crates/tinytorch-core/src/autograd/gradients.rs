@@ -1,3 +1,5 @@
+//! What a backward pass gives.
+
 use super::param::Param;
 use super::var::{Point, Var};
 use crate::Result;

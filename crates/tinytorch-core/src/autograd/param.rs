@@ -1,3 +1,5 @@
+//! The tensors that layers own.
+
 use super::AutogradError;
 use crate::Result;
 use crate::graph::ParamId;

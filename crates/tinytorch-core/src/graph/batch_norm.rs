@@ -1,3 +1,5 @@
+//! Batch norms as deployed.
+
 use crate::Result;
 use crate::tensor::{Shape, Tensor, TensorError};
 

@@ -1,3 +1,5 @@
+//! The identity of a parameter.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The identity of a parameter: gradients, observers, profiles and graph nodes refer to it by this.

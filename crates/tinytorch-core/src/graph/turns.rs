@@ -1,3 +1,5 @@
+//! Angles of rotary positions, computed once.
+
 /// Cosines and sines of the angles `position * base^(-2 i / dim)` by which rotary positions turn pair `i`
 /// of a vector, kept from op to op: queries and keys of every layer are turned by the same.
 #[derive(Debug, Default)]

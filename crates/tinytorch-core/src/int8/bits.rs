@@ -1,3 +1,5 @@
+//! How many bits a weight uses.
+
 use super::Int8Error;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! The scales of a weight.
+
 use half::f16;
 use tinytorch_kernels::int8 as kernels;
 

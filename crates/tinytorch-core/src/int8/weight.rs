@@ -1,3 +1,5 @@
+//! Weights in int8.
+
 use super::{BLOCK, Granularity, Int8Error, Scales, WeightBits};
 use crate::Result;
 use crate::tensor::{Shape, Tensor};

@@ -1,3 +1,5 @@
+//! Cross-entropy of classes.
+
 use super::LossError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};

@@ -1,3 +1,5 @@
+//! Learning from another model's answers.
+
 use super::LossError;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

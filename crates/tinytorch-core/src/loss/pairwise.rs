@@ -1,3 +1,5 @@
+//! Losses of predictions against targets, one by one.
+
 use super::LossError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};

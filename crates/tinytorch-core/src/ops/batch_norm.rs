@@ -1,3 +1,5 @@
+//! Batch norm, of the batch in training and of statistics after it.
+
 use super::channels::{Standard, batch_statistics, for_each_plane, gradient_sums};
 use crate::Result;
 use crate::autograd::{Ctx, Mode, Op, Param, Saved, Saves, Var};

@@ -1,3 +1,5 @@
+//! Convolutions by int8 weights.
+
 use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};

@@ -1,3 +1,5 @@
+//! Dropping entries at random.
+
 use crate::autograd::{Ctx, Mode, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, GraphError, View};
 use crate::ops::OpError;

@@ -1,3 +1,5 @@
+//! Rows of a float table.
+
 use super::OpError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};

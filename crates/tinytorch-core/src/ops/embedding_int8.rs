@@ -1,3 +1,5 @@
+//! Rows of an int8 table.
+
 use super::embedding::Rows;
 use crate::Result;
 use crate::autograd::{Op, Saved};

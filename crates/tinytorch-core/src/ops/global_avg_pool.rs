@@ -1,3 +1,5 @@
+//! The mean of each channel.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Exec, Orders, Properties, View, image_dims};

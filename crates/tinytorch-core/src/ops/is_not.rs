@@ -1,3 +1,5 @@
+//! Where an integer is another.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Exec, View};

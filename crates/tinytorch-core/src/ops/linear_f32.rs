@@ -1,3 +1,5 @@
+//! Linear layers of floats.
+
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};

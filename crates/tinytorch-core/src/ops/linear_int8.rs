@@ -1,3 +1,5 @@
+//! Linear layers with int8 weights.
+
 use super::linear_f32::{output_shape, rows};
 use crate::Result;
 use crate::autograd::{Op, Saved};

@@ -1,3 +1,5 @@
+//! The largest entry along an axis.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Exec, View};

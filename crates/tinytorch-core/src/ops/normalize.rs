@@ -1,3 +1,5 @@
+//! Channels standardized by fixed numbers.
+
 use super::channels::for_each_plane;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};

@@ -1,3 +1,5 @@
+//! Functions of each element.
+
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Exec, Properties, View};

@@ -1,3 +1,5 @@
+//! The same elements in another order.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Exec, View};

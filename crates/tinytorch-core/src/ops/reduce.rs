@@ -1,3 +1,5 @@
+//! Sums and means.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Exec, View};

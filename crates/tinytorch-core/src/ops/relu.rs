@@ -1,3 +1,5 @@
+//! The positive part.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Exec, Properties, View};

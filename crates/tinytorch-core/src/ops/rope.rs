@@ -1,3 +1,5 @@
+//! Rotary positions.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
 use crate::graph::{Compute, Cost, Exec, Turns, View};

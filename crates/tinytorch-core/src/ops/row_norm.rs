@@ -1,3 +1,5 @@
+//! Rows standardized: layer norm and RMS norm.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Exec, View};

@@ -1,3 +1,5 @@
+//! Softmax and its logarithm.
+
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Exec, View};

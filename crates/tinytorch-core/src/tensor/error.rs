@@ -1,3 +1,5 @@
+//! What can go wrong with a tensor.
+
 use super::{Dtype, Shape};
 
 /// What can go wrong with a tensor operation.

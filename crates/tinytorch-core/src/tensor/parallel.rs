@@ -2,10 +2,7 @@
 
 use rayon::prelude::*;
 use tinytorch_kernels::Scratch;
-
-/// Operations below which the work stays on the calling thread. Handing a job to another thread
-/// costs about 13 us, in which one thread does some 10^5 simple operations.
-const WORTH_SHARING: usize = 200_000;
+use tinytorch_kernels::threads::PLAIN_LOOP;
 
 /// Pieces for each thread, so that one that is disturbed leaves the others something to take.
 const PIECES_A_THREAD: usize = 4;
@@ -48,7 +45,7 @@ pub(crate) fn for_each_piece(
 }
 
 fn is_worth_sharing(work: usize) -> bool {
-    work >= WORTH_SHARING && rayon::current_num_threads() > 1
+    PLAIN_LOOP.is_shared(work) && rayon::current_num_threads() > 1
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The dimensions of a tensor.
+
 use super::TensorError;
 use std::{fmt, ops::Deref};
 

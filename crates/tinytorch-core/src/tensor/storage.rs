@@ -1,3 +1,5 @@
+//! Where a tensor's elements live.
+
 use std::{fmt, sync::Arc};
 
 /// Memory that a tensor reads but did not allocate: a mapped file, a NumPy array.

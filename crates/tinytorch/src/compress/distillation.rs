@@ -1,3 +1,5 @@
+//! A small model learns from a large one.
+
 use super::CompressError;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

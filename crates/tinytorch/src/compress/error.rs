@@ -1,3 +1,5 @@
+//! What can go wrong when a model is made smaller.
+
 use crate::tensor::Shape;
 
 /// What can go wrong when a model is compressed. The model is then as it was before.

@@ -1,3 +1,5 @@
+//! Pruning the smallest weights.
+
 use super::{CompressError, Masks};
 use crate::Result;
 use crate::autograd::{Param, Role, Stored};

@@ -1,3 +1,5 @@
+//! Keeping pruned weights at 0.
+
 use super::CompressError;
 use crate::Result;
 use crate::autograd::{Gradients, Param, Role};

@@ -1,3 +1,5 @@
+//! Pruning whole channels.
+
 use super::CompressError;
 use super::magnitude::{check_sparsity, largest};
 use crate::Result;

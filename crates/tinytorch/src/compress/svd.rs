@@ -1,3 +1,5 @@
+//! The singular value decomposition.
+
 /// The singular value decomposition of a matrix: `a = sum over r of sigma[r] u[r] v[r]^T`, singular values
 /// falling.
 pub(crate) struct Svd {

@@ -1,3 +1,5 @@
+//! Weights as products of two thin matrices.
+
 use crate::Result;
 use crate::autograd::{Param, Role};
 use crate::compress::{CompressError, Svd, svd};

@@ -1,3 +1,5 @@
+//! Activations as layers.
+
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

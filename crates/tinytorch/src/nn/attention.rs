@@ -1,3 +1,5 @@
+//! Multi-head attention.
+
 use super::{Dropout, Forward, Init, LayerError, Linear, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

@@ -1,3 +1,5 @@
+//! Attention against its definition.
+
 use super::*;
 use crate::Rng;
 use crate::nn::{JoinedCache, Module};

@@ -1,3 +1,5 @@
+//! Dropout as a layer.
+
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

@@ -1,3 +1,5 @@
+//! The feed-forward layers of transformers.
+
 use super::{Forward, Init, Linear, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

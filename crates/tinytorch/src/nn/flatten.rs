@@ -1,3 +1,5 @@
+//! Images to rows.
+
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

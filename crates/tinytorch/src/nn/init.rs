@@ -1,3 +1,5 @@
+//! First values of parameters.
+
 use crate::autograd::{Param, Role};
 use crate::tensor::{IntoShape, Tensor};
 use crate::{Result, Rng};

@@ -1,3 +1,5 @@
+//! A cache for tests.
+
 use super::KeyValueCache;
 use crate::Result;
 use crate::autograd::{Ctx, Var};

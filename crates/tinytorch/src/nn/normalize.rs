@@ -1,3 +1,5 @@
+//! Images standardized as in training.
+
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

@@ -1,3 +1,5 @@
+//! Shortcuts without parameters.
+
 use super::{Forward, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Var};

@@ -1,3 +1,5 @@
+//! Pools as layers.
+
 use super::pads::Pads;
 use super::{Forward, Module};
 use crate::Result;

@@ -1,3 +1,5 @@
+//! Positions of tokens.
+
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Role, Var};

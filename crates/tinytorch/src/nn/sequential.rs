@@ -1,3 +1,5 @@
+//! Layers one after the other.
+
 use super::{
     AvgPool2d, Chain, Conv2d, Dropout, Flatten, Forward, Gelu, GeluSigmoid, GeluTanh,
     GlobalAvgPool2d, LayerInfo, Linear, Link, MaxPool2d, Module, Path, Relu, Sigmoid, Silu, Tanh,

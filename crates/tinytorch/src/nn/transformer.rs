@@ -1,3 +1,5 @@
+//! Transformer blocks.
+
 use super::{
     AttentionInputs, Dropout, FeedForward, Forward, LayerNorm, Module, MultiHeadAttention,
 };

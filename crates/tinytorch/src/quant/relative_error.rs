@@ -1,3 +1,5 @@
+//! How far outputs are from others.
+
 use crate::Result;
 use crate::tensor::Tensor;
 

@@ -1,3 +1,5 @@
+//! What quantizing has done.
+
 use crate::Result;
 use crate::int8::{Granularity, QWeight};
 use crate::tensor::{Shape, Tensor};

@@ -1,3 +1,5 @@
+//! Tensors of 8-bit integers.
+
 use crate::Result;
 use crate::int8::QParams;
 use crate::tensor::Tensor;

@@ -1,12 +1,12 @@
 //! Float convolutions.
 
-use super::linear_f32::SHARED_FROM;
 use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec};
 use crate::ops::Conv2d;
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::f32::conv::{ConvWeight, PackedConvWeight, conv2d};
+use tinytorch_kernels::threads::PRODUCT_F32;
 use tinytorch_kernels::{Isa, Ran};
 
 /// A float convolution of NCHW images whose weight was packed once, as a [`LinearF32`]'s is.
@@ -92,7 +92,7 @@ impl Action for ConvF32 {
 
     // The kernel counts reading the windows as work, up to as much as the products.
     fn shares_work(&self, cost: &Cost) -> bool {
-        2 * cost.flops >= SHARED_FROM
+        PRODUCT_F32.is_shared(2 * cost.flops as usize)
     }
 
     fn weight_bytes(&self) -> usize {

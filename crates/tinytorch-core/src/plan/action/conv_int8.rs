@@ -1,6 +1,5 @@
 //! Int8 convolutions.
 
-use super::linear_int8::SHARED_FROM;
 use super::{Action, Operands, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec, image_dims};
@@ -8,6 +7,7 @@ use crate::int8::Int8Weight;
 use crate::ops::Conv2dInt8;
 use crate::tensor::{Shape, Tensor, elementwise};
 use tinytorch_kernels::int8::{Epilogue, Images, Layout, Output};
+use tinytorch_kernels::threads::CONV_INT8;
 
 /// A convolution from NHWC levels to floats or levels in the order that their readers want. If it reads a
 /// second value, floats in the order of the output, it adds these to its own.
@@ -110,7 +110,7 @@ impl Action for ConvInt8 {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.flops >= SHARED_FROM
+        CONV_INT8.is_shared(cost.flops as usize / 2)
     }
 
     fn weight_bytes(&self) -> usize {

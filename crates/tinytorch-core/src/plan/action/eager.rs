@@ -6,12 +6,7 @@ use crate::graph::{Compute, Cost, ElementsMut, Exec, Inputs, Known, View, ViewMu
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
-
-/// Operations from which an op may use several threads.
-const SHARED_FROM: u64 = 200_000;
-
-/// Bytes read from which an op that only chooses among its inputs uses several threads.
-const SELECTING_SHARED_FROM: u64 = 2 << 18;
+use tinytorch_kernels::threads::{MAX_POOL, PLAIN_LOOP};
 
 /// An op on the values of the plan, some of whose inputs may be left out, and perhaps on a constant of its
 /// own after them.
@@ -125,8 +120,8 @@ impl Action for Eager {
 
     fn shares_work(&self, cost: &Cost) -> bool {
         match self.op.properties().selects {
-            true => cost.read >= SELECTING_SHARED_FROM,
-            false => cost.flops >= SHARED_FROM,
+            true => MAX_POOL.is_shared(cost.read as usize),
+            false => PLAIN_LOOP.is_shared(cost.flops as usize),
         }
     }
 

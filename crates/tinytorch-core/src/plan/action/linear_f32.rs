@@ -6,10 +6,8 @@ use crate::graph::{Compute, Cost, Exec};
 use crate::ops::Linear;
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, PackedB, Scaling, gemm};
+use tinytorch_kernels::threads::PRODUCT_F32;
 use tinytorch_kernels::{Isa, Ran};
-
-/// Operations from which float products use several threads.
-pub(super) const SHARED_FROM: u64 = 2_000_000;
 
 /// A float linear layer whose weight was packed once. The packed form takes as many bytes as the
 /// weight, its outputs rounded up to 16, and the plan keeps no other.
@@ -71,7 +69,7 @@ impl Action for LinearF32 {
 
     // The kernel counts packing a value as eight operations, two for each byte.
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.flops + 2 * cost.read >= SHARED_FROM
+        PRODUCT_F32.is_shared((cost.flops + 2 * cost.read) as usize)
     }
 
     fn weight_bytes(&self) -> usize {

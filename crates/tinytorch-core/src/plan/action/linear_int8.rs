@@ -7,9 +7,7 @@ use crate::int8::{Encoding, Int8Weight};
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::int8::Epilogue;
-
-/// Operations from which int8 products use several threads.
-pub(super) const SHARED_FROM: u64 = 2 * (2 << 20);
+use tinytorch_kernels::threads::PRODUCT_INT8;
 
 /// A linear layer from levels to floats or levels.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Action for LinearInt8 {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.flops >= SHARED_FROM
+        PRODUCT_INT8.is_shared(cost.flops as usize / 2)
     }
 
     fn weight_bytes(&self) -> usize {

@@ -7,9 +7,7 @@ use crate::int8::Encoding;
 use crate::tensor::Shape;
 use tinytorch_kernels::Ran;
 use tinytorch_kernels::int8::Layout;
-
-/// Values from which quantizing uses several threads.
-const SHARED_FROM: u64 = 2 << 16;
+use tinytorch_kernels::threads::QUANTIZE;
 
 /// Floats to levels, as the layer that reads them says.
 #[derive(Debug)]
@@ -63,6 +61,6 @@ impl Action for Quantize {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        cost.written >= SHARED_FROM
+        QUANTIZE.is_shared(cost.written as usize)
     }
 }

@@ -1,3 +1,5 @@
+//! Rounding to fixed levels in training.
+
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Exec, View};

@@ -1,3 +1,5 @@
+//! Rounding row by row in training.
+
 use crate::Result;
 use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Exec, View};
