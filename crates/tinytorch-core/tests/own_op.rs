@@ -139,11 +139,17 @@ fn conv(seed: u64) -> Step {
 fn block(add: Step, relu: Step, pool: Step, x: &Tensor) -> Plan {
     let mut graph = Graph::new();
     let input = graph.input();
-    let first = graph.push(conv(1), &[input]).unwrap();
+    let quantize = |graph: &mut Graph, edge| {
+        let step = Step::Quantize { encoding: Encoding::PerRow, images: true };
+        graph.push(step, &[edge]).unwrap()
+    };
+    let levels = quantize(&mut graph, input);
+    let first = graph.push(conv(1), &[levels]).unwrap();
     let sum = graph.push(add, &[first, input]).unwrap();
     let pooled = graph.push(pool, &[sum]).unwrap();
     let positive = graph.push(relu, &[pooled]).unwrap();
-    let last = graph.push(conv(2), &[positive]).unwrap();
+    let levels = quantize(&mut graph, positive);
+    let last = graph.push(conv(2), &[levels]).unwrap();
     graph.set_output(last);
     Plan::from_graph(graph, &[x], &BTreeMap::new()).unwrap()
 }
