@@ -1,11 +1,11 @@
 //! What an audit is about: two models and data to judge them by.
 
-use super::tuning::Tuning;
 use super::{AuditError, HeldOut, Task};
 use crate::Result;
 use crate::files::{Loaded, Provenance, digest_params, load_with};
 use crate::models::{Kinds, Model};
 use crate::quant::{QuantConfig, QuantRecord, QuantReport};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
@@ -85,6 +85,14 @@ impl Subject {
     pub fn files(self, float: impl Into<PathBuf>, int8: impl Into<PathBuf>) -> Subject {
         Subject { delivered: Some((float.into(), int8.into())), ..self }
     }
+}
+
+/// A fine-tuning after quantizing.
+pub(super) struct Tuning {
+    /// The parameters that it has changed or added.
+    pub(super) names: BTreeSet<String>,
+    /// The float model as it was before quantizing.
+    pub(super) original: Box<dyn Model>,
 }
 
 /// The files of a float model and of the int8 model that was made from it, read.

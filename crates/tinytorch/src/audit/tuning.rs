@@ -1,5 +1,6 @@
 //! Int8 models that were fine-tuned: what of them may differ from the float model.
 
+use super::subject::Tuning;
 use super::{AuditError, Subject};
 use crate::Result;
 use crate::autograd::Stored;
@@ -8,14 +9,6 @@ use crate::nn::Module;
 use crate::quant::fold;
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A fine-tuning after quantizing.
-pub(super) struct Tuning {
-    /// The parameters that it has changed or added.
-    pub(super) names: BTreeSet<String>,
-    /// The float model as it was before quantizing.
-    pub(super) original: Box<dyn Model>,
-}
 
 impl Subject {
     /// Tells which parameters were fine-tuned after quantizing, adapters included: those that

@@ -31,6 +31,7 @@ mod header;
 mod import;
 mod int8;
 mod llama2c;
+mod loaded;
 mod model;
 mod open;
 mod params;
@@ -46,10 +47,9 @@ pub use folder::import_folder;
 pub use header::TensorInfo;
 pub use import::{import_model, load_renamed};
 pub use llama2c::load_llama2c;
+pub use loaded::Loaded;
 pub(crate) use model::load_as;
-pub use model::{
-    Loaded, load, load_model, load_with, read_description, save_model, save_model_and,
-};
+pub use model::{load, load_model, load_with, read_description, save_model, save_model_and};
 pub use open::{open_model, open_with};
 pub use params::{RESERVED_PREFIX, load_into, save_params, save_params_and};
 pub use provenance::Provenance;

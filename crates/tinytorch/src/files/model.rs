@@ -2,9 +2,9 @@
 
 use super::import::check_head;
 use super::{
-    ContentError, FileError, Provenance, TensorFile, load_into, provenance, save_params_and,
+    ContentError, FileError, Loaded, Provenance, TensorFile, load_into, provenance, save_params_and,
 };
-use crate::models::{Kinds, Model, ModelError, Rebuild};
+use crate::models::{Kinds, Model, ModelError, Rebuild, build_described};
 use crate::nn::Init;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -37,15 +37,6 @@ pub fn save_model_and(
     let metadata = provenance::to_metadata(model.description()?, provenance)
         .map_err(|problem| FileError::content(path, problem))?;
     save_params_and(path, model, others, &metadata)
-}
-
-/// A model from a file.
-#[derive(Clone)]
-pub struct Loaded<M = Box<dyn Model>> {
-    /// The model.
-    pub model: M,
-    /// Where it comes from.
-    pub provenance: Provenance,
 }
 
 /// Reads a model that [`save_model`] wrote, if it is of a [built-in](Kinds::built_in) kind; the file says
@@ -92,7 +83,7 @@ pub(crate) fn load_as(
 pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
-    let mut model: M = Kinds::build_as(&description, &mut Init::absent())
+    let mut model: M = build_described(&description, &mut Init::absent())
         .map_err(|error| file.problem(unbuildable(error)))?;
     load_into(&mut model, &file)?;
     Ok(Loaded { model, provenance })

@@ -127,6 +127,13 @@ impl Architecture {
     }
 }
 
+impl dyn Model + '_ {
+    /// Its kind and sizes, if it is one of those that an [`Architecture`] describes.
+    pub fn architecture(&self) -> Option<Architecture> {
+        serde_json::from_str(&self.description().ok()?).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
-//! What decoders share.
+//! What all language models can do.
 
-use super::{Model, ModelError};
+use super::ModelError;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{AttentionInputs, Forward, KeyValueCache, TransformerBlock};
@@ -22,7 +22,7 @@ use crate::nn::{AttentionInputs, Forward, KeyValueCache, TransformerBlock};
 /// assert_eq!(logits.shape().dims(), [2, sizes.context, sizes.vocab]);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
-pub trait Decoder: Model + Forward<Output = Var> {
+pub trait Decoder: Forward<Output = Var> + Send + Sync {
     /// The sizes that its callers need to know.
     fn sizes(&self) -> DecoderSizes;
 

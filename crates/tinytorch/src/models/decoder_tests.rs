@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::int8::Encoding;
+use crate::models::Model;
 use crate::models::{Architecture, GptConfig, LlamaConfig};
 use crate::nn::{Init, JoinedCache};
 use crate::quant::{Activations, QuantConfig, quantize_model};

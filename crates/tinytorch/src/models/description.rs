@@ -1,7 +1,8 @@
 //! A model's kind and settings as files hold them: `{"architecture":"mlp","inputs":64,...}`.
 
-use super::ModelError;
+use super::{ModelError, Rebuild};
 use crate::Result;
+use crate::nn::Init;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -59,6 +60,18 @@ pub(super) fn config<C: DeserializeOwned>(kind: &str, fields: Map<String, Value>
         problem: error.to_string(),
     };
     Ok(read.map_err(unusable)?)
+}
+
+/// The model of type `M` that a description of its kind describes.
+///
+/// # Errors
+/// As [`Kinds::build`](super::Kinds::build), for which `M` is the only kind.
+pub(crate) fn build<M: Rebuild>(description: &str, init: &mut Init) -> Result<M> {
+    let (kind, fields) = read(description)?;
+    if kind != M::NAME {
+        return Err(ModelError::UnknownKind { kind, known: M::NAME.to_string() }.into());
+    }
+    M::build(&config(M::NAME, fields)?, init)
 }
 
 #[cfg(test)]

@@ -68,18 +68,6 @@ impl Kinds {
         build(fields, init)
     }
 
-    /// [`Kinds::build`] of a model that is of the type `M`.
-    ///
-    /// # Errors
-    /// As [`Kinds::build`], for which `M` is the only kind.
-    pub(crate) fn build_as<M: Rebuild>(description: &str, init: &mut Init) -> Result<M> {
-        let (kind, fields) = description::read(description)?;
-        if kind != M::NAME {
-            return Err(ModelError::UnknownKind { kind, known: M::NAME.to_string() }.into());
-        }
-        M::build(&description::config(M::NAME, fields)?, init)
-    }
-
     fn list(&self) -> String {
         self.names().collect::<Vec<_>>().join(", ")
     }

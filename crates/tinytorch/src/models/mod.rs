@@ -39,6 +39,7 @@ pub use bert::{Bert, BertConfig};
 pub use cnn::{Cnn, CnnBlock, CnnConfig, ConvBlock};
 pub use decoder::{Decoder, DecoderSizes};
 pub use deployed::{compile, run};
+pub(crate) use description::build as build_described;
 pub use error::ModelError;
 pub use foreign::ForeignNames;
 pub use gpt::{Gpt, GptConfig};

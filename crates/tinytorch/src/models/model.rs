@@ -1,6 +1,6 @@
 //! A model whose type is not known: what files, audits and commands work on.
 
-use super::{Architecture, Decoder, Kinds, ModelError, Rebuild, Sample, description};
+use super::{Decoder, ModelError, Rebuild, Sample, description};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{Chain, Forward, Init, Link, Module, Outputs};
@@ -81,7 +81,7 @@ impl<M: Rebuild> Model for M {
     }
 
     fn rebuild(&self, description: &str, init: &mut Init) -> Result<Box<dyn Model>> {
-        Ok(Box::new(Kinds::build_as::<M>(description, init)?))
+        Ok(Box::new(description::build::<M>(description, init)?))
     }
 
     fn samples(&self) -> Result<Vec<Sample>> {
@@ -106,11 +106,6 @@ impl<M: Rebuild> Model for M {
 }
 
 impl dyn Model + '_ {
-    /// Its kind and sizes, if it is one of those that an [`Architecture`] describes.
-    pub fn architecture(&self) -> Option<Architecture> {
-        serde_json::from_str(&self.description().ok()?).ok()
-    }
-
     /// Inputs of `batch` samples that the model takes, always the same: values from 0 to 1, or ids that
     /// fill the context.
     ///

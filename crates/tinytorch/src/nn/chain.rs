@@ -1,7 +1,7 @@
+//! Models whose layers follow one another.
+
 use super::{BatchNorm2d, Conv2d, Linear, Module};
 use crate::Result;
-use crate::autograd::{Param, Stored};
-use crate::tensor::Tensor;
 
 /// A model whose layers follow one another, so that a channel which one layer no longer gives is one that
 /// the next no longer needs.
@@ -30,16 +30,4 @@ pub enum Link<'a> {
     /// A layer without parameters that keeps channels apart and in order: an activation, a pool, a
     /// flattening.
     Channelwise,
-}
-
-/// Keeps these entries of a float parameter along an axis.
-///
-/// # Errors
-/// If the parameter is not float or has no such entry.
-pub(super) fn keep(param: &mut Param, axis: usize, kept: &[usize]) -> Result<()> {
-    let value = param.value()?;
-    let slices = kept.iter().map(|&i| value.slice(axis, i..i + 1)).collect::<Result<Vec<_>>>()?;
-    let fewer = Tensor::cat::<f32>(&slices, axis)?;
-    param.store(Stored::F32(fewer));
-    Ok(())
 }

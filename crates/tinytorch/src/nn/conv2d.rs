@@ -1,7 +1,7 @@
 //! Convolutions.
 
-use super::chain::keep;
 use super::given::Given;
+use super::keep::keep;
 use super::pads::Pads;
 use super::{Forward, Init, Module};
 use crate::Result;

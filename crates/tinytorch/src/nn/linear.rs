@@ -1,7 +1,7 @@
 //! Fully connected layers.
 
-use super::chain::keep;
 use super::given::Given;
+use super::keep::keep;
 use super::{Forward, Init, Module};
 use crate::Result;
 use crate::autograd::{Ctx, Param, Role, Var};

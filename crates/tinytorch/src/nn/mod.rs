@@ -42,6 +42,7 @@ mod given;
 mod init;
 #[cfg(test)]
 mod joined_cache;
+mod keep;
 mod layer_norm;
 mod linear;
 #[cfg(test)]

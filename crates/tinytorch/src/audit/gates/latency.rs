@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::audit::{AuditOptions, Gate, LatencyPairs, Subject};
+use crate::autograd::Feed;
 use crate::models::compile;
 use crate::plan::{Plan, StepTime};
 use crate::stats::{PairedResult, Settings, compare};
@@ -39,7 +40,7 @@ pub(crate) fn latency(
     let single = subject.held_out.first(1)?;
     let mut float = compile(&*subject.float, &single)?;
     let mut int8 = compile(&*subject.int8, &single)?.on(options.deployed);
-    float.run(&single)?;
+    float.run_many(&single.tensors())?;
     let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
 
     let mut batches = vec![subject.held_out.first(LARGE_BATCH)?];
@@ -80,7 +81,7 @@ fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<Laten
     let seconds = |plan: &mut Plan, passes: u32| -> Result<f64> {
         let started = Instant::now();
         for _ in 0..passes {
-            plan.run(batch)?;
+            plan.run_many(&batch.tensors())?;
         }
         Ok(started.elapsed().as_secs_f64() / f64::from(passes))
     };
@@ -95,7 +96,7 @@ fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<Laten
 }
 
 fn time(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<PairedResult> {
-    let run = |plan: &mut Plan| plan.run(batch).map(drop);
+    let run = |plan: &mut Plan| plan.run_many(&batch.tensors()).map(drop);
     compare(|| run(float), || run(int8), &Settings::default())
 }
 
