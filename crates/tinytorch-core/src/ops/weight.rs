@@ -194,8 +194,8 @@ impl Weight {
 
     /// Takes the attachment of a kind away. A weight that it has frozen is trained again.
     pub fn detach<A: Attachment>(&mut self) -> Option<A> {
-        let is_one = |one: &Box<dyn Attachment>| (&**one as &dyn Any).is::<A>();
-        let taken = self.attachments.remove(self.attachments.iter().position(is_one)?);
+        let at = self.attachments.iter().position(|one| (&**one as &dyn Any).is::<A>())?;
+        let taken = self.attachments.remove(at);
         if taken.freezes() {
             self.param.set_frozen(false);
         }

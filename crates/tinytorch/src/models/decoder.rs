@@ -1,4 +1,4 @@
-//! What all language models can do.
+//! What decoders share.
 
 use super::ModelError;
 use crate::Result;

@@ -1,21 +1,11 @@
 //! What an optimizer remembers.
 
-use super::OptimError;
 use super::check::{check_shapes, first_not_finite};
+use super::{Moments, OptimError};
 use crate::Result;
 use crate::autograd::{Param, Role};
 use crate::nn::Module;
-use crate::tensor::Tensor;
 use std::collections::BTreeMap;
-
-/// What an optimizer remembers of one parameter.
-#[derive(Clone, Debug, Default)]
-pub struct Moments {
-    /// How many steps the parameter has taken.
-    pub steps: u64,
-    /// Tensors of the parameter's shape, in the order of [`Rule::slots`](super::Rule::slots).
-    pub slots: Vec<Tensor>,
-}
 
 /// Everything an optimizer needs to go on where another left off.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use super::LayerRow;
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
-use crate::graph::{Compute, Exec, View};
+use crate::graph::{Compute, ElementsMut, Exec, Inputs, View, ViewMut};
 use crate::nn::Module;
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::{Dtype, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tinytorch_kernels::Isa;
@@ -68,12 +68,14 @@ impl Layers {
     }
 
     fn watch(&mut self, run: &OpRun<'_>) -> Result<()> {
-        // Ops compute floats; one that gives anything else has only handed its input on.
+        // An op of several outputs, or of none but integers, which decide sizes, counts as a whole.
         let alone = match run.output.dtype() {
-            Dtype::F32 => {
-                time_in_place(&**run.op, run.inputs, run.output.shape().len(), &mut self.exec)?
+            Dtype::F32 if run.op.output_count() == 1 => {
+                // Only the pass knows which of its inputs an op did without; alone it may refuse the others.
+                time_in_place(&**run.op, run.inputs, *run.output.shape(), &mut self.exec)
+                    .unwrap_or(run.elapsed)
             }
-            _ => Duration::ZERO,
+            _ => run.elapsed,
         };
         // An op that answers with a view of its input is faster than one that writes its output.
         let computing = nanoseconds(alone).min(nanoseconds(run.elapsed));
@@ -105,16 +107,17 @@ impl Observer for Layers {
 fn time_in_place(
     op: &dyn Compute,
     inputs: &[&Tensor],
-    len: usize,
+    shape: Shape,
     exec: &mut Exec,
 ) -> Result<Duration> {
-    let mut out = vec![0f32; len];
+    let mut out = vec![0f32; shape.len()];
     // Freshly zeroed pages exist only once something is written to them.
     std::hint::black_box(&mut out).fill(0.0);
     let dense = inputs.iter().map(|tensor| tensor.contiguous()).collect::<Result<Vec<_>>>()?;
     let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
+    let output = ViewMut { shape, elements: ElementsMut::F32(&mut out) };
     let started = Instant::now();
-    op.run(&views, &mut out, exec)?;
+    op.run_typed(&Inputs::all(&views), &mut [output], exec)?;
     Ok(started.elapsed())
 }
 

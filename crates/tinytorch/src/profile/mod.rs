@@ -21,6 +21,7 @@ mod error;
 mod layers;
 mod measure;
 mod parameters;
+mod probe;
 pub mod process;
 mod report;
 mod spawn;

@@ -1,7 +1,7 @@
 //! A fresh process that answers one request.
 
 use super::ProfileError;
-use super::process::{ProbeReport, ProbeRequest};
+use super::probe::{ProbeReport, ProbeRequest};
 use crate::Result;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! An interval that holds a ratio.
 
-use super::stats::quantile;
+use super::quartiles::quantile;
 use crate::Rng;
 
 /// Resamples of a bootstrap: the ends of a 95 % interval are then the 25th value from either side.

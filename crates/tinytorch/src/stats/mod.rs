@@ -17,16 +17,16 @@ mod clock;
 mod error;
 mod interval;
 mod pareto;
+mod quartiles;
 mod rounds;
 mod runner;
 mod settings;
-mod stats;
 mod text_table;
 
 pub use clock::{Clock, WallClock};
 pub use error::StatsError;
 pub use pareto::{ParetoTable, Tradeoff, pareto_front};
+pub use quartiles::Quartiles;
 pub use runner::{BenchRow, Benchmark, BenchmarkReport, PairedResult, compare, compare_on};
 pub use settings::Settings;
-pub use stats::Quartiles;
 pub(crate) use text_table::{TextTable, seconds};
