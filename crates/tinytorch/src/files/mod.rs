@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use tinytorch::{Tensor, io::{TensorFile, write_tensors}};
+//! use tinytorch::{Tensor, files::{TensorFile, write_tensors}};
 //!
 //! let folder = tempfile::tempdir().unwrap();
 //! let path = folder.path().join("grid.safetensors");

@@ -41,7 +41,7 @@ impl Provenance {
     /// read from it without another file.
     ///
     /// ```
-    /// use tinytorch::{io::Provenance, text::{CharTokenizer, Tokenizer}};
+    /// use tinytorch::{files::Provenance, text::{CharTokenizer, Tokenizer}};
     /// let mut provenance = Provenance::default();
     /// provenance.set_tokenizer(&CharTokenizer::from_corpus("abc")?);
     /// let tokenizer = provenance.tokenizer()?.expect("it was set");
