@@ -43,7 +43,8 @@ struct Net {
 }
 
 const INPUTS: usize = 64;
-const WIDTH: usize = 256;
+/// Wide enough that what a process holds for each weight beside its values hardly counts.
+const WIDTH: usize = 1024;
 const OUTPUTS: usize = 4;
 
 impl Forward for Net {

@@ -47,7 +47,7 @@
 //!     const NAME: &'static str = "net";
 //!     fn config(&self) {}
 //!     fn build(_: &(), init: &mut Init) -> Result<Net> {
-//!         Ok(Net { hidden: Linear::new(64, 256, init)?, head: Linear::new(256, 10, init)? })
+//!         Ok(Net { hidden: Linear::new(64, 1024, init)?, head: Linear::new(1024, 10, init)? })
 //!     }
 //!     fn samples(&self) -> Result<Vec<Sample>> {
 //!         Ok(vec![Sample::Values(Shape::new(&[1, 8, 8])?)])
