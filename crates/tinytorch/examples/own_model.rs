@@ -148,7 +148,7 @@ fn held_out(test: &Examples) -> Result<HeldOut> {
 fn verdict(what: &str, subject: &Subject, probe: &Probe) -> Result<ModelReport> {
     let options =
         AuditOptions { probe: Some(probe.clone()), latency: true, ..AuditOptions::default() };
-    let budget = Budget { float_floor: Some(90.0), ..Budget::default() };
+    let budget = Budget { max_error: 0.02, float_floor: Some(90.0) };
     let report = audit_model(subject, &budget, &options)?;
     println!("{what}: {}", report.verdict.word());
     for gate in &report.gates {
@@ -166,11 +166,15 @@ fn main() -> Result<()> {
     let mut float = Reader::build(&(), &mut Init::seed(0))?;
     train(&mut float, learned.inputs(), learned.labels(), 2e-3, 25)?;
 
-    // What attention mixes and what the table is compared with has few large values among many small ones:
-    // with 8 bits the second output is 1.9 % off, with 16 it stays within the budget.
-    let [dynamic, wide] = [Activations::Dynamic, Activations::Dynamic16].map(Scheme::from);
-    let config = QuantConfig::new(dynamic).with("attention.*", wide).with("places.*", wide);
-    let config = config.knowingly();
+    // The second output has nothing behind it that evens errors out: all in int8 it is 1.9 % off. With what
+    // leads to it in floats, 6 % of the weights, it is 1.5 % off, within the budget of 2 % that is stated.
+    let config = QuantConfig::new(Scheme::from(Activations::Dynamic))
+        .with("places.*", Scheme::Float)
+        .with("attention.v_proj", Scheme::Float)
+        .with("attention.out_proj", Scheme::Float)
+        .with("hidden", Scheme::from(Activations::Static))
+        .with("head", Scheme::from(Activations::Static))
+        .knowingly();
     let mut int8 = float.clone();
     let calibration = Var::from(data.calibration(256, 0)?);
     let report = quantize_model(&mut int8, [Ok(calibration)], &config)?;
