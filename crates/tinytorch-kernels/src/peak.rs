@@ -11,6 +11,7 @@
 use crate::Isa;
 use crate::aligned::AlignedVec;
 use crate::isa::{Kernel, Simd};
+use crate::tuning::by_isa;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -26,14 +27,15 @@ const ROUNDS: usize = 2000;
 /// What the arithmetic units do at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ComputePeak {
-    /// Multiplications and additions of bytes, 10^9 a second: `vpdpbusd` where the ISA has it, else
-    /// what stands in for it.
+    /// Multiplications and additions of bytes, 10^9 a second: `vpdpbusd` where the ISA has it, on AVX2
+    /// `vpmaddwd` and `vpaddd`, which are exact.
     pub int8_gops: f64,
     /// Multiplications and additions of f32, 10^9 a second.
     pub f32_gflops: f64,
 }
 
-/// Measures the arithmetic units of `threads` cores, with all operands in registers; takes 150 ms.
+/// Measures the arithmetic units of `threads` cores, with operands in registers, or, for int8,
+/// in the first-level cache; takes 150 ms.
 pub fn compute(isa: Isa, threads: usize) -> ComputePeak {
     ComputePeak {
         int8_gops: total_rate(threads, |_| (), |()| isa.run(IntegerDots)) / 1e9,
@@ -109,23 +111,33 @@ impl Kernel for IntegerDots {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        // As many bytes as the widest vector.
-        let bytes = black_box([1_i8; 64]);
-        // SAFETY: no vector has more than sixteen lanes of four bytes.
-        let (a, b) =
-            unsafe { (s.splat_bytes(bytes.as_ptr().cast()), s.load_bytes(bytes.as_ptr())) };
-        let mut sums = [s.splat_i32(0); SUMS];
+        by_isa!(S, T => self.rate::<S, { T.product_int8.narrow.rows }>(s))
+    }
+}
+
+impl IntegerDots {
+    /// As in the innermost loop of a product of `R` rows with a vector of columns.
+    #[inline(always)]
+    fn rate<S: Simd, const R: usize>(self, s: S) -> f64 {
+        // Four values of each row, and four weights for each lane of the widest vector.
+        let (rows, weights) = ([[1_u8; 8]; R], [1_i8; 64]);
+        let mut sums = [s.no_dots(); R];
         for _ in 0..ROUNDS {
-            for sum in &mut sums {
-                *sum = s.dot(*sum, a, b);
+            // They might have changed: products of the same numbers would be computed once.
+            let (rows, weights) = (black_box(&rows), black_box(&weights));
+            // SAFETY: no vector has more than sixteen lanes of four bytes.
+            let weights = unsafe { s.load_weights(weights.as_ptr()) };
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: four values take at most eight bytes.
+                *sum = s.add_dots(*sum, unsafe { s.splat_quad(row.as_ptr()) }, weights);
             }
         }
         let mut lanes = [0; 16];
         for sum in sums {
-            s.store_i32(sum, &mut lanes);
+            s.store_i32(s.sum_dots(sum), &mut lanes);
             black_box(lanes);
         }
-        (8 * S::LANES * SUMS * ROUNDS) as f64
+        (8 * S::LANES * R * ROUNDS) as f64
     }
 }
 

@@ -75,6 +75,7 @@ pub fn conv2d(
         kernel_names!("conv_int8")
     };
     let target = Target::of(&mut output);
-    Job { isa, shape, images, weight, epilogue, target, layout }.run(scratch)?;
-    Ok(Ran::int8(names.of(isa, weight.pair_rule_holds())))
+    let job = Job { isa, shape, images, weight, epilogue, target, layout };
+    job.run(scratch)?;
+    Ok(Ran::int8(names.of(isa, job.uses_pair_rule())))
 }

@@ -85,6 +85,8 @@ struct Cut {
 struct Workspace<'a> {
     slab: &'a mut [u8],
     gathered: &'a mut [u8],
+    /// What is multiplied, widened.
+    widened: &'a mut [u8],
     numbers: &'a mut [i32],
     /// For depthwise convolutions: a block of weights, and what they are multiplied with.
     block: &'a mut [i32],
@@ -115,9 +117,12 @@ impl Job<'_> {
             }
             _ => (0, 0),
         };
+        let widened = self.widened_bytes(&cut, gathered);
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
+        let widened_step = bytes_for::<u8>(widened);
         let of_numbers = [numbers, block, taps].map(bytes_for::<i32>);
-        let per_thread = slab_step + gathered_step + of_numbers.iter().sum::<usize>();
+        let per_thread =
+            slab_step + gathered_step + widened_step + of_numbers.iter().sum::<usize>();
         let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
         let padded = self.weight.n() * padded_k;
         let shared = bytes_for::<usize>(runs.count)
@@ -134,6 +139,7 @@ impl Job<'_> {
         };
         let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
+        let all_widened = SharedOut::new(arena.take::<u8>(cut.threads * widened_step));
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
         let blocks = SharedOut::new(arena.take::<i32>(cut.threads * block));
         let all_taps = SharedOut::new(arena.take::<i32>(cut.threads * taps));
@@ -145,6 +151,7 @@ impl Job<'_> {
                 Workspace {
                     slab: slabs.slice(thread * slab_step, slab),
                     gathered: gathers.slice(thread * gathered_step, gathered),
+                    widened: all_widened.slice(thread * widened_step, widened),
                     numbers: all_numbers.slice(thread * numbers, numbers),
                     block: blocks.slice(thread * block, block),
                     taps: all_taps.slice(thread * taps, taps),
@@ -157,6 +164,24 @@ impl Job<'_> {
             }
         });
         Ok(())
+    }
+
+    /// Whether the pair rule holds for the weight as it is multiplied.
+    pub(super) fn uses_pair_rule(&self) -> bool {
+        // Padding changes the pairs, and depthwise products have others.
+        let same_pairs = !matches!(self.access(), Access::Padded | Access::Depthwise);
+        same_pairs && self.weight.pair_rule_holds()
+    }
+
+    /// Bytes in which a thread widens what a task reads.
+    fn widened_bytes(&self, cut: &Cut, gathered: usize) -> usize {
+        let activations = match cut.access {
+            Access::Depthwise => return 0,
+            Access::Gathered(_) => gathered,
+            _ => Slab::bytes(self.shape, Slab::height(self.shape, cut.task_rows)),
+        };
+        let pair_rule = self.uses_pair_rule();
+        Packed { pair_rule, ..self.weight.packed() }.widened_bytes(self.isa, activations)
     }
 
     fn cut(&self, [out_height, out_width]: [usize; 2]) -> Cut {
@@ -254,9 +279,8 @@ impl Job<'_> {
             }
             pack_row(panels, n, i, padded);
         }
-        // Padding changes no sums, but it shifts the pairs, so the rule that holds for the weight says
-        // nothing here.
-        Packed { bytes: panels, n, k, pair_rule: false, ..self.weight.packed() }
+        // Padding changes no sums.
+        Packed { bytes: panels, n, k, pair_rule: self.uses_pair_rule(), ..self.weight.packed() }
     }
 
     fn fill_offsets(&self, offsets: &mut [usize]) {
@@ -341,7 +365,8 @@ impl Job<'_> {
                 } else {
                     Runs { offsets, quads: runs.read / GROUP, tail: 0, tail_offset: 0 }
                 };
-                self.multiply(m, rows, runs, weight, params, finish(0, columns), workspace.numbers);
+                let product = self.product(m, rows, runs, weight, params, finish(0, columns));
+                product.run_here(self.isa, workspace.numbers, workspace.widened);
                 continue;
             };
             let k = self.weight.k();
@@ -362,23 +387,22 @@ impl Job<'_> {
                 };
                 let finish = finish(first, columns.clone());
                 let runs = Runs::contiguous(k);
-                self.multiply(count, rows, runs, weight, params, finish, workspace.numbers);
+                let product = self.product(count, rows, runs, weight, params, finish);
+                product.run_here(self.isa, workspace.numbers, workspace.widened);
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "it hands them on to a product, field by field")]
-    fn multiply(
-        &self,
+    fn product<'a>(
+        &'a self,
         m: usize,
-        rows: Rows<'_>,
-        runs: Runs<'_>,
-        weight: Packed<'_>,
+        rows: Rows<'a>,
+        runs: Runs<'a>,
+        weight: Packed<'a>,
         params: QParams,
         finish: Finish,
-        numbers: &mut [i32],
-    ) {
+    ) -> Product<'a> {
         let (params, epilogue) = (RowParams::Tensor(params), *self.epilogue);
-        Product { m, rows, runs, params, weight, epilogue, finish }.run_here(self.isa, numbers);
+        Product { m, rows, runs, params, weight, epilogue, finish }
     }
 }

@@ -33,22 +33,43 @@ pub(super) struct Rows<'a> {
     pub(super) inner_stride: usize,
 }
 
-impl<'a> Rows<'a> {
-    /// The rows from `row` on, one after the other.
-    fn walk(self, row: usize) -> RowWalk<'a> {
-        RowWalk { outer: row / self.inner, inner: row % self.inner, rows: self }
+impl Rows<'_> {
+    /// The place of a row's first value.
+    fn place(&self, row: usize) -> usize {
+        row / self.inner * self.outer_stride + row % self.inner * self.inner_stride
     }
+
+    /// Whether a row never starts before the one above it.
+    fn ascend(&self, m: usize) -> bool {
+        m <= self.inner || (self.inner - 1) * self.inner_stride <= self.outer_stride
+    }
+}
+
+/// Activations as a tile reads them: as they are, or some of them widened.
+#[derive(Copy, Clone)]
+struct Levels<'a> {
+    bytes: &'a [u8],
+    /// The place of the first one.
+    first: usize,
+    /// Bytes of each.
+    level_bytes: usize,
 }
 
 /// Where a walk along the rows has come to: a division per row would take longer than four dot
 /// products.
 struct RowWalk<'a> {
+    levels: Levels<'a>,
     rows: Rows<'a>,
     outer: usize,
     inner: usize,
 }
 
-impl RowWalk<'_> {
+impl<'a> RowWalk<'a> {
+    /// The rows from `row` on, one after the other.
+    fn new(levels: Levels<'a>, rows: Rows<'a>, row: usize) -> RowWalk<'a> {
+        RowWalk { levels, outer: row / rows.inner, inner: row % rows.inner, rows }
+    }
+
     /// The starts of the next `count` rows, the last one repeated up to `MR`.
     #[inline(always)]
     fn next<const MR: usize>(&mut self, count: usize) -> [*const u8; MR] {
@@ -58,8 +79,9 @@ impl RowWalk<'_> {
                 starts[r] = starts[r - 1];
                 continue;
             }
-            let Rows { start, inner, outer_stride, inner_stride } = self.rows;
-            starts[r] = start[self.outer * outer_stride + self.inner * inner_stride..].as_ptr();
+            let Rows { inner, outer_stride, inner_stride, .. } = self.rows;
+            let place = self.outer * outer_stride + self.inner * inner_stride - self.levels.first;
+            starts[r] = self.levels.bytes[place * self.levels.level_bytes..].as_ptr();
             self.inner += 1;
             if self.inner == inner {
                 (self.outer, self.inner) = (self.outer + 1, 0);
@@ -88,12 +110,19 @@ impl Product<'_> {
         let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
         let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(&self.epilogue, self.weight.k);
-        let mut arena = scratch.arena(bytes_for::<i32>(threads * len));
+        let rows = row_block(isa.tuning(), self.weight.k).min(self.m);
+        let widened = self.weight.widened_bytes(isa, rows * self.weight.k);
+        let step = bytes_for::<u8>(widened);
+        let mut arena = scratch.arena(bytes_for::<i32>(threads * len) + threads * step);
         let numbers = SharedOut::new(arena.take::<i32>(threads * len));
+        let all_widened = SharedOut::new(arena.take::<u8>(threads * step));
         share(cut.areas(), threads, &|worker| {
+            let index = worker.index();
             // SAFETY: each worker has its own part of the scratch.
-            let numbers = unsafe { numbers.slice(worker.index() * len, len) };
-            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers);
+            let (numbers, widened) = unsafe {
+                (numbers.slice(index * len, len), all_widened.slice(index * step, widened))
+            };
+            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, widened);
         });
         let vector = self.m == 1;
         let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
@@ -106,18 +135,26 @@ impl Product<'_> {
         Ran::int8(names.of(isa, self.weight.pair_rule))
     }
 
-    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch.
-    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32]) {
+    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch and
+    /// [`Packed::widened_bytes`] of all activations.
+    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32], widened: &mut [u8]) {
         let all = Area { rows: 0..self.m, panels: self.panels() };
-        self.run_areas(isa, &mut std::iter::once(all), numbers);
+        self.run_areas(isa, &mut std::iter::once(all), numbers, widened);
     }
 
-    fn run_areas(&self, isa: Isa, areas: &mut dyn Iterator<Item = Area>, numbers: &mut [i32]) {
+    fn run_areas(
+        &self,
+        isa: Isa,
+        areas: &mut dyn Iterator<Item = Area>,
+        numbers: &mut [i32],
+        widened: &mut [u8],
+    ) {
         if self.m > 0 {
             self.assert_in_bounds();
             let columns = Columns::over(numbers);
             isa.run(Areas {
                 areas,
+                widened,
                 piece: Piece {
                     product: self,
                     columns,
@@ -138,14 +175,62 @@ impl Product<'_> {
         let outer = (self.m - 1) / self.rows.inner * self.rows.outer_stride;
         let inner = (self.m.min(self.rows.inner) - 1) * self.rows.inner_stride;
         assert!(outer + inner + self.runs.extent() <= self.rows.start.len());
+        assert!(self.rows.ascend(self.m));
         let quads = self.runs.offsets.len() * self.runs.quads;
         assert_eq!(quads * GROUP + self.runs.tail, self.weight.k);
     }
 }
 
+impl Product<'_> {
+    /// The activations of some rows as [`Dot::quad`] takes them.
+    #[inline(always)]
+    fn levels<'w, S: Simd, D: Dot>(
+        &'w self,
+        s: S,
+        rows: &Range<usize>,
+        widened: &'w mut [u8],
+    ) -> Levels<'w> {
+        let level_bytes = D::level_bytes::<S>();
+        if level_bytes == 1 {
+            return Levels { bytes: self.rows.start, first: 0, level_bytes };
+        }
+        // Rows ascend, so that none of these starts after the last one.
+        let first = self.rows.place(rows.start);
+        let end = self.rows.place(rows.end - 1) + self.runs.extent();
+        let to = &mut widened[..(end - first) * level_bytes];
+        s.call(Widen { from: &self.rows.start[first..end], to });
+        Levels { bytes: to, first, level_bytes }
+    }
+}
+
+/// Writes bytes as numbers of 16 bits.
+struct Widen<'a> {
+    from: &'a [u8],
+    to: &'a mut [u8],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (to, from) in self.to.as_chunks_mut::<2>().0.iter_mut().zip(self.from) {
+            *to = u16::from(*from).to_ne_bytes();
+        }
+    }
+}
+
+/// Rows whose activations stay in the second-level cache while all panels pass by.
+fn row_block(tuning: &Tuning, k: usize) -> usize {
+    let rows = tuning.product_int8.row_block_bytes / k.max(1);
+    rows.max(1).next_multiple_of(LEAST_ROW_BLOCK)
+}
+
 /// What one thread multiplies.
 struct Areas<'p, 'a> {
     areas: &'p mut dyn Iterator<Item = Area>,
+    /// Where activations are widened.
+    widened: &'p mut [u8],
     piece: Piece<'p, 'a>,
 }
 
@@ -155,7 +240,11 @@ impl Kernel for Areas<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         for Area { rows, panels } in self.areas {
-            self.piece.multiply(s, rows, panels);
+            if S::LEVEL_BYTES > 1 && self.piece.product.weight.pair_rule {
+                self.piece.multiply::<S, PairRule>(s, rows, panels, self.widened);
+            } else {
+                self.piece.multiply::<S, Exact>(s, rows, panels, self.widened);
+            }
         }
     }
 }
@@ -173,20 +262,20 @@ struct Piece<'p, 'a> {
 
 impl Piece<'_, '_> {
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, s: S, rows: Range<usize>, panels: Range<usize>) {
-        let k = self.product.weight.k;
-        let block = (Tuning::of::<S>().product_int8.row_block_bytes / k.max(1))
-            .max(1)
-            .next_multiple_of(LEAST_ROW_BLOCK);
+    fn multiply<S: Simd, D: Dot>(
+        &mut self,
+        s: S,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        widened: &mut [u8],
+    ) {
+        let block = row_block(Tuning::of::<S>(), self.product.weight.k);
         for start in rows.clone().step_by(block) {
             let rows = start..rows.end.min(start + block);
+            let levels = self.product.levels::<S, D>(s, &rows, widened);
             let mut left = panels.clone();
             while !left.is_empty() {
-                left.start += if S::LANES == 8 && self.product.weight.pair_rule {
-                    self.rows_by_next_panels::<S, PairRule>(s, rows.clone(), &left)
-                } else {
-                    self.rows_by_next_panels::<S, Exact>(s, rows.clone(), &left)
-                };
+                left.start += self.rows_by_next_panels::<S, D>(s, levels, rows.clone(), &left);
             }
         }
     }
@@ -196,6 +285,7 @@ impl Piece<'_, '_> {
     fn rows_by_next_panels<S: Simd, D: Dot>(
         &mut self,
         s: S,
+        levels: Levels<'_>,
         rows: Range<usize>,
         panels: &Range<usize>,
     ) -> usize {
@@ -209,7 +299,8 @@ impl Piece<'_, '_> {
                 const MR: usize = $tile.rows;
                 const MS: usize = $tile.few_rows;
                 const NV: usize = $tile.vectors;
-                self.rows_by_group::<S, D, MR, MS, NV, $masked, $blocks>(s, rows, panel)
+                const AT: usize = $tile.together;
+                self.rows_by_group::<S, D, MR, MS, NV, AT, $masked, $blocks>(s, levels, rows, panel)
             }};
             ($tiles:expr, $blocks:literal) => {
                 if whole >= $tiles[0].panels(S::LANES) {
@@ -238,14 +329,17 @@ impl Piece<'_, '_> {
         const MR: usize,
         const MS: usize,
         const NV: usize,
+        const AT: usize,
         const MASKED: bool,
         const BLOCKS: bool,
     >(
         &mut self,
         s: S,
+        levels: Levels<'_>,
         rows: Range<usize>,
         panel: usize,
     ) -> usize {
+        const ZERO: usize = 0;
         const ONE: usize = 1;
         const TWO: usize = 2;
         let product = self.product;
@@ -270,21 +364,21 @@ impl Piece<'_, '_> {
             Scales::Blocks { size, .. } => size / GROUP,
             _ => 0,
         };
-        // The first tile, which reads the weights anyhow, also sums them where that is needed.
+        // A single row, which reads the weights once, also sums them; more rows have no registers for that.
         let mut sums = needed && !kept;
-        let mut walk = product.rows.walk(rows.start);
+        let mut walk = RowWalk::new(levels, product.rows, rows.start);
         let mut row = rows.start;
         while row < rows.end {
             let left = rows.end - row;
             macro_rules! tile {
-                ($mr:ident, $sums:literal) => {{
+                ($mr:ident, $at:ident, $sums:literal) => {{
                     let count = left.min($mr);
                     // Rows beyond the last one repeat it, and are not written.
                     let zero_point =
                         |r: usize| product.params.of(row + r.min(count - 1)).zero_point;
-                    s.call(Tile::<D, $mr, NV, $sums, MASKED, BLOCKS> {
+                    s.call(Tile::<D, $mr, NV, $at, $sums, MASKED, BLOCKS> {
                         starts: walk.next::<$mr>(count),
-                        end: product.rows.start.as_ptr_range().end,
+                        end: levels.bytes.as_ptr_range().end,
                         runs: product.runs,
                         weights: &weights,
                         block_quads,
@@ -296,15 +390,17 @@ impl Piece<'_, '_> {
                     count
                 }};
             }
-            let count = match (left, sums) {
-                (1, false) => tile!(ONE, false),
-                (1, true) => tile!(ONE, true),
-                (2, false) => tile!(TWO, false),
-                (2, true) => tile!(TWO, true),
-                (left, false) if left <= MS => tile!(MS, false),
-                (left, true) if left <= MS => tile!(MS, true),
-                (_, false) => tile!(MR, false),
-                (_, true) => tile!(MR, true),
+            let count = match left {
+                1 if sums => tile!(ONE, NV, true),
+                _ if sums => {
+                    tile!(ZERO, NV, true);
+                    sums = false;
+                    continue;
+                }
+                1 => tile!(ONE, NV, false),
+                2 => tile!(TWO, NV, false),
+                left if left <= MS => tile!(MS, AT, false),
+                _ => tile!(MR, AT, false),
             };
             s.call(FinishTile::<BLOCKS> {
                 staged: &mut self.staged,

@@ -14,9 +14,29 @@ use super::runs::Runs;
 use crate::isa::{Kernel, Simd};
 use crate::tuning::{GROUP, PANEL};
 
-/// How four products are summed.
+/// How products are summed.
 pub(super) trait Dot: Copy {
-    fn dot<S: Simd>(s: S, acc: S::I32, a: S::Bytes, w: S::Bytes) -> S::I32;
+    type Quad<S: Simd>: Copy;
+    type Weights<S: Simd>: Copy;
+    type Sums<S: Simd>: Copy;
+
+    /// Bytes of an activation.
+    fn level_bytes<S: Simd>() -> usize;
+    /// # Safety
+    /// Four activations are readable.
+    unsafe fn quad<S: Simd>(s: S, levels: *const u8) -> Self::Quad<S>;
+    /// # Safety
+    /// Four weights for each lane are readable.
+    unsafe fn load_weights<S: Simd>(s: S, weights: *const i8) -> Self::Weights<S>;
+    fn weights<S: Simd>(s: S, weights: S::Bytes) -> Self::Weights<S>;
+    fn zero<S: Simd>(s: S) -> Self::Sums<S>;
+    fn add<S: Simd>(
+        s: S,
+        sums: Self::Sums<S>,
+        a: Self::Quad<S>,
+        w: Self::Weights<S>,
+    ) -> Self::Sums<S>;
+    fn total<S: Simd>(s: S, sums: Self::Sums<S>) -> S::I32;
 }
 
 /// Right for all weights.
@@ -24,9 +44,39 @@ pub(super) trait Dot: Copy {
 pub(super) struct Exact;
 
 impl Dot for Exact {
+    type Quad<S: Simd> = S::Quad;
+    type Weights<S: Simd> = S::Weights;
+    type Sums<S: Simd> = S::Dots;
+
     #[inline(always)]
-    fn dot<S: Simd>(s: S, acc: S::I32, a: S::Bytes, w: S::Bytes) -> S::I32 {
-        s.dot(acc, a, w)
+    fn level_bytes<S: Simd>() -> usize {
+        S::LEVEL_BYTES
+    }
+    #[inline(always)]
+    unsafe fn quad<S: Simd>(s: S, levels: *const u8) -> S::Quad {
+        // SAFETY: as the caller promises.
+        unsafe { s.splat_quad(levels) }
+    }
+    #[inline(always)]
+    unsafe fn load_weights<S: Simd>(s: S, weights: *const i8) -> S::Weights {
+        // SAFETY: as the caller promises.
+        unsafe { s.load_weights(weights) }
+    }
+    #[inline(always)]
+    fn weights<S: Simd>(s: S, weights: S::Bytes) -> S::Weights {
+        s.weights(weights)
+    }
+    #[inline(always)]
+    fn zero<S: Simd>(s: S) -> S::Dots {
+        s.no_dots()
+    }
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sums: S::Dots, a: S::Quad, w: S::Weights) -> S::Dots {
+        s.add_dots(sums, a, w)
+    }
+    #[inline(always)]
+    fn total<S: Simd>(s: S, sums: S::Dots) -> S::I32 {
+        s.sum_dots(sums)
     }
 }
 
@@ -35,11 +85,44 @@ impl Dot for Exact {
 pub(super) struct PairRule;
 
 impl Dot for PairRule {
+    type Quad<S: Simd> = S::Bytes;
+    type Weights<S: Simd> = S::Bytes;
+    type Sums<S: Simd> = S::I32;
+
     #[inline(always)]
-    fn dot<S: Simd>(s: S, acc: S::I32, a: S::Bytes, w: S::Bytes) -> S::I32 {
-        s.dot_pair_rule(acc, a, w)
+    fn level_bytes<S: Simd>() -> usize {
+        1
+    }
+    #[inline(always)]
+    unsafe fn quad<S: Simd>(s: S, levels: *const u8) -> S::Bytes {
+        // SAFETY: as the caller promises.
+        unsafe { s.splat_bytes(levels) }
+    }
+    #[inline(always)]
+    unsafe fn load_weights<S: Simd>(s: S, weights: *const i8) -> S::Bytes {
+        // SAFETY: as the caller promises.
+        unsafe { s.load_bytes(weights) }
+    }
+    #[inline(always)]
+    fn weights<S: Simd>(_: S, weights: S::Bytes) -> S::Bytes {
+        weights
+    }
+    #[inline(always)]
+    fn zero<S: Simd>(s: S) -> S::I32 {
+        s.splat_i32(0)
+    }
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sums: S::I32, a: S::Bytes, w: S::Bytes) -> S::I32 {
+        s.dot_pair_rule(sums, a, w)
+    }
+    #[inline(always)]
+    fn total<S: Simd>(_: S, sums: S::I32) -> S::I32 {
+        sums
     }
 }
+
+/// The most bytes that an activation takes.
+const MOST_LEVEL_BYTES: usize = 2;
 
 /// The panels that a tile reads.
 pub(super) struct TileWeights<'a> {
@@ -53,19 +136,20 @@ pub(super) struct TileWeights<'a> {
     pub(super) tail: &'a [i8; COLUMNS * GROUP],
 }
 
-/// `MR` rows by `NV` vectors of columns. With `SUMS` it also sums the columns' weights; with
-/// `MASKED` its one panel is narrower than the vectors; with `BLOCKS` scales come in blocks.
+/// `MR` rows by `NV` vectors of columns, of which `AT` are summed together, in registers. With `SUMS` it
+/// also sums the columns' weights; with `MASKED` its one panel is narrower than the vectors; with `BLOCKS` scales come in blocks.
 pub(super) struct Tile<
     't,
     'a,
     D,
     const MR: usize,
     const NV: usize,
+    const AT: usize,
     const SUMS: bool,
     const MASKED: bool,
     const BLOCKS: bool,
 > {
-    /// The first activation of each row.
+    /// The first activation of each row, which takes [`Dot::level_bytes`].
     pub(super) starts: [*const u8; MR],
     /// Where all activations end.
     pub(super) end: *const u8,
@@ -80,34 +164,56 @@ pub(super) struct Tile<
     pub(super) dot: PhantomData<D>,
 }
 
-/// The accumulators of a tile.
-struct Sums<S: Simd, const MR: usize, const NV: usize> {
-    dots: [[S::I32; NV]; MR],
-    weights: [S::I32; NV],
+/// The accumulators of some vectors of a tile.
+struct Sums<S: Simd, D: Dot, const MR: usize, const AT: usize> {
+    dots: [[D::Sums<S>; AT]; MR],
+    weights: [D::Sums<S>; AT],
 }
 
-impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
+impl<S: Simd, D: Dot, const MR: usize, const AT: usize> Sums<S, D, MR, AT> {
     #[inline(always)]
-    fn zero(s: S) -> Sums<S, MR, NV> {
-        let zero = s.splat_i32(0);
-        Sums { dots: [[zero; NV]; MR], weights: [zero; NV] }
+    fn zero(s: S) -> Sums<S, D, MR, AT> {
+        let zero = D::zero(s);
+        Sums { dots: [[zero; AT]; MR], weights: [zero; AT] }
     }
+
+    #[inline(always)]
+    fn total(self, s: S) -> Totals<S, MR, AT> {
+        let mut totals = Totals { dots: [[s.splat_i32(0); AT]; MR], weights: [s.splat_i32(0); AT] };
+        for v in 0..AT {
+            totals.weights[v] = D::total(s, self.weights[v]);
+            for r in 0..MR {
+                totals.dots[r][v] = D::total(s, self.dots[r][v]);
+            }
+        }
+        totals
+    }
+}
+
+/// The sums of some vectors of a tile.
+struct Totals<S: Simd, const MR: usize, const AT: usize> {
+    dots: [[S::I32; AT]; MR],
+    weights: [S::I32; AT],
 }
 
 impl<
     D: Dot,
     const MR: usize,
     const NV: usize,
+    const AT: usize,
     const SUMS: bool,
     const MASKED: bool,
     const BLOCKS: bool,
-> Kernel for Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
+> Kernel for Tile<'_, '_, D, MR, NV, AT, SUMS, MASKED, BLOCKS>
 {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        if BLOCKS { self.sum_blocks(s) } else { self.sum_all(s) }
+    fn run<S: Simd>(mut self, s: S) {
+        const { assert!(NV.is_multiple_of(AT), "a tile is some times the vectors summed together") };
+        for first in (0..NV).step_by(AT) {
+            if BLOCKS { self.sum_blocks(s, first) } else { self.sum_all(s, first) }
+        }
     }
 }
 
@@ -115,23 +221,22 @@ impl<
     D: Dot,
     const MR: usize,
     const NV: usize,
+    const AT: usize,
     const SUMS: bool,
     const MASKED: bool,
     const BLOCKS: bool,
-> Tile<'_, '_, D, MR, NV, SUMS, MASKED, BLOCKS>
+> Tile<'_, '_, D, MR, NV, AT, SUMS, MASKED, BLOCKS>
 {
-    /// Stages the sums over all of K.
+    /// Stages the sums of the vectors from `first` on over all of K.
     #[inline(always)]
-    fn sum_all<S: Simd>(self, s: S) {
+    fn sum_all<S: Simd>(&mut self, s: S, first: usize) {
         let mut sums = Sums::zero(s);
         // SAFETY: `Product::assert_in_bounds` checked that all runs lie inside the activations, and that
         // together with the tail they are as long as the rows of the weight.
-        unsafe { self.add_runs(s, &mut sums, self.runs.offsets, 0, self.runs.quads) };
-        if self.runs.tail > 0 {
-            self.add_tail(s, &mut sums);
-        }
-        for v in 0..NV {
-            let column = v * S::LANES;
+        unsafe { self.add_runs(s, &mut sums, first, self.runs.offsets, 0, self.runs.quads) };
+        let sums = self.with_tail(s, sums.total(s), first, self.runs.tail > 0);
+        for v in 0..AT {
+            let column = (first + v) * S::LANES;
             if SUMS {
                 s.store_i32(sums.weights[v], &mut self.columns.sums[column..]);
             }
@@ -141,23 +246,23 @@ impl<
         }
     }
 
-    /// Stages, as floats, `sum over blocks of f32(sum - zero point * weight sum) * block scale`.
+    /// Stages, as floats, `sum over blocks of f32(sum - zero point * weight sum) * block scale`, for the
+    /// vectors from `first` on.
     #[inline(always)]
-    fn sum_blocks<S: Simd>(self, s: S) {
-        let mut y = [[s.splat(0.0); NV]; MR];
+    fn sum_blocks<S: Simd>(&mut self, s: S, first: usize) {
+        let mut y = [[s.splat(0.0); AT]; MR];
         let mut group = 0;
         let blocks = self.columns.blocks();
         for block in 0..blocks {
             let quads = self.block_quads.min(self.runs.quads - group);
             let mut sums = Sums::zero(s);
             // SAFETY: as in `sum_all`; a product with blocks has a single run.
-            unsafe { self.add_runs(s, &mut sums, &[group * GROUP], group, quads) };
+            unsafe { self.add_runs(s, &mut sums, first, &[group * GROUP], group, quads) };
             group += quads;
-            if block + 1 == blocks && self.runs.tail > 0 {
-                self.add_tail(s, &mut sums);
-            }
-            for v in 0..NV {
-                let columns = block * COLUMNS + v * S::LANES;
+            let has_tail = block + 1 == blocks && self.runs.tail > 0;
+            let sums = self.with_tail(s, sums.total(s), first, has_tail);
+            for v in 0..AT {
+                let columns = block * COLUMNS + (first + v) * S::LANES;
                 if SUMS {
                     s.store_i32(sums.weights[v], &mut self.columns.sums[columns..]);
                 }
@@ -171,14 +276,15 @@ impl<
             }
         }
         for r in 0..MR {
-            for v in 0..NV {
-                s.store_i32(s.to_bits(y[r][v]), &mut self.staged.row_mut(r)[v * S::LANES..]);
+            for v in 0..AT {
+                let column = (first + v) * S::LANES;
+                s.store_i32(s.to_bits(y[r][v]), &mut self.staged.row_mut(r)[column..]);
             }
         }
     }
 
-    /// Adds, for each of `offsets` from the starts of the rows on, `quads` groups of four along K;
-    /// `group` is the first one's place in the weights.
+    /// Adds, for each of `offsets` from the starts of the rows on, `quads` groups of four along K to the
+    /// vectors from `first` on; `group` is the first group's place in the weights.
     ///
     /// It is one loop and not a loop over runs within which groups follow, for which the compiler
     /// keeps the accumulators in memory.
@@ -189,13 +295,15 @@ impl<
     unsafe fn add_runs<S: Simd>(
         &self,
         s: S,
-        sums: &mut Sums<S, MR, NV>,
+        sums: &mut Sums<S, D, MR, AT>,
+        first: usize,
         offsets: &[usize],
         group: usize,
         quads: usize,
     ) {
+        let level_bytes = D::level_bytes::<S>();
         let group_bytes = GROUP * if MASKED { self.weights.width } else { PANEL };
-        let (mut run, mut at, mut left) = (0, offsets[0], quads);
+        let (mut run, mut at, mut left) = (0, offsets[0] * level_bytes, quads);
         for group in group..group + offsets.len() * quads {
             // SAFETY: the caller promises that the panels have the groups and the rows the values.
             unsafe {
@@ -210,38 +318,67 @@ impl<
                     quads,
                     #[inline(always)]
                     |v| {
-                        let column = v * S::LANES;
+                        let column = (first + v) * S::LANES;
                         let panel = column / PANEL * self.weights.panel_stride;
                         if MASKED {
                             let lanes = self.weights.width.saturating_sub(column).min(S::LANES);
                             let column = column.min(self.weights.width);
-                            s.load_bytes_partial(weights.add(column * GROUP), lanes)
+                            let some = s.load_bytes_partial(weights.add(column * GROUP), lanes);
+                            D::weights(s, some)
                         } else {
-                            s.load_bytes(weights.add(panel + column % PANEL * GROUP))
+                            D::load_weights(s, weights.add(panel + column % PANEL * GROUP))
                         }
                     },
                 );
             }
-            at += GROUP;
+            at += GROUP * level_bytes;
             left -= 1;
             if left == 0 && run + 1 < offsets.len() {
                 run += 1;
-                (at, left) = (offsets[run], quads);
+                (at, left) = (offsets[run] * level_bytes, quads);
             }
         }
     }
 
+    /// The sums with the last `k % 4` values along K, if there are any.
+    ///
+    /// Those have accumulators of their own: with the same ones, the compiler keeps some of them in memory
+    /// throughout the loop along K, which took twice as long.
+    #[inline(always)]
+    fn with_tail<S: Simd>(
+        &self,
+        s: S,
+        mut totals: Totals<S, MR, AT>,
+        first: usize,
+        has_tail: bool,
+    ) -> Totals<S, MR, AT> {
+        if has_tail {
+            let mut sums = Sums::zero(s);
+            self.add_tail(s, &mut sums, first);
+            let tail = sums.total(s);
+            for v in 0..AT {
+                totals.weights[v] = s.add_i32(totals.weights[v], tail.weights[v]);
+                for r in 0..MR {
+                    totals.dots[r][v] = s.add_i32(totals.dots[r][v], tail.dots[r][v]);
+                }
+            }
+        }
+        totals
+    }
+
     /// Adds the last `k % 4` values along K.
     #[inline(always)]
-    fn add_tail<S: Simd>(&self, s: S, sums: &mut Sums<S, MR, NV>) {
+    fn add_tail<S: Simd>(&self, s: S, sums: &mut Sums<S, D, MR, AT>, first: usize) {
+        let level_bytes = D::level_bytes::<S>();
+        let (offset, len) = (self.runs.tail_offset * level_bytes, self.runs.tail * level_bytes);
         // SAFETY: `Product::assert_in_bounds` checked that the tail lies inside the activations.
-        let mut tails = self.starts.map(|start| unsafe { start.add(self.runs.tail_offset) });
+        let mut tails = self.starts.map(|start| unsafe { start.add(offset) });
         // What follows the tail is multiplied by zeros, but must be there to be read.
-        let mut copies = [[0; GROUP]; MR];
-        if tails.iter().any(|tail| self.end.addr() - tail.addr() < GROUP) {
+        let mut copies = [[0; GROUP * MOST_LEVEL_BYTES]; MR];
+        if tails.iter().any(|tail| self.end.addr() - tail.addr() < GROUP * level_bytes) {
             for (tail, copy) in tails.iter_mut().zip(&mut copies) {
                 // SAFETY: as above, and the copy is longer than the tail.
-                unsafe { tail.copy_to_nonoverlapping(copy.as_mut_ptr(), self.runs.tail) };
+                unsafe { tail.copy_to_nonoverlapping(copy.as_mut_ptr(), len) };
                 *tail = copy.as_ptr();
             }
         }
@@ -254,7 +391,10 @@ impl<
                 sums,
                 tails,
                 #[inline(always)]
-                |v| s.load_bytes(weights[v * S::LANES * GROUP..][..S::LANES * GROUP].as_ptr()),
+                |v| {
+                    let first = (first + v) * S::LANES * GROUP;
+                    D::load_weights(s, weights[first..][..S::LANES * GROUP].as_ptr())
+                },
             );
         }
     }
@@ -267,23 +407,25 @@ impl<
     unsafe fn add_group<S: Simd>(
         &self,
         s: S,
-        sums: &mut Sums<S, MR, NV>,
+        sums: &mut Sums<S, D, MR, AT>,
         quads: [*const u8; MR],
-        weights: impl Fn(usize) -> S::Bytes,
+        weights: impl Fn(usize) -> D::Weights<S>,
     ) {
-        let weights: [S::Bytes; NV] = std::array::from_fn(weights);
+        let weights: [D::Weights<S>; AT] = std::array::from_fn(weights);
         for r in 0..MR {
             // SAFETY: the caller promises four readable values.
-            let quad = unsafe { s.splat_bytes(quads[r]) };
-            for v in 0..NV {
-                sums.dots[r][v] = D::dot(s, sums.dots[r][v], quad, weights[v]);
+            let quad = unsafe { D::quad(s, quads[r]) };
+            for v in 0..AT {
+                sums.dots[r][v] = D::add(s, sums.dots[r][v], quad, weights[v]);
             }
         }
         if SUMS {
-            // SAFETY: the constant holds four values.
-            let ones = unsafe { s.splat_bytes([1u8; GROUP].as_ptr()) };
-            for v in 0..NV {
-                sums.weights[v] = D::dot(s, sums.weights[v], ones, weights[v]);
+            let mut ones = [0; GROUP * MOST_LEVEL_BYTES];
+            ones.iter_mut().step_by(D::level_bytes::<S>()).for_each(|one| *one = 1);
+            // SAFETY: the array holds four values.
+            let ones = unsafe { D::quad(s, ones.as_ptr()) };
+            for v in 0..AT {
+                sums.weights[v] = D::add(s, sums.weights[v], ones, weights[v]);
             }
         }
     }

@@ -101,6 +101,19 @@ impl Isa {
         }
     }
 
+    /// Bytes of an activation in [`Simd::add_dots`].
+    pub(crate) fn level_bytes(self) -> usize {
+        struct LevelBytes;
+        impl Kernel for LevelBytes {
+            type Output = usize;
+
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::LEVEL_BYTES
+            }
+        }
+        self.run(LevelBytes)
+    }
+
     /// Runs `kernel`, compiled for this instruction set.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -84,6 +84,10 @@ impl<D: Dot> Simd for Portable<D> {
     type I32 = [i32; LANES];
     type Mask = [bool; LANES];
     type Bytes = [u8; 4 * LANES];
+    type Quad = [u8; 4 * LANES];
+    type Weights = [u8; 4 * LANES];
+    type Dots = [i32; LANES];
+    const LEVEL_BYTES: usize = 1;
 
     #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
@@ -307,6 +311,32 @@ impl<D: Dot> Simd for Portable<D> {
     #[inline(always)]
     fn dot(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
         self.0.dot(acc, a, w)
+    }
+    #[inline(always)]
+    unsafe fn splat_quad(self, levels: *const u8) -> Self::Bytes {
+        // SAFETY: the caller promises 4 readable bytes.
+        unsafe { self.splat_bytes(levels) }
+    }
+    #[inline(always)]
+    unsafe fn load_weights(self, x: *const i8) -> Self::Bytes {
+        // SAFETY: the caller promises `4 * LANES` readable bytes.
+        unsafe { self.load_bytes(x) }
+    }
+    #[inline(always)]
+    fn weights(self, x: Self::Bytes) -> Self::Bytes {
+        x
+    }
+    #[inline(always)]
+    fn no_dots(self) -> Self::I32 {
+        self.splat_i32(0)
+    }
+    #[inline(always)]
+    fn add_dots(self, sums: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
+        self.dot(sums, a, w)
+    }
+    #[inline(always)]
+    fn sum_dots(self, sums: Self::I32) -> Self::I32 {
+        sums
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32 {

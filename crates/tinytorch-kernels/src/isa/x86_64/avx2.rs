@@ -53,6 +53,15 @@ impl Simd for Avx2 {
     type I32 = __m256i;
     type Mask = __m256;
     type Bytes = __m256i;
+    /// Four numbers of 16 bits, four times.
+    type Quad = __m256i;
+    /// Four numbers of 16 bits for each of four lanes, twice.
+    type Weights = [__m256i; 2];
+    /// Two sums for each of four lanes, twice: of each two of the four products. Multiplying 16-bit
+    /// numbers reaches 158 GOP/s with six rows of activations; bytes by `vpmaddubsw`, with the signs moved
+    /// to the weights so that it cannot saturate, 149; bytes that are widened in the loop 101.
+    type Dots = [__m256i; 2];
+    const LEVEL_BYTES: usize = 2;
 
     #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
@@ -162,6 +171,51 @@ impl Simd for Avx2 {
         };
     }
 
+    #[inline(always)]
+    unsafe fn splat_quad(self, levels: *const u8) -> __m256i {
+        // SAFETY: the caller promises 8 readable bytes, and `self` proves that the CPU has AVX2.
+        unsafe { _mm256_set1_epi64x(levels.cast::<i64>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn load_weights(self, x: *const i8) -> [__m256i; 2] {
+        // SAFETY: the caller promises 32 readable bytes, and `self` proves that the CPU has AVX2.
+        unsafe {
+            let half = |i: usize| _mm256_cvtepi8_epi16(_mm_loadu_si128(x.add(16 * i).cast()));
+            [half(0), half(1)]
+        }
+    }
+    #[inline(always)]
+    fn weights(self, x: __m256i) -> [__m256i; 2] {
+        // SAFETY: `self` proves that the CPU has these instructions.
+        unsafe {
+            let (low, high) = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            [_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)]
+        }
+    }
+    #[inline(always)]
+    fn no_dots(self) -> [__m256i; 2] {
+        [self.splat_i32(0); 2]
+    }
+    #[inline(always)]
+    fn add_dots(self, [low, high]: [__m256i; 2], a: __m256i, w: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: `self` proves that the CPU has these instructions.
+        let products = unsafe {
+            w.map(
+                #[inline(always)]
+                |w| _mm256_madd_epi16(a, w),
+            )
+        };
+        [self.add_i32(low, products[0]), self.add_i32(high, products[1])]
+    }
+    #[inline(always)]
+    fn sum_dots(self, [low, high]: [__m256i; 2]) -> __m256i {
+        // SAFETY: `self` proves that the CPU has these instructions.
+        unsafe {
+            // Each half of the sums holds two lanes of `low`, then two of `high`.
+            let sums = _mm256_hadd_epi32(low, high);
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(sums)
+        }
+    }
     #[inline(always)]
     fn bytes_to_i32(self, x: __m256i) -> __m256i {
         x

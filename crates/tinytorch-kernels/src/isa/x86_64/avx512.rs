@@ -52,6 +52,10 @@ impl Simd for Avx512Vnni {
     type I32 = __m512i;
     type Mask = __mmask16;
     type Bytes = __m512i;
+    type Quad = __m512i;
+    type Weights = __m512i;
+    type Dots = __m512i;
+    const LEVEL_BYTES: usize = 1;
 
     #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
@@ -149,6 +153,32 @@ impl Simd for Avx512Vnni {
             _mm512_dpbusd_epi32(acc, a, w);
     }
 
+    #[inline(always)]
+    unsafe fn splat_quad(self, levels: *const u8) -> __m512i {
+        // SAFETY: the caller promises 4 readable bytes.
+        unsafe { self.splat_bytes(levels) }
+    }
+    #[inline(always)]
+    unsafe fn load_weights(self, x: *const i8) -> __m512i {
+        // SAFETY: the caller promises `4 * LANES` readable bytes.
+        unsafe { self.load_bytes(x) }
+    }
+    #[inline(always)]
+    fn weights(self, x: __m512i) -> __m512i {
+        x
+    }
+    #[inline(always)]
+    fn no_dots(self) -> Self::I32 {
+        self.splat_i32(0)
+    }
+    #[inline(always)]
+    fn add_dots(self, sums: Self::I32, a: __m512i, w: __m512i) -> Self::I32 {
+        self.dot(sums, a, w)
+    }
+    #[inline(always)]
+    fn sum_dots(self, sums: Self::I32) -> Self::I32 {
+        sums
+    }
     #[inline(always)]
     fn bytes_to_i32(self, x: __m512i) -> __m512i {
         x
