@@ -1,5 +1,6 @@
 //! Scaled dot-product attention: `softmax(Q K^T / sqrt d) V` (Vaswani et al., 2017).
 
+use super::attention_blocks::Attention;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Elements, Exec, View};
@@ -58,7 +59,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Number of leading keys that a causal mask leaves to this row.
-    fn visible(&self, row: usize) -> usize {
+    pub(super) fn visible(&self, row: usize) -> usize {
         let (rank, keys) = (self.scores.rank(), self.scores.last_dim());
         let queries = self.scores[rank - 2];
         if self.causal {
@@ -243,7 +244,8 @@ impl Var {
     }
 
     /// `softmax(Q K^T / sqrt(dim)) V` for queries `[.., queries, dim]`, keys `[.., keys, dim]` and
-    /// values `[.., keys, width]`: the result is `[.., queries, width]`.
+    /// values `[.., keys, width]`: the result is `[.., queries, width]`, and the axes before these
+    /// broadcast. Memory grows with the number of keys, not with its product with that of queries.
     ///
     /// # Errors
     /// As [`Var::attention_weights`].
@@ -254,7 +256,8 @@ impl Var {
         mask: AttentionMask<'_>,
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
-        self.attention_weights(keys, mask, ctx)?.matmul(values, ctx)
+        let inputs: Vec<&Var> = [self, keys, values].into_iter().chain(mask.keep).collect();
+        ctx.apply(Attention { causal: mask.causal }, &inputs)
     }
 }
 

@@ -14,6 +14,7 @@
 mod activation;
 mod attachments;
 mod attention;
+mod attention_blocks;
 mod batch_norm;
 mod binary;
 mod cached_attention;

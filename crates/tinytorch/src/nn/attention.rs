@@ -211,8 +211,12 @@ impl MultiHeadAttention {
             keep = keep.map(|mask| self.mask_of_groups(&mask, groups, ctx)).transpose()?;
         }
         let mask = AttentionMask { causal: self.causal, keep: keep.as_ref() };
-        let weights = q.attention_weights(&k, mask, ctx)?;
-        let mixed = self.dropout.forward(&weights, ctx)?.matmul(&v, ctx)?;
+        let mixed = if self.dropout.drops(ctx) {
+            let weights = q.attention_weights(&k, mask, ctx)?;
+            self.dropout.forward(&weights, ctx)?.matmul(&v, ctx)?
+        } else {
+            q.scaled_dot_product_attention(&k, &v, mask, ctx)?
+        };
         if groups > 1 { mixed.flatten(1, 2, ctx) } else { Ok(mixed) }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Forward, Module};
 use crate::Result;
-use crate::autograd::{Ctx, Var};
+use crate::autograd::{Ctx, Mode, Var};
 use crate::ops::OpError;
 
 /// In training, `y = 0` with probability `p`, else `x / (1 - p)`; in inference `y = x`. The default
@@ -30,6 +30,11 @@ impl Dropout {
             return Err(OpError::Probability { op: "dropout", value: p }.into());
         }
         Ok(Dropout { p })
+    }
+
+    /// Whether entries are dropped in this context.
+    pub(super) fn drops(&self, ctx: &Ctx<'_>) -> bool {
+        self.p > 0.0 && ctx.mode() == Mode::Train
     }
 }
 
