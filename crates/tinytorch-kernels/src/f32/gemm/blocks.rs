@@ -2,7 +2,7 @@
 
 use super::pack::{pack_panels, packed_len};
 use super::product::{Left, Product, Right};
-use super::tile::{self, Panels, Rows, Sums};
+use super::tile::{self, Panels, Rows, Start, Sums};
 use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
@@ -222,36 +222,41 @@ impl Block<'_> {
         cols: Range<usize>,
     ) {
         let product = self.product;
-        let from_zero = product.starts_from_zero();
-        if self.is_first && !from_zero {
-            for i in rows.clone() {
-                // SAFETY: the tile belongs to this thread's rectangle.
-                product.start(i, cols.start, unsafe { product.row_of_c(i, cols.clone()) });
-            }
-        }
-        let accumulate = !(self.is_first && from_zero);
         let computed_rows = match rows.len() {
             3 if R > 4 => 4,
             few @ (1 | 2 | 4) => few,
             _ => R,
         };
         let is_whole = cols.len() == V * S::LANES && rows.len() == computed_rows;
+        let from = if !self.is_first {
+            Start::Tile
+        } else if let Some(start) = product.start_of(rows.start, cols.start, is_whole) {
+            start
+        } else {
+            for i in rows.clone() {
+                // SAFETY: the tile belongs to this thread's rectangle.
+                product.start(i, cols.start, unsafe { product.row_of_c(i, cols.clone()) });
+            }
+            Start::Tile
+        };
         let c = if is_whole {
             // SAFETY: the tile belongs to this thread's rectangle.
             let start = unsafe { product.row_of_c(rows.start, cols.clone()) }.as_mut_ptr();
-            Sums { start, stride: product.c_stride, next: R * product.c_stride, accumulate }
+            let relu = self.is_last && product.scaling.relu;
+            Sums { start, stride: product.c_stride, next: R * product.c_stride, from, relu }
         } else {
             // A tile that sticks out of the rectangle is computed on a copy.
-            if accumulate {
+            if let Start::Tile = from {
                 self.copy_tile(&rows, &cols, |copy, c| copy.copy_from_slice(c));
             }
-            Sums { start: self.tile_copy.as_mut_ptr(), stride: MAX_COLS, next: 0, accumulate }
+            let start = self.tile_copy.as_mut_ptr();
+            Sums { start, stride: MAX_COLS, next: 0, from, relu: false }
         };
         let a = (self.a, rows.start - self.rows.start);
         let b = (self.b, cols.start - self.cols.start);
         // SAFETY: the panels hold the block's rows and columns and are filled up to whole panels, and what
         // is read where it lies has whole panels only; C's tile is whole, or a copy with room for the
-        // largest tile.
+        // largest tile; a whole tile has a bias for each of its rows or columns.
         unsafe {
             match computed_rows {
                 1 => tile::multiply::<S, 1, V>(s, self.depth, a, b, c),
@@ -261,13 +266,13 @@ impl Block<'_> {
             }
         }
         if !is_whole {
-            self.copy_tile(&rows, &cols, |copy, c| c.copy_from_slice(copy));
-        }
-        if self.is_last {
-            for i in rows {
-                // SAFETY: the tile belongs to this thread's rectangle.
-                product.finish(unsafe { product.row_of_c(i, cols.clone()) });
-            }
+            let is_last = self.is_last;
+            self.copy_tile(&rows, &cols, |copy, c| {
+                c.copy_from_slice(copy);
+                if is_last {
+                    product.finish(c);
+                }
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::matrix::Matrix;
 use super::pack::{PackedA, PackedB};
+use super::tile::Start;
 use super::unfold::Unfolded;
 use crate::parallel::SharedOut;
 use std::ops::Range;
@@ -173,10 +174,17 @@ impl Product<'_> {
         }
     }
 
-    /// Whether sums start from 0 and not from what C holds after [`Product::start`].
+    /// What the sums of a tile start from, unless that is what C holds after [`Product::start`]; a bias only
+    /// where the tile is whole.
     #[inline(always)]
-    pub(super) fn starts_from_zero(&self) -> bool {
-        self.scaling.beta == 0.0 && matches!(self.scaling.bias, Bias::None)
+    pub(super) fn start_of(&self, row: usize, col: usize, is_whole: bool) -> Option<Start> {
+        match self.scaling.bias {
+            _ if self.scaling.beta != 0.0 => None,
+            Bias::None => Some(Start::Zero),
+            Bias::PerRow(bias) if is_whole => Some(Start::PerRow(bias[row..].as_ptr())),
+            Bias::PerColumn(bias) if is_whole => Some(Start::PerColumn(bias[col..].as_ptr())),
+            Bias::PerRow(_) | Bias::PerColumn(_) => None,
+        }
     }
 
     /// Turns part of row `row` of C, from column `col` on, into beta C + bias, from which its sums

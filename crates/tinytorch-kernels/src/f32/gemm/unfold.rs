@@ -9,6 +9,10 @@ use std::ops::Range;
 /// Values beyond the end of a block, or of a copied image, that whole vectors may touch.
 pub(in crate::f32) const SLACK: usize = B_PANEL;
 
+/// Places under the kernel whose distances are computed once for all panels of a block, which has 512 rows
+/// unless C has very few.
+const TAPS: usize = 512;
+
 /// The windows of one image, or of one group of its channels, that a convolution multiplies by its
 /// weights: a row for each channel and place under the kernel, a column for each output pixel.
 ///
@@ -219,6 +223,7 @@ impl<'a> Unfolded<'a> {
         let depth = p.len();
         let columns = j.len();
         assert!(out.len() >= columns.next_multiple_of(B_PANEL) * depth + SLACK);
+        let mut taps = [0; TAPS];
         for panel in 0..columns.div_ceil(B_PANEL) {
             let lanes = B_PANEL.min(columns - panel * B_PANEL);
             // A panel's columns are runs along rows of the output: (first lane, corner).
@@ -231,13 +236,26 @@ impl<'a> Unfolded<'a> {
                 (count, lane) = (count + 1, lane + width - x);
             }
             let mut group = &mut out[panel * B_PANEL * depth..];
-            self.for_each_tap(&staged, p.clone(), |tap| {
-                // What a run writes beyond its end, the next run or the next row overwrites.
-                for &(lane, corner) in &runs[..count] {
-                    group[lane..lane + B_PANEL].copy_from_slice(&image[corner + tap..][..B_PANEL]);
+            for start in p.clone().step_by(TAPS) {
+                let some = start..p.end.min(start + TAPS);
+                let taps = &mut taps[..some.len()];
+                if panel == 0 || depth > TAPS {
+                    let channels = self.channels_of(&p).start..self.channels_of(&some).start;
+                    let skipped = channels.len() * staged.rows * staged.row;
+                    let mut places = taps.iter_mut();
+                    self.for_each_tap(&staged, some, |tap| {
+                        places.next().into_iter().for_each(|place| *place = skipped + tap);
+                    });
                 }
-                group = &mut std::mem::take(&mut group)[B_PANEL..];
-            });
+                for &tap in &*taps {
+                    // What a run writes beyond its end, the next run or the next row overwrites.
+                    for &(lane, corner) in &runs[..count] {
+                        group[lane..lane + B_PANEL]
+                            .copy_from_slice(&image[corner + tap..][..B_PANEL]);
+                    }
+                    group = &mut std::mem::take(&mut group)[B_PANEL..];
+                }
+            }
         }
     }
 
