@@ -1,8 +1,11 @@
 //! The order that ARCHITECTURE.md promises: inside a crate imports run downwards through its table of
-//! layers, and no files import each other in a circle. Both are read from the sources.
+//! layers, no files import each other in a circle, and the files and types that the page names exist. All is
+//! read from the sources.
 
 #[path = "layers/imports.rs"]
 mod imports;
+#[path = "layers/names.rs"]
+mod names;
 #[path = "layers/table.rs"]
 mod table;
 
@@ -23,6 +26,15 @@ fn sources(name: &str) -> Sources {
 
 fn architecture() -> String {
     std::fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap()
+}
+
+#[test]
+fn what_the_page_names_is_there() {
+    let missing = names::missing(&architecture(), &workspace());
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+    let page =
+        "`plan/nowhere.rs`, `fold.rs`, `audit/gates/`, `Nowhere::at(all)`, `Tape::lower`, `u8`";
+    assert_eq!(names::missing(page, &workspace()), ["plan/nowhere.rs", "Nowhere"]);
 }
 
 #[test]

@@ -276,6 +276,16 @@ pub enum ContentError {
         /// Its value.
         value: f32,
     },
+    /// A truth value that is neither.
+    #[error("element {index} of tensor {tensor:?} is {value}; truth values are 0 or 1")]
+    Flag {
+        /// The tensor.
+        tensor: String,
+        /// Which element.
+        index: usize,
+        /// Its byte.
+        value: u8,
+    },
     /// An int8 weight that cannot be packed.
     #[error("tensor {tensor:?}: {problem}")]
     Int8 {

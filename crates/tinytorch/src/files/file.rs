@@ -111,11 +111,20 @@ impl TensorFile {
         Ok(&self.source.bytes()[self.span(self.info(name)?)])
     }
 
-    /// A tensor with memory of its own. F16 and BF16 become f32, I32 becomes i64.
+    /// A tensor with memory of its own:
+    ///
+    /// | in the file | in memory |
+    /// |---|---|
+    /// | F32, F16, BF16 | f32 |
+    /// | I64 | i64 |
+    /// | I32 | i32 |
+    /// | U8 | u8 |
+    /// | I8 | i8 |
+    /// | BOOL, a byte of 0 or 1 each | bool |
     ///
     /// # Errors
-    /// [`ContentError::Missing`], or [`ContentError::Dtype`] for an element type that tensors cannot
-    /// have.
+    /// [`ContentError::Missing`], [`ContentError::Dtype`] for an element type that tensors cannot have, or
+    /// [`ContentError::Flag`] for a truth value that is neither 0 nor 1.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
         let bytes = self.bytes(name)?;
@@ -129,13 +138,17 @@ impl TensorFile {
                 Tensor::from_vec(values(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)
             }
             FileDtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
-            FileDtype::I32 => {
-                Tensor::from_vec(values(bytes, |b| i64::from(i32::from_le_bytes(b))), shape)
-            }
+            FileDtype::I32 => Tensor::from_vec(values(bytes, i32::from_le_bytes), shape),
             FileDtype::U8 => Tensor::from_vec(bytes.to_vec(), shape),
             FileDtype::I8 => Tensor::from_vec(values(bytes, i8::from_le_bytes), shape),
+            FileDtype::BOOL => match bytes.iter().enumerate().find(|(_, byte)| **byte > 1) {
+                None => Tensor::from_vec(bytes.iter().map(|byte| *byte == 1).collect(), shape),
+                Some((index, &value)) => {
+                    Err(self.problem(ContentError::Flag { tensor: name.to_string(), index, value }))
+                }
+            },
             got => {
-                let expected = "F32, F16, BF16, I64, I32, U8 or I8";
+                let expected = "F32, F16, BF16, I64, I32, U8, I8 or BOOL";
                 Err(self.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
             }
         }
@@ -154,6 +167,7 @@ impl TensorFile {
             _ if cfg!(target_endian = "big") => None,
             (Source::Mapped(file), FileDtype::F32) => self.view::<f32>(file, info),
             (Source::Mapped(file), FileDtype::I64) => self.view::<i64>(file, info),
+            (Source::Mapped(file), FileDtype::I32) => self.view::<i32>(file, info),
             (Source::Mapped(file), FileDtype::U8) => self.view::<u8>(file, info),
             (Source::Mapped(file), FileDtype::I8) => self.view::<i8>(file, info),
             _ => None,

@@ -136,27 +136,44 @@ fn shapes_and_types_must_make_sense() {
 }
 
 #[test]
-fn narrow_types_widen_when_they_are_loaded() {
+fn halves_widen_when_they_are_loaded_and_other_types_stay_what_they_are() {
     let floats = [1.0f32, -0.5, 65504.0, 0.0];
     let half: Vec<u8> = floats.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
     let brain: Vec<u8> = [1.0f32, -0.5, 1e30, 0.0]
         .iter()
         .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
         .collect();
-    let ints: Vec<u8> = [i32::MIN, -1, 0, i32::MAX].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let ints = [0, 0, 0, 0x80, 0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f].to_vec();
     let header = r#"{"f":{"dtype":"F16","shape":[2,2],"data_offsets":[0,8]},
         "b":{"dtype":"BF16","shape":[4],"data_offsets":[8,16]},
         "i":{"dtype":"I32","shape":[4],"data_offsets":[16,32]},
-        "s":{"dtype":"I8","shape":[],"data_offsets":[32,33]}}"#;
-    let bytes = file(header, &[half, brain, ints, vec![0x80]].concat());
+        "s":{"dtype":"I8","shape":[],"data_offsets":[32,33]},
+        "t":{"dtype":"BOOL","shape":[2,1],"data_offsets":[33,35]},
+        "n":{"dtype":"BOOL","shape":[0],"data_offsets":[35,35]},
+        "x":{"dtype":"BOOL","shape":[3],"data_offsets":[35,38]}}"#;
+    let bytes = file(header, &[half, brain, ints, vec![0x80, 1, 0, 0, 1, 2]].concat());
     let file = TensorFile::from_bytes("m", bytes).unwrap();
     assert_eq!(file.tensor("f").unwrap().to_vec::<f32>().unwrap(), floats);
     assert_eq!(file.tensor("f").unwrap().shape().dims(), [2, 2]);
     let b = file.tensor("b").unwrap().to_vec::<f32>().unwrap();
     assert_eq!(b[..2], [1.0, -0.5]);
     assert!((b[2] / 1e30 - 1.0).abs() < 0.01);
-    assert_eq!(file.tensor("i").unwrap().to_vec::<i64>().unwrap()[0], i64::from(i32::MIN));
+    let ints = file.tensor("i").unwrap().to_vec::<i32>().unwrap();
+    assert_eq!(ints, [-2_147_483_648, -1, 7, 2_147_483_647]);
     assert_eq!(file.tensor("s").unwrap().to_vec::<i8>().unwrap(), [-128]);
+    assert_eq!(file.tensor("t").unwrap().to_vec::<bool>().unwrap(), [true, false]);
+    assert_eq!(file.tensor("t").unwrap().shape().dims(), [2, 1]);
+    assert!(file.tensor("n").unwrap().is_empty());
+    match file.tensor("x").unwrap_err().downcast().unwrap() {
+        FileError::Content { problem, .. } => {
+            let flag = ContentError::Flag { tensor: "x".into(), index: 2, value: 2 };
+            assert_eq!(problem, flag);
+        }
+        other => panic!("{other:?}"),
+    }
+    for (name, info) in file.tensors().filter(|(name, _)| *name != "x") {
+        assert_eq!(info.memory_dtype(), Some(file.tensor(name).unwrap().dtype()), "{name}");
+    }
 }
 
 #[test]
@@ -199,7 +216,7 @@ proptest! {
     #[test]
     fn what_is_written_the_formats_own_library_reads(
         dims in prop::collection::vec(prop::collection::vec(0usize..4, 0..4), 0..6),
-        kinds in prop::collection::vec(0usize..4, 6),
+        kinds in prop::collection::vec(0usize..6, 6),
         notes in prop::collection::btree_map(".*", ".*", 0..4),
     ) {
         let tensors: Vec<(String, Tensor)> = dims.iter().zip(kinds).enumerate().map(|(i, (dims, kind))| {
@@ -209,6 +226,8 @@ proptest! {
                 0 => t,
                 1 => t.to_dtype::<i64>().unwrap(),
                 2 => t.to_dtype::<u8>().unwrap(),
+                3 => t.to_dtype::<i32>().unwrap(),
+                4 => t.to_dtype::<bool>().unwrap(),
                 _ => t.to_dtype::<i8>().unwrap(),
             };
             (format!("layer \"{i}\"\n"), t)

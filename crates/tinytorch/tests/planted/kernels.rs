@@ -3,9 +3,11 @@
 use super::models::{Impostor, Instead};
 use super::{Stage, assert_caught, audit, audit_with, faulty, probe, quantized};
 use tinytorch::Tensor;
+use tinytorch::audit::ModelReport;
 use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::Init;
 use tinytorch::quant::{Activations, QuantConfig};
+use tinytorch_kernels::Ran;
 use tinytorch_kernels::isa::Fault;
 
 #[test]
@@ -34,6 +36,27 @@ fn weights_turned_into_floats_for_each_multiplication() {
     let file = base.quantize("weight-only", base.train.inputs(), &config).unwrap();
     let report = audit(&base.subject_of(file).unwrap());
     assert_caught(&report, "coverage", "`layers.0.weight` ran as");
+}
+
+#[test]
+fn a_kernel_is_judged_by_what_it_did_and_not_by_its_name() {
+    let stage = Stage::enter();
+    let report = |kernel: Option<Ran>| {
+        let mut subject = stage.mlp().subject();
+        if let Some(kernel) = kernel {
+            subject.int8 = Impostor::boxed(subject.int8, Instead::Saying(kernel));
+        }
+        audit(&subject)
+    };
+    let outcomes = |report: &ModelReport| {
+        report.gates.iter().map(|gate| (gate.id, gate.result)).collect::<Vec<_>>()
+    };
+    let renamed = report(Some(Ran::int8("product_f32_of_its_own")));
+    assert_eq!(outcomes(&renamed), outcomes(&report(None)));
+    let coverage = renamed.gates.iter().find(|gate| gate.id == "coverage").unwrap();
+    assert!(coverage.reason.contains("product_f32_of_its_own"), "{}", coverage.reason);
+    let boasting = report(Some(Ran::float("gemm_int8_avx512vnni")));
+    assert_caught(&boasting, "coverage", "`layers.0.weight` ran as gemm_int8_avx512vnni");
 }
 
 #[test]

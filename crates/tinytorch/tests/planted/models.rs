@@ -1,8 +1,11 @@
 use std::sync::OnceLock;
-use tinytorch::autograd::{Ctx, Var};
+use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
+use tinytorch::graph::{Compute, Cost, Exec, View};
 use tinytorch::models::{ListModel, Model, Sample};
 use tinytorch::nn::{Flatten, Forward, Init, Module, Path, Visitor, VisitorMut};
+use tinytorch::tensor::Shape;
 use tinytorch::{Result, Tensor};
+use tinytorch_kernels::Ran;
 
 /// What an [`Impostor`] does instead of running its model.
 #[derive(Clone)]
@@ -13,7 +16,43 @@ pub(crate) enum Instead {
     Float(Box<dyn Model>),
     /// Runs its model, and keeps the floats that its weights stand for from the first pass on.
     Cache(OnceLock<Vec<Tensor>>),
+    /// Runs the linear layers, and says that it was this kernel.
+    Saying(Ran),
 }
+
+/// A linear layer that says which kernel it ran.
+#[derive(Debug)]
+struct Saying {
+    weight: Param,
+    kernel: Ran,
+}
+
+impl Compute for Saying {
+    fn name(&self) -> &'static str {
+        "saying"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0].with(inputs[0].rank() - 1, self.weight.shape()[0]))
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        let x = Tensor::from_vec(inputs[0].f32()?.to_vec(), inputs[0].shape)?;
+        let bias = Tensor::from_vec(inputs[1].f32()?.to_vec(), inputs[1].shape)?;
+        let mut ctx = Ctx::eval().on(exec.isa());
+        let bias = Param::new(bias, Role::Vector);
+        let y = Var::from(x).linear(&self.weight, Some(&bias), &mut ctx)?;
+        out.copy_from_slice(y.value().as_slice()?);
+        exec.ran(self.kernel);
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 2 * inputs[0].last_dim() as u64)
+    }
+}
+
+impl Op for Saying {}
 
 /// A model that has the parameters of another and does something else with them.
 #[derive(Clone)]
@@ -25,6 +64,12 @@ pub(crate) struct Impostor {
 impl Impostor {
     pub(crate) fn boxed(of: Box<dyn Model>, instead: Instead) -> Box<dyn Model> {
         Box::new(Impostor { of, instead })
+    }
+
+    fn param(&self, layer: usize, field: &str) -> Option<&Param> {
+        let name = format!("layers.{layer}.{field}");
+        let params = self.of.named_params();
+        params.into_iter().find(|(other, _)| *other == name).map(|(_, param)| param)
     }
 }
 
@@ -44,17 +89,26 @@ impl ListModel for Impostor {
         let output = match &self.instead {
             Instead::Float(float) => float.forward(input, ctx),
             Instead::Order(order) => {
-                let params = self.of.named_params();
-                let param = |layer: usize, field: &str| {
-                    let name = format!("layers.{layer}.{field}");
-                    params.iter().find(|(other, _)| *other == name).map(|(_, param)| *param)
-                };
+                let param = |layer, field| self.param(layer, field);
                 let mut x = Flatten.forward(input, ctx)?;
                 for (i, &layer) in order.iter().enumerate() {
                     if i > 0 {
                         x = x.relu(ctx)?;
                     }
                     x = x.linear(param(layer, "weight").unwrap(), param(layer, "bias"), ctx)?;
+                }
+                Ok(x)
+            }
+            Instead::Saying(kernel) => {
+                let mut x = Flatten.forward(input, ctx)?;
+                for layer in 0.. {
+                    let Some(weight) = self.param(layer, "weight") else { break };
+                    if layer > 0 {
+                        x = x.relu(ctx)?;
+                    }
+                    let bias = ctx.param(self.param(layer, "bias").unwrap())?;
+                    let op = Saying { weight: weight.clone(), kernel: *kernel };
+                    x = ctx.apply_weighted(op, Some(weight.id()), &[&x, &bias])?;
                 }
                 Ok(x)
             }

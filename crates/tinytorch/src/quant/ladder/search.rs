@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// What it means for a layer to stand on a rung.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
+pub(super) struct Position {
     pub(super) scheme: Scheme,
     /// Square of the model's output error if this layer alone is quantized. Errors of layers are nearly
     /// independent, so that their squares add up.
@@ -22,7 +22,7 @@ pub(super) struct Layer {
     /// Bytes of its weight as floats.
     pub(super) float_bytes: usize,
     /// The rungs open to it, from fast to precise. It starts on the first.
-    pub(super) standings: Vec<Standing>,
+    pub(super) positions: Vec<Position>,
 }
 
 /// Where every layer stands.
@@ -42,19 +42,19 @@ impl Climb {
 
     /// The sum of the squared errors.
     pub(super) fn squared_error(&self) -> f64 {
-        self.standings().map(|(_, standing)| standing.squared_error).sum()
+        self.positions().map(|(_, position)| position.squared_error).sum()
     }
 
     /// The layers that stand higher than they started, and their rungs.
     pub(super) fn raised(&self) -> BTreeMap<String, Scheme> {
-        let raised = self.standings().zip(&self.at).filter(|(_, at)| **at > 0);
-        raised.map(|((layer, standing), _)| (layer.name.clone(), standing.scheme)).collect()
+        let raised = self.positions().zip(&self.at).filter(|(_, at)| **at > 0);
+        raised.map(|((layer, position), _)| (layer.name.clone(), position.scheme)).collect()
     }
 
     /// What every layer takes on every rung.
     pub(super) fn prices(&self) -> Vec<Priced> {
         let prices = self.layers.iter().map(|layer| {
-            let times = layer.standings.iter().map(|s| (s.scheme, s.time));
+            let times = layer.positions.iter().map(|s| (s.scheme, s.time));
             Priced { weight: layer.name.clone(), times: times.collect() }
         });
         prices.collect()
@@ -64,8 +64,8 @@ impl Climb {
     pub(super) fn raise(&mut self) -> bool {
         let mut best: Option<(f64, usize, usize)> = None;
         for (i, layer) in self.layers.iter().enumerate() {
-            let now = layer.standings[self.at[i]];
-            for (to, next) in layer.standings.iter().enumerate().skip(self.at[i] + 1) {
+            let now = layer.positions[self.at[i]];
+            for (to, next) in layer.positions.iter().enumerate().skip(self.at[i] + 1) {
                 let saved = now.squared_error - next.squared_error;
                 let affordable = !next.scheme.is_float() || layer.float_bytes <= self.floats_left;
                 if !affordable || saved.is_nan() || saved <= 0.0 {
@@ -79,7 +79,7 @@ impl Climb {
         }
         let Some((_, layer, to)) = best else { return false };
         self.at[layer] = to;
-        if self.layers[layer].standings[to].scheme.is_float() {
+        if self.layers[layer].positions[to].scheme.is_float() {
             self.floats_left -= self.layers[layer].float_bytes;
         }
         true
@@ -92,8 +92,8 @@ impl Climb {
             let mut best: Option<(f64, usize, usize)> = None;
             let error = self.squared_error();
             for (i, layer) in self.layers.iter().enumerate() {
-                let now = layer.standings[self.at[i]];
-                for (to, lower) in layer.standings[..self.at[i]].iter().enumerate() {
+                let now = layer.positions[self.at[i]];
+                for (to, lower) in layer.positions[..self.at[i]].iter().enumerate() {
                     let fits = error - now.squared_error + lower.squared_error <= most;
                     let saved = now.time - lower.time;
                     if fits && saved > 0.0 && best.is_none_or(|(longest, ..)| saved > longest) {
@@ -102,15 +102,15 @@ impl Climb {
                 }
             }
             let Some((_, layer, to)) = best else { return };
-            if self.layers[layer].standings[self.at[layer]].scheme.is_float() {
+            if self.layers[layer].positions[self.at[layer]].scheme.is_float() {
                 self.floats_left += self.layers[layer].float_bytes;
             }
             self.at[layer] = to;
         }
     }
 
-    fn standings(&self) -> impl Iterator<Item = (&Layer, Standing)> {
-        self.layers.iter().zip(&self.at).map(|(layer, &at)| (layer, layer.standings[at]))
+    fn positions(&self) -> impl Iterator<Item = (&Layer, Position)> {
+        self.layers.iter().zip(&self.at).map(|(layer, &at)| (layer, layer.positions[at]))
     }
 }
 
@@ -118,12 +118,12 @@ impl Climb {
 mod tests {
     use super::*;
 
-    fn layer(name: &str, float_bytes: usize, standings: &[(Scheme, f64, f64)]) -> Layer {
-        let standings = standings
+    fn layer(name: &str, float_bytes: usize, positions: &[(Scheme, f64, f64)]) -> Layer {
+        let positions = positions
             .iter()
-            .map(|&(scheme, squared_error, time)| Standing { scheme, squared_error, time })
+            .map(|&(scheme, squared_error, time)| Position { scheme, squared_error, time })
             .collect();
-        Layer { name: name.to_string(), float_bytes, standings }
+        Layer { name: name.to_string(), float_bytes, positions }
     }
 
     #[test]
@@ -145,20 +145,20 @@ mod tests {
 
     #[test]
     fn a_rung_that_saves_nothing_is_passed_by() {
-        let standings = [
+        let positions = [
             (Scheme::STATIC, 4.0, 1.0),
             (Scheme::DYNAMIC, 4.0, 2.0),
             (Scheme::DYNAMIC_BLOCKS, 2.0, 3.0),
         ];
-        let mut climb = Climb::new(vec![layer("only", 100, &standings)], 0);
+        let mut climb = Climb::new(vec![layer("only", 100, &positions)], 0);
         assert!(climb.raise());
         assert_eq!(climb.raised()["only"], Scheme::DYNAMIC_BLOCKS);
     }
 
     #[test]
     fn floats_are_taken_only_where_few_bytes_are_lost() {
-        let standings = [(Scheme::STATIC, f64::INFINITY, 1.0), (Scheme::Float, 0.0, 4.0)];
-        let layers = vec![layer("a", 60, &standings), layer("b", 60, &standings)];
+        let positions = [(Scheme::STATIC, f64::INFINITY, 1.0), (Scheme::Float, 0.0, 4.0)];
+        let layers = vec![layer("a", 60, &positions), layer("b", 60, &positions)];
         let mut climb = Climb::new(layers, 100);
         assert!(climb.raise());
         assert!(!climb.raise());
@@ -167,10 +167,10 @@ mod tests {
 
     #[test]
     fn what_was_raised_too_far_is_lowered_again() {
-        let standings =
+        let positions =
             [(Scheme::STATIC, 4.0, 1.0), (Scheme::DYNAMIC, 2.0, 3.0), (Scheme::Float, 0.0, 4.0)];
         let mut climb =
-            Climb::new(vec![layer("a", 60, &standings), layer("b", 60, &standings)], 60);
+            Climb::new(vec![layer("a", 60, &positions), layer("b", 60, &positions)], 60);
         while climb.raise() {}
         assert_eq!(climb.squared_error(), 2.0);
         climb.relax(4.0);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_not_a_gain() {
-        let standings = [(Scheme::STATIC, f64::NAN, 1.0), (Scheme::DYNAMIC, f64::NAN, 2.0)];
-        assert!(!Climb::new(vec![layer("a", 1, &standings)], 0).raise());
+        let positions = [(Scheme::STATIC, f64::NAN, 1.0), (Scheme::DYNAMIC, f64::NAN, 2.0)];
+        assert!(!Climb::new(vec![layer("a", 1, &positions)], 0).raise());
     }
 }

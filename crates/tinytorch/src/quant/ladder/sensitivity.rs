@@ -2,7 +2,7 @@
 
 use super::prices::Prices;
 use super::rungs::RUNGS;
-use super::search::{Climb, Layer, Standing};
+use super::search::{Climb, Layer, Position};
 use super::trial::{Judge, Trials};
 use super::work::Work;
 use crate::Result;
@@ -60,12 +60,12 @@ where
         tried.push((Scheme::Float, 0.0));
         stored.push((RUNGS.len() - 1, float.clone()));
         let times = prices.of(work.calls(*id), &stored)?;
-        let standings = tried
+        let positions = tried
             .into_iter()
             .zip(times)
-            .map(|((scheme, squared_error), time)| Standing { scheme, squared_error, time });
+            .map(|((scheme, squared_error), time)| Position { scheme, squared_error, time });
         let float_bytes = bytes(float);
-        layers.push(Layer { name: name.clone(), float_bytes, standings: standings.collect() });
+        layers.push(Layer { name: name.clone(), float_bytes, positions: positions.collect() });
     }
     Ok(Climb::new(layers, floats_left(&weights, base)))
 }
