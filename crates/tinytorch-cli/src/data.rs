@@ -280,7 +280,7 @@ fn digest(examples: &Examples) -> Result<String> {
 pub(crate) fn check_examples(examples: &Examples, data: &str, model: &dyn Model) -> Result<()> {
     check_inputs(examples.inputs(), data, model)?;
     let sample = Var::from(examples.inputs().slice(0, 0..1)?);
-    let answer = model.forward(&sample, &mut Ctx::eval())?;
+    let answer = model.call(&sample, &mut Ctx::eval())?;
     match *answer.shape().dims() {
         [1, classes] | [1, _, classes] if classes > 0 => {
             Labeled::new(data, examples.clone(), None)?.with_classes(classes)?;

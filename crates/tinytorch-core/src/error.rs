@@ -54,6 +54,17 @@ pub enum Error {
     /// Compiling or running a plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// An error of a pass, and where in the model the pass was; [`Error::without_place`] is the error
+    /// itself. [`Forward::call`](crate::module::Forward::call) and all that runs a whole model give it.
+    #[error("{} `{layer}`: {source}", if *after { "after layer" } else { "layer" })]
+    InLayer {
+        /// The dotted name of the layer.
+        layer: String,
+        /// Whether the layer was done, and what failed came after it without a parameter of its own.
+        after: bool,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// What a crate above this one reports.
     #[error(transparent)]
     Custom(Box<dyn StdError + Send + Sync>),
@@ -84,6 +95,7 @@ impl Error {
             Error::Op(error) => error,
             Error::Loss(error) => error,
             Error::Plan(error) => error,
+            Error::InLayer { source, .. } => return source.downcast_ref(),
             Error::Custom(error) => &**error,
         };
         error.downcast_ref()
@@ -96,7 +108,30 @@ impl Error {
     pub fn downcast<E: StdError + 'static>(self) -> Result<E> {
         match self {
             Error::Custom(error) => error.downcast().map(|error| *error).map_err(Error::Custom),
+            Error::InLayer { layer, after, source } => source
+                .downcast()
+                .map_err(|source| Error::InLayer { layer, after, source: Box::new(source) }),
             own => Err(own),
+        }
+    }
+
+    /// The error without the layer that it was met in.
+    pub fn without_place(&self) -> &Error {
+        if let Error::InLayer { source, .. } = self { source.without_place() } else { self }
+    }
+
+    /// The dotted name of the layer that the error was met in or after, if it is known.
+    pub fn layer(&self) -> Option<&str> {
+        if let Error::InLayer { layer, .. } = self { Some(layer) } else { None }
+    }
+
+    /// The error with the place in which it was met, instead of the one that it has. Errors of crates
+    /// above this one and of plans say themselves what they are about, and stay as they are.
+    pub(crate) fn in_layer(self, layer: &str, after: bool) -> Error {
+        match self {
+            Error::Custom(_) | Error::Plan(_) | Error::Loss(_) => self,
+            Error::InLayer { source, .. } => source.in_layer(layer, after),
+            own => Error::InLayer { layer: layer.to_string(), after, source: Box::new(own) },
         }
     }
 }

@@ -41,7 +41,7 @@ impl Run {
         let bar = progress_bar("running", n.div_ceil(BATCH));
         for start in bar.wrap_iter((0..n).step_by(BATCH)) {
             let batch = Var::from(inputs.slice(0, start..n.min(start + BATCH))?);
-            outputs.push(model.forward(&batch, &mut Ctx::eval())?.into_value());
+            outputs.push(model.call(&batch, &mut Ctx::eval())?.into_value());
         }
         let outputs = Tensor::cat::<f32>(&outputs, 0)?;
         write_npy(&self.out, &outputs)?;

@@ -33,6 +33,16 @@ pub struct Ctx<'a> {
     exec: Exec,
     tape: Option<Tape>,
     observer: Option<&'a mut dyn Observer>,
+    reached: Option<Reached>,
+}
+
+/// How far a pass has come, in terms of parameters, for errors that name the layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// The parameter that was used last.
+    pub(crate) param: ParamId,
+    /// Whether an op has run since, so that its layer is done.
+    pub(crate) done: bool,
 }
 
 impl Ctx<'static> {
@@ -44,6 +54,7 @@ impl Ctx<'static> {
             exec: Exec::new(Isa::active()),
             tape: None,
             observer: None,
+            reached: None,
         }
     }
 
@@ -79,6 +90,7 @@ impl<'a> Ctx<'a> {
             rng: self.rng,
             exec: self.exec,
             tape: self.tape,
+            reached: self.reached,
         }
     }
 
@@ -108,6 +120,7 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// As [`Param::value`].
     pub fn param(&mut self, param: &Param) -> Result<Var> {
+        self.reached = Some(Reached { param: param.id(), done: false });
         let value = param.value()?;
         let tape = self.tape.as_mut().filter(|tape| param.is_trainable() || tape.traces());
         let point = tape.map(|tape| tape.param(param.id(), value));
@@ -179,6 +192,9 @@ impl<'a> Ctx<'a> {
         activation: Option<&Tensor>,
         inputs: &[Option<&Var>],
     ) -> Result<Vec<Var>> {
+        if let Some(param) = weight {
+            self.reached = Some(Reached { param, done: false });
+        }
         let op: Arc<dyn Op> = Arc::new(op);
         let values: Vec<Option<&Tensor>> = inputs.iter().map(|v| v.map(Var::value)).collect();
         let outputs = match &mut self.observer {
@@ -214,9 +230,17 @@ impl<'a> Ctx<'a> {
             Some(tape) => tape.record(op, weight, inputs, &outputs)?,
             None => None,
         };
+        if let Some(reached) = &mut self.reached {
+            reached.done = true;
+        }
         let at = |output: usize| point.map(|point| Point { output, ..point });
         let vars = outputs.into_iter().enumerate();
         Ok(vars.map(|(output, value)| Var::new(value, at(output))).collect())
+    }
+
+    /// How far the pass has come; `None` before the first parameter.
+    pub(crate) fn reached(&self) -> Option<Reached> {
+        self.reached
     }
 
     /// Whether the pass is recorded for deployment.

@@ -37,7 +37,7 @@ pub use error::GraphError;
 pub use exec::{Exec, QuantizedRows};
 pub(crate) use exec::{quantize_images, quantize_rows};
 pub use param_id::ParamId;
-pub use properties::{Orders, Properties};
+pub use properties::{Orders, Properties, Sizes};
 pub(crate) use turns::Turns;
 pub use view::{Elements, ElementsMut, Inputs, View, ViewMut, Viewed};
 pub(crate) use view::{for_dtype, places};

@@ -34,6 +34,21 @@ pub struct Properties {
     pub looks_up: bool,
     /// In which orders the op takes images.
     pub orders: Orders,
+    /// Where the sizes of the output come from.
+    pub sizes: Sizes,
+}
+
+/// Where the sizes of an op's output come from: what follows the inputs, and what is a number that was known
+/// when the op was made, so that a traced model may have it from its example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sizes {
+    /// All follow the inputs.
+    #[default]
+    Follow,
+    /// Some are numbers, or positions within an axis are.
+    Some,
+    /// All are numbers.
+    All,
 }
 
 /// In which orders in memory an op reads and writes images `[batch, channels, height, width]`.

@@ -15,6 +15,16 @@ pub trait Forward<X: ?Sized = Var>: Module {
     /// # Errors
     /// If the input does not fit the module.
     fn forward(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Self::Output>;
+
+    /// [`Forward::forward`] of a whole model: an error names the layer in which the pass was. Layers call
+    /// each other by `forward`, programs call models by `call`, as PyTorch's `model(x)` does more than
+    /// `model.forward(x)`. It costs nothing unless there is an error.
+    ///
+    /// # Errors
+    /// As [`Forward::forward`], within [`Error::InLayer`](crate::Error::InLayer).
+    fn call(&self, input: &X, ctx: &mut Ctx<'_>) -> Result<Self::Output> {
+        self.forward(input, ctx).map_err(|error| self.locate(error, ctx))
+    }
 }
 
 impl<X: ?Sized, M: Forward<X> + ?Sized> Forward<X> for Box<M> {

@@ -40,7 +40,8 @@ mod weight;
 pub use crate::autograd::Outputs;
 pub use forward::Forward;
 
-use crate::autograd::Param;
+use crate::Error;
+use crate::autograd::{Ctx, Param};
 use crate::ops::Weight;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -257,6 +258,18 @@ pub trait Module {
             fn param(&mut self, _: &Path, _: &'a mut Param) {}
         }
         self.visit_mut(&mut Path::default(), &mut Change(change));
+    }
+
+    /// `error`, which a pass of this module has met in `ctx`, with the name of the layer that the pass was
+    /// in: the one whose parameter it had used last. A module without layers in it leaves the error as it is.
+    fn locate(&self, error: Error, ctx: &Ctx<'_>) -> Error {
+        let Some(reached) = ctx.reached() else { return error };
+        let params = self.named_params();
+        let used = params.iter().find(|(_, param)| param.id() == reached.param);
+        match used.and_then(|(name, _)| name.rsplit_once('.')) {
+            Some((layer, _)) => error.in_layer(layer, reached.done),
+            None => error,
+        }
     }
 
     /// Number of scalar parameters, buffers included.

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, View};
+use crate::graph::{Compute, Cost, Exec, Properties, Sizes, View};
 use crate::tensor::{IntoShape, MAX_RANK, Shape, Tensor, TensorError, view};
 use std::ops::Range;
 
@@ -40,6 +40,15 @@ impl Compute for Rearrange {
             Rearrange::Slice { .. } => "slice",
             Rearrange::Broadcast(_) => "broadcast_to",
         }
+    }
+
+    fn properties(&self) -> Properties {
+        let sizes = match self {
+            Rearrange::Permute(_) => Sizes::Follow,
+            Rearrange::Slice { .. } => Sizes::Some,
+            Rearrange::Broadcast(_) => Sizes::All,
+        };
+        Properties { sizes, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -3,7 +3,7 @@
 use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, ViewMut, known};
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, Sizes, ViewMut, known};
 use crate::tensor::{Dtype, IntoShape, Shape, Tensor, TensorError, view};
 
 /// The same elements in another shape. All but `Fixed` say which axes change and leave the others
@@ -56,7 +56,15 @@ impl Compute for Reshape {
     }
 
     fn properties(&self) -> Properties {
-        Properties { reshapes: true, selects: true, keeps_range: true, ..Properties::default() }
+        let sizes = match self {
+            Reshape::Flatten { .. } | Reshape::Squeeze { .. } | Reshape::Unsqueeze { .. } => {
+                Sizes::Follow
+            }
+            Reshape::Unflatten { .. } => Sizes::Some,
+            Reshape::Fixed(_) => Sizes::All,
+        };
+        let reshapes = Properties { reshapes: true, sizes, ..Properties::default() };
+        Properties { selects: true, keeps_range: true, ..reshapes }
     }
 
     fn cost(&self, _: &[Shape], _: &Shape) -> Cost {

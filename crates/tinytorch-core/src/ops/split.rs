@@ -3,7 +3,9 @@
 use super::OpError;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, Inputs, Known, View, ViewMut, Viewed, for_dtype, known};
+use crate::graph::{
+    Compute, Cost, Exec, Inputs, Known, Properties, Sizes, View, ViewMut, Viewed, for_dtype, known,
+};
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 
 /// A value of any type in parts along an axis, each of which is an output. The gradients of the parts stand
@@ -52,6 +54,14 @@ impl Split {
 impl Compute for Split {
     fn name(&self) -> &'static str {
         "split"
+    }
+
+    fn properties(&self) -> Properties {
+        let sizes = match &self.parts {
+            Parts::Sizes(_) => Sizes::Some,
+            Parts::Equal(_) => Sizes::Follow,
+        };
+        Properties { sizes, ..Properties::default() }
     }
 
     fn output_count(&self) -> usize {

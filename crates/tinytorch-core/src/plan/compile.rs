@@ -79,7 +79,11 @@ impl Compiler<'_> {
                 let index = graph.inputs().iter().position(|&input| input == edge);
                 Ok(self.value(Origin::Input(index.unwrap_or_default()), format))
             }
-            Step::Constant(value) => Ok(self.value(Origin::Constant(value.contiguous()?), format)),
+            Step::Constant(value) => {
+                let value = self.value(Origin::Constant(value.contiguous()?), format);
+                self.values[value].is_param = !node.params.is_empty();
+                Ok(value)
+            }
             Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
                 let bias = bias.as_ref();
                 if weight.input() == Encoding::F32 {
@@ -171,7 +175,7 @@ impl Compiler<'_> {
 
     fn value(&mut self, origin: Origin, format: Format) -> ValueId {
         let Format { encoding, layout } = format;
-        self.values.push(Value { origin, encoding, layout });
+        self.values.push(Value { origin, encoding, layout, is_param: false });
         self.values.len() - 1
     }
 

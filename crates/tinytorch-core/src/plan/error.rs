@@ -83,6 +83,22 @@ pub enum PlanError {
         #[source]
         source: Box<Error>,
     },
+    /// An input whose sizes do not fit a step that has sizes of the example that the plan was compiled
+    /// with: the model read them off its input as numbers, where it could have let them follow.
+    #[error(
+        "the plan cannot run on an input of shape {shape}: {step} has fixed sizes, {sizes}, as they were when the model was traced ({source}); let them follow the input: `flatten`, `unflatten` or `reshape_to` with -1 instead of `reshape`, and `shape_of` instead of numbers read from `shape()`"
+    )]
+    FixedSizes {
+        /// The shape given.
+        shape: Shape,
+        /// The op or the constant that has the sizes, and the layer it is in or comes after.
+        step: String,
+        /// Its sizes.
+        sizes: Shape,
+        /// What does not fit.
+        #[source]
+        source: Box<Error>,
+    },
     /// Another number of values than the shape holds.
     #[error("{what} has {got} values but the shape {shape} needs {}; pass a slice of that length", shape.len())]
     Length {

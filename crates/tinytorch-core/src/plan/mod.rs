@@ -26,6 +26,7 @@ mod action;
 mod compile;
 mod error;
 mod execute;
+mod fixed;
 mod format;
 mod placement;
 mod profile;
@@ -59,6 +60,8 @@ const PLACEMENTS: usize = 64;
 pub struct Plan {
     program: Program,
     examples: Vec<Example>,
+    /// The shape of every value for these, once they are placed.
+    example_shapes: Option<Vec<Shape>>,
     placements: Vec<Placement>,
     current: usize,
     memory: Memory,
@@ -84,7 +87,7 @@ impl Plan {
     {
         let mut ctx = Ctx::trace();
         let input = example.enter(&mut ctx);
-        let output = model.forward(&input, &mut ctx)?;
+        let output = model.call(&input, &mut ctx)?;
         let tape = ctx.into_tape().ok_or(AutogradError::Untracked)?;
         let graph = tape.lower(&output)?;
         let names = model.named_params().into_iter().map(|(name, param)| (param.id(), name));
@@ -106,10 +109,13 @@ impl Plan {
         let examples: Vec<Example> =
             examples.iter().map(|t| Example { shape: *t.shape(), dtype: t.dtype() }).collect();
         let memory = Memory::new(&program, Exec::new(Isa::active()));
-        let mut plan = Plan { program, examples, placements: Vec::new(), current: 0, memory };
+        let placements = Vec::new();
+        let mut plan =
+            Plan { program, examples, example_shapes: None, placements, current: 0, memory };
         let inputs: Vec<_> = plan.examples.iter().map(|e| (e.shape, e.dtype)).collect();
         plan.check_count(inputs.len())?;
         plan.place(&inputs)?;
+        plan.example_shapes = Some(plan.placements[0].shapes.clone());
         Ok(plan)
     }
 
@@ -312,11 +318,8 @@ impl Plan {
 
     /// Adds a placement and makes it the current one.
     fn place(&mut self, inputs: &[(Shape, Dtype)]) -> Result<()> {
-        let placed = Placement::new(&self.program, inputs, self.memory.exec());
-        let placement = placed.map_err(|source| {
-            let shape = inputs.first().map_or(Shape::SCALAR, |(shape, _)| *shape);
-            PlanError::Shape { shape, source: Box::new(source) }
-        })?;
+        let example = self.example_shapes.as_deref();
+        let placement = Placement::new(&self.program, inputs, example, self.memory.exec())?;
         if self.placements.len() == PLACEMENTS {
             self.placements.remove(0);
         }

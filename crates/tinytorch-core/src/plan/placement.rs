@@ -2,11 +2,14 @@
 
 use super::action::Action;
 use super::program::{Instruction, Origin, Program, ValueId};
+use super::{PlanError, fixed};
 use crate::Result;
 use crate::graph::{Cost, Exec, GraphError, Known};
 use crate::int8::Encoding;
 use crate::tensor::{Dtype, Shape, Tensor};
+use std::iter::Peekable;
 use std::ops::Range;
+use std::slice::Iter;
 use tinytorch_kernels::aligned::ALIGNMENT;
 
 /// What a program needs to know to run on inputs of certain shapes: the shape of every value, and
@@ -34,13 +37,17 @@ pub(super) struct Placement {
 impl Placement {
     /// Infers every shape and lays out the arena.
     ///
+    /// `example` has the shape of every value for the example that the model was traced with, once it is
+    /// known.
+    ///
     /// # Errors
-    /// If the shapes do not fit the program's ops.
+    /// [`PlanError::Shape`] or [`PlanError::FixedSizes`] if the shapes do not fit the program's ops.
     pub(super) fn new(
         program: &Program,
         inputs: &[(Shape, Dtype)],
+        example: Option<&[Shape]>,
         exec: &mut Exec,
-    ) -> Result<Placement> {
+    ) -> Result<Placement, PlanError> {
         let count = program.values.len();
         let mut placement = Placement {
             inputs: inputs.iter().map(|(shape, _)| *shape).collect(),
@@ -54,32 +61,53 @@ impl Placement {
             shares_work: false,
         };
         let mut instructions = program.instructions.iter().peekable();
-        for (id, value) in program.values.iter().enumerate() {
-            match &value.origin {
-                Origin::Input(i) => placement.set(id, inputs[*i]),
-                Origin::Constant(tensor) => {
-                    placement.set(id, (*tensor.shape(), tensor.dtype()));
-                    placement.decided[id] = Some(tensor.clone());
-                }
-                Origin::Reshaped { of, op, inputs } => {
-                    let known: Vec<Option<Known<'_>>> =
-                        inputs.iter().map(|input| input.map(|id| placement.known(id))).collect();
-                    let (shape, dtype) = first(op.outputs(&known)?, op.name())?;
-                    let of = &placement.decided[*of];
-                    let decided = of.as_ref().map(|value| value.reshape(shape)).transpose()?;
-                    placement.set(id, (shape, dtype));
-                    placement.decided[id] = decided;
-                }
-                // The other outputs of an instruction follow its first.
-                Origin::Computed => {
-                    if let Some(instruction) = instructions.next_if(|i| i.outputs[0] == id) {
-                        placement.infer(instruction, exec)?;
-                    }
-                }
+        for id in 0..count {
+            let placed = placement.place(program, id, inputs, &mut instructions, exec);
+            let kept = placed.and_then(|()| match example {
+                Some(example) => fixed::check(program, id, &placement.shapes, example),
+                None => Ok(()),
+            });
+            if let Err(source) = kept {
+                let shape = inputs.first().map_or(Shape::SCALAR, |(shape, _)| *shape);
+                return Err(fixed::explain(program, id, shape, example, source));
             }
         }
         placement.lay_out(program);
         Ok(placement)
+    }
+
+    /// Infers the shape of a value; `instructions` are those that have not been met yet.
+    fn place<'p>(
+        &mut self,
+        program: &'p Program,
+        id: ValueId,
+        inputs: &[(Shape, Dtype)],
+        instructions: &mut Peekable<Iter<'p, Instruction>>,
+        exec: &mut Exec,
+    ) -> Result<()> {
+        match &program.values[id].origin {
+            Origin::Input(i) => self.set(id, inputs[*i]),
+            Origin::Constant(tensor) => {
+                self.set(id, (*tensor.shape(), tensor.dtype()));
+                self.decided[id] = Some(tensor.clone());
+            }
+            Origin::Reshaped { of, op, inputs } => {
+                let known: Vec<Option<Known<'_>>> =
+                    inputs.iter().map(|input| input.map(|id| self.known(id))).collect();
+                let (shape, dtype) = first(op.outputs(&known)?, op.name())?;
+                let of = &self.decided[*of];
+                let decided = of.as_ref().map(|value| value.reshape(shape)).transpose()?;
+                self.set(id, (shape, dtype));
+                self.decided[id] = decided;
+            }
+            // The other outputs of an instruction follow its first.
+            Origin::Computed => {
+                if let Some(instruction) = instructions.next_if(|i| i.outputs[0] == id) {
+                    self.infer(instruction, exec)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn set(&mut self, id: ValueId, (shape, dtype): (Shape, Dtype)) {

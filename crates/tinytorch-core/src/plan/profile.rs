@@ -79,7 +79,7 @@ impl Plan {
                 output: self.value_info(instruction.outputs[0]),
                 outputs: instruction.outputs.iter().map(|&id| self.value_info(id)).collect(),
                 converts: action.converts(),
-                looks_up: action.looks_up(),
+                looks_up: action.properties().looks_up,
                 weight_bytes: action.weight_bytes(),
                 cost: placement.costs[i],
             }

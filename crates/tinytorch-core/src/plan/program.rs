@@ -18,6 +18,8 @@ pub(super) struct Value {
     pub(super) encoding: Encoding,
     /// The order of an image's values; [`Layout::Nchw`] is that of all other values too.
     pub(super) layout: Layout,
+    /// Whether it is a parameter of the model.
+    pub(super) is_param: bool,
 }
 
 /// Where a value comes from.
@@ -55,6 +57,11 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// The instruction that writes a value.
+    pub(super) fn writer(&self, value: ValueId) -> Option<&Instruction> {
+        self.instructions.iter().find(|instruction| instruction.outputs.contains(&value))
+    }
+
     /// [`root`] among the program's values.
     pub(super) fn root(&self, value: ValueId) -> ValueId {
         root(&self.values, value)

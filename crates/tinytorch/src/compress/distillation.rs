@@ -57,8 +57,8 @@ impl<T> KnowledgeDistillation<T> {
 impl<T: Forward<Output = Var>, S: Forward<Output = Var>> Objective<S> for KnowledgeDistillation<T> {
     fn outcome(&self, student: &S, batch: &Batch, ctx: &mut Ctx<'_>) -> Result<Outcome> {
         let inputs = batch.inputs().into();
-        let answers = self.teacher.forward(&inputs, &mut Ctx::eval())?;
-        let logits = student.forward(&inputs, ctx)?;
+        let answers = self.teacher.call(&inputs, &mut Ctx::eval())?;
+        let logits = student.call(&inputs, ctx)?;
         let soft = logits.distillation_loss(answers.value(), self.temperature, ctx)?;
         let hard = logits.cross_entropy(batch.targets()?, ctx)?;
         let loss =

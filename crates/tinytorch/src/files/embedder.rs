@@ -65,8 +65,7 @@ impl Embedder {
         for start in (0..texts.len().max(1)).step_by(BATCH) {
             let texts = &texts[start..texts.len().min(start + BATCH)];
             let batch = self.tokenizer.encode_batch(texts.iter().map(S::as_ref))?;
-            vectors
-                .push(self.encoder.forward(&Var::from(batch.ids), &mut Ctx::eval())?.into_value());
+            vectors.push(self.encoder.call(&Var::from(batch.ids), &mut Ctx::eval())?.into_value());
         }
         Tensor::cat::<f32>(&vectors, 0)
     }

@@ -131,7 +131,7 @@ impl<'m> Generator<'m> {
                 self.held = self.ids.len();
                 scores
             }
-            None => self.model.forward(&ids, &mut self.ctx)?,
+            None => self.model.call(&ids, &mut self.ctx)?,
         };
         scores.value().select(0, 0)?.select(0, ids.shape()[1] - 1)
     }

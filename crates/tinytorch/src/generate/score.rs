@@ -77,7 +77,7 @@ pub fn score_text(
         let len = window.len();
         let inputs = Tensor::from_vec(window.to_vec(), [1, len])?.into();
         let labels = Tensor::from_vec(ids[done + 1..][..len].to_vec(), [1, len])?;
-        let scores = model.forward(&inputs, &mut ctx)?;
+        let scores = model.call(&inputs, &mut ctx)?;
         let loss = scores.cross_entropy(&labels, &mut ctx)?;
         total += f64::from(loss.value().item()?) * len as f64;
         done += len;

@@ -93,7 +93,7 @@ impl Forward for Gpt {
     type Output = Var;
 
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
-        self.scores(ids, 0, &mut [], ctx)
+        self.scores(ids, 0, &mut [], ctx).map_err(|error| self.locate(error, ctx))
     }
 }
 

@@ -67,7 +67,7 @@ pub trait Model: ListModel {
 impl<M: Rebuild> ListModel for M {
     fn forward_list(&self, inputs: &[Var], ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
         let input = <M::Input as super::Inputs>::from_list(inputs)?;
-        Ok(self.forward(&input, ctx)?.vars().into_iter().cloned().collect())
+        Ok(self.call(&input, ctx)?.vars().into_iter().cloned().collect())
     }
 }
 

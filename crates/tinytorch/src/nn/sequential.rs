@@ -136,7 +136,7 @@ impl Forward for Sequential {
     fn forward(&self, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let mut value = input.clone();
         for layer in &self.layers {
-            value = layer.forward(&value, ctx)?;
+            value = layer.forward(&value, ctx).map_err(|error| self.locate(error, ctx))?;
         }
         Ok(value)
     }

@@ -44,7 +44,7 @@ where
     let mut times = Vec::with_capacity(passes);
     for _ in 0..passes {
         let started = Instant::now();
-        model.forward(&input, &mut Ctx::eval())?;
+        model.call(&input, &mut Ctx::eval())?;
         times.push(started.elapsed().as_secs_f64());
     }
     let tables = (0..passes).map(|_| observed(model, &input, &mut layers));
@@ -68,7 +68,7 @@ where
 
 fn observed<M: Forward<X> + ?Sized, X>(model: &M, input: &X, layers: &mut Layers) -> Result<Table> {
     let started = Instant::now();
-    model.forward(input, &mut Ctx::eval().observed(layers))?;
+    model.call(input, &mut Ctx::eval().observed(layers))?;
     let elapsed = started.elapsed();
     Ok(layers.take(elapsed))
 }
@@ -76,7 +76,7 @@ fn observed<M: Forward<X> + ?Sized, X>(model: &M, input: &X, layers: &mut Layers
 fn heap_of_a_pass<M: Forward<X> + ?Sized, X>(model: &M, input: &X) -> Result<Option<HeapUse>> {
     let before = alloc::stats();
     alloc::reset_peak();
-    let output = model.forward(input, &mut Ctx::eval())?;
+    let output = model.call(input, &mut Ctx::eval())?;
     let after = alloc::stats();
     drop(output);
     let beyond = |bytes: usize, before: usize| bytes.saturating_sub(before) as u64;

@@ -96,7 +96,7 @@ impl Calibrator {
         if self.prepared.config().is_static_anywhere() {
             let ranges = self.prepared.ranges.clone();
             let mut watch = Watch::new(model, self.prepared.config(), ranges);
-            let outcome = model.forward(batch, &mut Ctx::eval().observed(&mut watch));
+            let outcome = model.call(batch, &mut Ctx::eval().observed(&mut watch));
             let Watch { ranges, unusable, .. } = watch;
             if let Some((name, value)) = unusable {
                 return Err(QuantError::Activation { name, value, batch: index }.into());

@@ -11,6 +11,6 @@ where
     M: Forward<X> + ?Sized,
 {
     let mut ctx = Ctx::trace();
-    let output = model.forward(example, &mut ctx)?;
+    let output = model.call(example, &mut ctx)?;
     ctx.into_tape().map(|tape| tape.lower(&output)).transpose()
 }

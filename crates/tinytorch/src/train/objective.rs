@@ -78,7 +78,7 @@ pub struct Classification;
 
 impl<M: Forward<Output = Var>> Objective<M> for Classification {
     fn outcome(&self, model: &M, batch: &Batch, ctx: &mut Ctx<'_>) -> Result<Outcome> {
-        let logits = model.forward(&batch.inputs().into(), ctx)?;
+        let logits = model.call(&batch.inputs().into(), ctx)?;
         let loss = logits.cross_entropy(batch.targets()?, ctx)?;
         Classification::judge(loss, &logits, batch)
     }

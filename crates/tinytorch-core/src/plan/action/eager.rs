@@ -2,7 +2,9 @@
 
 use super::{Action, Operands, Target};
 use crate::Result;
-use crate::graph::{Compute, Cost, ElementsMut, Exec, Inputs, Known, View, ViewMut, places};
+use crate::graph::{
+    Compute, Cost, ElementsMut, Exec, Inputs, Known, Properties, View, ViewMut, places,
+};
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
@@ -75,8 +77,8 @@ impl Action for Eager {
         self.op.decided(&self.known(inputs), exec)
     }
 
-    fn looks_up(&self) -> bool {
-        self.op.properties().looks_up
+    fn properties(&self) -> Properties {
+        self.op.properties()
     }
 
     fn reads_in_memory_order(&self) -> bool {

@@ -25,7 +25,7 @@ pub(super) use quantize::Quantize;
 pub(super) use to_nchw::ToNchw;
 
 use crate::Result;
-use crate::graph::{Cost, Exec, Known, View, ViewMut};
+use crate::graph::{Cost, Exec, Known, Properties, View, ViewMut};
 use crate::int8::{QParams, QWeight};
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use std::borrow::Cow;
@@ -133,9 +133,9 @@ pub(super) trait Action: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether it takes rows of a table, which nothing multiplies.
-    fn looks_up(&self) -> bool {
-        false
+    /// The facts about the op that it runs as it is; those about other actions are in their methods.
+    fn properties(&self) -> Properties {
+        Properties::default()
     }
 
     /// Whether it is shown the shapes of images in the order in which they lie in memory.

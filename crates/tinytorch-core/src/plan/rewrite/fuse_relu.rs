@@ -37,8 +37,8 @@ impl Compute for ThenRelu {
     }
 
     fn properties(&self) -> Properties {
-        let Properties { pointwise, orders, looks_up, .. } = self.0.properties();
-        Properties { pointwise, orders, looks_up, ..Properties::default() }
+        let Properties { pointwise, orders, looks_up, sizes, .. } = self.0.properties();
+        Properties { pointwise, orders, looks_up, sizes, ..Properties::default() }
     }
 
     fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {

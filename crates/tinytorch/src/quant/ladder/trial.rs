@@ -40,7 +40,7 @@ where
 {
     let mut rows: Vec<Vec<Tensor>> = Vec::new();
     for input in inputs {
-        let output = model.forward(input, &mut Ctx::eval())?;
+        let output = model.call(input, &mut Ctx::eval())?;
         let floats = output.vars().into_iter().filter(|var| var.value().dtype() == Dtype::F32);
         for (i, var) in floats.enumerate() {
             let width = var.shape().last_dim().max(1);

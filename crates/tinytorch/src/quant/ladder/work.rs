@@ -55,7 +55,7 @@ impl Work {
                 }
             }
         }
-        model.forward(example, &mut Ctx::eval().observed(&mut work))?;
+        model.call(example, &mut Ctx::eval().observed(&mut work))?;
         Ok(work)
     }
 
