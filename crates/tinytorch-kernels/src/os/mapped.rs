@@ -31,6 +31,9 @@ pub struct MappedFile {
     map: Mmap,
 }
 
+#[cfg(unix)]
+const DONT_NEED: memmap2::UncheckedAdvice = memmap2::UncheckedAdvice::DontNeed;
+
 /// Why bytes of a file cannot be read as numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
@@ -83,6 +86,24 @@ impl MappedFile {
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Tells the system that nobody will read these bytes for a while: their pages no longer count as
+    /// memory of this process, and are read from the file again when they are touched. Only whole pages are
+    /// given back, and none where the system cannot be told.
+    pub fn give_back(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        {
+            let (start, end) = (range.start.min(self.map.len()), range.end.min(self.map.len()));
+            let len = end.saturating_sub(start);
+            // SAFETY: the pages belong to a read-only map of a file, so that what is read from them later
+            // is what the file holds, as before.
+            let told = unsafe { self.map.unchecked_advise_range(DONT_NEED, start, len) };
+            // A system that refuses keeps the pages, which costs memory and nothing else.
+            let _ = told;
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 
     /// The whole file as f32 values.
@@ -169,6 +190,18 @@ mod tests {
             ViewError::Misaligned { start: 2, element: "i64", align: 8 }
         );
         assert_eq!(map.view::<i8>(3..5).unwrap(), [0, 0]);
+    }
+
+    #[test]
+    fn what_was_given_back_is_read_again() {
+        let bytes: Vec<u8> = (0..100_000).map(|i| (i % 251) as u8).collect();
+        let file = TempFile::new("given-back", &bytes);
+        let map = MappedFile::open(&file.0).unwrap();
+        assert_eq!(map.bytes(), bytes);
+        for range in [0..100_000, 5_000..20_000, 90_000..usize::MAX, 100_000..100_000] {
+            map.give_back(range);
+            assert_eq!(map.bytes(), bytes);
+        }
     }
 
     #[test]

@@ -111,6 +111,15 @@ impl TensorFile {
         Ok(&self.source.bytes()[self.span(self.info(name)?)])
     }
 
+    /// Gives back the pages of some of a tensor's bytes, which were read and will not be read soon.
+    pub(super) fn give_back(&self, name: &str, range: std::ops::Range<usize>) -> Result<()> {
+        if let Source::Mapped(file) = &self.source {
+            let start = self.span(self.info(name)?).start;
+            file.give_back(start + range.start..start + range.end);
+        }
+        Ok(())
+    }
+
     /// A tensor with memory of its own:
     ///
     /// | in the file | in memory |

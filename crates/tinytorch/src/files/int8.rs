@@ -69,6 +69,10 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a Int8Weight) -> Result<Vec<E
     Ok(entries)
 }
 
+/// Bytes that are read before their pages are given back: few beside a model, and many beside the cost of
+/// telling the system.
+const GIVE_BACK: usize = 1 << 20;
+
 /// An int8 weight that a file was found to hold: all but its values.
 pub(super) struct Plan<'a> {
     name: &'a str,
@@ -105,12 +109,18 @@ impl<'a> Plan<'a> {
         [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
     }
 
-    /// Streams the rows into the packed weight, which is the only allocation of its size.
+    /// Streams the rows into the packed weight, which is the only memory of its size: pages of the file are
+    /// given back as they are read.
     pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
         let bytes = file.bytes(self.name)?;
+        let mut given_back = 0;
         let weight = QWeight::from_rows(self.shape, self.scales, |i, row| {
-            let source = &bytes[i * row.len()..][..row.len()];
-            row.iter_mut().zip(source).for_each(|(to, &from)| *to = from.cast_signed());
+            let (start, end) = (i * row.len(), (i + 1) * row.len());
+            row.iter_mut().zip(&bytes[start..end]).for_each(|(to, &from)| *to = from.cast_signed());
+            if end - given_back >= GIVE_BACK || end == bytes.len() {
+                file.give_back(self.name, given_back..end)?;
+                given_back = end;
+            }
             Ok(())
         });
         let weight = match self.shift {
