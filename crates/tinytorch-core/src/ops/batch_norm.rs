@@ -33,8 +33,9 @@ pub struct BatchNormParams<'a> {
 /// `(x - mean) / sqrt(var + eps) * weight + bias` with running statistics: inputs `x`, `weight`,
 /// `bias`, `mean`, `var`. The statistics have no gradient.
 #[derive(Clone, Copy, Debug)]
-struct Running {
-    eps: f32,
+pub struct BatchNorm2d {
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 /// The same with the statistics of the batch, which depend on `x`. With `r = 1 / sqrt(var + eps)`,
@@ -67,9 +68,13 @@ fn cost(inputs: &[Shape], output: &Shape) -> Cost {
     Cost::per_element(inputs, output, 2)
 }
 
-impl Compute for Running {
+impl Compute for BatchNorm2d {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn inputs_needed(&self) -> usize {
+        5
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -95,7 +100,7 @@ impl Compute for Running {
     }
 }
 
-impl Op for Running {
+impl Op for BatchNorm2d {
     fn saves(&self) -> Saves {
         Saves::Inputs
     }
@@ -140,6 +145,10 @@ impl Op for Running {
 impl Compute for Batch {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn inputs_needed(&self) -> usize {
+        3
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -217,7 +226,7 @@ impl Var {
         let (weight, bias) = (ctx.param(norm.weight)?, ctx.param(norm.bias)?);
         if ctx.mode() == Mode::Eval {
             let (mean, var) = (ctx.param(running_mean)?, ctx.param(running_var)?);
-            return ctx.apply(Running { eps }, &[self, &weight, &bias, &mean, &var]);
+            return ctx.apply(BatchNorm2d { eps }, &[self, &weight, &bias, &mean, &var]);
         }
         let shape = *self.shape();
         checked_shape(&[shape, *weight.shape(), *bias.shape()])?;
@@ -259,7 +268,7 @@ mod tests {
         let (mean, var) = (Var::from(vector([0.5, -1.0])), Var::from(vector([2.0, 0.3])));
         let inputs = [images(1), vector([1.5, -0.5]), vector([0.1, 0.2])];
         let op = |v: &[Var], ctx: &mut Ctx<'_>| {
-            ctx.apply(Running { eps: EPS }, &[&v[0], &v[1], &v[2], &mean, &var])
+            ctx.apply(BatchNorm2d { eps: EPS }, &[&v[0], &v[1], &v[2], &mean, &var])
         };
         gradcheck(op, &inputs, 1e-3).unwrap();
     }

@@ -9,7 +9,7 @@ use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 /// `x W^T + b` with float weights: `x` is `[.., in]`, `W` is `[out, in]`, `b` is `[out]`.
 /// With `G` the gradient of the output, rows flattened: `dx = G W`, `dW = G^T x`, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear;
+pub struct Linear;
 
 /// The output shape of a linear layer: the last axis, `in`, becomes `out`.
 pub(super) fn output_shape(x: &Shape, weight: &Shape) -> Result<Shape> {
@@ -33,6 +33,10 @@ pub(super) fn rows(x: &Tensor) -> Result<Tensor> {
 impl Compute for Linear {
     fn name(&self) -> &'static str {
         "linear"
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -8,11 +8,15 @@ use crate::tensor::{Shape, Tensor, matmul};
 /// `a @ b` over the last two axes; the others broadcast. `dA = G B^T`, `dB = A^T G`, each summed
 /// over the axes it was stretched along.
 #[derive(Clone, Copy, Debug)]
-struct MatMul;
+pub struct MatMul;
 
 impl Compute for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

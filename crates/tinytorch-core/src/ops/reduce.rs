@@ -7,8 +7,9 @@ use crate::tensor::{Shape, Tensor, TensorError, reduce};
 
 /// The sum of all elements times a factor: 1 for the sum, 1 / n for the mean.
 #[derive(Clone, Copy, Debug)]
-struct SumAll {
-    mean: bool,
+pub struct SumAll {
+    /// Whether the sum is divided by the number of elements.
+    pub mean: bool,
 }
 
 impl SumAll {
@@ -49,10 +50,13 @@ impl Op for SumAll {
 
 /// The sum along one axis, which is kept at size 1 or dropped.
 #[derive(Clone, Copy, Debug)]
-struct SumAxis {
-    axis: usize,
-    keep: bool,
-    mean: bool,
+pub struct SumAxis {
+    /// The axis.
+    pub axis: usize,
+    /// Whether the axis stays, with size 1.
+    pub keep: bool,
+    /// Whether the sum is divided by the size of the axis.
+    pub mean: bool,
 }
 
 impl SumAxis {
