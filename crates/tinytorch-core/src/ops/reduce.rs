@@ -31,8 +31,8 @@ impl Compute for SumAll {
         Ok(Shape::SCALAR)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        out[0] = reduce::sum(inputs[0].f32()?) * self.factor(&inputs[0].shape);
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        out[0] = reduce::sum(exec.isa(), inputs[0].f32()?) * self.factor(&inputs[0].shape);
         Ok(())
     }
 

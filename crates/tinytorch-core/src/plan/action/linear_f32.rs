@@ -20,8 +20,10 @@ pub(in crate::plan) struct LinearF32 {
 }
 
 impl LinearF32 {
-    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`.
+    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`, and is
+    /// packed on `isa`.
     pub(in crate::plan) fn new(
+        isa: Isa,
         weight: &Tensor,
         bias: Option<&Tensor>,
         relu: bool,
@@ -34,7 +36,7 @@ impl LinearF32 {
         };
         let matrix = Matrix::new(dense.as_slice()?, outputs, inputs);
         let bias = bias.map(Tensor::contiguous).transpose()?;
-        Ok(LinearF32 { weight: PackedB::new(Isa::active(), matrix.t()), weight_shape, bias, relu })
+        Ok(LinearF32 { weight: PackedB::new(isa, matrix.t()), weight_shape, bias, relu })
     }
 
     fn with_constants(&self, input: Shape) -> Vec<Shape> {
