@@ -2,8 +2,9 @@
 
 use super::AutogradError;
 use crate::Result;
-use crate::graph::{Compute, Edge, Exec, Graph};
+use crate::graph::{Compute, Edge, Exec, Graph, GraphError, Step};
 use crate::tensor::{Shape, Tensor};
+use std::sync::Arc;
 
 /// Which values an op's derivative needs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,5 +147,25 @@ pub trait Op: Compute {
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let _ = (graph, inputs);
         Ok(None)
+    }
+}
+
+impl Graph {
+    /// Adds an op as a traced pass would: in the form of its own if it has one, else as it is. This is how
+    /// an importer builds a graph of the ops of [`ops`](crate::ops).
+    ///
+    /// # Errors
+    /// [`GraphError`](crate::graph::GraphError) for an edge of another graph or an op that cannot be deployed.
+    pub fn apply(&mut self, op: impl Op, inputs: &[Option<Edge>]) -> Result<Edge> {
+        for edge in inputs.iter().flatten() {
+            self.check(*edge)?;
+        }
+        if inputs.len() < op.inputs_needed() {
+            return Err(GraphError::MissingInput { op: op.name(), input: inputs.len() }.into());
+        }
+        match op.lower(self, inputs)? {
+            Some(edge) => Ok(edge),
+            None => self.push_optional(Step::Compute(Arc::new(op)), inputs),
+        }
     }
 }

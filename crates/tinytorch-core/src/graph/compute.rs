@@ -113,7 +113,12 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
         1
     }
 
-    /// The output's shape.
+    /// How many inputs it needs at least; those after them may be left out.
+    fn inputs_needed(&self) -> usize {
+        1
+    }
+
+    /// The output's shape; there are as many inputs as it [needs](Compute::inputs_needed).
     ///
     /// # Errors
     /// If the inputs do not fit the op or each other.
@@ -134,6 +139,7 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
             None => Err(GraphError::MissingInput { op: self.name(), input }),
         };
         let shapes = inputs[..last].iter().enumerate().map(shape).collect::<Result<Vec<_>, _>>()?;
+        check_count(self, shapes.len())?;
         Ok(vec![(self.shape(&shapes)?, Dtype::F32)])
     }
 
@@ -210,10 +216,21 @@ pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// As [`Compute::outputs`] and [`Compute::run_typed`].
     fn forward_many(&self, inputs: &[Option<&Tensor>], exec: &mut Exec) -> Result<Vec<Tensor>> {
         match inputs.iter().copied().collect::<Option<Vec<&Tensor>>>() {
+            Some(inputs) if inputs.len() < self.inputs_needed() => {
+                check_count(self, inputs.len()).map(|()| Vec::new())
+            }
             Some(inputs) if self.output_count() == 1 => Ok(vec![self.forward(&inputs, exec)?]),
             _ => many(self, inputs, exec),
         }
     }
+}
+
+/// Refuses to go on with `count` inputs if the op needs more.
+fn check_count<C: Compute + ?Sized>(op: &C, count: usize) -> Result<()> {
+    if count >= op.inputs_needed() {
+        return Ok(());
+    }
+    Err(GraphError::MissingInput { op: op.name(), input: count }.into())
 }
 
 /// Elements up to which values are worked out with sizes, before a plan runs: lists of sizes and positions

@@ -210,7 +210,7 @@ impl Graph {
         Ok(self.add(step, inputs.to_vec()))
     }
 
-    fn check(&self, edge: Edge) -> Result<()> {
+    pub(crate) fn check(&self, edge: Edge) -> Result<()> {
         let Edge { node, output } = edge;
         let outputs = self.nodes.get(node).map_or(0, |node| node.step.output_count());
         if output < outputs {

@@ -34,7 +34,8 @@ impl QWeight {
         QWeight::round(weight, scales, WeightBits::EIGHT)
     }
 
-    /// Rounds a float weight to the nearest steps of these scales, within the values that `bits` allow.
+    /// Rounds a float weight to the nearest steps of these scales, within the values that `bits` allow. It
+    /// runs on [`Isa::active`]; the weight is the same on every set.
     ///
     /// # Errors
     /// [`Int8Error`] for a shape without rows, scales that do not fit it, or a scale that is not
@@ -192,7 +193,7 @@ impl QWeight {
 
 impl Scales {
     /// The scales with which the largest magnitude that each covers becomes the largest value of
-    /// `bits`.
+    /// `bits`. It runs on [`Isa::active`]; the scales are the same on every set.
     ///
     /// # Errors
     /// As [`QWeight::quantize`].

@@ -33,8 +33,9 @@ pub struct BatchNormParams<'a> {
 /// `(x - mean) / sqrt(var + eps) * weight + bias` with running statistics: inputs `x`, `weight`,
 /// `bias`, `mean`, `var`. The statistics have no gradient.
 #[derive(Clone, Copy, Debug)]
-struct Running {
-    eps: f32,
+pub struct BatchNorm2d {
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 /// The same with the statistics of the batch, which depend on `x`. With `r = 1 / sqrt(var + eps)`,
@@ -67,9 +68,13 @@ fn cost(inputs: &[Shape], output: &Shape) -> Cost {
     Cost::per_element(inputs, output, 2)
 }
 
-impl Compute for Running {
+impl Compute for BatchNorm2d {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn inputs_needed(&self) -> usize {
+        5
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -95,12 +100,17 @@ impl Compute for Running {
     }
 }
 
-impl Op for Running {
+impl Op for BatchNorm2d {
     fn saves(&self) -> Saves {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let values = |i: usize| saved.input(i)?.to_vec::<f32>();
         let (weight, mean) = (values(1)?, values(3)?);
@@ -117,7 +127,7 @@ impl Op for Running {
             grads[0] = Some(Tensor::from_vec(dx, *shape)?);
         }
         if saved.needs(1) || saved.needs(2) {
-            let (db, dw) = gradient_sums(shape, g, x, &standard);
+            let (db, dw) = gradient_sums(exec.isa(), shape, g, x, &standard);
             grads[1] = Some(Tensor::from_vec(dw, *saved.shape(1))?);
             grads[2] = Some(Tensor::from_vec(db, *saved.shape(2))?);
         }
@@ -140,6 +150,10 @@ impl Op for Running {
 impl Compute for Batch {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn inputs_needed(&self) -> usize {
+        3
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -172,12 +186,17 @@ impl Op for Batch {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
         let shape = saved.shape(0);
         let weight = saved.input(1)?.to_vec::<f32>()?;
         let (x, g) = (saved.input(0)?.contiguous()?, grad.contiguous()?);
         let (x, g) = (x.as_slice::<f32>()?, g.as_slice::<f32>()?);
-        let (db, dw) = gradient_sums(shape, g, x, &self.standard);
+        let (db, dw) = gradient_sums(exec.isa(), shape, g, x, &self.standard);
         let mut grads = vec![None; 3];
         if saved.needs(0) {
             let per_value = 1.0 / (shape.len() / shape[1].max(1)).max(1) as f32;
@@ -217,7 +236,7 @@ impl Var {
         let (weight, bias) = (ctx.param(norm.weight)?, ctx.param(norm.bias)?);
         if ctx.mode() == Mode::Eval {
             let (mean, var) = (ctx.param(running_mean)?, ctx.param(running_var)?);
-            return ctx.apply(Running { eps }, &[self, &weight, &bias, &mean, &var]);
+            return ctx.apply(BatchNorm2d { eps }, &[self, &weight, &bias, &mean, &var]);
         }
         let shape = *self.shape();
         checked_shape(&[shape, *weight.shape(), *bias.shape()])?;
@@ -228,7 +247,7 @@ impl Var {
             return Err(TensorError::Shape { op: NAME, shape, expected }.into());
         }
         let dense = self.value().contiguous()?;
-        let (mean, var) = batch_statistics(&shape, dense.as_slice()?);
+        let (mean, var) = batch_statistics(ctx.isa(), &shape, dense.as_slice()?);
         let unbiased = count as f32 / (count - 1) as f32;
         let spread = var.iter().map(|v| v * unbiased).collect();
         ctx.update_buffer(running_mean, momentum, Tensor::from_vec(mean.clone(), [shape[1]])?);
@@ -243,6 +262,7 @@ mod tests {
     use super::*;
     use crate::autograd::{Role, gradcheck};
     use crate::{Rng, Tensor};
+    use tinytorch_kernels::Isa;
 
     const EPS: f32 = 1e-5;
 
@@ -259,7 +279,7 @@ mod tests {
         let (mean, var) = (Var::from(vector([0.5, -1.0])), Var::from(vector([2.0, 0.3])));
         let inputs = [images(1), vector([1.5, -0.5]), vector([0.1, 0.2])];
         let op = |v: &[Var], ctx: &mut Ctx<'_>| {
-            ctx.apply(Running { eps: EPS }, &[&v[0], &v[1], &v[2], &mean, &var])
+            ctx.apply(BatchNorm2d { eps: EPS }, &[&v[0], &v[1], &v[2], &mean, &var])
         };
         gradcheck(op, &inputs, 1e-3).unwrap();
     }
@@ -269,7 +289,7 @@ mod tests {
         let inputs = [images(1), vector([1.5, -0.5]), vector([0.1, 0.2])];
         let op = |v: &[Var], ctx: &mut Ctx<'_>| {
             let dense = v[0].value().contiguous()?;
-            let (mean, var) = batch_statistics(v[0].shape(), dense.as_slice()?);
+            let (mean, var) = batch_statistics(Isa::active(), v[0].shape(), dense.as_slice()?);
             let standard = Standard::new(mean, &var, EPS);
             ctx.apply(Batch { standard }, &[&v[0], &v[1], &v[2]])
         };
@@ -297,7 +317,7 @@ mod tests {
         let mut ctx = Ctx::train(Rng::seed(0));
         let x = images(5);
         let y = Var::from(&x).batch_norm2d(&norm_of(&params), &mut ctx).unwrap();
-        let (mean, var) = batch_statistics(y.shape(), y.value().as_slice().unwrap());
+        let (mean, var) = batch_statistics(Isa::active(), y.shape(), y.value().as_slice().unwrap());
         assert!(mean.iter().all(|m| m.abs() < 1e-6), "{mean:?}");
         assert!(var.iter().all(|v| (v - 1.0).abs() < 1e-4), "{var:?}");
 
@@ -305,7 +325,7 @@ mod tests {
         let grads = ctx.backward(&loss).unwrap();
         let [mean_update, var_update] = grads.updates() else { panic!("two updates") };
         assert_eq!((mean_update.id, var_update.id), (params[2].id(), params[3].id()));
-        let (mean, var) = batch_statistics(x.shape(), x.as_slice().unwrap());
+        let (mean, var) = batch_statistics(Isa::active(), x.shape(), x.as_slice().unwrap());
         assert_eq!(mean_update.value.to_vec::<f32>().unwrap(), mean);
         let unbiased = var_update.value.to_vec::<f32>().unwrap();
         // 3 images of 2 x 3 pixels are 18 values per channel.

@@ -89,6 +89,10 @@ impl Compute for Binary {
         }
     }
 
+    fn inputs_needed(&self) -> usize {
+        2
+    }
+
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         Ok(inputs[0].broadcast(&inputs[1], self.name())?)
     }

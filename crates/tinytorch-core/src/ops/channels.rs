@@ -1,6 +1,7 @@
 //! Loops over the channels of a batch of images `[batch, channels, height, width]`.
 
 use crate::tensor::{Shape, parallel, reduce};
+use tinytorch_kernels::Isa;
 
 /// Mean and `1 / sqrt(variance + eps)` of every channel.
 #[derive(Clone, Debug)]
@@ -52,11 +53,11 @@ fn of_each_channel(
 
 /// Mean and variance (divided by the number of values) of every channel. The variance takes a pass of
 /// its own: from the sum of squares, it would lose its digits where the mean is large.
-pub(super) fn batch_statistics(shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn batch_statistics(isa: Isa, shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let count = (shape.len() / shape[1].max(1)) as f64;
     of_each_channel(shape, 3 * x.len(), |channel| {
         let planes = || planes(shape, x, channel);
-        let mean = (planes().map(|p| f64::from(reduce::sum(p))).sum::<f64>() / count) as f32;
+        let mean = (planes().map(|p| f64::from(reduce::sum(isa, p))).sum::<f64>() / count) as f32;
         let square = |p: &[f32]| f64::from(sum_of([p, p], |x, y| (x - mean) * (y - mean)));
         (mean, (planes().map(square).sum::<f64>() / count) as f32)
     })
@@ -65,6 +66,7 @@ pub(super) fn batch_statistics(shape: &Shape, x: &[f32]) -> (Vec<f32>, Vec<f32>)
 /// `sum g` and `sum g x'` of every channel, with `x'` the standardized value: the gradients of a
 /// norm's bias and weight.
 pub(super) fn gradient_sums(
+    isa: Isa,
     shape: &Shape,
     g: &[f32],
     x: &[f32],
@@ -74,7 +76,7 @@ pub(super) fn gradient_sums(
         let (mean, inverse) = (standard.mean[channel], standard.inverse[channel]);
         let (mut sum, mut product) = (0f64, 0f64);
         for (g, x) in planes(shape, g, channel).zip(planes(shape, x, channel)) {
-            sum += f64::from(reduce::sum(g));
+            sum += f64::from(reduce::sum(isa, g));
             product += f64::from(sum_of([g, x], |g, x| g * (x - mean)));
         }
         (sum as f32, (product * f64::from(inverse)) as f32)
@@ -113,7 +115,7 @@ mod tests {
     fn a_large_mean_does_not_cost_the_variance_its_digits() {
         let shape = Shape::new(&[2, 1, 1, 4]).unwrap();
         let x = [1000.0, 1001.0, 1002.0, 1003.0, 1000.0, 1001.0, 1002.0, 1003.0];
-        let (mean, variance) = batch_statistics(&shape, &x);
+        let (mean, variance) = batch_statistics(Isa::active(), &shape, &x);
         assert_eq!((mean[0], variance[0]), (1001.5, 1.25));
     }
 }

@@ -9,9 +9,11 @@ use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 /// The same values, if the sequence along the last axis ends within a model's positions. It does
 /// nothing but refuse, in a plan as in an eager pass, since both infer shapes.
 #[derive(Clone, Copy, Debug)]
-struct WithinContext {
-    offset: usize,
-    positions: usize,
+pub struct WithinContext {
+    /// The position of the first entry.
+    pub offset: usize,
+    /// How many positions the model has.
+    pub positions: usize,
 }
 
 impl Compute for WithinContext {

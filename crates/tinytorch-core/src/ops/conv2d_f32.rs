@@ -11,8 +11,9 @@ use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
 /// each group of channels on its own. With `X` the matrix of windows of a group and `G` the gradient
 /// of its output: `Y = W X`, `dW = G X^T`, `dX = W^T G` folded back, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Conv2d {
-    pub(crate) geometry: ConvGeometry,
+pub struct Conv2d {
+    /// How the kernel moves.
+    pub geometry: ConvGeometry,
 }
 
 /// Convolves `x` with `w` into `out`, which has the length of [`ConvGeometry::output`].
@@ -48,6 +49,10 @@ pub(super) fn conv2d_input_gradient(
 impl Compute for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

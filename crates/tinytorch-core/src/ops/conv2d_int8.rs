@@ -16,9 +16,11 @@ use tinytorch_kernels::int8 as kernels;
 /// The weight is frozen; the gradient passes through to the input (as if nothing had been rounded:
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
-pub(crate) struct Conv2dInt8 {
-    pub(crate) weight: Int8Weight,
-    pub(crate) geometry: ConvGeometry,
+pub struct Conv2dInt8 {
+    /// `[out, in / groups, kh, kw]`, and how the images are quantized.
+    pub weight: Int8Weight,
+    /// How the kernel moves.
+    pub geometry: ConvGeometry,
 }
 
 impl Conv2dInt8 {

@@ -9,9 +9,11 @@ use tinytorch_kernels::isa::Simd;
 
 /// `min(max(x, low), high)`; the derivative is 1 from `low` to `high` and 0 outside. NaN stays NaN.
 #[derive(Clone, Copy, Debug)]
-struct Clamp {
-    low: f32,
-    high: f32,
+pub struct Clamp {
+    /// The smallest output.
+    pub low: f32,
+    /// The largest output.
+    pub high: f32,
 }
 
 impl Function for Clamp {

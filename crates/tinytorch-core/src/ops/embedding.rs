@@ -8,14 +8,20 @@ use crate::tensor::{Element, Shape, Tensor, TensorError};
 
 /// Which rows of a table `[entries, dim]` an op copies, as its first input says.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rows {
+pub enum Rows {
     /// Those that an index tensor `[..]` names. The result is `[.., dim]`.
     Ids,
     /// As many from `offset` on as the input, `[.., length, _]`, is long. The result is
     /// `[length, dim]`.
-    Positions { offset: usize },
+    Positions {
+        /// The first row.
+        offset: usize,
+    },
     /// This one, `[1, dim]`, whatever the input is.
-    One { row: usize },
+    One {
+        /// The row.
+        row: usize,
+    },
 }
 
 impl Rows {
@@ -100,11 +106,15 @@ impl Rows {
 /// Rows of a table of floats, the second input. The gradient of a row is the sum of the gradients of
 /// all the places it was copied to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lookup(pub(super) Rows);
+pub struct Lookup(pub Rows);
 
 impl Compute for Lookup {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -11,9 +11,11 @@ use tinytorch_kernels::Ran;
 /// Rows of an int8 table `[entries, dim]`, each turned into floats as it is looked up. The table is
 /// frozen, so there is no gradient.
 #[derive(Clone, Debug)]
-pub(super) struct LookupInt8 {
-    pub(super) table: Int8Weight,
-    pub(super) rows: Rows,
+pub struct LookupInt8 {
+    /// `[entries, dim]`.
+    pub table: Int8Weight,
+    /// Which rows.
+    pub rows: Rows,
 }
 
 impl Compute for LookupInt8 {

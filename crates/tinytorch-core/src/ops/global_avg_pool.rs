@@ -24,10 +24,10 @@ impl Compute for GlobalAvgPool {
         Ok(Shape::new(&[batch, channels, 1, 1])?)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let pixels = inputs[0].shape[2] * inputs[0].shape[3];
         for (mean, plane) in out.iter_mut().zip(inputs[0].f32()?.chunks_exact(pixels)) {
-            *mean = reduce::sum(plane) / pixels as f32;
+            *mean = reduce::sum(exec.isa(), plane) / pixels as f32;
         }
         Ok(())
     }

@@ -7,8 +7,9 @@ use crate::tensor::{Shape, Tensor};
 
 /// 1 where an integer differs from `value`, else 0. There is no gradient.
 #[derive(Clone, Copy, Debug)]
-struct IsNot {
-    value: i64,
+pub struct IsNot {
+    /// What integers are compared with.
+    pub value: i64,
 }
 
 impl Compute for IsNot {

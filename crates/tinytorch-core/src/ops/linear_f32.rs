@@ -9,7 +9,7 @@ use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 /// `x W^T + b` with float weights: `x` is `[.., in]`, `W` is `[out, in]`, `b` is `[out]`.
 /// With `G` the gradient of the output, rows flattened: `dx = G W`, `dW = G^T x`, `db = sum G`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear;
+pub struct Linear;
 
 /// The output shape of a linear layer: the last axis, `in`, becomes `out`.
 pub(super) fn output_shape(x: &Shape, weight: &Shape) -> Result<Shape> {
@@ -33,6 +33,10 @@ pub(super) fn rows(x: &Tensor) -> Result<Tensor> {
 impl Compute for Linear {
     fn name(&self) -> &'static str {
         "linear"
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -72,14 +76,19 @@ impl Op for Linear {
         Saves::Inputs
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
-        let grad = rows(grad)?;
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let (grad, isa) = (rows(grad)?, exec.isa());
         let mut grads = vec![None; saved.inputs_len()];
         if saved.needs(0) {
-            grads[0] = Some(grad.matmul(saved.input(1)?)?.reshape(*saved.shape(0))?);
+            grads[0] = Some(grad.matmul_on(isa, saved.input(1)?)?.reshape(*saved.shape(0))?);
         }
         if saved.needs(1) {
-            grads[1] = Some(grad.transpose(0, 1)?.matmul(&rows(saved.input(0)?)?)?);
+            grads[1] = Some(grad.transpose(0, 1)?.matmul_on(isa, &rows(saved.input(0)?)?)?);
         }
         if saved.inputs_len() > 2 && saved.needs(2) {
             grads[2] = Some(grad.sum_axis(0, false)?);

@@ -14,7 +14,7 @@ use tinytorch_kernels::int8 as kernels;
 /// The weight is frozen; the gradient passes through to the input (as if nothing had been rounded:
 /// Bengio et al., 2013) and to the bias.
 #[derive(Clone, Debug)]
-pub(crate) struct LinearInt8(pub(crate) Int8Weight);
+pub struct LinearInt8(pub Int8Weight);
 
 impl Compute for LinearInt8 {
     fn name(&self) -> &'static str {

@@ -8,9 +8,11 @@ use crate::tensor::{Shape, Tensor, reduce};
 /// The largest entry along an axis, which is kept at size 1 or dropped. The gradient goes to the
 /// first of the largest; NaN counts as largest, so that it is not hidden.
 #[derive(Clone, Copy, Debug)]
-struct MaxAxis {
-    axis: usize,
-    keep: bool,
+pub struct MaxAxis {
+    /// The axis.
+    pub axis: usize,
+    /// Whether the axis stays, with size 1.
+    pub keep: bool,
 }
 
 /// The larger of two values; NaN counts as largest, so that it is not hidden.

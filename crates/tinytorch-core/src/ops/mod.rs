@@ -10,6 +10,8 @@
 //! assert_eq!(x.relu(&mut ctx)?.sum(&mut ctx)?.value().item()?, 2.0);
 //! # Ok::<(), tinytorch_core::Error>(())
 //! ```
+//!
+#![doc = include_str!("ops.md")]
 
 mod activation;
 mod attachments;
@@ -53,9 +55,12 @@ mod reshape_to;
 mod rope;
 mod row_norm;
 mod shape_of;
+mod signals;
 mod slice;
 mod softmax;
 mod split;
+#[cfg(test)]
+mod table_tests;
 mod topk;
 mod weight;
 mod weighted;
@@ -65,29 +70,47 @@ pub use attachments::{
     Adapter, AdapterConfig, Attached, FakeInput, FakeQuant, FakeQuantConfig, LowRank,
 };
 pub use attention::AttentionMask;
-pub use batch_norm::BatchNormParams;
+pub use batch_norm::{BatchNorm2d, BatchNormParams};
 pub use binary::Binary;
 pub use cached_attention::HeldKeysValues;
 pub use cast::Cast;
 pub use cat::Cat;
 pub use constant_of_shape::ConstantOfShape;
-pub(crate) use conv2d_f32::Conv2d;
-pub(crate) use conv2d_int8::Conv2dInt8;
+pub use context::WithinContext;
+pub use conv2d_f32::Conv2d;
+pub use conv2d_int8::Conv2dInt8;
+pub use elementary::Clamp;
+pub use embedding::{Lookup, Rows};
+pub use embedding_int8::LookupInt8;
 pub use error::OpError;
 pub use expand::Expand;
 pub use gather::Gather;
 pub use global_avg_pool::GlobalAvgPool;
-pub(crate) use linear_f32::Linear;
-pub(crate) use linear_int8::{LinearInt8, multiply, multiply_halves};
+pub use is_not::IsNot;
+pub use linear_f32::Linear;
+pub use linear_int8::LinearInt8;
+pub(crate) use linear_int8::{multiply, multiply_halves};
+pub use matmul::MatMul;
+pub use max_axis::MaxAxis;
+pub use normalize::Normalize;
 pub use pad_shortcut::PadShortcut;
+pub use pointwise::Pointwise;
 pub use pool::Pool;
+pub use pow::Pow;
 pub use range::Range;
+pub use rearrange::Rearrange;
+pub use reduce::{SumAll, SumAxis};
 pub use relu::Relu;
+pub use reshape::Reshape;
 pub use reshape_to::ReshapeTo;
-pub use rope::{Rope, RopePairs};
+pub use rope::{Rope, RopePairs, Rotate};
+pub use row_norm::RowNorm;
 pub use shape_of::ShapeOf;
 pub use slice::Slice;
+pub use softmax::Softmax;
 pub use split::{Parts, Split};
+pub use tinytorch_kernels::f32::rows::NormKind;
+pub use tinytorch_kernels::f32::{Function, functions};
 pub use topk::TopK;
 pub use weight::{Attachment, AttachmentKind, Part, PartMut, Place, Weight, Weighted};
 pub use where_true::Where;

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 /// `(x - mean[c]) / std[c]` with fixed numbers for each channel `c`.
 #[derive(Clone, Debug)]
-struct Normalize {
-    mean: Arc<[f32]>,
-    std: Arc<[f32]>,
+pub struct Normalize {
+    /// What is taken off each channel.
+    pub mean: Arc<[f32]>,
+    /// What each channel is divided by.
+    pub std: Arc<[f32]>,
 }
 
 impl Compute for Normalize {

@@ -8,11 +8,13 @@ use std::fmt::Debug;
 use tinytorch_kernels::f32::{Function, map, map_backward};
 
 /// A function applied to every element; `dx = g f'(x)`. The kernel's function holds the formula, the
-/// derivative and the cost.
+/// derivative and the cost; [`functions`](super::functions) has those of this crate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pointwise<F> {
-    pub(super) name: &'static str,
-    pub(super) f: F,
+pub struct Pointwise<F> {
+    /// What people call it.
+    pub name: &'static str,
+    /// The function.
+    pub f: F,
 }
 
 impl<F: Function + Debug + 'static> Compute for Pointwise<F> {

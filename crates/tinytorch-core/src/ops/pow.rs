@@ -2,12 +2,12 @@
 
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Exec, View};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Shape, Tensor};
 
 /// `x^p` of every element; the derivative is `p x^(p - 1)`.
 #[derive(Clone, Copy, Debug)]
-struct Pow(f32);
+pub struct Pow(pub f32);
 
 impl Pow {
     fn derivative(self, x: f32) -> f32 {
@@ -28,6 +28,10 @@ impl Compute for Pow {
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
         out.iter_mut().zip(inputs[0].f32()?).for_each(|(y, x)| *y = x.powf(self.0));
         Ok(())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { pointwise: true, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

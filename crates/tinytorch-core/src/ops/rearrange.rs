@@ -9,9 +9,17 @@ use std::ops::Range;
 /// Views: the elements of the input, some of them, or all of them repeatedly, in another order. The
 /// gradient goes back the same way; what was left out gets 0, and what was repeated the sum.
 #[derive(Clone, Debug)]
-enum Rearrange {
+pub enum Rearrange {
+    /// The axes in another order: axis `i` of the output is axis `order[i]` of the input.
     Permute(Vec<usize>),
-    Slice { axis: usize, range: Range<usize> },
+    /// Part of an axis.
+    Slice {
+        /// The axis.
+        axis: usize,
+        /// The entries that stay.
+        range: Range<usize>,
+    },
+    /// Axes of size 1 repeated, and missing ones in front, to this shape.
     Broadcast(Shape),
 }
 

@@ -7,8 +7,9 @@ use crate::tensor::{Shape, Tensor, TensorError, reduce};
 
 /// The sum of all elements times a factor: 1 for the sum, 1 / n for the mean.
 #[derive(Clone, Copy, Debug)]
-struct SumAll {
-    mean: bool,
+pub struct SumAll {
+    /// Whether the sum is divided by the number of elements.
+    pub mean: bool,
 }
 
 impl SumAll {
@@ -30,8 +31,8 @@ impl Compute for SumAll {
         Ok(Shape::SCALAR)
     }
 
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        out[0] = reduce::sum(inputs[0].f32()?) * self.factor(&inputs[0].shape);
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+        out[0] = reduce::sum(exec.isa(), inputs[0].f32()?) * self.factor(&inputs[0].shape);
         Ok(())
     }
 
@@ -49,10 +50,13 @@ impl Op for SumAll {
 
 /// The sum along one axis, which is kept at size 1 or dropped.
 #[derive(Clone, Copy, Debug)]
-struct SumAxis {
-    axis: usize,
-    keep: bool,
-    mean: bool,
+pub struct SumAxis {
+    /// The axis.
+    pub axis: usize,
+    /// Whether the axis stays, with size 1.
+    pub keep: bool,
+    /// Whether the sum is divided by the size of the axis.
+    pub mean: bool,
 }
 
 impl SumAxis {

@@ -9,11 +9,32 @@ use crate::tensor::{Dtype, IntoShape, Shape, Tensor, TensorError, view};
 /// The same elements in another shape. All but `Fixed` say which axes change and leave the others
 /// open, so a traced model takes any batch size.
 #[derive(Clone, Debug)]
-enum Reshape {
-    Flatten { start: usize, end: usize },
-    Unflatten { axis: usize, sizes: Vec<usize> },
-    Squeeze { axis: usize },
-    Unsqueeze { axis: usize },
+pub enum Reshape {
+    /// Axes `start..=end` merged into one.
+    Flatten {
+        /// The first axis.
+        start: usize,
+        /// The last axis.
+        end: usize,
+    },
+    /// An axis split into several.
+    Unflatten {
+        /// The axis.
+        axis: usize,
+        /// The sizes of the axes in its place.
+        sizes: Vec<usize>,
+    },
+    /// Without an axis of size 1.
+    Squeeze {
+        /// The axis.
+        axis: usize,
+    },
+    /// With an axis of size 1.
+    Unsqueeze {
+        /// Before which axis it goes.
+        axis: usize,
+    },
+    /// Another shape of the same size.
     Fixed(Shape),
 }
 

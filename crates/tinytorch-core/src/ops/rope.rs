@@ -28,9 +28,11 @@ pub struct Rope {
 
 /// The rotation; its derivative is the rotation back.
 #[derive(Clone, Copy, Debug)]
-struct Rotate {
-    rope: Rope,
-    offset: usize,
+pub struct Rotate {
+    /// By which angles.
+    pub rope: Rope,
+    /// The position of the first vector.
+    pub offset: usize,
 }
 
 impl Rotate {

@@ -15,9 +15,11 @@ use tinytorch_kernels::f32::rows::{
 /// From the gradient `g` of `y`, with `h = g weight` and means over the row,
 /// `dx = r (h - mean h - x' mean(h x'))`, without the term `mean h` if `m` is 0.
 #[derive(Clone, Copy, Debug)]
-struct RowNorm {
-    kind: NormKind,
-    eps: f32,
+pub struct RowNorm {
+    /// What is taken off a row before it is scaled.
+    pub kind: NormKind,
+    /// Added to the mean of squares.
+    pub eps: f32,
 }
 
 impl RowNorm {
@@ -32,6 +34,10 @@ impl Compute for RowNorm {
             NormKind::Layer => "layer_norm",
             NormKind::Rms => "rms_norm",
         }
+    }
+
+    fn inputs_needed(&self) -> usize {
+        2
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

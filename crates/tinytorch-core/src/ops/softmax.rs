@@ -10,9 +10,11 @@ use tinytorch_kernels::f32::rows;
 /// changes nothing but keeps `e^x` from overflowing. From the gradient `g` of the output `y`:
 /// `dx = y (g - sum(g y))`, and for the logarithm `dx = g - e^y sum g` (Bridle, 1990).
 #[derive(Clone, Copy, Debug)]
-struct Softmax {
-    axis: usize,
-    log: bool,
+pub struct Softmax {
+    /// The axis whose entries add up to 1.
+    pub axis: usize,
+    /// Whether the logarithm is taken.
+    pub log: bool,
 }
 
 impl Compute for Softmax {

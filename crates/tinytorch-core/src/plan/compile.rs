@@ -15,19 +15,26 @@ use crate::ops::{self, Conv2dInt8};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tinytorch_kernels::Isa;
 use tinytorch_kernels::int8::Layout;
 
-/// Compiles a graph; `names` are those of the parameters that its nodes refer to.
+/// Compiles a graph; `names` are those of the parameters that its nodes refer to. Float weights are packed on
+/// `isa`.
 ///
 /// # Errors
 /// [`PlanError`] for a graph without a result.
-pub(super) fn compile(graph: &Graph, names: &BTreeMap<ParamId, String>) -> Result<Program> {
+pub(super) fn compile(
+    graph: &Graph,
+    names: &BTreeMap<ParamId, String>,
+    isa: Isa,
+) -> Result<Program> {
     if graph.outputs().is_empty() {
         return Err(PlanError::NoOutput.into());
     }
     let mut compiler = Compiler {
         graph,
         names,
+        isa,
         formats: formats(graph)?,
         value_of: Vec::with_capacity(graph.nodes().len()),
         converted: Vec::new(),
@@ -60,6 +67,7 @@ struct Converted {
 struct Compiler<'a> {
     graph: &'a Graph,
     names: &'a BTreeMap<ParamId, String>,
+    isa: Isa,
     formats: Vec<Format>,
     /// The values of each node's outputs.
     value_of: Vec<Vec<ValueId>>,
@@ -109,12 +117,12 @@ impl Compiler<'_> {
             }
             Step::Linear { weight: Weight::F32(weight), bias, relu } => {
                 let inputs = self.plain_inputs(edge);
-                let action = LinearF32::new(weight, bias.as_ref(), *relu)?;
+                let action = LinearF32::new(self.isa, weight, bias.as_ref(), *relu)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu } => {
                 let inputs = self.plain_inputs(edge);
-                let action = ConvF32::new(weight, *geometry, bias.as_ref(), *relu)?;
+                let action = ConvF32::new(self.isa, weight, *geometry, bias.as_ref(), *relu)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::BatchNorm2d(norm) => {

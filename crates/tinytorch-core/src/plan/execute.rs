@@ -184,23 +184,9 @@ impl Run<'_> {
             Encoding::Static(params) => Some(RowParams::Tensor(params)),
             Encoding::PerRow | Encoding::PerRow16 => Some(RowParams::PerRow(&row_params[id])),
         });
-        let operands = Operands { views: &views, params, output: placement.shapes[output] };
-        let done = match (encoding, &mut outputs[..]) {
-            (Encoding::Static(params), [ViewMut { elements: ElementsMut::U8(bytes), .. }]) => {
-                instruction.action.run(&operands, Target::Levels(bytes, params), exec)
-            }
-            (
-                Encoding::PerRow | Encoding::PerRow16,
-                [ViewMut { elements: ElementsMut::U8(bytes), .. }],
-            ) => {
-                let target = Target::RowLevels(bytes, &mut own_params);
-                instruction.action.run(&operands, target, exec)
-            }
-            (Encoding::F32, [ViewMut { elements: ElementsMut::F32(floats), .. }]) => {
-                instruction.action.run(&operands, Target::Floats(floats), exec)
-            }
-            (_, outputs) => instruction.action.run(&operands, Target::Typed(outputs), exec),
-        };
+        let operands = Operands { views: &views, params };
+        let target = Target { outputs: &mut outputs, encoding, params: &mut own_params };
+        let done = instruction.action.run(&operands, target, exec);
         if matches!(encoding, Encoding::PerRow | Encoding::PerRow16) {
             row_params[output] = own_params;
         }

@@ -104,11 +104,12 @@ impl Plan {
         examples: &[&Tensor],
         names: &BTreeMap<ParamId, String>,
     ) -> Result<Plan> {
-        rewrite::rewrite(&mut graph)?;
-        let program = compile::compile(&graph, names)?;
+        let isa = Isa::active();
+        rewrite::rewrite(&mut graph, isa)?;
+        let program = compile::compile(&graph, names, isa)?;
         let examples: Vec<Example> =
             examples.iter().map(|t| Example { shape: *t.shape(), dtype: t.dtype() }).collect();
-        let memory = Memory::new(&program, Exec::new(Isa::active()));
+        let memory = Memory::new(&program, Exec::new(isa));
         let placements = Vec::new();
         let mut plan =
             Plan { program, examples, example_shapes: None, placements, current: 0, memory };
@@ -119,7 +120,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same plan with kernels on `isa`.
+    /// The same plan with kernels on `isa`; float weights stay as they were packed, which is the same for
+    /// all.
     pub fn on(mut self, isa: Isa) -> Plan {
         self.memory = Memory::new(&self.program, Exec::new(isa));
         self

@@ -104,7 +104,8 @@ impl Tensor {
         self.map(|x| x * factor)
     }
 
-    /// Adds `other`, of the same shape, in place.
+    /// Adds `other`, of the same shape, in place. It runs on [`Isa::active`]; sums of two are the same on
+    /// every set.
     ///
     /// # Errors
     /// [`TensorError::Mismatch`] if the shapes differ.

@@ -27,14 +27,20 @@ pub(crate) fn product_shape(a: &Shape, b: &Shape) -> Result<Shape> {
 
 impl Tensor {
     /// Matrix product over the last two axes, `[.., m, k] @ [.., k, n]`; the other axes broadcast.
-    /// Transposed and sliced operands are read in place.
+    /// Transposed and sliced operands are read in place. It runs on [`Isa::active`]; ops run on the set of
+    /// their pass.
     ///
     /// # Errors
     /// [`TensorError::Mismatch`] if the shapes do not multiply.
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        self.matmul_on(Isa::active(), other)
+    }
+
+    /// [`Tensor::matmul`] on an instruction set.
+    pub(crate) fn matmul_on(&self, isa: Isa, other: &Tensor) -> Result<Tensor> {
         let shape = product_shape(&self.shape, &other.shape)?;
         let mut out = vec![0f32; shape.len()];
-        matmul_into(self.operand()?, other.operand()?, &mut out)?;
+        matmul_into(isa, self.operand()?, other.operand()?, &mut out)?;
         Tensor::from_vec(out, shape)
     }
 
@@ -47,7 +53,7 @@ impl Tensor {
 pub(crate) type Operand<'a> = (Shape, [usize; MAX_RANK], &'a [f32]);
 
 /// Computes `a @ b` into `out`, which has the length of [`product_shape`].
-pub(crate) fn matmul_into(a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Result<()> {
+pub(crate) fn matmul_into(isa: Isa, a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Result<()> {
     let shape = product_shape(&a.0, &b.0)?;
     let rank = shape.rank();
     let (m, k, n) = (shape[rank - 2], a.0.last_dim(), shape[rank - 1]);
@@ -63,7 +69,7 @@ pub(crate) fn matmul_into(a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Re
     let left = Matrix::strided(a.2, m, k, sa[rank - 2], sa[rank - 1]);
     let right = Matrix::strided(b.2, k, n, sb[rank - 2], sb[rank - 1]);
     let product = MatrixMut::new(out, m, n);
-    gemm_batched(Isa::active(), &batch[..rank - 2], left, right, product, &Scaling::default());
+    gemm_batched(isa, &batch[..rank - 2], left, right, product, &Scaling::default());
     Ok(())
 }
 

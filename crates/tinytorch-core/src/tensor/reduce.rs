@@ -3,7 +3,7 @@
 use super::{Shape, Tensor, TensorError};
 use crate::Result;
 use tinytorch_kernels::Isa;
-use tinytorch_kernels::f32::reduce as kernels;
+pub(crate) use tinytorch_kernels::f32::reduce::sum;
 
 /// Folds the entries along `axis` of a contiguous buffer into `out`, which holds the initial value.
 pub(crate) fn fold_axis(
@@ -25,11 +25,6 @@ pub(crate) fn fold_axis(
             }
         }
     }
-}
-
-/// Sum of all values, in an order that their number alone decides.
-pub(crate) fn sum(values: &[f32]) -> f32 {
-    kernels::sum(Isa::active(), values)
 }
 
 /// An error unless `axis` has entries.
@@ -99,13 +94,13 @@ impl Tensor {
         Ok(max)
     }
 
-    /// Sum of all elements.
+    /// Sum of all elements, in an order that their number alone decides, on [`Isa::active`].
     ///
     /// # Errors
     /// [`TensorError::Dtype`] unless the tensor is f32.
     pub fn sum(&self) -> Result<f32> {
         let dense = self.contiguous()?;
-        Ok(sum(dense.as_slice()?))
+        Ok(sum(Isa::active(), dense.as_slice()?))
     }
 
     /// Mean of all elements.

@@ -1,9 +1,9 @@
 //! Layers one after the other.
 
 use super::{
-    AvgPool2d, Chain, Conv2d, Dropout, Flatten, Forward, Gelu, GeluSigmoid, GeluTanh,
-    GlobalAvgPool2d, LayerInfo, Linear, Link, MaxPool2d, Module, Path, Relu, Sigmoid, Silu, Tanh,
-    Visitor, VisitorMut,
+    AvgPool1d, AvgPool2d, Chain, Conv2d, Dropout, Flatten, Forward, Gelu, GeluSigmoid, GeluTanh,
+    GlobalAvgPool2d, LayerInfo, Linear, Link, MaxPool1d, MaxPool2d, Module, Path, Relu, Sigmoid,
+    Silu, Tanh, Visitor, VisitorMut,
 };
 use crate::Result;
 use crate::autograd::{Ctx, Var};
@@ -114,6 +114,8 @@ fn link(layer: &mut dyn Any) -> Option<Link<'_>> {
         || layer.is::<Silu>()
         || layer.is::<Tanh>()
         || layer.is::<Dropout>()
+        || layer.is::<MaxPool1d>()
+        || layer.is::<AvgPool1d>()
         || layer.is::<MaxPool2d>()
         || layer.is::<AvgPool2d>()
         || layer.is::<GlobalAvgPool2d>()

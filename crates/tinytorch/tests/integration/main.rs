@@ -29,6 +29,7 @@ mod quantization_ladder;
 mod quantization_rungs;
 mod quantization_seam;
 mod resnet20;
+mod signals;
 mod text_bad_input;
 mod text_bpe;
 mod text_hf;

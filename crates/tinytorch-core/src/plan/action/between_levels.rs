@@ -1,6 +1,6 @@
 //! Ops of floats that read and write levels.
 
-use super::{Action, Operands, Target};
+use super::{Action, Operands, Target, first};
 use crate::Result;
 use crate::graph::{Compute, Cost, Elements, ElementsMut, Exec, Inputs, Known, View, ViewMut};
 use crate::int8::QParams;
@@ -107,8 +107,8 @@ impl Action for BetweenLevels {
     }
 
     fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
-        let Target::Levels(out, _) = out else { return out.floats().map(drop) };
-        let (views, shape) = (operands.views, operands.output);
+        let (views, output) = (operands.views, first(out.outputs)?);
+        let (shape, out) = (output.shape, output.values()?);
         let alike = views.iter().all(|view| view.shape == shape);
         let mut working = std::mem::take(&mut exec.working);
         let done = if self.op.properties().pointwise && alike {

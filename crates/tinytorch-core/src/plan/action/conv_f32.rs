@@ -30,11 +30,12 @@ enum Weight {
 
 impl ConvF32 {
     /// A convolution plus bias, then optionally the positive part; `weight` is
-    /// `[out, in / groups, height, width]`.
+    /// `[out, in / groups, height, width]`, and is packed on `isa`.
     ///
     /// # Errors
     /// If the weight does not fit the geometry.
     pub(in crate::plan) fn new(
+        isa: Isa,
         weight: &Tensor,
         geometry: ConvGeometry,
         bias: Option<&Tensor>,
@@ -53,7 +54,7 @@ impl ConvF32 {
             Weight::Plain(weight)
         } else {
             let sizes = geometry.kernel_shape(&image, &weight_shape);
-            Weight::Packed(PackedConvWeight::new(Isa::active(), &sizes, weight.as_slice()?))
+            Weight::Packed(PackedConvWeight::new(isa, &sizes, weight.as_slice()?))
         };
         Ok(ConvF32 { op: Conv2d { geometry }, weight, weight_shape, bias, relu })
     }

@@ -1,6 +1,6 @@
 //! Values as they are.
 
-use super::{Action, Operands, Target};
+use super::{Action, Operands, Target, first};
 use crate::Result;
 use crate::graph::{Cost, Exec, Known, View, ViewMut, Viewed, for_dtype};
 use crate::tensor::{Dtype, Shape, Tensor};
@@ -37,13 +37,7 @@ impl Action for Copy {
 
     fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
-        match out {
-            Target::Typed([out]) => copy(&operands.views[0], out),
-            other => {
-                other.floats()?.copy_from_slice(operands.views[0].f32()?);
-                Ok(())
-            }
-        }
+        copy(&operands.views[0], first(out.outputs)?)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

@@ -2,9 +2,7 @@
 
 use super::{Action, Operands, Target};
 use crate::Result;
-use crate::graph::{
-    Compute, Cost, ElementsMut, Exec, Inputs, Known, Properties, View, ViewMut, places,
-};
+use crate::graph::{Compute, Cost, Exec, Inputs, Known, Properties, View, places};
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
@@ -48,20 +46,6 @@ impl Eager {
     fn turns_images(&self) -> bool {
         self.orders != [Layout::Nchw; 2] && self.op.properties().orders.takes_pixels()
     }
-
-    fn compute(
-        &self,
-        inputs: &Inputs<'_>,
-        outputs: &mut [ViewMut<'_>],
-        exec: &mut Exec,
-    ) -> Result<()> {
-        match outputs {
-            [output] if self.turns_images() => {
-                self.op.run_images(inputs, output.reborrow(), self.orders, exec)
-            }
-            _ => self.op.run_typed(inputs, outputs, exec),
-        }
-    }
 }
 
 impl Action for Eager {
@@ -100,17 +84,11 @@ impl Action for Eager {
             Some(places) => Inputs::some(views, places),
             None => Inputs::all(views),
         };
-        let shape = operands.output;
-        match out {
-            Target::Typed(outputs) => self.compute(&inputs, outputs, exec),
-            Target::Floats(out) => {
-                let output = ViewMut { shape, elements: ElementsMut::F32(out) };
-                self.compute(&inputs, &mut [output], exec)
+        match out.outputs {
+            [output] if self.turns_images() => {
+                self.op.run_images(&inputs, output.reborrow(), self.orders, exec)
             }
-            Target::Levels(out, _) | Target::RowLevels(out, _) => {
-                let output = ViewMut { shape, elements: ElementsMut::U8(out) };
-                self.compute(&inputs, &mut [output], exec)
-            }
+            outputs => self.op.run_typed(&inputs, outputs, exec),
         }
     }
 

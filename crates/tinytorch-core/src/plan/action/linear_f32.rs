@@ -4,7 +4,7 @@ use super::{Action, Operands, Target};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
 use crate::ops::Linear;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, PackedB, Scaling, gemm};
 use tinytorch_kernels::threads::PRODUCT_F32;
 use tinytorch_kernels::{Isa, Ran};
@@ -20,17 +20,23 @@ pub(in crate::plan) struct LinearF32 {
 }
 
 impl LinearF32 {
-    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`.
+    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`, and is
+    /// packed on `isa`.
     pub(in crate::plan) fn new(
+        isa: Isa,
         weight: &Tensor,
         bias: Option<&Tensor>,
         relu: bool,
     ) -> Result<LinearF32> {
         let dense = weight.contiguous()?;
         let weight_shape = *weight.shape();
-        let matrix = Matrix::new(dense.as_slice()?, weight_shape[0], weight_shape[1]);
+        let &[outputs, inputs] = weight_shape.dims() else {
+            let expected = "the weight is [out, in]".into();
+            return Err(TensorError::Shape { op: "linear", shape: weight_shape, expected }.into());
+        };
+        let matrix = Matrix::new(dense.as_slice()?, outputs, inputs);
         let bias = bias.map(Tensor::contiguous).transpose()?;
-        Ok(LinearF32 { weight: PackedB::new(Isa::active(), matrix.t()), weight_shape, bias, relu })
+        Ok(LinearF32 { weight: PackedB::new(isa, matrix.t()), weight_shape, bias, relu })
     }
 
     fn with_constants(&self, input: Shape) -> Vec<Shape> {

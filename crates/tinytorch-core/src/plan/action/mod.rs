@@ -25,8 +25,8 @@ pub(super) use quantize::Quantize;
 pub(super) use to_nchw::ToNchw;
 
 use crate::Result;
-use crate::graph::{Cost, Exec, Known, Properties, View, ViewMut};
-use crate::int8::{QParams, QWeight};
+use crate::graph::{Cost, Exec, GraphError, Known, Properties, View, ViewMut};
+use crate::int8::{Encoding, QParams, QWeight};
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use std::borrow::Cow;
 use std::fmt;
@@ -38,8 +38,6 @@ pub(super) struct Operands<'a> {
     pub(super) views: &'a [View<'a>],
     /// What the levels of the first value stand for, if it has levels.
     pub(super) params: Option<RowParams<'a>>,
-    /// The first output's shape.
-    pub(super) output: Shape,
 }
 
 impl<'a> Operands<'a> {
@@ -65,39 +63,38 @@ fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tens
 }
 
 /// What an action writes.
-pub(super) enum Target<'a, 'b> {
-    /// One output of floats.
-    Floats(&'a mut [f32]),
-    /// 8-bit levels.
-    Levels(&'a mut [u8], QParams),
-    /// Levels, and what those of each row or image stand for.
-    RowLevels(&'a mut [u8], &'a mut Vec<QParams>),
-    /// Several outputs, or one of another type.
-    Typed(&'a mut [ViewMut<'b>]),
+pub(super) struct Target<'a, 'b> {
+    /// Its outputs; levels are bytes.
+    pub(super) outputs: &'a mut [ViewMut<'b>],
+    /// How they are stored.
+    pub(super) encoding: Encoding,
+    /// What the levels of each row or image stand for, if each has its own.
+    pub(super) params: &'a mut Vec<QParams>,
 }
 
 impl<'a> Target<'a, '_> {
-    /// The floats to write.
+    /// The one output's floats.
     fn floats(self) -> Result<&'a mut [f32]> {
-        match self {
-            Target::Floats(out) => Ok(out),
-            Target::Levels(..) | Target::RowLevels(..) => {
-                Err(TensorError::Dtype { expected: Dtype::F32, got: Dtype::U8 }.into())
-            }
-            Target::Typed(outputs) => {
-                let got = outputs.first().map_or(Dtype::F32, ViewMut::dtype);
-                Err(TensorError::Dtype { expected: Dtype::F32, got }.into())
-            }
-        }
+        first(self.outputs)?.f32()
+    }
+
+    /// The one output's levels, and where to write what those of each row stand for.
+    fn levels(self) -> Result<(&'a mut [u8], &'a mut Vec<QParams>)> {
+        Ok((first(self.outputs)?.values()?, self.params))
     }
 
     /// The output as int8 kernels take it.
     fn kernel_output(self) -> Result<Output<'a>> {
-        match self {
-            Target::Levels(data, params) => Ok(Output::U8 { data, params }),
-            other => other.floats().map(Output::F32),
+        match self.encoding {
+            Encoding::Static(params) => Ok(Output::U8 { data: self.levels()?.0, params }),
+            _ => self.floats().map(Output::F32),
         }
     }
+}
+
+fn first<'a, 'b>(outputs: &'a mut [ViewMut<'b>]) -> Result<&'a mut ViewMut<'b>> {
+    let none = GraphError::OutputCount { op: "plan", outputs: outputs.len() };
+    Ok(outputs.first_mut().ok_or(none)?)
 }
 
 /// The work of an instruction. Shapes are logical: `[batch, channels, height, width]` whatever the

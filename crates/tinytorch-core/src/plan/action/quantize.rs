@@ -39,12 +39,7 @@ impl Action for Quantize {
 
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let (x, shape) = (inputs.views[0].f32()?, &inputs.views[0].shape);
-        let mut unused = Vec::new();
-        let (out, params) = match out {
-            Target::RowLevels(out, params) => (out, params),
-            Target::Levels(out, _) => (out, &mut unused),
-            other => return other.floats().map(drop),
-        };
+        let (out, params) = out.levels()?;
         exec.ran(Ran::float(if self.is_wide() { "quantize_u16" } else { "quantize_u8" }));
         // With one channel both orders are the same, and rows are quantized faster.
         if self.images == Some(Layout::Nchw) && shape[1] != 1 {

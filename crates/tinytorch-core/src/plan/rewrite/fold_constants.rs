@@ -7,8 +7,8 @@ use tinytorch_kernels::Isa;
 
 /// Computes once what depends on constants alone. Of ops with several outputs this is left to the
 /// placement.
-pub(super) fn fold_constants(graph: &mut Graph) -> Result<()> {
-    let mut exec = Exec::new(Isa::active());
+pub(super) fn fold_constants(graph: &mut Graph, isa: Isa) -> Result<()> {
+    let mut exec = Exec::new(isa);
     for edge in graph.firsts() {
         let node = graph.node(edge);
         let Step::Compute(op) = &node.step else { continue };
@@ -44,7 +44,7 @@ mod tests {
         let two = crate::autograd::Var::add(&ones, &ones, &mut ctx).unwrap();
         let y = x.add(&two, &mut ctx).unwrap();
         let mut graph = ctx.into_tape().unwrap().lower(&y).unwrap();
-        fold_constants(&mut graph).unwrap();
+        fold_constants(&mut graph, Isa::active()).unwrap();
         let sum = graph.node(graph.outputs()[0]);
         let Step::Constant(two) = &graph.node(sum.input(1).unwrap()).step else {
             panic!("{:?}", graph.nodes())

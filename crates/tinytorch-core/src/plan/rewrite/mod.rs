@@ -15,11 +15,12 @@ pub(super) use fuse_relu::ThenRelu;
 
 use crate::Result;
 use crate::graph::{Graph, Step, Weight};
+use tinytorch_kernels::Isa;
 
-/// Every rewrite, in the order in which one makes room for the next.
-pub(super) fn rewrite(graph: &mut Graph) -> Result<()> {
+/// Every rewrite, in the order in which one makes room for the next; constants are computed on `isa`.
+pub(super) fn rewrite(graph: &mut Graph, isa: Isa) -> Result<()> {
     graph.remove_dead_nodes();
-    fold_constants::fold_constants(graph)?;
+    fold_constants::fold_constants(graph, isa)?;
     if !has_int8(graph) {
         fold_batch_norm::fold_batch_norm(graph)?;
         // A folded norm still reads its convolution, which then seems to have two readers.

@@ -68,6 +68,10 @@ impl Compute for FakeQuantize {
         "fake_quantize"
     }
 
+    fn inputs_needed(&self) -> usize {
+        2
+    }
+
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let (x, steps) = (&inputs[0], &inputs[1]);
         let rows = x.first().copied().unwrap_or(1);
