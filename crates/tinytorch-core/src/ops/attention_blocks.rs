@@ -21,8 +21,9 @@ const BLOCK: usize = 64;
 /// `dS = P (dP - sum(dP P))`, `dQ = dS K / sqrt(dim)`, `dK = dS^T Q / sqrt(dim)`. `P` is computed again,
 /// block by block (Dao et al., 2022, without their tiles along the keys).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attention {
-    pub(super) causal: bool,
+pub struct Attention {
+    /// Whether a query may look only at keys up to its own position, the last query standing at the last key.
+    pub causal: bool,
 }
 
 /// How the heads of queries, keys and values meet.
@@ -182,6 +183,10 @@ impl<'a> Head<'a> {
 impl Compute for Attention {
     fn name(&self) -> &'static str {
         "attention"
+    }
+
+    fn inputs_needed(&self) -> usize {
+        3
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -70,6 +70,7 @@ pub use attachments::{
     Adapter, AdapterConfig, Attached, FakeInput, FakeQuant, FakeQuantConfig, LowRank,
 };
 pub use attention::AttentionMask;
+pub use attention_blocks::Attention;
 pub use batch_norm::{BatchNorm2d, BatchNormParams};
 pub use binary::Binary;
 pub use cached_attention::HeldKeysValues;

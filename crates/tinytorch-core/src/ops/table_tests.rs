@@ -100,6 +100,7 @@ fn the_properties_are_those_that_the_ops_report() {
     let rope = Rope { base: 1e4, pairs: RopePairs::Halves };
     let (geometry, axis, keep, mean) = (ConvGeometry::default(), 0, true, true);
     let ops: Vec<(&str, Box<dyn Op>)> = vec![
+        ("Attention", Box::new(Attention { causal: true })),
         ("BatchNorm2d", Box::new(BatchNorm2d { eps: 1e-5 })),
         ("Binary::Add", Box::new(Binary::Add)),
         ("Binary::Sub", Box::new(Binary::Sub)),
