@@ -155,7 +155,7 @@ impl Graph {
     /// an importer builds a graph of the ops of [`ops`](crate::ops).
     ///
     /// # Errors
-    /// [`GraphError`](crate::graph::GraphError) for an edge of another graph or an op that cannot be deployed.
+    /// [`GraphError`] for an edge of another graph or an op that cannot be deployed.
     pub fn apply(&mut self, op: impl Op, inputs: &[Option<Edge>]) -> Result<Edge> {
         for edge in inputs.iter().flatten() {
             self.check(*edge)?;
