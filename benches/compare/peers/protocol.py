@@ -22,6 +22,8 @@ class Variant:
 
     call: Callable[[], Any]
     output: Callable[[], Any]
+    # What lives as long as the variant, because the engine has only borrowed it.
+    held: Any = None
 
 
 @dataclass
@@ -75,6 +77,7 @@ def serve(
             else:
                 run = request["run"]
                 answer = {"ran": {"seconds": median(ready[run["variant"]].call, run["seconds"])}}
+        # Whatever an engine raises is its answer.
         except Exception as error:
             answer = {"failed": {"why": reason(error)}}
         say(answers, answer)
@@ -118,7 +121,8 @@ def median(call: Callable[[], Any], seconds: float) -> float:
         calls += 1
     # Calls that are timed together last 20 us, so that reading the clock does not count.
     together = int(20e-6 * calls / (clock() - started)) + 1
-    started, times = clock(), []
+    times: list[float] = []
+    started = clock()
     while not times or clock() - started < seconds * 2 / 3:
         begun = clock()
         for _ in range(together):

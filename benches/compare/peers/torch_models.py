@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from protocol import Case
 from torch import Tensor, nn
 from torch.nn import functional
+
+from protocol import Case
 
 
 def copied(layer: nn.Module, case: Case, name: str, buffers: tuple[str, ...] = ()) -> nn.Module:
@@ -99,9 +100,11 @@ def layer(case: Case, node: dict[str, Any]) -> nn.Module:
         case "attention":
             heads = node["heads"]
             return Function(
-                lambda *qkv: functional.scaled_dot_product_attention(*(split_heads(x, heads) for x in qkv))
-                .transpose(1, 2)
-                .flatten(2)
+                lambda *qkv: (
+                    functional.scaled_dot_product_attention(*(split_heads(x, heads) for x in qkv))
+                    .transpose(1, 2)
+                    .flatten(2)
+                )
             )
         case "pad-shortcut":
             stride, before = node["stride"], node["added"] // 2
@@ -162,6 +165,6 @@ class Gpt(nn.Module):
         self, ids: Tensor, caches: list[tuple[Tensor, Tensor]] | None = None, position: int = 0
     ) -> Tensor:
         x = self.tokens(ids) + self.positions.weight[position : position + ids.shape[1]]
-        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
-            x = block(x, cache, position)
+        for index, block in enumerate(self.blocks):
+            x = block(x, caches[index] if caches else None, position)
         return self.head(self.norm(x))

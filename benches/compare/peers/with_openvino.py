@@ -31,7 +31,7 @@ def variant(model: bytes, inputs: dict[str, Any], threads: int) -> Variant:
     request = compiled.create_infer_request()
     for name, array in inputs.items():
         request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
-    return Variant(request.infer, lambda: request.get_output_tensor(0).data)
+    return Variant(request.infer, lambda: request.get_output_tensor(0).data, held=inputs)
 
 
 if __name__ == "__main__":

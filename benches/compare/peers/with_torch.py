@@ -39,6 +39,7 @@ def products(case: Case) -> Ways:
 
 def models(case: Case) -> Ways:
     import torch
+
     from torch_models import Network
 
     model, x = Network(case).eval(), torch.from_numpy(case.array("input"))
@@ -46,11 +47,27 @@ def models(case: Case) -> Ways:
     def variant(network: Any) -> Variant:
         return Variant(lambda: network(x), lambda: network(x))
 
-    return with_int8(case, model, variant)
+    ways = with_int8(case, model, variant)
+    if case.wants("int8 static"):
+        ways["int8 static"] = lambda: variant(calibrated(case, model, x))
+    return ways
+
+
+def calibrated(case: Case, model: Any, x: Any) -> Any:
+    """A model in int8 by FX graph mode, with the default settings for x86 and ranges from the case's data."""
+    import torch
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    prepared = prepare_fx(copy.deepcopy(model), get_default_qconfig_mapping("x86"), (x,))
+    for batch in torch.from_numpy(case.array("calibration")):
+        prepared(batch)
+    return convert_fx(prepared)
 
 
 def decode(case: Case) -> Ways:
     import torch
+
     from torch_models import Gpt
 
     ids, position = torch.from_numpy(case.array("ids")), case.work["position"]
@@ -86,6 +103,7 @@ def with_int8(case: Case, model: Any, variant: Callable[[Any], Variant]) -> Ways
 def train(case: Case) -> Ways:
     def steps() -> Variant:
         import torch
+
         from torch_models import Gpt, Network
 
         work = case.work
@@ -99,7 +117,7 @@ def train(case: Case) -> Ways:
             loss = torch.nn.functional.cross_entropy(logits, targets.flatten())
             loss.backward()
             optimizer.step()
-            return loss.item()
+            return float(loss.item())
 
         losses = [step() for _ in range(LOSSES)]
         return Variant(step, lambda: losses)

@@ -95,7 +95,9 @@ pub(crate) fn compare(
         }
     }
     take_turns(&mut runners, engines, effort);
-    Ok(finish(runners).into_iter().chain(failed).collect())
+    let mut rows: Vec<Row> = finish(runners).into_iter().chain(failed).collect();
+    rows.sort_by_key(|row| engines.iter().position(|(name, _)| *name == row.engine));
+    Ok(rows)
 }
 
 fn is_int8(variant: &str) -> bool {
@@ -243,12 +245,13 @@ mod tests {
         let (reference, same) = (Output::Reference, Output::Apart(0.0));
         assert_eq!(told[0], ("ours", "f32", reference, Some(1.0)));
         assert_eq!(told[1], ("ours", "int8", Output::Error(0.1), Some(1.0)));
-        assert_eq!(told[2], ("theirs", "f32", same, Some(4.0)));
-        assert_eq!(told[3], ("theirs", "int8", Output::Error(0.1), Some(4.0)));
-        assert_eq!(told[4], ("theirs", "f32, B known", Output::Apart(1.0), Some(4.0)));
-        assert_eq!(told[5], ("broken", "f32", same, None));
-        assert_eq!(rows[5].outcome.as_ref().err().unwrap(), "stopped answering: oh");
+        assert_eq!(told[2], ("ours", "int8 static", reference, None));
+        assert_eq!(told[3], ("theirs", "f32", same, Some(4.0)));
+        assert_eq!(told[4], ("theirs", "int8", Output::Error(0.1), Some(4.0)));
+        assert_eq!(told[5], ("theirs", "f32, B known", Output::Apart(1.0), Some(4.0)));
+        assert_eq!(told[7], ("broken", "f32", same, None));
         assert_eq!(rows[6].outcome.as_ref().err().unwrap(), "no such kernel");
+        assert_eq!(rows[7].outcome.as_ref().err().unwrap(), "stopped answering: oh");
         assert_eq!(rows.len(), 9);
     }
 }

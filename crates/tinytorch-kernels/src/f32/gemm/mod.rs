@@ -4,8 +4,8 @@
 //! products, and the number of threads never changes a bit. An element is one chain of multiply-adds
 //! along k, or, where a row meets the adjacent columns of a large matrix, a dot product in sixteen sums; on every vector ISA
 //! that is the same bits. What it was held against, in GFLOP/s of
-//! one and of two threads of a Zen 4, `matrixmultiply` on one (medians of interleaved rounds; `cargo run --release` in
-//! `benches/float_products`):
+//! one and of two threads of a Zen 4, `matrixmultiply` on one (medians of interleaved rounds; `cargo run --release -- gemm small`
+//! in `benches/compare`, which gives times):
 //!
 //! | M x K x N | this | `gemm` 0.19, `x86-v4` | `rten-gemm` 0.27 | `matrixmultiply` 0.3.11 |
 //! |---|---|---|---|---|
