@@ -1,7 +1,7 @@
 //! What is run: a case, as a folder of files that every engine reads.
 
 use crate::nodes::Node;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
@@ -119,6 +119,17 @@ impl Case {
     /// What int8 products are held against, if it does not depend on the engine.
     pub(crate) fn exact(&self) -> Result<Option<Tensor>> {
         self.array("exact").exists().then(|| self.read("exact")).transpose()
+    }
+
+    /// Gives a model the weights that [`Case::write_weights`] wrote of one like it.
+    pub(crate) fn read_weights(&self, model: &mut dyn Module) -> Result<()> {
+        for (name, param) in model.named_params_mut() {
+            let values = self.read(&format!("weights/{name}"))?;
+            let place = param.value_mut()?;
+            ensure!(values.shape() == place.shape(), "the weight {name} has another shape");
+            *place = values;
+        }
+        Ok(())
     }
 
     /// Writes all parameters of a model as files of their names.

@@ -19,13 +19,13 @@ mod table;
 
 use anyhow::{Result, ensure};
 use case::Case;
-use cases::Section;
+use cases::{Published, Section};
 use clap::Parser;
 use comparison::{Effort, compare};
 use engine::Engine;
 use process::{Process, Start};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use tinytorch::Isa;
 
@@ -49,6 +49,12 @@ struct Arguments {
     /// Only cases whose names contain this
     #[arg(long, default_value = "")]
     only: String,
+    /// Published weights of ResNet-20, a safetensors file with PyTorch's names, to compare with random ones
+    #[arg(long, requires = "cifar10")]
+    resnet20: Option<PathBuf>,
+    /// The images for them, a file in the binary form of CIFAR-10
+    #[arg(long, requires = "resnet20")]
+    cifar10: Option<PathBuf>,
     /// Be an engine that is compared, on the first number of threads
     #[arg(long, hide = true)]
     worker: Option<Engine>,
@@ -105,7 +111,13 @@ fn run(
 ) -> Result<()> {
     let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds };
     println!("\n## {}\n", section.title());
-    let mut cases = section.cases();
+    let published = match (&arguments.resnet20, &arguments.cifar10) {
+        (Some(weights), Some(images)) => {
+            Some(Published { weights: weights.clone(), images: images.clone() })
+        }
+        _ => None,
+    };
+    let mut cases = section.cases(published.as_ref());
     cases.retain(|case| case.name.contains(&arguments.only));
     if cases.is_empty() {
         println!("No case of this name.");

@@ -5,6 +5,8 @@ mod models;
 mod products;
 mod train;
 
+pub(crate) use models::Published;
+
 use crate::case::Case;
 use crate::engine::Engine;
 use anyhow::Result;
@@ -72,11 +74,12 @@ impl Section {
         }
     }
 
-    pub(crate) fn cases(self) -> Vec<Planned> {
+    /// Its cases; `published` are the weights of one more network.
+    pub(crate) fn cases(self, published: Option<&Published>) -> Vec<Planned> {
         match self {
             Section::Gemm => products::large(),
             Section::Small => products::small(),
-            Section::Models => models::cases(),
+            Section::Models => models::cases(published),
             Section::Decode => decode::cases(),
             Section::Train => train::cases(),
         }

@@ -18,7 +18,8 @@ const INT8: [(&str, Activations); 3] = [
 ];
 
 pub(super) fn prepare(case: &Case, work: &Model) -> Result<Vec<Variant>> {
-    let float = network(&work.model)?.model;
+    let mut float = network(&work.model)?.model;
+    case.read_weights(&mut *float)?;
     let input = case.read("input")?;
     let mut variants = vec![variant("f32", &*float, &input)?];
     for (name, activations) in INT8.into_iter().filter(|(name, _)| case.wants(name)) {
