@@ -110,7 +110,7 @@ fn run(
     told: &mut BTreeSet<String>,
 ) -> Result<()> {
     let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds };
-    println!("\n## {}\n", section.title());
+    println!("\n## {}", section.title());
     let published = match (&arguments.resnet20, &arguments.cifar10) {
         (Some(weights), Some(images)) => {
             Some(Published { weights: weights.clone(), images: images.clone() })
@@ -120,14 +120,20 @@ fn run(
     let mut cases = section.cases(published.as_ref());
     cases.retain(|case| case.name.contains(&arguments.only));
     if cases.is_empty() {
-        println!("No case of this name.");
+        println!("\nNo case of this name.");
         return Ok(());
     }
-    let mut head = table::head();
+    let mut is_open = false;
     for &threads in &arguments.threads {
-        let mut engines = start(section, threads, folder, told)?;
-        print!("{head}");
-        head.clear();
+        let (mut engines, mut news) = start(section, threads, folder)?;
+        news.retain(|line| told.insert(line.clone()));
+        if !news.is_empty() {
+            println!("\n- {}", news.join("\n- "));
+        }
+        if !is_open || !news.is_empty() {
+            print!("\n{}", table::head());
+            is_open = true;
+        }
         for planned in &cases {
             let place = tempfile::tempdir_in(folder)?;
             let case = planned.write(place.path())?;
@@ -138,33 +144,27 @@ fn run(
     Ok(())
 }
 
-/// Starts the engines of a section, and tells once which versions they are and which are not there.
+/// The engines of a section, and which versions they are or why they are not there.
 fn start(
     section: Section,
     threads: usize,
     folder: &Path,
-    told: &mut BTreeSet<String>,
-) -> Result<Vec<(&'static str, Process)>> {
+) -> Result<(Vec<(&'static str, Process)>, Vec<String>)> {
     let mut engines = Vec::new();
-    let mut news = Vec::new();
+    let mut lines = Vec::new();
     for engine in section.engines() {
         let log = folder.join(format!("{}.log", engine.name()));
-        let line = match Process::start(engine.command(threads)?, &log)? {
+        lines.push(match Process::start(engine.command(threads)?, &log)? {
             Start::Ready(process) => {
                 let version = process.version.clone();
                 engines.push((engine.name(), process));
                 version
             }
-            Start::Skipped(why) => format!("skipped: {why}"),
-        };
-        if told.insert(line.clone()) {
-            news.push(line);
-        }
+            Start::Skipped(why) if why.starts_with(engine.name()) => format!("skipped: {why}"),
+            Start::Skipped(why) => format!("skipped: {}, {why}", engine.name()),
+        });
     }
-    if !news.is_empty() {
-        println!("- {}\n", news.join("\n- "));
-    }
-    Ok(engines)
+    Ok((engines, lines))
 }
 
 /// Is an engine until its input ends. All of it runs inside of the pool, as a program would that cares for

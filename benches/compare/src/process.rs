@@ -48,14 +48,17 @@ impl Process {
         let requests = requests.context("an engine without an input")?;
         let log = log.to_path_buf();
         let mut process = Process { child, requests, replies, log, version: String::new() };
-        match process.reply()? {
-            Reply::Ready { version } => process.version = version,
-            Reply::Missing { package, install } => {
-                return Ok(Start::Skipped(format!("{package} is not installed ({install})")));
+        Ok(match process.reply() {
+            Ok(Reply::Ready { version }) => {
+                process.version = version;
+                Start::Ready(process)
             }
-            _ => bail!("an engine that begins with an answer"),
-        }
-        Ok(Start::Ready(process))
+            Ok(Reply::Missing { package, install }) => {
+                Start::Skipped(format!("{package} is not installed ({install})"))
+            }
+            Ok(_) => Start::Skipped("it begins with an answer".into()),
+            Err(why) => Start::Skipped(format!("{why:#}")),
+        })
     }
 
     /// The ways in which the engine can run a case.
@@ -170,6 +173,16 @@ mod tests {
         let error = process.prepare(Path::new("case.json")).err().unwrap().to_string();
         assert!(error.contains("hello"), "{error}");
         assert!(process.run("f32", 0.1).is_err());
-        assert!(start(fake::command("{}", "", "")).is_err());
+    }
+
+    #[test]
+    fn an_engine_that_does_not_start_leaves_the_others() {
+        let mut crashes = Command::new("sh");
+        crashes.args(["-c", "echo no symbol in libengine >&2; exit 1"]);
+        let Start::Skipped(why) = start(crashes).unwrap() else { panic!() };
+        assert_eq!(why, "stopped answering: no symbol in libengine");
+        let ran = r#"{"ran":{"seconds":1}}"#;
+        let Start::Skipped(why) = start(fake::command(ran, "", "")).unwrap() else { panic!() };
+        assert_eq!(why, "it begins with an answer");
     }
 }
