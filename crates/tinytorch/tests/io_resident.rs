@@ -26,7 +26,7 @@ fn load_the_file() {
 fn an_int8_file_is_loaded_into_little_more_than_its_size() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    let mlp = Architecture::Mlp(MlpConfig { inputs: 4096, hidden: vec![4096], outputs: 512 });
+    let mlp = Architecture::Mlp(MlpConfig { inputs: 4096, hidden: vec![8192], outputs: 512 });
     let mut model = mlp.build(&mut Init::seed(1)).unwrap();
     let config = QuantConfig::new(Activations::Dynamic);
     quantize_model(&mut *model, std::iter::empty(), &config).unwrap();
@@ -39,8 +39,8 @@ fn an_int8_file_is_loaded_into_little_more_than_its_size() {
     let output = String::from_utf8(output.stdout).unwrap();
     let peak = output.lines().find_map(|line| line.strip_prefix("peak "));
     let peak: u64 = peak.unwrap_or_else(|| panic!("no figure in {output}")).parse().unwrap();
-    // Code and pages of the system that the first load touches.
-    let fixed = 1 << 20;
+    // Code that the first load touches.
+    let fixed = 2 << 20;
     assert!(peak <= size + size / 10 + fixed, "{peak} bytes at most for a file of {size}");
     assert!(peak >= size, "{peak} bytes for a file of {size} count nothing");
 }

@@ -1,6 +1,6 @@
 //! Attention of blocks of queries: working memory grows with the number of keys, not with its square.
 
-use super::attention::{Kept, check_mask};
+use super::attention_mask::{Kept, check_mask};
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Exec, View};

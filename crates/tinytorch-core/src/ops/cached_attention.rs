@@ -1,7 +1,7 @@
 //! Attention over the keys and values that a cache holds.
 
 use super::AttentionMask;
-use super::attention::{Kept, check_mask};
+use super::attention_mask::{Kept, check_mask};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Var};
 use crate::graph::{Compute, Cost, Elements, Exec, View};

@@ -17,6 +17,7 @@ mod activation;
 mod attachments;
 mod attention;
 mod attention_blocks;
+mod attention_mask;
 mod batch_norm;
 mod binary;
 mod cached_attention;

@@ -71,7 +71,7 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a Int8Weight) -> Result<Vec<E
 
 /// Bytes that are read before their pages are given back: few beside a model, and many beside the cost of
 /// telling the system.
-const GIVE_BACK: usize = 1 << 20;
+const GIVE_BACK: usize = 256 << 10;
 
 /// An int8 weight that a file was found to hold: all but its values.
 pub(super) struct Plan<'a> {
