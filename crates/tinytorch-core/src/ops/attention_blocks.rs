@@ -17,6 +17,10 @@ const BLOCK: usize = 64;
 /// `softmax(Q K^T / sqrt(dim)) V` over the keys that a mask keeps; a query that may look at no key gets
 /// zeros.
 ///
+/// Inputs are queries `[.., queries, dim]`, keys `[.., keys, dim]`, values `[.., keys, width]` and, if there is
+/// one, a mask that broadcasts to `[.., queries, keys]`; the output is `[.., queries, width]`, and the axes
+/// before these broadcast.
+///
 /// With `P` the softmax, `S` its argument and `g` the gradient: `dV = P^T g`, `dP = g V^T`,
 /// `dS = P (dP - sum(dP P))`, `dQ = dS K / sqrt(dim)`, `dK = dS^T Q / sqrt(dim)`. `P` is computed again,
 /// block by block (Dao et al., 2022, without their tiles along the keys).
