@@ -101,6 +101,19 @@ impl Isa {
         }
     }
 
+    /// Floats in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+        impl Kernel for Lanes {
+            type Output = usize;
+
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::LANES
+            }
+        }
+        self.run(Lanes)
+    }
+
     /// Bytes of an activation in [`Simd::add_dots`].
     pub(crate) fn level_bytes(self) -> usize {
         struct LevelBytes;

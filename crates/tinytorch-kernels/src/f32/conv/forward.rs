@@ -1,6 +1,7 @@
 //! The convolution itself.
 
 use super::depthwise::{depthwise, is_depthwise};
+use super::direct::{Direct, is_direct};
 use super::{Lengths, check_len};
 use crate::Isa;
 use crate::f32::gemm::{
@@ -90,6 +91,17 @@ pub fn conv2d(
     }
     if out.is_empty() {
         return;
+    }
+    if is_direct(isa, shape, &lengths) {
+        let packed;
+        let weight = match weight {
+            ConvWeight::Packed(weight) => weight,
+            ConvWeight::Plain(weight) => {
+                packed = PackedConvWeight::new(isa, shape, weight);
+                &packed
+            }
+        };
+        return Direct { shape, x, weight: &weight.groups, bias, relu }.run(isa, out);
     }
     let images =
         BatchDim { len: shape.batch, a_stride: 0, b_stride: image_in, c_stride: image_out };

@@ -6,6 +6,7 @@
 
 mod backward;
 mod depthwise;
+mod direct;
 mod forward;
 #[cfg(test)]
 mod tests;

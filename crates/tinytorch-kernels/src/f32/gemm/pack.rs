@@ -48,7 +48,7 @@ macro_rules! packed {
 
             /// The panels from line `line` on, which is the first of one, from element `p` on.
             #[inline(always)]
-            pub(super) fn panels(&self, line: usize, p: usize) -> Panels<$width> {
+            pub(in crate::f32) fn panels(&self, line: usize, p: usize) -> Panels<$width> {
                 let start = self.panels[line * self.$depth + p * $width..].as_ptr();
                 Panels::packed(start, self.$depth)
             }

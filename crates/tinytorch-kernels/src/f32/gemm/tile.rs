@@ -5,7 +5,7 @@ use crate::tuning::{A_PANEL, B_PANEL};
 
 /// Panels of `W` lines: rows of packed A, or columns of B, packed or as they lie in memory.
 #[derive(Clone, Copy)]
-pub(super) struct Panels<const W: usize> {
+pub(in crate::f32) struct Panels<const W: usize> {
     /// The first element of the first panel's first line.
     pub(super) start: *const f32,
     /// Distance from a panel to the next.
@@ -23,7 +23,7 @@ impl<const W: usize> Panels<W> {
 
     /// The first element of a line.
     #[inline(always)]
-    fn line(self, line: usize) -> *const f32 {
+    pub(in crate::f32) fn line(self, line: usize) -> *const f32 {
         self.start.wrapping_add(line / W * self.stride + line % W)
     }
 }

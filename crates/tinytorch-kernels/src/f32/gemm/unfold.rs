@@ -86,7 +86,13 @@ impl<'a> Unfolded<'a> {
         self.output
     }
 
-    fn taps(&self) -> usize {
+    /// Channels of the image.
+    pub(in crate::f32) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Places under the kernel.
+    pub(in crate::f32) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
@@ -106,6 +112,11 @@ impl<'a> Unfolded<'a> {
     pub(in crate::f32) fn staging_len(&self, depth: usize, width: usize) -> usize {
         let channels = (depth.div_ceil(self.taps()) + 1).min(self.channels);
         let output_rows = (width.div_ceil(self.output[1].max(1)) + 1).min(self.output[0]);
+        self.slab_len(channels, output_rows)
+    }
+
+    /// Values in the copy of what `output_rows` rows of output see of `channels`.
+    pub(in crate::f32) fn slab_len(&self, channels: usize, output_rows: usize) -> usize {
         let staged = self.staged(output_rows);
         channels * staged.rows * staged.row + SLACK
     }
