@@ -11,7 +11,7 @@
 use crate::Isa;
 use crate::aligned::AlignedVec;
 use crate::isa::{Kernel, Simd};
-use crate::tuning::by_isa;
+use crate::tuning::{Int8Tile, by_isa};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -111,33 +111,42 @@ impl Kernel for IntegerDots {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        by_isa!(S, T => self.rate::<S, { T.product_int8.narrow.rows }>(s))
+        by_isa!(S, T => {
+            const TILE: Int8Tile = T.product_int8.whole[2];
+            self.rate::<S, { TILE.rows }, { TILE.together }>(s)
+        })
     }
 }
 
 impl IntegerDots {
-    /// As in the innermost loop of a product of `R` rows with a vector of columns.
+    /// As in the innermost loop of a product of `R` rows with `V` vectors of columns.
     #[inline(always)]
-    fn rate<S: Simd, const R: usize>(self, s: S) -> f64 {
-        // Four values of each row, and four weights for each lane of the widest vector.
-        let (rows, weights) = ([[1_u8; 8]; R], [1_i8; 64]);
-        let mut sums = [s.no_dots(); R];
+    fn rate<S: Simd, const R: usize, const V: usize>(self, s: S) -> f64 {
+        // Four bytes of each row, and four for each lane of the widest vectors.
+        let (rows, weights) = ([[1_u8; 4]; R], [[1_i8; 64]; V]);
+        let mut sums = [[s.splat_i32(0); V]; R];
         for _ in 0..ROUNDS {
             // They might have changed: products of the same numbers would be computed once.
             let (rows, weights) = (black_box(&rows), black_box(&weights));
             // SAFETY: no vector has more than sixteen lanes of four bytes.
-            let weights = unsafe { s.load_weights(weights.as_ptr()) };
-            for (sum, row) in sums.iter_mut().zip(rows) {
-                // SAFETY: four values take at most eight bytes.
-                *sum = s.add_dots(*sum, unsafe { s.splat_quad(row.as_ptr()) }, weights);
+            let weights = weights.each_ref().map(|w| unsafe { s.load_bytes(w.as_ptr()) });
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: a row has four bytes.
+                let levels = unsafe { s.splat_bytes(row.as_ptr()) };
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = match S::LEVEL_BYTES {
+                        1 => s.dot(*sum, levels, weights),
+                        _ => s.dot_wide(*sum, levels, weights),
+                    };
+                }
             }
         }
         let mut lanes = [0; 16];
-        for sum in sums {
-            s.store_i32(s.sum_dots(sum), &mut lanes);
+        for sum in sums.as_flattened() {
+            s.store_i32(*sum, &mut lanes);
             black_box(lanes);
         }
-        (8 * S::LANES * R * ROUNDS) as f64
+        (8 / S::LEVEL_BYTES * S::LANES * R * V * ROUNDS) as f64
     }
 }
 

@@ -12,6 +12,7 @@ use super::panels::{Packed, pack_row};
 use super::product::{Product, Rows};
 use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
+use super::widen::{Wide, WideSize};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
@@ -85,8 +86,7 @@ struct Cut {
 struct Workspace<'a> {
     slab: &'a mut [u8],
     gathered: &'a mut [u8],
-    /// What is multiplied, widened.
-    widened: &'a mut [u8],
+    wide: Wide<'a>,
     numbers: &'a mut [i32],
     /// For depthwise convolutions: a block of weights, and what they are multiplied with.
     block: &'a mut [i32],
@@ -117,12 +117,11 @@ impl Job<'_> {
             }
             _ => (0, 0),
         };
-        let widened = self.widened_bytes(&cut, gathered);
+        let wide = self.wide_size(&cut, &runs, gathered);
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
-        let widened_step = bytes_for::<u8>(widened);
-        let of_numbers = [numbers, block, taps].map(bytes_for::<i32>);
-        let per_thread =
-            slab_step + gathered_step + widened_step + of_numbers.iter().sum::<usize>();
+        let levels_step = bytes_for::<u8>(wide.levels);
+        let of_numbers = [numbers, block, taps, wide.weights].map(bytes_for::<i32>);
+        let per_thread = slab_step + gathered_step + levels_step + of_numbers.iter().sum::<usize>();
         let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
         let padded = self.weight.n() * padded_k;
         let shared = bytes_for::<usize>(runs.count)
@@ -139,7 +138,8 @@ impl Job<'_> {
         };
         let slabs = SharedOut::new(arena.take::<u8>(cut.threads * slab_step));
         let gathers = SharedOut::new(arena.take::<u8>(cut.threads * gathered_step));
-        let all_widened = SharedOut::new(arena.take::<u8>(cut.threads * widened_step));
+        let all_levels = SharedOut::new(arena.take::<u8>(cut.threads * levels_step));
+        let all_weights = SharedOut::new(arena.take::<i32>(cut.threads * wide.weights));
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
         let blocks = SharedOut::new(arena.take::<i32>(cut.threads * block));
         let all_taps = SharedOut::new(arena.take::<i32>(cut.threads * taps));
@@ -151,7 +151,10 @@ impl Job<'_> {
                 Workspace {
                     slab: slabs.slice(thread * slab_step, slab),
                     gathered: gathers.slice(thread * gathered_step, gathered),
-                    widened: all_widened.slice(thread * widened_step, widened),
+                    wide: Wide {
+                        weights: all_weights.slice(thread * wide.weights, wide.weights),
+                        levels: all_levels.slice(thread * levels_step, wide.levels),
+                    },
                     numbers: all_numbers.slice(thread * numbers, numbers),
                     block: blocks.slice(thread * block, block),
                     taps: all_taps.slice(thread * taps, taps),
@@ -173,15 +176,16 @@ impl Job<'_> {
         same_pairs && self.weight.pair_rule_holds()
     }
 
-    /// Bytes in which a thread widens what a task reads.
-    fn widened_bytes(&self, cut: &Cut, gathered: usize) -> usize {
+    /// What a thread needs to widen what a task reads.
+    fn wide_size(&self, cut: &Cut, runs: &KernelRuns, gathered: usize) -> WideSize {
         let activations = match cut.access {
-            Access::Depthwise => return 0,
+            Access::Depthwise => return WideSize::default(),
             Access::Gathered(_) => gathered,
             _ => Slab::bytes(self.shape, Slab::height(self.shape, cut.task_rows)),
         };
-        let pair_rule = self.uses_pair_rule();
-        Packed { pair_rule, ..self.weight.packed() }.widened_bytes(self.isa, activations)
+        let (packed, pair_rule) = (self.weight.packed(), self.uses_pair_rule());
+        let k = if cut.access == Access::Padded { runs.count * runs.read } else { packed.k };
+        WideSize::of(self.isa, &Packed { k, pair_rule, ..packed }, activations)
     }
 
     fn cut(&self, [out_height, out_width]: [usize; 2]) -> Cut {
@@ -366,7 +370,7 @@ impl Job<'_> {
                     Runs { offsets, quads: runs.read / GROUP, tail: 0, tail_offset: 0 }
                 };
                 let product = self.product(m, rows, runs, weight, params, finish(0, columns));
-                product.run_here(self.isa, workspace.numbers, workspace.widened);
+                product.run_here(self.isa, workspace.numbers, workspace.wide.again());
                 continue;
             };
             let k = self.weight.k();
@@ -388,7 +392,7 @@ impl Job<'_> {
                 let finish = finish(first, columns.clone());
                 let runs = Runs::contiguous(k);
                 let product = self.product(count, rows, runs, weight, params, finish);
-                product.run_here(self.isa, workspace.numbers, workspace.widened);
+                product.run_here(self.isa, workspace.numbers, workspace.wide.again());
             }
         }
     }

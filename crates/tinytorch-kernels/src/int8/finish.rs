@@ -106,48 +106,63 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Place { ref rows, first_column, width } = self.place;
-        let Finish { target, row_stride, relu, columns: ref wanted, .. } = *self.finish;
+        let Place { first_column, width, .. } = self.place;
+        let wanted = &self.finish.columns;
         let inside = wanted.start <= first_column && first_column + width <= wanted.end;
-        let side_by_side = self.finish.column_stride == 1 && inside;
-        let start = rows.start * row_stride + first_column - wanted.start.min(first_column);
-        let place = |r: usize, column: usize| start + r * row_stride + column;
-        let lanes = |column: usize| S::LANES.min(width - column);
+        if self.finish.column_stride != 1 || !inside {
+            self.write::<S, false>(s, None);
+            self.write_columns();
+        } else if width.is_multiple_of(S::LANES) {
+            self.write::<S, true>(s, Some(first_column - wanted.start));
+        } else {
+            self.write::<S, false>(s, Some(first_column - wanted.start));
+        }
+    }
+}
+
+impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
+    /// Writes results to where they lie side by side from `column` of the output on, or else leaves them
+    /// where they were staged. `WHOLE` if the tile's columns fill vectors, which spares a choice for each.
+    #[inline(always)]
+    fn write<S: Simd, const WHOLE: bool>(&mut self, s: S, column: Option<usize>) {
+        let width = self.place.width;
+        let Finish { target, row_stride, relu, .. } = *self.finish;
+        let start = self.place.rows.start * row_stride;
+        let lanes = |column: usize| if WHOLE { S::LANES } else { S::LANES.min(width - column) };
+        let place = |r: usize, at: usize| column.map(|first| start + r * row_stride + first + at);
         match target {
             Target::F32(out) => self.for_each(
                 s,
                 #[inline(always)]
                 |staged, r, column, y| {
                     let y = if relu { s.max(y, s.splat(0.0)) } else { y };
-                    if !side_by_side {
+                    let Some(index) = place(r, column) else {
                         return s.store_i32(s.to_bits(y), staged);
-                    }
+                    };
                     // SAFETY: the output holds the tile, and no other thread writes there.
-                    let out = unsafe { out.slice(place(r, column), lanes(column)) };
+                    let out = unsafe { out.slice(index, lanes(column)) };
                     if out.len() == S::LANES { s.store(y, out) } else { s.store_partial(y, out) }
                 },
             ),
-            Target::Sum { out, plus } => {
-                self.for_each(
-                    s,
-                    #[inline(always)]
-                    |staged, r, column, y| {
-                        if !side_by_side {
-                            return s.store_i32(s.to_bits(y), staged);
-                        }
-                        let (start, lanes) = (place(r, column), lanes(column));
-                        // SAFETY: as above, and the sums' other terms are as many and only read.
-                        let (out, plus) =
-                            unsafe { (out.slice(start, lanes), plus.slice(start, lanes)) };
-                        if lanes == S::LANES {
-                            s.store(relu_of(s, s.add(y, s.load(plus)), relu), out);
-                        } else {
-                            let y = s.add(y, s.load_partial(plus));
-                            s.store_partial(relu_of(s, y, relu), out);
-                        }
-                    },
-                );
-            }
+            Target::Sum { out, plus } => self.for_each(
+                s,
+                #[inline(always)]
+                |staged, r, column, y| {
+                    let Some(index) = place(r, column) else {
+                        return s.store_i32(s.to_bits(y), staged);
+                    };
+                    // SAFETY: as above, and the sums' other terms are as many and only read.
+                    let (out, plus) = unsafe {
+                        (out.slice(index, lanes(column)), plus.slice(index, lanes(column)))
+                    };
+                    if out.len() == S::LANES {
+                        s.store(relu_of(s, s.add(y, s.load(plus)), relu), out);
+                    } else {
+                        let y = s.add(y, s.load_partial(plus));
+                        s.store_partial(relu_of(s, y, relu), out);
+                    }
+                },
+            ),
             Target::U8(out, levels) => {
                 let levels = if relu { levels.without_negative() } else { levels };
                 self.for_each(
@@ -155,11 +170,11 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
                     #[inline(always)]
                     |staged, r, column, y| {
                         let q = quantize_lanes(s, y, levels);
-                        if !side_by_side {
+                        let Some(index) = place(r, column) else {
                             return s.store_i32(q, staged);
-                        }
+                        };
                         // SAFETY: as above.
-                        let out = unsafe { out.slice(place(r, column), lanes(column)) };
+                        let out = unsafe { out.slice(index, lanes(column)) };
                         if out.len() == S::LANES {
                             s.store_low_bytes(q, out);
                         } else {
@@ -171,15 +186,12 @@ impl<const BLOCKS: bool> Kernel for FinishTile<'_, '_, BLOCKS> {
                 );
             }
         }
-        if !side_by_side {
-            self.write_columns();
-        }
     }
 }
 
 /// The positive part, if it is wanted; as the op ReLU does it, which keeps NaN.
 #[inline(always)]
-fn relu_of<S: Simd>(s: S, y: S::F32, wanted: bool) -> S::F32 {
+pub(super) fn relu_of<S: Simd>(s: S, y: S::F32, wanted: bool) -> S::F32 {
     if wanted { s.max(s.splat(0.0), y) } else { y }
 }
 
@@ -202,9 +214,9 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
         for column in (0..self.place.width).step_by(S::LANES) {
             let bias = s.load(&self.columns.bias.0[column..]);
             let mut rescale = self.rescale(s, column, self.params.of(rows.start));
-            for (r, row) in rows.clone().enumerate() {
+            for r in 0..rows.len().min(ROWS) {
                 if per_row && r > 0 {
-                    rescale = self.rescale(s, column, self.params.of(row));
+                    rescale = self.rescale(s, column, self.params.of(rows.start + r));
                 }
                 let staged = &mut self.staged.0[r][column..];
                 let number = s.load_i32(staged);
@@ -234,28 +246,38 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
     /// Writes value by value, where columns lie apart or some of the tile's are not wanted.
     #[inline(always)]
     fn write_columns(&self) {
+        match self.finish.target {
+            // SAFETY: the output holds the tile, and no other thread writes there.
+            Target::F32(out) => self.for_each_place(|index, value| unsafe {
+                out.at(index).write(f32::from_bits(value.cast_unsigned()));
+            }),
+            // SAFETY: as above, and the sums' other terms are as many and only read.
+            Target::Sum { out, plus } => self.for_each_place(|index, value| unsafe {
+                let sum = f32::from_bits(value.cast_unsigned()) + plus.slice(index, 1)[0];
+                let sum = if self.finish.relu && 0.0 > sum { 0.0 } else { sum };
+                out.at(index).write(sum);
+            }),
+            Target::U8(out, _) => self.for_each_place(|index, value| {
+                // SAFETY: as above.
+                unsafe { out.at(index).write(value as u8) }
+            }),
+        }
+    }
+
+    /// Calls `write` with the place in the output of each wanted value, and what is staged for it.
+    #[inline(always)]
+    fn for_each_place(&self, write: impl Fn(usize, i32)) {
         let (finish, place) = (self.finish, &self.place);
-        let end = finish.columns.end.min(place.first_column + place.width);
-        for column in finish.columns.start.max(place.first_column)..end {
-            let first = place.rows.start * finish.row_stride
-                + (column - finish.columns.start) * finish.column_stride;
-            for (r, row) in self.staged.0.iter().enumerate().take(place.rows.len()) {
-                let value = row[column - place.first_column];
-                let index = first + r * finish.row_stride;
-                match finish.target {
-                    // SAFETY: the output holds the tile, and no other thread writes there.
-                    Target::F32(out) => unsafe {
-                        out.at(index).write(f32::from_bits(value.cast_unsigned()));
-                    },
-                    // SAFETY: as above, and the sums' other terms are as many and only read.
-                    Target::Sum { out, plus } => unsafe {
-                        let sum = f32::from_bits(value.cast_unsigned()) + plus.slice(index, 1)[0];
-                        let sum = if self.finish.relu && 0.0 > sum { 0.0 } else { sum };
-                        out.at(index).write(sum);
-                    },
-                    // SAFETY: as above.
-                    Target::U8(out, _) => unsafe { out.at(index).write(value as u8) },
-                }
+        let wanted = &finish.columns;
+        let first_column = wanted.start.max(place.first_column);
+        let end = wanted.end.min(place.first_column + place.width);
+        let (row_stride, rows) = (finish.row_stride, place.rows.len().min(ROWS));
+        for column in first_column..end {
+            let start =
+                place.rows.start * row_stride + (column - wanted.start) * finish.column_stride;
+            let staged = column - place.first_column;
+            for r in 0..rows {
+                write(start + r * row_stride, self.staged.0[r][staged]);
             }
         }
     }

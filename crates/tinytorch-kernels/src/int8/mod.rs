@@ -11,8 +11,10 @@ mod conv_shape;
 mod conv_tasks;
 mod depthwise;
 mod depthwise_block;
+mod dot;
 mod error;
 mod finish;
+mod finish_whole;
 mod gemm;
 mod levels;
 mod name;
@@ -29,6 +31,7 @@ mod tile;
 mod transposed;
 mod weight_only;
 mod wide;
+mod widen;
 
 pub use conv::conv2d;
 pub use conv_shape::ConvShape;

@@ -9,7 +9,6 @@
 use super::columns::COLUMNS;
 use super::error::{check_length, checked_size};
 use super::{Int8Error, pair_rule_holds};
-use crate::Isa;
 use crate::aligned::AlignedVec;
 use crate::tuning::{GROUP, PANEL};
 
@@ -200,16 +199,6 @@ impl<'a> Packed<'a> {
     /// The bytes of the panels from `panel` on.
     pub(crate) fn from(&self, panel: usize) -> &'a [i8] {
         &self.bytes[panel * PANEL * self.k..]
-    }
-
-    /// Bytes of working memory in which so many activations are widened, where that is done for this
-    /// weight.
-    pub(crate) fn widened_bytes(&self, isa: Isa, activations: usize) -> usize {
-        match isa.level_bytes() {
-            1 => 0,
-            _ if self.pair_rule => 0,
-            bytes => bytes * activations,
-        }
     }
 
     /// Writes the last `k % 4` values of `width` columns from `panel` on, as full groups of four,

@@ -33,6 +33,7 @@ impl QParams {
     ///
     /// # Errors
     /// A bound is NaN or infinite, or reconstructing the ends would overflow.
+    #[inline]
     pub fn from_range(min: f32, max: f32) -> Result<QParams, Int8Error> {
         for (index, value) in [min, max].into_iter().enumerate() {
             if !value.is_finite() {

@@ -7,12 +7,15 @@ use std::ops::Range;
 
 use super::areas::{Area, Cut};
 use super::columns::{COLUMNS, Columns};
+use super::dot::{Dot, Exact, PairRule, Widened};
 use super::finish::{Finish, FinishTile, Place, Staged};
+use super::finish_whole::Whole;
 use super::name::kernel_names;
 use super::operands::{Epilogue, RowParams, Scales};
 use super::panels::Packed;
 use super::runs::Runs;
-use super::tile::{Dot, Exact, PairRule, Tile, TileWeights};
+use super::tile::{Tile, TileWeights};
+use super::widen::{Wide, WideSize, WidenLevels, WidenPanel};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
@@ -22,6 +25,9 @@ use crate::{Isa, Ran, Scratch};
 
 /// Rows that a block has at least, and a multiple of: whole tiles, whatever their height.
 const LEAST_ROW_BLOCK: usize = 48;
+
+/// Rows from which a panel is widened, where that pays: two are multiplied as bytes while it would take.
+const LEAST_WIDENED: usize = 3;
 
 /// Where the rows of the activations start: row `i` at
 /// `i / inner * outer_stride + i % inner * inner_stride`.
@@ -73,6 +79,27 @@ impl<'a> RowWalk<'a> {
     /// The starts of the next `count` rows, the last one repeated up to `MR`.
     #[inline(always)]
     fn next<const MR: usize>(&mut self, count: usize) -> [*const u8; MR] {
+        let Rows { inner, outer_stride, inner_stride, .. } = self.rows;
+        let level_bytes = self.levels.level_bytes;
+        let place = self.outer * outer_stride + self.inner * inner_stride - self.levels.first;
+        let first = &self.levels.bytes[place * level_bytes..];
+        if self.inner + count <= inner {
+            self.inner += count;
+            if self.inner == inner {
+                (self.outer, self.inner) = (self.outer + 1, 0);
+            }
+            let step = inner_stride * level_bytes;
+            let last = &first[(count.max(1) - 1) * step..];
+            return std::array::from_fn(|r| {
+                if r < count { first.as_ptr().wrapping_add(r * step) } else { last.as_ptr() }
+            });
+        }
+        self.next_across(count)
+    }
+
+    /// The same where the next rows do not all lie at the same distance.
+    #[inline(never)]
+    fn next_across<const MR: usize>(&mut self, count: usize) -> [*const u8; MR] {
         let mut starts = [std::ptr::null(); MR];
         for r in 0..MR {
             if r >= count {
@@ -111,18 +138,23 @@ impl Product<'_> {
         let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(&self.epilogue, self.weight.k);
         let rows = row_block(isa.tuning(), self.weight.k).min(self.m);
-        let widened = self.weight.widened_bytes(isa, rows * self.weight.k);
-        let step = bytes_for::<u8>(widened);
-        let mut arena = scratch.arena(bytes_for::<i32>(threads * len) + threads * step);
+        let size = WideSize::of(isa, &self.weight, rows * self.weight.k);
+        let (levels_step, weights_step) =
+            (bytes_for::<u8>(size.levels), bytes_for::<i32>(size.weights));
+        let mut arena =
+            scratch.arena(bytes_for::<i32>(threads * len) + threads * (levels_step + weights_step));
         let numbers = SharedOut::new(arena.take::<i32>(threads * len));
-        let all_widened = SharedOut::new(arena.take::<u8>(threads * step));
+        let all_levels = SharedOut::new(arena.take::<u8>(threads * levels_step));
+        let all_weights = SharedOut::new(arena.take::<i32>(threads * weights_step / 4));
         share(cut.areas(), threads, &|worker| {
             let index = worker.index();
             // SAFETY: each worker has its own part of the scratch.
-            let (numbers, widened) = unsafe {
-                (numbers.slice(index * len, len), all_widened.slice(index * step, widened))
+            let (numbers, wide) = unsafe {
+                let weights = all_weights.slice(index * weights_step / 4, size.weights);
+                let levels = all_levels.slice(index * levels_step, size.levels);
+                (numbers.slice(index * len, len), Wide { weights, levels })
             };
-            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, widened);
+            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, wide);
         });
         let vector = self.m == 1;
         let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
@@ -135,11 +167,11 @@ impl Product<'_> {
         Ran::int8(names.of(isa, self.weight.pair_rule))
     }
 
-    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch and
-    /// [`Packed::widened_bytes`] of all activations.
-    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32], widened: &mut [u8]) {
+    /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch and what [`WideSize`]
+    /// says for all activations.
+    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32], wide: Wide<'_>) {
         let all = Area { rows: 0..self.m, panels: self.panels() };
-        self.run_areas(isa, &mut std::iter::once(all), numbers, widened);
+        self.run_areas(isa, &mut std::iter::once(all), numbers, wide);
     }
 
     fn run_areas(
@@ -147,17 +179,18 @@ impl Product<'_> {
         isa: Isa,
         areas: &mut dyn Iterator<Item = Area>,
         numbers: &mut [i32],
-        widened: &mut [u8],
+        wide: Wide<'_>,
     ) {
         if self.m > 0 {
             self.assert_in_bounds();
             let columns = Columns::over(numbers);
             isa.run(Areas {
                 areas,
-                widened,
+                levels: wide.levels,
                 piece: Piece {
                     product: self,
                     columns,
+                    panel: wide.weights,
                     staged: Staged::new(),
                     tail: [0; COLUMNS * GROUP],
                     zero_point: self.params.has_zero_point(),
@@ -182,7 +215,7 @@ impl Product<'_> {
 }
 
 impl Product<'_> {
-    /// The activations of some rows as [`Dot::quad`] takes them.
+    /// The activations of some rows as [`Dot::add`] takes them.
     #[inline(always)]
     fn levels<'w, S: Simd, D: Dot>(
         &'w self,
@@ -190,33 +223,15 @@ impl Product<'_> {
         rows: &Range<usize>,
         widened: &'w mut [u8],
     ) -> Levels<'w> {
-        let level_bytes = D::level_bytes::<S>();
+        let level_bytes = D::LEVEL_BYTES;
         if level_bytes == 1 {
             return Levels { bytes: self.rows.start, first: 0, level_bytes };
         }
         // Rows ascend, so that none of these starts after the last one.
         let first = self.rows.place(rows.start);
         let end = self.rows.place(rows.end - 1) + self.runs.extent();
-        let to = &mut widened[..(end - first) * level_bytes];
-        s.call(Widen { from: &self.rows.start[first..end], to });
-        Levels { bytes: to, first, level_bytes }
-    }
-}
-
-/// Writes bytes as numbers of 16 bits.
-struct Widen<'a> {
-    from: &'a [u8],
-    to: &'a mut [u8],
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (to, from) in self.to.as_chunks_mut::<2>().0.iter_mut().zip(self.from) {
-            *to = u16::from(*from).to_ne_bytes();
-        }
+        s.call(WidenLevels { from: &self.rows.start[first..end], to: widened });
+        Levels { bytes: widened, first, level_bytes }
     }
 }
 
@@ -230,7 +245,7 @@ fn row_block(tuning: &Tuning, k: usize) -> usize {
 struct Areas<'p, 'a> {
     areas: &'p mut dyn Iterator<Item = Area>,
     /// Where activations are widened.
-    widened: &'p mut [u8],
+    levels: &'p mut [u8],
     piece: Piece<'p, 'a>,
 }
 
@@ -241,9 +256,11 @@ impl Kernel for Areas<'_, '_> {
     fn run<S: Simd>(mut self, s: S) {
         for Area { rows, panels } in self.areas {
             if S::LEVEL_BYTES > 1 && self.piece.product.weight.pair_rule {
-                self.piece.multiply::<S, PairRule>(s, rows, panels, self.widened);
+                self.piece.multiply::<S, PairRule>(s, rows, panels, self.levels);
+            } else if S::LEVEL_BYTES > 1 && rows.len() >= LEAST_WIDENED {
+                self.piece.multiply::<S, Widened>(s, rows, panels, self.levels);
             } else {
-                self.piece.multiply::<S, Exact>(s, rows, panels, self.widened);
+                self.piece.multiply::<S, Exact>(s, rows, panels, self.levels);
             }
         }
     }
@@ -253,6 +270,8 @@ impl Kernel for Areas<'_, '_> {
 struct Piece<'p, 'a> {
     product: &'p Product<'a>,
     columns: Columns<'p>,
+    /// Where a panel is widened.
+    panel: &'p mut [i32],
     staged: Staged,
     /// What [`Packed::expand_tail`] writes.
     tail: [i8; COLUMNS * GROUP],
@@ -312,7 +331,11 @@ impl Piece<'_, '_> {
                 }
             };
         }
+        let is_widened = D::LEVEL_BYTES > 1;
         by_isa!(S, T => match (whole, blocks) {
+            // A widened panel is filled up.
+            (0, true) if is_widened => tiles!(T.product_int8.blocks[2], false, true),
+            (0, false) if is_widened => tiles!(T.product_int8.whole[2], false, false),
             (0, true) => tiles!(T.product_int8.narrow, true, true),
             (0, false) => tiles!(T.product_int8.narrow, true, false),
             (_, true) => tiles!(T.product_int8.blocks, true),
@@ -343,29 +366,57 @@ impl Piece<'_, '_> {
         const ONE: usize = 1;
         const TWO: usize = 2;
         let product = self.product;
-        let width = if MASKED { product.weight.width(panel) } else { NV * S::LANES };
+        let is_widened = D::LEVEL_BYTES > 1;
+        let width = match MASKED || is_widened {
+            true => product.weight.width(panel),
+            false => NV * S::LANES,
+        };
         self.columns.describe(&product.epilogue, product.weight.k, panel * PANEL, width);
+        let block_quads = match product.epilogue.scales {
+            Scales::Blocks { size, .. } => size / GROUP,
+            _ => 0,
+        };
+        product.weight.expand_tail(panel, width, &mut self.tail);
         let needed = self.zero_point;
         let kept = !BLOCKS && !product.weight.sums.is_empty();
-        if !needed {
+        if is_widened {
+            s.call(WidenPanel {
+                weight: product.weight,
+                panel,
+                tail: &self.tail,
+                block_groups: if BLOCKS { block_quads } else { usize::MAX },
+                sums: &mut *self.columns.sums,
+                to: &mut *self.panel,
+            });
+        } else if !needed {
             self.columns.sums.fill(0);
         } else if kept {
             let sums = &product.weight.sums[panel * PANEL..][..width];
             self.columns.sums[..width].copy_from_slice(sums);
         }
-        product.weight.expand_tail(panel, width, &mut self.tail);
-        let weights = TileWeights {
-            start: product.weight.from(panel).as_ptr(),
-            panel_stride: PANEL * product.weight.k,
-            width,
-            tail: &self.tail,
+        let start = match is_widened {
+            true => self.panel.as_ptr().cast(),
+            false => product.weight.from(panel).as_ptr(),
         };
-        let block_quads = match product.epilogue.scales {
-            Scales::Blocks { size, .. } => size / GROUP,
-            _ => 0,
-        };
+        let panel_stride = PANEL * product.weight.k;
+        let weights = TileWeights { start, panel_stride, width, tail: &self.tail };
+        let runs = if is_widened { product.runs.with_whole_groups() } else { product.runs };
         // A single row, which reads the weights once, also sums them; more rows have no registers for that.
-        let mut sums = needed && !kept;
+        let mut sums = needed && !kept && !is_widened;
+        let finish = &product.finish;
+        let (first_column, wanted) = (panel * PANEL, &finish.columns);
+        let inside = wanted.start <= first_column && first_column + width <= wanted.end;
+        let straight = (width == NV * S::LANES && inside && finish.column_stride == 1).then_some(
+            #[inline(always)]
+            |row: usize| Whole {
+                params: product.params,
+                row,
+                target: finish.target,
+                start: row * finish.row_stride + first_column - wanted.start,
+                row_stride: finish.row_stride,
+                relu: finish.relu,
+            },
+        );
         let mut walk = RowWalk::new(levels, product.rows, rows.start);
         let mut row = rows.start;
         while row < rows.end {
@@ -374,20 +425,27 @@ impl Piece<'_, '_> {
                 ($mr:ident, $at:ident, $sums:literal) => {{
                     let count = left.min($mr);
                     // Rows beyond the last one repeat it, and are not written.
-                    let zero_point =
-                        |r: usize| product.params.of(row + r.min(count - 1)).zero_point;
+                    let zero_point = |r: usize| match BLOCKS {
+                        true => product.params.of(row + r.min(count - 1)).zero_point,
+                        false => 0,
+                    };
                     s.call(Tile::<D, $mr, NV, $at, $sums, MASKED, BLOCKS> {
                         starts: walk.next::<$mr>(count),
                         end: levels.bytes.as_ptr_range().end,
-                        runs: product.runs,
+                        runs,
                         weights: &weights,
                         block_quads,
                         zero_points: std::array::from_fn(zero_point),
                         columns: &mut self.columns,
+                        whole: match &straight {
+                            // A tile with rows beyond the last one is not written whole.
+                            Some(place) if count == $mr => Some(place(row)),
+                            _ => None,
+                        },
                         staged: &mut self.staged,
                         dot: std::marker::PhantomData,
                     });
-                    count
+                    (count, straight.is_some() && count == $mr)
                 }};
             }
             let count = match left {
@@ -399,16 +457,20 @@ impl Piece<'_, '_> {
                 }
                 1 => tile!(ONE, NV, false),
                 2 => tile!(TWO, NV, false),
+                _ if D::is_for_few_rows::<S>() => tile!(TWO, NV, false),
                 left if left <= MS => tile!(MS, AT, false),
                 _ => tile!(MR, AT, false),
             };
-            s.call(FinishTile::<BLOCKS> {
-                staged: &mut self.staged,
-                columns: &self.columns,
-                params: product.params,
-                finish: &product.finish,
-                place: Place { rows: row..row + count, first_column: panel * PANEL, width },
-            });
+            let (count, is_written) = count;
+            if !is_written {
+                s.call(FinishTile::<BLOCKS> {
+                    staged: &mut self.staged,
+                    columns: &self.columns,
+                    params: product.params,
+                    finish: &product.finish,
+                    place: Place { rows: row..row + count, first_column, width },
+                });
+            }
             row += count;
             sums = false;
         }

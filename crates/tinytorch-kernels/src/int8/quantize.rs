@@ -103,13 +103,11 @@ pub fn quantize_rows_u8(
     check_length("the row parameters", params.len(), m)?;
     let (shared_out, shared_params) = (SharedOut::new(out), SharedOut::new(params));
     for_each_row(x, m, k, &|row, x| {
-        let chosen = params_of(isa, x)?;
         // SAFETY: each row, and its parameters, belongs to one thread.
-        let out = unsafe {
-            shared_params.at(row).write(chosen);
-            shared_out.slice(row * k, k)
-        };
-        isa.run(Quantize { x, levels: chosen.levels(), out });
+        unsafe {
+            let out = shared_out.slice(row * k, k);
+            shared_params.at(row).write(isa.run(QuantizeRow { x, out })?);
+        }
         Ok(())
     })
 }
@@ -143,9 +141,22 @@ pub(super) fn for_each_row(
     }
 }
 
-fn params_of(isa: Isa, x: &[f32]) -> Result<QParams, Int8Error> {
-    let (min, max) = min_max(isa, x)?;
-    QParams::from_range(min, max)
+/// Quantizes a row over its own range.
+struct QuantizeRow<'a> {
+    x: &'a [f32],
+    out: &'a mut [u8],
+}
+
+impl Kernel for QuantizeRow<'_> {
+    type Output = Result<QParams, Int8Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<QParams, Int8Error> {
+        let (min, max) = finite_range(self.x, Extremes(self.x).run(s))?;
+        let params = QParams::from_range(min, max)?;
+        Quantize { x: self.x, levels: params.levels(), out: self.out }.run(s);
+        Ok(params)
+    }
 }
 
 struct Extremes<'a>(&'a [f32]);
@@ -180,7 +191,15 @@ impl Kernel for Extremes<'_> {
 /// # Errors
 /// A value is NaN or infinite.
 pub fn min_max(isa: Isa, x: &[f32]) -> Result<(f32, f32), Int8Error> {
-    let (min, max, all_finite) = isa.run(Extremes(x));
+    finite_range(x, isa.run(Extremes(x)))
+}
+
+/// The two extremes of `x`, or which value is not finite.
+#[inline(always)]
+fn finite_range(
+    x: &[f32],
+    (min, max, all_finite): (f32, f32, bool),
+) -> Result<(f32, f32), Int8Error> {
     if !all_finite && let Some(index) = x.iter().position(|x| !x.is_finite()) {
         return Err(Int8Error::NotFinite { what: "a value", index, value: x[index] });
     }

@@ -18,6 +18,12 @@ impl Runs<'_> {
         Runs { offsets: &[0], quads: k / GROUP, tail: k % GROUP, tail_offset: k / GROUP * GROUP }
     }
 
+    /// The same with the last values as a group like the others, filled up with what follows them.
+    pub(super) fn with_whole_groups(self) -> Self {
+        let quads = self.quads + usize::from(self.tail > 0);
+        Runs { quads, tail: 0, ..self }
+    }
+
     /// Values from the row's start to the end of what is read.
     pub(super) fn extent(&self) -> usize {
         let last = self.offsets.iter().max().map_or(0, |last| last + self.quads * GROUP);

@@ -84,9 +84,6 @@ impl<D: Dot> Simd for Portable<D> {
     type I32 = [i32; LANES];
     type Mask = [bool; LANES];
     type Bytes = [u8; 4 * LANES];
-    type Quad = [u8; 4 * LANES];
-    type Weights = [u8; 4 * LANES];
-    type Dots = [i32; LANES];
     const LEVEL_BYTES: usize = 1;
 
     #[inline]
@@ -313,30 +310,17 @@ impl<D: Dot> Simd for Portable<D> {
         self.0.dot(acc, a, w)
     }
     #[inline(always)]
-    unsafe fn splat_quad(self, levels: *const u8) -> Self::Bytes {
-        // SAFETY: the caller promises 4 readable bytes.
-        unsafe { self.splat_bytes(levels) }
+    fn dot_wide(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
+        let number = |x: &Self::Bytes, i: usize| i32::from(i16::from_le_bytes([x[i], x[i + 1]]));
+        let product = |i: usize| number(&a, i).wrapping_mul(number(&w, i));
+        std::array::from_fn(|i| {
+            acc[i].wrapping_add(product(4 * i)).wrapping_add(product(4 * i + 2))
+        })
     }
     #[inline(always)]
-    unsafe fn load_weights(self, x: *const i8) -> Self::Bytes {
-        // SAFETY: the caller promises `4 * LANES` readable bytes.
-        unsafe { self.load_bytes(x) }
-    }
-    #[inline(always)]
-    fn weights(self, x: Self::Bytes) -> Self::Bytes {
-        x
-    }
-    #[inline(always)]
-    fn no_dots(self) -> Self::I32 {
-        self.splat_i32(0)
-    }
-    #[inline(always)]
-    fn add_dots(self, sums: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
-        self.dot(sums, a, w)
-    }
-    #[inline(always)]
-    fn sum_dots(self, sums: Self::I32) -> Self::I32 {
-        sums
+    fn widen_quads(self, x: Self::Bytes) -> [Self::Bytes; 2] {
+        let wide = |i: usize| i16::from(x[i].cast_signed()).to_le_bytes();
+        [0, 2].map(|first| std::array::from_fn(|i| wide(i / 4 * 4 + first + i % 4 / 2)[i % 2]))
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32 {

@@ -40,14 +40,8 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     type Mask: Copy;
     /// `4 * LANES` bytes, signed or unsigned as the operation says.
     type Bytes: Copy;
-    /// Four activations, in every lane, as [`add_dots`](Simd::add_dots) takes them.
-    type Quad: Copy;
-    /// Four weights for each lane, as [`add_dots`](Simd::add_dots) takes them.
-    type Weights: Copy;
-    /// Sums of products for each lane, which may be in parts.
-    type Dots: Copy;
-    /// Bytes of an activation in a [`Quad`](Simd::Quad): 1, or 2 where the fastest exact dot product is
-    /// one of 16-bit numbers, so that activations are widened before they are used many times.
+    /// Bytes of an activation in the fastest exact dot product: 1, or 2 where that is
+    /// [`dot_wide`](Simd::dot_wide), so that what is used often is widened before.
     const LEVEL_BYTES: usize;
 
     /// Runs `kernel` as a function of its own, compiled for this instruction set: for the inner
@@ -196,25 +190,11 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     fn dot_pair_rule(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
         self.dot(acc, a, w)
     }
-    /// Four activations of [`LEVEL_BYTES`](Simd::LEVEL_BYTES) each.
-    ///
-    /// # Safety
-    /// `levels` is valid for reading as many bytes.
-    unsafe fn splat_quad(self, levels: *const u8) -> Self::Quad;
-    /// Four weights for each lane.
-    ///
-    /// # Safety
-    /// `x` is valid for reading `4 * LANES` bytes.
-    unsafe fn load_weights(self, x: *const i8) -> Self::Weights;
-    /// Bytes as weights.
-    fn weights(self, x: Self::Bytes) -> Self::Weights;
-    /// No products yet.
-    fn no_dots(self) -> Self::Dots;
-    /// Adds to each lane the dot product of four activations with its weights, without saturating: right
-    /// for every input, and faster than [`dot`](Simd::dot) where activations and weights are used often.
-    fn add_dots(self, sums: Self::Dots, a: Self::Quad, w: Self::Weights) -> Self::Dots;
-    /// The sum of each lane.
-    fn sum_dots(self, sums: Self::Dots) -> Self::I32;
+    /// Adds to each lane of `acc` the dot product of two signed numbers of 16 bits of `a` with two of `w`,
+    /// wrapping.
+    fn dot_wide(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32;
+    /// Of the four signed bytes of each lane the first two, and the last two, as numbers of 16 bits.
+    fn widen_quads(self, x: Self::Bytes) -> [Self::Bytes; 2];
     /// The bytes as lanes of `i32`: lane `i` holds bytes `4i..4i + 4`, lowest first.
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
     /// The lanes as bytes: the inverse of [`bytes_to_i32`](Simd::bytes_to_i32).

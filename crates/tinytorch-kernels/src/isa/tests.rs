@@ -222,18 +222,14 @@ impl Kernel for Dots {
         s.store_i32(s.dot_pair_rule(s.splat_i32(7), a, halves), &mut got);
         assert!((0..S::LANES).all(|i| got[i] == want(&small, i)));
 
-        let levels: Vec<u8> = match S::LEVEL_BYTES {
-            1 => quad.to_vec(),
-            _ => quad.iter().flat_map(|&q| u16::from(q).to_ne_bytes()).collect(),
-        };
-        // SAFETY: `levels` holds four activations and `w` `4 * LANES` weights.
-        let (levels, weights) =
-            unsafe { (s.splat_quad(levels.as_ptr()), s.load_weights(w.as_ptr())) };
-        for weights in [weights, s.weights(all)] {
-            let twice = s.add_dots(s.add_dots(s.no_dots(), levels, weights), levels, weights);
-            s.store_i32(s.sum_dots(twice), &mut got);
-            assert!((0..S::LANES).all(|i| got[i] == 2 * (want(&w, i) - 7)));
+        let wide: Vec<u8> = quad.iter().flat_map(|&q| u16::from(q).to_le_bytes()).collect();
+        let mut sums = s.splat_i32(7);
+        for (levels, weights) in wide.chunks_exact(4).zip(s.widen_quads(all)) {
+            // SAFETY: `levels` holds 4 bytes.
+            sums = s.dot_wide(sums, unsafe { s.splat_bytes(levels.as_ptr()) }, weights);
         }
+        s.store_i32(sums, &mut got);
+        assert!((0..S::LANES).all(|i| got[i] == want(&w, i)));
 
         for lanes in 0..=S::LANES {
             let exact = w[..4 * lanes].to_vec();

@@ -52,9 +52,6 @@ impl Simd for Avx512Vnni {
     type I32 = __m512i;
     type Mask = __mmask16;
     type Bytes = __m512i;
-    type Quad = __m512i;
-    type Weights = __m512i;
-    type Dots = __m512i;
     const LEVEL_BYTES: usize = 1;
 
     #[inline]
@@ -151,33 +148,23 @@ impl Simd for Avx512Vnni {
 
         fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
             _mm512_dpbusd_epi32(acc, a, w);
+        fn dot_wide(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
+            _mm512_add_epi32(acc, _mm512_madd_epi16(a, w));
     }
 
     #[inline(always)]
-    unsafe fn splat_quad(self, levels: *const u8) -> __m512i {
-        // SAFETY: the caller promises 4 readable bytes.
-        unsafe { self.splat_bytes(levels) }
-    }
-    #[inline(always)]
-    unsafe fn load_weights(self, x: *const i8) -> __m512i {
-        // SAFETY: the caller promises `4 * LANES` readable bytes.
-        unsafe { self.load_bytes(x) }
-    }
-    #[inline(always)]
-    fn weights(self, x: __m512i) -> __m512i {
-        x
-    }
-    #[inline(always)]
-    fn no_dots(self) -> Self::I32 {
-        self.splat_i32(0)
-    }
-    #[inline(always)]
-    fn add_dots(self, sums: Self::I32, a: __m512i, w: __m512i) -> Self::I32 {
-        self.dot(sums, a, w)
-    }
-    #[inline(always)]
-    fn sum_dots(self, sums: Self::I32) -> Self::I32 {
-        sums
+    fn widen_quads(self, x: __m512i) -> [__m512i; 2] {
+        // Each byte goes to the upper half of a number, whose shift then copies the sign.
+        const PAIRS: [i32; 4] = [0x0100_0000, 0x0504_0404, 0x0908_0808, 0x0d0c_0c0c];
+        // SAFETY: `self` proves that the CPU has these instructions.
+        unsafe {
+            let first = _mm512_broadcast_i32x4(_mm_loadu_si128(PAIRS.as_ptr().cast()));
+            let last = _mm512_add_epi8(first, _mm512_set1_epi8(2));
+            [first, last].map(
+                #[inline(always)]
+                |places| _mm512_srai_epi16::<8>(_mm512_shuffle_epi8(x, places)),
+            )
+        }
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: __m512i) -> __m512i {
