@@ -166,14 +166,13 @@ fn main() -> Result<()> {
     let mut float = Reader::build(&(), &mut Init::seed(0))?;
     train(&mut float, learned.inputs(), learned.labels(), 2e-3, 25)?;
 
-    // The second output has nothing behind it that evens errors out: all in int8 it is 1.9 % off. With what
-    // leads to it in floats, 6 % of the weights, it is 1.5 % off, within the budget of 2 % that is stated.
-    let config = QuantConfig::new(Scheme::from(Activations::Dynamic))
+    // A kernel of four values gains nothing from int8, and would add a third of the error of the second
+    // output, which has nothing behind it that evens errors out: 1.4 % off, with the kernel in floats 1.0 %.
+    // The values of the attention and what is made of them lead to it too; in int8 they add 0.3 %.
+    let config = QuantConfig::new(Scheme::from(Activations::Static))
+        .with("stem", Scheme::Float)
         .with("places.*", Scheme::Float)
-        .with("attention.v_proj", Scheme::Float)
-        .with("attention.out_proj", Scheme::Float)
-        .with("hidden", Scheme::from(Activations::Static))
-        .with("head", Scheme::from(Activations::Static))
+        .with("attention.*", Scheme::from(Activations::Dynamic))
         .knowingly();
     let mut int8 = float.clone();
     let calibration = Var::from(data.calibration(256, 0)?);

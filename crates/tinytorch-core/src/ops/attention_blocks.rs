@@ -174,6 +174,12 @@ impl<'a> Head<'a> {
         let product = MatrixMut::new(scores, rows, visible);
         gemm(self.isa, Matrix::new(q, rows, dim), keys, product, &Scaling::default());
         let (mut last, skipped) = (None, first - from);
+        if self.kept.is_all() && visible > 0 {
+            let scores = &scores[skipped * visible..][..count * visible];
+            rows::softmax(self.isa, visible, scores, &mut block.weights[..count * visible]);
+            q.copy_within(skipped * dim.., 0);
+            return visible;
+        }
         for i in 0..count {
             let scores = &scores[(skipped + i) * visible..][..visible];
             let weights = &mut block.weights[i * visible..][..visible];

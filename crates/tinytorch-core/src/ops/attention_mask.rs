@@ -34,6 +34,11 @@ impl<'a> Kept<'a> {
         Kept { causal, scores, mask: mask.copied(), strides }
     }
 
+    /// Whether every query looks at all keys.
+    pub(super) fn is_all(&self) -> bool {
+        !self.causal && self.mask.is_none()
+    }
+
     /// Numbers of working memory that [`Kept::softmax`] needs.
     pub(super) fn memory(&self) -> usize {
         if self.mask.is_some() { 2 * self.scores.last_dim() } else { 0 }
