@@ -24,7 +24,7 @@ fn a_trained_and_quantized_model_passes_its_audit() {
     let float = bench.json("eval m.safetensors --data digits");
     let int8 = bench.json("eval q.safetensors --data digits");
     assert_eq!(keys(&float), ["accuracy", "data", "file", "loss", "part", "samples"]);
-    assert_eq!((&float["samples"], &float["part"]), (&json!(360), &json!("test")));
+    assert_eq!((&float["samples"], &float["part"]), (&json!(600), &json!("test")));
     assert!(fraction(&float["accuracy"]) >= 0.95, "{float}");
     assert!(fraction(&int8["accuracy"]) >= fraction(&float["accuracy"]) - 0.01, "{int8}");
 
@@ -200,7 +200,7 @@ fn outputs_are_the_same_for_a_row_alone_as_among_others() {
     bench.good("run q.safetensors --input row.npy --out z.npy");
     let (all, one) =
         (read_npy(bench.path("y.npy")).unwrap(), read_npy(bench.path("z.npy")).unwrap());
-    assert_eq!(all.shape().dims(), [360, 10]);
+    assert_eq!(all.shape().dims(), [600, 10]);
     let row = all.slice(0, 130..131).unwrap();
     assert_eq!(row.to_vec::<f32>().unwrap(), one.to_vec::<f32>().unwrap());
 }
@@ -219,8 +219,8 @@ fn data_without_a_test_part_is_never_judged_by_what_was_learned_from_it() {
         let scores = bench.json(&format!("eval q.safetensors --data {data}"));
         (scores["part"].as_str().unwrap().to_string(), scores["samples"].as_u64().unwrap())
     };
-    assert_eq!(judged("all.npz"), ("held-out".to_string(), 1437 / 5));
-    assert_eq!(judged("other.npz"), ("all".to_string(), 360));
+    assert_eq!(judged("all.npz"), ("held-out".to_string(), 1197 / 5));
+    assert_eq!(judged("other.npz"), ("all".to_string(), 600));
 }
 
 #[test]
