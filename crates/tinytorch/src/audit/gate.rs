@@ -16,7 +16,7 @@ pub enum Outcome {
     /// The question does not arise for this model.
     #[serde(rename = "n/a")]
     NotApplicable,
-    /// It could not be measured here.
+    /// It could not be measured here, or the samples cannot decide it.
     #[serde(rename = "unknown")]
     Unknown,
 }

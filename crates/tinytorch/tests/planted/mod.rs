@@ -15,6 +15,7 @@ mod values;
 use contents::Contents;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tempfile::TempDir;
 use tinytorch::audit::{
     AuditOptions, Budget, ModelFiles, ModelReport, Outcome, Probe, Subject, Task, audit_model,
@@ -225,6 +226,8 @@ pub(crate) fn quantized(float: Box<dyn Model>, samples: Tensor) -> Subject {
 pub(crate) fn probe(answering: &str) -> AuditOptions {
     let args = ["--exact", answering, "--ignored", "--nocapture", "--test-threads=1"];
     let args = args.map(String::from).to_vec();
-    let probe = Some(Probe::new(std::env::current_exe().unwrap(), args));
-    AuditOptions { probe, ..AuditOptions::default() }
+    // Nothing here is about how long it takes, also where numeric code is not optimized.
+    let limit = Duration::from_secs(900);
+    let probe = Probe { limit, ..Probe::new(std::env::current_exe().unwrap(), args) };
+    AuditOptions { probe: Some(probe), ..AuditOptions::default() }
 }

@@ -127,7 +127,7 @@ fn the_verdict_names_what_failed_and_what_is_unknown() {
     let html = page(vec![model("m", Outcome::Fail, vec![failed, unknown.clone(), apart])]);
     assert!(html.contains("Not intact"));
     assert!(html.contains("0 of 3 gates passed; failed: <a href=\"#m0-accuracy\">accuracy</a>"));
-    assert!(html.contains("could not be measured: <a href=\"#m0-latency\">latency</a>"));
+    assert!(html.contains("undecided: <a href=\"#m0-latency\">latency</a>"));
     assert!(html.contains("1 does not apply") && html.contains("dynamic"));
     assert!(html.contains("at least 99 %</span>"));
     assert!(page(vec![model("m", Outcome::Fail, vec![unknown])]).contains("Not proven"));
