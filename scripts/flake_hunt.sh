@@ -7,6 +7,7 @@
 #   RUNS=3 THREADS="1 2" MODELS=digits-mlp scripts/flake_hunt.sh
 #   LOAD=4 scripts/flake_hunt.sh                             # beside four busy processes
 #   AUDIT_ARGS="" scripts/flake_hunt.sh                      # with the timing gate
+#   TINYTORCH=/usr/local/bin/tinytorch scripts/flake_hunt.sh # this program, instead of one that is built first
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 runs=${RUNS:-300}
@@ -15,8 +16,10 @@ models=${MODELS:-digits-mlp digits-cnn talks-gpt}
 load=${LOAD:-0}
 read -r -a audit_args <<< "${AUDIT_ARGS---no-latency}"
 
-cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p tinytorch-cli
-tinytorch=${CARGO_TARGET_DIR:-$root/target}/release/tinytorch
+if [ -z "${TINYTORCH:-}" ]; then
+    cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p tinytorch-cli
+fi
+tinytorch=${TINYTORCH:-${CARGO_TARGET_DIR:-$root/target}/release/tinytorch}
 
 folder=$(mktemp -d)
 busy=()

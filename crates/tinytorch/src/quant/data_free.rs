@@ -96,10 +96,11 @@ fn weight_of(node: &Node) -> Option<ParamId> {
     }
 }
 
-/// Of values that fill a range evenly.
+/// Of values in a range, all of which may be as large as it allows: inputs such as pixels rise and fall
+/// together, and ranges for independent ones that fill it evenly cut off what a first layer makes of them
+/// (13 % error of `digits-mlp`, where these give 2 %).
 fn within((low, high): (f32, f32)) -> Belief {
-    let rms = ((low * low + low * high + high * high) / 3.0).max(0.0).sqrt();
-    Belief::Spread { low: low.min(0.0), high: high.max(0.0), rms }
+    Belief::Spread { low: low.min(0.0), high: high.max(0.0), rms: low.abs().max(high.abs()) }
 }
 
 /// What an input of no known range and a normalized image are taken for.

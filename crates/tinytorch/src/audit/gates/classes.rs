@@ -1,7 +1,7 @@
 //! Whether every class is recognized as well as before, not only most of them.
 
 use crate::audit::answers::{Answers, Tally};
-use crate::audit::{Gate, Interval, Metric, Subject, Task};
+use crate::audit::{Gate, Interval, Subject, Task};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub(crate) fn classes(subject: &Subject, answers: Option<&Answers>) -> (Gate, Ve
     let tallies = tallies(subject, answers, right);
     let reports: Vec<ClassReport> =
         tallies.iter().map(|(name, tally)| report(name, tally, answers)).collect();
-    (judge(&reports, &subject.task), reports)
+    (judge(&reports), reports)
 }
 
 fn tallies(subject: &Subject, answers: &Answers, right: &[i64]) -> Vec<(String, Tally)> {
@@ -121,7 +121,7 @@ fn finding(kept: Option<(f64, Interval)>) -> Finding {
     }
 }
 
-fn judge(reports: &[ClassReport], task: &impl Metric) -> Gate {
+fn judge(reports: &[ClassReport]) -> Gate {
     let finding = |report: &ClassReport| {
         let interval = report.interval.map(|interval| interval.scaled(0.01, 0.0));
         finding(report.kept.map(|kept| kept / 100.0).zip(interval))
@@ -140,12 +140,11 @@ fn judge(reports: &[ClassReport], task: &impl Metric) -> Gate {
     };
     let kept = worst.kept.unwrap_or(100.0);
     let all = format!(
-        "{} judged by their {}; the worst is {}",
+        "{} judged by their recall; the worst is {}",
         match reports.len() {
             1 => "1 class".to_string(),
             n => format!("{n} classes"),
         },
-        task.name(),
         sentence(worst)
     );
     let gate = Gate::at_least(ID, kept, KEPT * 100.0, "% of f32 recall", all);
