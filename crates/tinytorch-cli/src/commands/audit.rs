@@ -1,5 +1,6 @@
 //! The command `audit`.
 
+use super::ci;
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
 use crate::output::Screen;
@@ -10,8 +11,8 @@ use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    AuditOptions, Budget, Gate, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject,
-    audit_model, page,
+    AuditOptions, Budget, Gate, ModelFiles, ModelReport, Probe, REFERENCES, Report, Saturation,
+    Subject, audit_model, page,
 };
 use tinytorch::files::{check_writable, replace};
 use tinytorch::train::ProgressBar;
@@ -47,6 +48,16 @@ pub(crate) struct Audit {
     /// Print the report as JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// The int8 model as it was before it was fine-tuned: what may differ from the float model is what has
+    /// changed since
+    #[arg(long, value_name = "INT8", requires = "float")]
+    before: Option<PathBuf>,
+    /// File to write the gates to as JUnit's XML, for systems that gate on it
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Print the gates that did not pass as annotations of a GitHub workflow, too
+    #[arg(long, conflicts_with = "json")]
+    github: bool,
     /// Seed of the reference models' weights, data order and calibration samples
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "float")]
     seed: u64,
@@ -56,7 +67,7 @@ impl Audit {
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
-                let subject = subject(float, int8, data)?;
+                let subject = subject(float, int8, data, self.before.as_deref())?;
                 let floor = self.float_floor.map(|floor| floor.of(&subject.task));
                 let float_floor = floor.transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
@@ -68,11 +79,19 @@ impl Audit {
         let (data, page) = (self.data_path(), self.page_path());
         replace(&data, |file| file.write_all(json.as_bytes()))?;
         replace(&page, |file| file.write_all(page::render(&report).as_bytes()))?;
+        if let Some(junit) = &self.junit {
+            replace(junit, |file| file.write_all(ci::junit(&report).as_bytes()))?;
+        }
         if self.json {
             writeln!(screen, "{json}")?;
         } else {
             report.models.iter().try_for_each(|model| print_model(model, screen))?;
             writeln!(screen, "report: {}, {}", page.display(), data.display())?;
+            if self.github {
+                write!(screen, "{}", ci::github(&report))?;
+            }
+            let verdicts: Vec<String> = report.models.iter().map(ci::verdict).collect();
+            writeln!(screen, "verdict: {}", verdicts.join("; "))?;
         }
         Ok(if report.passed() { Verdict::Good } else { Verdict::GateFailed })
     }
@@ -108,18 +127,27 @@ impl Audit {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make the folder {}", self.out.display()))?;
         check_writable(self.data_path())?;
+        if let Some(junit) = &self.junit {
+            check_writable(junit)?;
+        }
         Ok(check_writable(self.page_path())?)
     }
 }
 
 /// Two models in files, and the samples to judge them by.
-fn subject(float: &Path, int8: &Path, data: &Source) -> Result<Subject> {
+fn subject(float: &Path, int8: &Path, data: &Source, before: Option<&Path>) -> Result<Subject> {
     let files = ModelFiles::open(float, int8)?;
     let Judging { name, samples, .. } = data.to_judge(files.models()[0], &files.provenances())?;
     for model in files.models() {
         check_examples(&samples, &name, model)?;
     }
-    files.judged_by(samples).with_context(|| int8.display().to_string())
+    let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
+    match before {
+        Some(before) => {
+            subject.fine_tuned_since(before).with_context(|| before.display().to_string())
+        }
+        None => Ok(subject),
+    }
 }
 
 fn print_model(model: &ModelReport, screen: &mut Screen) -> Result<()> {
@@ -149,6 +177,17 @@ fn print_model(model: &ModelReport, screen: &mut Screen) -> Result<()> {
         ]);
     }
     writeln!(screen, "{table}")?;
+    for saturation in &model.saturation {
+        let Saturation { factor, percent, worst_layer, worst_percent, agreement } = saturation;
+        let alike = agreement.map_or(String::new(), |agreement| {
+            format!("; {agreement:.2} % of the answers are those of the float model")
+        });
+        writeln!(
+            screen,
+            "  inputs x{factor}: {percent:.3} % of the activations lie outside of their ranges, of \
+             {worst_layer} {worst_percent:.3} %{alike}"
+        )?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+mod ci;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod eval_text;

@@ -21,7 +21,8 @@ use tinytorch::files::{
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::Model;
 use tinytorch::quant::{
-    Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, Scheme, quantize_model,
+    Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, Scheme, SeenRows,
+    quantize_model,
 };
 
 /// Samples per calibration pass; the ranges do not depend on it.
@@ -234,6 +235,7 @@ impl Quantize {
         check_inputs(&inputs, &source.to_string(), model)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
+        SeenRows::of(std::slice::from_ref(&inputs))?.write(provenance);
         Ok(inputs)
     }
 }

@@ -99,5 +99,5 @@ fn data_whose_parts_do_not_match() {
     let labels = Tensor::from_vec(vec![0i64; 10], [10]).unwrap();
     write_npz(bench.path("few.npz"), &[("x", &inputs), ("y", &labels)]).unwrap();
     let line = bench.refused(&format!("{train} few.npz"));
-    assert!(line.contains("360 inputs") && line.contains("10 labels"), "{line}");
+    assert!(line.contains("600 inputs") && line.contains("10 labels"), "{line}");
 }

@@ -50,19 +50,6 @@ impl Distribution {
         Ok(Distribution::new(&values, range))
     }
 
-    /// Of an activation, and of the levels it is quantized to if their range is fixed.
-    ///
-    /// # Errors
-    /// Unless the activation is f32.
-    pub(super) fn of_activation(activation: &Tensor, input: Encoding) -> Result<Distribution> {
-        let values = activation.to_vec::<f32>()?;
-        let range = match input {
-            Encoding::Static(params) => Some(activation_range(&values, params)),
-            Encoding::F32 | Encoding::PerRow | Encoding::PerRow16 => None,
-        };
-        Ok(Distribution::new(&values, range))
-    }
-
     fn new(values: &[f32], int8: Option<Int8Range>) -> Distribution {
         let finite = || values.iter().map(|&v| f64::from(v)).filter(|v| v.is_finite());
         let ends = int8.iter().flat_map(|range| [range.min, range.max]);
@@ -74,11 +61,87 @@ impl Distribution {
         }
         let mut counts = vec![0; BINS];
         for value in finite() {
-            let share = if high > low { (value - low) / (high - low) } else { 0.5 };
-            counts[((share * BINS as f64) as usize).min(BINS - 1)] += 1;
+            counts[bin(value, low, high)] += 1;
         }
         Distribution { low, high, counts, int8 }
     }
+}
+
+fn bin(value: f64, low: f64, high: f64) -> usize {
+    let share = if high > low { (value - low) / (high - low) } else { 0.5 };
+    ((share * BINS as f64) as usize).min(BINS - 1)
+}
+
+/// The distribution of an activation, from one batch after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Gathered {
+    low: f64,
+    high: f64,
+    counts: Vec<u64>,
+    /// The levels it is quantized to, if their range is fixed.
+    params: Option<QParams>,
+    used: [bool; 256],
+    clipped: usize,
+    seen: usize,
+}
+
+impl Gathered {
+    /// Of an activation that lies in this range, and is quantized like this.
+    pub(super) fn new((low, high): (f32, f32), input: Encoding) -> Gathered {
+        let params = match input {
+            Encoding::Static(params) => Some(params),
+            Encoding::F32 | Encoding::PerRow | Encoding::PerRow16 => None,
+        };
+        let ends = params.map(|params| [params.dequantize(0), params.dequantize(255)]);
+        let ends = ends.iter().flatten().copied();
+        let (low, high) = ends.fold((low, high), |(low, high), end| (low.min(end), high.max(end)));
+        let (low, high, counts) = (f64::from(low), f64::from(high), vec![0; BINS]);
+        Gathered { low, high, counts, params, used: [false; 256], clipped: 0, seen: 0 }
+    }
+
+    /// Takes in a batch.
+    pub(super) fn add(&mut self, values: &[f32]) {
+        for &value in values {
+            if value.is_finite() {
+                self.counts[bin(f64::from(value), self.low, self.high)] += 1;
+            }
+            if let Some(params) = self.params.filter(|_| !value.is_nan()) {
+                self.used[usize::from(params.quantize(value))] = true;
+            }
+        }
+        self.clipped += self.params.map_or(0, |params| clipped(values, params));
+        self.seen += values.len();
+    }
+
+    /// What has been gathered.
+    pub(super) fn finish(self) -> Distribution {
+        let int8 = self.params.map(|params| {
+            let (min, max) = (f64::from(params.dequantize(0)), f64::from(params.dequantize(255)));
+            Int8Range {
+                min,
+                max,
+                narrowest_max: max,
+                clipped_percent: percent(self.clipped, self.seen),
+                levels_used: self.used.iter().filter(|&&used| used).count(),
+                levels: 256,
+            }
+        });
+        if self.low > self.high {
+            return Distribution { low: 0.0, high: 0.0, counts: Vec::new(), int8 };
+        }
+        Distribution { low: self.low, high: self.high, counts: self.counts, int8 }
+    }
+}
+
+/// How many values lie more than half a step outside of what the levels stand for.
+pub(super) fn clipped(values: &[f32], params: QParams) -> usize {
+    let (min, max) = (f64::from(params.dequantize(0)), f64::from(params.dequantize(255)));
+    let half = f64::from(params.scale) / 2.0;
+    let outside = |value: &&f32| {
+        let value = f64::from(**value);
+        value < min - half || value > max + half
+    };
+    values.iter().filter(outside).count()
 }
 
 fn weight_range(values: &[f32], int8: &QWeight) -> Result<Int8Range> {
@@ -114,26 +177,8 @@ fn weight_range(values: &[f32], int8: &QWeight) -> Result<Int8Range> {
     })
 }
 
-fn activation_range(values: &[f32], params: QParams) -> Int8Range {
-    let (min, max) = (f64::from(params.dequantize(0)), f64::from(params.dequantize(255)));
-    let half = f64::from(params.scale) / 2.0;
-    let (mut used, mut clipped) = ([false; 256], 0usize);
-    for &value in values.iter().filter(|v| !v.is_nan()) {
-        used[usize::from(params.quantize(value))] = true;
-        let value = f64::from(value);
-        clipped += usize::from(value < min - half || value > max + half);
-    }
-    Int8Range {
-        min,
-        max,
-        narrowest_max: max,
-        clipped_percent: percent(clipped, values.len()),
-        levels_used: used.iter().filter(|&&used| used).count(),
-        levels: 256,
-    }
-}
-
-fn percent(part: usize, whole: usize) -> f64 {
+/// A share in percent; 0 of nothing.
+pub(super) fn percent(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64 * 100.0
 }
 
@@ -164,27 +209,33 @@ mod tests {
         assert_eq!(range.clipped_percent, 50.0);
     }
 
+    /// The distribution of values that come in two batches.
+    fn of_activation(values: &[f32], input: Encoding) -> Distribution {
+        let finite = || values.iter().copied().filter(|v| v.is_finite());
+        let range = finite()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let mut gathered = Gathered::new(range, input);
+        let (a, b) = values.split_at(values.len() / 2);
+        gathered.add(a);
+        gathered.add(b);
+        gathered.finish()
+    }
+
     #[test]
     fn an_activation_outside_the_calibrated_range_is_clipped() {
         let params = QParams::from_range(0.0, 1.0).unwrap();
-        let values = vec![-0.5, 0.0, 0.5, 1.0, 1.001, 4.0, f32::NAN, f32::INFINITY];
-        let activation = Tensor::from_vec(values, [8]).unwrap();
-        let of = Distribution::of_activation(&activation, Encoding::Static(params)).unwrap();
+        let values = [-0.5, 0.0, 0.5, 1.0, 1.001, 4.0, f32::NAN, f32::INFINITY];
+        let of = of_activation(&values, Encoding::Static(params));
         assert_eq!((of.low, of.high), (-0.5, 4.0));
         assert_eq!(of.counts.iter().sum::<u64>(), 6);
         let range = of.int8.unwrap();
         assert_eq!((range.clipped_percent, range.levels_used), (37.5, 3));
-        let dynamic = Distribution::of_activation(&activation, Encoding::PerRow).unwrap();
-        assert_eq!(dynamic.int8, None);
+        assert_eq!(of_activation(&values, Encoding::PerRow).int8, None);
     }
 
     #[test]
     fn constants_huge_values_and_nothing_at_all_have_a_distribution() {
-        let of = |values: Vec<f32>| {
-            let n = values.len();
-            let tensor = Tensor::from_vec(values, [n]).unwrap();
-            Distribution::of_activation(&tensor, Encoding::F32).unwrap()
-        };
+        let of = |values: Vec<f32>| of_activation(&values, Encoding::F32);
         assert_eq!(of(vec![1e30; 3]).counts[BINS / 2], 3);
         let widest = of(vec![f32::MIN, f32::MAX]);
         assert_eq!((widest.counts[0], widest.counts[BINS - 1]), (1, 1));

@@ -68,6 +68,14 @@ pub enum AuditError {
         /// Shape of the target.
         target: Shape,
     },
+    /// An int8 model that is not what stood before a fine-tuning.
+    #[error(
+        "`{name}` has other values than quantizing the float model gives; name the int8 model as it was before it was fine-tuned"
+    )]
+    NotBefore {
+        /// The parameter.
+        name: String,
+    },
     /// A name that no parameter has.
     #[error(
         "`{name}` was fine-tuned, it is said, but no float parameter of the int8 model is called so"

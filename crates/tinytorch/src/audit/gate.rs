@@ -1,5 +1,6 @@
 //! A question about a quantized model, with the measurement that answers it.
 
+use super::Interval;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ pub enum Outcome {
     /// The question does not arise for this model.
     #[serde(rename = "n/a")]
     NotApplicable,
-    /// It could not be measured here.
+    /// It could not be measured here, or the samples cannot decide it.
     #[serde(rename = "unknown")]
     Unknown,
 }
@@ -43,6 +44,8 @@ pub struct Gate {
     pub value: Option<f64>,
     /// What it is held against.
     pub limit: Option<f64>,
+    /// Where the measured quantity lies with 95 % confidence, if that was judged; in the unit of both.
+    pub interval: Option<Interval>,
     /// The unit of both.
     pub unit: Cow<'static, str>,
     /// What was measured and, on anything but a pass, why.
@@ -85,6 +88,39 @@ impl Gate {
         Gate::judged(id, value <= limit, value, limit, unit, reason)
     }
 
+    /// The same gate, decided by where its quantity lies with 95 % confidence: it passes or fails if the
+    /// limit is outside of the interval, and is unknown if it is inside.
+    pub fn decided_by(self, interval: Interval) -> Gate {
+        let Some(limit) = self.limit else { return self };
+        let (worst, best) = match self.side {
+            Side::AtLeast => (interval.low >= limit, interval.high >= limit),
+            Side::AtMost => (interval.high <= limit, interval.low <= limit),
+        };
+        let is_number = self.value.is_some_and(|value| !value.is_nan());
+        let result = match (worst, best) {
+            (true, _) if is_number => Outcome::Pass,
+            (false, true) if is_number => Outcome::Unknown,
+            _ => Outcome::Fail,
+        };
+        let range = format!("95 % interval {} to {}", short(interval.low), short(interval.high));
+        let reason = match result {
+            Outcome::Unknown => {
+                format!("{}; {range}: the samples cannot tell it from {limit}", self.reason)
+            }
+            _ => format!("{}; {range}", self.reason),
+        };
+        Gate { result, reason, interval: Some(interval), ..self }
+    }
+
+    /// The same gate, unknown for this reason unless it has failed.
+    pub fn undecided(self, why: &str) -> Gate {
+        let result = match self.result {
+            Outcome::Fail => Outcome::Fail,
+            _ => Outcome::Unknown,
+        };
+        Gate { result, reason: format!("{why}; {}", self.reason), ..self }
+    }
+
     /// Passes if there are no faults; the first few are named.
     pub fn no_faults(
         id: &'static str,
@@ -118,7 +154,8 @@ impl Gate {
     }
 
     fn unmeasured(id: &'static str, result: Outcome, reason: String) -> Gate {
-        Gate { id, result, value: None, limit: None, unit: "".into(), reason, side: Side::AtMost }
+        let (value, limit, interval, unit) = (None, None, None, "".into());
+        Gate { id, result, value, limit, interval, unit, reason, side: Side::AtMost }
     }
 
     fn judged(
@@ -130,13 +167,20 @@ impl Gate {
         reason: String,
     ) -> Gate {
         let result = if pass { Outcome::Pass } else { Outcome::Fail };
-        let (value, limit) = (Some(value), Some(limit));
-        Gate { id, result, value, limit, unit: unit.into(), reason, side: Side::AtMost }
+        let (value, limit, interval) = (Some(value), Some(limit), None);
+        let unit = unit.into();
+        Gate { id, result, value, limit, interval, unit, reason, side: Side::AtMost }
     }
 }
 
+/// A number with as many digits as an interval needs.
+fn short(value: f64) -> String {
+    let digits = if value.abs() < 10.0 { 4 } else { 2 };
+    format!("{value:.digits$}")
+}
+
 /// The first few faults, and how many more there are.
-fn named(faults: &[String]) -> Option<String> {
+pub(super) fn named(faults: &[String]) -> Option<String> {
     const NAMED: usize = 3;
     match faults.len() {
         0 => None,
@@ -153,6 +197,23 @@ mod tests {
     fn a_measurement_that_is_not_a_number_never_passes() {
         assert_eq!(Gate::at_least("g", f64::NAN, 0.0, "", String::new()).result, Outcome::Fail);
         assert_eq!(Gate::at_most("g", f64::NAN, 0.0, "", String::new()).result, Outcome::Fail);
+    }
+
+    #[test]
+    fn an_interval_decides_on_either_side_and_not_around_the_limit() {
+        let decided = |low: f64, high: f64| {
+            let gate = Gate::at_least("g", (low + high) / 2.0, 99.0, "%", "kept".to_string());
+            gate.decided_by(Interval { low, high })
+        };
+        assert_eq!(decided(99.0, 100.0).result, Outcome::Pass);
+        assert_eq!(decided(98.9, 100.0).result, Outcome::Unknown);
+        assert_eq!(decided(90.0, 98.9).result, Outcome::Fail);
+        let most = Gate::at_most("g", 1.0, 1.01, "x", String::new());
+        let of = |low: f64, high: f64| most.clone().decided_by(Interval { low, high }).result;
+        assert_eq!(of(0.9, 1.0), Outcome::Pass);
+        assert_eq!(of(0.9, 1.1), Outcome::Unknown);
+        assert_eq!(of(1.02, 1.1), Outcome::Fail);
+        assert_eq!(decided(f64::NAN, f64::NAN).result, Outcome::Fail);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct HeldOut {
     inputs: Vec<Tensor>,
     targets: Vec<Tensor>,
     len: usize,
+    /// A name for each sample.
+    groups: Option<Vec<String>>,
 }
 
 impl HeldOut {
@@ -49,7 +51,26 @@ impl HeldOut {
                 return Err(AuditError::Ragged { tensor, got, expected: len }.into());
             }
         }
-        Ok(HeldOut { inputs, targets, len })
+        Ok(HeldOut { inputs, targets, len, groups: None })
+    }
+
+    /// The same samples, each of which belongs to the group of this name: a hospital, a camera, a dialect. No
+    /// group may be lost, however small its share of all samples.
+    ///
+    /// # Errors
+    /// [`AuditError::Ragged`] unless there is a name for each sample.
+    pub fn grouped(self, groups: impl IntoIterator<Item = String>) -> Result<HeldOut> {
+        let groups: Vec<String> = groups.into_iter().collect();
+        if groups.len() != self.len {
+            let (tensor, got) = ("the groups".to_string(), groups.len());
+            return Err(AuditError::Ragged { tensor, got, expected: self.len }.into());
+        }
+        Ok(HeldOut { groups: Some(groups), ..self })
+    }
+
+    /// The group of each sample, if they have some.
+    pub fn groups(&self) -> Option<&[String]> {
+        self.groups.as_deref()
     }
 
     /// The inputs, each `[samples, ..]`.
@@ -79,7 +100,13 @@ impl HeldOut {
 
     /// The shape of each input for one sample.
     pub(super) fn shapes_of_one(&self) -> Result<Vec<Vec<usize>>> {
-        Ok(self.first(1)?.iter().map(|input| input.shape().to_vec()).collect())
+        self.shapes_of(1)
+    }
+
+    /// The shape of each input for so many samples, however many there are.
+    pub(super) fn shapes_of(&self, samples: usize) -> Result<Vec<Vec<usize>>> {
+        let of = |input: &Tensor| input.shape().with(0, samples).to_vec();
+        Ok(self.first(1)?.iter().map(of).collect())
     }
 
     /// The inputs of `count` samples from `start` on, or of as many as there are.
@@ -92,6 +119,6 @@ impl HeldOut {
 impl From<Examples> for HeldOut {
     fn from(examples: Examples) -> HeldOut {
         let (inputs, targets) = (examples.inputs().clone(), examples.labels().clone());
-        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets] }
+        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets], groups: None }
     }
 }

@@ -1,30 +1,35 @@
-//! Both models layer by layer, each int8 layer held against the float one.
+//! Both models layer by layer, each int8 layer held against the float one, over all samples.
 
-use super::compare::exceeds;
-use super::rounding::{rounded, rounded_at_best, rounded_weight};
+use super::distribution::Gathered;
+use super::interval::FEWEST;
+use super::rounding::{QRange, rounded, rounded_weight};
+use super::spread::{Spread, squared_distance};
 use super::{AuditOptions, Distribution, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
-use crate::int8::Encoding;
+use crate::int8::{Encoding, Granularity, QWeight, WeightBits};
 use crate::quant::Folded;
-use crate::quant::relative_error;
 use crate::tensor::{Shape, Tensor};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tinytorch_kernels::{Isa, Ran};
 
-/// How many times what rounding explains a layer may add. A range that was calibrated on many samples
-/// is wider than that of the few it is held against: layers of `digits-cnn` add up to 1.33 times what
+/// How many times what rounding explains a layer may add. A range that was calibrated on other samples
+/// is wider than that of those it is held against: layers of `digits-cnn` add up to 1.33 times what
 /// rounding explains, those of ResNet-20 1.45 times, layers with dynamic ranges 1.0 times.
 const UNEXPLAINED: f64 = 2.0;
 
-/// What a layer may add beyond that, as a fraction: the rounding of the sums, far below any rounding to
-/// 8 bits.
+/// What a layer may add beyond that, as a fraction of what its outputs differ by: the rounding of the
+/// sums, far below any rounding to 8 bits.
 const NEGLIGIBLE: f64 = 1e-4;
 
-/// What a layer with a weight did on a batch of held-out data.
+/// The same as a fraction of its outputs' size, which is what floats are rounded by: some 100 units in the
+/// last place.
+const FLOAT_ROUNDING: f64 = 1e-5;
+
+/// What a layer with a weight did on the held-out data.
 #[derive(Clone, Debug)]
 pub struct LayerEvidence {
     /// Dotted name of the weight.
@@ -43,20 +48,21 @@ pub struct LayerEvidence {
     pub stored_bytes: usize,
     /// Relative error of its output on the float model's own input: what this layer adds.
     pub own_error: f64,
-    /// What rounding this layer's weight and input would add, with ranges made for this very input.
+    /// What rounding this layer's weight and input would add, with ranges made for these very inputs.
     pub expected_error: f64,
     /// How far the kernel's output is from the float op's on the values that the levels stand for.
     pub kernel_error: f64,
     /// Relative error of its output where it stands: what has gathered up to here.
     pub propagated_error: f64,
-    /// Time of the float layer.
+    /// Time of the float layer, on a batch.
     pub float_time: Duration,
-    /// Time of the int8 layer.
+    /// Time of the int8 layer, on a batch.
     pub int8_time: Duration,
     /// How the float weight's values lie, with the batch norm that was folded in, and which int8 levels they became.
     pub weight: Distribution,
     /// How the float model's input of the layer lies; `None` for a look-up, which reads indices.
     pub activation: Option<Distribution>,
+    fault: Option<String>,
 }
 
 impl LayerEvidence {
@@ -70,35 +76,61 @@ impl LayerEvidence {
         self.looks_up
     }
 
-    /// What the layer gets wrong beyond what rounding explains, in a sentence that names it.
+    /// What the layer gets wrong beyond what rounding explains, in a sentence that names it. Nothing is said
+    /// of fewer than 30 rows, or of rows that are all alike.
     pub fn fault(&self) -> Option<String> {
-        let LayerEvidence { name, own_error, expected_error, kernel_error, .. } = self;
-        let percent = |share: &f64| share * 100.0;
-        if exceeds(*kernel_error, NEGLIGIBLE) {
-            return Some(format!(
-                "the kernel of `{name}` is {:.2} % away from what its levels stand for",
-                percent(kernel_error)
-            ));
+        self.fault.clone()
+    }
+}
+
+/// The range of what each weighted op of the float model reads, in order, over all samples.
+#[derive(Default)]
+pub(super) struct RangePass {
+    ranges: Vec<(f32, f32)>,
+    next: usize,
+}
+
+impl RangePass {
+    /// The next batch begins.
+    pub(super) fn begin(&mut self) {
+        self.next = 0;
+    }
+
+    pub(super) fn finish(self) -> Vec<(f32, f32)> {
+        self.ranges
+    }
+}
+
+impl Observer for RangePass {
+    fn ran(&mut self, run: OpRun<'_>) -> Result<()> {
+        if run.weight.is_none() || run.inputs.len() < 2 {
+            return Ok(());
         }
-        exceeds(*own_error, UNEXPLAINED * expected_error + NEGLIGIBLE).then(|| {
-            format!(
-                "`{name}` adds {:.2} % of its own output, where rounding explains {:.2} %",
-                percent(own_error),
-                percent(expected_error)
-            )
-        })
+        if self.ranges.len() == self.next {
+            self.ranges.push((f32::INFINITY, f32::NEG_INFINITY));
+        }
+        if !run.op.properties().looks_up {
+            let (low, high) = &mut self.ranges[self.next];
+            for v in run.inputs[0].to_vec::<f32>()?.into_iter().filter(|v| v.is_finite()) {
+                (*low, *high) = (low.min(v), high.max(v));
+            }
+        }
+        self.next += 1;
+        Ok(())
     }
 }
 
 /// Input and output of every weighted op of the float model, in order.
 pub(super) struct FloatPass<'a> {
-    names: BTreeMap<ParamId, String>,
+    names: &'a BTreeMap<ParamId, String>,
     /// Weights and biases with the batch norm that can be folded in.
     folded: &'a Folded,
     runs: VecDeque<FloatRun>,
 }
 
-struct FloatRun {
+pub(super) struct FloatRun {
+    /// Its place among all of them.
+    place: usize,
     name: String,
     op: Arc<dyn Compute>,
     input: Tensor,
@@ -112,8 +144,12 @@ struct FloatRun {
 }
 
 impl<'a> FloatPass<'a> {
-    pub(super) fn new(names: BTreeMap<ParamId, String>, folded: &'a Folded) -> FloatPass<'a> {
+    pub(super) fn new(names: &'a BTreeMap<ParamId, String>, folded: &'a Folded) -> FloatPass<'a> {
         FloatPass { names, folded, runs: VecDeque::new() }
+    }
+
+    pub(super) fn finish(self) -> VecDeque<FloatRun> {
+        self.runs
     }
 }
 
@@ -124,6 +160,7 @@ impl Observer for FloatPass<'_> {
             && let [input, weight, ..] = run.inputs
         {
             self.runs.push_back(FloatRun {
+                place: self.runs.len(),
                 name: self.names.get(&id).cloned().unwrap_or_default(),
                 op: run.op.clone(),
                 input: (*input).clone(),
@@ -143,21 +180,32 @@ impl Observer for FloatPass<'_> {
     }
 }
 
-/// Compares every weighted op of the int8 model with the float one in the same place.
+/// What comparing all batches has shown.
+#[derive(Default)]
+pub(super) struct Comparison {
+    layers: Vec<Sums>,
+    /// Layers that ran in another place than in the float model.
+    out_of_order: BTreeSet<String>,
+}
+
+impl Comparison {
+    /// Every layer in the order in which they ran, and what ran out of order.
+    pub(super) fn finish(self) -> (Vec<LayerEvidence>, Vec<String>) {
+        let layers = self.layers.into_iter().map(Sums::finish).collect();
+        (layers, self.out_of_order.into_iter().collect())
+    }
+}
+
+/// Compares every weighted op of the int8 model with the float one in the same place, on one batch.
 pub(super) struct Int8Pass<'a> {
     params: &'a BTreeMap<ParamId, (String, &'a Param)>,
     subject: &'a Subject,
     options: &'a AuditOptions,
+    /// The range of what each weighted op of the float model reads, over all samples.
+    ranges: &'a [(f32, f32)],
     float: VecDeque<FloatRun>,
-    found: Comparison,
-}
-
-/// What comparing two passes has shown.
-#[derive(Default)]
-pub(super) struct Comparison {
-    pub(super) layers: Vec<LayerEvidence>,
-    /// Layers that ran in another place than in the float model.
-    pub(super) out_of_order: Vec<String>,
+    found: &'a mut Comparison,
+    next: usize,
 }
 
 impl<'a> Int8Pass<'a> {
@@ -165,16 +213,16 @@ impl<'a> Int8Pass<'a> {
         params: &'a BTreeMap<ParamId, (String, &'a Param)>,
         subject: &'a Subject,
         options: &'a AuditOptions,
-        float: FloatPass<'_>,
+        ranges: &'a [(f32, f32)],
+        float: VecDeque<FloatRun>,
+        found: &'a mut Comparison,
     ) -> Int8Pass<'a> {
-        let found = Comparison::default();
-        Int8Pass { params, subject, options, float: float.runs, found }
+        Int8Pass { params, subject, options, ranges, float, found, next: 0 }
     }
 
-    pub(super) fn finish(mut self) -> Comparison {
+    pub(super) fn finish(self) {
         let left = self.float.iter().map(|run| format!("`{}` did not run", run.name));
         self.found.out_of_order.extend(left);
-        self.found
     }
 
     /// The float run of a layer: the next one, unless the order is another.
@@ -183,7 +231,7 @@ impl<'a> Int8Pass<'a> {
         if place != Some(0) {
             let instead = self.float.front().map_or("nothing", |run| &run.name);
             let fault = format!("`{name}` ran where the float model runs `{instead}`");
-            self.found.out_of_order.push(fault);
+            self.found.out_of_order.insert(fault);
         }
         self.float.remove(place?)
     }
@@ -195,60 +243,191 @@ impl Observer for Int8Pass<'_> {
             return Ok(());
         };
         let Some(float) = self.float_run(name) else { return Ok(()) };
-        let bias = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-        let folded = bias.is_some_and(|bias| self.subject.changed.contains(&bias))
-            || param.int8().is_some_and(|weight| weight.shift().is_some());
-        let (normed, folded_weight) =
-            if folded { (float.normed, float.folded_weight) } else { (None, None) };
-        let float_output = normed.unwrap_or(float.output);
-        let float_weight = folded_weight.unwrap_or(float.weight);
-        let is_look_up = run.op.properties().looks_up;
-        let input = param.int8().filter(|_| !is_look_up).map_or(Encoding::F32, |w| w.input());
+        let looks_up = run.op.properties().looks_up;
+        let int8 = param.int8().map(|weight| &**weight);
+        let input = param.int8().filter(|_| !looks_up).map_or(Encoding::F32, |w| w.input());
+        let range = self.ranges.get(float.place).copied();
+        let place = self.next;
+        self.next += 1;
+        if self.found.layers.len() == place {
+            let bits = self.subject.weight_bits(name, int8)?;
+            let sums = Sums::new((name, *param), &run, &float, bits, range)?;
+            self.found.layers.push(sums);
+        }
+        let Some(sums) = self.found.layers.get_mut(place) else { return Ok(()) };
+        let folded = float.folded_weight.is_some() && int8.is_some();
+        let float_output = float.normed.as_ref().filter(|_| folded).unwrap_or(&float.output);
+        let float_weight = float.folded_weight.as_ref().filter(|_| folded).unwrap_or(&float.weight);
         let is_image = float_weight.shape().rank() == 4;
 
         // What the layer gives, and what it should, on the input that the float model gave it.
         let mut inputs = run.inputs.to_vec();
         inputs[0] = &float.input;
         let own = run.op.forward(&inputs, &mut Exec::new(self.options.deployed))?;
-        let (mut kernel_error, mut expected_error) = (0.0, 0.0);
-        if let Some(int8) = param.int8() {
+        if let Some(int8) = int8 {
             let compute = |x: &Tensor, weight: &Tensor, others: &[Tensor]| {
                 let inputs: Vec<&Tensor> = [x, weight].into_iter().chain(others).collect();
                 float.op.forward(&inputs, &mut Exec::new(Isa::active()))
             };
-            let levels = rounded(&float.input, input, is_image)?;
+            let levels = rounded(&float.input, input.into(), is_image)?;
             let bias = inputs.get(1).map(|bias| bias.to_vec::<f32>()).transpose()?;
             let offset = int8.offset(bias.as_deref());
             let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
-            let exact = compute(&levels, &int8.dequantize()?, offset.as_slice())?;
-            kernel_error = relative_error(&own, &exact)?;
-            let bits = self.subject.config.scheme_of(name).weight_bits();
-            let levels = rounded_at_best(&float.input, input, is_image)?;
-            let weight = rounded_weight(&float_weight, int8.scales().granularity(), bits)?;
-            let best = compute(&levels, &weight, &[])?;
-            expected_error = relative_error(&best, &compute(&float.input, &float_weight, &[])?)?;
+            let exact = compute(&levels, &sums.stored, offset.as_slice())?;
+            sums.kernel += squared_distance(&own, &exact)?;
+            sums.exact.add(&exact)?;
+            let levels = rounded(&float.input, QRange::at_best(input, range), is_image)?;
+            let best = compute(&levels, &sums.best, &[])?;
+            let clean = compute(&float.input, float_weight, &[])?;
+            sums.expected += squared_distance(&best, &clean)?;
+            sums.clean.add(&clean)?;
         }
-        let float_bytes = param.shape().len() * size_of::<f32>();
-        let stored_bytes = param.int8().map_or(float_bytes, |weight| weight.bytes());
-        let activation =
-            (!is_look_up).then(|| Distribution::of_activation(&float.input, input)).transpose()?;
-        self.found.layers.push(LayerEvidence {
-            name: name.clone(),
-            op: run.op.name(),
-            looks_up: is_look_up,
-            kernel: run.kernel,
-            shape: param.shape(),
-            float_bytes,
-            stored_bytes,
-            own_error: relative_error(&own, &float_output)?,
-            expected_error,
-            kernel_error,
-            propagated_error: relative_error(run.output, &float_output)?,
-            float_time: float.elapsed,
-            int8_time: run.elapsed,
-            weight: Distribution::of_weight(&float_weight, param.int8().map(|w| &**w))?,
-            activation,
-        });
+        sums.own += squared_distance(&own, float_output)?;
+        sums.propagated += squared_distance(run.output, float_output)?;
+        sums.output.add(float_output)?;
+        if let Some(activation) = &mut sums.activation {
+            activation.add(&float.input.to_vec::<f32>()?);
+        }
+        sums.batches += 1;
+        sums.float_time += float.elapsed;
+        sums.int8_time += run.elapsed;
         Ok(())
+    }
+}
+
+/// What has been summed up of a layer, all distances as squares.
+struct Sums {
+    name: String,
+    op: &'static str,
+    looks_up: bool,
+    kernel_ran: Ran,
+    shape: Shape,
+    stored_bytes: usize,
+    weight: Distribution,
+    activation: Option<Gathered>,
+    /// What the int8 weight stands for, and what rounding would make of the floats.
+    stored: Tensor,
+    best: Tensor,
+    own: f64,
+    expected: f64,
+    kernel: f64,
+    propagated: f64,
+    output: Spread,
+    exact: Spread,
+    clean: Spread,
+    batches: u32,
+    float_time: Duration,
+    int8_time: Duration,
+}
+
+impl Sums {
+    fn new(
+        (name, param): (&str, &Param),
+        run: &OpRun<'_>,
+        float: &FloatRun,
+        bits: WeightBits,
+        range: Option<(f32, f32)>,
+    ) -> Result<Sums> {
+        let int8 = param.int8().map(|weight| &**weight);
+        let float_weight =
+            float.folded_weight.as_ref().filter(|_| int8.is_some()).unwrap_or(&float.weight);
+        let looks_up = run.op.properties().looks_up;
+        let input = param.int8().filter(|_| !looks_up).map_or(Encoding::F32, |w| w.input());
+        let (stored, best) = match int8 {
+            Some(int8) => {
+                let granularity: Granularity = int8.scales().granularity();
+                (int8.dequantize()?, rounded_weight(float_weight, granularity, bits)?)
+            }
+            None => (float_weight.clone(), float_weight.clone()),
+        };
+        let float_bytes = param.shape().len() * size_of::<f32>();
+        Ok(Sums {
+            name: name.to_string(),
+            op: run.op.name(),
+            looks_up,
+            kernel_ran: run.kernel,
+            shape: param.shape(),
+            stored_bytes: int8.map_or(float_bytes, QWeight::bytes),
+            weight: Distribution::of_weight(float_weight, int8)?,
+            activation: range.filter(|_| !looks_up).map(|range| Gathered::new(range, input)),
+            stored,
+            best,
+            own: 0.0,
+            expected: 0.0,
+            kernel: 0.0,
+            propagated: 0.0,
+            output: Spread::default(),
+            exact: Spread::default(),
+            clean: Spread::default(),
+            batches: 0,
+            float_time: Duration::ZERO,
+            int8_time: Duration::ZERO,
+        })
+    }
+
+    fn finish(self) -> LayerEvidence {
+        let fault = self.fault();
+        let batches = self.batches.max(1);
+        LayerEvidence {
+            own_error: relative(self.own, &self.output),
+            expected_error: relative(self.expected, &self.clean),
+            kernel_error: relative(self.kernel, &self.exact),
+            propagated_error: relative(self.propagated, &self.output),
+            name: self.name,
+            op: self.op,
+            looks_up: self.looks_up,
+            kernel: self.kernel_ran,
+            float_bytes: self.shape.len() * size_of::<f32>(),
+            shape: self.shape,
+            stored_bytes: self.stored_bytes,
+            float_time: self.float_time / batches,
+            int8_time: self.int8_time / batches,
+            weight: self.weight,
+            activation: self.activation.map(Gathered::finish),
+            fault,
+        }
+    }
+
+    /// Distances are held against what rounding explains and what the outputs differ by; where they do not
+    /// differ, or hardly, by what floats are rounded by.
+    fn fault(&self) -> Option<String> {
+        if self.output.rows() < FEWEST || self.output.around_means() == 0.0 {
+            return None;
+        }
+        let Sums { name, .. } = self;
+        let percent = |squared: f64, of: &Spread| relative(squared, of) * 100.0;
+        if beyond(self.kernel, 0.0, &self.exact) {
+            return Some(format!(
+                "the kernel of `{name}` is {:.2} % away from what its levels stand for",
+                percent(self.kernel, &self.exact)
+            ));
+        }
+        beyond(self.own, UNEXPLAINED * self.expected.sqrt(), &self.output).then(|| {
+            format!(
+                "`{name}` adds {:.2} % of its own output, where rounding explains {:.2} %",
+                percent(self.own, &self.output),
+                percent(self.expected, &self.clean)
+            )
+        })
+    }
+}
+
+/// Whether a squared distance is more than what is explained and the rounding of floats; NaN is more than
+/// anything.
+fn beyond(squared: f64, explained: f64, of: &Spread) -> bool {
+    let rounding = NEGLIGIBLE * of.around_means() + FLOAT_ROUNDING * of.size();
+    let most = explained + rounding;
+    squared.sqrt() > most || squared.is_nan() || most.is_nan()
+}
+
+/// A distance as a share of what the values differ by, or, where they do not differ, of their size.
+fn relative(squared: f64, of: &Spread) -> f64 {
+    let distance = squared.sqrt();
+    match of.around_means() {
+        _ if distance == 0.0 => 0.0,
+        0.0 if of.size() > 0.0 => distance / of.size(),
+        // Something where there should be nothing: all of it is wrong.
+        0.0 => 1.0,
+        spread => distance / spread,
     }
 }

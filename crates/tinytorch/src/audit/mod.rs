@@ -65,11 +65,12 @@
 //!
 //!     let mut int8 = float.clone();
 //!     let config = QuantConfig { destroys_floats_knowingly: true, ..QuantConfig::default() };
-//!     let calibration = Var::from(data.calibration(512, 0)?);
-//!     let report = quantize_model(&mut int8, [Ok(calibration)], &config)?;
+//!     let calibration = data.calibration(512, 0)?;
+//!     let report = quantize_model(&mut int8, [Ok(Var::from(&calibration))], &config)?;
 //!
 //!     let held_out = data.test.expect("the digits have a test part");
 //!     let subject = Subject::new("net", &float, &int8, held_out)?.quantized_by(&config, &report);
+//!     let subject = subject.calibrated_on(&[calibration])?;
 //!     let options = AuditOptions { probe: Some(probe), ..AuditOptions::default() };
 //!     let report = audit_model(&subject, &Budget::default(), &options)?;
 //!     for gate in &report.gates {
@@ -91,12 +92,14 @@
 //! | subject | the two models and the data that an audit is about |
 //! | gate | one question, answered by a measurement and a limit |
 //! | verdict | `pass` if every gate reads `pass` or `n/a`, else `fail` |
+//! | unknown | what a gate reads that could not be measured, or that the samples cannot decide: its 95 % interval holds the limit |
 //! | evidence | what running both models has shown, gathered once for all gates |
 //! | probe | a process that holds one model alone, in which memory is measured |
 //! | floor | how good the float model must be to be worth the test |
 //! | own error | what a layer adds to the error of its output, on the float model's input |
 //! | expected error | what rounding alone would add there |
 
+mod answers;
 mod compare;
 mod distribution;
 mod error;
@@ -105,14 +108,18 @@ mod files;
 mod gate;
 pub mod gates;
 mod held_out;
+mod interval;
 mod layers;
 mod metric;
 mod options;
 pub mod page;
+mod passes;
 mod probe;
 mod reference;
 mod report;
 mod rounding;
+mod saturation;
+mod spread;
 mod steadiness;
 mod subject;
 mod task;
@@ -124,13 +131,16 @@ pub use error::AuditError;
 pub use evidence::Evidence;
 pub use files::Files;
 pub use gate::{Gate, Outcome, Side};
+pub use gates::ClassReport;
 pub use held_out::HeldOut;
+pub use interval::Interval;
 pub use layers::LayerEvidence;
 pub use metric::{Direction, Metric};
 pub use options::AuditOptions;
 pub use probe::Probe;
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
+pub use saturation::Saturation;
 pub use subject::{Budget, ModelFiles, Subject};
 pub use task::Task;
 pub use tuning::changed_params;
@@ -147,8 +157,8 @@ pub fn audit_model(
     options: &AuditOptions,
 ) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject, options)?;
-    let (gates, latency) = gates::all(subject, &evidence, budget, options)?;
-    Ok(ModelReport { latency, ..ModelReport::new(subject, &evidence, gates)? })
+    let judged = gates::all(subject, &evidence, budget, options)?;
+    ModelReport::new(subject, &evidence, judged)
 }
 
 /// A score with the unit of its metric.

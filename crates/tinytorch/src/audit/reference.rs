@@ -97,7 +97,9 @@ impl Reference {
         let config = QuantConfig::new(parts.activations).knowingly();
         let report = quantize_model(&mut *int8, batches.into_iter().map(Ok), &config)?;
         let subject = Subject::new(self.name, &*float, &*int8, parts.held_out)?
-            .quantized_by(&config, &report);
+            .quantized_by(&config, &report)
+            .calibrated_on(std::slice::from_ref(&parts.calibration))?
+            .trained_on("the training part of the same data set");
         Ok((subject, Budget { float_floor: Some(self.float_floor), ..Budget::default() }))
     }
 

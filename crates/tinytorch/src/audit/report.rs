@@ -1,6 +1,9 @@
 //! The stable form of an audit's result.
 
-use super::{Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Subject, Task};
+use super::gates::{ClassReport, Judged};
+use super::{
+    Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Saturation, Subject, Task,
+};
 use crate::Result;
 use crate::files::TensorFile;
 use serde::Serialize;
@@ -82,16 +85,22 @@ pub struct ModelReport {
     pub bytes: Vec<BytesPair>,
     /// Times of both models, one entry per batch size; empty if none were taken.
     pub latency: Vec<LatencyPairs>,
+    /// Every class and group, where samples have some.
+    pub classes: Vec<ClassReport>,
     /// Every layer with a weight, in the order in which they ran.
     pub layers: Vec<LayerReport>,
+    /// How many activations lie outside of the ranges that calibration fixed, on the held-out samples and on
+    /// brighter ones; empty where none is fixed.
+    pub saturation: Vec<Saturation>,
 }
 
 impl ModelReport {
     pub(super) fn new(
         subject: &Subject,
         evidence: &Evidence,
-        gates: Vec<Gate>,
+        judged: Judged,
     ) -> Result<ModelReport> {
+        let Judged { gates, latency, classes } = judged;
         let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
         let verdict = if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail };
         let (task, targets) = (subject.task.clone(), subject.held_out.targets());
@@ -117,8 +126,10 @@ impl ModelReport {
             int8_quality: task.score(&evidence.int8, targets)?,
             task,
             bytes: vec![weights, file],
-            latency: Vec::new(),
+            latency,
+            classes,
             layers: evidence.layers.iter().map(LayerReport::new).collect(),
+            saturation: evidence.saturation.clone(),
         })
     }
 }

@@ -1,12 +1,19 @@
 //! What an audit is about: two models and data to judge them by.
 
-use super::{AuditError, HeldOut, Task};
+use super::{AuditError, HeldOut, Task, rounding};
 use crate::Result;
 use crate::files::{Loaded, Provenance, digest_params, load_with};
+use crate::int8::{Encoding, QWeight, WeightBits};
 use crate::models::{Kinds, Model};
-use crate::quant::{QuantConfig, QuantRecord, QuantReport};
+use crate::quant::{
+    Activations, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, is_weight,
+};
+use crate::tensor::Tensor;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// The entry of a file's metadata that names what its model was trained on.
+const TRAINING_DATA: &str = "training_data";
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
 /// neither training nor calibration has seen.
@@ -21,7 +28,8 @@ pub struct Subject {
     pub float_digest: String,
     /// The int8 model.
     pub int8: Box<dyn Model>,
-    /// Parameters that quantizing says it has changed, beside the int8 weights.
+    /// Parameters that quantizing says it has changed, beside the int8 weights. No gate believes it: what may
+    /// have changed follows from the float model.
     pub changed: Vec<String>,
     /// How it was quantized.
     pub config: QuantConfig,
@@ -31,6 +39,10 @@ pub struct Subject {
     pub task: Task,
     /// The files of the float and the int8 model, if that is what is judged.
     pub delivered: Option<(PathBuf, PathBuf)>,
+    /// The samples that the ranges were calibrated on, if that is known.
+    pub seen: Option<SeenRows>,
+    /// What the float model was trained on, by its own account.
+    pub trained_on: Option<String>,
     /// What was fine-tuned after quantizing, if anything was.
     pub(super) tuning: Option<Tuning>,
 }
@@ -65,6 +77,8 @@ impl Subject {
             held_out,
             task,
             delivered: None,
+            seen: None,
+            trained_on: None,
             tuning: None,
         })
     }
@@ -74,6 +88,52 @@ impl Subject {
         self.config = config.clone();
         self.changed.clone_from(&report.changed);
         self
+    }
+
+    /// How the int8 model is quantized by what it holds, whatever is said about it.
+    pub(super) fn config_as_stored(&self) -> Result<QuantConfig> {
+        let mut config = QuantConfig { range: self.config.range, ..QuantConfig::default() };
+        for (name, param) in self.int8.named_params() {
+            if !is_weight(param) {
+                continue;
+            }
+            let scheme = match param.int8() {
+                None => Scheme::Float,
+                Some(weight) => Scheme::Int8 {
+                    granularity: weight.scales().granularity(),
+                    weight_bits: self.weight_bits(&name, Some(weight))?,
+                    activations: match weight.input() {
+                        Encoding::Static(_) => Activations::Static,
+                        Encoding::PerRow => Activations::Dynamic,
+                        Encoding::PerRow16 => Activations::Dynamic16,
+                        Encoding::F32 => Activations::Float,
+                    },
+                },
+            };
+            config = config.with(name, scheme);
+        }
+        Ok(config)
+    }
+
+    /// The bits that an int8 weight's values may use: as few as is said, and no fewer than they do use.
+    pub(super) fn weight_bits(&self, name: &str, int8: Option<&QWeight>) -> Result<WeightBits> {
+        let said = self.config.scheme_of(name).weight_bits();
+        let used = int8.map(rounding::bits_used).transpose()?;
+        Ok(used.filter(|used| used.max() > said.max()).map_or(said, |_| WeightBits::EIGHT))
+    }
+
+    /// Tells which inputs the ranges were calibrated on, one tensor for each input of the model: the audit
+    /// makes sure that none of them judges.
+    ///
+    /// # Errors
+    /// As [`SeenRows::of`].
+    pub fn calibrated_on(self, inputs: &[Tensor]) -> Result<Subject> {
+        Ok(Subject { seen: Some(SeenRows::of(inputs)?), ..self })
+    }
+
+    /// Tells what the float model was trained on, for the report.
+    pub fn trained_on(self, data: impl Into<String>) -> Subject {
+        Subject { trained_on: Some(data.into()), ..self }
     }
 
     /// Tells what the models are for.
@@ -160,12 +220,16 @@ impl ModelFiles {
     pub fn judged_by(self, held_out: impl Into<HeldOut>) -> Result<Subject> {
         let ModelFiles { float: (float_path, float), int8: (int8_path, int8) } = self;
         let record = QuantRecord::read(&int8.provenance)?;
+        let seen = SeenRows::read(&int8.provenance)?;
+        let trained_on = float.provenance.notes.get(TRAINING_DATA).cloned();
         let name = int8_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let subject = Subject::new(name, &*float.model, &*int8.model, held_out)?;
         Ok(Subject {
             float_digest: int8.provenance.float_sha256.unwrap_or_default(),
             changed: record.changed,
             config: record.config,
+            seen,
+            trained_on,
             ..subject.files(float_path, int8_path)
         })
     }

@@ -1,14 +1,17 @@
 //! Int8 models that were fine-tuned: what of them may differ from the float model.
 
+use super::compare::same_bits;
 use super::subject::Tuning;
 use super::{AuditError, Subject};
 use crate::Result;
 use crate::autograd::Stored;
+use crate::files::load_model;
 use crate::models::{ListModel, Model};
 use crate::nn::Module;
-use crate::quant::fold;
+use crate::quant::{Folded, fold};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 impl Subject {
     /// Tells which parameters were fine-tuned after quantizing, adapters included: those that
@@ -29,13 +32,20 @@ impl Subject {
         let original = self.tuning.take().map_or_else(|| self.float.clone(), |t| t.original);
         let mut twin = original.clone();
         self.adapt(&mut *twin, &names);
-        let shifts = self.shifts(&*original, &names, &floats)?;
+        let first = self.held_out.first(1)?.iter().map(Into::into).collect();
+        let folded = fold(&*original as &dyn ListModel, &first, &self.config_as_stored()?)?;
+        let shifts = shifts(&*original, &folded, &names, &floats)?;
+        let params = original.named_params().into_iter();
+        let took_in: BTreeSet<String> = params
+            .filter(|(_, param)| folded.biases.contains_key(&param.id()))
+            .map(|(name, _)| name)
+            .collect();
         for (name, param) in twin.named_params_mut() {
             if let Some(shift) = shifts.get(&name) {
                 let shifted = param.value()?.add(shift)?;
                 param.store(Stored::F32(shifted));
             } else if names.contains(&name)
-                && !self.changed.contains(&name)
+                && !took_in.contains(&name)
                 && let Some(value) = floats.get(&name)
             {
                 param.store(Stored::F32(value.clone()));
@@ -44,6 +54,33 @@ impl Subject {
         self.float = twin;
         self.tuning = Some(Tuning { names, original });
         Ok(self)
+    }
+
+    /// Tells what was fine-tuned by the int8 model as it was before that: everything in which they differ,
+    /// which has to be as quantizing left it there.
+    ///
+    /// # Errors
+    /// As [`Subject::fine_tuned`] and [`load_model`], [`AuditError::OtherKind`] for a model of another
+    /// description, and [`AuditError::NotBefore`] for one whose parameters are not those that quantizing gives.
+    pub fn fine_tuned_since(self, before: impl AsRef<Path>) -> Result<Subject> {
+        let before = load_model(before)?.model;
+        let (of_before, of_int8) = (before.description()?, self.int8.description()?);
+        if of_before != of_int8 {
+            return Err(AuditError::OtherKind { float: of_before, int8: of_int8 }.into());
+        }
+        let names = changed_params(&*before, &*self.int8)?;
+        let first = self.held_out.first(1)?.iter().map(Into::into).collect();
+        let original = self.original();
+        let folded = fold(original as &dyn ListModel, &first, &self.config_as_stored()?)?;
+        let were = floats(&*before)?;
+        for (name, param) in original.named_params() {
+            let Some(was) = were.get(&name).filter(|_| names.contains(&name)) else { continue };
+            let expected = folded.values.get(&param.id()).map_or_else(|| param.value(), Ok)?;
+            if !same_bits(was, expected)? {
+                return Err(AuditError::NotBefore { name }.into());
+            }
+        }
+        self.fine_tuned(names)
     }
 
     /// The float model as it was before quantizing.
@@ -74,31 +111,26 @@ impl Subject {
             }
         });
     }
+}
 
-    /// A bias that took in a batch norm and was trained after that has moved by this much, and so does the
-    /// norm's own bias in the float model.
-    fn shifts(
-        &self,
-        original: &dyn Model,
-        names: &BTreeSet<String>,
-        floats: &BTreeMap<String, Tensor>,
-    ) -> Result<BTreeMap<String, Tensor>> {
-        let mut shifts = BTreeMap::new();
-        if !self.changed.iter().any(|name| names.contains(name)) {
-            return Ok(shifts);
+/// A bias that took in a batch norm and was trained after that has moved by this much, and so does the
+/// norm's own bias in the float model.
+fn shifts(
+    original: &dyn Model,
+    folded: &Folded,
+    names: &BTreeSet<String>,
+    floats: &BTreeMap<String, Tensor>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut shifts = BTreeMap::new();
+    for (name, param) in original.named_params() {
+        let of_norm = folded.biases.get(&param.id()).zip(folded.values.get(&param.id()));
+        if let (Some((norm, value)), Some(tuned)) = (of_norm, floats.get(&name))
+            && names.contains(&name)
+        {
+            shifts.insert(format!("{norm}.bias"), tuned.sub(value)?);
         }
-        let first = self.held_out.first(1)?.iter().map(Into::into).collect();
-        let folded = fold(original as &dyn ListModel, &first, &self.config)?;
-        for (name, param) in original.named_params() {
-            let of_norm = folded.biases.get(&param.id()).zip(folded.values.get(&param.id()));
-            if let (Some((norm, value)), Some(tuned)) = (of_norm, floats.get(&name))
-                && names.contains(&name)
-            {
-                shifts.insert(format!("{norm}.bias"), tuned.sub(value)?);
-            }
-        }
-        Ok(shifts)
     }
+    Ok(shifts)
 }
 
 /// The names of the parameters in which `after` differs from `before`: those that a fine-tuning has changed

@@ -136,7 +136,7 @@ pub(crate) fn quantized_without_data(
 ) -> Option<(AnyModel, Vec<String>)> {
     let mut int8 = model.clone();
     let example = example.into();
-    let ranges = prepare_without_data(&int8, &example, &way("static")).ok()?;
+    let ranges = prepare_without_data(&int8, &example, &way("static"), None).ok()?;
     let lines = range_lines(model, &ranges);
     apply(&mut int8, &ranges).unwrap();
     Some((int8, lines))

@@ -87,7 +87,7 @@ fn ranges_without_data_reach_through_sums_and_shortcuts_and_are_worse() {
     let config = QuantConfig::default().knowingly();
     let mut uncalibrated = resnet20();
     let example = (&images).into();
-    let ranges = prepare_without_data(&*uncalibrated, &example, &config).unwrap();
+    let ranges = prepare_without_data(&*uncalibrated, &example, &config, None).unwrap();
     apply(&mut *uncalibrated, &ranges).unwrap();
     let logits = |model: &dyn Model| Plan::compile(model, &images).unwrap().run(&images).unwrap();
     let want = logits(&*float);

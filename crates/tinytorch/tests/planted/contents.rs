@@ -50,6 +50,11 @@ impl Contents {
         }
     }
 
+    /// Takes one entry out of the metadata.
+    pub(crate) fn forget(&mut self, key: &str) {
+        self.metadata.remove(key).unwrap_or_else(|| panic!("there is no {key}"));
+    }
+
     /// Replaces one entry of the metadata by another text.
     pub(crate) fn rewrite(&mut self, key: &str, rewrite: impl FnOnce(&str) -> String) {
         let entry = self.metadata.get_mut(key).unwrap_or_else(|| panic!("there is no {key}"));

@@ -4,6 +4,7 @@
 mod contents;
 mod files;
 mod folding;
+mod fooled;
 mod kernels;
 mod language;
 pub(crate) mod models;
@@ -14,6 +15,7 @@ mod values;
 use contents::Contents;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tempfile::TempDir;
 use tinytorch::audit::{
     AuditOptions, Budget, ModelFiles, ModelReport, Outcome, Probe, Subject, Task, audit_model,
@@ -24,9 +26,9 @@ use tinytorch::files::{Provenance, digest_params, load_model, save_model};
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, MlpConfig, Model};
 use tinytorch::nn::Init;
 use tinytorch::optim::Adam;
-use tinytorch::quant::{Activations, QuantConfig, QuantRecord, quantize_model};
+use tinytorch::quant::{Activations, QuantConfig, QuantRecord, SeenRows, quantize_model};
 use tinytorch::train::{Classification, Trainer};
-use tinytorch::{Result, Rng, Tensor};
+use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::isa::Fault;
 
@@ -148,6 +150,7 @@ impl Base {
         let report = quantize_model(&mut *model, batches, &config)?;
         let mut provenance = Provenance { float_sha256, ..Provenance::default() };
         QuantRecord::new(&config, &report).write(&mut provenance)?;
+        SeenRows::of(std::slice::from_ref(calibration))?.write(&mut provenance);
         save_model(self.path(name), &*model, &provenance)?;
         Ok(self.path(name))
     }
@@ -208,13 +211,13 @@ pub(crate) fn assert_caught(report: &ModelReport, gate: &str, culprit: &str) {
     assert!(found.reason.contains(culprit), "{gate} does not name {culprit}: {}", found.reason);
 }
 
-/// What quantizing makes of a model of `inputs` values, judged on a few random samples.
-pub(crate) fn quantized(float: Box<dyn Model>, inputs: usize) -> Subject {
-    let samples = Tensor::rand([4, inputs], 0.0, 1.0, &mut Rng::seed(5)).unwrap();
+/// What quantizing makes of a model, judged by the samples that it was calibrated on, of two classes in turn.
+pub(crate) fn quantized(float: Box<dyn Model>, samples: Tensor) -> Subject {
     let mut int8 = float.clone();
     let config = QuantConfig::default().knowingly();
     let report = quantize_model(&mut *int8, [Ok(Var::from(&samples))], &config).unwrap();
-    let labels = Tensor::from_vec(vec![0i64, 1, 0, 1], [4]).unwrap();
+    let n = samples.shape()[0];
+    let labels = Tensor::from_vec((0..n as i64).map(|i| i % 2).collect(), [n]).unwrap();
     let held_out = Examples::new(samples, labels).unwrap();
     Subject::new("quantized", &*float, &*int8, held_out).unwrap().quantized_by(&config, &report)
 }
@@ -223,6 +226,8 @@ pub(crate) fn quantized(float: Box<dyn Model>, inputs: usize) -> Subject {
 pub(crate) fn probe(answering: &str) -> AuditOptions {
     let args = ["--exact", answering, "--ignored", "--nocapture", "--test-threads=1"];
     let args = args.map(String::from).to_vec();
-    let probe = Some(Probe::new(std::env::current_exe().unwrap(), args));
-    AuditOptions { probe, ..AuditOptions::default() }
+    // Nothing here is about how long it takes, also where numeric code is not optimized.
+    let limit = Duration::from_secs(900);
+    let probe = Probe { limit, ..Probe::new(std::env::current_exe().unwrap(), args) };
+    AuditOptions { probe: Some(probe), ..AuditOptions::default() }
 }

@@ -16,9 +16,39 @@ pub(crate) enum Instead {
     Float(Box<dyn Model>),
     /// Runs its model, and keeps the floats that its weights stand for from the first pass on.
     Cache(OnceLock<Vec<Tensor>>),
+    /// The same, from the first pass of so many samples on.
+    CacheFrom(usize, OnceLock<Vec<Tensor>>),
     /// Runs the linear layers, and says that it was this kernel.
     Saying(Ran),
+    /// Runs its model, and is wrong where a pass has fewer samples than this.
+    WrongBelow(usize),
 }
+
+/// The same numbers, or, where there are too few rows, their negatives.
+#[derive(Debug)]
+struct WrongBelow(usize);
+
+impl Compute for WrongBelow {
+    fn name(&self) -> &'static str {
+        "wrong below"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let sign = if inputs[0].shape[0] < self.0 { -1.0 } else { 1.0 };
+        out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = sign * v);
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for WrongBelow {}
 
 /// A linear layer that says which kernel it ran.
 #[derive(Debug)]
@@ -64,6 +94,13 @@ pub(crate) struct Impostor {
 impl Impostor {
     pub(crate) fn boxed(of: Box<dyn Model>, instead: Instead) -> Box<dyn Model> {
         Box::new(Impostor { of, instead })
+    }
+
+    /// What all int8 weights stand for.
+    fn floats(&self) -> Vec<Tensor> {
+        let params = self.of.named_params();
+        let weights = params.iter().filter_map(|(_, param)| param.int8());
+        weights.map(|weight| weight.dequantize().unwrap()).collect()
     }
 
     fn param(&self, layer: usize, field: &str) -> Option<&Param> {
@@ -113,12 +150,18 @@ impl ListModel for Impostor {
                 Ok(x)
             }
             Instead::Cache(floats) => {
-                floats.get_or_init(|| {
-                    let params = self.of.named_params();
-                    let weights = params.iter().filter_map(|(_, param)| param.int8());
-                    weights.map(|weight| weight.dequantize().unwrap()).collect()
-                });
+                floats.get_or_init(|| self.floats());
                 self.of.forward(input, ctx)
+            }
+            Instead::CacheFrom(samples, floats) => {
+                if input.shape()[0] >= *samples {
+                    floats.get_or_init(|| self.floats());
+                }
+                self.of.forward(input, ctx)
+            }
+            Instead::WrongBelow(samples) => {
+                let output = self.of.forward(input, ctx)?;
+                ctx.apply(WrongBelow(*samples), &[&output])
             }
         };
         Ok(vec![output?])

@@ -53,7 +53,7 @@ fn test_calibrated_vs_uncalibrated_accuracy() {
         let (calibrated, _) = quantized(float, &calibration, Activations::Static);
         let mut uncalibrated = float.clone();
         let config = plain(Activations::Static);
-        let ranges = prepare_without_data(&uncalibrated, &calibration, &config).unwrap();
+        let ranges = prepare_without_data(&uncalibrated, &calibration, &config, None).unwrap();
         apply(&mut uncalibrated, &ranges).unwrap();
         let with = error(float, &calibrated, &judged);
         let without = error(float, &uncalibrated, &judged);

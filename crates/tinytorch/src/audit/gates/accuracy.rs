@@ -1,7 +1,13 @@
 //! Whether the int8 model is as good at its task.
 
 use crate::Result;
-use crate::audit::{Direction, Evidence, Gate, Metric, Subject, with_unit};
+use crate::audit::answers::Answers;
+use crate::audit::{
+    Direction, Evidence, Gate, Interval, Metric, Subject, Task, interval, with_unit,
+};
+use crate::tensor::{Dtype, Tensor};
+
+const ID: &str = "accuracy";
 
 /// Share of the float model's score that must be kept where more is better, in percent.
 const KEPT: f64 = 99.0;
@@ -9,9 +15,12 @@ const KEPT: f64 = 99.0;
 /// How many times the float model's score the int8 model's may be where less is better.
 const LOST: f64 = 1.01;
 
-/// The int8 model is as good at its task.
-pub(crate) fn accuracy(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
-    const ID: &str = "accuracy";
+/// The int8 model is as good at its task, with 95 % confidence.
+pub(crate) fn accuracy(
+    subject: &Subject,
+    evidence: &Evidence,
+    answers: Option<&Answers>,
+) -> Result<Gate> {
     let (task, targets) = (&subject.task, subject.held_out.targets());
     let float = task.score(&evidence.float, targets)?;
     let int8 = task.score(&evidence.int8, targets)?;
@@ -22,12 +31,97 @@ pub(crate) fn accuracy(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         with_unit(int8, task),
         task.counted(targets)
     );
-    Ok(match task.direction() {
+    let gate = match task.direction() {
         Direction::HigherIsBetter => {
             Gate::at_least(ID, kept(float, int8) * 100.0, KEPT, "% of f32", reason)
         }
         Direction::LowerIsBetter => Gate::at_most(ID, grown(float, int8), LOST, "x f32", reason),
+    };
+    let samples = subject.held_out.len();
+    Ok(match interval(subject, evidence, answers)? {
+        Some(interval) => gate.decided_by(interval),
+        None => gate.undecided(&format!(
+            "{samples} samples are too few to tell, {} are not",
+            interval::FEWEST
+        )),
     })
+}
+
+/// Where what is kept, in percent, or what an error has grown by lies; `None` if there are too few samples
+/// to tell.
+fn interval(
+    subject: &Subject,
+    evidence: &Evidence,
+    answers: Option<&Answers>,
+) -> Result<Option<Interval>> {
+    let (task, samples) = (&subject.task, subject.held_out.len());
+    if let (Task::Classification, Some(answers)) = (task, answers)
+        && let Some(right) = &answers.right
+    {
+        let tally = answers.tally(right, 0..answers.len());
+        // A model without a right answer has nothing to keep, and what it is worth is another gate's question.
+        let kept = tally.kept().map(|(_, interval)| interval.scaled(100.0, 0.0));
+        return Ok(Some(kept.unwrap_or(Interval { low: 100.0, high: 100.0 })));
+    }
+    if samples < interval::FEWEST {
+        return Ok(None);
+    }
+    if *task == Task::LanguageModel
+        && let ([float, ..], [int8, ..], [target, ..]) =
+            (&evidence.float[..], &evidence.int8[..], subject.held_out.targets())
+    {
+        let (float, int8) = (surprise(float, target)?, surprise(int8, target)?);
+        let more: Vec<f64> = int8.iter().zip(&float).map(|(int8, float)| int8 - float).collect();
+        let Interval { low, high } = Interval::of_mean(&more);
+        return Ok(Some(Interval { low: low.exp(), high: high.exp() }));
+    }
+    let targets = subject.held_out.targets();
+    let all = Interval::by_drawing(samples, |of| {
+        let drawn = |tensors: &[Tensor]| {
+            tensors.iter().map(|tensor| rows(tensor, of)).collect::<Result<Vec<_>>>()
+        };
+        let targets = drawn(targets)?;
+        let float = task.score(&drawn(&evidence.float)?, &targets)?;
+        let int8 = task.score(&drawn(&evidence.int8)?, &targets)?;
+        Ok::<_, crate::Error>(match task.direction() {
+            Direction::HigherIsBetter => kept(float, int8) * 100.0,
+            Direction::LowerIsBetter => grown(float, int8),
+        })
+    })?;
+    Ok(Some(all))
+}
+
+/// The mean of `-ln p(target)` over the tokens of each sample.
+fn surprise(output: &Tensor, target: &Tensor) -> Result<Vec<f64>> {
+    let (samples, vocab) = (target.shape()[0], output.shape().last_dim().max(1));
+    let (output, target) = (output.to_vec::<f32>()?, target.to_vec::<i64>()?);
+    let length = (target.len() / samples.max(1)).max(1);
+    let of_token = |(scores, class): (&[f32], &i64)| {
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = scores.iter().map(|v| f64::from(v - largest).exp()).sum();
+        let right = usize::try_from(*class).ok().and_then(|class| scores.get(class));
+        sum.ln() - f64::from(right.map_or(f32::NAN, |right| right - largest))
+    };
+    let each: Vec<f64> = output.chunks(vocab).zip(&target).map(of_token).collect();
+    Ok(each.chunks(length).map(|of| of.iter().sum::<f64>() / of.len() as f64).collect())
+}
+
+/// These samples of a tensor `[samples, ..]`.
+fn rows(tensor: &Tensor, of: &[usize]) -> Result<Tensor> {
+    fn gathered<T: crate::tensor::Element>(tensor: &Tensor, of: &[usize]) -> Result<Tensor> {
+        let values = tensor.to_vec::<T>()?;
+        let width = values.len() / tensor.shape()[0].max(1);
+        let rows = of.iter().flat_map(|&i| values[i * width..(i + 1) * width].iter().copied());
+        Tensor::from_vec(rows.collect::<Vec<T>>(), tensor.shape().with(0, of.len()))
+    }
+    match tensor.dtype() {
+        Dtype::F32 => gathered::<f32>(tensor, of),
+        Dtype::I64 => gathered::<i64>(tensor, of),
+        Dtype::I32 => gathered::<i32>(tensor, of),
+        Dtype::U8 => gathered::<u8>(tensor, of),
+        Dtype::I8 => gathered::<i8>(tensor, of),
+        Dtype::Bool => gathered::<bool>(tensor, of),
+    }
 }
 
 /// The share of a score that is left of it: below 0 too, a score is worse by what it has fallen.

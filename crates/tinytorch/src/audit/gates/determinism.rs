@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::audit::compare::{self, all_same_bits, exceeds};
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
-use crate::audit::{AuditOptions, Evidence, Gate, Subject, evidence};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, passes};
 use crate::autograd::{Ctx, Var};
 use crate::models::{compile, run};
 
@@ -39,7 +39,7 @@ pub(crate) fn determinism(
     drop(ctx);
     let Steadiness { mut faults, integer_ops, floats_differ, .. } = ops;
 
-    let eager = evidence::eager_outputs(&*subject.int8, options.deployed, held_out)?;
+    let eager = passes::eager_outputs(&*subject.int8, options.deployed, held_out)?;
     if !all_same_bits(&eager, &evidence.int8)? {
         faults.push("the plan gives other bits than the model run op by op".to_string());
     }
@@ -50,7 +50,7 @@ pub(crate) fn determinism(
             let reason = format!("a pool of {count} threads could not be started");
             return Ok(Gate::unknown(ID, reason));
         };
-        let again = pool.install(|| evidence::outputs(&mut plan, held_out))?;
+        let again = pool.install(|| passes::outputs(&mut plan, held_out))?;
         if !all_same_bits(&again, &evidence.int8)? {
             faults.push(format!("{count} threads give other bits"));
         }

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::audit::{Evidence, Gate};
 use crate::files::{FileDtype, RESERVED_PREFIX, TensorFile};
+use crate::quant::SeenRows;
 
 /// Bytes that the header needs to name an int8 weight's scale and the scale and zero point of its input:
 /// 243 to 269 per weight in the files of the reference models.
@@ -10,7 +11,7 @@ const NAMES: usize = 320;
 
 /// The file takes a quarter of the disk.
 ///
-/// The int8 file counts as a whole, the float file without tensors that are not the model's, such as the
+/// The int8 file counts as a whole but for the list of samples that it was calibrated on, the float file without tensors that are not the model's, such as the
 /// state of a training. What int8 cannot shrink, the header and the biases, counts on both
 /// sides of the bound, so that a small model is held to what is possible for it.
 pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
@@ -31,11 +32,14 @@ pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
     let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();
     let possible = float_bytes - dense + packed + names;
     let limit = super::size_limit(blocks, float_bytes as f64 / possible.max(1) as f64);
-    let ratio = float_bytes as f64 / int8.file_bytes().max(1) as f64;
-    let mut reason = format!(
-        "{float_bytes} bytes in float, {} in int8; weights {dense} and {packed}",
-        int8.file_bytes()
-    );
+    let told = int8.metadata().get(SeenRows::KEY).map_or(0, String::len);
+    let int8_bytes = int8.file_bytes() - told;
+    let ratio = float_bytes as f64 / int8_bytes.max(1) as f64;
+    let mut reason =
+        format!("{float_bytes} bytes in float, {int8_bytes} in int8; weights {dense} and {packed}");
+    if told > 0 {
+        reason.push_str(&format!("; {told} more tell which samples calibrated it"));
+    }
     for (name, bytes) in foreign(&int8) {
         reason.push_str(&format!("; `{name}`, {bytes} bytes, is none of the model's"));
     }

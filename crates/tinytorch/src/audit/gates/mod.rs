@@ -2,7 +2,9 @@
 
 mod accuracy;
 mod agreement;
+mod batches;
 mod calibration;
+mod classes;
 mod coverage;
 mod determinism;
 mod f32_floor;
@@ -14,13 +16,28 @@ mod overflow;
 mod process_memory;
 mod round_trip;
 mod structure;
+mod unseen;
 mod weight_bytes;
 
+pub use classes::ClassReport;
+
+use super::answers::Answers;
 use super::{AuditOptions, Budget, Evidence, Gate, LatencyPairs, Subject};
 use crate::Result;
 use crate::int8::QWeight;
 
-/// Every gate, in the order of the report, and the passes that were timed on the way.
+/// What the gates have found.
+#[derive(Debug)]
+pub struct Judged {
+    /// Every gate, in the order of the report.
+    pub gates: Vec<Gate>,
+    /// The passes that were timed on the way.
+    pub latency: Vec<LatencyPairs>,
+    /// Every class and group.
+    pub classes: Vec<ClassReport>,
+}
+
+/// Asks every gate.
 ///
 /// # Errors
 /// If a model does not run at all; a gate that finds a fault is a result, not an error.
@@ -29,30 +46,36 @@ pub fn all(
     evidence: &Evidence,
     budget: &Budget,
     options: &AuditOptions,
-) -> Result<(Vec<Gate>, Vec<LatencyPairs>)> {
+) -> Result<Judged> {
+    let answers = Answers::of(subject, evidence)?;
+    let answers = answers.as_ref();
+    let (of_classes, classes) = classes::classes(subject, answers);
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
+        unseen::unseen(subject)?,
         structure::structure(subject, evidence)?,
         coverage::coverage(subject, evidence)?,
         output_error::output_error(subject, evidence, budget)?,
-        accuracy::accuracy(subject, evidence)?,
-        agreement::agreement(subject, evidence)?,
+        accuracy::accuracy(subject, evidence, answers)?,
+        agreement::agreement(subject, answers),
+        of_classes,
+        batches::batches(subject, evidence, options)?,
         weight_bytes::weight_bytes(subject)?,
         file_bytes::file_bytes(evidence)?,
         process_memory::process_memory(subject, evidence, options)?,
         no_f32_copy::no_f32_copy(subject, evidence, options)?,
         round_trip::round_trip(subject, evidence, options)?,
         determinism::determinism(subject, evidence, options)?,
-        overflow::overflow(subject)?,
+        overflow::overflow(subject, options)?,
         calibration::calibration(subject, evidence, options)?,
     ];
-    let mut pairs = Vec::new();
+    let mut latency = Vec::new();
     if options.latency {
         let (gate, timed) = latency::latency(subject, options)?;
         gates.push(gate);
-        pairs = timed;
+        latency = timed;
     }
-    Ok((gates, pairs))
+    Ok(Judged { gates, latency, classes })
 }
 
 /// Bytes that an int8 weight cannot do without: its values and scales.

@@ -1,10 +1,13 @@
 //! Whether the outputs are near the float model's.
 
 use crate::Result;
+use crate::audit::interval::FEWEST;
 use crate::audit::{Budget, Evidence, Gate, Metric, Subject, compare};
+use crate::tensor::{Dtype, Tensor};
 
-/// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains. Of
-/// several outputs the worst is the measurement.
+/// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains, over all
+/// samples. Of several outputs the worst is the measurement. Fewer than 30 rows, or rows that are all alike, tell
+/// nothing.
 pub(crate) fn output_error(
     subject: &Subject,
     evidence: &Evidence,
@@ -33,6 +36,30 @@ pub(crate) fn output_error(
         worst.unwrap_or_default()
     );
     let faults: Vec<String> = evidence.layers.iter().filter_map(|layer| layer.fault()).collect();
+    if let Some(why) = tells_nothing(&evidence.float)? {
+        return Ok(Gate::unknown(ID, why).unless_faulty(&faults));
+    }
     let gate = Gate::at_most(ID, error * 100.0, budget.max_error * 100.0, "%", reason);
     Ok(gate.unless_faulty(&faults))
+}
+
+/// Why these outputs of the float model cannot tell how far others are off, if they cannot: an error is
+/// relative to what outputs differ by.
+fn tells_nothing(outputs: &[Tensor]) -> Result<Option<String>> {
+    for output in outputs.iter().filter(|output| output.dtype() == Dtype::F32) {
+        let columns = if output.rank() == 1 { 1 } else { output.shape().last_dim().max(1) };
+        let rows = output.len() / columns;
+        if rows < FEWEST {
+            return Ok(Some(format!(
+                "{rows} rows of outputs are too few to tell how much outputs differ; {FEWEST} are not"
+            )));
+        }
+        let values = output.to_vec::<f32>()?;
+        let (first, others) = values.split_at(columns.min(values.len()));
+        if others.chunks(columns).all(|row| row == first) {
+            let why = "the float model gives the same output for every sample, which tells nothing";
+            return Ok(Some(why.to_string()));
+        }
+    }
+    Ok(None)
 }

@@ -1,46 +1,118 @@
 //! Whether sums of products fit 32 bits.
 
 use crate::Result;
-use crate::audit::{Gate, Subject};
-use tinytorch_kernels::int8::pair_rule_holds;
+use crate::audit::{AuditOptions, Gate, Subject};
+use crate::int8::{BLOCK, Granularity};
+use tinytorch_kernels::int8::{
+    Activations, Epilogue, Output, Panels, QParams, RowParams, Scales, gemm, pair_rule_holds,
+};
+use tinytorch_kernels::{Isa, Scratch};
 
-/// No accumulator can saturate, on any instruction set: proved from the actual weights.
+/// No accumulator can overflow, on any instruction set: proved from the actual weights.
 ///
-/// With activations of 0 to 255 the sum of a row lies between 255 times the sum of its negative and of
-/// its positive weights, and taking off the zero point moves it by at most 255 times the row's sum; all
-/// of it must fit 32 bits. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and
-/// `b` of one sign may not sum beyond 128, which is checked here again from the weights.
-pub(crate) fn overflow(subject: &Subject) -> Result<Gate> {
-    let (mut faults, mut furthest, mut pairs, mut rows) = (Vec::new(), 0i64, 0usize, 0usize);
+/// A kernel adds products of activations of 0 to 255 and weights, in 32 bits: over a row, or over each block of
+/// 32 if scales are in blocks. Whatever the activations are, and after each product, the sum lies between 255
+/// times the sum of the negative and 255 times that of the positive weights. The zero point takes off at most
+/// 255 times the sum of all weights, which lies between the two, and what is left between them again: so it
+/// adds nothing to the bound. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
+/// one sign may not sum beyond 128, which is checked here again from the weights. And each instruction set that may
+/// run the weight is given the activations for which its rows sum to most, and must add them exactly.
+pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate> {
+    let (mut faults, mut most, mut pairs, mut rows) = (Vec::new(), 0i64, 0usize, 0usize);
+    let mut isas = options.isas.clone();
+    if !isas.contains(&options.deployed) {
+        isas.push(options.deployed);
+    }
     for (name, param) in subject.int8.named_params() {
         let Some(weight) = param.int8() else { continue };
         let panels = weight.panels();
         let mut row = vec![0i8; panels.k()];
-        let mut rule = true;
+        let (mut rule, mut furthest, mut hardest) = (true, 0i64, Hardest::default());
         for i in 0..panels.n() {
             panels.row_into(i, &mut row)?;
-            let sum = |keep: fn(i64) -> bool| -> i64 {
-                row.iter().map(|&w| i64::from(w)).filter(|&w| keep(w)).sum()
+            let run = match weight.scales().granularity() {
+                Granularity::Blocks => BLOCK,
+                Granularity::PerTensor | Granularity::PerChannel => row.len().max(1),
             };
-            let (positive, negative) = (255 * sum(|w| w > 0), 255 * sum(|w| w < 0));
-            let shift = (positive + negative).abs();
-            furthest = furthest.max(positive.max(-negative) + shift);
+            for run in row.chunks(run) {
+                let sum = |keep: fn(i64) -> bool| -> i64 {
+                    run.iter().map(|&w| i64::from(w)).filter(|&w| keep(w)).sum()
+                };
+                furthest = furthest.max(255 * sum(|w| w > 0)).max(-255 * sum(|w| w < 0));
+            }
             rule &= pair_rule_holds(&row);
+            hardest.consider(&row);
             rows += 1;
         }
         if furthest > i64::from(i32::MAX) {
-            faults.push(format!("a row of `{name}` can exceed 32 bits"));
+            faults.push(format!("a row of `{name}` can sum to {furthest}, which exceeds 32 bits"));
         }
+        most = most.max(furthest);
         if panels.pair_rule_holds() && !rule {
             faults.push(format!("`{name}` would run in 16-bit pairs although they can saturate"));
+        }
+        for &isa in &isas {
+            if let Some((got, exact)) = hardest.wrong_sum(isa, panels)? {
+                let isa = isa.name();
+                faults.push(format!("`{name}` sums to {got} on {isa} where {exact} is exact"));
+            }
         }
         pairs += usize::from(rule);
     }
     let weights = subject.int8.named_params().iter().filter(|(_, p)| p.int8().is_some()).count();
     let checked = format!(
-        "{rows} rows use at most {:.2} % of 32 bits; 16-bit pairs are safe in {pairs} of {weights} \
-         weights, the others widen",
-        furthest as f64 / f64::from(i32::MAX) * 100.0
+        "{rows} rows use at most {:.2} % of 32 bits, and their largest sums are exact on {}; 16-bit pairs \
+         are safe in {pairs} of {weights} weights, the others widen",
+        most as f64 / f64::from(i32::MAX) * 100.0,
+        isas.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")
     );
     Ok(Gate::no_faults("overflow", &faults, "faults", checked))
+}
+
+/// The activations that are hardest on the rows of a weight: 255 wherever the weights of a row have one
+/// sign, for the rows with the largest sums and the largest pairs.
+#[derive(Default)]
+struct Hardest {
+    /// By what was looked for: the measure of the row that has most of it, and its activations.
+    found: [(i64, Vec<u8>); 4],
+}
+
+impl Hardest {
+    fn consider(&mut self, row: &[i8]) {
+        for (of_sign, sign) in [1i64, -1].into_iter().enumerate() {
+            let part = |w: i8| (sign * i64::from(w)).max(0);
+            let sum = row.iter().map(|&w| part(w)).sum();
+            let pair = row.chunks(2).map(|pair| pair.iter().map(|&w| part(w)).sum()).max();
+            for (of_kind, measure) in [sum, pair.unwrap_or(0)].into_iter().enumerate() {
+                let most = &mut self.found[2 * of_sign + of_kind];
+                if measure > most.0 {
+                    let level = |&w: &i8| if part(w) > 0 { u8::MAX } else { 0 };
+                    *most = (measure, row.iter().map(level).collect());
+                }
+            }
+        }
+    }
+
+    /// The first sum that an instruction set gets wrong, and what it should be.
+    fn wrong_sum(&self, isa: Isa, panels: &Panels) -> Result<Option<(f32, i64)>> {
+        let (n, k) = (panels.n(), panels.k());
+        let mut row = vec![0i8; k];
+        for (_, levels) in self.found.iter().filter(|(measure, _)| *measure > 0) {
+            let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 });
+            let activations = Activations { data: levels, m: 1, k, params };
+            let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
+            let mut sums = vec![0f32; n];
+            let output = Output::F32(&mut sums);
+            gemm(isa, &activations, panels, &epilogue, output, &mut Scratch::new())?;
+            for (i, &got) in sums.iter().enumerate() {
+                panels.row_into(i, &mut row)?;
+                let product = |(&a, &w): (&u8, &i8)| i64::from(a) * i64::from(w);
+                let exact: i64 = levels.iter().zip(&row).map(product).sum();
+                if got != exact as f32 {
+                    return Ok(Some((got, exact)));
+                }
+            }
+        }
+        Ok(None)
+    }
 }

@@ -1,7 +1,7 @@
 //! Whether saving and loading changes anything.
 
 use crate::Result;
-use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare, evidence};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare, passes};
 use crate::files::{FileError, Loaded, digest_params, load_as, save_model};
 use crate::models::compile;
 use crate::nn::Init;
@@ -39,7 +39,7 @@ pub(crate) fn round_trip(
     }
     let held_out = &subject.held_out;
     let mut plan = compile(&*loaded, &held_out.first(1)?)?.on(options.deployed);
-    if !compare::all_same_bits(&evidence::outputs(&mut plan, held_out)?, &evidence.int8)? {
+    if !compare::all_same_bits(&passes::outputs(&mut plan, held_out)?, &evidence.int8)? {
         faults.push("the loaded model gives other outputs".to_string());
     }
     let checked = "save, load, save: the same parameters, file and outputs, to the bit".to_string();

@@ -2,16 +2,18 @@
 
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, compare, rounding};
-use crate::autograd::{Param, ParamId, Stored};
+use crate::autograd::{Param, Stored};
 use crate::files::digest_params;
 use crate::int8::WeightBits;
 use crate::nn::LayerInfo;
 use crate::quant::Folded;
+use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
 /// How far a row of an int8 weight may lie from its floats, in steps and as root mean square. Rounding
-/// to the nearest level gives 0.29; methods that round for the sake of the output move weights further,
-/// but hardly ever by a whole step. A scale that is off by 10 % moves a Gaussian row by 4 steps.
+/// to the nearest level gives 0.29, and no value may be more than half a step from the level of its scale; but
+/// a learned scale clips values, which then lie as far beyond the last level as they may. A scale that is off by
+/// 10 % moves a Gaussian row by 4 steps.
 const FURTHEST: f64 = 1.0;
 
 /// Quantizing has changed how weights are stored and nothing else, and the original not at all: int8
@@ -23,14 +25,18 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
         faults.push("the float model is not the one that was quantized".to_string());
     }
     compare_layers(subject, &evidence.folded, &mut faults);
-    compare_params(subject, &evidence.folded, &mut faults)?;
+    let clipped = compare_params(subject, &evidence.folded, &mut faults)?;
     faults.extend_from_slice(&evidence.out_of_order);
     let tuned = match &subject.tuning {
         Some(tuning) => format!("; {} fine-tuned since", tuning.names.len()),
         None => String::new(),
     };
+    let clipped = match clipped {
+        0 => String::new(),
+        n => format!("; {n} lie beyond the last level, by a step at most"),
+    };
     let checked = format!(
-        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to a step{tuned}",
+        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to half a step{clipped}{tuned}",
         subject.int8.named_layers().len(),
         subject.int8.named_params().len()
     );
@@ -65,7 +71,9 @@ fn compare_layers(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
     }
 }
 
-fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) -> Result<()> {
+/// Gives the number of int8 values that lie beyond the last level of their scale.
+fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) -> Result<usize> {
+    let mut clipped = 0;
     let (float, int8) = (subject.float.named_params(), subject.int8.named_params());
     let originals: BTreeMap<String, &Param> =
         subject.original().named_params().into_iter().collect();
@@ -78,51 +86,63 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
         } else if was.shape() != is.shape() {
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
         } else if is.int8().is_some() {
-            let bits = subject.config.scheme_of(name).weight_bits();
-            faults.extend(weight_fault(name, [was, is], folded, bits)?);
+            let bits = subject.weight_bits(name, is.int8().map(|weight| &**weight))?;
+            let (fault, beyond) = weight_fault(name, [was, is], folded, bits)?;
+            faults.extend(fault);
+            clipped += beyond;
         } else if subject.is_tuned(name) {
             continue;
-        } else if !subject.changed.contains(name) {
+        } else if let Some(expected) = folded.values.get(&was.id()) {
+            if !is_as_folded(expected, is)? {
+                faults.push(format!("`{name}` is not what folding the batch norm after it gives"));
+            }
+        } else {
             let original = originals.get(name).copied();
             if !original.map_or(Ok(false), |original| same_values(original, is))? {
-                faults.push(format!("`{name}` has other values, and the report does not say so"));
+                faults.push(format!("`{name}` has other values, and no batch norm explains them"));
             }
-        } else if !is_as_folded(was.id(), is, folded)? {
-            faults.push(format!("`{name}` is not what folding the batch norm after it gives"));
         }
     }
-    Ok(())
+    Ok(clipped)
 }
 
-/// Whether an int8 weight stands for the float one, with the batch norm that was folded in.
+/// What is wrong if an int8 weight does not stand for the float one, with the batch norm that was folded in,
+/// and how many of its values are clipped.
 fn weight_fault(
     name: &str,
     [was, is]: [&Param; 2],
     folded: &Folded,
     bits: WeightBits,
-) -> Result<Option<String>> {
-    let Some(int8) = is.int8() else { return Ok(None) };
+) -> Result<(Option<String>, usize)> {
+    let Some(int8) = is.int8() else { return Ok((None, 0)) };
     let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
     let pattern = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let expected = folded.shifts.get(&was.id()).map(|shift| pattern(shift));
     if int8.shift().map(pattern) != expected {
-        return Ok(Some(format!("`{name}` has a shift that no batch norm has left to it")));
+        let fault = format!("`{name}` has a shift that no batch norm has left to it");
+        return Ok((Some(fault), 0));
     }
-    let furthest = rounding::furthest_row(float, int8, bits)?;
-    Ok(furthest.filter(|furthest| compare::exceeds(furthest.steps, FURTHEST)).map(|furthest| {
-        format!(
+    let Some(furthest) = rounding::furthest(float, int8, bits)? else { return Ok((None, 0)) };
+    if compare::exceeds(furthest.steps, FURTHEST) {
+        let fault = format!(
             "`{name}` does not stand for its floats: row {} is {:.1} steps off",
             furthest.row, furthest.steps
+        );
+        return Ok((Some(fault), 0));
+    }
+    let fault = furthest.value.map(|(row, place, steps)| {
+        format!(
+            "`{name}` does not stand for its floats: value {place} of row {row} is {steps:.1} steps off, \
+             where rounding explains half a step"
         )
-    }))
+    });
+    Ok((fault, furthest.clipped))
 }
 
-/// A changed float that took in no batch norm has nothing to be compared with.
-fn is_as_folded(was: ParamId, is: &Param, folded: &Folded) -> Result<bool> {
-    match (folded.values.get(&was), is.stored()) {
-        (Some(expected), Stored::F32(value)) => compare::same_bits(expected, value),
-        (Some(_), _) => Ok(false),
-        (None, _) => Ok(true),
+fn is_as_folded(expected: &Tensor, is: &Param) -> Result<bool> {
+    match is.stored() {
+        Stored::F32(value) => compare::same_bits(expected, value),
+        _ => Ok(false),
     }
 }
 

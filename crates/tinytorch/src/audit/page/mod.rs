@@ -9,6 +9,7 @@
 //! assert!(html.starts_with("<!DOCTYPE html>"));
 //! ```
 
+mod classes;
 mod gates;
 mod headline;
 mod latency;
@@ -94,6 +95,14 @@ fn model_section(model: &ModelReport, id: &str) -> Markup {
             @if !model.latency.is_empty() {
                 h3 { "Latency" }
                 (latency::panels(&model.latency))
+            }
+            @if !model.classes.is_empty() {
+                h3 { "Classes" }
+                (classes::list(&model.classes))
+            }
+            @if !model.saturation.is_empty() {
+                h3 { "Room in the ranges" }
+                (classes::room(&model.saturation))
             }
             h3 { "Layers" }
             (layers::list(&model.layers))

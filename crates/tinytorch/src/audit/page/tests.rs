@@ -3,13 +3,16 @@
 use super::render;
 use crate::audit::*;
 
-const GATES: [&str; 15] = [
+const GATES: [&str; 18] = [
     "f32_floor",
+    "unseen",
     "structure",
     "coverage",
     "output_error",
     "accuracy",
     "agreement",
+    "classes",
+    "batches",
     "weight_bytes",
     "file_bytes",
     "process_memory",
@@ -33,7 +36,9 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
         int8_quality: 97.5,
         bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
         latency: Vec::new(),
+        classes: Vec::new(),
         layers: Vec::new(),
+        saturation: Vec::new(),
     }
 }
 
@@ -89,6 +94,32 @@ fn every_gate_is_named_explained_and_measured() {
 }
 
 #[test]
+fn classes_that_keep_least_come_first_and_ranges_show_their_room() {
+    let class = |name: &str, kept: f64| ClassReport {
+        name: name.to_string(),
+        samples: 32,
+        float_recall: 100.0,
+        int8_recall: kept,
+        kept: Some(kept),
+        interval: Some(Interval { low: kept - 1.0, high: kept }),
+        lost: vec![77, 202],
+    };
+    let mut report = model("m", Outcome::Fail, Vec::new());
+    report.classes = vec![class("class 0", 99.0), class("class <2>", 12.0)];
+    report.saturation = vec![Saturation {
+        factor: 1.5,
+        percent: 3.25,
+        worst_layer: "conv1.weight".to_string(),
+        worst_percent: 12.5,
+        agreement: Some(96.0),
+    }];
+    let html = page(vec![report]);
+    let (first, second) = (html.find("class &lt;2&gt;").unwrap(), html.find("class 0").unwrap());
+    assert!(first < second && html.contains("77, 202"));
+    assert!(html.contains("×1.5") && html.contains("3.25") && html.contains("conv1.weight"));
+}
+
+#[test]
 fn the_verdict_names_what_failed_and_what_is_unknown() {
     let failed = Gate::at_least("accuracy", 90.0, 99.0, "% of f32", "too low".into());
     let unknown = Gate::unknown("latency", "no clock".into());
@@ -96,7 +127,7 @@ fn the_verdict_names_what_failed_and_what_is_unknown() {
     let html = page(vec![model("m", Outcome::Fail, vec![failed, unknown.clone(), apart])]);
     assert!(html.contains("Not intact"));
     assert!(html.contains("0 of 3 gates passed; failed: <a href=\"#m0-accuracy\">accuracy</a>"));
-    assert!(html.contains("could not be measured: <a href=\"#m0-latency\">latency</a>"));
+    assert!(html.contains("undecided: <a href=\"#m0-latency\">latency</a>"));
     assert!(html.contains("1 does not apply") && html.contains("dynamic"));
     assert!(html.contains("at least 99 %</span>"));
     assert!(page(vec![model("m", Outcome::Fail, vec![unknown])]).contains("Not proven"));

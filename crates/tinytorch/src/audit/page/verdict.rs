@@ -10,7 +10,7 @@ pub(super) enum Verdict {
     Intact,
     /// A gate failed.
     Broken,
-    /// No gate failed, but one could not be measured.
+    /// No gate failed, but one could not be measured or decided.
     Unproven,
     /// There was no model.
     Nothing,
@@ -109,7 +109,7 @@ fn because(model: &ModelReport, id: &str) -> Markup {
     html! {
         (of(Outcome::Pass).count()) " of " (plural(model.gates.len(), "gate")) " passed"
         @if failed > 0 { "; failed: " (links(of(Outcome::Fail), id)) }
-        @if unknown > 0 { "; could not be measured: " (links(of(Outcome::Unknown), id)) }
+        @if unknown > 0 { "; undecided: " (links(of(Outcome::Unknown), id)) }
         @match of(Outcome::NotApplicable).count() {
             0 => {},
             1 => "; 1 does not apply",

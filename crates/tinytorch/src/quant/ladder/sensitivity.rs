@@ -25,17 +25,18 @@ struct Weight {
 /// Tries every layer whose scheme is open on every rung from `first` on, in a model that is float otherwise.
 pub(super) fn measure<M, X>(
     trials: &mut Trials<'_, M>,
-    sample: &[X],
+    sample: &[&X],
     first: usize,
     base: &QuantConfig,
+    max_error: f64,
     prices: &mut Prices,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Climb>
 where
     M: Forward<X> + ?Sized,
 {
-    let judge = Judge::new(trials.model(), sample)?;
-    let work = Work::of(trials.model(), sample.first())?;
+    let judge = Judge::new(trials.model(), sample.to_vec(), Vec::new())?;
+    let work = Work::of(trials.model(), sample.first().copied())?;
     let weights = weights_of(trials.model());
     let bits = base.scheme.weight_bits();
     let rungs = |role| {
@@ -49,10 +50,10 @@ where
         let (mut tried, mut stored) = (Vec::new(), Vec::new());
         for (rung, scheme) in rungs(*role) {
             let scheme = scheme.with_bits(bits);
-            let (error, int8) = trials.error_of_layer(name, scheme, &judge)?;
+            let (off, int8) = trials.off_with_layer(name, scheme, &judge)?;
             if let Some(int8) = int8 {
                 stored.push((rung, int8));
-                tried.push((scheme, error.powi(2)));
+                tried.push((scheme, off.against(max_error).powi(2)));
             }
             done += 1;
             progress(done, all);

@@ -7,34 +7,139 @@ use crate::quant::apply::{changes_by, changes_of};
 use crate::quant::changes::Changes;
 use crate::quant::{Prepared, QuantConfig, QuantReport, Scheme, apply, relative_error};
 use crate::tensor::{Dtype, Tensor};
+use std::collections::BTreeMap;
+
+/// Answers of a class that have to change before it may be called lost: one or two are chance where there
+/// are many classes.
+const FEWEST_CHANGED: usize = 3;
+
+/// A class is lost unless it may keep this share of its answers, with 95 % confidence.
+const KEPT: f64 = 0.9;
+
+/// How many times the budget a lost class weighs: enough that whatever saves it is worth more than any
+/// rounding.
+const WEIGHT_OF_A_CLASS: f64 = 2.0;
+
+/// Batches on which layers are tried for the sake of a lost class.
+const BATCHES_OF_A_CLASS: usize = 8;
 
 /// Inputs, and what the float model makes of them.
 pub(super) struct Judge<'x, X> {
-    inputs: &'x [X],
+    inputs: Vec<&'x X>,
     outputs: Vec<Tensor>,
+    /// More inputs, by which classes alone are judged: a rare one may be in none of the others.
+    more: Vec<&'x X>,
+    more_outputs: Vec<Tensor>,
+}
+
+/// How far a model's outputs are from the float model's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Off {
+    /// The root of the sum of squares over the outputs, each relative to its own size: no output is off by
+    /// more.
+    pub(super) error: f64,
+    /// The class that has lost its answers, if one has; of several that with the fewest left. A class is the
+    /// place of the float model's largest number in a row of the first output.
+    pub(super) lost: Option<usize>,
+}
+
+impl Off {
+    /// The error as the search sees it: a class is beyond any budget.
+    pub(super) fn against(&self, max_error: f64) -> f64 {
+        match self.lost {
+            Some(_) => self.error.max(WEIGHT_OF_A_CLASS * max_error),
+            None => self.error,
+        }
+    }
 }
 
 impl<'x, X> Judge<'x, X> {
-    /// Runs the float model.
-    pub(super) fn new<M>(model: &M, inputs: &'x [X]) -> Result<Judge<'x, X>>
+    /// Runs the float model on inputs to judge by, and on more of which only lost classes count.
+    pub(super) fn new<M>(model: &M, inputs: Vec<&'x X>, more: Vec<&'x X>) -> Result<Judge<'x, X>>
     where
         M: Forward<X> + ?Sized,
     {
-        Ok(Judge { inputs, outputs: outputs(model, inputs)? })
+        let (of_inputs, of_more) = (outputs(model, &inputs)?, outputs(model, &more)?);
+        Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more })
     }
 
-    /// The root of the sum of squares over the outputs, each relative to its own size: no output is off by
-    /// more.
-    fn error<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<f64> {
-        let got = outputs(model, self.inputs)?;
+    fn off<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<Off> {
+        let got = outputs(model, &self.inputs)?;
         let pairs = got.iter().zip(&self.outputs);
         let mut errors = pairs.map(|(got, want)| relative_error(got, want));
-        errors.try_fold(0.0, |sum: f64, error| Ok(sum.hypot(error?)))
+        let error =
+            errors.try_fold(0.0, |sum: f64, error| Ok::<_, crate::Error>(sum.hypot(error?)))?;
+        let more = outputs(model, &self.more)?;
+        let mut classes = Classes::default();
+        for (got, want) in [(&got, &self.outputs), (&more, &self.more_outputs)] {
+            if let ([got, ..], [want, ..]) = (&got[..], &want[..]) {
+                classes.add(got, want)?;
+            }
+        }
+        Ok(Off { error, lost: classes.lost() })
+    }
+
+    /// The batches of all that hold the most answers of a class.
+    pub(super) fn batches_of<M>(&self, model: &M, class: usize) -> Result<Vec<&'x X>>
+    where
+        M: Forward<X> + ?Sized,
+    {
+        let mut counted = Vec::new();
+        for &input in self.inputs.iter().chain(&self.more) {
+            let Some(output) = outputs(model, &[input])?.into_iter().next() else { continue };
+            let answers = output.argmax_last()?.to_vec::<i64>()?;
+            let count = answers.iter().filter(|&&a| usize::try_from(a) == Ok(class)).count();
+            if count > 0 {
+                counted.push((count, input));
+            }
+        }
+        counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        Ok(counted.into_iter().take(BATCHES_OF_A_CLASS).map(|(_, input)| input).collect())
     }
 }
 
+/// How many of the answers of each class are as they were.
+#[derive(Default)]
+struct Classes {
+    /// Answers, and those that are the same, by class.
+    counts: BTreeMap<usize, (usize, usize)>,
+}
+
+impl Classes {
+    fn add(&mut self, got: &Tensor, want: &Tensor) -> Result<()> {
+        if want.shape().last_dim() < 2 || got.shape() != want.shape() {
+            return Ok(());
+        }
+        let (got, want) =
+            (got.argmax_last()?.to_vec::<i64>()?, want.argmax_last()?.to_vec::<i64>()?);
+        for (got, want) in got.iter().zip(&want) {
+            let count = self.counts.entry(usize::try_from(*want).unwrap_or(0)).or_default();
+            count.0 += 1;
+            count.1 += usize::from(got == want);
+        }
+        Ok(())
+    }
+
+    fn lost(&self) -> Option<usize> {
+        let is_lost = |&(all, same): &(usize, usize)| {
+            all - same >= FEWEST_CHANGED && most_of_share(same as f64, all as f64) < KEPT
+        };
+        let lost = self.counts.iter().filter(|(_, count)| is_lost(count));
+        let left = |(all, same): (usize, usize)| same as f64 / all as f64;
+        lost.min_by(|a, b| left(*a.1).total_cmp(&left(*b.1))).map(|(class, _)| *class)
+    }
+}
+
+/// The upper end of the 95 % interval of a share (Wilson, 1927).
+fn most_of_share(hits: f64, n: f64) -> f64 {
+    const Z2: f64 = 3.841_459;
+    let share = hits / n;
+    let half = (Z2 * (share * (1.0 - share) / n + Z2 / (4.0 * n * n))).sqrt();
+    (share + Z2 / (2.0 * n) + half) / (1.0 + Z2 / n)
+}
+
 /// All float outputs of a model, those of each batch below those of the one before.
-fn outputs<M, X>(model: &M, inputs: &[X]) -> Result<Vec<Tensor>>
+fn outputs<M, X>(model: &M, inputs: &[&X]) -> Result<Vec<Tensor>>
 where
     M: Forward<X> + ?Sized,
 {
@@ -69,22 +174,23 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
         self.model
     }
 
-    /// The output error of the model quantized like this.
-    pub(super) fn error<X>(&mut self, config: &QuantConfig, judge: &Judge<'_, X>) -> Result<f64>
+    /// How far the outputs of the model quantized like this are off.
+    pub(super) fn off<X>(&mut self, config: &QuantConfig, judge: &Judge<'_, X>) -> Result<Off>
     where
         M: Forward<X>,
     {
         let (changes, _) = changes_of(&*self.model, &self.prepared.with_config(config)?)?;
-        self.error_after(changes, judge)
+        self.off_after(changes, judge)
     }
 
-    /// The output error of the float model with one weight stored like this, and what is then stored.
-    pub(super) fn error_of_layer<X>(
+    /// How far the outputs of the float model with one weight stored like this are off, and what is then
+    /// stored.
+    pub(super) fn off_with_layer<X>(
         &mut self,
         layer: &str,
         scheme: Scheme,
         judge: &Judge<'_, X>,
-    ) -> Result<(f64, Option<Stored>)>
+    ) -> Result<(Off, Option<Stored>)>
     where
         M: Forward<X>,
     {
@@ -92,21 +198,59 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
         let (changes, _) = changes_by(&*self.model, &self.prepared, &only)?;
         let int8 = changes.stored.values().find(|stored| matches!(stored, Stored::Int8(_)));
         let int8 = int8.cloned();
-        Ok((self.error_after(changes, judge)?, int8))
+        Ok((self.off_after(changes, judge)?, int8))
     }
 
-    fn error_after<X>(&mut self, changes: Changes, judge: &Judge<'_, X>) -> Result<f64>
+    fn off_after<X>(&mut self, changes: Changes, judge: &Judge<'_, X>) -> Result<Off>
     where
         M: Forward<X>,
     {
         let undo = changes.try_out(self.model);
-        let error = judge.error(&*self.model);
+        let off = judge.off(&*self.model);
         undo.put_back(self.model);
-        error
+        off
     }
 
     /// Leaves the model quantized like this.
     pub(super) fn keep(self, config: &QuantConfig) -> Result<QuantReport> {
         apply(self.model, &self.prepared.with_config(config)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A class of so many answers, so many of which have changed.
+    fn lost(all: usize, changed: usize) -> bool {
+        let rows = |changed: usize| {
+            let row = |i: usize| if i < changed { [0.0f32, 1.0] } else { [1.0, 0.0] };
+            Tensor::from_vec((0..all).flat_map(row).collect(), [all, 2]).unwrap()
+        };
+        let mut classes = Classes::default();
+        classes.add(&rows(changed), &rows(0)).unwrap();
+        classes.lost() == Some(0)
+    }
+
+    /// Wilson's upper ends: 0 of 3 is 0.56, 1 of 4 is 0.70, 97 of 100 is 0.99, 85 of 100 is 0.907, 84 of 100 is 0.899.
+    #[test]
+    fn a_class_is_lost_by_what_it_cannot_have_kept() {
+        assert!(lost(3, 3) && lost(4, 3) && !lost(2, 2));
+        assert!(!lost(100, 3) && !lost(100, 15) && lost(100, 16));
+    }
+
+    #[test]
+    fn rows_of_one_number_have_no_classes() {
+        let mut classes = Classes::default();
+        let column = Tensor::arange(8).unwrap().reshape([8, 1]).unwrap();
+        classes.add(&Tensor::zeros([8, 1]).unwrap(), &column).unwrap();
+        assert_eq!(classes.lost(), None);
+    }
+
+    #[test]
+    fn a_lost_class_is_beyond_any_budget() {
+        let off = |lost| Off { error: 0.006, lost };
+        assert_eq!(off(None).against(0.01), 0.006);
+        assert_eq!(off(Some(2)).against(0.01), 0.02);
     }
 }

@@ -4,7 +4,7 @@ use super::prices::Prices;
 use super::rungs::{Priced, RUNGS};
 use super::search::Climb;
 use super::sensitivity::measure;
-use super::trial::{Judge, Trials};
+use super::trial::{Judge, Off, Trials};
 use crate::Result;
 use crate::nn::Forward;
 use crate::quant::{Activations, QuantConfig, QuantError, QuantReport, Scheme, calibrate, check};
@@ -35,7 +35,7 @@ pub struct Ladder {
     /// Relative L2 error of the output on the held-out inputs ([`relative_error`](crate::quant::relative_error)); of
     /// several outputs the root of the sum of squares.
     pub error: f64,
-    /// Whether that is within the budget.
+    /// Whether that is within the budget, and no class of answers is lost.
     pub is_within: bool,
     /// All models that were judged on the held-out inputs, the fastest first.
     pub tried: Vec<Trial>,
@@ -48,11 +48,21 @@ pub struct Trial {
     pub raised: BTreeMap<String, Scheme>,
     /// Relative L2 error of the output on the held-out inputs.
     pub error: f64,
+    /// The class whose answers were lost, if there was one, on all inputs: the place of the float model's largest
+    /// number in a row of the first output. However rare it is, such a model is not within any budget.
+    pub lost_class: Option<usize>,
+}
+
+impl Trial {
+    fn new(raised: BTreeMap<String, Scheme>, off: Off) -> Trial {
+        Trial { raised, error: off.error, lost_class: off.lost }
+    }
 }
 
 /// Quantizes a model in place, as fast as its output error allows: every layer starts on the first of the
 /// [`RUNGS`], static or dynamic as `config.scheme` says, and those are raised that save the most error for
-/// their time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %).
+/// their time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %) and no class of answers,
+/// however rare, is lost.
 ///
 /// What a layer costs on a rung is the error of a float model in which it alone is quantized, on the first
 /// calibration batches, and its time by `prices`. Weights that a pattern of `config` names stay as it says,
@@ -112,32 +122,44 @@ where
     let base = QuantConfig { scheme, ..config.clone() };
     check(&*model, &base)?;
     let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
-    let judge = Judge::new(&*model, held_out)?;
+    let judge = Judge::new(&*model, held_out.iter().collect(), calibration.iter().collect())?;
     let mut trials = Trials::new(model, prepared);
 
-    let error = trials.error(&base, &judge)?;
-    let (mut tried, mut priced) = (vec![Trial { raised: BTreeMap::new(), error }], Vec::new());
-    if !within(error, AIM * max_error) {
-        let sample = &calibration[..calibration.len().min(SENSITIVITY_BATCHES)];
-        let mut climb = measure(&mut trials, sample, first, &base, prices, progress)?;
+    let off = trials.off(&base, &judge)?;
+    let mut offs = vec![off];
+    let (mut tried, mut priced) = (vec![Trial::new(BTreeMap::new(), off)], Vec::new());
+    if !within(off.against(max_error), AIM * max_error) {
+        let mut sample: Vec<&X> = calibration.iter().take(SENSITIVITY_BATCHES).collect();
+        if let Some(class) = off.lost {
+            // It may be in none of these.
+            sample.extend(judge.batches_of(trials.model(), class)?);
+        }
+        let mut climb = measure(&mut trials, &sample, first, &base, max_error, prices, progress)?;
         priced = climb.prices();
-        while tried.len() < MOST_TRIALS && advance(&mut climb, &tried, max_error) {
+        while tried.len() < MOST_TRIALS
+            && advance(&mut climb, &tried, offs[offs.len() - 1].against(max_error), max_error)
+        {
             let raised = climb.raised();
-            let error = trials.error(&with_schemes(&base, &raised), &judge)?;
-            tried.push(Trial { raised, error });
-            if within(error, AIM * max_error) {
+            let off = trials.off(&with_schemes(&base, &raised), &judge)?;
+            offs.push(off);
+            tried.push(Trial::new(raised, off));
+            if within(off.against(max_error), AIM * max_error) {
                 break;
             }
         }
     }
-    let best = match last(&tried) {
-        trial if within(trial.error, max_error) => trial,
-        _ => tried.iter().min_by(|a, b| a.error.total_cmp(&b.error)).unwrap_or(&tried[0]),
+    let last = offs.len() - 1;
+    let best = match offs[last].against(max_error) {
+        error if within(error, max_error) => last,
+        _ => {
+            let errors = offs.iter().map(|off| off.against(max_error)).enumerate();
+            errors.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(last, |(place, _)| place)
+        }
     };
-    let Trial { raised, error } = best.clone();
+    let Trial { raised, error, .. } = tried[best].clone();
     let config = with_schemes(&base, &raised);
     let report = trials.keep(&config)?;
-    let is_within = within(error, max_error);
+    let is_within = within(offs[best].against(max_error), max_error);
     Ok(Ladder { config, raised, prices: priced, report, error, is_within, tried })
 }
 
@@ -146,18 +168,14 @@ fn within(error: f64, max_error: f64) -> bool {
     error <= max_error
 }
 
-fn last(tried: &[Trial]) -> &Trial {
-    &tried[tried.len() - 1]
-}
-
 /// Moves to the next model worth a trial, whose error should be within the budget; `false` if none is left.
 /// Squared errors add up only nearly, so they are scaled to what the last trial has shown.
-fn advance(climb: &mut Climb, tried: &[Trial], max_error: f64) -> bool {
+fn advance(climb: &mut Climb, tried: &[Trial], error: f64, max_error: f64) -> bool {
     let is_new = |climb: &Climb| {
         let raised = climb.raised();
         tried.iter().all(|trial| trial.raised != raised)
     };
-    let scale = last(tried).error.powi(2) / climb.squared_error();
+    let scale = error.powi(2) / climb.squared_error();
     let aim = (AIM * max_error).powi(2) / scale;
     while climb.squared_error() > aim || !is_new(climb) {
         if !climb.raise() {

@@ -1,0 +1,58 @@
+//! Passes of a model over all held-out samples.
+
+use super::HeldOut;
+use super::compare::joined;
+use crate::Result;
+use crate::autograd::{Ctx, Var};
+use crate::models::{Model, run};
+use crate::plan::Plan;
+use crate::tensor::Tensor;
+use tinytorch_kernels::Isa;
+
+/// Samples per forward pass; small enough that activations stay in cache, large enough that the
+/// passes, not their number, take the time.
+pub(super) const BATCH: usize = 64;
+
+/// All samples, as a model takes them.
+pub(super) fn batches(held_out: &HeldOut) -> impl Iterator<Item = Result<Vec<Var>>> + '_ {
+    let vars = |inputs: Vec<Tensor>| inputs.into_iter().map(Var::from).collect();
+    (0..held_out.len()).step_by(BATCH).map(move |start| held_out.batch(start, BATCH).map(vars))
+}
+
+/// A deployed model's outputs for all samples, in batches.
+///
+/// # Errors
+/// If the model does not run on the data.
+pub(super) fn outputs(plan: &mut Plan, held_out: &HeldOut) -> Result<Vec<Tensor>> {
+    in_batches(held_out, |batch| run(plan, batch))
+}
+
+/// A model's outputs for all samples, op by op as in training.
+///
+/// # Errors
+/// If the model does not run on the data.
+pub(super) fn eager_outputs(
+    model: &dyn Model,
+    isa: Isa,
+    held_out: &HeldOut,
+) -> Result<Vec<Tensor>> {
+    in_batches(held_out, |batch| {
+        let inputs: Vec<Var> = batch.iter().map(Var::from).collect();
+        let outputs = model.forward_list(&inputs, &mut Ctx::eval().on(isa))?;
+        Ok(outputs.into_iter().map(Var::into_value).collect())
+    })
+}
+
+/// What `run` makes of all samples, in batches.
+pub(super) fn in_batches(
+    held_out: &HeldOut,
+    mut run: impl FnMut(&[Tensor]) -> Result<Vec<Tensor>>,
+) -> Result<Vec<Tensor>> {
+    let mut parts: Vec<Vec<Tensor>> = Vec::new();
+    for start in (0..held_out.len()).step_by(BATCH) {
+        let outputs = run(&held_out.batch(start, BATCH)?)?;
+        parts.resize_with(outputs.len(), Vec::new);
+        parts.iter_mut().zip(outputs).for_each(|(part, output)| part.push(output));
+    }
+    parts.iter().map(|part| joined(part)).collect()
+}
