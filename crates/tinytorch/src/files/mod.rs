@@ -35,6 +35,7 @@ mod loaded;
 mod model;
 mod open;
 mod params;
+mod pooling;
 mod provenance;
 mod write;
 
