@@ -21,6 +21,8 @@ mod io_save;
 mod layer_names;
 mod models_vision;
 mod own_models;
+mod published_settings;
+mod published_support;
 mod qat;
 mod quantization_errors;
 mod quantization_fold;

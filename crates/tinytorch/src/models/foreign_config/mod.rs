@@ -1,14 +1,21 @@
 //! What a `config.json` of another program says of a model.
 
-use super::{Architecture, BertConfig, LlamaConfig, ModelError};
+mod bert;
+mod harmless;
+mod llama;
+mod rotary;
+mod settings;
+
+use super::Architecture;
 use crate::Result;
-use crate::ops::{Rope, RopePairs};
 use serde::Deserialize;
 use serde_json::Value;
+use settings::{Settings, config};
 
 impl Architecture {
     /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT
-    /// and Llama, or llama2.c's.
+    /// and Llama, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
+    /// they are is an error.
     ///
     /// ```
     /// use tinytorch::models::Architecture;
@@ -19,173 +26,30 @@ impl Architecture {
     /// ```
     ///
     /// # Errors
-    /// [`ModelError::Config`] for anything else, and for settings that tinytorch's models do not have.
+    /// [`ModelError::Config`](super::ModelError::Config) for anything else, and for settings that
+    /// tinytorch's models do not have.
     pub fn from_config(json: &str) -> Result<Architecture> {
+        let unusable = |error: serde_json::Error| config(error.to_string());
         let value: Value = serde_json::from_str(json).map_err(unusable)?;
-        let kind = value.get("model_type").and_then(Value::as_str);
-        Ok(match kind {
-            _ if value.get("architecture").is_some() => {
-                Architecture::deserialize(value).map_err(unusable)?
-            }
-            Some("bert") => Architecture::Bert(read::<HfBert>(value)?.try_into()?),
-            Some("llama") => Architecture::Llama(read::<HfLlama>(value)?.try_into()?),
-            None if value.get("n_layers").is_some() => {
-                Architecture::Llama(read::<Llama2c>(value)?.into())
-            }
+        if value.get("architecture").is_some() {
+            return Ok(Architecture::deserialize(value).map_err(unusable)?);
+        }
+        let mut file = Settings::of(value)?;
+        let kind = file.optional::<String>("model_type")?;
+        Ok(match kind.as_deref() {
+            Some("bert") => Architecture::Bert(bert::bert(file)?),
+            Some("llama") => Architecture::Llama(llama::llama(file)?),
+            None if file.has("n_layers") => Architecture::Llama(llama::llama2c(file)?),
             Some(other) => return Err(config(format!("the model_type is {other:?}")).into()),
             None => return Err(config("there is no model_type".to_string()).into()),
         })
     }
 }
 
-fn config(problem: String) -> ModelError {
-    ModelError::Config { problem }
-}
-
-fn unusable(error: serde_json::Error) -> ModelError {
-    config(error.to_string())
-}
-
-fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, ModelError> {
-    T::deserialize(value).map_err(unusable)
-}
-
-/// Refuses a setting that the model does not have.
-fn expect(name: &str, value: &Value, supported: &[Value]) -> Result<(), ModelError> {
-    if value.is_null() || supported.contains(value) {
-        return Ok(());
-    }
-    Err(config(format!("{name} is {value}, which is not supported")))
-}
-
-#[derive(Deserialize)]
-struct HfBert {
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    layer_norm_eps: f32,
-    #[serde(default)]
-    pad_token_id: usize,
-    #[serde(default)]
-    hidden_act: Value,
-    #[serde(default)]
-    position_embedding_type: Value,
-}
-
-impl TryFrom<HfBert> for BertConfig {
-    type Error = ModelError;
-
-    fn try_from(file: HfBert) -> Result<BertConfig, ModelError> {
-        expect("hidden_act", &file.hidden_act, &["gelu".into()])?;
-        let positions = &file.position_embedding_type;
-        expect("position_embedding_type", positions, &["absolute".into()])?;
-        Ok(BertConfig {
-            vocab: file.vocab_size,
-            context: file.max_position_embeddings,
-            types: file.type_vocab_size,
-            dim: file.hidden_size,
-            layers: file.num_hidden_layers,
-            heads: file.num_attention_heads,
-            hidden: file.intermediate_size,
-            norm_eps: file.layer_norm_eps,
-            pad: file.pad_token_id,
-        })
-    }
-}
-
-/// The base of rotary positions where a file does not give it, as in the paper.
-fn paper_base() -> f32 {
-    10_000.0
-}
-
-#[derive(Deserialize)]
-struct HfLlama {
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    intermediate_size: usize,
-    rms_norm_eps: f32,
-    #[serde(default = "paper_base")]
-    rope_theta: f32,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    hidden_act: Value,
-    #[serde(default)]
-    rope_scaling: Value,
-    #[serde(default)]
-    attention_bias: Value,
-    #[serde(default)]
-    mlp_bias: Value,
-}
-
-impl TryFrom<HfLlama> for LlamaConfig {
-    type Error = ModelError;
-
-    fn try_from(file: HfLlama) -> Result<LlamaConfig, ModelError> {
-        expect("hidden_act", &file.hidden_act, &["silu".into()])?;
-        expect("rope_scaling", &file.rope_scaling, &[])?;
-        expect("attention_bias", &file.attention_bias, &[false.into()])?;
-        expect("mlp_bias", &file.mlp_bias, &[false.into()])?;
-        let (dim, heads) = (file.hidden_size, file.num_attention_heads);
-        if let Some(head_dim) = file.head_dim.filter(|d| d.checked_mul(heads) != Some(dim)) {
-            let problem = format!("{heads} heads of head_dim {head_dim} are not hidden_size {dim}");
-            return Err(config(problem));
-        }
-        Ok(LlamaConfig {
-            vocab: file.vocab_size,
-            context: file.max_position_embeddings,
-            dim,
-            layers: file.num_hidden_layers,
-            heads,
-            kv_heads: file.num_key_value_heads.unwrap_or(heads),
-            hidden: file.intermediate_size,
-            rope: Rope { base: file.rope_theta, pairs: RopePairs::Halves },
-            norm_eps: file.rms_norm_eps,
-            tied: file.tie_word_embeddings,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct Llama2c {
-    dim: usize,
-    hidden_dim: usize,
-    n_layers: usize,
-    n_heads: usize,
-    n_kv_heads: usize,
-    vocab_size: usize,
-    max_seq_len: usize,
-    shared: bool,
-}
-
-impl From<Llama2c> for LlamaConfig {
-    fn from(file: Llama2c) -> LlamaConfig {
-        LlamaConfig {
-            vocab: file.vocab_size,
-            context: file.max_seq_len,
-            dim: file.dim,
-            layers: file.n_layers,
-            heads: file.n_heads,
-            kv_heads: file.n_kv_heads,
-            hidden: file.hidden_dim,
-            tied: file.shared,
-            ..LlamaConfig::LLAMA2_C
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::RopePairs;
     use serde_json::json;
 
     fn minilm() -> Value {
@@ -245,6 +109,57 @@ mod tests {
         assert!(fail(with(llama(), "rope_scaling", json!({}))).contains("rope_scaling"));
         assert!(fail(with(llama(), "head_dim", json!(usize::MAX))).contains("head_dim"));
         assert!(fail(Architecture::from_config("{}")).contains("no model_type"));
+        assert!(fail(Architecture::from_config("[]")).contains("an object is needed"));
         assert!(fail(Architecture::from_config("[")).contains("EOF"));
+    }
+
+    #[test]
+    fn settings_that_would_change_the_numbers_are_named() {
+        let no = |config: fn() -> Value, key: &str, value: Value| {
+            let line = with(config(), key, value).unwrap_err().to_string();
+            assert!(line.contains(key), "{line}");
+        };
+        no(minilm, "is_decoder", json!(true));
+        no(minilm, "position_embedding_type", json!("relative_key"));
+        no(minilm, "pruned_heads", json!({"0": [1]}));
+        no(minilm, "embedding_size", json!(128));
+        no(llama, "partial_rotary_factor", json!(0.5));
+        no(llama, "sliding_window", json!(4));
+        no(llama, "layer_types", json!(["full_attention", "sliding_attention"]));
+        no(llama, "attention_bias", json!(true));
+        no(llama, "mlp_bias", json!(true));
+        no(llama, "quantization_config", json!({"quant_method": "bitsandbytes"}));
+        no(llama, "logits_scaling", json!(8.0));
+        no(llama, "auto_map", json!({"AutoModel": "own.py"}));
+        let llama2c = || {
+            json!({"dim": 64, "n_layers": 5, "n_heads": 8, "hidden_dim": 172,
+            "n_kv_heads": 4, "vocab_size": 512, "max_seq_len": 512, "shared": true})
+        };
+        assert!(with(llama2c(), "norm_eps", json!(1e-6)).is_ok());
+        assert!(with(llama2c(), "rope_theta", json!(5e5)).is_err());
+    }
+
+    #[test]
+    fn settings_that_change_nothing_are_passed_over() {
+        for (key, value) in [
+            ("sliding_window", Value::Null),
+            ("sliding_window", json!(32)),
+            ("layer_types", json!(["full_attention", "full_attention"])),
+            ("num_key_value_heads", Value::Null),
+            ("torch_dtype", json!("bfloat16")),
+            ("eos_token_id", json!([1, 2])),
+            ("rope_theta", json!(10_000)),
+        ] {
+            let plain = with(llama(), "use_cache", json!(true)).unwrap();
+            assert_eq!(with(llama(), key, value).unwrap(), plain, "{key}");
+        }
+        let mut unused = llama();
+        unused["sliding_window"] = json!(4);
+        assert!(with(unused, "use_sliding_window", json!(false)).is_ok());
+        let Architecture::Bert(bert) = with(minilm(), "layer_norm_eps", Value::Null).unwrap()
+        else {
+            panic!("a bert")
+        };
+        assert_eq!(bert.norm_eps, 1e-12);
     }
 }
