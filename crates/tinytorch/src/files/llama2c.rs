@@ -2,6 +2,7 @@
 //! little-endian, layer after layer for each kind of weight.
 
 use super::file::values;
+use super::sniff::foreign_file;
 use super::{FileError, FormatError, Loaded, Provenance};
 use crate::Result;
 use crate::autograd::{Param, Stored};
@@ -59,6 +60,10 @@ pub fn load_llama2c(path: impl AsRef<Path>) -> Result<Loaded> {
     if about.len() < HEADER as u64 {
         let detail = format!("it has {} bytes where the sizes alone take {HEADER}", about.len());
         return Err(problem(detail));
+    }
+    if let Some(foreign) = foreign_file(path) {
+        let (path, problem) = (path.to_path_buf(), FormatError::Foreign(foreign));
+        return Err(FileError::Format { path, problem }.into());
     }
     let mut header = [0; HEADER];
     file.read_exact(&mut header).map_err(read)?;

@@ -21,6 +21,7 @@ mod io_save;
 mod layer_names;
 mod models_vision;
 mod own_models;
+mod published_checkpoints;
 mod published_settings;
 mod published_support;
 mod qat;
