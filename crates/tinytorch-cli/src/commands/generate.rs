@@ -103,7 +103,7 @@ impl Generate {
         if prompt.is_empty() && tokenizer.encode("")?.is_empty() {
             return Err(Problem::NoBegin { path: self.file }.into());
         }
-        let ends = tokenizer.end_tokens();
+        let ends = language.ends.clone();
         let limits = Limits { steps: self.steps, ends, cache: self.cache.kind() };
         let mut shown = Ok(());
         let show = |piece: &str| {

@@ -2,6 +2,7 @@
 
 use crate::Verdict;
 use crate::output::Screen;
+use crate::overwrite::Paths;
 use anyhow::Result;
 use clap::Args;
 use std::io::Write;
@@ -25,6 +26,10 @@ pub(crate) struct Import {
 }
 
 impl Import {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out).reading(&*self.file)
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         check_writable(&self.out)?;
         let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;

@@ -1,17 +1,18 @@
 //! `train`: a model learns.
 
 use crate::Verdict;
-use crate::commands::quantize::{same_file, weight_bits};
+use crate::commands::quantize::weight_bits;
 use crate::data::{Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
-use crate::problem::Problem;
+use crate::overwrite::Paths;
+use crate::scale;
 use anyhow::Result;
 use clap::{ArgGroup, Args, ValueEnum, value_parser};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::autograd::Var;
-use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizontalFlip};
+use tinytorch::data::{Compose, DataLoader, Examples, Labels, RandomCrop, RandomHorizontalFlip};
 use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
@@ -22,6 +23,7 @@ use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
 use tinytorch::quant::{QuantConfig, QuantRecord};
+use tinytorch::text::Tokenizer;
 use tinytorch::train::{
     Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
     Watch, trainable_summary,
@@ -43,6 +45,9 @@ pub(crate) struct Train {
     /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
+    /// Which column of a .csv holds the labels, where its names or values do not tell
+    #[arg(long, value_name = "first|last|NAME|none")]
+    labels: Option<Labels>,
     /// Passes over the training data
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
     epochs: u64,
@@ -75,7 +80,7 @@ pub(crate) struct Train {
     /// beside them
     #[arg(long, value_name = "RANK", requires = "file", conflicts_with = "qat")]
     adapters: Option<usize>,
-    /// Replace the float model itself
+    /// Replace the model that the training goes on from
     #[arg(long)]
     force: bool,
     /// Print the epochs as JSON
@@ -135,12 +140,21 @@ struct Outcome<'a> {
 }
 
 impl Train {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out)
+            .reading_model(self.file.as_deref(), self.force)
+            .reading(self.data.path())
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Start { mut model, mut provenance, name } = self.start()?;
         check_writable(&self.out)?;
-        let data = self.data.to_learn(&*model)?;
+        let own = provenance.tokenizer()?;
+        let data = self.data().to_learn(&*model, own.as_ref().map(|own| own as &dyn Tokenizer))?;
         check_examples(&data.train, &data.name, &*model)?;
         check_examples(&data.held_out, &data.name, &*model)?;
+        scale::check(data.train.inputs(), &data.name, &provenance)?;
+        data.note(&mut provenance)?;
         let origin = data.origin();
         let loader = self.loader(data.train)?;
         let held_out = DataLoader::new(data.held_out, self.batch_size)?;
@@ -185,6 +199,10 @@ impl Train {
         Ok(Verdict::Good)
     }
 
+    fn data(&self) -> Source {
+        self.data.clone().with_labels(self.labels.as_ref())
+    }
+
     /// The model to begin with.
     fn start(&self) -> Result<Start> {
         let Some(file) = &self.file else {
@@ -193,9 +211,6 @@ impl Train {
             let model = Architecture::preset(&name)?.build(&mut Init::seed(self.seed))?;
             return Ok(Start { model, provenance: Provenance::default(), name });
         };
-        if self.qat && !self.force && same_file(file, &self.out) {
-            return Err(Problem::OverInput { path: self.out.clone() }.into());
-        }
         let Loaded { model, provenance } = load_model(file)?;
         Ok(Start { model, provenance, name: file.display().to_string() })
     }
@@ -216,7 +231,9 @@ impl Train {
             return Ok(None);
         }
         provenance.float_sha256 = Some(digest_params(model)?);
-        let (inputs, origin) = self.data.to_calibrate(model, CALIBRATION, self.seed)?;
+        let own = provenance.tokenizer()?;
+        let own = own.as_ref().map(|own| own as &dyn Tokenizer);
+        let (inputs, origin) = self.data().to_calibrate(model, own, CALIBRATION, self.seed)?;
         let n = inputs.shape()[0];
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))

@@ -6,6 +6,7 @@ mod generate;
 mod import;
 mod mismatch;
 mod output;
+mod overwrite;
 mod pipeline;
 mod support;
 mod text_models;
