@@ -38,6 +38,7 @@ mod text_bpe;
 mod text_hf;
 mod text_import;
 mod text_int8;
+mod text_kinds;
 mod text_llama2c;
 mod text_minilm;
 mod text_plan;
