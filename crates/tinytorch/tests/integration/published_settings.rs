@@ -34,6 +34,24 @@ fn every_way_to_write_the_rotary_base_gives_its_scores() {
 }
 
 #[test]
+fn families_that_are_built_like_a_llama_give_their_scores() {
+    let mistral = with(llama_config(), &json!({"model_type": "mistral", "sliding_window": null}));
+    let folder = Folder::new(&mistral, &llama_tensors(true));
+    assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "llama_10k");
+    let settings = json!({"model_type": "qwen2", "tie_word_embeddings": true, "use_sliding_window": false,
+        "sliding_window": 4, "max_window_layers": 1});
+    let folder = Folder::new(&with(llama_config(), &settings), &decoder_tensors(false, true));
+    assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "qwen2");
+    let long = json!({"model_type": "mistral", "max_position_embeddings": 8192});
+    let folder = Folder::new(&with(llama_config(), &long), &llama_tensors(true));
+    let line = import_folder(folder.root()).err().unwrap().to_string();
+    assert!(line.contains("sliding_window is 4096"), "{line}");
+    let qwen3 = with(llama_config(), &json!({"model_type": "qwen3"}));
+    let folder = Folder::new(&qwen3, &llama_tensors(true));
+    assert!(import_folder(folder.root()).err().unwrap().to_string().contains("\"qwen3\""));
+}
+
+#[test]
 fn what_would_change_the_scores_is_refused_by_name() {
     let tensors = llama_tensors(true);
     let llama3 = json!({"rope_theta": 5e5, "rope_type": "llama3", "factor": 8.0,

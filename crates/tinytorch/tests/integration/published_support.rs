@@ -42,6 +42,11 @@ impl Weights {
 
 /// The tensors of the llama, by Hugging Face's names.
 pub(crate) fn llama_tensors(with_head: bool) -> Tensors {
+    decoder_tensors(with_head, false)
+}
+
+/// Those of a decoder that is built like it, with biases of queries, keys and values if so set.
+pub(crate) fn decoder_tensors(with_head: bool, with_biases: bool) -> Tensors {
     let mut w = Weights::new();
     let keys = KEY_HEADS * WIDTH / HEADS;
     w.add("model.embed_tokens.weight", &[VOCAB, WIDTH], 1.0, 0.0);
@@ -60,6 +65,11 @@ pub(crate) fn llama_tensors(with_head: bool) -> Tensors {
         }
         w.norm(name("input_layernorm"));
         w.norm(name("post_attention_layernorm"));
+        for (rest, width) in [("q_proj", WIDTH), ("k_proj", keys), ("v_proj", keys)] {
+            if with_biases {
+                w.add(format!("model.layers.{i}.self_attn.{rest}.bias"), &[width], 0.3, 0.0);
+            }
+        }
     }
     w.norm("model.norm.weight".to_string());
     if with_head {

@@ -6,15 +6,26 @@ use super::settings::{Settings, config};
 use crate::ops::{Rope, RopePairs};
 use serde_json::{Value, json};
 
+/// What sets models apart that are built like a Llama.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Family {
+    Llama,
+    /// Has a window unless its file says otherwise.
+    Mistral,
+    /// Has biases of queries, keys and values, and a window only if its file asks for it.
+    Qwen2,
+}
+
 /// What the file does not say is as transformers takes it.
-pub(super) fn llama(mut file: Settings) -> Result<LlamaConfig, ModelError> {
+pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, ModelError> {
     file.expect("hidden_act", &["silu".into(), "swish".into()])?;
     for other in ["attention_bias", "mlp_bias", "is_encoder_decoder", "add_cross_attention"] {
         file.expect(other, &[false.into()])?;
     }
     file.expect("pruned_heads", &[json!({})])?;
     let context = file.optional("max_position_embeddings")?.unwrap_or(2048);
-    check_window(&mut file, context)?;
+    check_window(&mut file, context, family)?;
+    file.expect("use_mrope", &[false.into()])?;
     let dim: usize = file.required("hidden_size")?;
     let heads: usize = file.required("num_attention_heads")?;
     if let Some(head_dim) =
@@ -35,6 +46,7 @@ pub(super) fn llama(mut file: Settings) -> Result<LlamaConfig, ModelError> {
         rope: Rope { base, pairs: RopePairs::Halves },
         norm_eps: file.optional("rms_norm_eps")?.unwrap_or(1e-6),
         tied: file.optional("tie_word_embeddings")?.unwrap_or(false),
+        qkv_bias: family == Family::Qwen2,
     };
     file.finish()?;
     Ok(llama)
@@ -42,9 +54,17 @@ pub(super) fn llama(mut file: Settings) -> Result<LlamaConfig, ModelError> {
 
 /// Refuses layers that see less than all earlier positions. A window that holds the whole context hides
 /// nothing.
-fn check_window(file: &mut Settings, context: usize) -> Result<(), ModelError> {
+fn check_window(file: &mut Settings, context: usize, family: Family) -> Result<(), ModelError> {
+    /// Of a Mistral that says nothing.
+    const USUAL: usize = 4096;
+    let is_said = file.has("sliding_window");
     let window = file.take("sliding_window");
-    let is_used = file.optional::<bool>("use_sliding_window")?.unwrap_or(true);
+    let window = match family {
+        Family::Mistral if !is_said => Some(USUAL.into()),
+        _ => window,
+    };
+    let usual = family != Family::Qwen2;
+    let is_used = file.optional::<bool>("use_sliding_window")?.unwrap_or(usual);
     file.take("max_window_layers");
     let hides = |window: &Value| window.as_u64().is_none_or(|window| window < context as u64);
     if let Some(window) = window.filter(|window| is_used && hides(window)) {

@@ -8,13 +8,14 @@ mod settings;
 
 use super::Architecture;
 use crate::Result;
+use llama::Family;
 use serde::Deserialize;
 use serde_json::Value;
 use settings::{Settings, config};
 
 impl Architecture {
-    /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT
-    /// and Llama, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
+    /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT,
+    /// Llama, Mistral and Qwen2, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
     /// they are is an error.
     ///
     /// ```
@@ -38,7 +39,9 @@ impl Architecture {
         let kind = file.optional::<String>("model_type")?;
         Ok(match kind.as_deref() {
             Some("bert") => Architecture::Bert(bert::bert(file)?),
-            Some("llama") => Architecture::Llama(llama::llama(file)?),
+            Some("llama") => Architecture::Llama(llama::llama(file, Family::Llama)?),
+            Some("mistral") => Architecture::Llama(llama::llama(file, Family::Mistral)?),
+            Some("qwen2") => Architecture::Llama(llama::llama(file, Family::Qwen2)?),
             None if file.has("n_layers") => Architecture::Llama(llama::llama2c(file)?),
             Some(other) => return Err(config(format!("the model_type is {other:?}")).into()),
             None => return Err(config("there is no model_type".to_string()).into()),

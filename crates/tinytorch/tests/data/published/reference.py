@@ -115,6 +115,7 @@ reference = {
     "llama_10k": llama(frequencies(1e4, hd))[-1],
     "llama_500k": llama(frequencies(5e5, hd))[-1],
     "llama_tied": llama(frequencies(1e4, hd), head=False)[-1],
+    "qwen2": llama(frequencies(1e4, hd), bias=True, head=False)[-1],
     "bert_mean": vectors.mean(0),
     "bert_cls": vectors[0],
     "bert_lasttoken": vectors[-1],
