@@ -1,6 +1,6 @@
 //! The weights of a model that another program has saved: one file, or several with an index.
 
-use super::folder::{json_problem, read_text};
+use super::settings::{json_problem, read_text};
 use super::{ContentError, TensorFile, TensorInfo};
 use crate::tensor::Tensor;
 use crate::{Error, Result};

@@ -1,8 +1,9 @@
 //! A sentence encoder with its tokenizer, from a folder.
 
-use super::folder::{json_problem, read_architecture, read_text, weights};
+use super::folder::{read_architecture, weights};
 use super::import::import_into;
 use super::pooling::read_pooling;
+use super::settings::{json_problem, read_text};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::models::{Architecture, Bert, Pooling, SentenceEncoder};

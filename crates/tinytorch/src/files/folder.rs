@@ -1,15 +1,10 @@
 //! Folders as models are published in: `config.json` beside the weights.
 
-use super::sniff::{Foreign, foreign};
+use super::settings::{json_problem, read_text};
 use super::{FileError, Loaded, import_model, marks};
 use crate::Result;
 use crate::models::Architecture;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// No configuration of a model comes near this size.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// Reads a float model from a folder with a `config.json` and its weights: `model.safetensors`, the files
 /// that `model.safetensors.index.json` names, or the only file of that kind. [`Architecture::from_config`] says which configurations it knows.
@@ -41,26 +36,6 @@ pub(super) fn read_architecture(folder: &Path) -> Result<Architecture> {
     let path = folder.join("config.json");
     Architecture::from_config(&read_text(&path)?)
         .map_err(|error| json_problem(&path, error.to_string()))
-}
-
-/// A file of settings.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    // The limit holds while reading: a device or a growing file has no length to trust.
-    File::open(path)
-        .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
-    if bytes.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(json_problem(path, format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
-    }
-    if let Some(foreign) = foreign(&bytes).filter(|kind| *kind != Foreign::Text) {
-        return Err(json_problem(path, foreign.to_string()));
-    }
-    String::from_utf8(bytes).map_err(|error| json_problem(path, error.to_string()))
-}
-
-pub(super) fn json_problem(path: &Path, problem: String) -> crate::Error {
-    FileError::Json { path: path.to_path_buf(), problem }.into()
 }
 
 /// The folder's only file of weights, or the index of several.

@@ -57,13 +57,13 @@ pub fn load_llama2c(path: impl AsRef<Path>) -> Result<Loaded> {
         return Err(FileError::NotAFile { path: path.to_path_buf() }.into());
     }
     let mut file = File::open(path).map_err(read)?;
-    if about.len() < HEADER as u64 {
-        let detail = format!("it has {} bytes where the sizes alone take {HEADER}", about.len());
-        return Err(problem(detail));
-    }
     if let Some(foreign) = foreign_file(path) {
         let (path, problem) = (path.to_path_buf(), FormatError::Foreign(foreign));
         return Err(FileError::Format { path, problem }.into());
+    }
+    if about.len() < HEADER as u64 {
+        let detail = format!("it has {} bytes where the sizes alone take {HEADER}", about.len());
+        return Err(problem(detail));
     }
     let mut header = [0; HEADER];
     file.read_exact(&mut header).map_err(read)?;

@@ -1,8 +1,8 @@
 //! Which tokens begin and end the texts of a model, as its folder says. They travel as notes in the
 //! metadata of whatever is made of the model.
 
-use super::folder::{json_problem, read_text};
 use super::provenance::unusable;
+use super::settings::{json_problem, read_text};
 use super::{ContentError, Provenance};
 use crate::Result;
 use serde::Deserialize;

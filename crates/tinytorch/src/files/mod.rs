@@ -39,6 +39,7 @@ mod open;
 mod params;
 mod pooling;
 mod provenance;
+mod settings;
 mod sniff;
 mod spelling;
 mod write;

@@ -1,6 +1,6 @@
 //! How a sentence encoder's folder says that the vectors of tokens become one.
 
-use super::folder::{json_problem, read_text};
+use super::settings::{json_problem, read_text};
 use crate::Result;
 use crate::models::Pooling;
 use serde_json::{Map, Value};
