@@ -184,6 +184,15 @@ impl Source {
         })
     }
 
+    /// How many values a sample has, and how many classes there are.
+    pub(crate) fn sizes(&self) -> Result<(usize, usize)> {
+        let Some(labeled) = self.load()? else {
+            return Err(Problem::TextForOther { data: self.to_string() }.into());
+        };
+        let inputs: usize = labeled.train.inputs().shape()[1..].iter().product();
+        Ok((inputs, labeled.classes))
+    }
+
     /// Data to train a model with; text becomes the ids of its own tokenizer, if it has one.
     pub(crate) fn to_learn(
         &self,
@@ -320,9 +329,23 @@ fn sample_of(model: &dyn Model) -> Result<Sample> {
     }
 }
 
-/// An input of `batch` samples for a model of one input.
+/// An input of `batch` samples for a model of one input, to trace a pass with: of a text a few tokens, since
+/// a pass over a long context takes memory with its square and shows nothing else.
 pub(crate) fn example(model: &dyn Model, batch: usize) -> Result<Tensor> {
-    Ok(sample_of(model)?.batch(batch)?)
+    const TOKENS: usize = 16;
+    let sample = sample_of(model)?;
+    Ok(shortened(vec![sample.batch(batch)?], TOKENS)?.remove(0))
+}
+
+/// Inputs whose sequences of token ids are cut to so many.
+pub(crate) fn shortened(inputs: Vec<Tensor>, tokens: usize) -> Result<Vec<Tensor>> {
+    let cut = |input: Tensor| match *input.shape().dims() {
+        [_, length] if input.dtype() == Dtype::I64 && length > tokens => {
+            Ok(input.slice(1, 0..tokens)?.contiguous()?)
+        }
+        _ => Ok(input),
+    };
+    inputs.into_iter().map(cut).collect()
 }
 
 /// What suits models of this kind.

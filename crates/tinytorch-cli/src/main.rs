@@ -138,9 +138,14 @@ fn explain(error: &clap::Error) -> ExitCode {
         let _ = io::stderr().write_all(text.as_bytes());
         return ExitCode::from(BAD_USAGE_OR_INPUT);
     };
-    let problem = text.split("\n\n").next().unwrap_or(text);
-    let words: Vec<&str> = problem.split_whitespace().collect();
-    refuse(&format_args!("{}; add --help to see what is possible", words.join(" ")))
+    let mut parts = text.split("\n\n");
+    let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let problem = words(parts.next().unwrap_or(text));
+    let tip = parts.find_map(|part| part.trim_start().strip_prefix("tip: ")).map(words);
+    match tip {
+        Some(tip) => refuse(&format_args!("{problem}; {tip}; add --help to see what is possible")),
+        None => refuse(&format_args!("{problem}; add --help to see what is possible")),
+    }
 }
 
 /// An error and its causes, but for those that it tells itself.

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tinytorch::files::TensorFile;
 
 /// Folders below an input that are looked into; published models have one, data sets two.
@@ -13,12 +14,18 @@ const DEPTH: usize = 4;
 /// What a command reads, and where it writes.
 pub(crate) struct Paths<'a> {
     inputs: Vec<(&'a Path, bool)>,
-    output: &'a Path,
+    outputs: Vec<&'a Path>,
 }
 
 impl<'a> Paths<'a> {
     pub(crate) fn to(output: &'a Path) -> Paths<'a> {
-        Paths { inputs: Vec::new(), output }
+        Paths { inputs: Vec::new(), outputs: vec![output] }
+    }
+
+    /// Another output.
+    pub(crate) fn and_to(mut self, output: impl Into<Option<&'a Path>>) -> Paths<'a> {
+        self.outputs.extend(output.into());
+        self
     }
 
     /// An input: a file, or a folder with all that lies in it.
@@ -46,15 +53,20 @@ impl<'a> Paths<'a> {
     /// Refuses an output that is one of the inputs, under whatever name, or lies in an input folder and
     /// belongs to what is read there.
     pub(crate) fn check(&self) -> Result<(), Problem> {
+        self.outputs.iter().try_for_each(|output| self.check_output(output))
+    }
+
+    fn check_output(&self, path: &Path) -> Result<(), Problem> {
+        tell_of_stale(path);
         // What is not there cannot be lost; what cannot be asked for cannot be written either.
-        let Ok(output) = Identity::of(self.output) else { return Ok(()) };
+        let Ok(output) = Identity::of(path) else { return Ok(()) };
         for &(input, can_be_forced) in &self.inputs {
             let is_input = match input.is_dir() {
-                true => holds(input, &output, DEPTH) && !is_own_result(input, self.output),
+                true => holds(input, &output, DEPTH) && !is_own_result(input, path),
                 false => Identity::of(input).is_ok_and(|input| input == output),
             };
             if is_input {
-                let path = self.output.to_path_buf();
+                let path = path.to_path_buf();
                 let remedy = match can_be_forced {
                     true => "choose another --out, or add --force",
                     false => "choose another --out",
@@ -63,6 +75,25 @@ impl<'a> Paths<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Names what an interrupted command has left beside an output.
+fn tell_of_stale(output: &Path) {
+    /// No command takes longer to write one file.
+    const OLD: Duration = Duration::from_secs(3600);
+    let folder = output.parent().filter(|folder| *folder != Path::new(""));
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".saving-"))
+    {
+        let written = entry.metadata().and_then(|about| about.modified());
+        if written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD)) {
+            let path = entry.path();
+            tracing::warn!(
+                "{} was left by a command that was interrupted while it saved; it can be removed",
+                path.display()
+            );
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::generate::{CacheKind, Finish, Generated, Limits, Sampler, Sampling, generate};
 
@@ -145,10 +145,9 @@ impl Generate {
     }
 }
 
-/// Ends the line on a terminal, where a prompt follows; elsewhere the output is the text and nothing
-/// else. The rate goes where it is in nobody's way.
+/// Ends the line, unless the text has. The rate goes where it is in nobody's way.
 fn finish(made: &Generated, screen: &mut Screen) -> Result<()> {
-    if std::io::stdout().is_terminal() {
+    if !made.text.ends_with('\n') {
         writeln!(screen)?;
     }
     screen.flush()?;

@@ -58,6 +58,14 @@ impl Run {
         }
         let outputs = Tensor::cat::<f32>(&outputs, 0)?;
         write_npy(&self.out, &outputs)?;
+        let values = outputs.to_vec::<f32>()?;
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            let (wrong, all) = (values.iter().filter(|v| !v.is_finite()).count(), values.len());
+            let sample = at / (all / n.max(1)).max(1);
+            tracing::warn!(
+                "{wrong} of {all} outputs are not finite, the first for sample {sample}; check the model's weights and the scale of the inputs"
+            );
+        }
         writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?;
         Ok(Verdict::Good)
     }

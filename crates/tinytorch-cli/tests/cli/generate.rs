@@ -30,7 +30,8 @@ fn text(bench: &Bench, args: &str) -> String {
     assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
     let about = String::from_utf8(output.stderr).unwrap();
     assert!(about.ends_with(" tokens/s\n") && about.lines().count() == 1, "{about}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.strip_suffix('\n').expect("the line ends").to_string()
 }
 
 #[test]

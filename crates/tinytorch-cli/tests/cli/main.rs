@@ -10,3 +10,4 @@ mod overwrite;
 mod pipeline;
 mod support;
 mod text_models;
+mod training;
