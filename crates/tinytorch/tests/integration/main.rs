@@ -11,6 +11,7 @@ mod data_load;
 mod data_shared;
 mod fit_support;
 mod fixed_sizes;
+mod formats;
 mod generate_cached;
 mod generate_support;
 mod generate_text;
