@@ -4,6 +4,7 @@ use super::decoder::Decoder;
 use crate::{TextError, Tokenizer, Vocab, check_length};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tinytorch_core::Result;
 
 /// Ids that may be left out before the largest one, beside seven for each token that is there.
@@ -25,16 +26,21 @@ impl LibraryTokenizer {
     pub(super) fn from_json(json: &[u8]) -> Result<LibraryTokenizer, TextError> {
         let not_json = |error: &dyn std::fmt::Display| TextError::not_json(error.to_string());
         let mut file: Value = serde_json::from_slice(json).map_err(|error| not_json(&error))?;
+        if !file.is_object() {
+            return Err(TextError::not_json("it is no object".to_owned()));
+        }
         for others in ["truncation", "padding", "post_processor"] {
             file[others] = Value::Null;
         }
+        without_empty_maps(&mut file["normalizer"]);
         let dropout = file["model"].get("dropout").and_then(Value::as_f64).unwrap_or(0.0);
         if dropout != 0.0 {
             return Err(TextError::unsupported("model", "BPE with dropout", "a fixed split"));
         }
         let decoder = Decoder::of(file.get("decoder"))?;
-        let library: tokenizers::Tokenizer =
-            serde_json::from_value(file).map_err(|error| not_json(&error))?;
+        let library: tokenizers::Tokenizer = guarded(|| serde_json::from_value(file))
+            .ok_or_else(|| TextError::not_json("a part of it is damaged".to_owned()))?
+            .map_err(|error| not_json(&error))?;
         let (vocab, holes) = vocab_of(library.get_vocab(true))?;
         let added = library.get_added_tokens_decoder();
         let special = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id.into());
@@ -45,6 +51,26 @@ impl LibraryTokenizer {
 
     fn is_text(&self, id: i64) -> bool {
         self.special.binary_search(&id).is_err() && self.holes.binary_search(&id).is_err()
+    }
+}
+
+/// What the library gives; none if it panics, as it does over maps of characters that are damaged.
+fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    // What it was working on is dropped, or only read.
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+/// Takes out maps of characters that map none, which the library does not read.
+fn without_empty_maps(normalizer: &mut Value) {
+    let is_empty = |part: &Value| {
+        part.get("type").is_some_and(|kind| kind == "Precompiled")
+            && part.get("precompiled_charsmap").is_none_or(|map| map.is_null() || map == "")
+    };
+    if is_empty(normalizer) {
+        *normalizer = Value::Null;
+    }
+    if let Some(parts) = normalizer.get_mut("normalizers").and_then(Value::as_array_mut) {
+        parts.retain(|part| !is_empty(part));
     }
 }
 
@@ -73,9 +99,9 @@ fn vocab_of(tokens: HashMap<String, u32>) -> Result<(Vocab, Vec<i64>), TextError
 impl Tokenizer for LibraryTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<i64>> {
         check_length(text)?;
-        let encoding = self
-            .library
-            .encode(text, false)
+        let damaged = || TextError::Encode { reason: "a part of its file is damaged".to_owned() };
+        let encoding = guarded(|| self.library.encode(text, false))
+            .ok_or_else(damaged)?
             .map_err(|error| TextError::Encode { reason: error.to_string() })?;
         Ok(encoding.get_ids().iter().map(|&id| id.into()).collect())
     }

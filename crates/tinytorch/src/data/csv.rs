@@ -203,15 +203,22 @@ fn numbers_rows(names: Option<&[String]>, values: &[f32], columns: usize) -> boo
     is_nameless && first.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }
 
-/// Whether a row names the columns, told from the one below: it counts them from 0, perhaps after a nameless
-/// one, or has text where the other has a number.
+/// Whether a row names the columns, told from the one below: it counts them, perhaps after a nameless one,
+/// or has text where the other has a number.
 fn names_columns(row: &[String], below: Option<&[String]>) -> bool {
     let numbered = match row {
         [first, rest @ ..] if first.is_empty() => rest,
         all => all,
     };
-    let counts = numbered.iter().zip(0..).all(|(field, i)| field.parse() == Ok::<usize, _>(i));
-    if counts && numbered.len() > 2 {
+    /// As many numbers that each follow the one before, such as years, are no row of data.
+    const SURELY: usize = 8;
+    let start = numbered.first().and_then(|field| field.parse::<usize>().ok());
+    let counts = |start: usize| {
+        let follows = |(field, i): (&String, usize)| field.parse().ok() == start.checked_add(i);
+        numbered.iter().zip(0..).all(follows)
+    };
+    let least = if start == Some(0) { 3 } else { SURELY };
+    if numbered.len() >= least && start.is_some_and(counts) {
         return true;
     }
     match below {

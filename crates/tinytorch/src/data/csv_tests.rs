@@ -35,6 +35,8 @@ fn a_row_that_counts_the_columns_names_them() {
     assert_eq!(counted.names.as_deref().unwrap(), ["0", "1", "2"]);
     assert_eq!(split("0,1,2\n.5,.6,7\n.1,.2,3", "").1, [7.0, 3.0]);
     assert_eq!(table("1,2,3\n4,5,6").names, None);
+    let years = table("1990,1991,1992,1993,1994,1995,1996,1997\n1,2,3,4,5,6,7,8\n");
+    assert_eq!((years.names.unwrap()[1].as_str(), years.values.shape()[0]), ("1991", 1));
     assert_eq!(table("0,1\n2,3").names, None);
 }
 

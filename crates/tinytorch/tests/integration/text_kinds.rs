@@ -58,6 +58,20 @@ fn ids_that_no_token_has_are_no_text() {
 }
 
 #[test]
+fn maps_of_characters_may_be_empty_and_damaged_ones_are_errors() {
+    let with = |map: &str| {
+        let mut file = golden()["kinds"]["t5"]["file"].clone();
+        file["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": map});
+        HfTokenizer::from_json(file.to_string().as_bytes())
+    };
+    assert_eq!(with("").unwrap().encode("a").unwrap(), [2]);
+    for damaged in ["AAAA", "/////w==", "not base64!"] {
+        let line = with(damaged).unwrap_err().to_string();
+        assert!(line.contains("tokenizer.json"), "{line}");
+    }
+}
+
+#[test]
 fn what_nobody_knows_is_named() {
     let golden = golden();
     let with = |path: &str, value: Value| {
