@@ -5,6 +5,7 @@
 //! judges such a file by the same data takes the other side, and by any other data all of it.
 
 use crate::problem::Problem;
+use crate::scale;
 use anyhow::Result;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -12,13 +13,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{self, Dataset, Examples, Labeled, TextWindows, stratified_split};
+use tinytorch::data::{
+    self, Dataset, Examples, Labeled, Labels, TextWindows, Unlabeled, stratified_split,
+};
 use tinytorch::files::{Provenance, digest_tensors};
+use tinytorch::generate::GenerateError;
 use tinytorch::models::{Model, Sample};
 use tinytorch::nn::Forward;
 use tinytorch::quant::QuantConfig;
 use tinytorch::tensor::{Dtype, Shape};
-use tinytorch::text::CharTokenizer;
+use tinytorch::text::{CharTokenizer, Tokenizer};
 
 /// One sample in this many is held out of a data set without a test part.
 const HELD_OUT: usize = 5;
@@ -31,7 +35,17 @@ const SPLIT_SEED: u64 = 0;
 pub(crate) enum Source {
     Digits,
     Talks,
-    Path(PathBuf),
+    Path(PathBuf, Labels),
+}
+
+impl Source {
+    /// The same data, told which column of a table holds the labels.
+    pub(crate) fn with_labels(self, labels: Option<&Labels>) -> Source {
+        match (self, labels) {
+            (Source::Path(path, _), Some(labels)) => Source::Path(path, labels.clone()),
+            (other, _) => other,
+        }
+    }
 }
 
 impl From<OsString> for Source {
@@ -39,7 +53,7 @@ impl From<OsString> for Source {
         match name.to_str() {
             Some("digits") => Source::Digits,
             Some("tinytalks") => Source::Talks,
-            _ => Source::Path(name.into()),
+            _ => Source::Path(name.into(), Labels::Known),
         }
     }
 }
@@ -49,7 +63,7 @@ impl fmt::Display for Source {
         match self {
             Source::Digits => f.write_str("digits"),
             Source::Talks => f.write_str("tinytalks"),
-            Source::Path(path) => path.display().fmt(f),
+            Source::Path(path, _) => path.display().fmt(f),
         }
     }
 }
@@ -103,14 +117,29 @@ pub(crate) struct Learning {
     pub(crate) choosing: bool,
     /// What made ids of a text.
     pub(crate) tokenizer: Option<CharTokenizer>,
+    /// What the labels are called, if they were text.
+    class_names: Option<Vec<String>>,
     split_sha256: Option<String>,
 }
 
 impl Learning {
+    /// Notes the scale of the inputs and the names of the classes in the file of a model that was trained
+    /// with them.
+    pub(crate) fn note(&self, provenance: &mut Provenance) -> Result<()> {
+        scale::note_training(self.train.inputs(), provenance)?;
+        if let Some(names) = &self.class_names {
+            provenance.notes.insert(CLASSES.to_string(), serde_json::to_string(names)?);
+        }
+        Ok(())
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         Origin { name: self.name.clone(), split_sha256: self.split_sha256.clone() }
     }
 }
+
+/// The note with the names of the classes.
+const CLASSES: &str = "classes";
 
 /// Data to judge by.
 pub(crate) struct Judging {
@@ -133,54 +162,84 @@ pub(crate) enum Part {
 }
 
 impl Source {
+    /// Whether a model takes it by way of its tokenizer.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Source::Talks)
+    }
+
+    /// Where it lies, unless it is embedded.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Source::Path(path, _) => Some(path),
+            Source::Digits | Source::Talks => None,
+        }
+    }
+
     /// The embedded images or those at a path; `None` of a text.
     fn load(&self) -> Result<Option<Labeled>> {
         Ok(match self {
             Source::Digits => Some(data::digits()?),
-            Source::Path(path) => Some(data::load(path)?),
+            Source::Path(path, labels) => Some(data::load_labeled(path, labels)?),
             Source::Talks => None,
         })
     }
 
-    /// Data to train a model with.
-    pub(crate) fn to_learn(&self, model: &dyn Model) -> Result<Learning> {
-        let Some(Labeled { name, train, test, .. }) = self.load()? else {
-            let (tokenizer, windows) = talks(model)?;
-            let (train, held_out) = (windows.train, windows.valid);
-            let (name, tokenizer) = (self.to_string(), Some(tokenizer));
-            let learning =
-                Learning { name, train, held_out, choosing: true, tokenizer, split_sha256: None };
-            return Ok(learning);
+    /// How many values a sample has, and how many classes there are.
+    pub(crate) fn sizes(&self) -> Result<(usize, usize)> {
+        let Some(labeled) = self.load()? else {
+            return Err(Problem::TextForOther { data: self.to_string() }.into());
         };
-        let (choosing, tokenizer) = (false, None);
-        Ok(match test {
-            Some(held_out) => {
-                Learning { name, train, held_out, choosing, tokenizer, split_sha256: None }
-            }
+        let inputs: usize = labeled.train.inputs().shape()[1..].iter().product();
+        Ok((inputs, labeled.classes))
+    }
+
+    /// Data to train a model with; text becomes the ids of its own tokenizer, if it has one.
+    pub(crate) fn to_learn(
+        &self,
+        model: &dyn Model,
+        own: Option<&dyn Tokenizer>,
+    ) -> Result<Learning> {
+        let Some(Labeled { name, train, test, class_names, .. }) = self.load()? else {
+            let Talks { tokenizer, windows } = talks(model, own)?;
+            return Ok(Learning {
+                name: self.to_string(),
+                train: windows.train,
+                held_out: windows.valid,
+                choosing: true,
+                tokenizer,
+                class_names: None,
+                split_sha256: None,
+            });
+        };
+        let (split_sha256, train, held_out) = match test {
+            Some(held_out) => (None, train, held_out),
             None => {
                 let split_sha256 = Some(digest(&train)?);
                 let (train, held_out) = hold_out(&train)?;
-                Learning { name, train, held_out, choosing, tokenizer, split_sha256 }
+                (split_sha256, train, held_out)
             }
-        })
+        };
+        let (choosing, tokenizer) = (false, None);
+        Ok(Learning { name, train, held_out, choosing, tokenizer, class_names, split_sha256 })
     }
 
-    /// Inputs to calibrate with, which need no labels.
+    /// Inputs to calibrate with, which need no labels; text as for [`Source::to_learn`].
     pub(crate) fn to_calibrate(
         &self,
         model: &dyn Model,
+        own: Option<&dyn Tokenizer>,
         samples: usize,
         seed: u64,
     ) -> Result<(Tensor, Origin)> {
-        if let Source::Path(path) = self
-            && data::load(path).is_err()
+        if let Source::Path(path, labels) = self
+            && data::load_labeled(path, labels).is_err()
         {
-            let inputs = load_inputs(path, model, samples, seed)?;
+            let inputs = load_inputs(path, labels, model, samples, seed)?;
             return Ok((inputs, Origin { name: self.to_string(), split_sha256: None }));
         }
-        let learning = self.to_learn(model)?;
+        let learning = self.to_learn(model, own)?;
         let origin = learning.origin();
-        if learning.tokenizer.is_some() {
+        if matches!(self, Source::Talks) {
             let all = learning.train.len();
             let every = all.div_ceil(samples.max(1)).max(1);
             let chosen: Vec<usize> = (0..all).step_by(every).collect();
@@ -196,10 +255,31 @@ impl Source {
         model: &dyn Model,
         provenances: &[&Provenance],
     ) -> Result<Judging> {
-        let Some(Labeled { name, train, test, .. }) = self.load()? else {
-            let samples = talks(model)?.1.test;
+        let carried = provenances.iter().find_map(|provenance| provenance.tokenizer().transpose());
+        let carried = carried.transpose()?;
+        self.to_judge_with(model, provenances, carried.as_ref().map(|own| own as &dyn Tokenizer))
+    }
+
+    /// [`Source::to_judge`] for a model with this tokenizer.
+    pub(crate) fn to_judge_with(
+        &self,
+        model: &dyn Model,
+        provenances: &[&Provenance],
+        own: Option<&dyn Tokenizer>,
+    ) -> Result<Judging> {
+        let Some(mut labeled) = self.load()? else {
+            let samples = talks(model, own)?.windows.test;
             return Ok(Judging { name: self.to_string(), samples, part: Part::Test });
         };
+        let noted = |p: &&Provenance| serde_json::from_str(p.notes.get(CLASSES)?).ok();
+        if let Some(classes) = provenances.iter().find_map(noted) {
+            let classes: Vec<String> = classes;
+            labeled = labeled.numbered_as(&classes)?;
+        }
+        let Labeled { name, train, test, .. } = labeled;
+        for provenance in provenances {
+            scale::check(test.as_ref().unwrap_or(&train).inputs(), &name, provenance)?;
+        }
         if let Some(samples) = test {
             return Ok(Judging { name, samples, part: Part::Test });
         }
@@ -215,14 +295,16 @@ impl Source {
 }
 
 /// Up to `count` inputs from a file without labels: token ids as they are, or what
-/// [`data::load_calibration`] draws by the seed.
+/// [`Unlabeled::load`] draws by the seed.
 pub(crate) fn load_inputs(
     path: &Path,
+    labels: &Labels,
     model: &dyn Model,
     count: usize,
     seed: u64,
 ) -> Result<Tensor> {
-    if let Sample::Ids { .. } = sample_of(model)? {
+    let sample = sample_of(model)?;
+    if let Sample::Ids { .. } = sample {
         let ids = data::read_npy(path)?;
         let sequences = ids.shape().first().copied().unwrap_or(0).min(count);
         let shown = path.display().to_string();
@@ -232,7 +314,11 @@ pub(crate) fn load_inputs(
             _ => Ok(ids.slice(0, 0..sequences)?),
         };
     }
-    Ok(data::load_calibration(path, count, seed)?)
+    let width = match sample {
+        Sample::Values(shape) => Some(shape.len()),
+        _ => None,
+    };
+    Ok(Unlabeled { count, seed, labels: labels.clone(), width }.load(path)?)
 }
 
 /// What a sample of the model's one input is.
@@ -243,9 +329,23 @@ fn sample_of(model: &dyn Model) -> Result<Sample> {
     }
 }
 
-/// An input of `batch` samples for a model of one input.
+/// An input of `batch` samples for a model of one input, to trace a pass with: of a text a few tokens, since
+/// a pass over a long context takes memory with its square and shows nothing else.
 pub(crate) fn example(model: &dyn Model, batch: usize) -> Result<Tensor> {
-    Ok(sample_of(model)?.batch(batch)?)
+    const TOKENS: usize = 16;
+    let sample = sample_of(model)?;
+    Ok(shortened(vec![sample.batch(batch)?], TOKENS)?.remove(0))
+}
+
+/// Inputs whose sequences of token ids are cut to so many.
+pub(crate) fn shortened(inputs: Vec<Tensor>, tokens: usize) -> Result<Vec<Tensor>> {
+    let cut = |input: Tensor| match *input.shape().dims() {
+        [_, length] if input.dtype() == Dtype::I64 && length > tokens => {
+            Ok(input.slice(1, 0..tokens)?.contiguous()?)
+        }
+        _ => Ok(input),
+    };
+    inputs.into_iter().map(cut).collect()
 }
 
 /// What suits models of this kind.
@@ -253,15 +353,36 @@ pub(crate) fn usual_config(model: &dyn Model) -> QuantConfig {
     model.architecture().map_or_else(QuantConfig::default, |a| QuantConfig::for_architecture(&a))
 }
 
-/// The embedded text in windows that fill the model's context.
-fn talks(model: &dyn Model) -> Result<(CharTokenizer, TextWindows)> {
-    let Sample::Ids { context, .. } = sample_of(model)? else {
-        return Err(Problem::TextForOther { data: Source::Talks.to_string() }.into());
+/// The embedded text as a model takes it.
+struct Talks {
+    windows: TextWindows,
+    /// The text's own characters, if they are what made its ids.
+    tokenizer: Option<CharTokenizer>,
+}
+
+/// The embedded text in windows that fill the model's context. Without a tokenizer a model is one of the
+/// text's characters if it has as many tokens.
+fn talks(model: &dyn Model, own: Option<&dyn Tokenizer>) -> Result<Talks> {
+    let data = || Source::Talks.to_string();
+    let Sample::Ids { context, vocab, .. } = sample_of(model)? else {
+        return Err(Problem::TextForOther { data: data() }.into());
     };
     let talks = data::tinytalks();
-    let tokenizer = talks.tokenizer()?;
-    let windows = talks.windows(&tokenizer, context)?;
-    Ok((tokenizer, windows))
+    if let Some(own) = own {
+        let (tokenizer, model) = (own.vocab_size(), vocab);
+        if tokenizer > model {
+            return Err(
+                tinytorch::Error::from(GenerateError::Vocabulary { tokenizer, model }).into()
+            );
+        }
+        return Ok(Talks { windows: talks.windows(own, context)?, tokenizer: None });
+    }
+    let characters = talks.tokenizer()?;
+    if characters.vocab_size() != vocab {
+        return Err(Problem::UnknownIds { data: data(), vocab }.into());
+    }
+    let windows = talks.windows(&characters, context)?;
+    Ok(Talks { windows, tokenizer: Some(characters) })
 }
 
 /// The samples to learn from and those to be judged by.

@@ -2,31 +2,50 @@
 
 use crate::data::{example, usual_config};
 use crate::problem::Problem;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use tinytorch::files::{Loaded, open_model};
-use tinytorch::models::{Decoder, Model};
+use tinytorch::files::{Loaded, Provenance, open_model};
+use tinytorch::models::{Decoder, Model, Sample};
 use tinytorch::quant::quantize_model;
-use tinytorch::text::{Tokenizer, load_tokenizer};
+use tinytorch::text::{Begin, BegunTokenizer, Tokenizer, load_tokenizer};
 
 /// A model that scores the next token, and its tokenizer.
 pub(crate) struct Language {
     pub(crate) model: Box<dyn Model>,
     pub(crate) tokenizer: Box<dyn Tokenizer>,
+    /// Tokens at which a text ends.
+    pub(crate) ends: Vec<i64>,
 }
 
 impl Language {
     /// The model in `file`, with the tokenizer that was named, that the file carries, or that lies
-    /// beside it.
+    /// beside it. Where texts begin and end is what the model's files say, or else its tokenizer.
     pub(crate) fn open(file: &Path, tokenizer: Option<&Path>) -> Result<Language> {
         let Loaded { model, provenance } = open_model(file)?;
         let vocab = decoder(&*model, file)?.sizes().vocab;
         let tokenizer: Box<dyn Tokenizer> = match (tokenizer, provenance.tokenizer()?) {
             (Some(named), _) => load_tokenizer(named)?,
             (None, Some(carried)) => Box::new(carried),
-            (None, None) => load_tokenizer(beside(file, vocab)?)?,
+            (None, None) => match beside(file, vocab) {
+                Ok(found) => load_tokenizer(found)?,
+                Err(names) => {
+                    let (path, looked) = (file.into(), names.join(", "));
+                    return Err(Problem::NoTokenizer { path, looked }.into());
+                }
+            },
         };
-        Ok(Language { model, tokenizer })
+        let marks = provenance.text_marks().with_context(|| file.display().to_string())?;
+        let begin = match marks.add_begin {
+            None => Begin::Empty,
+            Some(true) => Begin::Always,
+            Some(false) => Begin::Never,
+        };
+        let ends = marks.ends.unwrap_or_else(|| tokenizer.end_tokens());
+        let tokenizer = match marks.begin {
+            Some(token) => Box::new(BegunTokenizer::new(tokenizer, token, begin)?),
+            None => tokenizer,
+        };
+        Ok(Language { model, tokenizer, ends })
     }
 
     /// The model as a decoder, which `open` has found it to be.
@@ -48,10 +67,29 @@ pub(crate) fn decoder<'m>(model: &'m dyn Model, file: &Path) -> Result<&'m dyn D
     model.as_decoder().ok_or_else(|| Problem::NotALanguageModel { path: file.into() }.into())
 }
 
-/// The tokenizer's file in a model's folder, under one of the names that are usual.
-fn beside(file: &Path, vocab: usize) -> Result<PathBuf, Problem> {
+/// The tokenizer that a model's file carries, or that lies beside it, if there is one and the model takes
+/// ids.
+pub(crate) fn own_tokenizer(
+    file: &Path,
+    model: &dyn Model,
+    provenance: &Provenance,
+) -> Result<Option<Box<dyn Tokenizer>>> {
+    if let Some(carried) = provenance.tokenizer()? {
+        return Ok(Some(Box::new(carried)));
+    }
+    match model.samples()?[..] {
+        [Sample::Ids { vocab, .. }] => match beside(file, vocab) {
+            Ok(found) => Ok(Some(load_tokenizer(found)?)),
+            Err(_) => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The tokenizer's file in a model's folder, under one of the names that are usual, which are the error.
+fn beside(file: &Path, vocab: usize) -> Result<PathBuf, [String; 3]> {
     let folder = if file.is_dir() { file } else { file.parent().unwrap_or(Path::new("")) };
     let names = ["tokenizer.json".to_string(), format!("tok{vocab}.bin"), "tokenizer.bin".into()];
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
-    found.ok_or_else(|| Problem::NoTokenizer { path: file.into(), looked: names.join(", ") })
+    found.ok_or(names)
 }

@@ -6,12 +6,15 @@ mod commands;
 mod data;
 mod language;
 mod output;
+mod overwrite;
 mod problem;
+mod scale;
 mod share;
 mod table;
 
 use clap::{Parser, Subcommand};
 use output::Screen;
+use overwrite::Paths;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -44,6 +47,25 @@ enum Command {
     Inspect(commands::inspect::Inspect),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
+}
+
+impl Command {
+    /// What it reads and where it writes, if it writes a file that it is told.
+    fn paths(&self) -> Option<Paths<'_>> {
+        match self {
+            Command::Train(train) => Some(train.paths()),
+            Command::Import(import) => Some(import.paths()),
+            Command::Quantize(quantize) => Some(quantize.paths()),
+            Command::Run(run) => Some(run.paths()),
+            Command::Embed(embed) => Some(embed.paths()),
+            Command::Audit(_)
+            | Command::Eval(_)
+            | Command::Generate(_)
+            | Command::Inspect(_)
+            | Command::Profile(_)
+            | Command::Bench(_) => None,
+        }
+    }
 }
 
 /// What a command that ran to its end found.
@@ -81,6 +103,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, probe: Probe) -> anyhow::Result<Verdict> {
     Isa::from_env()?;
+    if let Some(paths) = command.paths() {
+        paths.check()?;
+    }
     let mut screen = Screen::new();
     let verdict = match command {
         Command::Audit(audit) => audit.run(probe, &mut screen),
@@ -113,9 +138,14 @@ fn explain(error: &clap::Error) -> ExitCode {
         let _ = io::stderr().write_all(text.as_bytes());
         return ExitCode::from(BAD_USAGE_OR_INPUT);
     };
-    let problem = text.split("\n\n").next().unwrap_or(text);
-    let words: Vec<&str> = problem.split_whitespace().collect();
-    refuse(&format_args!("{}; add --help to see what is possible", words.join(" ")))
+    let mut parts = text.split("\n\n");
+    let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let problem = words(parts.next().unwrap_or(text));
+    let tip = parts.find_map(|part| part.trim_start().strip_prefix("tip: ")).map(words);
+    match tip {
+        Some(tip) => refuse(&format_args!("{problem}; {tip}; add --help to see what is possible")),
+        None => refuse(&format_args!("{problem}; add --help to see what is possible")),
+    }
 }
 
 /// An error and its causes, but for those that it tells itself.

@@ -7,10 +7,10 @@ use tinytorch::tensor::Shape;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error(
-        "{} is the float model itself, whose float weights would be gone; choose another --out, or add --force",
+        "{} is read by the command and would be replaced by its result; {remedy}",
         path.display()
     )]
-    OverInput { path: PathBuf },
+    OverInput { path: PathBuf, remedy: &'static str },
     #[error(
         "static activations take their ranges from data; name some with --calibrate, or choose --activations dynamic"
     )]
@@ -21,6 +21,15 @@ pub(crate) enum Problem {
         "{data} holds samples of shape {got}, but the model takes {expected}; use data of the kind that the model was made for"
     )]
     SampleShape { data: String, got: Shape, expected: Shape },
+    #[error(
+        "{data} holds values from {} to {}, and the model was made with values from {} to {}; bring them to that scale (bytes, 8-bit integers without a sign, are divided by 255, other numbers are taken as they are)",
+        got.0, got.1, known.0, known.1
+    )]
+    Scale { data: String, got: (f32, f32), known: (f32, f32) },
+    #[error(
+        "every value of {data} is {value}, which shows no range of the activations; calibrate with inputs that the model will meet"
+    )]
+    ConstantCalibration { data: String, value: f32 },
     #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
     NoIds { data: String },
     #[error(
@@ -31,6 +40,10 @@ pub(crate) enum Problem {
         "{data} is a text, which the model does not take; use data of the kind that the model was made for"
     )]
     TextForOther { data: String },
+    #[error(
+        "{data} is a text, and which of the model's {vocab} tokens stand for it is not known, since no tokenizer is carried by the model's file or lies beside it; put its tokenizer.json there"
+    )]
+    UnknownIds { data: String, vocab: usize },
     #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
     NotUtf8 { path: PathBuf, line: usize },
     #[error("{} holds no text; write one sentence on each line", path.display())]

@@ -66,6 +66,12 @@ pub enum TextError {
         /// Number of bytes that are valid.
         offset: usize,
     },
+    /// A text for which the vocabulary has no tokens.
+    #[error("the tokenizer cannot encode the text: {reason}; use the tokenizer of the model")]
+    Encode {
+        /// What it says.
+        reason: String,
+    },
     /// One token under two ids.
     #[error("token {token} has two ids, {first} and {second}; a token must have one")]
     DuplicateToken {

@@ -19,6 +19,7 @@
 //! ```
 
 mod added;
+mod begun;
 mod bpe;
 mod character;
 mod error;
@@ -34,6 +35,7 @@ mod vocab;
 mod wordpiece;
 
 pub use added::AddedToken;
+pub use begun::{Begin, BegunTokenizer};
 pub use bpe::{BpeTokenizer, BpeTrainer};
 pub use character::CharTokenizer;
 pub use error::{Shown, TextError};

@@ -1,6 +1,6 @@
 //! A tokenizer of whatever kind a file holds.
 
-use super::{HfTokenizer, Llama2cTokenizer, Tokenizer, file, hf};
+use super::{HfTokenizer, Llama2cTokenizer, TextError, Tokenizer, file, hf};
 use std::path::Path;
 use tinytorch_core::Result;
 
@@ -23,6 +23,15 @@ pub fn load_tokenizer(path: impl AsRef<Path>) -> Result<Box<dyn Tokenizer>> {
     let path = path.as_ref();
     let is_named_json = path.extension().is_some_and(|extension| extension == "json");
     let read = file::read(path, hf::MAX_FILE_BYTES, |bytes| -> Result<Box<dyn Tokenizer>, _> {
+        // A list of pieces, the first of which holds a string: what protocol buffers make of a vocabulary.
+        if let [0x0a, _, 0x0a, ..] = bytes {
+            let supported = "a tokenizer.json, which transformers writes with save_pretrained, or a tokenizer.bin of llama2.c";
+            return Err(TextError::unsupported(
+                "file",
+                "SentencePiece's tokenizer.model",
+                supported,
+            ));
+        }
         let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         Ok(match is_named_json || begins == Some(&b'{') {
             true => Box::new(HfTokenizer::from_json(bytes)?),

@@ -3,6 +3,7 @@
 use crate::Verdict;
 use crate::data::usual_config;
 use crate::output::{Screen, progress_bar};
+use crate::overwrite::Paths;
 use crate::problem::Problem;
 use anyhow::Result;
 use clap::Args;
@@ -47,6 +48,10 @@ struct Outcome {
 }
 
 impl Embed {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out).reading(&*self.folder).reading(&*self.input)
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let text = read(&self.input)?;
         let sentences = sentences(&self.input, &text)?;

@@ -3,6 +3,7 @@
 use super::eval_text::{self, is_text};
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
+use crate::language::own_tokenizer;
 use crate::output::{Screen, progress_bar};
 use anyhow::Result;
 use clap::Args;
@@ -11,8 +12,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
-use tinytorch::data::{Batch, DataLoader};
-use tinytorch::files::open_model;
+use tinytorch::data::{Batch, DataLoader, Labels};
+use tinytorch::files::{Loaded, open_model};
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
@@ -29,6 +30,9 @@ pub(crate) struct Eval {
     /// language model
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
+    /// Which column of a .csv holds the labels, where its names or values do not tell
+    #[arg(long, value_name = "first|last|NAME")]
+    labels: Option<Labels>,
     /// A language model's tokenizer, for a .txt file, as for `generate`
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -53,15 +57,21 @@ struct Scores {
 
 impl Eval {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        if let Source::Path(data) = &self.data
+        if let Some(data) = self.data.path()
             && is_text(data)
         {
             let tokenizer = self.tokenizer.as_deref();
             return eval_text::run(&self.file, tokenizer, data, self.json, screen);
         }
         let loaded = open_model(&self.file)?;
+        let data = self.data.clone().with_labels(self.labels.as_ref());
+        let Loaded { model, provenance } = &loaded;
+        let own = match data.is_text() {
+            true => own_tokenizer(&self.file, &**model, provenance)?,
+            false => None,
+        };
         let Judging { name, samples, part } =
-            self.data.to_judge(&*loaded.model, &[&loaded.provenance])?;
+            data.to_judge_with(&**model, &[provenance], own.as_deref())?;
         check_examples(&samples, &name, &*loaded.model)?;
         let task = Task::of(&samples);
         let loader = DataLoader::new(samples, BATCH)?;

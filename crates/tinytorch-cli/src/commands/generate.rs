@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::generate::{CacheKind, Finish, Generated, Limits, Sampler, Sampling, generate};
 
@@ -103,7 +103,7 @@ impl Generate {
         if prompt.is_empty() && tokenizer.encode("")?.is_empty() {
             return Err(Problem::NoBegin { path: self.file }.into());
         }
-        let ends = tokenizer.end_tokens();
+        let ends = language.ends.clone();
         let limits = Limits { steps: self.steps, ends, cache: self.cache.kind() };
         let mut shown = Ok(());
         let show = |piece: &str| {
@@ -145,10 +145,9 @@ impl Generate {
     }
 }
 
-/// Ends the line on a terminal, where a prompt follows; elsewhere the output is the text and nothing
-/// else. The rate goes where it is in nobody's way.
+/// Ends the line, unless the text has. The rate goes where it is in nobody's way.
 fn finish(made: &Generated, screen: &mut Screen) -> Result<()> {
-    if std::io::stdout().is_terminal() {
+    if !made.text.ends_with('\n') {
         writeln!(screen)?;
     }
     screen.flush()?;

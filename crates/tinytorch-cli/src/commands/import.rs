@@ -2,8 +2,10 @@
 
 use crate::Verdict;
 use crate::output::Screen;
+use crate::overwrite::Paths;
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::{Loaded, check_writable, import_model, save_model};
@@ -22,18 +24,39 @@ pub(crate) struct Import {
     /// File to save the model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Print JSON instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Outcome {
+    file: String,
+    parameters: usize,
+    imported_from: String,
 }
 
 impl Import {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out).reading(&*self.file)
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         check_writable(&self.out)?;
         let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;
         let name = self.file.file_name().unwrap_or(self.file.as_os_str());
-        let note = ("imported_from".to_string(), name.to_string_lossy().into_owned());
-        provenance.notes.extend([note]);
+        let imported_from = name.to_string_lossy().into_owned();
+        provenance.notes.insert("imported_from".to_string(), imported_from.clone());
         save_model(&self.out, &*model, &provenance)?;
-        let (parameters, out) = (model.param_count(), self.out.display());
-        writeln!(screen, "{parameters} parameters, every tensor in its place; saved to {out}")?;
+        let (parameters, file) = (model.param_count(), self.out.display().to_string());
+        match self.json {
+            true => screen.json(&Outcome { file, parameters, imported_from })?,
+            false => writeln!(
+                screen,
+                "{parameters} parameters, every tensor in its place; saved to {file}"
+            )?,
+        }
         Ok(Verdict::Good)
     }
 }

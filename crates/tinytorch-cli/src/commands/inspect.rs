@@ -95,7 +95,7 @@ impl<'a> Contents<'a> {
         let mut table = Table::new(["tensor", "dtype", "shape", "bytes"]);
         for tensor in &self.tensors {
             table.row([
-                tensor.name.to_string(),
+                escaped(tensor.name),
                 tensor.dtype.clone(),
                 format!("{:?}", tensor.shape),
                 tensor.bytes.to_string(),
@@ -103,7 +103,7 @@ impl<'a> Contents<'a> {
         }
         writeln!(screen, "{table}")?;
         for (key, value) in self.metadata {
-            writeln!(screen, "{key}: {value}")?;
+            writeln!(screen, "{}: {}", escaped(key), escaped(value))?;
         }
         if !self.metadata.is_empty() {
             writeln!(screen)?;
@@ -121,4 +121,15 @@ impl<'a> Contents<'a> {
         writeln!(screen, "{}: {} bytes", self.file, self.bytes)?;
         Ok(())
     }
+}
+
+/// Text that a file holds, without what would move the cursor or color the screen of whoever looks.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+        shown
+    })
 }

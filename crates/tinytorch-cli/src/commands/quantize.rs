@@ -3,8 +3,11 @@
 use super::ladder::{Climbed, climb};
 use crate::Verdict;
 use crate::data::{Learner, Origin, Source, check_inputs, example, usual_config};
+use crate::language::own_tokenizer;
 use crate::output::{Screen, progress_bar};
+use crate::overwrite::Paths;
 use crate::problem::Problem;
+use crate::scale;
 use crate::share::Share;
 use crate::table::Table;
 use anyhow::Result;
@@ -15,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
+use tinytorch::data::Labels;
 use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
 };
@@ -37,6 +41,9 @@ pub(crate) struct Quantize {
     /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
+    /// Which column of a .csv holds the labels, where its names or values do not tell
+    #[arg(long, value_name = "first|last|NAME|none", requires = "calibrate")]
+    labels: Option<Labels>,
     /// File to save the int8 model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -150,11 +157,13 @@ struct Skipped<'a> {
 }
 
 impl Quantize {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        let calibrate = self.calibrate.as_ref().and_then(Source::path);
+        Paths::to(&self.out).reading_model(&*self.file, self.force).reading(calibrate)
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Loaded { mut model, mut provenance } = open_model(&self.file)?;
-        if !self.force && same_file(&self.file, &self.out) {
-            return Err(Problem::OverInput { path: self.out }.into());
-        }
         check_writable(&self.out)?;
         let config = self.config(usual_config(&*model));
         provenance.float_sha256 = Some(digest_params(&*model)?);
@@ -230,9 +239,17 @@ impl Quantize {
             }
             return example(model, 1);
         };
+        let own = match source.is_text() {
+            true => own_tokenizer(&self.file, model, provenance)?,
+            false => None,
+        };
+        let source = source.clone().with_labels(self.labels.as_ref());
         let (inputs, origin): (Tensor, Origin) =
-            source.to_calibrate(model, self.samples, self.seed)?;
-        check_inputs(&inputs, &source.to_string(), model)?;
+            source.to_calibrate(model, own.as_deref(), self.samples, self.seed)?;
+        let data = source.to_string();
+        check_inputs(&inputs, &data, model)?;
+        scale::check(&inputs, &data, provenance)?;
+        scale::note_calibration(&inputs, &data, provenance)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
         SeenRows::of(std::slice::from_ref(&inputs))?.write(provenance);
@@ -252,11 +269,6 @@ fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Re
 pub(super) fn weight_bits(text: &str) -> Result<WeightBits, String> {
     let bits = text.parse().map_err(|_| format!("{text:?} is not a number from 2 to 8"))?;
     WeightBits::new(bits).map_err(|error| error.to_string())
-}
-
-/// Whether both paths lead to one file; a path to nothing leads to no other's file.
-pub(super) fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 impl<'a> Outcome<'a> {

@@ -3,14 +3,16 @@
 use crate::Verdict;
 use crate::data::{check_inputs, load_inputs};
 use crate::output::{Screen, progress_bar};
+use crate::overwrite::Paths;
+use crate::scale;
 use anyhow::Result;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::write_npy;
-use tinytorch::files::{check_writable, open_model};
+use tinytorch::data::{Labels, write_npy};
+use tinytorch::files::{Loaded, check_writable, open_model};
 use tinytorch::nn::Forward;
 
 /// Samples per pass; the result does not depend on it.
@@ -25,17 +27,28 @@ pub(crate) struct Run {
     /// token ids are an .npy of 64-bit integers
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
+    /// Which column of a .csv holds labels and is left out, where its names, values or number of columns do
+    /// not tell
+    #[arg(long, value_name = "first|last|NAME|none")]
+    labels: Option<Labels>,
     /// File for the outputs, as .npy
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 impl Run {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out).reading(&*self.file).reading(&*self.input)
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = open_model(&self.file)?.model;
+        let Loaded { model, provenance } = open_model(&self.file)?;
         check_writable(&self.out)?;
-        let inputs = load_inputs(&self.input, &*model, usize::MAX, 0)?;
-        check_inputs(&inputs, &self.input.display().to_string(), &*model)?;
+        let labels = self.labels.unwrap_or_default();
+        let inputs = load_inputs(&self.input, &labels, &*model, usize::MAX, 0)?;
+        let data = self.input.display().to_string();
+        check_inputs(&inputs, &data, &*model)?;
+        scale::check(&inputs, &data, &provenance)?;
         let n = inputs.shape()[0];
         let mut outputs = Vec::with_capacity(n.div_ceil(BATCH));
         let bar = progress_bar("running", n.div_ceil(BATCH));
@@ -45,6 +58,14 @@ impl Run {
         }
         let outputs = Tensor::cat::<f32>(&outputs, 0)?;
         write_npy(&self.out, &outputs)?;
+        let values = outputs.to_vec::<f32>()?;
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            let (wrong, all) = (values.iter().filter(|v| !v.is_finite()).count(), values.len());
+            let sample = at / (all / n.max(1)).max(1);
+            tracing::warn!(
+                "{wrong} of {all} outputs are not finite, the first for sample {sample}; check the model's weights and the scale of the inputs"
+            );
+        }
         writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?;
         Ok(Verdict::Good)
     }

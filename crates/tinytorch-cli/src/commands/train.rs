@@ -1,27 +1,29 @@
 //! `train`: a model learns.
 
 use crate::Verdict;
-use crate::commands::quantize::{same_file, weight_bits};
+use crate::commands::quantize::weight_bits;
 use crate::data::{Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
-use crate::problem::Problem;
-use anyhow::Result;
+use crate::overwrite::Paths;
+use crate::scale;
+use anyhow::{Context, Result};
 use clap::{ArgGroup, Args, ValueEnum, value_parser};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use tinytorch::autograd::Var;
-use tinytorch::data::{Compose, DataLoader, Examples, RandomCrop, RandomHorizontalFlip};
+use tinytorch::data::{Compose, DataLoader, Examples, Labels, RandomCrop, RandomHorizontalFlip};
 use tinytorch::files::{
     Loaded, Provenance, check_writable, digest_params, digest_tensors, load_model, save_model,
 };
 use tinytorch::fit::lora::{self, AdapterConfig};
 use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::models::{Architecture, Model};
+use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Module};
 use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
 use tinytorch::quant::{QuantConfig, QuantRecord};
+use tinytorch::text::Tokenizer;
 use tinytorch::train::{
     Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
     Watch, trainable_summary,
@@ -37,18 +39,29 @@ use tinytorch::train::{
 pub(crate) struct Train {
     /// File of a model to go on from, instead of a new one
     file: Option<PathBuf>,
-    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp, mnist-cnn or talks-gpt
-    #[arg(long, value_name = "PRESET")]
+    /// Name of an architecture, such as digits-mlp, digits-cnn, mnist-mlp, mnist-cnn or talks-gpt; a .json
+    /// file that describes one; or mlp, which takes its sizes from the data
+    #[arg(long, value_name = "PRESET|FILE.json|mlp")]
     model: Option<String>,
     /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
+    /// Which column of a .csv holds the labels, where its names or values do not tell
+    #[arg(long, value_name = "first|last|NAME|none")]
+    labels: Option<Labels>,
     /// Passes over the training data
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
     epochs: u64,
     /// File to save the model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// File for the state of the training, written after every epoch
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from the state in --checkpoint, if it is there, with the same arguments: the result is the
+    /// same as that of a training that was never interrupted
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
     /// Seed of initial weights, order of the data, and augmentation
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -75,7 +88,7 @@ pub(crate) struct Train {
     /// beside them
     #[arg(long, value_name = "RANK", requires = "file", conflicts_with = "qat")]
     adapters: Option<usize>,
-    /// Replace the float model itself
+    /// Replace the model that the training goes on from
     #[arg(long)]
     force: bool,
     /// Print the epochs as JSON
@@ -135,12 +148,22 @@ struct Outcome<'a> {
 }
 
 impl Train {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&self.out)
+            .and_to(self.checkpoint.as_deref())
+            .reading_model(self.file.as_deref(), self.force)
+            .reading(self.data.path())
+    }
+
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Start { mut model, mut provenance, name } = self.start()?;
         check_writable(&self.out)?;
-        let data = self.data.to_learn(&*model)?;
+        let own = provenance.tokenizer()?;
+        let data = self.data().to_learn(&*model, own.as_ref().map(|own| own as &dyn Tokenizer))?;
         check_examples(&data.train, &data.name, &*model)?;
         check_examples(&data.held_out, &data.name, &*model)?;
+        scale::check(data.train.inputs(), &data.name, &provenance)?;
+        data.note(&mut provenance)?;
         let origin = data.origin();
         let loader = self.loader(data.train)?;
         let held_out = DataLoader::new(data.held_out, self.batch_size)?;
@@ -149,14 +172,30 @@ impl Train {
         let warmup = if data.choosing { total / 20 } else { 0 };
         let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
         let trainer = self.optimizer.trainer(self.lr).seed(self.seed).schedule(schedule);
-        let mut trainer = trainer.progress(ProgressBar::new());
+        let mut trainer = trainer.progress(ProgressBar::until(self.epochs));
         if data.choosing {
             let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };
             trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
         }
         let config = self.prepare(&mut *model, &mut provenance)?;
         let summary = trainable_summary(&*model);
-        trainer.fit(&mut model, &loader, Some(&held_out), self.epochs)?;
+        if let Some(checkpoint) =
+            self.checkpoint.as_ref().filter(|file| self.resume && file.exists())
+        {
+            trainer.resume(checkpoint, &mut *model)?;
+        }
+        // Without a terminal there is no bar that shows the epochs.
+        let tells = !self.json && !std::io::stderr().is_terminal();
+        while trainer.epochs() < self.epochs && !trainer.stopped() {
+            let done = trainer.fit(&mut model, &loader, Some(&held_out), 1)?;
+            if let Some(record) = done.last().filter(|_| tells) {
+                writeln!(screen, "{record}")?;
+                screen.flush()?;
+            }
+            if let Some(checkpoint) = &self.checkpoint {
+                trainer.save_model(checkpoint, &*model, &provenance)?;
+            }
+        }
         trainer.restore_best(&mut *model);
         if let Some(config) = config {
             QuantRecord::new(&config, &convert(&mut *model)?).write(&mut provenance)?;
@@ -185,19 +224,33 @@ impl Train {
         Ok(Verdict::Good)
     }
 
+    fn data(&self) -> Source {
+        self.data.clone().with_labels(self.labels.as_ref())
+    }
+
     /// The model to begin with.
     fn start(&self) -> Result<Start> {
         let Some(file) = &self.file else {
             // One of the two is required.
             let name = self.model.clone().unwrap_or_default();
-            let model = Architecture::preset(&name)?.build(&mut Init::seed(self.seed))?;
+            let model = self.architecture(&name)?.build(&mut Init::seed(self.seed))?;
             return Ok(Start { model, provenance: Provenance::default(), name });
         };
-        if self.qat && !self.force && same_file(file, &self.out) {
-            return Err(Problem::OverInput { path: self.out.clone() }.into());
-        }
         let Loaded { model, provenance } = load_model(file)?;
         Ok(Start { model, provenance, name: file.display().to_string() })
+    }
+
+    /// What `--model` names.
+    fn architecture(&self, name: &str) -> Result<Architecture> {
+        if name == "mlp" {
+            let (inputs, outputs) = self.data().sizes()?;
+            return Ok(Architecture::Mlp(MlpConfig { inputs, hidden: vec![64, 64], outputs }));
+        }
+        if !name.ends_with(".json") {
+            return Ok(Architecture::preset(name)?);
+        }
+        let text = std::fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
+        Architecture::from_config(&text).with_context(|| name.to_string())
     }
 
     /// Puts beside the weights what is to be trained with them; returns how the model is to be
@@ -216,7 +269,9 @@ impl Train {
             return Ok(None);
         }
         provenance.float_sha256 = Some(digest_params(model)?);
-        let (inputs, origin) = self.data.to_calibrate(model, CALIBRATION, self.seed)?;
+        let own = provenance.tokenizer()?;
+        let own = own.as_ref().map(|own| own as &dyn Tokenizer);
+        let (inputs, origin) = self.data().to_calibrate(model, own, CALIBRATION, self.seed)?;
         let n = inputs.shape()[0];
         let batch = |start: usize| {
             Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))

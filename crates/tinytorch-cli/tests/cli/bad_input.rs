@@ -33,6 +33,7 @@ fn arguments_that_make_no_sense() {
     let bench = Bench::with_model();
     for (args, problem) in [
         ("fly", "fly"),
+        ("trian --data digits", "a similar subcommand exists: 'train'"),
         ("train --data digits --out o", "--model"),
         ("train --model vgg --data digits --out o", "digits-mlp"),
         ("train --model digits-mlp --data digits --out o --batch-size 0", "batch size of 0"),

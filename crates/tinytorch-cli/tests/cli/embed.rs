@@ -122,7 +122,7 @@ fn folders_that_hold_no_sentence_encoder_are_refused() {
     assert!(refused("config.json", narrower.as_bytes()).contains("where the model needs"));
     assert!(refused("model.safetensors", b"no weights").contains("model.safetensors"));
     let first = br#"{"pooling_mode_cls_token": true}"#;
-    assert!(refused("1_Pooling/config.json", first).contains("only the mean"));
+    assert!(refused("1_Pooling/config.json", first).contains("several poolings"));
     let outside = br#"[{"path":"","type":"x.Transformer"},{"path":"../..","type":"x.Pooling"}]"#;
     assert!(refused("modules.json", outside).contains("no path below"));
     assert!(bench.refused("embed nothing --input s.txt --out e.npy").contains("nothing"));

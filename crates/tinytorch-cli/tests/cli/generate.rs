@@ -30,7 +30,8 @@ fn text(bench: &Bench, args: &str) -> String {
     assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
     let about = String::from_utf8(output.stderr).unwrap();
     assert!(about.ends_with(" tokens/s\n") && about.lines().count() == 1, "{about}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.strip_suffix('\n').expect("the line ends").to_string()
 }
 
 #[test]
@@ -225,5 +226,110 @@ fn eval_tells_how_well_a_text_is_foreseen() {
     ] {
         let line = bench.refused(args);
         assert!(line.contains(problem), "{args}: {line}");
+    }
+}
+
+/// A folder with a llama of byte-level tokens that always says the token `says`, and what its files tell of
+/// the ends of texts.
+fn parrot(says: usize, config: serde_json::Value, generation: Option<serde_json::Value>) -> Bench {
+    use std::collections::BTreeMap;
+    use tinytorch::Tensor;
+    use tinytorch::files::write_tensors;
+    use tinytorch::text::BpeTokenizer;
+    let (bench, dim, vocab) = (Bench::new(), 16, 256);
+    let named = |name: &str, value: Tensor| (name.to_string(), value);
+    let mut head = Tensor::zeros([vocab, dim]).unwrap();
+    head.as_mut_slice::<f32>().unwrap()[says * dim..][..dim].fill(1.0);
+    let ones = |shape: &[usize]| Tensor::ones(shape).unwrap();
+    let mut tensors = vec![
+        named("model.embed_tokens.weight", ones(&[vocab, dim])),
+        named("model.norm.weight", ones(&[dim])),
+        named("lm_head.weight", head),
+    ];
+    for rest in [
+        "self_attn.q",
+        "self_attn.k",
+        "self_attn.v",
+        "self_attn.o",
+        "mlp.gate",
+        "mlp.up",
+        "mlp.down",
+    ] {
+        let zeros = Tensor::zeros([dim, dim]).unwrap();
+        tensors.push(named(&format!("model.layers.0.{rest}_proj.weight"), zeros));
+    }
+    for rest in ["input", "post_attention"] {
+        tensors.push(named(&format!("model.layers.0.{rest}_layernorm.weight"), ones(&[dim])));
+    }
+    fs::create_dir(bench.path("dir")).unwrap();
+    write_tensors(bench.path("dir/model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    let mut all = serde_json::json!({
+        "model_type": "llama", "vocab_size": vocab, "hidden_size": dim, "intermediate_size": dim,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 32,
+        "rms_norm_eps": 1e-5, "hidden_act": "silu",
+    });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    bench.write("dir/config.json", all.to_string().as_bytes());
+    if let Some(generation) = generation {
+        bench.write("dir/generation_config.json", generation.to_string().as_bytes());
+    }
+    BpeTokenizer::bytes().save(bench.path("dir/tokenizer.json")).unwrap();
+    bench
+}
+
+#[test]
+fn a_text_ends_where_the_models_files_say() {
+    use serde_json::json;
+    let finish = |config, generation, file: &str| {
+        let bench = parrot(42, config, generation);
+        bench.good("quantize dir --out q.safetensors");
+        let args = format!("generate {file} --prompt ab --greedy --steps 5");
+        let told = bench.json(&format!("{args} --tokenizer dir/tokenizer.json"));
+        (told["finish"].as_str().unwrap().to_string(), told["tokens"].as_u64().unwrap())
+    };
+    let (end, steps) = (("end".to_string(), 0), ("steps".to_string(), 5));
+    for file in ["dir", "dir/model.safetensors", "q.safetensors"] {
+        assert_eq!(finish(json!({"eos_token_id": 42}), None, file), end, "{file}");
+        assert_eq!(finish(json!({"eos_token_id": [7, 42]}), None, file), end);
+        assert_eq!(finish(json!({}), Some(json!({"eos_token_id": [7, 42]})), file), end);
+        let other = Some(json!({"eos_token_id": 7}));
+        assert_eq!(finish(json!({"eos_token_id": 42}), other, file), steps);
+        assert_eq!(finish(json!({}), None, file), steps);
+    }
+}
+
+#[test]
+fn a_text_begins_with_the_models_token() {
+    use serde_json::json;
+    let bench = parrot(42, json!({"bos_token_id": 1}), None);
+    let ids = |args: &str| {
+        let told = bench.json(&format!("generate dir --greedy --steps 2 {args}"));
+        serde_json::from_value::<Vec<i64>>(told["ids"].clone()).unwrap()
+    };
+    assert_eq!(ids(""), [1, 42, 42]);
+    let plain = ids("--prompt a");
+    assert_eq!((plain.len(), &plain[1..]), (3, &[42, 42][..]));
+    bench.write("dir/tokenizer_config.json", br#"{"add_bos_token": true}"#);
+    assert_eq!(ids("--prompt a"), [1, plain[0], 42, 42]);
+}
+
+#[test]
+fn the_embedded_text_goes_through_the_models_own_tokenizer() {
+    let bench = stories();
+    let perplexity = |file: &str| {
+        bench.json(&format!("eval {file} --data tinytalks"))["perplexity"].as_f64().unwrap()
+    };
+    // Questions and answers are no stories, but their words are the model's; with the ids of another
+    // vocabulary it was 1.9e11.
+    let float = perplexity("stories260K.bin");
+    assert!((5.0..2000.0).contains(&float), "{float}");
+    bench.good("quantize stories260K.bin --calibrate tinytalks --out q.safetensors");
+    assert!((perplexity("q.safetensors") / float - 1.0).abs() < 0.1);
+    fs::remove_file(bench.path("tok512.bin")).unwrap();
+    for command in
+        ["eval stories260K.bin --data", "quantize stories260K.bin --out n.safetensors --calibrate"]
+    {
+        let line = bench.refused(&format!("{command} tinytalks"));
+        assert!(line.contains("512 tokens") && line.contains("tokenizer"), "{line}");
     }
 }

@@ -6,6 +6,8 @@ mod generate;
 mod import;
 mod mismatch;
 mod output;
+mod overwrite;
 mod pipeline;
 mod support;
 mod text_models;
+mod training;

@@ -193,7 +193,8 @@ impl QWeight {
 
 impl Scales {
     /// The scales with which the largest magnitude that each covers becomes the largest value of
-    /// `bits`. It runs on [`Isa::active`]; the scales are the same on every set.
+    /// `bits`. It runs on [`Isa::active`]; the scales are the same on every set. A weight with a row too
+    /// small for the 16 bits of block scales gets scales per channel.
     ///
     /// # Errors
     /// As [`QWeight::quantize`].
@@ -216,6 +217,10 @@ impl Scales {
                 let mut row = vec![0.0; layout.k];
                 let mut scales = Vec::with_capacity(layout.n * layout.k.div_ceil(BLOCK));
                 for source in values.chunks_exact(layout.k) {
+                    let whole = covering(source)?;
+                    if whole < SMALLEST_BLOCK_SCALE && source.iter().any(|v| *v != 0.0) {
+                        return Scales::covering(weight, Granularity::PerChannel, bits);
+                    }
                     layout.pack_order(source, &mut row);
                     for block in row.chunks(BLOCK) {
                         scales.push(half_scale(covering(block)?)?);
@@ -226,6 +231,10 @@ impl Scales {
         })
     }
 }
+
+/// Below it, rounding a scale up to the next of 16 bits makes steps more than a quarter wider, and at 1e-8 all
+/// values zero.
+const SMALLEST_BLOCK_SCALE: f32 = 4.0 / 16_777_216.0;
 
 /// A 16-bit scale not below `scale`, so that no weight it covers is clipped.
 fn half_scale(scale: f32) -> Result<f16> {
@@ -375,6 +384,31 @@ mod tests {
         let widest =
             q.dequantize().unwrap().to_vec::<f32>().unwrap().into_iter().fold(0.0, f32::max);
         assert!((widest - 0.3).abs() < 1e-6, "what lies beyond the steps is clipped: {widest}");
+    }
+
+    #[test]
+    fn rows_too_small_for_block_scales_get_scales_of_their_own() {
+        let relative = |largest: f32| {
+            let values = (0..128).map(|i| largest * (1.7 * i as f32).sin()).collect();
+            let weight = Tensor::from_vec(values, [2, 64]).unwrap();
+            let int8 = QWeight::quantize(&weight, Granularity::Blocks).unwrap();
+            let error = int8.dequantize().unwrap().sub(&weight).unwrap();
+            let norm = |t: &Tensor| {
+                let values = t.to_vec::<f32>().unwrap().into_iter().map(f64::from);
+                values.map(|v| v * v).sum::<f64>().sqrt()
+            };
+            (norm(&error) / norm(&weight), int8.scales().granularity())
+        };
+        for largest in [1.0, 1e-3, 1e-4, 3e-5, 1e-6, 1e-7, 1e-8, 1e-30] {
+            let (error, granularity) = relative(largest);
+            assert!(error < 0.006, "{largest}: {error}");
+            assert_eq!(granularity == Granularity::Blocks, largest > 1e-5, "{largest}");
+        }
+        let zeros = Tensor::zeros([2, 64]).unwrap();
+        let zeros = QWeight::quantize(&zeros, Granularity::Blocks).unwrap();
+        assert_eq!(zeros.scales().granularity(), Granularity::Blocks);
+        let dead_block = Tensor::from_vec(vec![1.0, 1e-9], [1, 2]).unwrap();
+        assert!(QWeight::quantize(&dead_block, Granularity::Blocks).is_ok());
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) fn bytes_in_order() -> impl Iterator<Item = u8> {
 
 /// Appends the bytes that a token stands for: those of its characters, or of its UTF-8 if it has a
 /// character outside the alphabet, as added tokens may.
-pub(super) fn append_bytes(token: &str, out: &mut Vec<u8>) {
+pub(crate) fn append_bytes(token: &str, out: &mut Vec<u8>) {
     let start = out.len();
     for c in token.chars() {
         match BYTES.get(c as usize).and_then(|&byte| u8::try_from(byte).ok()) {

@@ -4,6 +4,7 @@ mod alphabet;
 mod split;
 mod train;
 
+pub(crate) use alphabet::append_bytes;
 pub use train::BpeTrainer;
 
 use super::added::{AddedTokens, Piece};

@@ -1,5 +1,7 @@
 //! Tokenizers as Hugging Face's `tokenizer.json` describes them.
 
+mod decoder;
+mod library;
 mod models;
 mod schema;
 mod shape;
@@ -10,6 +12,7 @@ pub(super) use schema::{File, MAX_FILE_BYTES};
 pub use shape::{Direction, Encoding, Padding, PaddingStrategy, Truncation, TruncationStrategy};
 
 use super::{TextError, Tokenizer, Vocab, file};
+use library::LibraryTokenizer;
 use std::{path::Path, sync::Arc};
 use template::Template;
 use tinytorch_core::{Result, Tensor};
@@ -20,8 +23,7 @@ const MAX_BATCH: usize = 1 << 28;
 /// The tokenizer of a model, from its `tokenizer.json`: the special tokens that the model expects
 /// around a text, truncation and padding included.
 ///
-/// What real models of the supported kinds use is read; anything else is a typed error that names
-/// the component:
+/// These are read by this crate:
 ///
 /// | model | normalizer | pre-tokenizer | decoder |
 /// |---|---|---|---|
@@ -29,7 +31,11 @@ const MAX_BATCH: usize = 1 << 28;
 /// | `BPE` | none | `ByteLevel` | `ByteLevel` |
 /// | `WordLevel` of characters | none | `Split` into characters | `Fuse` |
 ///
-/// with the post-processors `TemplateProcessing`, `ByteLevel` or none.
+/// Every other model, normalizer and pre-tokenizer is run by Hugging Face's own library, such as byte
+/// fallback, splits by regular expressions, NFC and NFKC, Metaspace and Unigram; its decoder must be one of
+/// ByteLevel, Metaspace, WordPiece, none, or a Sequence of Replace, ByteFallback, Fuse, Strip and Metaspace.
+/// Post-processors are `TemplateProcessing`, `BertProcessing`, `RobertaProcessing`, `ByteLevel`, a Sequence
+/// of them, or none. Anything else is a typed error that names the component.
 ///
 /// ```
 /// use tinytorch_text::{BpeTokenizer, HfTokenizer, Padding, Tokenizer};
@@ -86,6 +92,16 @@ pub struct Batch {
     pub attention_mask: Tensor,
 }
 
+/// A model and what is around it, if the readers here know all its parts.
+fn own(file: File) -> Result<Arc<dyn Tokenizer>, TextError> {
+    Ok(match file.model.kind() {
+        "WordPiece" => Arc::new(models::wordpiece_from_file(file)?),
+        "BPE" => Arc::new(models::bpe_from_file(file)?),
+        "WordLevel" => Arc::new(models::chars_from_file(file)?),
+        other => return Err(TextError::unsupported("model", other, "WordPiece, BPE, WordLevel")),
+    })
+}
+
 impl HfTokenizer {
     /// Reads a `tokenizer.json`.
     ///
@@ -105,14 +121,12 @@ impl HfTokenizer {
         let mut file = File::parse(json)?;
         let (truncation, padding) = (file.truncation.take(), file.padding.take());
         let template = models::template_settings(file.post_processor.take())?;
-        let model: Arc<dyn Tokenizer> = match file.model.kind() {
-            "WordPiece" => Arc::new(models::wordpiece_from_file(file)?),
-            "BPE" => Arc::new(models::bpe_from_file(file)?),
-            "WordLevel" => Arc::new(models::chars_from_file(file)?),
-            other => {
-                let supported = "WordPiece, BPE, WordLevel";
-                return Err(TextError::unsupported("model", other, supported));
+        let model = match own(file) {
+            // What the readers here do not know, the library knows.
+            Err(TextError::Unsupported { .. } | TextError::IdGap { .. }) => {
+                Arc::new(LibraryTokenizer::from_json(json)?)
             }
+            known => known?,
         };
         let template = match template {
             Some(settings) => Template::new(settings, model.vocab())?,

@@ -34,11 +34,62 @@ pub(super) fn template_settings(part: Option<Value>) -> Result<Option<TemplateFi
         // ByteLevel only adjusts the offsets of tokens, which are not given out.
         "none" | "ByteLevel" => Ok(None),
         "TemplateProcessing" => settings("post_processor", "TemplateProcessing", part).map(Some),
+        "BertProcessing" => around("BertProcessing", part, 1, 1).map(Some),
+        "RobertaProcessing" => around("RobertaProcessing", part, 2, 0).map(Some),
+        "Sequence" => in_sequence(part),
         other => {
-            let supported = "TemplateProcessing, ByteLevel, none";
+            let supported =
+                "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence, none";
             Err(TextError::unsupported("post_processor", other, supported))
         }
     }
+}
+
+#[derive(Deserialize)]
+struct SeparatedFile {
+    sep: (String, i64),
+    cls: (String, i64),
+}
+
+/// A beginning, the text and an end; `between` ends between two texts, of which the second has this type.
+fn around(
+    kind: &'static str,
+    part: Option<Value>,
+    between: usize,
+    second_type: i64,
+) -> Result<TemplateFile, TextError> {
+    let SeparatedFile { sep, cls } = settings("post_processor", kind, part)?;
+    let special = |(token, _): &(String, i64), type_id: i64| json!({ "SpecialToken": { "id": token, "type_id": type_id } });
+    let text = |id: &str, type_id: i64| json!({ "Sequence": { "id": id, "type_id": type_id } });
+    let single = vec![special(&cls, 0), text("A", 0), special(&sep, 0)];
+    let mut pair = single.clone();
+    pair.extend((1..between).map(|_| special(&sep, 0)));
+    pair.extend([text("B", second_type), special(&sep, second_type)]);
+    let ids = |(token, id): &(String, i64)| json!({ "id": token, "ids": [id], "tokens": [token] });
+    let mut special_tokens = serde_json::Map::new();
+    special_tokens.insert(sep.0.clone(), ids(&sep));
+    special_tokens.insert(cls.0.clone(), ids(&cls));
+    let file = json!({ "single": single, "pair": pair, "special_tokens": special_tokens });
+    serde_json::from_value(file).map_err(|error| TextError::not_json(error.to_string()))
+}
+
+/// The only part of a sequence that puts something around a text.
+fn in_sequence(part: Option<Value>) -> Result<Option<TemplateFile>, TextError> {
+    let parts = part.as_ref().and_then(|part| part.get("processors")).and_then(Value::as_array);
+    let mut found = None;
+    for part in parts.into_iter().flatten() {
+        // Nested ones would be another way to write a flat one.
+        if kind_of(Some(part)) == "Sequence" {
+            return Err(TextError::unsupported("post_processor", "Sequence in Sequence", "one"));
+        }
+        if let Some(template) = template_settings(Some(part.clone()))?
+            && found.replace(template).is_some()
+        {
+            let supported = "one that adds tokens";
+            return Err(TextError::unsupported("post_processor", "Sequence of several", supported));
+        }
+    }
+    Ok(found)
 }
 
 /// A tokenizer on its own puts nothing around a text.

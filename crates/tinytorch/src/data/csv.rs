@@ -1,34 +1,26 @@
 //! CSV files of numbers.
 
-use super::DataError;
 use super::source::Source;
+use super::table::Table;
 use crate::{Result, Tensor};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A row of a million numbers fits.
 const MAX_LINE: u64 = 1 << 24;
 
-/// Names that mark the column with the class labels.
-const LABEL_NAMES: [&str; 4] = ["label", "class", "target", "y"];
-
-/// A table of numbers.
-#[derive(Clone, Debug)]
-pub struct Table {
-    /// The names of the columns, if the file starts with them.
-    pub names: Option<Vec<String>>,
-    /// The numbers, f32 of `[rows, columns]`.
-    pub values: Tensor,
-    file: String,
-}
-
 /// Reads a CSV file of numbers, plain or gzipped.
 ///
-/// Fields are separated by commas, or by semicolons or tabs if the first line has those instead,
-/// and may stand in double quotes. A first row with any text in it names the columns. Empty
-/// lines are skipped; every other row must be complete and finite.
+/// Fields are separated by commas, or by semicolons or tabs if the first line has those, and may stand in
+/// double quotes; between semicolons or tabs a number may have a decimal comma. The first row names the
+/// columns if it has text where the second has a number, or counts them from 0. Empty lines are skipped;
+/// every other row must be complete and finite, but for one column of text, which is
+/// [numbered](Table::text). A first column without a name that numbers the rows is left out, with a
+/// warning.
 ///
 /// # Errors
-/// A [`DataError`] that names the file, and the line and column of a field that is not a number.
+/// A [`DataError`](super::DataError) that names the file, and the line and column of a field that is not
+/// a number.
 pub fn read_csv(path: impl AsRef<Path>) -> Result<Table> {
     read(Source::open(path.as_ref())?)
 }
@@ -36,11 +28,11 @@ pub fn read_csv(path: impl AsRef<Path>) -> Result<Table> {
 /// As [`read_csv`], from bytes in memory that errors call `name`.
 ///
 /// ```
-/// use tinytorch::data::decode_csv;
-/// let table = decode_csv("flowers.csv", b"length,width,label\n5.1,3.5,0\n6.2,2.9,1\n")?;
-/// let (inputs, labels) = table.split_labels()?;
+/// use tinytorch::data::{Labels, decode_csv};
+/// let table = decode_csv("flowers.csv", b"length,width,label\n5.1,3.5,rose\n6.2,2.9,lily\n")?;
+/// let (inputs, labels) = table.split_labels(&Labels::Known)?;
 /// assert_eq!(inputs.to_vec::<f32>()?, [5.1, 3.5, 6.2, 2.9]);
-/// assert_eq!(labels.to_vec::<f32>()?, [0.0, 1.0]);
+/// assert_eq!(labels.to_vec::<f32>()?, [1.0, 0.0]);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
 ///
@@ -50,92 +42,202 @@ pub fn decode_csv(name: &str, bytes: &[u8]) -> Result<Table> {
     read(Source::bytes(name, bytes)?)
 }
 
-impl Table {
-    /// The position of the column of this name, upper or lower case.
-    pub fn column(&self, name: &str) -> Option<usize> {
-        self.names.as_ref()?.iter().position(|n| n.eq_ignore_ascii_case(name))
-    }
-
-    /// The column with the labels: the one named `label`, `class`, `target` or `y`, or the last
-    /// one of a table without names.
-    pub fn label_column(&self) -> Option<usize> {
-        match self.names {
-            Some(_) => LABEL_NAMES.iter().find_map(|name| self.column(name)),
-            None => self.values.shape()[1].checked_sub(1),
-        }
-    }
-
-    /// The inputs `[rows, columns - 1]` and the labels `[rows]` of the label column.
-    ///
-    /// # Errors
-    /// [`DataError::NotRecognized`] if no column is named for the labels or it is the only one.
-    pub fn split_labels(&self) -> Result<(Tensor, Tensor)> {
-        let columns = self.values.shape()[1];
-        let Some(label) = self.label_column().filter(|_| columns > 1) else {
-            let names = LABEL_NAMES.join(", ");
-            let problem = format!("it needs inputs and a label column named one of {names}");
-            return Err(DataError::NotRecognized { path: self.file.clone(), problem }.into());
-        };
-        let before = self.values.slice(1, 0..label)?;
-        let after = self.values.slice(1, label + 1..columns)?;
-        let labels = self.values.select(1, label)?.contiguous()?;
-        Ok((Tensor::cat::<f32>(&[before, after], 1)?, labels))
-    }
-}
-
 fn read(mut source: Source<'_>) -> Result<Table> {
-    let mut names = None;
-    let mut values: Vec<f32> = Vec::new();
-    let mut layout: Option<(char, usize)> = None;
-    let mut number = 0;
+    let mut reader = Reader::default();
+    let mut line = 0;
     loop {
-        let line = source.line(MAX_LINE)?;
-        if line.is_empty() {
+        let bytes = source.line(MAX_LINE)?;
+        if bytes.is_empty() {
             break;
         }
-        number += 1;
-        let Ok(text) = str::from_utf8(&line) else {
-            return Err(source.malformed(format!("line {number} is not text")));
+        line += 1;
+        if line == 1 && (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])) {
+            return Err(source.malformed("it is text in UTF-16; save it as UTF-8".into()));
+        }
+        let Ok(text) = str::from_utf8(&bytes) else {
+            return Err(source.malformed(format!("line {line} is not text in UTF-8")));
         };
-        // Excel starts its files with a byte order mark.
+        // Excel starts its files with a byte order mark, and old ones end their lines with CR alone.
         let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
-        if text.trim().is_empty() {
-            continue;
-        }
-        let separator = layout.map_or_else(|| separator(text), |(separator, _)| separator);
-        let fields = fields(text, separator);
-        let (_, columns) = *layout.get_or_insert((separator, fields.len()));
-        if fields.len() != columns {
-            let got = fields.len();
-            let problem = format!("line {number} has {got} fields where the first has {columns}");
-            return Err(source.malformed(problem));
-        }
-        if values.is_empty() && names.is_none() && fields.iter().any(|f| is_name(f)) {
-            names = Some(fields.into_iter().map(str::to_owned).collect());
-            continue;
-        }
-        for (column, field) in fields.iter().enumerate() {
-            let Some(value) = finite(field) else {
-                let column = column + 1;
-                let shown: String = field.chars().take(40).collect();
-                return Err(source.malformed(format!(
-                    "line {number}, column {column} holds {shown:?}, which is not a finite number"
-                )));
-            };
-            values.push(value);
+        for (inside, text) in text.split('\r').enumerate() {
+            line += usize::from(inside > 0);
+            if !text.trim().is_empty() {
+                reader.row(text, line).map_err(|problem| source.malformed(problem))?;
+            }
         }
     }
-    let columns = layout.map_or(0, |(_, columns)| columns);
-    if values.is_empty() {
-        return Err(source.malformed("it holds no row of numbers".into()));
-    }
-    let rows = values.len() / columns;
-    let values = Tensor::from_vec(values, [rows, columns])?;
-    Ok(Table { names, values, file: source.name().to_owned() })
+    reader.finish(source.name()).map_err(|problem| source.malformed(problem))?.table()
 }
 
+/// What was read so far.
+#[derive(Default)]
+struct Reader {
+    separator: Option<char>,
+    columns: usize,
+    /// The first row, until the second shows whether it holds names.
+    first: Option<(Vec<String>, usize)>,
+    names: Option<Vec<String>>,
+    values: Vec<f32>,
+    /// The column of text, and its classes in the order in which they came.
+    text: Option<(usize, BTreeMap<String, usize>)>,
+    /// Lines with the first decimal point and the first decimal comma.
+    points: [Option<usize>; 2],
+    file: String,
+}
+
+impl Reader {
+    fn row(&mut self, text: &str, line: usize) -> Result<(), String> {
+        let separator = *self.separator.get_or_insert_with(|| separator(text));
+        let row: Vec<String> = fields(text, separator).into_iter().map(str::to_owned).collect();
+        if self.columns == 0 {
+            self.columns = row.len();
+            self.first = Some((row, line));
+            return Ok(());
+        }
+        if row.len() != self.columns {
+            let (got, columns) = (row.len(), self.columns);
+            return Err(format!("line {line} has {got} fields where the first has {columns}"));
+        }
+        if let Some((first, at)) = self.first.take() {
+            match names_columns(&first, Some(&row)) {
+                true => self.names = Some(first),
+                false => self.numbers(&first, at)?,
+            }
+        }
+        self.numbers(&row, line)
+    }
+
+    fn finish(mut self, file: &str) -> Result<Reader, String> {
+        if let Some((first, at)) = self.first.take().filter(|(row, _)| !names_columns(row, None)) {
+            self.numbers(&first, at)?;
+        }
+        if self.values.is_empty() {
+            return Err("it holds no row of numbers".to_string());
+        }
+        self.file = file.to_owned();
+        Ok(self)
+    }
+
+    fn numbers(&mut self, row: &[String], line: usize) -> Result<(), String> {
+        let is_first = self.values.is_empty();
+        for (column, field) in row.iter().enumerate() {
+            let text = self.text.as_mut().filter(|(at, _)| *at == column);
+            if let Some((_, classes)) = text.filter(|_| is_word(field)) {
+                let next = classes.len();
+                self.values.push(*classes.entry(field.clone()).or_insert(next) as f32);
+                continue;
+            }
+            let is_text = self.text.as_ref().is_some_and(|(at, _)| *at == column);
+            match self.number(field, line).filter(|_| !is_text) {
+                Some(value) => self.values.push(value),
+                None if is_first && self.text.is_none() && is_word(field) => {
+                    self.text = Some((column, BTreeMap::from([(field.clone(), 0)])));
+                    self.values.push(0.0);
+                }
+                None => {
+                    let shown: String = field.chars().take(40).collect();
+                    let what = if is_text { "text like those above" } else { "a finite number" };
+                    let column = column + 1;
+                    return Err(format!(
+                        "line {line}, column {column} holds {shown:?}, which is not {what}"
+                    ));
+                }
+            }
+        }
+        if let [Some(point), Some(comma)] = self.points {
+            return Err(format!(
+                "line {point} has a decimal point and line {comma} a decimal comma; write all numbers alike"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A finite number, with a decimal comma where commas separate nothing.
+    fn number(&mut self, field: &str, line: usize) -> Option<f32> {
+        let has_comma = self.separator != Some(',') && field.contains(',');
+        let value = match has_comma {
+            true => field.replacen(',', ".", 1).parse(),
+            false => field.parse(),
+        };
+        let value = value.ok().filter(|v: &f32| v.is_finite())?;
+        if has_comma {
+            self.points[1].get_or_insert(line);
+        } else if field.contains('.') {
+            self.points[0].get_or_insert(line);
+        }
+        Some(value)
+    }
+
+    fn table(mut self) -> Result<Table> {
+        let mut columns = self.columns;
+        if let Some((column, classes)) = &self.text {
+            // The keys of the map are in order.
+            let mut numbers = vec![0.0; classes.len()];
+            classes.values().enumerate().for_each(|(new, &old)| numbers[old] = new as f32);
+            let held = self.values.iter_mut().skip(*column).step_by(columns);
+            held.for_each(|value| *value = numbers[*value as usize]);
+        }
+        let mut text =
+            self.text.map(|(column, classes)| (column, classes.into_keys().collect::<Vec<_>>()));
+        if numbers_rows(self.names.as_deref(), &self.values, columns) {
+            let file = &self.file;
+            tracing::warn!(
+                "the first column of {file} has no name and numbers the rows; it is left out"
+            );
+            let mut at = 0..;
+            self.values.retain(|_| at.next().is_none_or(|i: usize| !i.is_multiple_of(columns)));
+            self.names.iter_mut().for_each(|names| drop(names.remove(0)));
+            text.iter_mut().for_each(|(column, _)| *column -= 1);
+            columns -= 1;
+        }
+        let rows = self.values.len() / columns;
+        let values = Tensor::from_vec(self.values, [rows, columns])?;
+        Ok(Table { names: self.names, values, text, file: self.file })
+    }
+}
+
+/// Whether the first of several columns has no name where others have one, and counts the rows.
+fn numbers_rows(names: Option<&[String]>, values: &[f32], columns: usize) -> bool {
+    let is_nameless = columns > 1 && names.is_some_and(|names| names[0].is_empty());
+    let first: Vec<f32> = values.iter().step_by(columns).copied().collect();
+    is_nameless && first.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
+}
+
+/// Whether a row names the columns, told from the one below: it counts them, perhaps after a nameless one,
+/// or has text where the other has a number.
+fn names_columns(row: &[String], below: Option<&[String]>) -> bool {
+    let numbered = match row {
+        [first, rest @ ..] if first.is_empty() => rest,
+        all => all,
+    };
+    /// As many numbers that each follow the one before, such as years, are no row of data.
+    const SURELY: usize = 8;
+    let start = numbered.first().and_then(|field| field.parse::<usize>().ok());
+    let counts = |start: usize| {
+        let follows = |(field, i): (&String, usize)| field.parse().ok() == start.checked_add(i);
+        numbered.iter().zip(0..).all(follows)
+    };
+    let least = if start == Some(0) { 3 } else { SURELY };
+    if numbered.len() >= least && start.is_some_and(counts) {
+        return true;
+    }
+    match below {
+        Some(below) => row.iter().zip(below).any(|(name, value)| is_name(name) && !is_name(value)),
+        None => row.iter().any(|field| is_name(field)),
+    }
+}
+
+/// What separates the fields, told from the first line.
 fn separator(first: &str) -> char {
-    [',', ';', '\t'].into_iter().find(|&c| first.contains(c)).unwrap_or(',')
+    let mut quoted = false;
+    let outside: String = first
+        .chars()
+        .filter(|&c| {
+            quoted ^= c == '"';
+            !quoted
+        })
+        .collect();
+    [';', '\t', ','].into_iter().find(|&c| outside.contains(c)).unwrap_or(',')
 }
 
 /// The fields of a line, without white space and quotes around them.
@@ -152,78 +254,16 @@ fn unquoted(field: &str) -> Option<&str> {
     field.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// Whether a field names a column: any text but a number or nothing.
+/// Whether a field is text: anything but a number, with a decimal comma or without, or nothing.
 fn is_name(field: &str) -> bool {
-    !field.is_empty() && field.parse::<f32>().is_err()
+    !field.is_empty() && field.replacen(',', ".", 1).parse::<f32>().is_err()
 }
 
-fn finite(field: &str) -> Option<f32> {
-    field.parse().ok().filter(|v: &f32| v.is_finite())
+/// Whether a field could be the name of a class.
+fn is_word(field: &str) -> bool {
+    is_name(field) && field.chars().any(char::is_alphabetic)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(text: &str) -> Table {
-        decode_csv("t.csv", text.as_bytes()).unwrap()
-    }
-
-    fn values(t: &Tensor) -> Vec<f32> {
-        t.to_vec().unwrap()
-    }
-
-    fn error(text: &str) -> String {
-        decode_csv("t.csv", text.as_bytes()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_header_is_optional() {
-        let bare = table("1,2\n3,4\n");
-        assert_eq!(bare.names, None);
-        assert_eq!(bare.values.shape().dims(), [2, 2]);
-        let named = table("\u{feff}a,\"b, c\"\r\n1,2\r\n\r\n3,4");
-        assert_eq!(named.names.as_deref().unwrap(), ["a", "b, c"]);
-        assert_eq!(values(&named.values), [1.0, 2.0, 3.0, 4.0]);
-    }
-
-    #[test]
-    fn fields_may_be_quoted_padded_and_separated_otherwise() {
-        assert_eq!(values(&table("\"1\"; -2e3 ;.5").values), [1.0, -2000.0, 0.5]);
-        assert_eq!(values(&table("1\t2").values), [1.0, 2.0]);
-        assert_eq!(values(&table("7").values), [7.0]);
-    }
-
-    #[test]
-    fn the_label_column_is_the_named_one_or_the_last() {
-        let (inputs, labels) = table("Label,a,b\n1,2,3\n4,5,6").split_labels().unwrap();
-        assert_eq!((values(&inputs), values(&labels)), (vec![2.0, 3.0, 5.0, 6.0], vec![1.0, 4.0]));
-        let (inputs, labels) = table("1,2,3\n4,5,6").split_labels().unwrap();
-        assert_eq!((values(&inputs), values(&labels)), (vec![1.0, 2.0, 4.0, 5.0], vec![3.0, 6.0]));
-        let unnamed = table("a,b\n1,2").split_labels().unwrap_err().to_string();
-        assert!(
-            unnamed.starts_with("t.csv") && unnamed.contains("named one of label"),
-            "{unnamed}"
-        );
-        assert!(table("1\n2").split_labels().is_err());
-    }
-
-    #[test]
-    fn a_field_that_is_no_number_is_named_by_line_and_column() {
-        for (text, place) in [
-            ("1,2\n3,x\n", "line 2, column 2 holds \"x\""),
-            ("a,b\n\n1,\n", "line 3, column 2 holds \"\""),
-            ("1,2\n3,nan\n", "line 2, column 2 holds \"nan\""),
-            ("1,inf\n3,4\n", "line 1, column 2 holds \"inf\""),
-            ("1,\n3,4\n", "line 1, column 2 holds \"\""),
-            ("1,2\n1e99,4\n", "line 2, column 1"),
-            ("1,2\n3\n", "line 2 has 1 fields where the first has 2"),
-            ("", "no row of numbers"),
-            ("a,b\n", "no row of numbers"),
-        ] {
-            let message = error(text);
-            assert!(message.starts_with("t.csv") && message.contains(place), "{message}");
-        }
-        assert!(decode_csv("t", &[b'1', 0xff]).unwrap_err().to_string().contains("line 1"));
-    }
-}
+#[path = "csv_tests.rs"]
+mod tests;

@@ -112,6 +112,28 @@ pub enum DataError {
         /// The offending value.
         value: f32,
     },
+    /// Bytes that are taken for brightness and are all but dark.
+    #[error(
+        "{file}: its bytes never exceed {largest}, and 255 is full brightness; save them as floats of the scale that the model was made for"
+    )]
+    DimBytes {
+        /// Where the inputs come from.
+        file: String,
+        /// The largest byte.
+        largest: u8,
+    },
+    /// A class that the model was not trained with.
+    #[error(
+        "{file}: the label {name:?} is none of the model's classes {known}; use data of the same classes"
+    )]
+    UnknownClass {
+        /// Where the labels come from.
+        file: String,
+        /// The label.
+        name: String,
+        /// The classes of the model.
+        known: String,
+    },
     /// A text too short for a window.
     #[error(
         "a text of {tokens} tokens has no window of {length} at a stride of {stride}; both must be positive, and the text longer than a window"

@@ -119,6 +119,8 @@ pub struct Labeled {
     pub name: String,
     /// Number of classes; every label is below it.
     pub classes: usize,
+    /// The names of the classes, where the labels were text, in the order of their numbers.
+    pub class_names: Option<Vec<String>>,
     /// The samples to learn and calibrate from.
     pub train: Examples,
     /// The samples that nothing is learned from.
@@ -135,7 +137,7 @@ impl Labeled {
         if let Some(test) = &test {
             classes = classes.max(test.classes()?);
         }
-        Ok(Labeled { name: name.to_owned(), classes, train, test })
+        Ok(Labeled { name: name.to_owned(), classes, class_names: None, train, test })
     }
 
     /// The same data set with this number of classes, such as a model's number of outputs.
@@ -147,6 +149,29 @@ impl Labeled {
             part.check_labels(classes, &self.name)?;
         }
         Ok(Labeled { classes, ..self })
+    }
+
+    /// The same data set, its classes numbered as in `known`, if its labels were text.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownClass`] for a class that `known` does not have.
+    pub fn numbered_as(mut self, known: &[String]) -> Result<Labeled> {
+        let Some(names) = &self.class_names else { return Ok(self) };
+        let mut places = Vec::with_capacity(names.len());
+        for name in names {
+            let place = known.iter().position(|k| k == name).ok_or_else(|| {
+                let (file, name) = (self.name.clone(), name.clone());
+                DataError::UnknownClass { file, name, known: known.join(", ") }
+            })?;
+            places.push(place as i64);
+        }
+        for part in std::iter::once(&mut self.train).chain(&mut self.test) {
+            let labels = part.labels().to_vec::<i64>()?;
+            let labels = labels.into_iter().map(|l| places[l as usize]).collect::<Vec<i64>>();
+            let labels = Tensor::from_vec(labels, *part.labels().shape())?;
+            *part = Examples::new(part.inputs().clone(), labels)?;
+        }
+        Ok(Labeled { classes: known.len(), class_names: Some(known.to_vec()), ..self })
     }
 
     /// The same data set with `count` samples of the training part set apart as the test part, by

@@ -1,11 +1,12 @@
 //! A data set of whatever kind a folder or file holds.
 
 use super::cifar::{self, read_cifar10};
-use super::csv::{Table, read_csv};
+use super::csv::read_csv;
 use super::idx::read_idx;
 use super::labeled::{Examples, Labeled, as_inputs, as_labels, check_finite};
 use super::recognize::{Found, not_recognized, recognize};
-use super::{DataError, Npz, read_npy, rows};
+use super::{DataError, Labels, Npz, Table, read_npy, rows};
+use crate::tensor::Dtype;
 use crate::{Result, Rng, Tensor};
 use std::path::{Path, PathBuf};
 
@@ -33,30 +34,68 @@ const TEST_NAMES: [(&str, &str); 3] =
 /// - CIFAR-10's binary files, plain or `.gz`: in a folder those whose names start with `train` or
 ///   `data_batch`, and with `test`; or one such file;
 /// - an `.npz` with `x` and `y`, or with `x_train`, `y_train`, `x_test` and `y_test`, or with other
-///   usual names: bytes are scaled to 0..1, floats are taken as they are;
-/// - a `.csv` of numbers with a label column, see [`Table::label_column`]; in a folder, `train.csv`
-///   and `test.csv`.
+///   usual names: bytes are scaled to 0..1, other numbers are taken as they are;
+/// - a `.csv` of numbers with a column of [labels](Labels::Known); in a folder, `train.csv` and
+///   `test.csv`.
 ///
 /// # Errors
 /// A [`DataError`] that names the file: it is missing, unreadable, truncated, damaged, holds another
 /// number of labels than of inputs, or a label that is no class; or nothing is recognized.
 pub fn load(path: impl AsRef<Path>) -> Result<Labeled> {
+    load_labeled(path, &Labels::Known)
+}
+
+/// [`load`], told which column of a `.csv` holds the labels.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_labeled(path: impl AsRef<Path>, labels: &Labels) -> Result<Labeled> {
     let path = path.as_ref();
-    labeled(&name_of(path), recognize(path)?)
+    labeled(&name_of(path), recognize(path)?, labels)
+}
+
+/// How inputs without labels are taken out of a file.
+#[derive(Clone, Debug)]
+pub struct Unlabeled {
+    /// How many at most.
+    pub count: usize,
+    /// Names the draw, if there are more.
+    pub seed: u64,
+    /// Which column of a `.csv` is left out since it holds labels.
+    pub labels: Labels,
+    /// How many values a sample has, if that is known: a `.csv` with so many columns has no labels.
+    pub width: Option<usize>,
 }
 
 /// Up to `count` inputs to calibrate with: of the training part of anything that [`load`] takes, by
 /// [`Labeled::calibration`], or of inputs without labels (an `.npy`, an `.npz` without labels, a
-/// `.csv` that names its columns but none for labels), drawn by the seed.
+/// `.csv`), drawn by the seed.
 ///
 /// # Errors
 /// Those of [`load`], and [`DataError::Split`] for 0 inputs.
 pub fn load_calibration(path: impl AsRef<Path>, count: usize, seed: u64) -> Result<Tensor> {
-    let path = path.as_ref();
-    let found = recognize(path)?;
-    let Some(inputs) = unlabeled(&found)? else {
-        return labeled(&name_of(path), found)?.calibration(count, seed);
-    };
+    Unlabeled { count, seed, labels: Labels::Known, width: None }.load(path)
+}
+
+impl Unlabeled {
+    /// The inputs in a folder or file, as [`load_calibration`].
+    ///
+    /// # Errors
+    /// As [`load_calibration`].
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
+        let path = path.as_ref();
+        let found = recognize(path)?;
+        match unlabeled(&found, &self.labels, self.width)? {
+            Some(inputs) => draw(&inputs, self.count, self.seed, path),
+            None => {
+                labeled(&name_of(path), found, &self.labels)?.calibration(self.count, self.seed)
+            }
+        }
+    }
+}
+
+/// Up to `count` inputs, drawn by the seed.
+fn draw(inputs: &Tensor, count: usize, seed: u64, path: &Path) -> Result<Tensor> {
     let inputs = inputs.contiguous()?;
     let Some(len) = inputs.shape().first().copied().filter(|&len| len > 0 && count > 0) else {
         let len = inputs.shape().first().copied().unwrap_or(0);
@@ -78,7 +117,7 @@ fn name_of(path: &Path) -> String {
     name.split('.').find(|part| !part.is_empty()).unwrap_or("data").to_owned()
 }
 
-fn labeled(name: &str, found: Found) -> Result<Labeled> {
+fn labeled(name: &str, found: Found, labels: &Labels) -> Result<Labeled> {
     match found {
         Found::Mnist([images, labels, test_images, test_labels]) => {
             let (train, test) = (idx(&images, &labels)?, idx(&test_images, &test_labels)?);
@@ -89,8 +128,8 @@ fn labeled(name: &str, found: Found) -> Result<Labeled> {
             Labeled::new(name, cifar10(&train)?, test)?.with_classes(cifar::CLASSES)
         }
         Found::Csv { train, test } => {
-            let test = test.map(|file| table(&file)).transpose()?;
-            Labeled::new(name, table(&train)?, test)
+            let test = test.map(|file| read_csv(&file)).transpose()?;
+            tables(name, read_csv(&train)?, test, labels)
         }
         Found::Npz(file) => {
             let mut arrays = Npz::open(&file)?;
@@ -110,19 +149,24 @@ fn labeled(name: &str, found: Found) -> Result<Labeled> {
 }
 
 /// The inputs of a file without labels; nothing if it has some or should have.
-fn unlabeled(found: &Found) -> Result<Option<Tensor>> {
+fn unlabeled(found: &Found, labels: &Labels, width: Option<usize>) -> Result<Option<Tensor>> {
     match found {
-        Found::Npy(file) => Ok(Some(as_inputs(&read_npy(file)?, BYTE)?)),
+        Found::Npy(file) => Ok(Some(scaled(&read_npy(file)?, &file.display().to_string())?)),
         Found::Npz(file) => {
             let mut arrays = Npz::open(file)?;
             let has = |name: &str| arrays.names().any(|n| n == name);
             let mut pairs = TRAIN_NAMES.iter().filter(|(x, _)| has(x));
             let Some((x, y)) = pairs.next() else { return Ok(None) };
-            if has(y) { Ok(None) } else { Ok(Some(as_inputs(&arrays.read(x)?, BYTE)?)) }
+            if has(y) {
+                return Ok(None);
+            }
+            Ok(Some(scaled(&arrays.read(x)?, &format!("{}: {x}", file.display()))?))
         }
         Found::Csv { train, .. } => {
             let table = read_csv(train)?;
-            Ok(table.label_column().is_none().then_some(table.values))
+            let has_no_room = width == Some(table.values.shape()[1]) && table.text.is_none();
+            let has_none = has_no_room || table.label_column(labels)?.is_none();
+            Ok(has_none.then_some(table.values))
         }
         Found::Mnist(_) | Found::Cifar10 { .. } => Ok(None),
     }
@@ -130,7 +174,7 @@ fn unlabeled(found: &Found) -> Result<Option<Tensor>> {
 
 fn idx(images: &Path, labels: &Path) -> Result<Examples> {
     let (images_name, labels_name) = (images.display().to_string(), labels.display().to_string());
-    let inputs = as_inputs(&read_idx(images)?, BYTE)?;
+    let inputs = scaled(&read_idx(images)?, &images_name)?;
     let labels = as_labels(&read_idx(labels)?, &labels_name)?;
     let examples = Examples::from_files(inputs, &images_name, labels, &labels_name)?;
     examples.check_labels(MNIST_CLASSES, &labels_name)?;
@@ -141,14 +185,48 @@ fn cifar10(files: &[PathBuf]) -> Result<Examples> {
     let parts = files.iter().map(read_cifar10).collect::<Result<Vec<_>>>()?;
     let (images, labels): (Vec<Tensor>, Vec<Tensor>) = parts.into_iter().unzip();
     let images = Tensor::cat::<u8>(&images, 0)?;
-    Examples::new(as_inputs(&images, BYTE)?, Tensor::cat::<i64>(&labels, 0)?)
+    Examples::new(scaled(&images, "the images")?, Tensor::cat::<i64>(&labels, 0)?)
 }
 
-fn table(file: &Path) -> Result<Examples> {
-    let table: Table = read_csv(file)?;
-    let (inputs, labels) = table.split_labels()?;
-    let name = file.display().to_string();
-    Examples::from_files(inputs, &name, as_labels(&labels, &name)?, &name)
+/// Inputs as models take them, of the file that errors call `file`.
+fn scaled(stored: &Tensor, file: &str) -> Result<Tensor> {
+    /// Full brightness is 255, and even a dark set of images has a bright spot.
+    const DIM: u8 = 32;
+    if stored.dtype() == Dtype::U8 {
+        let largest = stored.to_vec::<u8>()?.into_iter().max().unwrap_or(0);
+        if (1..=DIM).contains(&largest) {
+            return Err(DataError::DimBytes { file: file.to_owned(), largest }.into());
+        }
+    }
+    as_inputs(stored, BYTE)
+}
+
+/// The tables of a data set. Text labels are numbered alike in both.
+fn tables(name: &str, train: Table, test: Option<Table>, labels: &Labels) -> Result<Labeled> {
+    let names = |table: &Table| table.text.as_ref().map(|(_, names)| names.clone());
+    let mut all = names(&train).unwrap_or_default();
+    all.extend(test.as_ref().and_then(names).unwrap_or_default());
+    all.sort_unstable();
+    all.dedup();
+    let train = examples(&train, labels, &all)?;
+    let test = test.map(|table| examples(&table, labels, &all)).transpose()?;
+    let labeled = Labeled::new(name, train, test)?;
+    Ok(if all.is_empty() { labeled } else { Labeled { class_names: Some(all), ..labeled } })
+}
+
+/// The rows of a table, text labels as their places in `all`.
+fn examples(table: &Table, labels: &Labels, all: &[String]) -> Result<Examples> {
+    let (inputs, labels) = table.split_labels(labels)?;
+    let mut labels = as_labels(&labels, &table.file)?;
+    if let Some((_, names)) = &table.text {
+        let places: Vec<i64> =
+            names.iter().map(|name| all.binary_search(name).unwrap_or_default() as i64).collect();
+        labels.as_mut_slice::<i64>()?.iter_mut().for_each(|label| *label = places[*label as usize]);
+    } else if !all.is_empty() {
+        let problem = "its labels are numbers where those of the other part are text";
+        return Err(table.not_recognized(problem.to_string()));
+    }
+    Examples::from_files(inputs, &table.file, labels, &table.file)
 }
 
 /// The first of the pairs that the file holds.
@@ -156,7 +234,7 @@ fn arrays_named(arrays: &mut Npz, file: &Path, pairs: &[(&str, &str)]) -> Result
     let has = |name: &str| arrays.names().any(|n| n == name);
     let Some((x, y)) = pairs.iter().find(|(x, y)| has(x) && has(y)) else { return Ok(None) };
     let named = |array: &str| format!("{}: {array}", file.display());
-    let inputs = as_inputs(&arrays.read(x)?, BYTE)?;
+    let inputs = scaled(&arrays.read(x)?, &named(x))?;
     let labels = as_labels(&arrays.read(y)?, &named(y))?;
     Ok(Some(Examples::from_files(inputs, &named(x), labels, &named(y))?))
 }

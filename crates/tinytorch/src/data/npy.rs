@@ -15,7 +15,7 @@ const MAGIC: [u8; 6] = *b"\x93NUMPY";
 /// NumPy itself refuses longer headers unless told to trust the file; a real one takes 128 bytes.
 const MAX_HEADER: u32 = 1 << 16;
 
-/// Reads an array: u8, i8 and booleans as bytes, wider integers as i64, floats as f32 (f64 is
+/// Reads an array: u8, i8 and booleans as they are, wider integers as i64, floats as f32 (f64 is
 /// rounded). Versions 1 to 3, C and Fortran order, either byte order; the result is row-major.
 ///
 /// # Errors

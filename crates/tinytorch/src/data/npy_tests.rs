@@ -62,7 +62,7 @@ fn a_view_is_written_as_it_reads() {
 
 #[test]
 fn every_type_in_either_byte_order() {
-    assert_eq!(values::<u8>("|b1", &[0, 1, 1]), [0, 1, 1]);
+    assert_eq!(values::<bool>("|b1", &[0, 1, 1]), [false, true, true]);
     assert_eq!(values::<u8>("|u1", &[0, 255]), [0, 255]);
     assert_eq!(values::<i8>("|i1", &[0, 255]), [0, -1]);
     assert_eq!(values::<i64>("<i4", &(-7i32).to_le_bytes()), [-7]);

@@ -38,8 +38,8 @@ impl Number {
         }
     }
 
-    /// A row-major array from the source: bytes stay bytes (and booleans become them), wider
-    /// integers become i64, floats f32.
+    /// A row-major array from the source: bytes and booleans stay what they are, wider integers become
+    /// i64, floats f32.
     pub(super) fn read(self, source: &mut Source<'_>, shape: Shape, big: bool) -> Result<Tensor> {
         source.require("its array", (shape.len() as u64).checked_mul(self.size() as u64))?;
         /// One type's decoder for both byte orders.
@@ -53,7 +53,7 @@ impl Number {
             };
         }
         match self {
-            Number::Bool => read!(u8, |v: u8| u8::from(v != 0)),
+            Number::Bool => read!(u8, |v: u8| v != 0),
             Number::U8 => read!(u8, |v: u8| v),
             Number::I8 => read!(i8, |v: i8| v),
             Number::U16 => read!(u16, i64::from),

@@ -2,6 +2,7 @@
 
 use super::DataError;
 use super::source::io_error;
+use crate::files::{Foreign, foreign_file};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,18 @@ pub(super) fn recognize(path: &Path) -> Result<Found> {
     let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
     if metadata.is_dir() {
         return in_folder(path);
+    }
+    let is_expected = |kind: Foreign| match format(&path.to_string_lossy()) {
+        Some("npz") => kind == Foreign::Zip,
+        Some("npy") => kind == Foreign::Npy,
+        Some("csv") => kind == Foreign::Text,
+        // Pixels may look like anything but what takes the place of a file.
+        _ => !matches!(kind, Foreign::LfsPointer | Foreign::Html),
+    };
+    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+    let kind = foreign_file(path).filter(|kind| !is_expected(*kind));
+    if let Some(kind) = kind.filter(|kind| !(is_packed && *kind == Foreign::Gzip)) {
+        return Err(not_recognized(path, kind.to_string()));
     }
     let file = path.to_owned();
     match format(&path.to_string_lossy()) {

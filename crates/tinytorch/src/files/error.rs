@@ -1,6 +1,6 @@
 //! What can go wrong with a file.
 
-use super::FileDtype;
+use super::{FileDtype, Foreign};
 use crate::int8::Int8Error;
 use crate::tensor::Shape;
 use std::io;
@@ -90,6 +90,9 @@ pub enum FormatError {
         /// Bytes in the file.
         bytes: usize,
     },
+    /// A file of another kind, known by its first bytes.
+    #[error("{0}")]
+    Foreign(Foreign),
     /// The header claims to be larger than any the format allows.
     #[error(
         "the header claims {length} bytes where the format allows {limit}; it is not a safetensors file"

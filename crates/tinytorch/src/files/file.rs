@@ -1,7 +1,8 @@
 //! A safetensors file, read strictly.
 
 use super::header::{Header, TensorInfo};
-use super::{ContentError, FileDtype, FileError};
+use super::sniff::foreign;
+use super::{ContentError, FileDtype, FileError, FormatError};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -63,7 +64,10 @@ impl TensorFile {
         let path = path.to_path_buf();
         match Header::parse(source.bytes()) {
             Ok(header) => Ok(TensorFile { path, source, header }),
-            Err(problem) => Err(FileError::Format { path, problem }.into()),
+            Err(problem) => {
+                let problem = foreign(source.bytes()).map_or(problem, FormatError::Foreign);
+                Err(FileError::Format { path, problem }.into())
+            }
         }
     }
 
@@ -125,8 +129,9 @@ impl TensorFile {
     /// | in the file | in memory |
     /// |---|---|
     /// | F32, F16, BF16 | f32 |
-    /// | I64 | i64 |
-    /// | I32 | i32 |
+    /// | F64 | f32, the nearest |
+    /// | I64, U32 | i64 |
+    /// | I32, I16, U16 | i32 |
     /// | U8 | u8 |
     /// | I8 | i8 |
     /// | BOOL, a byte of 0 or 1 each | bool |
@@ -146,8 +151,20 @@ impl TensorFile {
             FileDtype::BF16 => {
                 Tensor::from_vec(values(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)
             }
+            FileDtype::F64 => {
+                Tensor::from_vec(values(bytes, |b| f64::from_le_bytes(b) as f32), shape)
+            }
             FileDtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
+            FileDtype::U32 => {
+                Tensor::from_vec(values(bytes, |b| i64::from(u32::from_le_bytes(b))), shape)
+            }
             FileDtype::I32 => Tensor::from_vec(values(bytes, i32::from_le_bytes), shape),
+            FileDtype::I16 => {
+                Tensor::from_vec(values(bytes, |b| i32::from(i16::from_le_bytes(b))), shape)
+            }
+            FileDtype::U16 => {
+                Tensor::from_vec(values(bytes, |b| i32::from(u16::from_le_bytes(b))), shape)
+            }
             FileDtype::U8 => Tensor::from_vec(bytes.to_vec(), shape),
             FileDtype::I8 => Tensor::from_vec(values(bytes, i8::from_le_bytes), shape),
             FileDtype::BOOL => match bytes.iter().enumerate().find(|(_, byte)| **byte > 1) {
@@ -157,7 +174,7 @@ impl TensorFile {
                 }
             },
             got => {
-                let expected = "F32, F16, BF16, I64, I32, U8, I8 or BOOL";
+                let expected = "a float of 16 to 64 bits, an integer of up to 32 bits, I64 or BOOL";
                 Err(self.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
             }
         }

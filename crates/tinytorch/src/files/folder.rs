@@ -1,17 +1,13 @@
 //! Folders as models are published in: `config.json` beside the weights.
 
-use super::{FileError, Loaded, import_model};
+use super::settings::{json_problem, read_text};
+use super::{FileError, Loaded, import_model, marks};
 use crate::Result;
 use crate::models::Architecture;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// No configuration of a model comes near this size.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
-
-/// Reads a float model from a folder with a `config.json` and its weights, `model.safetensors` or the
-/// only file of that kind. [`Architecture::from_config`] says which configurations it knows.
+/// Reads a float model from a folder with a `config.json` and its weights: `model.safetensors`, the files
+/// that `model.safetensors.index.json` names, or the only file of that kind. [`Architecture::from_config`] says which configurations it knows.
 ///
 /// # Errors
 /// As [`import_model`]; [`FileError::Read`] for what is not there, [`FileError::Json`] for a configuration that
@@ -19,7 +15,20 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 pub fn import_folder(folder: impl AsRef<Path>) -> Result<Loaded> {
     let folder = folder.as_ref();
     let architecture = read_architecture(folder)?;
-    import_model(weights(folder)?, &architecture)
+    import_described(&weights(folder)?, folder, &architecture)
+}
+
+/// Reads a float model from a file of weights that the `config.json` in `folder` describes. It carries
+/// with it what the folder says of [where texts begin and end](super::TextMarks).
+pub(super) fn import_beside(weights: &Path, folder: &Path) -> Result<Loaded> {
+    import_described(weights, folder, &read_architecture(folder)?)
+}
+
+fn import_described(weights: &Path, folder: &Path, architecture: &Architecture) -> Result<Loaded> {
+    let notes = marks::notes(folder)?;
+    let mut loaded = import_model(weights, architecture)?;
+    loaded.provenance.notes.extend(notes);
+    Ok(loaded)
 }
 
 /// What the folder's `config.json` describes.
@@ -29,28 +38,13 @@ pub(super) fn read_architecture(folder: &Path) -> Result<Architecture> {
         .map_err(|error| json_problem(&path, error.to_string()))
 }
 
-/// A file of settings.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    // The limit holds while reading: a device or a growing file has no length to trust.
-    File::open(path)
-        .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
-    if bytes.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(json_problem(path, format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|error| json_problem(path, error.to_string()))
-}
-
-pub(super) fn json_problem(path: &Path, problem: String) -> crate::Error {
-    FileError::Json { path: path.to_path_buf(), problem }.into()
-}
-
-/// The folder's only file of weights.
+/// The folder's only file of weights, or the index of several.
 pub(super) fn weights(folder: &Path) -> Result<PathBuf> {
-    let usual = folder.join("model.safetensors");
-    if usual.exists() {
-        return Ok(usual);
+    for usual in ["model.safetensors", "model.safetensors.index.json"] {
+        let usual = folder.join(usual);
+        if usual.exists() {
+            return Ok(usual);
+        }
     }
     let read = |source| FileError::Read { path: folder.to_path_buf(), source };
     let mut found = Vec::new();

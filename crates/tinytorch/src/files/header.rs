@@ -34,13 +34,13 @@ impl TensorInfo {
         self.range.len()
     }
 
-    /// The element type of the tensor in memory, if there is one: 16-bit floats become f32, all others that
-    /// tensors can have stay what they are.
+    /// The element type of the tensor in memory, if there is one: floats become f32, integers that tensors
+    /// cannot have wider ones, and all others stay what they are.
     pub fn memory_dtype(&self) -> Option<Dtype> {
         match self.dtype {
-            FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Some(Dtype::F32),
-            FileDtype::I64 => Some(Dtype::I64),
-            FileDtype::I32 => Some(Dtype::I32),
+            FileDtype::F64 | FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Some(Dtype::F32),
+            FileDtype::I64 | FileDtype::U32 => Some(Dtype::I64),
+            FileDtype::I32 | FileDtype::I16 | FileDtype::U16 => Some(Dtype::I32),
             FileDtype::U8 => Some(Dtype::U8),
             FileDtype::I8 => Some(Dtype::I8),
             FileDtype::BOOL => Some(Dtype::Bool),

@@ -1,5 +1,7 @@
 //! Models that other programs have saved.
 
+use super::checkpoint::Checkpoint;
+use super::spelling::Spelling;
 use super::{ContentError, FileDtype, Loaded, Provenance, TensorFile};
 use crate::Result;
 use crate::autograd::Stored;
@@ -8,8 +10,10 @@ use crate::nn::{Init, Module};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Reads a float model that another program has saved. Such a file does not say what it is, so the
-/// caller does; it must then hold exactly the parameters of that architecture.
+/// Reads a float model that another program has saved, in one safetensors file or in several that a
+/// `.index.json` names. Such a file does not say what it is, so the caller does; it must then hold exactly
+/// the parameters of that architecture, under the names that are usual for it: with a wrapper's name
+/// before them or without, norms with `weight` and `bias` or `gamma` and `beta`, a tied head repeated or not.
 ///
 /// # Errors
 /// As [`load_renamed`], and if the architecture makes no model.
@@ -25,10 +29,67 @@ pub(super) fn import_into(
     path: &Path,
     architecture: &Architecture,
 ) -> Result<()> {
-    let file = TensorFile::open(path)?;
+    let checkpoint = Checkpoint::open(path)?;
     let ForeignNames { rename, ignore } = architecture.foreign_names();
-    check_head(&file, architecture, rename)?;
-    load_renamed(module, &file, rename, ignore)
+    let params = module.named_params_mut();
+    let names: Vec<String> = params.iter().map(|(name, _)| rename(name)).collect();
+    let spelling = Spelling::of(&checkpoint, &names);
+    let mut found: Vec<String> = names.iter().map(|name| spelling.find(name)).collect();
+
+    let (tokens, head) = (rename("tokens.weight"), rename("head.weight"));
+    let mut copy = None;
+    match architecture.has_tied_head() {
+        // The token table stored once more as the head, or only as that.
+        Some(true) if checkpoint.contains(&spelling.find(&head)) => {
+            let (tokens, head) = (spelling.find(&tokens), spelling.find(&head));
+            if !checkpoint.contains(&tokens) {
+                found
+                    .iter_mut()
+                    .filter(|name| **name == tokens)
+                    .for_each(|name| *name = head.clone());
+            } else if checkpoint.bytes(&tokens)? != checkpoint.bytes(&head)? {
+                let problem = ContentError::TiedInModel { tensor: head.clone() };
+                return Err(checkpoint.problem(&head, problem));
+            }
+            copy = Some(head);
+        }
+        Some(false) if !checkpoint.contains(&spelling.find(&head)) => {
+            let problem = ContentError::TiedInFile { tensor: head.clone() };
+            return Err(checkpoint.problem(&head, problem));
+        }
+        _ => {}
+    }
+    for ((_, param), name) in params.iter().zip(&found) {
+        let (got, expected) = (checkpoint.info(name)?, param.shape());
+        if got.shape != expected {
+            let (tensor, got) = (name.clone(), got.shape);
+            return Err(checkpoint.problem(name, ContentError::Shape { tensor, got, expected }));
+        }
+        check_float(got.dtype, name).map_err(|problem| checkpoint.problem(name, problem))?;
+    }
+    let used: BTreeSet<&str> = found.iter().chain(&copy).map(String::as_str).collect();
+    let is_known = |name: &str| used.contains(name) || ignore(spelling.plain(name));
+    if let Some(tensor) = checkpoint.names().find(|name| !is_known(name)) {
+        let problem = ContentError::Unexpected { tensor: tensor.to_string() };
+        return Err(checkpoint.problem(tensor, problem));
+    }
+    let values = found.iter().map(|name| checkpoint.tensor(name)).collect::<Result<Vec<_>>>()?;
+    for ((_, param), value) in params.into_iter().zip(values) {
+        param.store(Stored::F32(value));
+    }
+    module.set_flags(&BTreeSet::new());
+    Ok(())
+}
+
+/// Refuses element types that no weight has.
+fn check_float(got: FileDtype, name: &str) -> Result<(), ContentError> {
+    match got {
+        FileDtype::F64 | FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Ok(()),
+        _ => {
+            let (tensor, expected) = (name.to_string(), "F32, F16, BF16 or F64");
+            Err(ContentError::Dtype { tensor, got, expected })
+        }
+    }
 }
 
 /// Refuses a file with an output head for a model whose head is its token table, and the reverse.
@@ -81,11 +142,7 @@ pub fn load_renamed(
     let names: Vec<String> = params.iter().map(|(name, _)| rename(name)).collect();
     for ((_, param), name) in params.iter().zip(&names) {
         file.expect_shape(name, param.shape())?;
-        let got = file.info(name)?.dtype;
-        if !matches!(got, FileDtype::F32 | FileDtype::F16 | FileDtype::BF16) {
-            let (tensor, expected) = (name.clone(), "F32, F16 or BF16");
-            return Err(file.problem(ContentError::Dtype { tensor, got, expected }));
-        }
+        check_float(file.info(name)?.dtype, name).map_err(|problem| file.problem(problem))?;
     }
     let used: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     file.expect_only(|name| used.contains(name) || ignore(name))?;

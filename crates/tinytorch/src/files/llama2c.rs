@@ -2,6 +2,7 @@
 //! little-endian, layer after layer for each kind of weight.
 
 use super::file::values;
+use super::sniff::foreign_file;
 use super::{FileError, FormatError, Loaded, Provenance};
 use crate::Result;
 use crate::autograd::{Param, Stored};
@@ -56,6 +57,10 @@ pub fn load_llama2c(path: impl AsRef<Path>) -> Result<Loaded> {
         return Err(FileError::NotAFile { path: path.to_path_buf() }.into());
     }
     let mut file = File::open(path).map_err(read)?;
+    if let Some(foreign) = foreign_file(path) {
+        let (path, problem) = (path.to_path_buf(), FormatError::Foreign(foreign));
+        return Err(FileError::Format { path, problem }.into());
+    }
     if about.len() < HEADER as u64 {
         let detail = format!("it has {} bytes where the sizes alone take {HEADER}", about.len());
         return Err(problem(detail));

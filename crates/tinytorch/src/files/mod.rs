@@ -20,6 +20,7 @@
 //! ```
 
 mod attached;
+mod checkpoint;
 mod digest;
 mod embedder;
 mod entry;
@@ -32,10 +33,15 @@ mod import;
 mod int8;
 mod llama2c;
 mod loaded;
+mod marks;
 mod model;
 mod open;
 mod params;
+mod pooling;
 mod provenance;
+mod settings;
+mod sniff;
+mod spelling;
 mod write;
 
 pub(crate) use attached::{attached, from_metadata as attached_in};
@@ -48,6 +54,7 @@ pub use header::TensorInfo;
 pub use import::{import_model, load_renamed};
 pub use llama2c::load_llama2c;
 pub use loaded::Loaded;
+pub use marks::TextMarks;
 pub(crate) use model::load_as;
 pub use model::{load, load_model, load_with, read_description, save_model, save_model_and};
 pub use open::{open_model, open_with};
@@ -56,4 +63,6 @@ pub use provenance::Provenance;
 pub(crate) use provenance::TRAINING;
 /// The element types of the format, more than tensors in memory can have.
 pub use safetensors::Dtype as FileDtype;
+pub use sniff::Foreign;
+pub(crate) use sniff::foreign_file;
 pub use write::{check_writable, replace, write_tensors};

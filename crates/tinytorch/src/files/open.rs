@@ -1,8 +1,8 @@
 //! A model in any form there is.
 
-use super::folder::read_architecture;
+use super::folder::import_beside;
 use super::provenance::ARCHITECTURE;
-use super::{Loaded, TensorFile, import_folder, import_model, load_llama2c, load_with};
+use super::{Loaded, TensorFile, import_folder, load_llama2c, load_with};
 use crate::Result;
 use crate::models::Kinds;
 use std::path::Path;
@@ -31,9 +31,7 @@ pub fn open_with(path: impl AsRef<Path>, kinds: &Kinds) -> Result<Loaded> {
     }
     let own = TensorFile::open(path)?.metadata().contains_key(ARCHITECTURE);
     match path.parent() {
-        Some(folder) if !own && folder.join("config.json").exists() => {
-            import_model(path, &read_architecture(folder)?)
-        }
+        Some(folder) if !own && folder.join("config.json").exists() => import_beside(path, folder),
         _ => load_with(path, kinds),
     }
 }

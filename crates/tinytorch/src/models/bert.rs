@@ -8,6 +8,7 @@ use crate::nn::{
     AttentionConfig, AttentionInputs, Embedding, FeedForward, Forward, Init, LayerNorm, Module,
     MultiHeadAttention, PositionalEncoding, TransformerBlock,
 };
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a [`Bert`].
@@ -107,6 +108,12 @@ impl Bert {
     /// [`TensorError::Dtype`](crate::tensor::TensorError::Dtype) unless the ids are i64.
     pub fn mask(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         ids.is_not(self.config.pad as i64, ctx)
+    }
+
+    /// The numbers of its positions from 1 on, `[context, 1]`.
+    pub(super) fn ranks(&self) -> Result<Tensor> {
+        let context = self.config.context;
+        Tensor::from_vec((1..=context).map(|rank| rank as f32).collect(), [context, 1])
     }
 }
 

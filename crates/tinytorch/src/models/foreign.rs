@@ -27,11 +27,14 @@ impl ForeignNames {
         ignore: |name| name.ends_with(".rotary_emb.inv_freq"),
     };
 
-    /// Those of Hugging Face's BERT. The numbers of the positions and the layer that pools for
-    /// pre-training are passed over.
+    /// Those of Hugging Face's BERT. The numbers of the positions, and what stands behind the encoder for
+    /// pre-training or a task, are passed over.
     pub const HF_BERT: ForeignNames = ForeignNames {
         rename: |name| HF_BERT.rename(name),
-        ignore: |name| name == "embeddings.position_ids" || name.starts_with("pooler."),
+        ignore: |name| {
+            let heads = ["pooler.", "cls.", "classifier.", "qa_outputs.", "dropout."];
+            name == "embeddings.position_ids" || heads.iter().any(|head| name.starts_with(head))
+        },
     };
 }
 

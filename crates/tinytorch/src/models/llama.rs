@@ -36,6 +36,13 @@ pub struct LlamaConfig {
     pub norm_eps: f32,
     /// Whether the output head is the token table, stored once.
     pub tied: bool,
+    /// Whether queries, keys and values have biases, as Qwen2 gives them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub qkv_bias: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl LlamaConfig {
@@ -51,11 +58,13 @@ impl LlamaConfig {
         rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
         norm_eps: 1e-5,
         tied: true,
+        qkv_bias: false,
     };
 }
 
 /// A decoder as Llama (Touvron et al., 2023): root-mean-square norms first, rotary positions, grouped key
-/// and value heads, SwiGLU, no biases.
+/// and value heads, SwiGLU, no biases but those of queries, keys and values if so set, as Mistral and Qwen2
+/// are too.
 ///
 /// The input is ids `[batch, length]` as i64, the output scores of the next token,
 /// `[batch, length, vocab]`.
@@ -87,7 +96,7 @@ impl Llama {
         check.positive("the constant of the norms", config.norm_eps)?;
         let attention = AttentionConfig {
             num_kv_heads: kv_heads,
-            bias: false,
+            bias: config.qkv_bias,
             causal: true,
             rope: Some(config.rope),
             ..AttentionConfig::new(dim, heads)
@@ -95,9 +104,16 @@ impl Llama {
         let norm = |init: &mut Init| -> Result<RmsNorm> {
             Ok(RmsNorm::new(dim, init)?.with_eps(config.norm_eps))
         };
+        let attention = |init: &mut Init| -> Result<MultiHeadAttention> {
+            let mut attention = MultiHeadAttention::new(attention, init)?;
+            if config.qkv_bias {
+                attention.out_proj = Linear::without_bias(dim, dim, init)?;
+            }
+            Ok(attention)
+        };
         let block = |init: &mut Init| {
             Ok(TransformerBlock::norm_first(
-                MultiHeadAttention::new(attention, init)?,
+                attention(init)?,
                 SwiGlu::new(dim, hidden, init)?,
                 [norm(init)?, norm(init)?],
             ))

@@ -4,23 +4,38 @@ use super::Bert;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{Forward, Module};
+use crate::tensor::Tensor;
 
-/// An encoder of sentences (Reimers and Gurevych, 2019): the mean of an encoder's vectors over all tokens
-/// that are no padding, scaled to length 1 if so set.
+/// How the vectors of a sentence's tokens become one; padding never counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first position's, where BERT has its token `[CLS]`.
+    Cls,
+    /// The last token's.
+    LastToken,
+    /// The largest of each entry.
+    Max,
+}
+
+/// An encoder of sentences (Reimers and Gurevych, 2019): an encoder's vectors of all tokens that are no
+/// padding, [pooled](Pooling) into one, which is scaled to length 1 if so set.
 ///
 /// The input is ids `[batch, length]` as i64, the output a vector for each sentence, `[batch, dim]`. A
-/// sentence without tokens gets zeros. Cosines of vectors of length 1 are their products.
+/// sentence without tokens gets zeros by a mean. Cosines of vectors of length 1 are their products.
 ///
 /// ```
 /// use tinytorch::autograd::Ctx;
-/// use tinytorch::models::{Architecture, Bert, BertConfig, SentenceEncoder};
+/// use tinytorch::models::{Architecture, Bert, BertConfig, Pooling, SentenceEncoder};
 /// use tinytorch::nn::{Forward, Init};
 /// let config = BertConfig {
 ///     vocab: 100, context: 16, types: 2, dim: 24, layers: 2, heads: 3, hidden: 48,
 ///     norm_eps: 1e-12, pad: 0,
 /// };
 /// let bert = Bert::new(&config, &mut Init::seed(0))?;
-/// let encoder = SentenceEncoder { bert, normalize: true };
+/// let encoder = SentenceEncoder { bert, pooling: Pooling::Mean, normalize: true };
 /// let ids = Architecture::Bert(config).example(3)?;
 /// let vectors = encoder.forward(&ids.into(), &mut Ctx::eval())?;
 /// assert_eq!(vectors.shape().dims(), [3, 24]);
@@ -30,6 +45,9 @@ use crate::nn::{Forward, Module};
 pub struct SentenceEncoder {
     /// The encoder of tokens.
     pub bert: Bert,
+    /// How their vectors become one.
+    #[module(config)]
+    pub pooling: Pooling,
     /// Whether vectors are scaled to length 1.
     #[module(config)]
     pub normalize: bool,
@@ -41,13 +59,21 @@ impl Forward for SentenceEncoder {
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let hidden = self.bert.forward(ids, ctx)?;
         let mask = self.bert.mask(ids, ctx)?;
-        let mean = masked_mean(&hidden, &mask, ctx)?;
+        let pooled = match self.pooling {
+            Pooling::Mean => masked_mean(&hidden, &mask, ctx)?,
+            Pooling::Cls => hidden.slice(1, 0..1, ctx)?.squeeze(1, ctx)?,
+            Pooling::LastToken => {
+                let last = last_of(&mask, &self.bert.ranks()?, ctx)?;
+                hidden.mul(&last, ctx)?.sum_axis(1, false, ctx)?
+            }
+            Pooling::Max => masked_max(&hidden, &mask, ctx)?,
+        };
         if !self.normalize {
-            return Ok(mean);
+            return Ok(pooled);
         }
-        let squares = mean.mul(&mean, ctx)?.sum_axis(1, true, ctx)?;
+        let squares = pooled.mul(&pooled, ctx)?.sum_axis(1, true, ctx)?;
         // The bound keeps a sentence without tokens from a division by 0.
-        mean.div(&squares.sqrt(ctx)?.clamp(1e-12, f32::MAX, ctx)?, ctx)
+        pooled.div(&squares.sqrt(ctx)?.clamp(1e-12, f32::MAX, ctx)?, ctx)
     }
 }
 
@@ -58,10 +84,26 @@ pub(super) fn masked_mean(hidden: &Var, mask: &Var, ctx: &mut Ctx<'_>) -> Result
     sum.div(&count, ctx)
 }
 
+/// The largest entries of the vectors `[batch, length, dim]` whose mask `[batch, length]` is 1.
+fn masked_max(hidden: &Var, mask: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+    // Where the mask is 1 this adds a zero, which changes no number.
+    let below = mask.add_scalar(-1.0, ctx)?.mul_scalar(1e9, ctx)?;
+    hidden.add(&below.unsqueeze(2, ctx)?, ctx)?.max_axis(1, false, ctx)
+}
+
+/// 1 at the last position whose mask `[batch, length]` is 1, else 0: `[batch, length, 1]`. `ranks` are
+/// the numbers of the positions from 1 on, `[context, 1]`.
+fn last_of(mask: &Var, ranks: &Tensor, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let mask = mask.unsqueeze(2, ctx)?;
+    let at = mask.mul_scalar(0.0, ctx)?.fixed_positions(ranks, 0, ctx)?.mul(&mask, ctx)?;
+    let last = at.max_axis(1, true, ctx)?;
+    let is_last = at.sub(&last, ctx)?.add_scalar(1.0, ctx)?.clamp(0.0, 1.0, ctx)?;
+    is_last.mul(&mask, ctx)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tensor;
     use crate::models::BertConfig;
     use crate::nn::Init;
 
@@ -77,7 +119,8 @@ mod tests {
             norm_eps: 1e-12,
             pad: 0,
         };
-        SentenceEncoder { bert: Bert::new(&config, &mut Init::seed(1)).unwrap(), normalize }
+        let bert = Bert::new(&config, &mut Init::seed(1)).unwrap();
+        SentenceEncoder { bert, pooling: Pooling::Mean, normalize }
     }
 
     fn vectors(encoder: &SentenceEncoder, ids: &[i64], length: usize) -> Tensor {
@@ -103,5 +146,34 @@ mod tests {
         let scale = 1.0 / length(&mean);
         assert!(mean.iter().zip(&rows).all(|(m, v)| (m * scale - v).abs() < 1e-5));
         assert_eq!(rows[12..], [0.0; 12]);
+    }
+
+    #[test]
+    fn every_pooling_is_that_of_the_tokens_vectors() {
+        let ids = [3i64, 1, 4, 0, 7, 0, 2, 0];
+        let shape = [2, 4];
+        let base = encoder(false);
+        let input = Var::from(Tensor::from_vec(ids.to_vec(), shape).unwrap());
+        let hidden = base.bert.forward(&input, &mut Ctx::eval()).unwrap().into_value();
+        let hidden = hidden.to_vec::<f32>().unwrap();
+        let of = |row: usize, entry: usize| -> Vec<f32> {
+            (0..4)
+                .filter(|&at| ids[4 * row + at] != 0)
+                .map(|at| hidden[(4 * row + at) * 12 + entry])
+                .collect()
+        };
+        for pooling in [Pooling::Mean, Pooling::Cls, Pooling::LastToken, Pooling::Max] {
+            let got = vectors(&SentenceEncoder { pooling, ..base.clone() }, &ids, 4);
+            for (i, got) in got.to_vec::<f32>().unwrap().into_iter().enumerate() {
+                let tokens = of(i / 12, i % 12);
+                let want = match pooling {
+                    Pooling::Mean => tokens.iter().sum::<f32>() / tokens.len() as f32,
+                    Pooling::Cls => tokens[0],
+                    Pooling::LastToken => tokens[tokens.len() - 1],
+                    Pooling::Max => tokens.iter().copied().fold(f32::MIN, f32::max),
+                };
+                assert!((got - want).abs() < 1e-6, "{pooling:?} {i}: {got} for {want}");
+            }
+        }
     }
 }

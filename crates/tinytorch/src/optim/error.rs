@@ -70,7 +70,7 @@ pub enum OptimError {
     },
     /// A running statistic that is NaN or infinite.
     #[error(
-        "the running statistic for {name} is {value}; check the batch for values that are not finite"
+        "the running statistic for {name} is {value}: the values before it have overflowed, and the training has diverged; lower the learning rate, or check the data for values that are not finite"
     )]
     BufferNotFinite {
         /// Dotted name of the buffer.

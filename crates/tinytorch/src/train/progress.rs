@@ -2,6 +2,7 @@
 
 use super::{EpochRecord, Metrics};
 use indicatif::{ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
 
 /// A step of the optimizer that has been taken.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +49,18 @@ impl Progress for NoProgress {}
 #[derive(Debug)]
 pub struct ProgressBar {
     bar: Bar,
+    until: Option<u64>,
 }
 
 impl ProgressBar {
     /// Nothing is drawn before the first epoch.
     pub fn new() -> ProgressBar {
-        ProgressBar { bar: Bar::hidden() }
+        ProgressBar { bar: Bar::hidden(), until: None }
+    }
+
+    /// A bar that shows so many epochs as all, for trainings that are cut into several.
+    pub fn until(epochs: u64) -> ProgressBar {
+        ProgressBar { until: Some(epochs), ..ProgressBar::new() }
     }
 }
 
@@ -68,8 +75,21 @@ fn describe(metrics: &Metrics) -> String {
     format!("loss {:.4}{}", metrics.loss, accuracy.unwrap_or_default())
 }
 
+fn results(record: &EpochRecord) -> String {
+    let valid = record.valid.map(|m| format!(" | validation {}", describe(&m)));
+    format!("{}{}", describe(&record.train), valid.unwrap_or_default())
+}
+
+/// One line.
+impl fmt::Display for EpochRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}: {}", self.epoch, results(self))
+    }
+}
+
 impl Progress for ProgressBar {
     fn epoch_started(&mut self, epoch: u64, epochs: u64, batches: usize) {
+        let epochs = self.until.unwrap_or(epochs);
         self.bar = Bar::with_draw_target(Some(batches as u64), ProgressDrawTarget::stderr())
             .with_prefix(format!("epoch {epoch}/{epochs}"));
         let template = "{prefix} [{bar:24}] {pos}/{len} {elapsed} {wide_msg}";
@@ -84,8 +104,6 @@ impl Progress for ProgressBar {
     }
 
     fn epoch_ended(&mut self, record: &EpochRecord) {
-        let valid = record.valid.map(|m| format!(" | validation {}", describe(&m)));
-        let message = format!("{}{}", describe(&record.train), valid.unwrap_or_default());
-        self.bar.finish_with_message(message);
+        self.bar.finish_with_message(results(record));
     }
 }

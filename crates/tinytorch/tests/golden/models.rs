@@ -129,6 +129,7 @@ pub(crate) fn llama_small(values: &mut Values) {
         rope: Rope { base: 500.0, pairs: RopePairs::Halves },
         norm_eps: 1e-5,
         tied: false,
+        qkv_bias: false,
     };
     decoder_small(&Architecture::Llama(llama), values);
 }

@@ -64,7 +64,7 @@ pub(crate) fn resnet20_cifar10(values: &mut Values) {
 
 /// MiniLM on sentences.
 pub(crate) fn minilm_sentences(values: &mut Values) {
-    let Embedder { encoder, tokenizer } = Embedder::load(minilm().unwrap()).unwrap();
+    let Embedder { encoder, tokenizer, .. } = Embedder::load(minilm().unwrap()).unwrap();
     let text = include_str!("../data/minilm/ref_sentences.txt");
     let sentences: Vec<&str> = text.lines().collect();
     let ids = |sentences: &[&str]| tokenizer.encode_batch(sentences.iter().copied()).unwrap().ids;

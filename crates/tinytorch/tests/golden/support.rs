@@ -24,7 +24,7 @@ use tinytorch::{Result, Rng, Tensor};
 pub(crate) use tinytorch::files::{Embedder, import_folder, import_model};
 pub(crate) use tinytorch::models::{
     Architecture, BertConfig, CnnBlock, GptConfig, HybridConfig, ImageText, ImageTextConfig,
-    LlamaConfig, Model, ResnetConfig, SentenceEncoder,
+    LlamaConfig, Model, Pooling, ResnetConfig, SentenceEncoder,
 };
 pub(crate) use tinytorch::nn::{Forward, Init};
 pub(crate) use tinytorch::ops::{Rope, RopePairs};
@@ -91,7 +91,8 @@ pub(crate) fn build(architecture: &Architecture, seed: u64) -> AnyModel {
 
 /// An encoder of sentences, its weights drawn.
 pub(crate) fn sentence_encoder(config: &BertConfig, seed: u64) -> SentenceEncoder {
-    SentenceEncoder { bert: Bert::new(config, &mut Init::seed(seed)).unwrap(), normalize: true }
+    let bert = Bert::new(config, &mut Init::seed(seed)).unwrap();
+    SentenceEncoder { bert, pooling: Pooling::Mean, normalize: true }
 }
 
 /// The architecture of a reference model.

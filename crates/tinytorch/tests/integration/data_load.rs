@@ -192,3 +192,55 @@ fn what_is_no_data_set_is_said_to_be_none() {
     assert!(error(folder.path()).contains("2 .npz files"));
     assert!(error(&folder.path().join("a.npz")).contains("ends with a directory"));
 }
+
+#[test]
+fn text_labels_are_numbered_alike_in_both_parts_and_as_the_model_knows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("train.csv"), "a,kind\n1,c\n2,a\n").unwrap();
+    fs::write(folder.path().join("test.csv"), "a,kind\n1,b\n2,c\n").unwrap();
+    let data = load(folder.path()).unwrap();
+    let labels = |data: &Labeled| {
+        let of = |part: &tinytorch::data::Examples| part.labels().to_vec::<i64>().unwrap();
+        (of(&data.train), of(data.test.as_ref().unwrap()))
+    };
+    assert_eq!(data.class_names.as_deref().unwrap(), ["a", "b", "c"]);
+    assert_eq!(labels(&data), (vec![2, 0], vec![1, 2]));
+    let known: Vec<String> = ["d", "c", "b", "a"].map(String::from).into();
+    let renumbered = data.clone().numbered_as(&known).unwrap();
+    assert_eq!((labels(&renumbered), renumbered.classes), ((vec![1, 3], vec![2, 1]), 4));
+    let line = data.numbered_as(&known[..2]).unwrap_err().to_string();
+    assert!(line.contains("\"a\" is none of the model's classes d, c"), "{line}");
+}
+
+#[test]
+fn a_table_without_labels_is_known_by_its_width() {
+    use tinytorch::data::{Labels, Unlabeled};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.csv");
+    let take = |text: &str, labels: &str, width: Option<usize>| {
+        fs::write(&path, text).unwrap();
+        let labels = if labels.is_empty() { Labels::Known } else { labels.parse().unwrap() };
+        let taken = Unlabeled { count: 9, seed: 0, labels, width }.load(&path);
+        taken.map(|t| t.shape().dims().to_vec()).map_err(|error| error.to_string())
+    };
+    let ambiguous = "1,5,3\n4,5,6\n";
+    assert_eq!(take(ambiguous, "", Some(3)), Ok(vec![2, 3]));
+    assert_eq!(take(ambiguous, "none", None), Ok(vec![2, 3]));
+    assert_eq!(take(ambiguous, "first", Some(2)), Ok(vec![2, 2]));
+    assert!(take(ambiguous, "", Some(2)).unwrap_err().contains("--labels"));
+    assert_eq!(take(".1,.2,3\n.4,.5,6\n", "", Some(2)), Ok(vec![2, 2]));
+}
+
+#[test]
+fn booleans_are_0_and_1_and_bytes_must_be_bright() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let write = |t: Tensor| write_npy(&path, &t).unwrap();
+    write(Tensor::from_vec(vec![true, false, true], [1, 3]).unwrap());
+    assert_eq!(load_calibration(&path, 1, 0).unwrap().to_vec::<f32>().unwrap(), [1.0, 0.0, 1.0]);
+    write(Tensor::from_vec(vec![0u8, 16, 3], [1, 3]).unwrap());
+    let line = load_calibration(&path, 1, 0).unwrap_err().to_string();
+    assert!(line.contains("its bytes never exceed 16"), "{line}");
+    write(Tensor::from_vec(vec![0u8, 51, 255], [1, 3]).unwrap());
+    assert_eq!(load_calibration(&path, 1, 0).unwrap().to_vec::<f32>().unwrap(), [0.0, 0.2, 1.0]);
+}

@@ -31,6 +31,7 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
         rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
         norm_eps: 1e-5,
         tied: true,
+        qkv_bias: false,
     };
     let build = |a: Architecture| a.build(&mut Init::seed(3)).unwrap();
     vec![build(Architecture::Gpt(gpt)), build(Architecture::Llama(llama))]

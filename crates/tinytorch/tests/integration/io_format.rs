@@ -124,10 +124,10 @@ fn shapes_and_types_must_make_sense() {
         FormatError::TooLarge { rank: 9, .. }
     ));
 
-    let valid = TensorFile::from_bytes("m", one("F64", "[2]", 16)).unwrap();
+    let valid = TensorFile::from_bytes("m", one("U64", "[2]", 16)).unwrap();
     match valid.tensor("w").unwrap_err().downcast().unwrap() {
         FileError::Content { problem: ContentError::Dtype { tensor, got, .. }, .. } => {
-            assert_eq!((tensor.as_str(), got), ("w", FileDtype::F64));
+            assert_eq!((tensor.as_str(), got), ("w", FileDtype::U64));
         }
         other => panic!("{other:?}"),
     }

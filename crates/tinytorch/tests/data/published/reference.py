@@ -1,0 +1,127 @@
+"""Logits and sentence vectors of small models, by the formulas of their papers in NumPy and 64-bit floats.
+
+Writes reference.json beside itself. The weights are the same sines that the tests fill theirs with:
+entry i of the tensor number t, in the order below, is scale * sin(1 + 31 t + 1.7 i).
+"""
+import json
+import os
+
+import numpy as np
+
+D, H, KV, L, FF, V, C = 32, 4, 2, 2, 64, 48, 64
+IDS = [(7 * i * i + 3 * i + 1) % V for i in range(40)]
+
+
+class Weights:
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, *shape, scale=0.3, plus=0.0):
+        i = np.arange(np.prod(shape))
+        w = plus + scale * np.sin(1.0 + 31.0 * self.count + 1.7 * i)
+        self.count += 1
+        return w.astype(np.float32).astype(np.float64).reshape(shape)
+
+
+def softmax(s):
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attention(q, k, v, heads, causal, window=None):
+    n, hd = len(q), q.shape[1] // heads
+    split = lambda x: x.reshape(n, -1, hd)
+    q, k, v = split(q), split(k), split(v)
+    k, v = np.repeat(k, heads // k.shape[1], 1), np.repeat(v, heads // v.shape[1], 1)
+    s = np.einsum("nhd,mhd->hnm", q, k) / np.sqrt(hd)
+    if causal:
+        s = np.where(np.tril(np.ones((n, n))) > 0, s, -1e30)
+    return np.einsum("hnm,mhd->nhd", softmax(s), v).reshape(n, -1)
+
+
+def rotate(x, inv):
+    n, hd = len(x), 2 * len(inv)
+    x = x.reshape(n, -1, hd)
+    angle = np.outer(np.arange(n), inv)[:, None, :]
+    c, s = np.cos(angle), np.sin(angle)
+    a, b = x[..., : hd // 2], x[..., hd // 2 :]
+    return np.concatenate([a * c - b * s, a * s + b * c], -1).reshape(n, -1)
+
+
+def frequencies(base, hd):
+    return base ** (-np.arange(0, hd, 2) / hd)
+
+
+def rms(x, w, eps=1e-5):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
+
+
+def layer_norm(x, w, b, eps):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * w + b
+
+
+def gelu(x):
+    from math import erf
+
+    return x * 0.5 * (1 + np.vectorize(erf)(x / np.sqrt(2)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def llama(inv, bias=False, head=True):
+    """Touvron et al., 2023; with biases of q, k and v as Qwen2 has them."""
+    w = Weights()
+    tokens = w(V, D, scale=1.0)
+    x = tokens[IDS]
+    for _ in range(L):
+        q, k, v = w(D, D), w(KV * D // H, D), w(KV * D // H, D)
+        o, gate, up, down = w(D, D), w(FF, D), w(FF, D), w(D, FF)
+        n1, n2 = w(D, scale=0.1, plus=1.0), w(D, scale=0.1, plus=1.0)
+        biases = [w(D), w(KV * D // H), w(KV * D // H)] if bias else [0, 0, 0]
+        h = rms(x, n1)
+        q, k, v = h @ q.T + biases[0], h @ k.T + biases[1], h @ v.T + biases[2]
+        x = x + attention(rotate(q, inv), rotate(k, inv), v, H, True) @ o.T
+        h = rms(x, n2)
+        g = h @ gate.T
+        x = x + (g / (1 + np.exp(-g)) * (h @ up.T)) @ down.T
+    x = rms(x, w(D, scale=0.1, plus=1.0))
+    return x @ (w(V, D) if head else tokens).T
+
+
+def bert(activation=gelu):
+    """Devlin et al., 2019: the vectors of the first six ids."""
+    w = Weights()
+    ids = IDS[:6]
+    x = w(V, D, scale=1.0)[ids] + w(C, D)[: len(ids)] + w(2, D)[0]
+    norm = lambda: (w(D, scale=0.1, plus=1.0), w(D))
+    x = layer_norm(x, *norm(), 1e-12)
+    for _ in range(L):
+        linear = lambda o, i: (w(o, i), w(o))
+        (q, bq), (k, bk), (v, bv), (o, bo) = [linear(D, D) for _ in range(4)]
+        n1 = norm()
+        (up, bu), (down, bd) = linear(FF, D), linear(D, FF)
+        n2 = norm()
+        a = attention(x @ q.T + bq, x @ k.T + bk, x @ v.T + bv, H, False)
+        x = layer_norm(x + a @ o.T + bo, *n1, 1e-12)
+        x = layer_norm(x + activation(x @ up.T + bu) @ down.T + bd, *n2, 1e-12)
+    return x
+
+
+hd = D // H
+vectors = bert()
+reference = {
+    "llama_10k": llama(frequencies(1e4, hd))[-1],
+    "llama_500k": llama(frequencies(5e5, hd))[-1],
+    "llama_tied": llama(frequencies(1e4, hd), head=False)[-1],
+    "qwen2": llama(frequencies(1e4, hd), bias=True, head=False)[-1],
+    "bert_mean": vectors.mean(0),
+    "bert_cls": vectors[0],
+    "bert_lasttoken": vectors[-1],
+    "bert_max": vectors.max(0),
+}
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference.json")
+with open(path, "w") as file:
+    rows = [f'"{k}": [{", ".join("%.9g" % x for x in v)}]' for k, v in reference.items()]
+    file.write("{\n" + ",\n".join(rows) + "\n}\n")

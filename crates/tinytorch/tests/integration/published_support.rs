@@ -1,0 +1,198 @@
+//! Small models in folders as others publish them, and what NumPy computes with them
+//! (`tests/data/published/reference.py`).
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tinytorch::Tensor;
+use tinytorch::autograd::Ctx;
+use tinytorch::files::{Loaded, write_tensors};
+use tinytorch::nn::Forward;
+
+pub(crate) const WIDTH: usize = 32;
+const HEADS: usize = 4;
+const KEY_HEADS: usize = 2;
+const LAYERS: usize = 2;
+const HIDDEN: usize = 64;
+pub(crate) const VOCAB: usize = 48;
+pub(crate) const CONTEXT: usize = 64;
+
+pub(crate) type Tensors = Vec<(String, Tensor)>;
+
+/// Weights as `reference.py` draws them, in its order.
+pub(crate) struct Weights(pub(crate) Tensors);
+
+impl Weights {
+    pub(crate) fn new() -> Weights {
+        Weights(Vec::new())
+    }
+
+    pub(crate) fn add(&mut self, name: impl Into<String>, shape: &[usize], scale: f64, plus: f64) {
+        let (at, len) = (self.0.len() as f64, shape.iter().product::<usize>());
+        let value = |i: usize| (plus + scale * (1.0 + 31.0 * at + 1.7 * i as f64).sin()) as f32;
+        let values = Tensor::from_vec((0..len).map(value).collect(), shape).unwrap();
+        self.0.push((name.into(), values));
+    }
+
+    pub(crate) fn norm(&mut self, name: String) {
+        self.add(name, &[WIDTH], 0.1, 1.0);
+    }
+}
+
+/// The tensors of the llama, by Hugging Face's names.
+pub(crate) fn llama_tensors(with_head: bool) -> Tensors {
+    decoder_tensors(with_head, false)
+}
+
+/// Those of a decoder that is built like it, with biases of queries, keys and values if so set.
+pub(crate) fn decoder_tensors(with_head: bool, with_biases: bool) -> Tensors {
+    let mut w = Weights::new();
+    let keys = KEY_HEADS * WIDTH / HEADS;
+    w.add("model.embed_tokens.weight", &[VOCAB, WIDTH], 1.0, 0.0);
+    for i in 0..LAYERS {
+        let name = |rest: &str| format!("model.layers.{i}.{rest}.weight");
+        for (rest, shape) in [
+            ("self_attn.q_proj", [WIDTH, WIDTH]),
+            ("self_attn.k_proj", [keys, WIDTH]),
+            ("self_attn.v_proj", [keys, WIDTH]),
+            ("self_attn.o_proj", [WIDTH, WIDTH]),
+            ("mlp.gate_proj", [HIDDEN, WIDTH]),
+            ("mlp.up_proj", [HIDDEN, WIDTH]),
+            ("mlp.down_proj", [WIDTH, HIDDEN]),
+        ] {
+            w.add(name(rest), &shape, 0.3, 0.0);
+        }
+        w.norm(name("input_layernorm"));
+        w.norm(name("post_attention_layernorm"));
+        for (rest, width) in [("q_proj", WIDTH), ("k_proj", keys), ("v_proj", keys)] {
+            if with_biases {
+                w.add(format!("model.layers.{i}.self_attn.{rest}.bias"), &[width], 0.3, 0.0);
+            }
+        }
+    }
+    w.norm("model.norm.weight".to_string());
+    if with_head {
+        w.add("lm_head.weight", &[VOCAB, WIDTH], 0.3, 0.0);
+    }
+    w.0
+}
+
+/// The configuration of the llama.
+pub(crate) fn llama_config() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCAB,
+        "hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS, "num_key_value_heads": KEY_HEADS,
+        "max_position_embeddings": CONTEXT, "rms_norm_eps": 1e-5, "hidden_act": "silu",
+        "tie_word_embeddings": false
+    })
+}
+
+/// The tensors of the encoder, by Hugging Face's names.
+pub(crate) fn bert_tensors() -> Tensors {
+    let mut w = Weights::new();
+    w.add("embeddings.word_embeddings.weight", &[VOCAB, WIDTH], 1.0, 0.0);
+    w.add("embeddings.position_embeddings.weight", &[CONTEXT, WIDTH], 0.3, 0.0);
+    w.add("embeddings.token_type_embeddings.weight", &[2, WIDTH], 0.3, 0.0);
+    let norm = |w: &mut Weights, name: String| {
+        w.norm(format!("{name}.weight"));
+        w.add(format!("{name}.bias"), &[WIDTH], 0.3, 0.0);
+    };
+    norm(&mut w, "embeddings.LayerNorm".to_string());
+    for i in 0..LAYERS {
+        let linear = |w: &mut Weights, name: &str, shape: [usize; 2]| {
+            w.add(format!("encoder.layer.{i}.{name}.weight"), &shape, 0.3, 0.0);
+            w.add(format!("encoder.layer.{i}.{name}.bias"), &shape[..1], 0.3, 0.0);
+        };
+        for name in ["self.query", "self.key", "self.value", "output.dense"] {
+            linear(&mut w, &format!("attention.{name}"), [WIDTH, WIDTH]);
+        }
+        norm(&mut w, format!("encoder.layer.{i}.attention.output.LayerNorm"));
+        linear(&mut w, "intermediate.dense", [HIDDEN, WIDTH]);
+        linear(&mut w, "output.dense", [WIDTH, HIDDEN]);
+        norm(&mut w, format!("encoder.layer.{i}.output.LayerNorm"));
+    }
+    w.0
+}
+
+/// The configuration of the encoder.
+pub(crate) fn bert_config() -> Value {
+    json!({
+        "model_type": "bert", "architectures": ["BertModel"], "vocab_size": VOCAB,
+        "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
+        "intermediate_size": HIDDEN, "hidden_act": "gelu", "max_position_embeddings": CONTEXT,
+        "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+        "position_embedding_type": "absolute"
+    })
+}
+
+/// A tokenizer with fewer tokens than the models have.
+pub(crate) fn tokenizer() -> Value {
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "world"];
+    let vocab: BTreeMap<&str, usize> = words.into_iter().zip(0..).collect();
+    json!({
+        "version": "1.0", "added_tokens": [],
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": false},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab,
+            "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    })
+}
+
+/// A folder that goes when it is dropped.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new(config: &Value, tensors: &[(String, Tensor)]) -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        folder.write("config.json", config);
+        write_tensors(folder.path("model.safetensors"), tensors, &BTreeMap::new()).unwrap();
+        folder
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, value: &Value) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, value.to_string()).unwrap();
+    }
+}
+
+/// The ids that the reference is computed for.
+pub(crate) fn ids(count: usize) -> Tensor {
+    let ids = (0..count as i64).map(|i| (7 * i * i + 3 * i + 1) % VOCAB as i64).collect();
+    Tensor::from_vec(ids, [1, count]).unwrap()
+}
+
+/// What NumPy computes.
+pub(crate) fn reference(name: &str) -> Vec<f32> {
+    let all: Value =
+        serde_json::from_str(include_str!("../data/published/reference.json")).unwrap();
+    serde_json::from_value(all[name].clone()).unwrap()
+}
+
+/// The scores after 40 ids.
+pub(crate) fn last_scores(loaded: &Loaded) -> Vec<f32> {
+    let scores = loaded.model.forward(&ids(40).into(), &mut Ctx::eval()).unwrap().into_value();
+    scores.select(0, 0).unwrap().select(0, 39).unwrap().to_vec().unwrap()
+}
+
+/// Asserts values that are the reference's, but for the rounding of 32-bit floats.
+pub(crate) fn assert_reference(got: &[f32], name: &str) {
+    let want = reference(name);
+    assert_eq!(got.len(), want.len(), "{name}");
+    let largest = want.iter().fold(0f32, |most, v| most.max(v.abs()));
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert!((got - want).abs() <= 2e-5 * largest, "{name} {i}: {got} for {want}");
+    }
+}
