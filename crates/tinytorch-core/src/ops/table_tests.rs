@@ -99,6 +99,9 @@ fn the_properties_are_those_that_the_ops_report() {
     let shortcut = ShortcutGeometry { stride: 2, channels: 4 };
     let rope = Rope { base: 1e4, pairs: RopePairs::Halves };
     let (geometry, axis, keep, mean) = (ConvGeometry::default(), 0, true, true);
+    let (kernel, stride, dilation) = (vec![1], vec![1], vec![1]);
+    let kind = PoolKind::Average { with_border: true };
+    let pool = PoolWindows { kind, kernel, stride, padding: vec![[0; 2]], dilation, ceil: false };
     let ops: Vec<(&str, Box<dyn Op>)> = vec![
         ("Attention", Box::new(Attention { causal: true })),
         ("BatchNorm2d", Box::new(BatchNorm2d { eps: 1e-5 })),
@@ -108,28 +111,38 @@ fn the_properties_are_those_that_the_ops_report() {
         ("Binary::Div", Box::new(Binary::Div)),
         ("Cast", Box::new(Cast(Dtype::I64))),
         ("Cat", Box::new(Cat { axis })),
+        ("Compare", Box::new(Compare::Equal)),
         ("Conv2d", Box::new(Conv2d { geometry })),
         ("Expand", Box::new(Expand)),
+        ("Extremum", Box::new(Extremum::Max)),
         ("Gather", Box::new(Gather { axis })),
         ("GlobalAvgPool", Box::new(GlobalAvgPool)),
         ("IsNot", Box::new(IsNot { value: 0 })),
         ("Linear", Box::new(Linear)),
+        ("Logic", Box::new(Logic::And)),
         ("Lookup", Box::new(Lookup(Rows::Ids))),
         ("MatMul", Box::new(MatMul)),
         ("MaxAxis", Box::new(MaxAxis { axis, keep })),
         ("Normalize", Box::new(Normalize { mean: [0.0].into(), std: [1.0].into() })),
+        ("Pad", Box::new(Pad(Border::Constant))),
         ("PadShortcut", Box::new(PadShortcut(shortcut))),
         ("Pointwise", Box::new(Pointwise { name: "gelu", f: functions::Gelu })),
         ("Pool::Max", Box::new(Pool::Max(windows))),
         ("Pool::Avg", Box::new(Pool::Avg(windows))),
+        ("PoolWindows", Box::new(pool)),
         ("Pow", Box::new(Pow(2.0))),
+        ("Power", Box::new(Power)),
         ("Range", Box::new(Range)),
         ("Rearrange", Box::new(Rearrange::Slice { axis, range: 0..1 })),
+        ("Reduce", Box::new(Reduce { reduction: Reduction::Sum, axes: vec![0], keep })),
         ("Relu", Box::new(Relu)),
+        ("Remainder", Box::new(Remainder { like_first: false })),
         ("Reshape", Box::new(Reshape::Fixed(Shape::SCALAR))),
         ("ReshapeTo", Box::new(ReshapeTo)),
+        ("Resize", Box::new(Resize::nearest())),
         ("Rotate", Box::new(Rotate { rope, offset: 0 })),
         ("RowNorm", Box::new(RowNorm { kind: NormKind::Rms, eps: 1e-5 })),
+        ("Scalar", Box::new(Scalar::Sin)),
         ("ShapeOf", Box::new(ShapeOf)),
         ("Slice", Box::new(Slice)),
         ("Softmax", Box::new(Softmax { axis, log: false })),
