@@ -1,0 +1,55 @@
+//! Comparisons, truth values, and the choice between two values.
+
+use super::Operator;
+use crate::node::{Node, Reading};
+use tinytorch_core::autograd::Op;
+use tinytorch_core::ops::{Compare, IsNot, Logic, Where};
+use tinytorch_core::tensor::Dtype;
+
+fn two(node: &Node<'_>, op: impl Op + Copy) -> Reading<Operator> {
+    let _ = (node.int("axis")?, node.int("broadcast")?);
+    Ok(Operator::one(move |args, ctx| ctx.apply(op, &[args.need(0)?, args.need(1)?])))
+}
+
+pub(super) fn equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Equal)
+}
+
+pub(super) fn less(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Less)
+}
+
+pub(super) fn less_or_equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::LessOrEqual)
+}
+
+pub(super) fn greater(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Greater)
+}
+
+pub(super) fn greater_or_equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::GreaterOrEqual)
+}
+
+pub(super) fn and(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::And)
+}
+
+pub(super) fn or(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::Or)
+}
+
+pub(super) fn xor(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::Xor)
+}
+
+pub(super) fn not(_: &Node<'_>) -> Reading<Operator> {
+    Ok(Operator::one(|args, ctx| {
+        let as_number = args.need(0)?.cast(Dtype::I64, ctx)?;
+        ctx.apply(IsNot { value: 1 }, &[&as_number])?.cast(Dtype::Bool, ctx)
+    }))
+}
+
+pub(super) fn choose(_: &Node<'_>) -> Reading<Operator> {
+    Ok(Operator::one(|args, ctx| ctx.apply(Where, &[args.need(0)?, args.need(1)?, args.need(2)?])))
+}
