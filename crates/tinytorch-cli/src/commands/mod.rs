@@ -9,6 +9,7 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod ladder;
+mod onnx;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;
