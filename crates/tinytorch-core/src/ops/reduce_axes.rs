@@ -90,6 +90,7 @@ impl Reduce {
         let op = self.name();
         let places = strides(&x.shape, &chosen(&self.axes, &x.shape, op)?);
         let start = match self.reduction {
+            Reduction::Max if T::DTYPE == Dtype::Bool => T::default(),
             Reduction::Max => T::from_i64(i64::MIN),
             Reduction::Min => T::from_i64(i64::MAX),
             Reduction::Prod => T::from_i64(1),
@@ -352,5 +353,11 @@ mod tests {
         assert_eq!(reduce(Reduction::Min).unwrap().value().to_vec::<u8>().unwrap(), [100]);
         assert!(reduce(Reduction::Sum).unwrap_err().to_string().contains("fits no integer"));
         assert!(reduce(Reduction::Mean).is_err());
+        let flags = Var::from(Tensor::from_vec(vec![false, false], [2]).unwrap());
+        for reduction in [Reduction::Max, Reduction::Min] {
+            let op = Reduce { reduction, axes: vec![0], keep: false };
+            let y = Ctx::eval().apply(op, &[&flags]).unwrap();
+            assert_eq!(y.value().to_vec::<bool>().unwrap(), [false]);
+        }
     }
 }

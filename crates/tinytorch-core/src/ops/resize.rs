@@ -213,11 +213,9 @@ impl Resize {
                 }
             }
             Place::AlignCorners => {
-                if to == 1 {
-                    0.0
-                } else {
-                    i * last / (to as f64 - 1.0)
-                }
+                // Scales that do not fit the sizes count as they are.
+                let spread = scale * from as f64 - 1.0;
+                if to == 1 || spread <= 0.0 { 0.0 } else { i * last / spread }
             }
             Place::Asymmetric => i / scale,
             Place::Crop if to == 1 => (start + end) * last / 2.0,

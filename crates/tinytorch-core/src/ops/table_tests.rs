@@ -102,6 +102,7 @@ fn the_properties_are_those_that_the_ops_report() {
     let (kernel, stride, dilation) = (vec![1], vec![1], vec![1]);
     let kind = PoolKind::Average { with_border: true };
     let pool = PoolWindows { kind, kernel, stride, padding: vec![[0; 2]], dilation, ceil: false };
+    let response = ResponseNorm { size: 1, alpha: 1.0, beta: 1.0, bias: 1.0 };
     let ops: Vec<(&str, Box<dyn Op>)> = vec![
         ("Attention", Box::new(Attention { causal: true })),
         ("BatchNorm2d", Box::new(BatchNorm2d { eps: 1e-5 })),
@@ -109,10 +110,12 @@ fn the_properties_are_those_that_the_ops_report() {
         ("Binary::Sub", Box::new(Binary::Sub)),
         ("Binary::Mul", Box::new(Binary::Mul)),
         ("Binary::Div", Box::new(Binary::Div)),
+        ("Blocks", Box::new(Blocks::SpaceToDepth { block: 2 })),
         ("Cast", Box::new(Cast(Dtype::I64))),
         ("Cat", Box::new(Cat { axis })),
         ("Compare", Box::new(Compare::Equal)),
         ("Conv2d", Box::new(Conv2d { geometry })),
+        ("ConvTranspose2d", Box::new(ConvTranspose2d { geometry, extra: [0; 2] })),
         ("Expand", Box::new(Expand)),
         ("Extremum", Box::new(Extremum::Max)),
         ("Gather", Box::new(Gather { axis })),
@@ -124,6 +127,7 @@ fn the_properties_are_those_that_the_ops_report() {
         ("MatMul", Box::new(MatMul)),
         ("MaxAxis", Box::new(MaxAxis { axis, keep })),
         ("Normalize", Box::new(Normalize { mean: [0.0].into(), std: [1.0].into() })),
+        ("OneHot", Box::new(OneHot { axis: 0 })),
         ("Pad", Box::new(Pad(Border::Constant))),
         ("PadShortcut", Box::new(PadShortcut(shortcut))),
         ("Pointwise", Box::new(Pointwise { name: "gelu", f: functions::Gelu })),
@@ -140,16 +144,20 @@ fn the_properties_are_those_that_the_ops_report() {
         ("Reshape", Box::new(Reshape::Fixed(Shape::SCALAR))),
         ("ReshapeTo", Box::new(ReshapeTo)),
         ("Resize", Box::new(Resize::nearest())),
+        ("ResponseNorm", Box::new(response)),
         ("Rotate", Box::new(Rotate { rope, offset: 0 })),
         ("RowNorm", Box::new(RowNorm { kind: NormKind::Rms, eps: 1e-5 })),
         ("Scalar", Box::new(Scalar::Sin)),
+        ("ScatterNd", Box::new(ScatterNd(Update::Replace))),
         ("ShapeOf", Box::new(ShapeOf)),
         ("Slice", Box::new(Slice)),
         ("Softmax", Box::new(Softmax { axis, log: false })),
         ("Split", Box::new(Split { axis, parts: Parts::Sizes(vec![1]) })),
         ("SumAll", Box::new(SumAll { mean })),
         ("SumAxis", Box::new(SumAxis { axis, keep, mean })),
+        ("Tile", Box::new(Tile)),
         ("TopK", Box::new(TopK { axis, largest: true })),
+        ("Triangle", Box::new(Triangle { upper: true })),
         ("Where", Box::new(Where)),
         ("WithinContext", Box::new(WithinContext { offset: 0, positions: 1 })),
     ];

@@ -6,9 +6,7 @@ use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Op, Var};
 use tinytorch_core::ops::{Binary, Extremum, Power, Remainder};
 
-fn two(node: &Node<'_>, op: impl Op + Copy) -> Reading<Operator> {
-    // Before version 7 the second operand was stretched otherwise, which these attributes asked for.
-    let _ = (node.int("axis")?, node.int("broadcast")?);
+fn two(op: impl Op + Copy) -> Reading<Operator> {
     Ok(Operator::one(move |args, ctx| ctx.apply(op, &[args.need(0)?, args.need(1)?])))
 }
 
@@ -21,20 +19,20 @@ fn joined(args: &Args<'_>, op: impl Op + Copy, ctx: &mut Ctx<'_>) -> Result<Var>
     Ok(result)
 }
 
-pub(super) fn add(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Binary::Add)
+pub(super) fn add(_: &Node<'_>) -> Reading<Operator> {
+    two(Binary::Add)
 }
 
-pub(super) fn sub(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Binary::Sub)
+pub(super) fn sub(_: &Node<'_>) -> Reading<Operator> {
+    two(Binary::Sub)
 }
 
-pub(super) fn mul(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Binary::Mul)
+pub(super) fn mul(_: &Node<'_>) -> Reading<Operator> {
+    two(Binary::Mul)
 }
 
-pub(super) fn div(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Binary::Div)
+pub(super) fn div(_: &Node<'_>) -> Reading<Operator> {
+    two(Binary::Div)
 }
 
 pub(super) fn pow(node: &Node<'_>) -> Reading<Operator> {
@@ -46,11 +44,11 @@ pub(super) fn pow(node: &Node<'_>) -> Reading<Operator> {
             x.mul(x, ctx)
         }));
     }
-    two(node, Power)
+    two(Power)
 }
 
 pub(super) fn modulo(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Remainder { like_first: node.flag("fmod", false)? })
+    two(Remainder { like_first: node.flag("fmod", false)? })
 }
 
 pub(super) fn sum(_: &Node<'_>) -> Reading<Operator> {

@@ -6,41 +6,40 @@ use tinytorch_core::autograd::Op;
 use tinytorch_core::ops::{Compare, IsNot, Logic, Where};
 use tinytorch_core::tensor::Dtype;
 
-fn two(node: &Node<'_>, op: impl Op + Copy) -> Reading<Operator> {
-    let _ = (node.int("axis")?, node.int("broadcast")?);
+fn two(op: impl Op + Copy) -> Reading<Operator> {
     Ok(Operator::one(move |args, ctx| ctx.apply(op, &[args.need(0)?, args.need(1)?])))
 }
 
-pub(super) fn equal(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Compare::Equal)
+pub(super) fn equal(_: &Node<'_>) -> Reading<Operator> {
+    two(Compare::Equal)
 }
 
-pub(super) fn less(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Compare::Less)
+pub(super) fn less(_: &Node<'_>) -> Reading<Operator> {
+    two(Compare::Less)
 }
 
-pub(super) fn less_or_equal(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Compare::LessOrEqual)
+pub(super) fn less_or_equal(_: &Node<'_>) -> Reading<Operator> {
+    two(Compare::LessOrEqual)
 }
 
-pub(super) fn greater(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Compare::Greater)
+pub(super) fn greater(_: &Node<'_>) -> Reading<Operator> {
+    two(Compare::Greater)
 }
 
-pub(super) fn greater_or_equal(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Compare::GreaterOrEqual)
+pub(super) fn greater_or_equal(_: &Node<'_>) -> Reading<Operator> {
+    two(Compare::GreaterOrEqual)
 }
 
-pub(super) fn and(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Logic::And)
+pub(super) fn and(_: &Node<'_>) -> Reading<Operator> {
+    two(Logic::And)
 }
 
-pub(super) fn or(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Logic::Or)
+pub(super) fn or(_: &Node<'_>) -> Reading<Operator> {
+    two(Logic::Or)
 }
 
-pub(super) fn xor(node: &Node<'_>) -> Reading<Operator> {
-    two(node, Logic::Xor)
+pub(super) fn xor(_: &Node<'_>) -> Reading<Operator> {
+    two(Logic::Xor)
 }
 
 pub(super) fn not(_: &Node<'_>) -> Reading<Operator> {

@@ -17,6 +17,8 @@ mod pad;
 mod pointwise;
 mod pool;
 mod range;
+mod rearrange;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
@@ -25,6 +27,7 @@ mod slice;
 mod softmax;
 mod split;
 mod transpose;
+mod transposed;
 mod values;
 mod windows;
 
@@ -57,8 +60,11 @@ const OWN: &[(&str, Reader)] = &[
     ("Constant", constant::constant),
     ("ConstantOfShape", constant::of_shape),
     ("Conv", convolution::conv),
+    ("ConvTranspose", transposed::conv_transpose),
     ("Cos", pointwise::scalar),
     ("Cosh", pointwise::scalar),
+    ("CumSum", rearrange::cum_sum),
+    ("DepthToSpace", rearrange::depth_to_space),
     ("Div", arithmetic::div),
     ("Dropout", identity::dropout),
     ("Elu", pointwise::elu),
@@ -68,6 +74,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Expand", shape::expand),
     ("Flatten", reshape::flatten),
     ("Floor", pointwise::scalar),
+    ("GRU", recurrent::gru),
     ("Gather", gather::gather),
     ("Gelu", pointwise::gelu),
     ("Gemm", linear::gemm),
@@ -79,6 +86,8 @@ const OWN: &[(&str, Reader)] = &[
     ("HardSwish", pointwise::hard_swish),
     ("Identity", identity::identity),
     ("InstanceNormalization", normalization::instance),
+    ("LRN", rearrange::lrn),
+    ("LSTM", recurrent::lstm),
     ("LayerNormalization", normalization::layer),
     ("LeakyRelu", pointwise::leaky_relu),
     ("Less", compare::less),
@@ -98,11 +107,13 @@ const OWN: &[(&str, Reader)] = &[
     ("Mul", arithmetic::mul),
     ("Neg", pointwise::neg),
     ("Not", compare::not),
+    ("OneHot", rearrange::one_hot),
     ("Or", compare::or),
     ("PRelu", pointwise::prelu),
     ("Pad", pad::pad),
     ("Pow", arithmetic::pow),
     ("RMSNormalization", normalization::rms),
+    ("RNN", recurrent::rnn),
     ("Range", range::range),
     ("Reciprocal", pointwise::reciprocal),
     ("ReduceL1", reduce::l1),
@@ -119,6 +130,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Reshape", reshape::reshape),
     ("Resize", resize::resize),
     ("Round", pointwise::scalar),
+    ("ScatterND", rearrange::scatter_nd),
     ("Selu", pointwise::selu),
     ("Shape", shape::shape),
     ("Shrink", pointwise::shrink),
@@ -131,6 +143,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Softmax", softmax::softmax),
     ("Softplus", pointwise::scalar),
     ("Softsign", pointwise::scalar),
+    ("SpaceToDepth", rearrange::space_to_depth),
     ("Split", split::split),
     ("Sqrt", pointwise::sqrt),
     ("Squeeze", reshape::squeeze),
@@ -140,8 +153,10 @@ const OWN: &[(&str, Reader)] = &[
     ("Tan", pointwise::scalar),
     ("Tanh", pointwise::tanh),
     ("ThresholdedRelu", pointwise::thresholded_relu),
+    ("Tile", rearrange::tile),
     ("TopK", gather::top_k),
     ("Transpose", transpose::transpose),
+    ("Trilu", rearrange::trilu),
     ("Unsqueeze", reshape::unsqueeze),
     ("Upsample", resize::upsample),
     ("Where", compare::choose),
@@ -152,6 +167,25 @@ const OWN: &[(&str, Reader)] = &[
 const MICROSOFT: &[(&str, Reader)] =
     &[("Gelu", pointwise::gelu), ("SkipLayerNormalization", normalization::skip_layer)];
 
+/// The oldest version from which on operators are known.
+const OLDEST: i64 = 7;
+
+/// Operators that are as they were in version 1.
+const UNCHANGED: [&str; 12] = [
+    "DepthToSpace",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Identity",
+    "LRN",
+    "Not",
+    "Relu",
+    "Shape",
+    "Sigmoid",
+    "Size",
+    "Tanh",
+    "Transpose",
+];
+
 /// The name of a node's operator, and the node as a function.
 pub(crate) fn read(proto: &NodeProto, node: &Node<'_>) -> Reading<(&'static str, Operator)> {
     let table = match proto.domain.as_str() {
@@ -161,6 +195,12 @@ pub(crate) fn read(proto: &NodeProto, node: &Node<'_>) -> Reading<(&'static str,
     };
     let found = table.iter().find(|(name, _)| *name == proto.op_type);
     let (name, reader) = found.ok_or("the operator is not supported")?;
+    if table.len() == OWN.len() && node.opset < OLDEST && !UNCHANGED.contains(name) {
+        return Err(format!(
+            "of version {}; from version {OLDEST} on it is supported: convert the model with onnx.version_converter",
+            node.opset
+        ));
+    }
     let operator = reader(node)?;
     node.check_attributes()?;
     Ok((name, operator))

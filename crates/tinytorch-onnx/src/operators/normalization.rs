@@ -8,19 +8,16 @@ use tinytorch_core::graph::GraphError;
 use tinytorch_core::ops::{BatchNorm2d, BatchNormParams, Reduce, Reduction, ReshapeTo, ShapeOf};
 
 pub(super) fn batch(node: &Node<'_>) -> Reading<Operator> {
-    if node.flag("training_mode", false)? {
-        return Err(
-            "it uses the statistics of the batch, as in training; export the model for inference"
-                .into(),
-        );
-    }
-    if (1..5).any(|i| node.gives(i)) {
-        return Err("it gives statistics, as in training; export the model for inference".into());
-    }
     let (eps, momentum) = (node.float("epsilon", 1e-5)?, node.float("momentum", 0.9)?);
     // Version 7 and 8 could keep statistics for each pixel.
     if !node.flag("spatial", true)? {
         return Err("attribute `spatial` is 0, which is not supported".into());
+    }
+    if node.flag("training_mode", false)? {
+        return Ok(Operator::many(move |args, ctx| of_the_batch(args, eps, momentum, ctx)));
+    }
+    if (1..5).any(|i| node.gives(i)) {
+        return Err("it gives statistics, as in training; export the model for inference".into());
     }
     let operator = Operator::one(move |args, ctx| {
         let x = args.need(0)?;
@@ -63,6 +60,27 @@ fn batch_norm(x: &Var, args: &Args<'_>, eps: f32, momentum: f32, ctx: &mut Ctx<'
     };
     let inputs = [value(1, ctx)?, value(2, ctx)?, value(3, ctx)?, value(4, ctx)?];
     ctx.apply(BatchNorm2d { eps }, &[x, &inputs[0], &inputs[1], &inputs[2], &inputs[3]])
+}
+
+/// With the statistics of the batch, which move the running ones.
+fn of_the_batch(args: &Args<'_>, eps: f32, momentum: f32, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+    let x = args.need(0)?;
+    let rank = x.shape().rank();
+    values::check_rank(x.shape(), 2..=6, "batch_norm")?;
+    let axes: Vec<i64> = (0..rank as i64).filter(|axis| *axis != 1).collect();
+    let [y, mean, _] = standardized(x, &axes, eps, ctx)?;
+    let centered = x.sub(&mean, ctx)?;
+    let squares = centered.mul(&centered, ctx)?;
+    let variance = reduced(Reduction::Mean, &axes, &squares, ctx)?;
+    let moved = |running: &Var, batch: &Var, ctx: &mut Ctx<'_>| {
+        let batch = ctx.apply(ReshapeTo, &[batch, &values::list(&[-1])?])?;
+        running.mul_scalar(momentum, ctx)?.add(&batch.mul_scalar(1.0 - momentum, ctx)?, ctx)
+    };
+    let running = [moved(args.need(3)?, &mean, ctx)?, moved(args.need(4)?, &variance, ctx)?];
+    let (weight, bias) = (channels(args.need(1)?, rank, ctx)?, channels(args.need(2)?, rank, ctx)?);
+    let y = y.mul(&weight, ctx)?.add(&bias, ctx)?;
+    let [mean, variance] = running;
+    Ok(vec![y, mean, variance])
 }
 
 fn reduced(reduction: Reduction, axes: &[i64], x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {

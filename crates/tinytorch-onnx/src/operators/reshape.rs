@@ -9,23 +9,22 @@ use tinytorch_core::tensor::{Shape, TensorError};
 
 pub(super) fn reshape(node: &Node<'_>) -> Reading<Operator> {
     if node.flag("allowzero", false)? {
-        return allowing_zero(node);
+        return Ok(Operator::one(allowing_zero));
     }
     Ok(Operator::one(|args, ctx| ctx.apply(ReshapeTo, &[args.need(0)?, args.need(1)?])))
 }
 
 /// A 0 is a size. It stands beside no -1, and so for a value without elements.
-fn allowing_zero(node: &Node<'_>) -> Reading<Operator> {
-    let sizes = node.integers(1)?.ok_or("input 1 is missing")?;
+fn allowing_zero(args: &super::Args<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let (x, given) = (args.need(0)?, args.need(1)?);
+    let sizes = given.value().to_dtype::<i64>()?.to_vec::<i64>()?;
     if !sizes.contains(&0) {
-        return Ok(Operator::one(move |args, ctx| {
-            ctx.apply(ReshapeTo, &[args.need(0)?, &values::list(&sizes)?])
-        }));
+        return ctx.apply(ReshapeTo, &[x, given]);
     }
     let sizes: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
-    let sizes = sizes.ok_or("a shape with a 0 that is a size has no open one")?;
-    let shape = Shape::new(&sizes).map_err(|error| error.to_string())?;
-    Ok(Operator::one(move |args, ctx| ctx.apply(Reshape::Fixed(shape), &[args.need(0)?])))
+    let expected = "a shape with a 0 that is a size has no open one".to_string();
+    let wrong = TensorError::Shape { op: "reshape", shape: *x.shape(), expected };
+    ctx.apply(Reshape::Fixed(Shape::new(&sizes.ok_or(wrong)?)?), &[x])
 }
 
 pub(super) fn flatten(node: &Node<'_>) -> Reading<Operator> {
