@@ -1,10 +1,11 @@
 //! From the messages of a file to a graph that runs: names become places, constants are computed, and what is left
 //! of them becomes parameters.
 
+use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
 use crate::file::Files;
 use crate::node::{Node, operator, title};
-use crate::operators::{self, Arg, Args, Held, Operator, Use};
+use crate::operators;
 use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::tensor;
@@ -53,14 +54,14 @@ pub(crate) fn build(proto: &ModelProto, mut files: Files) -> Result<Built, OnnxE
 
 /// What is known of a value while a graph is read.
 #[derive(Clone, Debug)]
-enum Value {
+pub(crate) enum Value {
     Computed,
     Constant(Tensor),
     /// A constant of a type that is not held.
     Unreadable(String),
 }
 
-struct Builder<'b> {
+pub(crate) struct Builder<'b> {
     opsets: &'b BTreeMap<String, i64>,
     files: &'b mut Files,
     slots: BTreeMap<String, Slot>,
@@ -73,6 +74,8 @@ struct Builder<'b> {
     missing: Vec<MissingNode>,
     /// Elements that constants may still grow by.
     room: usize,
+    /// Whether it is a graph within a node, whose constants are no parameters.
+    is_body: bool,
 }
 
 fn graph_error(problem: String) -> OnnxError {
@@ -92,6 +95,7 @@ impl<'b> Builder<'b> {
             steps: Vec::new(),
             missing: Vec::new(),
             room: CONSTANTS,
+            is_body: false,
         }
     }
 
@@ -106,6 +110,47 @@ impl<'b> Builder<'b> {
             None => Ok(()),
             Some(_) => Err(graph_error(format!("the name `{}` is given twice", shown(name)))),
         }
+    }
+
+    /// The value of this name.
+    pub(crate) fn slot(&self, name: &str) -> Option<Slot> {
+        self.slots.get(name).copied()
+    }
+
+    /// What is known of a value.
+    pub(crate) fn known(&self, slot: Slot) -> &Value {
+        &self.values[slot]
+    }
+
+    /// Reads a graph within the node `title`, which knows some values of this one and takes those that are computed as
+    /// inputs after its own. Gives how many of its nodes cannot run.
+    pub(crate) fn within(
+        &mut self,
+        title: &str,
+        graph: &GraphProto,
+        known: Vec<(String, Value)>,
+    ) -> Result<(Program, usize), OnnxError> {
+        let mut inner = Builder::new(self.opsets, self.files);
+        (inner.room, inner.is_body) = (self.room, true);
+        inner.begin(graph)?;
+        for (name, value) in known {
+            let is_computed = matches!(value, Value::Computed);
+            let slot = inner.value(&name, value);
+            inner.name(&name, slot)?;
+            if is_computed {
+                inner.input_slots.push(slot);
+            }
+        }
+        for (at, node) in graph.node.iter().enumerate() {
+            inner.node(graph, at, node)?;
+        }
+        let room = inner.room;
+        let Built { program, mut missing } = inner.finish(graph)?;
+        self.room = room;
+        let count = missing.len();
+        missing.iter_mut().for_each(|node| node.node = format!("{title}: {}", node.node));
+        self.missing.append(&mut missing);
+        Ok((program, count))
     }
 
     /// The values that a graph begins with.
@@ -131,7 +176,7 @@ impl<'b> Builder<'b> {
             graph.initializer.iter().map(|t| t.name.as_str()).collect();
         // Old files list their constants among the inputs.
         for input in graph.input.iter().filter(|input| !initialized.contains(input.name.as_str())) {
-            let info = value_info(input)?;
+            let info = if self.is_body { open(input) } else { value_info(input)? };
             let slot = self.value(&input.name, Value::Computed);
             self.name(&input.name, slot)?;
             self.inputs.push(info);
@@ -188,8 +233,11 @@ impl<'b> Builder<'b> {
             }
             (None, Some(&opset)) => {
                 let node = Node::new(proto, opset, constants);
-                operators::read(proto, &node)
-                    .map(|(name, operator)| (name, operator, node.consumed()))
+                let read = match self.control(&title, proto, &node, &mut inputs)? {
+                    Some(control) => control,
+                    None => operators::read(proto, &node),
+                };
+                read.map(|(name, operator)| (name, operator, node.consumed()))
             }
         };
         let (name, operator, consumed) = match read {
@@ -210,7 +258,7 @@ impl<'b> Builder<'b> {
         let is_constant = |slot: &Option<Slot>| {
             slot.is_none_or(|slot| matches!(self.values[slot], Value::Constant(_)))
         };
-        if inputs.iter().all(is_constant) && !operator.is_random() {
+        if inputs.iter().all(is_constant) {
             let values = self.compute(&title, name, &operator, &inputs)?;
             let mut values = values.into_iter();
             return self
@@ -272,7 +320,8 @@ impl<'b> Builder<'b> {
                 graph_error(format!("nothing gives the output `{}`", shown(&output.name)))
             })?;
             // A node that is missing has said so.
-            let info = if self.missing.is_empty() { value_info(output)? } else { open(output) };
+            let is_open = self.is_body || !self.missing.is_empty();
+            let info = if is_open { open(output) } else { value_info(output)? };
             outputs.push(info);
             output_slots.push(slot);
         }
@@ -326,6 +375,7 @@ impl<'b> Builder<'b> {
             sources.push(match value {
                 Value::Computed | Value::Unreadable(_) => Source::Computed,
                 Value::Constant(_) if uses[slot].is_empty() => Source::Computed,
+                Value::Constant(tensor) if self.is_body => Source::Constant(tensor.clone()),
                 Value::Constant(tensor) => match held(tensor, &uses[slot]).map_err(|error| {
                     let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
                     OnnxError::Tensor { tensor, problem }

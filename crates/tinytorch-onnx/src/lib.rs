@@ -8,6 +8,8 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod apply;
+mod bodies;
 mod build;
 mod error;
 mod file;

@@ -1,7 +1,7 @@
 //! A graph that has been read: steps in order, each with the values it reads and gives.
 
+use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::OnnxError;
-use crate::operators::{Arg, Args, Held, Operator, Use};
 use std::fmt;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};

@@ -1,8 +1,8 @@
 //! What a file holds and whether it will run.
 
+use crate::apply::Held;
 use crate::error::MissingNode;
 use crate::node::operator;
-use crate::operators::Held;
 use crate::program::{Program, ValueInfo};
 use crate::proto::ModelProto;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Arithmetic of two values and more.
 
-use super::{Args, Operator};
+use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Op, Var};

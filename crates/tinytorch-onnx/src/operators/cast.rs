@@ -1,6 +1,6 @@
 //! Other element types.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use crate::tensor::dtype;
 

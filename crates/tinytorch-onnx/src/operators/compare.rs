@@ -1,6 +1,6 @@
 //! Comparisons, truth values, and the choice between two values.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Op;
 use tinytorch_core::ops::{Compare, IsNot, Logic, Where};

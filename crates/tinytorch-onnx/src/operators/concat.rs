@@ -1,6 +1,7 @@
 //! Values joined.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::ops::Cat;
 

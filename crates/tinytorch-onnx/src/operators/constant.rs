@@ -1,6 +1,6 @@
 //! Values that are the same in every run.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::file::Files;
 use crate::node::{Node, Reading};
 use crate::tensor::tensor;

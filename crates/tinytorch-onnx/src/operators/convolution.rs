@@ -1,7 +1,8 @@
 //! Convolutions of signals and images.
 
+use super::values;
 use super::windows::{Along, Windows};
-use super::{Args, Operator, Use, values};
+use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Role, Var};
@@ -65,7 +66,8 @@ fn run(
     kernel: Option<&[i64]>,
     ctx: &mut Ctx<'_>,
 ) -> Result<Var> {
-    let (op, x) = ("conv", args.need(0)?);
+    let op = "conv";
+    let x = &windows.held(args.need(0)?, ctx)?;
     let weight = args.weight(1);
     let shape = match weight {
         // Of signals it is stored as that of images of one row.

@@ -1,6 +1,7 @@
 //! Entries that indices name, and the largest.
 
-use super::{Operator, Use, values};
+use super::values;
+use crate::apply::{Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Role;
 use tinytorch_core::ops::{Gather, TopK};

@@ -1,6 +1,6 @@
 //! Operators that give what they are given.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::Var;

@@ -1,6 +1,6 @@
 //! Products of matrices; with a constant they are linear layers.
 
-use super::{Args, Operator, Use};
+use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Role, Var};

@@ -2,15 +2,17 @@
 //!
 //! What an operator does differs by the version of its set; each file asks [`Node::opset`] where it does.
 
-mod apply;
 mod arithmetic;
 mod cast;
 mod compare;
 mod concat;
 mod constant;
+pub(crate) mod control;
 mod convolution;
+mod einsum;
 mod gather;
 mod identity;
+mod integer;
 mod linear;
 mod normalization;
 mod pad;
@@ -31,7 +33,7 @@ mod transposed;
 mod values;
 mod windows;
 
-pub(crate) use apply::{Arg, Args, Held, Operator, Use};
+use crate::apply::Operator;
 
 use crate::node::{Node, Reading};
 use crate::proto::NodeProto;
@@ -60,6 +62,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Constant", constant::constant),
     ("ConstantOfShape", constant::of_shape),
     ("Conv", convolution::conv),
+    ("ConvInteger", integer::conv),
     ("ConvTranspose", transposed::conv_transpose),
     ("Cos", pointwise::scalar),
     ("Cosh", pointwise::scalar),
@@ -67,6 +70,7 @@ const OWN: &[(&str, Reader)] = &[
     ("DepthToSpace", rearrange::depth_to_space),
     ("Div", arithmetic::div),
     ("Dropout", identity::dropout),
+    ("Einsum", einsum::einsum),
     ("Elu", pointwise::elu),
     ("Equal", compare::equal),
     ("Erf", pointwise::erf),
@@ -97,6 +101,7 @@ const OWN: &[(&str, Reader)] = &[
     ("LpNormalization", normalization::lp),
     ("LpPool", pool::lp),
     ("MatMul", linear::matmul),
+    ("MatMulInteger", integer::matmul),
     ("Max", arithmetic::max),
     ("MaxPool", pool::max),
     ("Mean", arithmetic::mean),

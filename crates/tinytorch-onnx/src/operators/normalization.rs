@@ -1,6 +1,7 @@
 //! Values standardized.
 
-use super::{Args, Operator, Use, values};
+use super::values;
+use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};

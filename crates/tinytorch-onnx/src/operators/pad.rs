@@ -1,6 +1,7 @@
 //! Values with a border.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Var;
 use tinytorch_core::ops::{Border, Pad};

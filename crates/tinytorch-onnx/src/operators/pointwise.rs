@@ -1,6 +1,6 @@
 //! Functions of each element.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::{Ctx, Op, Var};
 use tinytorch_core::ops::{Binary, Clamp, Extremum, Pointwise, Scalar, functions};

@@ -1,7 +1,8 @@
 //! Pools of signals and images.
 
+use super::values;
 use super::windows::{Along, Windows};
-use super::{Operator, values};
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
@@ -64,7 +65,7 @@ pub(super) fn max(node: &Node<'_>) -> Reading<Operator> {
     let by_column = node.flag("storage_order", false)?;
     let gives_places = node.gives(1);
     Ok(Operator::many(move |args, ctx| {
-        let x = args.need(0)?;
+        let x = &pool.windows.held(args.need(0)?, ctx)?;
         let along = pool.along(x.shape(), "max_pool")?;
         let is_float = x.value().dtype() == tinytorch_core::tensor::Dtype::F32;
         if let Some(geometry) = pool.plain(&along).filter(|_| is_float && !gives_places)
@@ -81,7 +82,7 @@ pub(super) fn average(node: &Node<'_>) -> Reading<Operator> {
     let pool = Pool::read(node)?;
     let with_border = node.flag("count_include_pad", false)?;
     Ok(Operator::one(move |args, ctx| {
-        let x = args.need(0)?;
+        let x = &pool.windows.held(args.need(0)?, ctx)?;
         let along = pool.along(x.shape(), "average_pool")?;
         let has_border = along.iter().any(|axis| axis.pads != [0, 0]);
         if let Some(geometry) = pool.plain(&along).filter(|_| with_border || !has_border) {
@@ -97,7 +98,7 @@ pub(super) fn lp(node: &Node<'_>) -> Reading<Operator> {
     let p = node.int("p")?.unwrap_or(2);
     let p = i32::try_from(p).map_err(|_| "attribute `p` is too large")?;
     Ok(Operator::one(move |args, ctx| {
-        let x = args.need(0)?;
+        let x = &pool.windows.held(args.need(0)?, ctx)?;
         let along = pool.along(x.shape(), "lp_pool")?;
         let windows = pool.windows(&along, PoolKind::Norm { p });
         first(ctx.apply_many(windows, &[Some(x)])?)

@@ -1,6 +1,7 @@
 //! Numbers at equal distances.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::graph::GraphError;

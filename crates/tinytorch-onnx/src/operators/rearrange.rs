@@ -1,6 +1,7 @@
 //! Elements in other places.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Var;
 use tinytorch_core::ops::{Blocks, OneHot, ResponseNorm, ScatterNd, Tile, Triangle, Update};

@@ -1,12 +1,14 @@
 //! Recurrent layers, step by step: each step is recorded, so that gradients pass through all of them. A plan is for
 //! sequences as long as its example.
 
-use super::{Args, Operator, values};
+use super::values;
+use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::ops::{
-    Cat, Clamp, ConstantOfShape, Gather, MatMul, Pointwise, Scalar, ShapeOf, functions,
+    Cat, Clamp, ConstantOfShape, Gather, MatMul, Parts, Pointwise, Scalar, ShapeOf, Split,
+    functions,
 };
 use tinytorch_core::tensor::{Tensor, TensorError};
 
@@ -232,10 +234,13 @@ impl Recurrent {
         let count = self.activations.len() / if self.direction == Direction::Both { 2 } else { 1 };
         let functions = &self.activations[direction * count..][..count];
         let steps = x.shape()[0];
+        // In parts that must make up the axis, so that a plan refuses sequences of other lengths.
+        let split = Split { axis: 0, parts: Parts::Sizes(vec![1; steps]) };
+        let parts = ctx.apply_many(split, &[Some(&projected)])?;
         let mut all: Vec<Var> = Vec::with_capacity(steps);
         for i in 0..steps {
             let at = if backward { steps - 1 - i } else { i };
-            let step = entry(&projected, at, ctx)?;
+            let step = parts[at].squeeze(0, ctx)?;
             debug_assert_eq!(step.shape().last_dim(), gates * hidden);
             (state, cell) = match self.cell {
                 Cell::Plain => {

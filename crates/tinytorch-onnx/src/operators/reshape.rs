@@ -1,6 +1,7 @@
 //! The same elements in another shape.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
@@ -15,7 +16,7 @@ pub(super) fn reshape(node: &Node<'_>) -> Reading<Operator> {
 }
 
 /// A 0 is a size. It stands beside no -1, and so for a value without elements.
-fn allowing_zero(args: &super::Args<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
+fn allowing_zero(args: &crate::apply::Args<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
     let (x, given) = (args.need(0)?, args.need(1)?);
     let sizes = given.value().to_dtype::<i64>()?.to_vec::<i64>()?;
     if !sizes.contains(&0) {
@@ -61,7 +62,7 @@ impl Axes {
         })
     }
 
-    fn get(&self, args: &super::Args<'_>) -> Result<Option<Vec<i64>>> {
+    fn get(&self, args: &crate::apply::Args<'_>) -> Result<Option<Vec<i64>>> {
         match self {
             Axes::Known(axes) => Ok(axes.clone()),
             Axes::Computed => values::integers(args.need(1)?, "axes").map(Some),

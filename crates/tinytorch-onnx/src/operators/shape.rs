@@ -1,6 +1,6 @@
 //! Sizes as values, and values stretched to sizes.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::ops::{Expand, Reduce, Reduction, ShapeOf};
 

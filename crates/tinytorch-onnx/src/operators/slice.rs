@@ -1,6 +1,7 @@
 //! Parts of values.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::ops::Slice;
 

@@ -1,6 +1,7 @@
 //! Softmax and its logarithm.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};

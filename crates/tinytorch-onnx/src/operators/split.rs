@@ -1,6 +1,7 @@
 //! Values in parts.
 
-use super::{Operator, values};
+use super::values;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::graph::GraphError;
 use tinytorch_core::ops::{Parts, Split};

@@ -1,6 +1,6 @@
 //! Axes in another order.
 
-use super::Operator;
+use crate::apply::Operator;
 use crate::node::{Node, Reading};
 
 pub(super) fn transpose(node: &Node<'_>) -> Reading<Operator> {

@@ -1,7 +1,8 @@
 //! Transposed convolutions.
 
 use super::convolution::{add_bias, groups};
-use super::{Args, Operator, values};
+use super::values;
+use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};

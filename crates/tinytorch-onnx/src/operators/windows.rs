@@ -4,6 +4,7 @@
 use super::values;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
+use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::tensor::{Shape, TensorError};
 
 /// What decides the borders.
@@ -54,6 +55,17 @@ impl Windows {
             return Err("attribute `pads` has a negative entry".into());
         }
         Ok(Windows { strides, dilations, pads, auto })
+    }
+
+    /// An image whose size has decided the borders: a plan refuses images of other sizes then.
+    pub(crate) fn held(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let is_same = matches!(self.auto, Auto::SameUpper | Auto::SameLower);
+        let strides = self.strides.iter().flatten();
+        if !is_same || !x.is_tracked() || strides.into_iter().all(|stride| *stride == 1) {
+            return Ok(x.clone());
+        }
+        let axes = 2..x.shape().rank();
+        axes.into_iter().try_fold(x.clone(), |x, axis| x.unflatten(axis, &[x.shape()[axis]], ctx))
     }
 
     /// How windows of these sizes move over an image `[batch, channels, ..]`.

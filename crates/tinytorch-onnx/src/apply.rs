@@ -45,7 +45,6 @@ pub(crate) struct Operator {
     function: Arc<Function>,
     uses: Vec<(usize, Use)>,
     passes: bool,
-    is_random: bool,
 }
 
 impl fmt::Debug for Operator {
@@ -67,7 +66,7 @@ impl Operator {
         function: impl Fn(&Args<'_>, &mut Ctx<'_>) -> Result<Vec<Var>> + Send + Sync + 'static,
     ) -> Operator {
         let function = Arc::new(function);
-        Operator { function, uses: Vec::new(), passes: false, is_random: false }
+        Operator { function, uses: Vec::new(), passes: false }
     }
 
     /// Its first output is its first input.
@@ -86,21 +85,12 @@ impl Operator {
         self
     }
 
-    /// The same, whose outputs differ from run to run.
-    pub(crate) fn random(self) -> Operator {
-        Operator { is_random: true, ..self }
-    }
-
     pub(crate) fn how(&self, i: usize) -> Use {
         self.uses.iter().find(|(input, _)| *input == i).map_or(Use::Value, |(_, how)| *how)
     }
 
     pub(crate) fn passes(&self) -> bool {
         self.passes
-    }
-
-    pub(crate) fn is_random(&self) -> bool {
-        self.is_random
     }
 
     pub(crate) fn run(&self, args: &Args<'_>, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
