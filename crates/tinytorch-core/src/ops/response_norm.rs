@@ -25,7 +25,7 @@ impl ResponseNorm {
     fn for_each(self, channels: usize, mut f: impl FnMut(usize, usize, usize)) {
         let before = self.size.saturating_sub(1) / 2;
         for channel in 0..channels {
-            let end = (channel + self.size - before).min(channels);
+            let end = channel.saturating_add(self.size - before).min(channels);
             f(channel, channel.saturating_sub(before), end);
         }
     }
@@ -55,7 +55,7 @@ impl Compute for ResponseNorm {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        if inputs[0].rank() < 2 || self.size == 0 || inputs[0].len() > 0 && self.size > 1 << 20 {
+        if inputs[0].rank() < 2 || self.size == 0 {
             let expected =
                 "the value is [batch, channels, ..], and at least one channel counts".into();
             return Err(TensorError::Shape { op: self.name(), shape: inputs[0], expected }.into());

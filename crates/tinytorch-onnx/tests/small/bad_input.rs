@@ -1,10 +1,8 @@
 //! Files that are not as they should be: each ends in one sentence that names the node or the tensor.
 
-mod support;
-
+use super::support::*;
 use prost::Message;
 use std::path::Path;
-use support::*;
 use tinytorch_onnx::OnnxModel;
 use tinytorch_onnx::proto::{GraphProto, StringStringEntryProto, TensorProto};
 
@@ -143,7 +141,7 @@ fn data_of_other_files_lies_below_the_models_folder() {
     assert_eq!(y[0].to_vec::<f32>().unwrap(), [2.0, 3.0]);
 
     let refused = |location: &str, offset: &str| {
-        let sentence = open(&folder, location, offset).err().expect("it is refused");
+        let sentence = open(&folder, location, offset).expect_err("it is refused");
         assert!(sentence.contains("`c`") || sentence.contains("c.bin"), "{sentence}");
         sentence
     };
@@ -162,4 +160,26 @@ fn data_of_other_files_lies_below_the_models_folder() {
     }
     let error = OnnxModel::from_bytes("memory", external("data/c.bin", "0")).unwrap_err();
     assert!(error.to_string().contains("open the model by its path"));
+}
+
+/// The seeds of the fuzz target, cut anywhere and with any byte changed: a model or a sentence, and never a panic.
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let seeds: [&[u8]; 2] = [
+        include_bytes!("../../../../fuzz/seeds/onnx/layers"),
+        include_bytes!("../../../../fuzz/seeds/onnx/control"),
+    ];
+    for seed in seeds {
+        OnnxModel::from_bytes("seed", seed.to_vec()).unwrap();
+        for place in 0..seed.len() {
+            let _ = OnnxModel::from_bytes("cut", seed[..place].to_vec());
+            for change in [0x01, 0x02, 0x08, 0x40, 0x80, 0xff] {
+                let mut damaged = seed.to_vec();
+                damaged[place] ^= change;
+                if let Err(error) = OnnxModel::from_bytes("damaged", damaged) {
+                    assert!(!error.to_string().contains('\n'), "{error}");
+                }
+            }
+        }
+    }
 }

@@ -1,8 +1,6 @@
 //! Small models: what becomes of their constants, parameters and shapes, and what is refused of them.
 
-mod support;
-
-use support::*;
+use super::support::*;
 use tinytorch::autograd::Role;
 use tinytorch::nn::Module;
 use tinytorch::tensor::Dtype;
