@@ -5,12 +5,13 @@ use std::path::Path;
 use tinytorch::data::{Npz, decode_cifar10, decode_csv, decode_idx, decode_npy};
 use tinytorch::files::{TensorFile, import_folder, load_llama2c, load_model};
 use tinytorch::text::{HfTokenizer, Llama2cTokenizer, Tokenizer};
+use tinytorch_onnx::OnnxModel;
 
 /// A parser, given bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target under its name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("safetensors", safetensors),
     ("model", model),
     ("tokenizer_json", tokenizer_json),
@@ -22,6 +23,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("csv", csv),
     ("idx", idx),
     ("cifar10", cifar10),
+    ("onnx", onnx),
 ];
 
 /// A safetensors file, and every tensor that its header names.
@@ -92,6 +94,11 @@ pub fn idx(bytes: &[u8]) {
 /// CIFAR-10's batches.
 pub fn cifar10(bytes: &[u8]) {
     let _ = decode_cifar10("fuzz", bytes);
+}
+
+/// An ONNX model: its graph is read and its constants are computed.
+pub fn onnx(bytes: &[u8]) {
+    let _ = OnnxModel::from_bytes("fuzz", bytes.to_vec());
 }
 
 /// Hands over a file of these bytes in a folder of its own.

@@ -52,6 +52,8 @@ pub(crate) enum Problem {
     EmptyLine { path: PathBuf, line: usize },
     #[error("the model has {count} inputs and commands feed one; use the library")]
     SeveralInputs { count: usize },
+    #[error("the model has {count} outputs and an .npy file holds one array; write an .npz")]
+    SeveralOutputs { count: usize },
     #[error("the model answers with shape {got} for one sample, which gives it no class")]
     NoClasses { got: Shape },
     #[error(

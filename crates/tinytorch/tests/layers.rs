@@ -13,8 +13,14 @@ use imports::Sources;
 use std::path::{Path, PathBuf};
 use table::Layers;
 
-const CRATES: [&str; 5] =
-    ["tinytorch", "tinytorch-core", "tinytorch-text", "tinytorch-kernels", "tinytorch-cli"];
+const CRATES: [&str; 6] = [
+    "tinytorch",
+    "tinytorch-core",
+    "tinytorch-text",
+    "tinytorch-kernels",
+    "tinytorch-cli",
+    "tinytorch-onnx",
+];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

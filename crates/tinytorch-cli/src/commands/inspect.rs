@@ -1,5 +1,6 @@
 //! The command `inspect`.
 
+use super::onnx;
 use crate::Verdict;
 use crate::output::Screen;
 use crate::table::Table;
@@ -13,10 +14,11 @@ use std::path::PathBuf;
 use tinytorch::files::TensorFile;
 use tinytorch::models::Kinds;
 
-/// List what a safetensors file holds: every tensor, the metadata, the totals.
+/// List what a safetensors file holds: every tensor, the metadata, the totals. Of an ONNX model: its inputs, outputs,
+/// parameters and operators, and which nodes cannot run; the exit code is 1 if there are any.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// Any safetensors file
+    /// Any safetensors file, or an ONNX model
     file: PathBuf,
     /// Print JSON instead of a table
     #[arg(long)]
@@ -51,6 +53,9 @@ struct Totals {
 
 impl Inspect {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        if onnx::is_onnx(&self.file) {
+            return onnx::inspect(&self.file, self.json, screen);
+        }
         let file = TensorFile::open(&self.file)?;
         let contents = Contents::of(&file);
         match self.json {

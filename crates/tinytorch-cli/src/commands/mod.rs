@@ -10,6 +10,7 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod ladder;
+mod onnx;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;

@@ -1,5 +1,6 @@
 //! `run`: a model answers.
 
+use super::onnx;
 use crate::Verdict;
 use crate::data::{check_inputs, load_inputs};
 use crate::output::{Screen, progress_bar};
@@ -21,18 +22,19 @@ const BATCH: usize = 64;
 /// Run a model on inputs without labels, and save what it answers.
 #[derive(Args)]
 pub(crate) struct Run {
-    /// A model's file, float or int8
+    /// A model's file, float or int8, or an ONNX model
     file: PathBuf,
     /// Inputs as .npy, .npz or .csv, the first axis counting the samples; bytes are scaled to 0..1, and
-    /// token ids are an .npy of 64-bit integers
+    /// token ids are an .npy of 64-bit integers; for an ONNX model .npy, or .npz with an array under the name of
+    /// each input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Which column of a .csv holds labels and is left out, where its names, values or number of columns do
     /// not tell
     #[arg(long, value_name = "first|last|NAME|none")]
     labels: Option<Labels>,
-    /// File for the outputs, as .npy
-    #[arg(long, value_name = "FILE")]
+    /// File for the outputs, as .npy; for an ONNX model .npz too, by name
+    #[arg(long, alias = "output", value_name = "FILE")]
     out: PathBuf,
 }
 
@@ -42,6 +44,9 @@ impl Run {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        if onnx::is_onnx(&self.file) {
+            return onnx::run(&self.file, &self.input, &self.out, screen);
+        }
         let Loaded { model, provenance } = open_model(&self.file)?;
         check_writable(&self.out)?;
         let labels = self.labels.unwrap_or_default();

@@ -82,6 +82,12 @@ impl<'a> Ctx<'a> {
         self
     }
 
+    /// The same context, in which no op may give a value of more elements: for sizes that a file names.
+    pub fn at_most(mut self, elements: usize) -> Ctx<'a> {
+        self.exec.limit = elements;
+        self
+    }
+
     /// The same context with an observer.
     pub fn observed(self, observer: &mut dyn Observer) -> Ctx<'_> {
         Ctx {

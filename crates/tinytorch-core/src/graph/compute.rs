@@ -256,6 +256,10 @@ fn many<C: Compute + ?Sized>(
     let known: Vec<Option<Known<'_>>> =
         places.iter().map(|place| place.map(|place| Known::all(&dense[place]))).collect();
     let specs = op.outputs(&known)?;
+    if let Some((shape, _)) = specs.iter().find(|(shape, _)| shape.len() > exec.limit) {
+        let (op, shape, limit) = (op.name(), *shape, exec.limit);
+        return Err(GraphError::TooLarge { op, shape, limit }.into());
+    }
     let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
     let mut outputs = specs.iter().map(|spec| unwritten(*spec)).collect::<Result<Vec<_>>>()?;
     let mut out = outputs.iter_mut().map(ViewMut::of).collect::<Result<Vec<_>>>()?;

@@ -1,5 +1,7 @@
 //! What can go wrong with graphs and with what ops say of themselves.
 
+use crate::tensor::Shape;
+
 /// What can go wrong with a graph.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +41,18 @@ pub enum GraphError {
     NotDecided {
         /// The op.
         op: &'static str,
+    },
+    /// An output that is larger than the pass allows.
+    #[error(
+        "{op}: an output of shape {shape} has more than the {limit} elements that are allowed here"
+    )]
+    TooLarge {
+        /// The op.
+        op: &'static str,
+        /// The output's shape.
+        shape: Shape,
+        /// How many elements it may have.
+        limit: usize,
     },
     /// An op whose description is incomplete.
     #[error(

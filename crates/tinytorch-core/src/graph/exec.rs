@@ -28,6 +28,8 @@ pub struct Exec {
     pub(crate) order: Vec<usize>,
     /// Angles of rotary positions.
     pub(crate) turns: Turns,
+    /// Elements that an output may have at most.
+    pub(crate) limit: usize,
 }
 
 impl Exec {
@@ -45,6 +47,7 @@ impl Exec {
             row_stats: Vec::new(),
             order: Vec::new(),
             turns: Turns::default(),
+            limit: usize::MAX,
         }
     }
 

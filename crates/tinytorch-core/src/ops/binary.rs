@@ -22,7 +22,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// On integers, exactly.
+    /// On integers, exactly; bytes wrap around.
     fn integers<T: Viewed>(
         &self,
         a: &View<'_>,
@@ -45,6 +45,7 @@ impl Binary {
                     Binary::Mul => x.checked_mul(y),
                     Binary::Div => x.checked_div(y),
                 };
+                let exact = exact.map(|z| wrapped(z, T::DTYPE));
                 let exact = exact.filter(|z| T::from_i64(*z).to_i64() == *z);
                 match exact {
                     Some(z) => *out = T::from_i64(z),
@@ -53,6 +54,15 @@ impl Binary {
             }
         });
         fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+}
+
+/// A result as a byte holds it; integers that count anything are wider, and are refused instead.
+fn wrapped(z: i64, dtype: Dtype) -> i64 {
+    match dtype {
+        Dtype::U8 => i64::from(z as u8),
+        Dtype::I8 => i64::from(z as i8),
+        _ => z,
     }
 }
 
@@ -85,6 +95,8 @@ impl Compute for Binary {
         match output.dtype() {
             Dtype::I64 => self.integers::<i64>(a, b, output),
             Dtype::I32 => self.integers::<i32>(a, b, output),
+            Dtype::U8 => self.integers::<u8>(a, b, output),
+            Dtype::I8 => self.integers::<i8>(a, b, output),
             _ => self.run(inputs.views(), output.f32()?, exec),
         }
     }
@@ -214,6 +226,9 @@ mod tests {
         assert!(error.to_string().contains("fits no integer"), "{error}");
         assert!(a.div(&zero, &mut ctx).is_err());
         assert!(a.add(&Tensor::scalar(1.0).into(), &mut ctx).is_err());
+        let byte = Var::from(Tensor::from_vec(vec![200u8], [1]).unwrap());
+        let sum = byte.add(&byte, &mut ctx).unwrap();
+        assert_eq!(sum.value().to_vec::<u8>().unwrap(), [144]);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The same elements in another order.
 
+use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, Properties, Sizes, View};
-use crate::tensor::{IntoShape, MAX_RANK, Shape, Tensor, TensorError, view};
+use crate::graph::{
+    Compute, Cost, Exec, Inputs, Known, Properties, Sizes, View, ViewMut, Viewed, for_dtype, known,
+};
+use crate::tensor::{Dtype, IntoShape, MAX_RANK, Shape, Tensor, TensorError, view};
 use std::ops::Range;
 
 /// Views: the elements of the input, some of them, or all of them repeatedly, in another order. The
@@ -41,6 +44,15 @@ impl Rearrange {
     }
 }
 
+impl Rearrange {
+    fn copy<T: Viewed>(&self, x: &View<'_>, out: &mut [T]) -> Result<()> {
+        let shape = self.shape(&[x.shape])?;
+        let (strides, offset) = self.layout(&x.shape);
+        view::copy_strided(&shape, &strides, offset, x.values()?, out);
+        Ok(())
+    }
+}
+
 impl Compute for Rearrange {
     fn name(&self) -> &'static str {
         match self {
@@ -68,10 +80,22 @@ impl Compute for Rearrange {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let shape = self.shape(&[inputs[0].shape])?;
-        let (strides, offset) = self.layout(&inputs[0].shape);
-        view::copy_strided(&shape, &strides, offset, inputs[0].f32()?, out);
-        Ok(())
+        self.copy(&inputs[0], out)
+    }
+
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let x = known(inputs, 0, self.name())?;
+        Ok(vec![(self.shape(&[x.shape])?, x.dtype)])
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        _: &mut Exec,
+    ) -> Result<()> {
+        let (x, output) = (inputs.need(0, self.name())?, moves::only(outputs, self.name())?);
+        for_dtype!(x.dtype(), T => self.copy(x, output.values::<T>()?))
     }
 
     fn cost(&self, _: &[Shape], output: &Shape) -> Cost {

@@ -1,0 +1,518 @@
+//! Values interpolated to other sizes.
+
+use super::sources::for_each_index;
+use super::{OpError, moves};
+use crate::Result;
+use crate::autograd::{Op, Saved, Saves};
+use crate::graph::{
+    Compute, Cost, Exec, GraphError, Inputs, Known, Properties, Sizes, View, ViewMut, Viewed,
+    for_dtype, known,
+};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+
+/// How a value between entries is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Interpolation {
+    /// The entry that the place is rounded to.
+    Nearest(Rounding),
+    /// On the line between the two entries around it.
+    Linear,
+    /// On a cubic through the four entries around it (Keys, 1981).
+    Cubic {
+        /// The steepness, -0.75 or -0.5.
+        a: f32,
+    },
+}
+
+/// To which entry a place is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// The nearest, of two the lower.
+    HalfDown,
+    /// The nearest, of two the upper.
+    HalfUp,
+    /// The one below.
+    Down,
+    /// The one above.
+    Up,
+}
+
+/// Where entry `i` of an axis resized from `m` to `n` entries lies in the old one; `s` is `n / m`, or the scale given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `(i + 1/2) / s - 1/2`.
+    HalfPixel,
+    /// The same, shifted so that the centers of both axes meet.
+    HalfPixelSymmetric,
+    /// As `HalfPixel`, and 0 in an axis of one entry.
+    HalfPixelOrFirst,
+    /// `i (m - 1) / (n - 1)`.
+    AlignCorners,
+    /// `i / s`.
+    Asymmetric,
+    /// Within a part of the axis that an input names, from 0 to 1.
+    Crop,
+}
+
+/// What becomes of the proportions if sizes are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proportions {
+    /// Nothing.
+    Stretch,
+    /// The largest value of the same proportions that fits in the sizes.
+    NotLarger,
+    /// The smallest that the sizes fit in.
+    NotSmaller,
+}
+
+/// A value resized axis by axis, as ONNX has it. Inputs: the value (of any type for the nearest entry, else floats); for
+/// [`Place::Crop`] the starts of all axes and then their ends; scales (floats), or else sizes (integers), of which one
+/// may be left out. What lies outside of the axis is its edge.
+#[derive(Clone, Debug)]
+pub struct Resize {
+    /// How values are found.
+    pub interpolation: Interpolation,
+    /// Where they are looked for.
+    pub place: Place,
+    /// The axes that scales and sizes are for; all if left out. Negative ones count from the end.
+    pub axes: Option<Vec<i64>>,
+    /// What becomes of the proportions.
+    pub proportions: Proportions,
+    /// Whether the window widens as an axis shrinks, so that every entry counts.
+    pub antialias: bool,
+    /// Whether entries outside of the axis count nothing, instead of as its edge.
+    pub exclude_outside: bool,
+    /// What stands where [`Place::Crop`] leaves the value.
+    pub outside: f32,
+}
+
+/// How an axis is resized.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    from: usize,
+    to: usize,
+    scale: f64,
+    crop: [f64; 2],
+}
+
+/// The entries that make an entry of the result, from `first` on, before they are moved into the axis.
+struct Taps {
+    first: i64,
+    weights: Vec<f64>,
+}
+
+impl Resize {
+    /// The default of the operator of this name: from the nearest entry.
+    pub fn nearest() -> Resize {
+        Resize {
+            interpolation: Interpolation::Nearest(Rounding::HalfDown),
+            place: Place::HalfPixel,
+            axes: None,
+            proportions: Proportions::Stretch,
+            antialias: false,
+            exclude_outside: false,
+            outside: 0.0,
+        }
+    }
+
+    fn axes(
+        &self,
+        x: &Shape,
+        crop: Option<&[f32]>,
+        scales: Option<&[f32]>,
+        sizes: Option<&[i64]>,
+    ) -> Result<Vec<Axis>> {
+        let op = self.name();
+        let wrong =
+            |expected: &str| TensorError::Shape { op, shape: *x, expected: expected.into() };
+        let named = match &self.axes {
+            Some(axes) => {
+                let position = |axis: &i64| moves::position(*axis, x.rank(), op);
+                axes.iter().map(position).collect::<Result<Vec<_>>>()?
+            }
+            None => (0..x.rank()).collect(),
+        };
+        let mut all: Vec<Axis> = x
+            .iter()
+            .map(|&len| Axis { from: len, to: len, scale: 1.0, crop: [0.0, 1.0] })
+            .collect();
+        if self.place == Place::Crop {
+            let crop = crop.filter(|crop| crop.len() == 2 * named.len());
+            let crop = crop.ok_or_else(|| wrong("the crop needs two entries for each axis"))?;
+            for (i, &axis) in named.iter().enumerate() {
+                all[axis].crop = [f64::from(crop[i]), f64::from(crop[named.len() + i])];
+            }
+        }
+        let scales = scales.filter(|scales| !scales.is_empty());
+        match (scales, sizes) {
+            (Some(scales), _) if scales.len() == named.len() => {
+                for (&scale, &axis) in scales.iter().zip(&named) {
+                    if !(scale.is_finite() && scale > 0.0) {
+                        return Err(wrong("scales must be positive").into());
+                    }
+                    let scale = f64::from(scale);
+                    let span = all[axis].crop[1] - all[axis].crop[0];
+                    let span = if self.place == Place::Crop { span } else { 1.0 };
+                    // Rounded as a float first, so that 3 entries scaled by 4/3 are 4.
+                    let to = f64::from((all[axis].from as f64 * span * scale) as f32).floor();
+                    all[axis].to = to as usize;
+                    all[axis].scale = scale;
+                }
+            }
+            (None, Some(sizes)) if sizes.len() == named.len() => {
+                self.to_sizes(&mut all, &named, sizes)
+                    .ok_or_else(|| wrong("sizes must be positive"))?;
+            }
+            _ => return Err(wrong("it needs one scale or one size for each axis").into()),
+        }
+        if all.iter().any(|axis| axis.from == 0 && axis.to > 0) {
+            return Err(wrong("an axis without entries has nothing to interpolate").into());
+        }
+        Ok(all)
+    }
+
+    fn to_sizes(&self, all: &mut [Axis], named: &[usize], sizes: &[i64]) -> Option<()> {
+        let ratio = |size: i64, from: usize| size as f64 / from.max(1) as f64;
+        let ratios = sizes.iter().zip(named).map(|(&size, &axis)| ratio(size, all[axis].from));
+        let kept = match self.proportions {
+            Proportions::Stretch => None,
+            Proportions::NotLarger => ratios.reduce(f64::min),
+            Proportions::NotSmaller => ratios.reduce(f64::max),
+        };
+        for (&size, &axis) in sizes.iter().zip(named) {
+            let from = all[axis].from;
+            let size = match kept {
+                Some(scale) => (scale * from as f64 + 0.5).floor() as i64,
+                None => size,
+            };
+            all[axis].to = usize::try_from(size).ok()?;
+            all[axis].scale = kept.unwrap_or_else(|| ratio(size, from));
+        }
+        Some(())
+    }
+
+    /// Where entry `i` lies.
+    fn place(&self, axis: &Axis, i: usize) -> f64 {
+        let Axis { from, to, scale, crop: [start, end] } = *axis;
+        if from == to && scale == 1.0 && self.place != Place::Crop {
+            return i as f64;
+        }
+        let (i, last) = (i as f64, from as f64 - 1.0);
+        let half_pixel = (i + 0.5) / scale - 0.5;
+        match self.place {
+            Place::HalfPixel => half_pixel,
+            Place::HalfPixelSymmetric => {
+                let center = from as f64 / 2.0;
+                center * (1.0 - to as f64 / (scale * from as f64)) + half_pixel
+            }
+            Place::HalfPixelOrFirst => {
+                if to == 1 {
+                    0.0
+                } else {
+                    half_pixel
+                }
+            }
+            Place::AlignCorners => {
+                // Scales that do not fit the sizes count as they are.
+                let spread = scale * from as f64 - 1.0;
+                if to == 1 || spread <= 0.0 { 0.0 } else { i * last / spread }
+            }
+            Place::Asymmetric => i / scale,
+            Place::Crop if to == 1 => (start + end) * last / 2.0,
+            Place::Crop => start * last + i * (end - start) * last / (to as f64 - 1.0),
+        }
+    }
+
+    fn taps(&self, axis: &Axis, at: f64) -> Taps {
+        let rounded = |rounding: Rounding| match rounding {
+            Rounding::HalfDown => (at - 0.5).ceil(),
+            Rounding::HalfUp => (at + 0.5).floor(),
+            Rounding::Down => at.floor(),
+            Rounding::Up => at.ceil(),
+        };
+        // The last entry before the place, and how far behind that it is, up to and including 1.
+        let before = at.ceil() - 1.0;
+        let past = at - before;
+        let shrinks = if self.antialias { axis.scale.min(1.0) } else { 1.0 };
+        // No window needs more entries than the axis has on either side.
+        let widest = -2.0 * (axis.from as f64 + 1.0);
+        let mut taps = match self.interpolation {
+            Interpolation::Nearest(rounding) => {
+                Taps { first: rounded(rounding) as i64, weights: vec![1.0] }
+            }
+            Interpolation::Linear => {
+                let start = ((-1.0 / shrinks).floor() + 1.0).max(widest);
+                let weight = |k: f64| (1.0 - ((k - past) * shrinks).abs()).clamp(0.0, 1.0);
+                window(before, start, 2.0 - 2.0 * start, weight)
+            }
+            Interpolation::Cubic { a } => {
+                let a = f64::from(a);
+                let start = ((-2.0 / shrinks).floor() + 1.0).max(widest);
+                let weight = |k: f64| cubic(a, ((k - past) * shrinks).abs());
+                window(before, start, 2.0 - 2.0 * start, weight)
+            }
+        };
+        if self.exclude_outside {
+            let inside = 0..axis.from as i64;
+            let first = taps.first;
+            for (k, weight) in taps.weights.iter_mut().enumerate() {
+                if !inside.contains(&(first + k as i64)) {
+                    *weight = 0.0;
+                }
+            }
+        }
+        let sum: f64 = taps.weights.iter().sum();
+        if sum != 0.0 {
+            taps.weights.iter_mut().for_each(|weight| *weight /= sum);
+        }
+        taps
+    }
+
+    /// Every entry of an axis: the weighted entries that make it, or none where it lies outside of a crop.
+    fn entries(&self, axis: &Axis) -> Vec<Vec<(usize, f32)>> {
+        let last = axis.from.saturating_sub(1) as i64;
+        let entry = |i: usize| {
+            let at = self.place(axis, i);
+            if self.place == Place::Crop && !(0.0..=last as f64).contains(&at) {
+                return Vec::new();
+            }
+            let taps = self.taps(axis, at);
+            let tap = |(k, weight): (usize, &f64)| {
+                ((taps.first + k as i64).clamp(0, last) as usize, *weight as f32)
+            };
+            taps.weights.iter().enumerate().map(tap).collect()
+        };
+        (0..axis.to).map(entry).collect()
+    }
+
+    /// The sizes of the axes before and after, from the inputs.
+    fn read(&self, inputs: [Option<&View<'_>>; 4], x: &Shape) -> Result<Vec<Axis>> {
+        let [_, crop, scales, sizes] = inputs;
+        let crop = crop.map(View::f32).transpose()?;
+        let scales = scales.map(View::f32).transpose()?;
+        let sizes = sizes.map(moves::integers).transpose()?;
+        self.axes(x, crop, scales, sizes.as_deref())
+    }
+
+    /// The value resized along one axis after the other.
+    fn interpolate(&self, x: &Shape, axes: &[Axis], values: &[f32], out: &mut [f32]) {
+        let (mut shape, mut values) = (*x, std::borrow::Cow::Borrowed(values));
+        for (axis, sizes) in axes.iter().enumerate() {
+            if sizes.from == sizes.to && sizes.scale == 1.0 && self.place != Place::Crop {
+                continue;
+            }
+            let entries = self.entries(sizes);
+            let inner: usize = shape[axis + 1..].iter().product();
+            let next = shape.with(axis, sizes.to);
+            let mut wide = vec![0f32; next.len()];
+            let (run_in, run_out) = (sizes.from * inner, sizes.to * inner);
+            if run_out > 0 {
+                for (out, x) in wide.chunks_exact_mut(run_out).zip(values.chunks_exact(run_in)) {
+                    for (out, taps) in out.chunks_exact_mut(inner).zip(&entries) {
+                        if taps.is_empty() {
+                            out.fill(self.outside);
+                        }
+                        for &(from, weight) in taps {
+                            let x = &x[from * inner..][..inner];
+                            out.iter_mut().zip(x).for_each(|(out, x)| *out += weight * x);
+                        }
+                    }
+                }
+            }
+            (shape, values) = (next, std::borrow::Cow::Owned(wide));
+        }
+        out.copy_from_slice(&values);
+    }
+}
+
+/// The weights of `count` entries from `start` after the entry `before` on.
+fn window(before: f64, start: f64, count: f64, weight: impl Fn(f64) -> f64) -> Taps {
+    let weights = (0..count as usize).map(|k| weight(start + k as f64)).collect();
+    Taps { first: (before + start) as i64, weights }
+}
+
+fn cubic(a: f64, x: f64) -> f64 {
+    if x <= 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
+impl Compute for Resize {
+    fn name(&self) -> &'static str {
+        "resize"
+    }
+
+    fn properties(&self) -> Properties {
+        let keeps_range = !matches!(self.interpolation, Interpolation::Cubic { .. });
+        let keeps_range = keeps_range && self.place != Place::Crop;
+        Properties { keeps_range, sizes: Sizes::Follow, ..Properties::default() }
+    }
+
+    fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        let op = self.name();
+        let x = known(inputs, 0, op)?;
+        if x.dtype != Dtype::F32 && !matches!(self.interpolation, Interpolation::Nearest(_)) {
+            return Err(OpError::Type { op, got: x.dtype }.into());
+        }
+        let view = |i: usize| match inputs.get(i).and_then(Option::as_ref) {
+            Some(known) => View::of(known.value.ok_or(GraphError::NotDecided { op })?).map(Some),
+            None => Ok(None),
+        };
+        let views = [None, view(1)?, view(2)?, view(3)?];
+        let axes = self.read(views.each_ref().map(Option::as_ref), &x.shape)?;
+        let sizes: Vec<usize> = axes.iter().map(|axis| axis.to).collect();
+        Ok(vec![(Shape::new(&sizes)?, x.dtype)])
+    }
+
+    fn run_typed(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: &mut [ViewMut<'_>],
+        _: &mut Exec,
+    ) -> Result<()> {
+        fn nearest<T: Viewed>(
+            op: &Resize,
+            x: &View<'_>,
+            axes: &[Axis],
+            output: &mut ViewMut<'_>,
+        ) -> Result<()> {
+            let (strides, shape) = (x.shape.strides(), output.shape);
+            let outside = T::from_f64(f64::from(op.outside));
+            let entries: Vec<_> = axes.iter().map(|axis| op.entries(axis)).collect();
+            let (values, mut out) = (x.values::<T>()?, output.values::<T>()?.iter_mut());
+            for_each_index(&shape, |index| {
+                let from = index.iter().enumerate().try_fold(0, |sum, (axis, &at)| {
+                    let (entry, _) = entries[axis][at].first()?;
+                    Some(sum + entry * strides[axis])
+                });
+                if let Some(out) = out.next() {
+                    *out = from.map_or(outside, |from| values[from]);
+                }
+            });
+            Ok(())
+        }
+        let x = inputs.need(0, self.name())?;
+        let axes = self.read([0, 1, 2, 3].map(|i| inputs.get(i)), &x.shape)?;
+        let output = moves::only(outputs, self.name())?;
+        match self.interpolation {
+            Interpolation::Nearest(_) => {
+                for_dtype!(x.dtype(), T => nearest::<T>(self, x, &axes, output))
+            }
+            _ => {
+                self.interpolate(&x.shape, &axes, x.f32()?, output.f32()?);
+                Ok(())
+            }
+        }
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        let taps = match self.interpolation {
+            Interpolation::Nearest(_) => 0,
+            Interpolation::Linear => 4,
+            Interpolation::Cubic { .. } => 8,
+        };
+        Cost::per_element(&inputs[..1], output, taps)
+    }
+}
+
+impl Op for Resize {
+    fn saves(&self) -> Saves {
+        Saves::Inputs
+    }
+
+    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
+        let x = *saved.shape(0);
+        let dense = |i: usize| match i < saved.inputs_len() && saved.has(i) {
+            true => saved.input(i)?.contiguous().map(Some),
+            false => Ok(None),
+        };
+        let inputs = [None, dense(1)?, dense(2)?, dense(3)?];
+        let views = inputs.each_ref().map(|input| input.as_ref().map(View::of).transpose());
+        let [a, b, c, d] = views;
+        let views = [a?, b?, c?, d?];
+        let axes = self.read(views.each_ref().map(Option::as_ref), &x)?;
+        // The last axis that was resized goes back first.
+        let (mut shape, mut values) = (*grad.shape(), grad.to_vec::<f32>()?);
+        for (axis, sizes) in axes.iter().enumerate().rev() {
+            let entries = self.entries(sizes);
+            let inner: usize = shape[axis + 1..].iter().product();
+            let next = shape.with(axis, sizes.from);
+            let mut narrow = vec![0f32; next.len()];
+            let (run_out, run_in) = (sizes.from * inner, sizes.to * inner);
+            if run_in > 0 {
+                for (dx, g) in narrow.chunks_exact_mut(run_out).zip(values.chunks_exact(run_in)) {
+                    for (g, taps) in g.chunks_exact(inner).zip(&entries) {
+                        for &(from, weight) in taps {
+                            let dx = &mut dx[from * inner..][..inner];
+                            dx.iter_mut().zip(g).for_each(|(dx, g)| *dx += weight * g);
+                        }
+                    }
+                }
+            }
+            (shape, values) = (next, narrow);
+        }
+        let mut grads = vec![None; saved.inputs_len()];
+        grads[0] = Some(Tensor::from_vec(values, x)?);
+        Ok(grads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::autograd::{Ctx, Var, gradcheck};
+
+    const LINEAR: Interpolation = Interpolation::Linear;
+
+    fn resize(op: &Resize, x: &Var, sizes: &[i64], ctx: &mut Ctx<'_>) -> Result<Var> {
+        let sizes = Var::from(Tensor::from_vec(sizes.to_vec(), [sizes.len()])?);
+        let mut all = ctx.apply_many(op.clone(), &[Some(x), None, None, Some(&sizes)])?;
+        Ok(all.remove(0))
+    }
+
+    #[test]
+    fn gradients() {
+        let x = [Tensor::randn([2, 3, 4], 1.0, &mut Rng::seed(1)).unwrap()];
+        let cubic = Interpolation::Cubic { a: -0.75 };
+        for interpolation in [Interpolation::Nearest(Rounding::HalfDown), LINEAR, cubic] {
+            for (antialias, exclude_outside) in [(false, false), (true, true)] {
+                let op = Resize { interpolation, antialias, exclude_outside, ..Resize::nearest() };
+                gradcheck(|v, ctx| resize(&op, &v[0], &[2, 5, 2], ctx), &x, 1e-3).unwrap();
+            }
+        }
+    }
+
+    /// Values of PyTorch's `interpolate`.
+    #[test]
+    fn known_values() {
+        let x = Var::from(Tensor::from_vec(vec![1.0f32, 2.0, 4.0], [3]).unwrap());
+        let values = |op: &Resize| {
+            let y = resize(op, &x, &[6], &mut Ctx::eval()).unwrap();
+            y.value().to_vec::<f32>().unwrap()
+        };
+        assert_eq!(values(&Resize::nearest()), [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]);
+        let linear = Resize { interpolation: LINEAR, ..Resize::nearest() };
+        assert_eq!(values(&linear), [1.0, 1.25, 1.75, 2.5, 3.5, 4.0]);
+        let corners = Resize { place: Place::AlignCorners, ..linear };
+        let want = [1.0, 1.4, 1.8, 2.4, 3.2, 4.0];
+        assert!(values(&corners).iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-6));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let x = Var::from(Tensor::ones([2]).unwrap());
+        let mut ctx = Ctx::eval();
+        assert!(resize(&Resize::nearest(), &x, &[-1], &mut ctx).is_err());
+        assert!(resize(&Resize::nearest(), &x, &[1, 1], &mut ctx).is_err());
+        let empty = Var::from(Tensor::zeros([0]).unwrap());
+        assert!(resize(&Resize::nearest(), &empty, &[1], &mut ctx).is_err());
+        let ints = Var::from(Tensor::from_vec(vec![1i64, 2], [2]).unwrap());
+        let linear = Resize { interpolation: LINEAR, ..Resize::nearest() };
+        assert!(resize(&linear, &ints, &[4], &mut ctx).is_err());
+    }
+}

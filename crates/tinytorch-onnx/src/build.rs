@@ -1,0 +1,441 @@
+//! From the messages of a file to a graph that runs: names become places, constants are computed, and what is left
+//! of them becomes parameters.
+
+use crate::apply::{Arg, Args, Held, Operator, Use};
+use crate::error::{MissingNode, OnnxError, shown};
+use crate::file::Files;
+use crate::node::{Node, operator, title};
+use crate::operators;
+use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
+use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::tensor;
+use std::collections::{BTreeMap, BTreeSet};
+use tinytorch_core::autograd::{Ctx, Param, Role, Var};
+use tinytorch_core::ops::Weight;
+use tinytorch_core::tensor::{Dtype, Tensor};
+
+/// The newest version of ONNX's own operators that is known.
+const NEWEST: i64 = 28;
+
+/// Elements that constants may grow to when they are computed, beside eight times as many as the file holds: a
+/// mask of 4,096 x 4,096 fits.
+const CONSTANTS: usize = 1 << 24;
+
+/// A graph, and the nodes that it cannot run.
+pub(crate) struct Built {
+    pub(crate) program: Program,
+    pub(crate) missing: Vec<MissingNode>,
+}
+
+/// Reads a model.
+pub(crate) fn build(proto: &ModelProto, mut files: Files) -> Result<Built, OnnxError> {
+    let format =
+        |problem: &str| OnnxError::Format { file: "the file".into(), problem: problem.into() };
+    let graph = proto.graph.as_ref().ok_or_else(|| format("it has no graph"))?;
+    let mut opsets = BTreeMap::new();
+    for set in &proto.opset_import {
+        let domain = if set.domain == "ai.onnx" { "" } else { &set.domain };
+        opsets.insert(domain.to_string(), set.version);
+    }
+    if opsets.is_empty() {
+        // Files of the format's first versions name none, and mean the first.
+        opsets.insert(String::new(), 1);
+    }
+    if let Some(version) = opsets.get("").filter(|version| **version > NEWEST) {
+        tracing::warn!("the model uses operators of version {version}; up to {NEWEST} are known");
+    }
+    let mut builder = Builder::new(&opsets, &mut files);
+    builder.begin(graph)?;
+    for (at, node) in graph.node.iter().enumerate() {
+        builder.node(graph, at, node)?;
+    }
+    builder.finish(graph)
+}
+
+/// What is known of a value while a graph is read.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Computed,
+    Constant(Tensor),
+    /// A constant of a type that is not held.
+    Unreadable(String),
+}
+
+pub(crate) struct Builder<'b> {
+    opsets: &'b BTreeMap<String, i64>,
+    files: &'b mut Files,
+    slots: BTreeMap<String, Slot>,
+    values: Vec<Value>,
+    /// The name under which a value was met first.
+    names: Vec<String>,
+    inputs: Vec<ValueInfo>,
+    input_slots: Vec<Slot>,
+    steps: Vec<Step>,
+    missing: Vec<MissingNode>,
+    /// Elements that constants may still grow by.
+    room: usize,
+    /// Whether it is a graph within a node, whose constants are no parameters.
+    is_body: bool,
+}
+
+fn graph_error(problem: String) -> OnnxError {
+    OnnxError::Graph { problem }
+}
+
+impl<'b> Builder<'b> {
+    fn new(opsets: &'b BTreeMap<String, i64>, files: &'b mut Files) -> Builder<'b> {
+        Builder {
+            opsets,
+            files,
+            slots: BTreeMap::new(),
+            values: Vec::new(),
+            names: Vec::new(),
+            inputs: Vec::new(),
+            input_slots: Vec::new(),
+            steps: Vec::new(),
+            missing: Vec::new(),
+            room: CONSTANTS,
+            is_body: false,
+        }
+    }
+
+    fn value(&mut self, name: &str, value: Value) -> Slot {
+        self.values.push(value);
+        self.names.push(name.to_string());
+        self.values.len() - 1
+    }
+
+    fn name(&mut self, name: &str, slot: Slot) -> Result<(), OnnxError> {
+        match self.slots.insert(name.to_string(), slot) {
+            None => Ok(()),
+            Some(_) => Err(graph_error(format!("the name `{}` is given twice", shown(name)))),
+        }
+    }
+
+    /// The value of this name.
+    pub(crate) fn slot(&self, name: &str) -> Option<Slot> {
+        self.slots.get(name).copied()
+    }
+
+    /// What is known of a value.
+    pub(crate) fn known(&self, slot: Slot) -> &Value {
+        &self.values[slot]
+    }
+
+    /// Reads a graph within the node `title`, which knows some values of this one and takes those that are computed as
+    /// inputs after its own. Gives how many of its nodes cannot run.
+    pub(crate) fn within(
+        &mut self,
+        title: &str,
+        graph: &GraphProto,
+        known: Vec<(String, Value)>,
+    ) -> Result<(Program, usize), OnnxError> {
+        let mut inner = Builder::new(self.opsets, self.files);
+        (inner.room, inner.is_body) = (self.room, true);
+        inner.begin(graph)?;
+        for (name, value) in known {
+            let is_computed = matches!(value, Value::Computed);
+            let slot = inner.value(&name, value);
+            inner.name(&name, slot)?;
+            if is_computed {
+                inner.input_slots.push(slot);
+            }
+        }
+        for (at, node) in graph.node.iter().enumerate() {
+            inner.node(graph, at, node)?;
+        }
+        let room = inner.room;
+        let Built { program, mut missing } = inner.finish(graph)?;
+        self.room = room;
+        let count = missing.len();
+        missing.iter_mut().for_each(|node| node.node = format!("{title}: {}", node.node));
+        self.missing.append(&mut missing);
+        Ok((program, count))
+    }
+
+    /// The values that a graph begins with.
+    fn begin(&mut self, graph: &GraphProto) -> Result<(), OnnxError> {
+        if let Some(sparse) = graph.sparse_initializer.first() {
+            let name = sparse.values.as_ref().map_or("", |values| &values.name);
+            let problem = "sparse tensors are not supported".to_string();
+            return Err(OnnxError::Tensor { tensor: shown(name), problem });
+        }
+        for proto in &graph.initializer {
+            let value = match tensor::dtype_of_data(proto.data_type) {
+                Ok(_) => {
+                    let value = tensor::tensor(proto, self.files)?;
+                    self.room = self.room.saturating_add(value.len().saturating_mul(8));
+                    Value::Constant(value)
+                }
+                Err(problem) => Value::Unreadable(problem),
+            };
+            let slot = self.value(&proto.name, value);
+            self.name(&proto.name, slot)?;
+        }
+        let initialized: BTreeSet<&str> =
+            graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        // Old files list their constants among the inputs.
+        for input in graph.input.iter().filter(|input| !initialized.contains(input.name.as_str())) {
+            let info = if self.is_body { open(input) } else { value_info(input)? };
+            let slot = self.value(&input.name, Value::Computed);
+            self.name(&input.name, slot)?;
+            self.inputs.push(info);
+            self.input_slots.push(slot);
+        }
+        Ok(())
+    }
+
+    /// The values that a node reads.
+    fn read(
+        &self,
+        graph: &GraphProto,
+        at: usize,
+        node: &NodeProto,
+    ) -> Result<Vec<Option<Slot>>, OnnxError> {
+        let find = |name: &String| {
+            if name.is_empty() {
+                return Ok(None);
+            }
+            self.slots.get(name).copied().map(Some).ok_or_else(|| {
+                let later = graph.node[at..].iter().any(|node| node.output.contains(name));
+                let why = if later {
+                    "which it or a later node gives: the graph is cyclic or out of order"
+                } else {
+                    "which no input, initializer or node gives"
+                };
+                graph_error(format!("node {} reads `{}`, {why}", title(node, at), shown(name)))
+            })
+        };
+        node.input.iter().map(find).collect()
+    }
+
+    fn node(&mut self, graph: &GraphProto, at: usize, proto: &NodeProto) -> Result<(), OnnxError> {
+        let title = title(proto, at);
+        let mut inputs = self.read(graph, at, proto)?;
+        let constants: Vec<Option<Tensor>> = inputs
+            .iter()
+            .map(|slot| match slot.map(|slot| &self.values[slot]) {
+                Some(Value::Constant(tensor)) => Some(tensor.clone()),
+                _ => None,
+            })
+            .collect();
+        let unreadable = inputs.iter().flatten().find_map(|&slot| match &self.values[slot] {
+            Value::Unreadable(problem) => {
+                Some(format!("`{}`: {problem}", shown(&self.names[slot])))
+            }
+            _ => None,
+        });
+        let domain = if proto.domain == "ai.onnx" { "" } else { &proto.domain };
+        let read = match (unreadable, self.opsets.get(domain)) {
+            (Some(problem), _) => Err(problem),
+            (None, None) => {
+                Err(format!("the model imports no operators of the domain {:?}", shown(domain)))
+            }
+            (None, Some(&opset)) => {
+                let node = Node::new(proto, opset, constants);
+                let read = match self.control(&title, proto, &node, &mut inputs)? {
+                    Some(control) => control,
+                    None => operators::read(proto, &node),
+                };
+                read.map(|(name, operator)| (name, operator, node.consumed()))
+            }
+        };
+        let (name, operator, consumed) = match read {
+            Ok(read) => read,
+            Err(reason) => {
+                let operator = shown(&operator(proto));
+                self.missing.push(MissingNode { node: title, operator, reason });
+                return self.outputs(proto, |_| Value::Computed).map(drop);
+            }
+        };
+        consumed.into_iter().for_each(|i| inputs[i] = None);
+        if let (true, [Some(input), ..], [output]) =
+            (operator.passes(), &inputs[..], &proto.output[..])
+            && !output.is_empty()
+        {
+            return self.name(output, *input);
+        }
+        let is_constant = |slot: &Option<Slot>| {
+            slot.is_none_or(|slot| matches!(self.values[slot], Value::Constant(_)))
+        };
+        if inputs.iter().all(is_constant) {
+            let values = self.compute(&title, name, &operator, &inputs)?;
+            let mut values = values.into_iter();
+            return self
+                .outputs(proto, |_| values.next().map_or(Value::Computed, Value::Constant))
+                .map(drop);
+        }
+        let outputs = self.outputs(proto, |_| Value::Computed)?;
+        self.steps.push(Step { title, name, operator, inputs, outputs, last: Vec::new() });
+        Ok(())
+    }
+
+    /// Names what a node gives.
+    fn outputs(
+        &mut self,
+        node: &NodeProto,
+        mut value: impl FnMut(usize) -> Value,
+    ) -> Result<Vec<Option<Slot>>, OnnxError> {
+        let mut slots = Vec::with_capacity(node.output.len());
+        for (i, name) in node.output.iter().enumerate() {
+            let value = value(i);
+            if name.is_empty() {
+                slots.push(None);
+                continue;
+            }
+            let slot = self.value(name, value);
+            self.name(name, slot)?;
+            slots.push(Some(slot));
+        }
+        Ok(slots)
+    }
+
+    /// What a node gives that depends on constants alone.
+    fn compute(
+        &mut self,
+        title: &str,
+        name: &'static str,
+        operator: &Operator,
+        inputs: &[Option<Slot>],
+    ) -> Result<Vec<Tensor>, OnnxError> {
+        let args = inputs.iter().map(|slot| match slot.map(|slot| &self.values[slot]) {
+            Some(Value::Constant(tensor)) => Arg::Value(Var::from(tensor)),
+            _ => Arg::Absent,
+        });
+        let args = Args { operator: name, args: args.collect() };
+        let run = |source| OnnxError::Run { node: title.to_string(), source: Box::new(source) };
+        let outputs = operator.run(&args, &mut Ctx::eval().at_most(self.room)).map_err(run)?;
+        let dense = outputs.into_iter().map(|output| output.into_value().contiguous());
+        let outputs = dense.collect::<Result<Vec<_>, _>>().map_err(run)?;
+        let elements = outputs.iter().map(Tensor::len).sum::<usize>();
+        self.room = self.room.saturating_sub(elements);
+        Ok(outputs)
+    }
+
+    fn finish(mut self, graph: &GraphProto) -> Result<Built, OnnxError> {
+        let mut outputs = Vec::with_capacity(graph.output.len());
+        let mut output_slots = Vec::with_capacity(graph.output.len());
+        for output in &graph.output {
+            let slot = self.slots.get(&output.name).copied().ok_or_else(|| {
+                graph_error(format!("nothing gives the output `{}`", shown(&output.name)))
+            })?;
+            // A node that is missing has said so.
+            let is_open = self.is_body || !self.missing.is_empty();
+            let info = if is_open { open(output) } else { value_info(output)? };
+            outputs.push(info);
+            output_slots.push(slot);
+        }
+        if outputs.is_empty() {
+            return Err(graph_error("it has no outputs".into()));
+        }
+        self.drop_dead(&output_slots);
+        let (sources, params) = self.sources(&output_slots)?;
+        let Builder { inputs, input_slots, steps, missing, .. } = self;
+        let program =
+            Program { inputs, outputs, input_slots, output_slots, sources, params, steps };
+        Ok(Built { program, missing })
+    }
+
+    /// Leaves out the steps that no output depends on, and notes which values each step is the last to read.
+    fn drop_dead(&mut self, outputs: &[Slot]) {
+        let mut wanted = vec![false; self.values.len()];
+        outputs.iter().for_each(|&slot| wanted[slot] = true);
+        let mut kept = Vec::with_capacity(self.steps.len());
+        for mut step in std::mem::take(&mut self.steps).into_iter().rev() {
+            let own = step.outputs.iter().flatten();
+            if !own.clone().any(|&slot| wanted[slot]) {
+                continue;
+            }
+            step.last = own.copied().filter(|&slot| !wanted[slot]).collect();
+            for &slot in step.inputs.iter().flatten() {
+                if !std::mem::replace(&mut wanted[slot], true) {
+                    step.last.push(slot);
+                }
+            }
+            kept.push(step);
+        }
+        kept.reverse();
+        self.steps = kept;
+    }
+
+    /// What each value is: floats that a step reads become parameters, in the form that all uses agree on.
+    fn sources(&self, outputs: &[Slot]) -> Result<(Vec<Source>, Vec<(String, Held)>), OnnxError> {
+        let mut uses: Vec<Vec<Use>> = vec![Vec::new(); self.values.len()];
+        for step in &self.steps {
+            for (i, &slot) in step.inputs.iter().enumerate() {
+                if let Some(slot) = slot {
+                    uses[slot].push(step.operator.how(i));
+                }
+            }
+        }
+        outputs.iter().for_each(|&slot| uses[slot].push(Use::Value));
+        let mut sources = Vec::with_capacity(self.values.len());
+        let mut params = Vec::new();
+        for (slot, value) in self.values.iter().enumerate() {
+            sources.push(match value {
+                Value::Computed | Value::Unreadable(_) => Source::Computed,
+                Value::Constant(_) if uses[slot].is_empty() => Source::Computed,
+                Value::Constant(tensor) if self.is_body => Source::Constant(tensor.clone()),
+                Value::Constant(tensor) => match held(tensor, &uses[slot]).map_err(|error| {
+                    let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
+                    OnnxError::Tensor { tensor, problem }
+                })? {
+                    Some(held) => {
+                        params.push((self.names[slot].clone(), held));
+                        Source::Param(params.len() - 1)
+                    }
+                    None => Source::Constant(tensor.clone()),
+                },
+            });
+        }
+        Ok((sources, params))
+    }
+}
+
+/// A constant as the parameter that its uses make it, `None` if it is none.
+fn held(tensor: &Tensor, uses: &[Use]) -> tinytorch_core::Result<Option<Held>> {
+    if tensor.dtype() != Dtype::F32 {
+        return Ok(None);
+    }
+    let one = uses.iter().all(|other| *other == uses[0]).then_some(uses[0]);
+    let vector = || Some(Held::Param(Param::new(tensor.clone(), Role::Vector)));
+    Ok(match one {
+        Some(Use::Weight(role)) => {
+            Some(Held::Weight(Weight::from(Param::new(tensor.clone(), role))))
+        }
+        Some(Use::Signal { groups }) => {
+            let param = Param::new(tensor.unsqueeze(2)?, Role::ConvWeight { groups });
+            Some(Held::Weight(Weight::from(param)))
+        }
+        Some(Use::Transposed) => {
+            let stored = tensor.transpose(0, 1)?.contiguous()?;
+            Some(Held::Weight(Weight::from(Param::new(stored, Role::LinearWeight))))
+        }
+        Some(Use::Buffer) => Some(Held::Param(Param::new(tensor.clone(), Role::Buffer))),
+        Some(Use::Value) if tensor.len() <= 1 => None,
+        _ => vector(),
+    })
+}
+
+/// A value whose type and shape nobody asks for.
+fn open(proto: &ValueInfoProto) -> ValueInfo {
+    ValueInfo { name: proto.name.clone(), dtype: Dtype::F32, dims: None }
+}
+
+fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, OnnxError> {
+    let wrong = |problem: String| OnnxError::Tensor { tensor: shown(&proto.name), problem };
+    let kind = proto.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let kind = kind.ok_or_else(|| wrong("it is no tensor".into()))?;
+    let dtype = tensor::dtype(kind.elem_type).map_err(&wrong)?;
+    let dims = kind.shape.as_ref().map(|shape| {
+        let dim = |dim: &crate::proto::DimensionProto| match (dim.dim_value, &dim.dim_param) {
+            (Some(size), _) => usize::try_from(size)
+                .map(Dim::Size)
+                .map_err(|_| wrong(format!("its dimension {size} is negative"))),
+            (None, Some(name)) => Ok(Dim::Open(name.clone())),
+            (None, None) => Ok(Dim::Open(String::new())),
+        };
+        shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>()
+    });
+    Ok(ValueInfo { name: proto.name.clone(), dtype, dims: dims.transpose()? })
+}

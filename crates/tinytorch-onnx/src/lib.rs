@@ -1,0 +1,27 @@
+#![forbid(unsafe_code)]
+//! ONNX files as models.
+//!
+//! [`OnnxModel::open`] maps a file, computes what depends on constants alone, and gives a
+//! [`Module`](tinytorch_core::module::Module) and [`Forward`](tinytorch_core::module::Forward): its parameters are the
+//! file's tensors under their own names, so it can be counted, trained, quantized and compiled as any other model.
+//! What cannot run is named before anything does, all nodes at once.
+//!
+#![doc = include_str!("../README.md")]
+
+mod apply;
+mod bodies;
+mod build;
+mod error;
+mod file;
+mod model;
+mod node;
+mod operators;
+mod program;
+pub mod proto;
+mod report;
+mod tensor;
+
+pub use error::{MissingNode, OnnxError};
+pub use model::OnnxModel;
+pub use program::{Dim, ValueInfo};
+pub use report::Report;

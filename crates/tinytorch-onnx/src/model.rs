@@ -1,0 +1,166 @@
+//! An ONNX file as a model.
+
+use crate::build::{self, Built};
+use crate::error::OnnxError;
+use crate::file::{self, Files};
+use crate::program::{Program, ValueInfo};
+use crate::proto::ModelProto;
+use crate::report::Report;
+use bytes::Bytes;
+use std::path::Path as FilePath;
+use tinytorch_core::Result;
+use tinytorch_core::autograd::{Ctx, Var};
+use tinytorch_core::module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
+use tinytorch_core::plan::Plan;
+use tinytorch_core::tensor::{Dtype, Tensor};
+
+/// A model that was read from an ONNX file: a [`Module`] whose parameters are the file's tensors under their own
+/// names, and a [`Forward`] of all its inputs in the file's order.
+#[derive(Clone, Debug)]
+pub struct OnnxModel {
+    program: Program,
+}
+
+impl OnnxModel {
+    /// Reads a model. The file must not be changed in place while the model is in use: weights are read where they
+    /// lie in it.
+    ///
+    /// # Errors
+    /// [`OnnxError`]: for nodes that cannot run all of them at once, in [`OnnxError::Missing`].
+    pub fn open(path: impl AsRef<FilePath>) -> Result<OnnxModel> {
+        let (proto, files) = Files::open(path.as_ref())?;
+        OnnxModel::build(&proto, files)
+    }
+
+    /// A model that is in memory; errors call it `name`. Data in other files is refused.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<OnnxModel> {
+        OnnxModel::from_proto(&file::decode(name, Bytes::from(bytes))?)
+    }
+
+    /// A model that is decoded already. Data in other files is refused.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`].
+    pub fn from_proto(proto: &ModelProto) -> Result<OnnxModel> {
+        OnnxModel::build(proto, Files::default())
+    }
+
+    fn build(proto: &ModelProto, files: Files) -> Result<OnnxModel> {
+        let Built { program, missing } = build::build(proto, files)?;
+        match missing.is_empty() {
+            true => Ok(OnnxModel { program }),
+            false => Err(OnnxError::Missing { nodes: missing }.into()),
+        }
+    }
+
+    /// What a file holds and whether it will run, without running it.
+    ///
+    /// # Errors
+    /// [`OnnxError`] for a file that is not consistent; nodes that are missing are no error here.
+    pub fn inspect(path: impl AsRef<FilePath>) -> Result<Report> {
+        let (proto, files) = Files::open(path.as_ref())?;
+        let Built { program, missing } = build::build(&proto, files)?;
+        Ok(Report::new(&proto, &program, missing))
+    }
+
+    /// What it takes, in order.
+    pub fn inputs(&self) -> &[ValueInfo] {
+        &self.program.inputs
+    }
+
+    /// What it gives, in order.
+    pub fn outputs(&self) -> &[ValueInfo] {
+        &self.program.outputs
+    }
+
+    /// Tensors under their names in the order in which the model takes them.
+    ///
+    /// # Errors
+    /// [`OnnxError::InputName`] for a name that it does not have, and for one that is missing or there twice.
+    pub fn arrange(&self, named: Vec<(String, Tensor)>) -> Result<Vec<Tensor>> {
+        let problem = |problem: String| OnnxError::InputName { problem, names: self.names() };
+        let mut slots: Vec<Option<Tensor>> = vec![None; self.inputs().len()];
+        for (name, tensor) in named {
+            let found = self.inputs().iter().position(|input| input.name == name);
+            let slot = found.ok_or_else(|| problem(format!("there is no input `{name}`")))?;
+            if slots[slot].replace(tensor).is_some() {
+                return Err(problem(format!("input `{name}` is given twice")).into());
+            }
+        }
+        let pairs = slots.into_iter().zip(self.inputs());
+        let all = pairs.map(|(slot, input)| {
+            slot.ok_or_else(|| problem(format!("input `{}` is missing", input.name)))
+        });
+        Ok(all.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn names(&self) -> String {
+        self.inputs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What it gives for tensors in the order of [`OnnxModel::inputs`], in the order of [`OnnxModel::outputs`].
+    ///
+    /// # Errors
+    /// [`OnnxError::Input`] and [`OnnxError::InputCount`] for inputs that it does not take, [`OnnxError::Run`].
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let inputs: Vec<Var> = inputs.iter().map(Var::from).collect();
+        let outputs = self.forward(&inputs, &mut Ctx::eval())?;
+        Ok(outputs.into_iter().map(Var::into_value).collect())
+    }
+
+    /// The model compiled for inputs of the sizes that the file names; an open size is 1 until the plan meets
+    /// another.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::plan_for`], or [`OnnxError::Input`] if the file leaves the number of dimensions open.
+    pub fn plan(&self) -> Result<Plan> {
+        let examples = self.inputs().iter().map(ValueInfo::example).collect::<Result<Vec<_>>>()?;
+        self.plan_for(&examples)
+    }
+
+    /// The model compiled by tracing a pass on these inputs.
+    ///
+    /// # Errors
+    /// What [`Plan::compile`] reports.
+    pub fn plan_for(&self, examples: &[Tensor]) -> Result<Plan> {
+        Plan::compile(self, &examples.to_vec())
+    }
+
+    fn check(&self, inputs: &[Var]) -> Result<()> {
+        let (expected, got) = (self.inputs().len(), inputs.len());
+        if expected != got {
+            return Err(OnnxError::InputCount { expected, names: self.names(), got }.into());
+        }
+        for (info, var) in self.inputs().iter().zip(inputs) {
+            let (dtype, shape): (Dtype, _) = (var.value().dtype(), *var.shape());
+            if !info.takes(dtype, &shape) {
+                let (input, expected) = (info.name.clone(), info.spec());
+                return Err(OnnxError::Input { input, expected, dtype, shape }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Module for OnnxModel {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        visitor.layer(path, LayerInfo { kind: "OnnxModel", config: Vec::new() });
+        self.program.visit(path, visitor);
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        self.program.visit_mut(path, visitor);
+    }
+}
+
+impl Forward<Vec<Var>> for OnnxModel {
+    type Output = Vec<Var>;
+
+    fn forward(&self, inputs: &Vec<Var>, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        self.check(inputs)?;
+        self.program.run(inputs, ctx)
+    }
+}

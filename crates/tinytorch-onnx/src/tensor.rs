@@ -1,0 +1,192 @@
+//! Tensors of a file as tensors.
+
+use crate::error::{OnnxError, shown};
+use crate::file::{Files, Raw};
+use crate::proto::TensorProto;
+use half::{bf16, f16};
+use std::sync::Arc;
+use tinytorch_core::Tensor;
+use tinytorch_core::tensor::{Dtype, Element, Owner, Shape};
+use tinytorch_kernels::aligned::Number;
+use tinytorch_kernels::os::{MappedFile, SharedSlice};
+
+/// Numbers of element types, as the format has them.
+pub(crate) mod element {
+    pub(crate) const F32: i32 = 1;
+    pub(crate) const U8: i32 = 2;
+    pub(crate) const I8: i32 = 3;
+    pub(crate) const I32: i32 = 6;
+    pub(crate) const I64: i32 = 7;
+    pub(crate) const BOOL: i32 = 9;
+    pub(crate) const F16: i32 = 10;
+    pub(crate) const BF16: i32 = 16;
+}
+
+/// The type in which values of a type of the format are held.
+pub(crate) fn dtype(data_type: i32) -> Result<Dtype, String> {
+    match data_type {
+        element::F32 => Ok(Dtype::F32),
+        element::U8 => Ok(Dtype::U8),
+        element::I8 => Ok(Dtype::I8),
+        element::I32 => Ok(Dtype::I32),
+        element::I64 => Ok(Dtype::I64),
+        element::BOOL => Ok(Dtype::Bool),
+        other => Err(format!("values of the type {} are not supported", type_name(other))),
+    }
+}
+
+/// [`dtype`] of stored values, 16-bit floats among them.
+pub(crate) fn dtype_of_data(data_type: i32) -> Result<Dtype, String> {
+    match data_type {
+        element::F16 | element::BF16 => Ok(Dtype::F32),
+        other => dtype(other),
+    }
+}
+
+/// What the format calls a type.
+pub(crate) fn type_name(data_type: i32) -> String {
+    const NAMES: [&str; 17] = [
+        "undefined",
+        "float",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "double",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
+    ];
+    let known = usize::try_from(data_type).ok().and_then(|at| NAMES.get(at));
+    known.map_or_else(|| format!("number {data_type}"), |name| (*name).to_string())
+}
+
+/// The shape that dimensions name.
+pub(crate) fn shape(dims: &[i64]) -> Result<Shape, String> {
+    let sizes = dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<usize>>>();
+    let sizes = sizes.ok_or_else(|| {
+        let some = &dims[..dims.len().min(8)];
+        format!("a dimension of {some:?} is negative or too large")
+    })?;
+    Shape::new(&sizes).map_err(|error| error.to_string())
+}
+
+/// A tensor of the file. Its elements stay where they are in a mapped file if they are aligned there; weights of
+/// 16-bit floats become 32-bit ones.
+pub(crate) fn tensor(proto: &TensorProto, files: &mut Files) -> Result<Tensor, OnnxError> {
+    read(proto, files).map_err(|problem| match problem {
+        Problem::Tensor(problem) => OnnxError::Tensor { tensor: shown(&proto.name), problem },
+        Problem::File(error) => error,
+    })
+}
+
+enum Problem {
+    Tensor(String),
+    File(OnnxError),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Problem {
+        Problem::Tensor(problem)
+    }
+}
+
+fn read(proto: &TensorProto, files: &mut Files) -> Result<Tensor, Problem> {
+    let shape = shape(&proto.dims)?;
+    let is_raw = !proto.raw_data.is_empty() || proto.data_location == 1;
+    if is_raw {
+        let raw = files.raw(proto).map_err(Problem::File)?;
+        return Ok(from_raw(proto.data_type, shape, &raw)?);
+    }
+    let tensor = match proto.data_type {
+        element::F32 => listed(shape, &proto.float_data, |v| v)?,
+        element::I64 => listed(shape, &proto.int64_data, |v| v)?,
+        element::I32 => listed(shape, &proto.int32_data, |v| v)?,
+        element::U8 => listed(shape, &proto.int32_data, |v| v as u8)?,
+        element::I8 => listed(shape, &proto.int32_data, |v| v as i8)?,
+        element::BOOL => listed(shape, &proto.int32_data, |v| v != 0)?,
+        element::F16 => listed(shape, &proto.int32_data, |v| f16::from_bits(v as u16).to_f32())?,
+        element::BF16 => listed(shape, &proto.int32_data, |v| bf16::from_bits(v as u16).to_f32())?,
+        other => return Err(dtype(other).err().unwrap_or_default().into()),
+    };
+    Ok(tensor)
+}
+
+fn listed<S: Copy, T: Element>(
+    shape: Shape,
+    values: &[S],
+    f: impl Fn(S) -> T,
+) -> Result<Tensor, String> {
+    check(values.len(), &shape, "elements")?;
+    Tensor::from_vec(values.iter().map(|&v| f(v)).collect(), shape)
+        .map_err(|error| error.to_string())
+}
+
+fn check(got: usize, shape: &Shape, what: &str) -> Result<(), String> {
+    let expected = shape.len();
+    if got == expected {
+        return Ok(());
+    }
+    Err(format!("it holds {got} {what} where its shape {shape} needs {expected}"))
+}
+
+fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, String> {
+    match data_type {
+        element::F32 => shared(shape, raw, f32::from_le_bytes),
+        element::I64 => shared(shape, raw, i64::from_le_bytes),
+        element::I32 => shared(shape, raw, i32::from_le_bytes),
+        element::U8 => shared(shape, raw, u8::from_le_bytes),
+        element::I8 => shared(shape, raw, i8::from_le_bytes),
+        element::BOOL => copied(shape, raw, |[byte]: [u8; 1]| byte != 0),
+        element::F16 => copied(shape, raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        element::BF16 => copied(shape, raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        other => Err(dtype(other).err().unwrap_or_default()),
+    }
+}
+
+/// Elements as they lie in the file if this machine can read them there, else a copy.
+fn shared<T: Element + Number, const N: usize>(
+    shape: Shape,
+    raw: &Raw<'_>,
+    from: impl Fn([u8; N]) -> T,
+) -> Result<Tensor, String> {
+    check(raw.bytes.len(), &bytes_of(shape, N)?, "bytes")?;
+    if cfg!(target_endian = "little")
+        && let Some(file) = raw.file
+        && let Some(slice) = slice_of::<T>(file, raw.bytes)
+    {
+        let owner: Arc<dyn Owner<T>> = Arc::new(slice);
+        return Tensor::from_owner(owner, shape).map_err(|error| error.to_string());
+    }
+    copied(shape, raw, from)
+}
+
+/// The bytes as a slice of the file that they lie in.
+fn slice_of<T: Number>(file: &Arc<MappedFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
+    let start = (bytes.as_ptr() as usize).checked_sub(file.bytes().as_ptr() as usize)?;
+    SharedSlice::from_file(file.clone(), start..start.checked_add(bytes.len())?).ok()
+}
+
+fn copied<T: Element, const N: usize>(
+    shape: Shape,
+    raw: &Raw<'_>,
+    from: impl Fn([u8; N]) -> T,
+) -> Result<Tensor, String> {
+    check(raw.bytes.len(), &bytes_of(shape, N)?, "bytes")?;
+    let (elements, _) = raw.bytes.as_chunks::<N>();
+    let values = elements.iter().map(|bytes| from(*bytes)).collect();
+    Tensor::from_vec(values, shape).map_err(|error| error.to_string())
+}
+
+/// As many bytes as elements of this size need, as a shape of one dimension.
+fn bytes_of(shape: Shape, size: usize) -> Result<Shape, String> {
+    let bytes = shape.len().saturating_mul(size);
+    Shape::new(&[bytes]).map_err(|error| error.to_string())
+}
