@@ -100,6 +100,7 @@
 //! | expected error | what rounding alone would add there |
 
 mod answers;
+mod class_report;
 mod compare;
 mod distribution;
 mod error;
@@ -126,12 +127,12 @@ mod task;
 mod tuning;
 
 pub use crate::quant::relative_error;
+pub use class_report::ClassReport;
 pub use distribution::{Distribution, Int8Range};
 pub use error::AuditError;
 pub use evidence::Evidence;
 pub use files::Files;
 pub use gate::{Gate, Outcome, Side};
-pub use gates::ClassReport;
 pub use held_out::HeldOut;
 pub use interval::Interval;
 pub use layers::LayerEvidence;
@@ -139,7 +140,7 @@ pub use metric::{Direction, Metric};
 pub use options::AuditOptions;
 pub use probe::Probe;
 pub use reference::{REFERENCES, Reference};
-pub use report::{BytesPair, LatencyPairs, LayerReport, Machine, ModelReport, Report};
+pub use report::{BytesPair, Judged, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use saturation::Saturation;
 pub use subject::{Budget, ModelFiles, Subject};
 pub use task::Task;

@@ -1,8 +1,8 @@
 //! The stable form of an audit's result.
 
-use super::gates::{ClassReport, Judged};
 use super::{
-    Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Saturation, Subject, Task,
+    ClassReport, Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Saturation, Subject,
+    Task,
 };
 use crate::Result;
 use crate::files::TensorFile;
@@ -132,6 +132,17 @@ impl ModelReport {
             saturation: evidence.saturation.clone(),
         })
     }
+}
+
+/// What the gates have found.
+#[derive(Debug)]
+pub struct Judged {
+    /// Every gate, in the order of the report.
+    pub gates: Vec<Gate>,
+    /// The passes that were timed on the way.
+    pub latency: Vec<LatencyPairs>,
+    /// Every class and group.
+    pub classes: Vec<ClassReport>,
 }
 
 /// How large something is in float and in int8.

@@ -1,8 +1,7 @@
 //! Whether every class is recognized as well as before, not only most of them.
 
 use crate::audit::answers::{Answers, Tally};
-use crate::audit::{Gate, Interval, Subject, Task};
-use serde::Serialize;
+use crate::audit::{ClassReport, Gate, Interval, Subject, Task};
 use std::collections::BTreeMap;
 
 const ID: &str = "classes";
@@ -17,25 +16,6 @@ const TELLING: f64 = 0.9;
 
 /// Lost samples that are named.
 const NAMED: usize = 8;
-
-/// How well a class, or a group of samples, is recognized before and after.
-#[derive(Clone, Debug, Serialize)]
-pub struct ClassReport {
-    /// The class, or the group.
-    pub name: String,
-    /// Its samples, or tokens.
-    pub samples: usize,
-    /// Share of them that the float model has right, in percent.
-    pub float_recall: f64,
-    /// Share of them that the int8 model has right, in percent.
-    pub int8_recall: f64,
-    /// Share of the float recall that is kept, in percent; `null` if there was none.
-    pub kept: Option<f64>,
-    /// Where that lies with 95 % confidence.
-    pub interval: Option<Interval>,
-    /// The first samples, by their places in the data, that only the float model has right.
-    pub lost: Vec<usize>,
-}
 
 /// What is known about a class.
 #[derive(Clone, Copy, Debug, PartialEq)]

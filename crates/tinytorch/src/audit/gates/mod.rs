@@ -19,23 +19,10 @@ mod structure;
 mod unseen;
 mod weight_bytes;
 
-pub use classes::ClassReport;
-
 use super::answers::Answers;
-use super::{AuditOptions, Budget, Evidence, Gate, LatencyPairs, Subject};
+use super::{AuditOptions, Budget, Evidence, Judged, Subject};
 use crate::Result;
 use crate::int8::QWeight;
-
-/// What the gates have found.
-#[derive(Debug)]
-pub struct Judged {
-    /// Every gate, in the order of the report.
-    pub gates: Vec<Gate>,
-    /// The passes that were timed on the way.
-    pub latency: Vec<LatencyPairs>,
-    /// Every class and group.
-    pub classes: Vec<ClassReport>,
-}
 
 /// Asks every gate.
 ///
