@@ -43,7 +43,9 @@ pub enum Foreign {
     #[error("it is packed with gzip; unpack it first")]
     Gzip,
     /// A model in the exchange format.
-    #[error("it is an ONNX model, which is not read here; use its weights as safetensors")]
+    #[error(
+        "it is an ONNX model, which only the commands inspect and run and the crate tinytorch-onnx read"
+    )]
     Onnx,
     /// Text of any kind.
     #[error(

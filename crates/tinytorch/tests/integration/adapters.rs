@@ -105,7 +105,7 @@ fn learns_inverted_digits<M: Forward<Output = Var>>(mut model: M, epochs: [u64; 
 
 #[test]
 fn an_int8_perceptron_learns_through_biases_norms_and_adapters() {
-    learns_inverted_digits(perceptron(), [8, 30], 2e-2);
+    learns_inverted_digits(perceptron(), [10, 80], 2e-2);
 }
 
 #[test]

@@ -189,9 +189,9 @@ fn test_quantization_preserves_model_structure() {
         let (mut int8, _) = quantized(float, &images(64), activations);
         same_structure(float, &int8);
         let data = standardized_digits();
-        let loader = DataLoader::new(data.test.unwrap(), 50).unwrap();
+        let loader = DataLoader::new(data.test.unwrap(), 64).unwrap();
         let batch = loader.epoch(0).last().unwrap().unwrap();
-        assert_eq!(batch.len(), 10, "the last batch is smaller");
+        assert_eq!(batch.len(), 24, "the last batch is smaller");
         for optimizer in
             [&mut Sgd::new(1e-3).momentum(0.9) as &mut dyn Optimizer, &mut Adam::new(1e-3)]
         {
