@@ -139,18 +139,17 @@ impl Product<'_> {
         let len = Columns::numbers(&self.epilogue, self.weight.k);
         let rows = row_block(isa.tuning(), self.weight.k).min(self.m);
         let size = WideSize::of(isa, &self.weight, rows * self.weight.k);
-        let (levels_step, weights_step) =
-            (bytes_for::<u8>(size.levels), bytes_for::<i32>(size.weights));
-        let mut arena =
-            scratch.arena(bytes_for::<i32>(threads * len) + threads * (levels_step + weights_step));
+        let levels_step = bytes_for::<u8>(size.levels);
+        let of_numbers = bytes_for::<i32>(threads * len) + bytes_for::<i32>(threads * size.weights);
+        let mut arena = scratch.arena(of_numbers + threads * levels_step);
         let numbers = SharedOut::new(arena.take::<i32>(threads * len));
         let all_levels = SharedOut::new(arena.take::<u8>(threads * levels_step));
-        let all_weights = SharedOut::new(arena.take::<i32>(threads * weights_step / 4));
+        let all_weights = SharedOut::new(arena.take::<i32>(threads * size.weights));
         share(cut.areas(), threads, &|worker| {
             let index = worker.index();
             // SAFETY: each worker has its own part of the scratch.
             let (numbers, wide) = unsafe {
-                let weights = all_weights.slice(index * weights_step / 4, size.weights);
+                let weights = all_weights.slice(index * size.weights, size.weights);
                 let levels = all_levels.slice(index * levels_step, size.levels);
                 (numbers.slice(index * len, len), Wide { weights, levels })
             };
@@ -448,7 +447,7 @@ impl Piece<'_, '_> {
                     (count, straight.is_some() && count == $mr)
                 }};
             }
-            let count = match left {
+            let (count, is_written) = match left {
                 1 if sums => tile!(ONE, NV, true),
                 _ if sums => {
                     tile!(ZERO, NV, true);
@@ -461,7 +460,6 @@ impl Piece<'_, '_> {
                 left if left <= MS => tile!(MS, AT, false),
                 _ => tile!(MR, AT, false),
             };
-            let (count, is_written) = count;
             if !is_written {
                 s.call(FinishTile::<BLOCKS> {
                     staged: &mut self.staged,

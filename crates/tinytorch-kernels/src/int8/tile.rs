@@ -108,7 +108,8 @@ impl<
     fn sum_all<S: Simd>(&mut self, s: S, first: usize) {
         let mut sums = Sums::zero(s);
         // SAFETY: `Product::assert_in_bounds` checked that all runs lie inside the activations, and that
-        // together with the tail they are as long as the rows of the weight.
+        // together with the tail they are as long as the rows of the weight. A tail that was widened as a
+        // whole group ends in the slack behind the widened activations, and its panel is filled up with it.
         unsafe { self.add_runs(s, &mut sums, first, self.runs.offsets, 0, self.runs.quads) };
         let sums = self.with_tail(s, sums, first, self.runs.tail > 0);
         for v in 0..AT {

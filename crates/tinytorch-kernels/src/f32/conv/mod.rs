@@ -1,4 +1,6 @@
-//! Two-dimensional convolution of float images, NCHW, as products of matrices.
+//! Two-dimensional convolution of float images, NCHW: straight from the image where rows of output fill
+//! vectors, channel by channel where it is depthwise, and as products of matrices otherwise, as gradients
+//! always are.
 //!
 //! For each image and group, with W the weights as a matrix (output channels x values of a window)
 //! and X the matrix of windows ([`Unfolded`](super::gemm::Unfolded)): Y = W X, dX = W^T dY folded back
