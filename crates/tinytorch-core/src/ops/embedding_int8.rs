@@ -36,8 +36,16 @@ impl Compute for LookupInt8 {
         let levels = exec.working.numbers(dim);
         self.rows.for_each(&inputs[0], entries, |place, row| {
             panels.row_into(row, levels)?;
-            let values = out[place * dim..][..dim].iter_mut().zip(&*levels).enumerate();
-            values.for_each(|(j, (v, &q))| *v = f32::from(q) * scales.at(row, j, dim));
+            let out = &mut out[place * dim..][..dim];
+            // A scale is asked for once for what it covers: asked for with each value, 64 rows of 128 in blocks
+            // took 31 us instead of 5.
+            let covered = scales.run(dim);
+            for (run, (out, levels)) in
+                out.chunks_mut(covered).zip(levels.chunks(covered)).enumerate()
+            {
+                let scale = scales.at(row, run * covered, dim);
+                out.iter_mut().zip(levels).for_each(|(v, &q)| *v = f32::from(q) * scale);
+            }
             Ok(())
         })?;
         exec.ran(Ran::float("rows_int8"));
