@@ -148,7 +148,7 @@ pub const AVX2: Tuning = Tuning {
     product_int8: ProductInt8 {
         narrow: Int8Tile { rows: 6, few_rows: 4, vectors: 2, together: 2 },
         whole: [Int8Tile { rows: 6, few_rows: 4, vectors: 2, together: 2 }; 3],
-        blocks: [Int8Tile { rows: 6, few_rows: 4, vectors: 2, together: 1 }; 3],
+        blocks: [Int8Tile { rows: 3, few_rows: 3, vectors: 2, together: 2 }; 3],
         row_block_bytes: 256 << 10,
         ..ANY_PRODUCT_INT8
     },

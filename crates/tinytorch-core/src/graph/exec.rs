@@ -6,7 +6,7 @@ use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
-    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_u8, quantize_rows_wide, quantize_u8,
+    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_i16, quantize_rows_u8, quantize_u8,
 };
 use tinytorch_kernels::{Isa, Ran, Scratch};
 
@@ -83,14 +83,13 @@ pub struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Quantizes the `m` rows of `x` as a weight's `input` says; 16 bits make `2 m` rows, the high bytes
-    /// and then the low bytes.
+    /// Quantizes the `m` rows of `x` as a weight's `input` says; a value of 16 bits takes two bytes.
     ///
     /// # Errors
     /// If a value is NaN or infinite.
     pub fn quantize(&mut self, isa: Isa, input: Encoding, x: &[f32], m: usize) -> Result<()> {
-        let planes = if input == Encoding::PerRow16 { 2 } else { 1 };
-        self.data.resize(planes * x.len(), 0);
+        let level_bytes = if input == Encoding::PerRow16 { 2 } else { 1 };
+        self.data.resize(level_bytes * x.len(), 0);
         quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
     }
 
@@ -119,9 +118,8 @@ impl QuantizedRows {
     pub fn params(&self, input: Encoding) -> RowParams<'_> {
         match input {
             Encoding::Static(params) => RowParams::Tensor(params),
-            Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => {
-                RowParams::PerRow(&self.params)
-            }
+            Encoding::PerRow16 => RowParams::PerRow16(&self.params),
+            Encoding::PerRow | Encoding::F32 => RowParams::PerRow(&self.params),
         }
     }
 
@@ -153,8 +151,8 @@ pub(crate) fn quantize_rows(
             quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;
         }
         Encoding::PerRow16 => {
-            params.resize(2 * m, ANY);
-            quantize_rows_wide(isa, x, m, x.len() / m.max(1), out, params)?;
+            params.resize(m, ANY);
+            quantize_rows_i16(isa, x, m, x.len() / m.max(1), out, params)?;
         }
     }
     Ok(())

@@ -59,6 +59,14 @@ impl Scales {
         }
     }
 
+    /// Neighbors that share a scale in a row of `k`.
+    pub fn run(&self, k: usize) -> usize {
+        match self {
+            Scales::PerTensor(_) | Scales::PerChannel(_) => k.max(1),
+            Scales::Blocks(_) => BLOCK,
+        }
+    }
+
     /// The scale of entry `j` of row `i` of a weight with rows of `k`.
     pub fn at(&self, i: usize, j: usize, k: usize) -> f32 {
         match self {

@@ -6,7 +6,6 @@ use crate::autograd::{Op, Saved};
 use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Encoding, Int8Weight, QWeight};
 use crate::tensor::{Shape, Tensor};
-use tinytorch_kernels::Scratch;
 use tinytorch_kernels::int8 as kernels;
 
 /// `x W^T + b` with an int8 `W`: the activation `[.., in]` is quantized as the weight says, products
@@ -43,18 +42,13 @@ impl Compute for LinearInt8 {
         let mut activation = std::mem::take(&mut exec.activation);
         activation.quantize(isa, weight.input(), x, m)?;
         let (data, params) = (activation.data(), activation.params(weight.input()));
-        let done = match weight.input() {
-            Encoding::PerRow16 => multiply_halves(weight, data, params, &epilogue, out, exec),
-            _ => multiply(weight, data, params, &epilogue, kernels::Output::F32(out), exec),
-        };
+        let done = multiply(weight, data, params, &epilogue, kernels::Output::F32(out), exec);
         exec.activation = activation;
         done
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        let products =
-            if self.0.input() == Encoding::PerRow16 { 2 } else { 1 } * self.0.panels().k();
-        let per_output = (2 * products + usize::from(inputs.len() > 1)) as u64;
+        let per_output = (2 * self.0.panels().k() + usize::from(inputs.len() > 1)) as u64;
         let cost = Cost::per_element(inputs, output, per_output);
         Cost { read: cost.read + self.0.bytes() as u64, ..cost }
     }
@@ -70,91 +64,12 @@ pub(crate) fn multiply(
     exec: &mut Exec,
 ) -> Result<()> {
     let k = weight.panels().k();
-    let rows = kernels::Activations { data: x, m: x.len() / k, k, params };
+    let m = x.len() / (k * params.level_bytes());
+    let rows = kernels::Activations { data: x, m, k, params };
     let isa = exec.isa();
     let ran = kernels::gemm(isa, &rows, weight.panels(), epilogue, output, &mut exec.scratch)?;
     exec.ran(ran);
     Ok(())
-}
-
-/// Rows up to which both halves meet each weight together, which is then read once.
-const FEW_ROWS: usize = 8;
-
-/// Products of high bytes that are held at a time, so that they are in the cache when those of the low
-/// bytes are added.
-const HELD: usize = 1 << 18;
-
-/// [`multiply`] for 16-bit rows: the products of the low bytes, the bias, and those of the high bytes are
-/// added in this order.
-pub(crate) fn multiply_halves(
-    weight: &QWeight,
-    x: &[u8],
-    params: kernels::RowParams<'_>,
-    epilogue: &kernels::Epilogue<'_>,
-    out: &mut [f32],
-    exec: &mut Exec,
-) -> Result<()> {
-    let mut working = std::mem::take(&mut exec.working);
-    let halves = Halves { weight, x, params, epilogue };
-    let done = if out.len() <= FEW_ROWS * weight.panels().n() {
-        halves.together(out, working.numbers(2 * out.len()), exec)
-    } else {
-        halves.in_turn(out, &mut working, exec)
-    };
-    exec.working = working;
-    done
-}
-
-/// Rows of high bytes and, after them, as many of low bytes.
-struct Halves<'a> {
-    weight: &'a QWeight,
-    x: &'a [u8],
-    params: kernels::RowParams<'a>,
-    epilogue: &'a kernels::Epilogue<'a>,
-}
-
-impl Halves<'_> {
-    /// What is multiplied apart from what the sum of both halves gets.
-    fn product(&self) -> kernels::Epilogue<'_> {
-        kernels::Epilogue { bias: None, relu: false, ..*self.epilogue }
-    }
-
-    fn together(&self, out: &mut [f32], products: &mut [f32], exec: &mut Exec) -> Result<()> {
-        let output = kernels::Output::F32(products);
-        multiply(self.weight, self.x, self.params, &self.product(), output, exec)?;
-        let (high, low) = products.split_at(out.len());
-        let n = self.weight.panels().n();
-        for (i, out) in out.iter_mut().enumerate() {
-            let bias = self.epilogue.bias.map_or(0.0, |bias| bias[i % n]);
-            let sum = low[i] + bias + high[i];
-            *out = if self.epilogue.relu && sum < 0.0 { 0.0 } else { sum };
-        }
-        Ok(())
-    }
-
-    fn in_turn(&self, out: &mut [f32], working: &mut Scratch, exec: &mut Exec) -> Result<()> {
-        let (n, k) = (self.weight.panels().n(), self.weight.panels().k());
-        let m = out.len() / n.max(1);
-        let at_once = (HELD / n.max(1)).max(FEW_ROWS);
-        for (first, out) in (0..m).step_by(at_once).zip(out.chunks_mut(at_once * n)) {
-            let rows = out.len() / n;
-            let [high, low] = [first, m + first].map(|row| {
-                let params = match self.params {
-                    kernels::RowParams::PerRow(params) => {
-                        kernels::RowParams::PerRow(&params[row..row + rows])
-                    }
-                    tensor => tensor,
-                };
-                (&self.x[row * k..(row + rows) * k], params)
-            });
-            let products = working.numbers(out.len());
-            let output = kernels::Output::F32(&mut *products);
-            multiply(self.weight, high.0, high.1, &self.product(), output, exec)?;
-            let output = kernels::Output::Sum { data: out, plus: products };
-            multiply(self.weight, low.0, low.1, self.epilogue, output, exec)?;
-        }
-        Ok(())
-    }
 }
 
 impl Op for LinearInt8 {

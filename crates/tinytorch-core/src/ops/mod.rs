@@ -114,7 +114,7 @@ pub use global_avg_pool::GlobalAvgPool;
 pub use is_not::IsNot;
 pub use linear_f32::Linear;
 pub use linear_int8::LinearInt8;
-pub(crate) use linear_int8::{multiply, multiply_halves};
+pub(crate) use linear_int8::multiply;
 pub use logic::Logic;
 pub use matmul::MatMul;
 pub use max_axis::MaxAxis;

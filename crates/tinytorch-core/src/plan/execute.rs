@@ -182,7 +182,8 @@ impl Run<'_> {
         let params = first.and_then(|id| match program.values[id].encoding {
             Encoding::F32 => None,
             Encoding::Static(params) => Some(RowParams::Tensor(params)),
-            Encoding::PerRow | Encoding::PerRow16 => Some(RowParams::PerRow(&row_params[id])),
+            Encoding::PerRow => Some(RowParams::PerRow(&row_params[id])),
+            Encoding::PerRow16 => Some(RowParams::PerRow16(&row_params[id])),
         });
         let operands = Operands { views: &views, params };
         let target = Target { outputs: &mut outputs, encoding, params: &mut own_params };

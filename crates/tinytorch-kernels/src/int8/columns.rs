@@ -16,9 +16,9 @@ pub(super) struct Lanes<T>(pub(super) [T; COLUMNS]);
 /// Scales, bias and weight sums of up to [`COLUMNS`] columns.
 pub(super) struct Columns<'a> {
     pub(super) bias: Lanes<f32>,
-    /// The scale of each column, where there are no blocks.
+    /// The scale of each column; 1 where blocks have theirs.
     pub(super) scales: Lanes<f32>,
-    /// For each block along K, the scale of each column.
+    /// For each block along K, the scale of each column; 1 where columns have theirs.
     pub(super) block_scales: &'a mut [f16],
     /// For each block along K, or once where there are none, the sum of each column's weights; 0
     /// where no zero point needs it.
@@ -26,18 +26,15 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Numbers of scratch that [`Columns::over`] takes.
-    pub(super) fn numbers(epilogue: &Epilogue<'_>, k: usize) -> usize {
-        match epilogue.scales {
-            Scales::Blocks { size, .. } => k.div_ceil(size).max(1) * (COLUMNS + COLUMNS / 2),
-            _ => COLUMNS + COLUMNS / 2,
-        }
+    /// Numbers of scratch that [`Columns::over`] takes, for `k` weights summed in blocks of so many, if in any.
+    pub(super) fn numbers(block: Option<usize>, k: usize) -> usize {
+        block.map_or(1, |size| k.div_ceil(size).max(1)) * (COLUMNS + COLUMNS / 2)
     }
 
     /// Columns that keep what depends on K in `numbers`: two thirds sums, one third block scales.
     pub(super) fn over(numbers: &'a mut [i32]) -> Columns<'a> {
         let (sums, block_scales) = numbers.split_at_mut(numbers.len() / 3 * 2);
-        let (bias, scales) = (Lanes([0.0; COLUMNS]), Lanes([0.0; COLUMNS]));
+        let (bias, scales) = (Lanes([0.0; COLUMNS]), Lanes([1.0; COLUMNS]));
         Columns { bias, scales, block_scales: as_f16(block_scales), sums }
     }
 

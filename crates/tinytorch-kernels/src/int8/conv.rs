@@ -62,6 +62,7 @@ pub fn conv2d(
     let shape = &shape.canonical();
     check_length("the images", images.data.len(), shape.input_len()?)?;
     images.params.check("the images' scales", shape.batch)?;
+    images.params.check_bytes("a convolution")?;
     let k = shape.taps() * shape.group_channels();
     if weight.k() != k {
         return Err(Int8Error::InnerSize { activations: k, weights: weight.k() });

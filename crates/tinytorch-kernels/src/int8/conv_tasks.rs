@@ -110,7 +110,7 @@ impl Job<'_> {
             Access::Gathered(pixels) => pixels * self.weight.k() + COPY_SLACK,
             _ => 0,
         };
-        let numbers = Columns::numbers(self.epilogue, self.weight.k());
+        let numbers = Columns::numbers(self.epilogue.scales.block(), self.weight.k());
         let (block, taps) = match cut.access {
             Access::Depthwise => {
                 (Block::numbers(self.shape), Depthwise::numbers(self.shape, out_size[1]))

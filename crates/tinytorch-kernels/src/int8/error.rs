@@ -81,6 +81,28 @@ pub enum Int8Error {
         /// Values in a block.
         size: usize,
     },
+    /// Blocks of scales too long for 16-bit activations.
+    #[error(
+        "scales in blocks of {size} values could overflow 32 bits with 16-bit activations: use blocks of at most {most}"
+    )]
+    LongBlock {
+        /// Values in a block.
+        size: usize,
+        /// The most there may be.
+        most: usize,
+    },
+    /// 16-bit activations around another level than 0.
+    #[error("16-bit activations have the zero point {zero_point}: quantize them around 0")]
+    NotCentered {
+        /// The level that stands for 0.
+        zero_point: u8,
+    },
+    /// What takes 8-bit activations alone was given 16-bit ones.
+    #[error("{what} takes 8-bit activations: quantize them to 8 bits")]
+    EightBits {
+        /// What was asked to compute.
+        what: &'static str,
+    },
     /// A convolution whose geometry makes no sense.
     #[error("the convolution's {what}: correct its shape")]
     Convolution {

@@ -91,10 +91,12 @@ impl Whole<'_> {
                 }
             }
             params => {
+                let is_wide = matches!(params, RowParams::PerRow16(_));
                 for r in 0..R {
                     let of_row = params.of(self.row + r);
                     let scale = s.splat(of_row.scale);
                     let scaled = if BLOCKS {
+                        let scale = if is_wide { s.mul(scale, scales) } else { scale };
                         s.mul(s.bits_to_f32(sums[r]), scale)
                     } else {
                         let zero_point = s.splat_i32(i32::from(of_row.zero_point));

@@ -2,9 +2,10 @@
 
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, Target};
-use super::operands::{Activations, Epilogue, Output};
+use super::operands::{Activations, Epilogue, Output, RowParams};
 use super::product::{Product, Rows};
 use super::runs::Runs;
+use super::words::MOST_WORDS;
 use super::{Int8Error, Panels};
 use crate::{Isa, Ran, Scratch};
 
@@ -13,7 +14,9 @@ use crate::{Isa, Ran, Scratch};
 /// The output is row-major, `a.m` rows of `w.n()` values. The sums are exact; the epilogue's
 /// floating-point operations are the same, in the same order, on every instruction set:
 /// `f32(sum) * (activation scale * weight scale) + bias`, or with scales in blocks
-/// `(sum over blocks of f32(block sum) * block scale) * activation scale + bias`.
+/// `(sum over blocks of f32(block sum) * block scale) * activation scale + bias`. Activations of 16 bits are
+/// summed in blocks in any case, of 512 values where scales come in none:
+/// `(sum over blocks of f32(block sum)) * (activation scale * weight scale) + bias`.
 ///
 /// ```
 /// use tinytorch_kernels::int8::{
@@ -44,9 +47,16 @@ pub fn gemm(
     if a.k != w.k() {
         return Err(Int8Error::InnerSize { activations: a.k, weights: w.k() });
     }
-    check_length("the activations", a.data.len(), checked_size("the activations", &[a.m, a.k])?)?;
+    let size = checked_size("the activations", &[a.m, a.k, a.params.level_bytes()])?;
+    check_length("the activations", a.data.len(), size)?;
     a.params.check("the activations' scales", a.m)?;
     epilogue.check(w.n(), w.k())?;
+    match (a.params, epilogue.scales.block()) {
+        (RowParams::PerRow16(_), Some(size)) if size > MOST_WORDS => {
+            return Err(Int8Error::LongBlock { size, most: MOST_WORDS });
+        }
+        _ => {}
+    }
     output.check(checked_size("the output", &[a.m, w.n()])?)?;
     let product = Product {
         m: a.m,

@@ -30,8 +30,8 @@ mod slab;
 mod tile;
 mod transposed;
 mod weight_only;
-mod wide;
 mod widen;
+mod words;
 
 pub use conv::conv2d;
 pub use conv_shape::ConvShape;
@@ -47,4 +47,4 @@ pub use quantize::{
 };
 pub use transposed::gemm_transposed;
 pub use weight_only::gemm_weight_only;
-pub use wide::quantize_rows_wide;
+pub use words::{MOST_WORDS, quantize_rows_i16};

@@ -40,6 +40,7 @@ pub fn quantize_nchw_to_nhwc(
     check_length("the images", x.len(), size)?;
     check_length("the quantized output", out.len(), size)?;
     params.check("the images' scales", batch)?;
+    params.check_bytes("an image")?;
     if size == 0 {
         return Ok(());
     }

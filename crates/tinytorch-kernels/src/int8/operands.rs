@@ -12,14 +12,30 @@ pub enum RowParams<'a> {
     Tensor(QParams),
     /// Each on its own: dynamic quantization. One entry per row.
     PerRow(&'a [QParams]),
+    /// Each on its own, to 16 bits: a value takes two bytes, a signed number in the order of the machine,
+    /// see [`quantize_rows_i16`](super::quantize_rows_i16). One entry per row, whose zero point is 0.
+    PerRow16(&'a [QParams]),
 }
 
 impl RowParams<'_> {
     pub(super) fn of(&self, row: usize) -> QParams {
         match self {
             RowParams::Tensor(params) => *params,
-            RowParams::PerRow(params) => params[row],
+            RowParams::PerRow(params) | RowParams::PerRow16(params) => params[row],
         }
+    }
+
+    /// Bytes of a value.
+    pub fn level_bytes(&self) -> usize {
+        match self {
+            RowParams::Tensor(_) | RowParams::PerRow(_) => 1,
+            RowParams::PerRow16(_) => 2,
+        }
+    }
+
+    /// Refuses values of more than a byte.
+    pub(super) fn check_bytes(&self, what: &'static str) -> Result<(), Int8Error> {
+        if self.level_bytes() == 1 { Ok(()) } else { Err(Int8Error::EightBits { what }) }
     }
 
     pub(super) fn check(&self, what: &'static str, rows: usize) -> Result<(), Int8Error> {
@@ -29,6 +45,13 @@ impl RowParams<'_> {
                 check_length(what, params.len(), rows)?;
                 params.iter().try_for_each(|params| params.check(what))
             }
+            RowParams::PerRow16(params) => {
+                check_length(what, params.len(), rows)?;
+                params.iter().try_for_each(|params| match params.zero_point {
+                    0 => params.check(what),
+                    zero_point => Err(Int8Error::NotCentered { zero_point }),
+                })
+            }
         }
     }
 
@@ -37,6 +60,7 @@ impl RowParams<'_> {
         match self {
             RowParams::Tensor(params) => params.zero_point != 0,
             RowParams::PerRow(params) => params.iter().any(|params| params.zero_point != 0),
+            RowParams::PerRow16(_) => false,
         }
     }
 }
@@ -44,7 +68,7 @@ impl RowParams<'_> {
 /// Quantized activations: `m` rows of `k` values, row-major.
 #[derive(Copy, Clone, Debug)]
 pub struct Activations<'a> {
-    /// The `m * k` values.
+    /// The `m * k` values, each of as many bytes as `params` say.
     pub data: &'a [u8],
     /// Rows.
     pub m: usize,
@@ -71,6 +95,14 @@ pub enum Scales<'a> {
 }
 
 impl Scales<'_> {
+    /// Values along K that have a scale of their own, if they have.
+    pub(super) fn block(&self) -> Option<usize> {
+        match self {
+            Scales::Blocks { size, .. } => Some(*size),
+            Scales::PerTensor(_) | Scales::PerChannel(_) => None,
+        }
+    }
+
     pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
         const WHAT: &str = "the weight's scales";
         match self {

@@ -89,15 +89,23 @@ impl QParams {
 /// # Errors
 /// `max_abs` is NaN or infinite.
 pub fn symmetric_scale(max_abs: f32) -> Result<f32, Int8Error> {
+    scale_around_zero(max_abs, 127.0)
+}
+
+/// The scale that maps `-max_abs..=max_abs` to `-most..=most`; 1 for 0.
+///
+/// # Errors
+/// `max_abs` is NaN or infinite.
+pub(super) fn scale_around_zero(max_abs: f32, most: f32) -> Result<f32, Int8Error> {
     if !max_abs.is_finite() {
         return Err(Int8Error::NotFinite { what: "the largest value", index: 0, value: max_abs });
     }
     if max_abs == 0.0 {
         return Ok(1.0);
     }
-    let scale = (max_abs.abs() / 127.0).max(SMALLEST_SCALE);
-    // The division may have rounded up so far that 127 steps overflow.
-    Ok(if (127.0 * scale).is_finite() { scale } else { scale.next_down() })
+    let scale = (max_abs.abs() / most).max(SMALLEST_SCALE);
+    // The division may have rounded up so far that the last level overflows.
+    Ok(if (most * scale).is_finite() { scale } else { scale.next_down() })
 }
 
 #[cfg(test)]

@@ -3,19 +3,21 @@
 //! A matrix product and a convolution differ only in where the values of a row of activations
 //! lie, so both are a [`Product`].
 
+use half::f16;
 use std::ops::Range;
 
 use super::areas::{Area, Cut};
 use super::columns::{COLUMNS, Columns};
-use super::dot::{Dot, Exact, PairRule, Widened};
+use super::dot::{Dot, Exact, FewWords, PairRule, Widened, Words};
 use super::finish::{Finish, FinishTile, Place, Staged};
 use super::finish_whole::Whole;
 use super::name::kernel_names;
-use super::operands::{Epilogue, RowParams, Scales};
+use super::operands::{Epilogue, RowParams};
 use super::panels::Packed;
 use super::runs::Runs;
 use super::tile::{Tile, TileWeights};
 use super::widen::{Wide, WideSize, WidenLevels, WidenPanel};
+use super::words::MOST_WORDS;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
@@ -130,15 +132,29 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// Weights along K that are summed in integers before they become a float, if not all of them.
+    fn block(&self) -> Option<usize> {
+        self.epilogue.scales.block().or(self.is_wide().then_some(MOST_WORDS))
+    }
+
+    /// Whether activations have 16 bits.
+    fn is_wide(&self) -> bool {
+        self.params.level_bytes() > 1
+    }
+
     /// Multiplies on the threads of the current pool, and says which kernel ran.
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> Ran {
         let panels = self.panels();
         let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
         let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
         let cut = Cut::new(self.m, panels, threads);
-        let len = Columns::numbers(&self.epilogue, self.weight.k);
-        let rows = row_block(isa.tuning(), self.weight.k).min(self.m);
-        let size = WideSize::of(isa, &self.weight, rows * self.weight.k);
+        let len = Columns::numbers(self.block(), self.weight.k);
+        let size = if self.is_wide() {
+            WideSize::of_weights(&self.weight)
+        } else {
+            let rows = self.row_block(isa.tuning()).min(self.m);
+            WideSize::of(isa, &self.weight, rows * self.weight.k)
+        };
         let levels_step = bytes_for::<u8>(size.levels);
         let of_numbers = bytes_for::<i32>(threads * len) + bytes_for::<i32>(threads * size.weights);
         let mut arena = scratch.arena(of_numbers + threads * levels_step);
@@ -155,15 +171,18 @@ impl Product<'_> {
             };
             self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, wide);
         });
-        let vector = self.m == 1;
-        let blocks = matches!(self.epilogue.scales, Scales::Blocks { .. });
-        let names = match (vector, blocks) {
-            (true, false) => kernel_names!("gemv_int8"),
-            (false, false) => kernel_names!("gemm_int8"),
-            (true, true) => kernel_names!("gemv_int8_blocks"),
-            (false, true) => kernel_names!("gemm_int8_blocks"),
+        let (vector, blocks) = (self.m == 1, self.epilogue.scales.block().is_some());
+        let names = match (vector, blocks, self.is_wide()) {
+            (true, false, false) => kernel_names!("gemv_int8"),
+            (false, false, false) => kernel_names!("gemm_int8"),
+            (true, true, false) => kernel_names!("gemv_int8_blocks"),
+            (false, true, false) => kernel_names!("gemm_int8_blocks"),
+            (true, false, true) => kernel_names!("gemv_int8_by_int16"),
+            (false, false, true) => kernel_names!("gemm_int8_by_int16"),
+            (true, true, true) => kernel_names!("gemv_int8_blocks_by_int16"),
+            (false, true, true) => kernel_names!("gemm_int8_blocks_by_int16"),
         };
-        Ran::int8(names.of(isa, self.weight.pair_rule))
+        Ran::int8(names.of(isa, self.weight.pair_rule && !self.is_wide()))
     }
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch and what [`WideSize`]
@@ -183,6 +202,9 @@ impl Product<'_> {
         if self.m > 0 {
             self.assert_in_bounds();
             let columns = Columns::over(numbers);
+            if self.epilogue.scales.block().is_none() {
+                columns.block_scales.fill(f16::ONE);
+            }
             isa.run(Areas {
                 areas,
                 levels: wide.levels,
@@ -206,7 +228,8 @@ impl Product<'_> {
     fn assert_in_bounds(&self) {
         let outer = (self.m - 1) / self.rows.inner * self.rows.outer_stride;
         let inner = (self.m.min(self.rows.inner) - 1) * self.rows.inner_stride;
-        assert!(outer + inner + self.runs.extent() <= self.rows.start.len());
+        let levels = self.rows.start.len() / self.params.level_bytes();
+        assert!(outer + inner + self.runs.extent() <= levels);
         assert!(self.rows.ascend(self.m));
         let quads = self.runs.offsets.len() * self.runs.quads;
         assert_eq!(quads * GROUP + self.runs.tail, self.weight.k);
@@ -223,7 +246,7 @@ impl Product<'_> {
         widened: &'w mut [u8],
     ) -> Levels<'w> {
         let level_bytes = D::LEVEL_BYTES;
-        if level_bytes == 1 {
+        if level_bytes == self.params.level_bytes() {
             return Levels { bytes: self.rows.start, first: 0, level_bytes };
         }
         // Rows ascend, so that none of these starts after the last one.
@@ -232,12 +255,13 @@ impl Product<'_> {
         s.call(WidenLevels { from: &self.rows.start[first..end], to: widened });
         Levels { bytes: widened, first, level_bytes }
     }
-}
 
-/// Rows whose activations stay in the second-level cache while all panels pass by.
-fn row_block(tuning: &Tuning, k: usize) -> usize {
-    let rows = tuning.product_int8.row_block_bytes / k.max(1);
-    rows.max(1).next_multiple_of(LEAST_ROW_BLOCK)
+    /// Rows whose activations stay in the second-level cache while all panels pass by.
+    fn row_block(&self, tuning: &Tuning) -> usize {
+        let row = self.weight.k * self.params.level_bytes();
+        let rows = tuning.product_int8.row_block_bytes / row.max(1);
+        rows.max(1).next_multiple_of(LEAST_ROW_BLOCK)
+    }
 }
 
 /// What one thread multiplies.
@@ -254,7 +278,13 @@ impl Kernel for Areas<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         for Area { rows, panels } in self.areas {
-            if S::LEVEL_BYTES > 1 && self.piece.product.weight.pair_rule {
+            if self.piece.product.is_wide() {
+                if rows.len() >= LEAST_WIDENED {
+                    self.piece.multiply::<S, Words>(s, rows, panels, self.levels);
+                } else {
+                    self.piece.multiply::<S, FewWords>(s, rows, panels, self.levels);
+                }
+            } else if S::LEVEL_BYTES > 1 && self.piece.product.weight.pair_rule {
                 self.piece.multiply::<S, PairRule>(s, rows, panels, self.levels);
             } else if S::LEVEL_BYTES > 1 && rows.len() >= LEAST_WIDENED {
                 self.piece.multiply::<S, Widened>(s, rows, panels, self.levels);
@@ -287,7 +317,7 @@ impl Piece<'_, '_> {
         panels: Range<usize>,
         widened: &mut [u8],
     ) {
-        let block = row_block(Tuning::of::<S>(), self.product.weight.k);
+        let block = self.product.row_block(Tuning::of::<S>());
         for start in rows.clone().step_by(block) {
             let rows = start..rows.end.min(start + block);
             let levels = self.product.levels::<S, D>(s, &rows, widened);
@@ -311,7 +341,7 @@ impl Piece<'_, '_> {
         let panel = panels.start;
         let narrow = usize::from(weight.width(panels.end - 1) < PANEL);
         let whole = panels.len() - narrow;
-        let blocks = matches!(self.product.epilogue.scales, Scales::Blocks { .. });
+        let blocks = self.product.block().is_some();
         macro_rules! tiles {
             ($tile:expr, $masked:literal, $blocks:literal) => {{
                 const MR: usize = $tile.rows;
@@ -330,7 +360,7 @@ impl Piece<'_, '_> {
                 }
             };
         }
-        let is_widened = D::LEVEL_BYTES > 1;
+        let is_widened = D::WEIGHT_BYTES > 1;
         by_isa!(S, T => match (whole, blocks) {
             // A widened panel is filled up.
             (0, true) if is_widened => tiles!(T.product_int8.blocks[2], false, true),
@@ -365,16 +395,13 @@ impl Piece<'_, '_> {
         const ONE: usize = 1;
         const TWO: usize = 2;
         let product = self.product;
-        let is_widened = D::LEVEL_BYTES > 1;
+        let is_widened = D::WEIGHT_BYTES > 1;
         let width = match MASKED || is_widened {
             true => product.weight.width(panel),
             false => NV * S::LANES,
         };
         self.columns.describe(&product.epilogue, product.weight.k, panel * PANEL, width);
-        let block_quads = match product.epilogue.scales {
-            Scales::Blocks { size, .. } => size / GROUP,
-            _ => 0,
-        };
+        let block_quads = product.block().map_or(0, |size| size / GROUP);
         product.weight.expand_tail(panel, width, &mut self.tail);
         let needed = self.zero_point;
         let kept = !BLOCKS && !product.weight.sums.is_empty();
@@ -399,7 +426,12 @@ impl Piece<'_, '_> {
         };
         let panel_stride = PANEL * product.weight.k;
         let weights = TileWeights { start, panel_stride, width, tail: &self.tail };
-        let runs = if is_widened { product.runs.with_whole_groups() } else { product.runs };
+        // Only what was widened here has something behind it to be read.
+        let runs = if is_widened && !D::IS_CENTERED {
+            product.runs.with_whole_groups()
+        } else {
+            product.runs
+        };
         // A single row, which reads the weights once, also sums them; more rows have no registers for that.
         let mut sums = needed && !kept && !is_widened;
         let finish = &product.finish;

@@ -159,7 +159,8 @@ impl Kernel for QuantizeRow<'_> {
     }
 }
 
-struct Extremes<'a>(&'a [f32]);
+/// Finds the range of values.
+pub(super) struct Extremes<'a>(pub(super) &'a [f32]);
 
 impl Kernel for Extremes<'_> {
     /// Smallest and largest value, and whether all are finite.
@@ -196,7 +197,7 @@ pub fn min_max(isa: Isa, x: &[f32]) -> Result<(f32, f32), Int8Error> {
 
 /// The two extremes of `x`, or which value is not finite.
 #[inline(always)]
-fn finite_range(
+pub(super) fn finite_range(
     x: &[f32],
     (min, max, all_finite): (f32, f32, bool),
 ) -> Result<(f32, f32), Int8Error> {

@@ -58,7 +58,7 @@ pub fn gemm_weight_only(
     };
     let panels = w.n().div_ceil(PANEL);
     let pieces = WEIGHT_ONLY.shares(m * w.n() * w.k()).min(panels.max(1));
-    let numbers = Columns::numbers(epilogue, w.k());
+    let numbers = Columns::numbers(epilogue.scales.block(), w.k());
     let mut arena = scratch.arena(bytes_for::<i32>(pieces * numbers));
     let all_numbers = SharedOut::new(arena.take::<i32>(pieces * numbers));
     split(pieces, pieces, &|range| {

@@ -44,8 +44,12 @@ impl WideSize {
         if isa.level_bytes() == 1 || weight.pair_rule {
             return WideSize::default();
         }
-        let groups = weight.k.div_ceil(GROUP);
-        WideSize { weights: groups * WIDE * PANEL, levels: WIDE * (activations + SLACK) }
+        WideSize { levels: WIDE * (activations + SLACK), ..WideSize::of_weights(weight) }
+    }
+
+    /// What `weight` needs where activations have 16 bits.
+    pub(super) fn of_weights(weight: &Packed<'_>) -> WideSize {
+        WideSize { weights: weight.k.div_ceil(GROUP) * WIDE * PANEL, levels: 0 }
     }
 }
 

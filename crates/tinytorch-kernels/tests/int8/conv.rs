@@ -81,7 +81,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
             rows,
             group_n,
             k,
-            |row, i| activation(&shape, &data, &zero_points, group, row, i),
+            |row, i| i64::from(activation(&shape, &data, &zero_points, group, row, i)),
             |column, i| w[(columns.start + column) * k + i],
             &RowParams::PerRow(&row_params),
             &of_group,

@@ -32,14 +32,40 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool, tame: bool) {
+/// How activations are quantized.
+#[derive(Copy, Clone, Debug)]
+enum Input {
+    Tensor,
+    PerRow,
+    PerRow16,
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop::sample::select(vec![Input::Tensor, Input::PerRow, Input::PerRow16])
+}
+
+fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, input: Input, relu: bool, tame: bool) {
     let mut numbers = Numbers(seed);
-    let a = numbers.u8s(m * k);
+    let words: Vec<i16> = numbers.words(m * k);
+    let (a, level): (Vec<u8>, Vec<i64>) = match input {
+        Input::PerRow16 => (
+            words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+            words.iter().map(|&word| i64::from(word)).collect(),
+        ),
+        Input::Tensor | Input::PerRow => {
+            let bytes = numbers.u8s(m * k);
+            let levels = bytes.iter().map(|&byte| i64::from(byte)).collect();
+            (bytes, levels)
+        }
+    };
     let mut w = numbers.i8s(n * k);
     if tame {
         w.iter_mut().for_each(|w| *w /= 2);
     }
-    let zero_points = [0, 255, 128, numbers.next() as u8];
+    let zero_points = match input {
+        Input::PerRow16 => [0; 4],
+        Input::Tensor | Input::PerRow => [0, 255, 128, numbers.next() as u8],
+    };
     let row_params: Vec<QParams> = (0..m)
         .map(|_| QParams {
             scale: numbers.scales(1)[0],
@@ -47,7 +73,11 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
         })
         .collect();
     let one = QParams { scale: 0.013, zero_point: zero_points[numbers.next() as usize % 4] };
-    let params = if per_row { RowParams::PerRow(&row_params) } else { RowParams::Tensor(one) };
+    let params = match input {
+        Input::Tensor => RowParams::Tensor(one),
+        Input::PerRow => RowParams::PerRow(&row_params),
+        Input::PerRow16 => RowParams::PerRow16(&row_params),
+    };
     let channel = numbers.scales(n);
     let block: Vec<f16> = match kind {
         Kind::Blocks(size) => {
@@ -63,9 +93,9 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, per_row: bool, relu: bool
     let (bias, plus) = (numbers.f32s(n), numbers.f32s(m * n));
     let epilogue = Epilogue { scales, bias: relu.then_some(&bias[..]), relu };
 
-    let want = reference(m, n, k, |i, j| a[i * k + j], |i, j| w[i * k + j], &params, &epilogue);
+    let want = reference(m, n, k, |i, j| level[i * k + j], |i, j| w[i * k + j], &params, &epilogue);
     let floats = Epilogue { relu: false, ..epilogue };
-    let sums = reference(m, n, k, |i, j| a[i * k + j], |i, j| w[i * k + j], &params, &floats);
+    let sums = reference(m, n, k, |i, j| level[i * k + j], |i, j| w[i * k + j], &params, &floats);
     let sums = sums.iter().zip(&plus).map(|(y, plus)| y + plus);
     let sums = sums.map(|sum| if relu && sum < 0.0 { 0.0 } else { sum });
     let want_sums: Vec<u32> = sums.map(f32::to_bits).collect();
@@ -102,17 +132,21 @@ proptest! {
     #[test]
     fn every_isa_equals_64_bit_arithmetic(
         seed in any::<u64>(), m in size(), n in size(), k in size(),
-        kind in kind(), per_row in any::<bool>(), relu in any::<bool>(), tame in any::<bool>(),
+        kind in kind(), input in input(), relu in any::<bool>(), tame in any::<bool>(),
     ) {
-        check(seed, [m, n, k], kind, per_row, relu, tame);
+        check(seed, [m, n, k], kind, input, relu, tame);
     }
 }
 
 #[test]
 fn long_rows_and_many_panels_are_exact() {
-    check(1, [13, 130, 1031], Kind::Channel, true, true, false);
-    check(2, [1, 257, 2048], Kind::Blocks(32), true, false, false);
-    check(3, [70, 48, 515], Kind::Blocks(32), false, true, true);
+    check(1, [13, 130, 1031], Kind::Channel, Input::PerRow, true, false);
+    check(2, [1, 257, 2048], Kind::Blocks(32), Input::PerRow, false, false);
+    check(3, [70, 48, 515], Kind::Blocks(32), Input::Tensor, true, true);
+    check(4, [13, 130, 1031], Kind::Channel, Input::PerRow16, true, false);
+    check(5, [1, 257, 2048], Kind::Blocks(512), Input::PerRow16, false, false);
+    check(6, [2, 31, 1537], Kind::Tensor, Input::PerRow16, false, false);
+    check(7, [70, 48, 515], Kind::Blocks(32), Input::PerRow16, true, true);
 }
 
 /// 255 * (127 + 127) does not fit 16 bits: this is where a plain `vpmaddubsw` goes wrong.
@@ -204,4 +238,19 @@ fn wrong_arguments_are_typed_errors() {
     ));
     let zero = RowParams::Tensor(QParams { scale: 0.0, zero_point: 0 });
     assert!(matches!(call(&[0; 3], 3, zero, one, 2), Int8Error::Scale { .. }));
+    let wide = [good];
+    assert!(matches!(
+        call(&[0; 3], 3, RowParams::PerRow16(&wide), one, 2),
+        Int8Error::Length { expected: 6, .. }
+    ));
+    let long = Scales::Blocks { size: 516, scales: &[half::f16::ONE; 2] };
+    assert!(matches!(
+        call(&[0; 6], 3, RowParams::PerRow16(&wide), long, 2),
+        Int8Error::LongBlock { size: 516, most: 512 }
+    ));
+    let off_center = [QParams { zero_point: 3, ..good }];
+    assert!(matches!(
+        call(&[0; 6], 3, RowParams::PerRow16(&off_center), one, 2),
+        Int8Error::NotCentered { zero_point: 3 }
+    ));
 }

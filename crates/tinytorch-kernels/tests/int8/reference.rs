@@ -27,6 +27,13 @@ impl Numbers {
             .collect()
     }
 
+    /// Levels of 16 bits, the extreme ones as likely as all others together.
+    pub(crate) fn words(&mut self, len: usize) -> Vec<i16> {
+        let any = |r: &mut Numbers| (r.next() as i16).max(-i16::MAX);
+        let value = |r: &mut Numbers| [i16::MAX, -i16::MAX, any(r), any(r)][r.next() as usize % 4];
+        (0..len).map(|_| value(self)).collect()
+    }
+
     pub(crate) fn i8s(&mut self, len: usize) -> Vec<i8> {
         let value =
             |r: &mut Numbers| [127, -128, r.next() as i8, r.next() as i8][r.next() as usize % 4];
@@ -42,34 +49,40 @@ impl Numbers {
     }
 }
 
-/// `(row, k)` of the activations and `(column, k)` of the weights in, the float result out.
+/// `(row, k)` of the activations and `(column, k)` of the weights in, the float result out. Activations of 16
+/// bits are summed over at most 512 values.
 pub(crate) fn reference(
     m: usize,
     n: usize,
     k: usize,
-    a: impl Fn(usize, usize) -> u8,
+    a: impl Fn(usize, usize) -> i64,
     w: impl Fn(usize, usize) -> i8,
     params: &RowParams<'_>,
     epilogue: &Epilogue<'_>,
 ) -> Vec<f32> {
     let mut out = Vec::new();
+    let is_wide = params.level_bytes() > 1;
     for row in 0..m {
         let params = match params {
             RowParams::Tensor(params) => *params,
-            RowParams::PerRow(all) => all[row],
+            RowParams::PerRow(all) | RowParams::PerRow16(all) => all[row],
         };
         let dot = |column: usize, from: usize, to: usize| -> f32 {
             let sum: i64 = (from..to)
-                .map(|i| {
-                    (i64::from(a(row, i)) - i64::from(params.zero_point)) * i64::from(w(column, i))
-                })
+                .map(|i| (a(row, i) - i64::from(params.zero_point)) * i64::from(w(column, i)))
                 .sum();
             i32::try_from(sum).expect("sums stay inside 32 bits") as f32
         };
         for column in 0..n {
+            let whole = || match is_wide {
+                true => {
+                    (0..k).step_by(512).fold(0.0, |sum, i| sum + dot(column, i, k.min(i + 512)))
+                }
+                false => dot(column, 0, k),
+            };
             let scaled = match epilogue.scales {
-                Scales::PerTensor(scale) => dot(column, 0, k) * (params.scale * scale),
-                Scales::PerChannel(scales) => dot(column, 0, k) * (params.scale * scales[column]),
+                Scales::PerTensor(scale) => whole() * (params.scale * scale),
+                Scales::PerChannel(scales) => whole() * (params.scale * scales[column]),
                 Scales::Blocks { size, scales } => {
                     let blocks = k.div_ceil(size);
                     let sum = (0..blocks).fold(0.0, |sum, block| {

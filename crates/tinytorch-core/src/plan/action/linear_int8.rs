@@ -3,7 +3,7 @@
 use super::{Action, Operands, Target, bias_and_shift};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
-use crate::int8::{Encoding, Int8Weight};
+use crate::int8::Int8Weight;
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::int8::Epilogue;
@@ -43,9 +43,6 @@ impl Action for LinearInt8 {
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());
         let weight = &self.op.0;
         let epilogue = Epilogue { scales: weight.scales().as_kernel(), bias, relu: self.relu };
-        if weight.input() == Encoding::PerRow16 {
-            return ops::multiply_halves(weight, levels, params, &epilogue, out.floats()?, exec);
-        }
         ops::multiply(weight, levels, params, &epilogue, out.kernel_output()?, exec)
     }
 

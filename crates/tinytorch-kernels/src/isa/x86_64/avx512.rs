@@ -149,7 +149,7 @@ impl Simd for Avx512Vnni {
         fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
             _mm512_dpbusd_epi32(acc, a, w);
         fn dot_wide(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
-            _mm512_add_epi32(acc, _mm512_madd_epi16(a, w));
+            _mm512_dpwssd_epi32(acc, a, w);
     }
 
     #[inline(always)]

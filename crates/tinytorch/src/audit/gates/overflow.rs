@@ -2,9 +2,10 @@
 
 use crate::Result;
 use crate::audit::{AuditOptions, Gate, Subject};
-use crate::int8::{BLOCK, Granularity};
+use crate::int8::{BLOCK, Encoding, Granularity};
 use tinytorch_kernels::int8::{
-    Activations, Epilogue, Output, Panels, QParams, RowParams, Scales, gemm, pair_rule_holds,
+    Activations, Epilogue, MOST_WORDS, Output, Panels, QParams, RowParams, Scales, gemm,
+    pair_rule_holds,
 };
 use tinytorch_kernels::{Isa, Scratch};
 
@@ -14,7 +15,8 @@ use tinytorch_kernels::{Isa, Scratch};
 /// 32 if scales are in blocks. Whatever the activations are, and after each product, the sum lies between 255
 /// times the sum of the negative and 255 times that of the positive weights. The zero point takes off at most
 /// 255 times the sum of all weights, which lies between the two, and what is left between them again: so it
-/// adds nothing to the bound. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
+/// adds nothing to the bound. Activations of 16 bits lie around 0, up to 32,767 of it, and are added over at most
+/// 512 values. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
 /// one sign may not sum beyond 128, which is checked here again from the weights. And each instruction set that may
 /// run the weight is given the activations for which its rows sum to most, and must add them exactly.
 pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate> {
@@ -26,19 +28,26 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
     for (name, param) in subject.int8.named_params() {
         let Some(weight) = param.int8() else { continue };
         let panels = weight.panels();
+        let is_wide = weight.input() == Encoding::PerRow16;
         let mut row = vec![0i8; panels.k()];
         let (mut rule, mut furthest, mut hardest) = (true, 0i64, Hardest::default());
         for i in 0..panels.n() {
             panels.row_into(i, &mut row)?;
             let run = match weight.scales().granularity() {
                 Granularity::Blocks => BLOCK,
+                _ if is_wide => MOST_WORDS,
                 Granularity::PerTensor | Granularity::PerChannel => row.len().max(1),
             };
             for run in row.chunks(run) {
                 let sum = |keep: fn(i64) -> bool| -> i64 {
                     run.iter().map(|&w| i64::from(w)).filter(|&w| keep(w)).sum()
                 };
-                furthest = furthest.max(255 * sum(|w| w > 0)).max(-255 * sum(|w| w < 0));
+                let (above, below) = (sum(|w| w > 0), -sum(|w| w < 0));
+                furthest = furthest.max(if is_wide {
+                    i64::from(i16::MAX) * (above + below)
+                } else {
+                    255 * above.max(below)
+                });
             }
             rule &= pair_rule_holds(&row);
             hardest.consider(&row);
@@ -52,7 +61,7 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
             faults.push(format!("`{name}` would run in 16-bit pairs although they can saturate"));
         }
         for &isa in &isas {
-            if let Some((got, exact)) = hardest.wrong_sum(isa, panels)? {
+            if let Some((got, exact)) = hardest.wrong_sum(isa, panels, is_wide)? {
                 let isa = isa.name();
                 faults.push(format!("`{name}` sums to {got} on {isa} where {exact} is exact"));
             }
@@ -69,12 +78,12 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
     Ok(Gate::no_faults("overflow", &faults, "faults", checked))
 }
 
-/// The activations that are hardest on the rows of a weight: 255 wherever the weights of a row have one
+/// The activations that are hardest on the rows of a weight: the largest wherever the weights of a row have one
 /// sign, for the rows with the largest sums and the largest pairs.
 #[derive(Default)]
 struct Hardest {
-    /// By what was looked for: the measure of the row that has most of it, and its activations.
-    found: [(i64, Vec<u8>); 4],
+    /// By what was looked for: the measure of the row that has most of it, and where its weights have the sign.
+    found: [(i64, Vec<bool>); 4],
 }
 
 impl Hardest {
@@ -86,29 +95,43 @@ impl Hardest {
             for (of_kind, measure) in [sum, pair.unwrap_or(0)].into_iter().enumerate() {
                 let most = &mut self.found[2 * of_sign + of_kind];
                 if measure > most.0 {
-                    let level = |&w: &i8| if part(w) > 0 { u8::MAX } else { 0 };
-                    *most = (measure, row.iter().map(level).collect());
+                    *most = (measure, row.iter().map(|&w| part(w) > 0).collect());
                 }
             }
         }
     }
 
-    /// The first sum that an instruction set gets wrong, and what it should be.
-    fn wrong_sum(&self, isa: Isa, panels: &Panels) -> Result<Option<(f32, i64)>> {
+    /// The first sum that an instruction set gets wrong, and what it should be; of 16-bit activations if
+    /// `is_wide`.
+    fn wrong_sum(&self, isa: Isa, panels: &Panels, is_wide: bool) -> Result<Option<(f32, f32)>> {
         let (n, k) = (panels.n(), panels.k());
         let mut row = vec![0i8; k];
-        for (_, levels) in self.found.iter().filter(|(measure, _)| *measure > 0) {
-            let params = RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 });
-            let activations = Activations { data: levels, m: 1, k, params };
+        let params = [QParams { scale: 1.0, zero_point: 0 }];
+        for (_, signs) in self.found.iter().filter(|(measure, _)| *measure > 0) {
+            // Where weights have the other sign, 16-bit activations have it too: both add to the sum.
+            let (params, run, most, least) = match is_wide {
+                true => (RowParams::PerRow16(&params), MOST_WORDS, i16::MAX, -i16::MAX),
+                false => (RowParams::PerRow(&params), k, 255, 0),
+            };
+            let level = |&has_sign: &bool| if has_sign { most } else { least };
+            let levels: Vec<i16> = signs.iter().map(level).collect();
+            let data: Vec<u8> = match is_wide {
+                true => levels.iter().flat_map(|level| level.to_ne_bytes()).collect(),
+                false => levels.iter().map(|&level| level as u8).collect(),
+            };
+            let activations = Activations { data: &data, m: 1, k, params };
             let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
             let mut sums = vec![0f32; n];
             let output = Output::F32(&mut sums);
             gemm(isa, &activations, panels, &epilogue, output, &mut Scratch::new())?;
             for (i, &got) in sums.iter().enumerate() {
                 panels.row_into(i, &mut row)?;
-                let product = |(&a, &w): (&u8, &i8)| i64::from(a) * i64::from(w);
-                let exact: i64 = levels.iter().zip(&row).map(product).sum();
-                if got != exact as f32 {
+                let product = |(&a, &w): (&i16, &i8)| i64::from(a) * i64::from(w);
+                let runs = levels.chunks(run.max(1)).zip(row.chunks(run.max(1)));
+                let exact = runs.fold(0.0, |sum, (levels, row)| {
+                    sum + levels.iter().zip(row).map(product).sum::<i64>() as f32
+                });
+                if got != exact {
                     return Ok(Some((got, exact)));
                 }
             }

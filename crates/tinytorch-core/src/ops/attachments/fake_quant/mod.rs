@@ -37,7 +37,7 @@ pub enum FakeInput {
     Float,
     /// To 256 levels over each row's own range.
     Dynamic,
-    /// To 65,536 levels over each row's own range, which is too fine for training to notice.
+    /// To 65,535 levels as far as each row's largest value, which is too fine for training to notice.
     Dynamic16,
     /// To 256 levels with a learned step. The level that stands for 0 is an integer and stays.
     Static {
