@@ -1,6 +1,8 @@
 //! The commands, one a file.
 
 pub(crate) mod audit;
+mod audit_text;
+mod baseline;
 pub(crate) mod bench;
 mod ci;
 pub(crate) mod embed;

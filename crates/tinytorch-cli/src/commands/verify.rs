@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::files::{ContentError, FileError, TensorFile, load_model};
 
 /// Say whether safetensors files are as they were written: the header against the file's length, every tensor and
@@ -56,7 +56,7 @@ impl Verify {
 
 impl Checked {
     /// What a file is found to be; an error only for one that cannot be read, or is of another kind.
-    fn of(path: &PathBuf) -> Result<Checked> {
+    fn of(path: &Path) -> Result<Checked> {
         let name = path.display().to_string();
         if onnx::is_onnx(path) {
             anyhow::bail!("{name} is an ONNX model, which carries no checksums");
