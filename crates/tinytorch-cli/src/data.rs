@@ -161,6 +161,17 @@ pub(crate) enum Part {
     All,
 }
 
+impl Part {
+    /// What it is called in sentences.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Part::Test => "test part",
+            Part::HeldOut => "held-out part",
+            Part::All => "all of it",
+        }
+    }
+}
+
 impl Source {
     /// Whether a model takes it by way of its tokenizer.
     pub(crate) fn is_text(&self) -> bool {

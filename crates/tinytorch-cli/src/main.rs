@@ -45,6 +45,7 @@ enum Command {
     Generate(commands::generate::Generate),
     Embed(commands::embed::Embed),
     Inspect(commands::inspect::Inspect),
+    Verify(commands::verify::Verify),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
 }
@@ -62,6 +63,7 @@ impl Command {
             | Command::Eval(_)
             | Command::Generate(_)
             | Command::Inspect(_)
+            | Command::Verify(_)
             | Command::Profile(_)
             | Command::Bench(_) => None,
         }
@@ -117,6 +119,7 @@ fn run(command: Command, probe: Probe) -> anyhow::Result<Verdict> {
         Command::Generate(generate) => generate.run(&mut screen),
         Command::Embed(embed) => embed.run(&mut screen),
         Command::Inspect(inspect) => inspect.run(&mut screen),
+        Command::Verify(verify) => verify.run(&mut screen),
         Command::Profile(profile) => profile.run(&mut screen),
         Command::Bench(bench) => bench.run(&mut screen),
     }?;

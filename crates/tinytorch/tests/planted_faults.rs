@@ -39,6 +39,25 @@ fn answer_a_probe_with_a_cache_of_floats() {
     println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
 }
 
+/// A program that falls back to the floats that lie beside the int8 file.
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_the_float_model() {
+    let mut request = request();
+    request.file.set_file_name("float.safetensors");
+    println!("\n{}", serde_json::to_string(&run(&request, &Kinds::built_in()).unwrap()).unwrap());
+}
+
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_floats_for_every_pass() {
+    let frame = |description: &str| {
+        let model = Kinds::built_in().build(description, &mut Init::absent())?;
+        Ok(Impostor::boxed(model, Instead::Copies))
+    };
+    println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
+}
+
 #[test]
 #[ignore = "answers the other tests, which start it in a process of its own"]
 fn answer_a_probe_with_a_cache_for_large_passes() {

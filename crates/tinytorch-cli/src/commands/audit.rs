@@ -1,18 +1,18 @@
 //! The command `audit`.
 
-use super::ci;
+use super::baseline::Baseline;
+use super::{audit_text, ci};
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
 use crate::output::Screen;
 use crate::share::{Floor, Share};
-use crate::table::Table;
 use anyhow::{Context, Result};
 use clap::Args;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    AuditOptions, Budget, Gate, ModelFiles, ModelReport, Probe, REFERENCES, Report, Saturation,
-    Subject, audit_model, page,
+    AuditOptions, Budget, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
+    page,
 };
 use tinytorch::files::{check_writable, replace};
 use tinytorch::train::ProgressBar;
@@ -52,6 +52,9 @@ pub(crate) struct Audit {
     /// changed since
     #[arg(long, value_name = "INT8", requires = "float")]
     before: Option<PathBuf>,
+    /// The report.json of another audit: say what has moved since
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<PathBuf>,
     /// File to write the gates to as JUnit's XML, for systems that gate on it
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -65,6 +68,8 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
+        // Read before it may be replaced, and before the long work.
+        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
                 let subject = subject(float, int8, data, self.before.as_deref())?;
@@ -85,8 +90,21 @@ impl Audit {
         if self.json {
             writeln!(screen, "{json}")?;
         } else {
-            report.models.iter().try_for_each(|model| print_model(model, screen))?;
+            let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            for model in &report.models {
+                writeln!(screen, "{}", audit_text::of(model, styled)?)?;
+            }
+            let machine = &report.machine;
+            let (isa, threads) = (machine.isa, machine.threads);
+            writeln!(screen, "{}, {}, {isa}, {threads} threads", report.tool, report.date)?;
             writeln!(screen, "report: {}, {}", page.display(), data.display())?;
+            if let Some(baseline) = &baseline {
+                let moved = baseline.moved(&serde_json::from_str(&json)?);
+                writeln!(screen, "since {}: {} moved", baseline.date(), moved.len())?;
+                for line in moved {
+                    writeln!(screen, "  {line}")?;
+                }
+            }
             if self.github {
                 write!(screen, "{}", ci::github(&report))?;
             }
@@ -137,61 +155,16 @@ impl Audit {
 /// Two models in files, and the samples to judge them by.
 fn subject(float: &Path, int8: &Path, data: &Source, before: Option<&Path>) -> Result<Subject> {
     let files = ModelFiles::open(float, int8)?;
-    let Judging { name, samples, .. } = data.to_judge(files.models()[0], &files.provenances())?;
+    let Judging { name, samples, part } = data.to_judge(files.models()[0], &files.provenances())?;
     for model in files.models() {
         check_examples(&samples, &name, model)?;
     }
     let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
+    let subject = subject.judged_on(name, part.words());
     match before {
         Some(before) => {
             subject.fine_tuned_since(before).with_context(|| before.display().to_string())
         }
         None => Ok(subject),
     }
-}
-
-fn print_model(model: &ModelReport, screen: &mut Screen) -> Result<()> {
-    writeln!(screen, "{}: {}\n", model.name, model.verdict.word())?;
-    let mut table = Table::new(["gate", "result", "value", "limit", "measured"]);
-    for gate in &model.gates {
-        let number = |value: Option<f64>| value.map_or(String::new(), |v| with_unit(v, gate));
-        table.row([
-            gate.id.to_string(),
-            gate.result.word().to_string(),
-            number(gate.value),
-            number(gate.limit),
-            gate.reason.clone(),
-        ]);
-    }
-    writeln!(screen, "{table}")?;
-    let mut table =
-        Table::new(["layer", "kernel", "own error", "gathered", "bytes f32", "bytes int8"]);
-    for layer in &model.layers {
-        table.row([
-            layer.name.clone(),
-            layer.kernel.to_string(),
-            format!("{:.3} %", layer.own_error_percent),
-            format!("{:.3} %", layer.propagated_error_percent),
-            layer.float_bytes.to_string(),
-            layer.int8_bytes.to_string(),
-        ]);
-    }
-    writeln!(screen, "{table}")?;
-    for saturation in &model.saturation {
-        let Saturation { factor, percent, worst_layer, worst_percent, agreement } = saturation;
-        let alike = agreement.map_or(String::new(), |agreement| {
-            format!("; {agreement:.2} % of the answers are those of the float model")
-        });
-        writeln!(
-            screen,
-            "  inputs x{factor}: {percent:.3} % of the activations lie outside of their ranges, of \
-             {worst_layer} {worst_percent:.3} %{alike}"
-        )?;
-    }
-    Ok(())
-}
-
-fn with_unit(value: f64, gate: &Gate) -> String {
-    let digits = if value.fract() == 0.0 { 0 } else { 2 };
-    format!("{value:.digits$} {}", gate.unit)
 }

@@ -97,6 +97,9 @@ pub(super) fn verdict(model: &ModelReport) -> String {
     };
     let (failed, unknown) = (of(Outcome::Fail), of(Outcome::Unknown));
     let mut line = format!("{} {}", model.name, model.verdict.word());
+    if failed.contains(&"f32_floor") {
+        line.push_str(", the float model is not worth the test");
+    }
     for (what, gates) in [("failed", failed), ("undecided", unknown)] {
         if !gates.is_empty() {
             line.push_str(&format!(" ({what}: {})", gates.join(", ")));
@@ -108,7 +111,7 @@ pub(super) fn verdict(model: &ModelReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tinytorch::audit::Task;
+    use tinytorch::audit::{Origins, Task};
 
     fn report() -> Report {
         let gates = vec![
@@ -122,6 +125,7 @@ mod tests {
             architecture: serde_json::Value::Null,
             verdict: Outcome::Fail,
             gates,
+            origins: Origins::default(),
             held_out_samples: 2,
             task: Task::Classification,
             float_quality: 0.0,
@@ -129,6 +133,10 @@ mod tests {
             bytes: Vec::new(),
             latency: Vec::new(),
             classes: Vec::new(),
+            changed: Vec::new(),
+            confusions: Vec::new(),
+            sample_errors: None,
+            advice: Vec::new(),
             layers: Vec::new(),
             saturation: Vec::new(),
         }])

@@ -1,6 +1,8 @@
 //! The commands, one a file.
 
 pub(crate) mod audit;
+mod audit_text;
+mod baseline;
 pub(crate) mod bench;
 mod ci;
 pub(crate) mod embed;
@@ -15,3 +17,4 @@ pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;
 pub(crate) mod train;
+pub(crate) mod verify;

@@ -11,3 +11,4 @@ mod pipeline;
 mod support;
 mod text_models;
 mod training;
+mod verify;

@@ -32,7 +32,19 @@ fn a_trained_and_quantized_model_passes_its_audit() {
     assert_eq!(report["models"][0]["verdict"], "pass", "{report:#}");
     let written: Value = serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
     assert_eq!(written["models"][0]["gates"], report["models"][0]["gates"]);
-    assert_eq!(keys(&written), ["machine", "models", "tool"]);
+    assert_eq!(keys(&written), ["command", "date", "machine", "models", "tool"]);
+    let origins = &written["models"][0]["origins"];
+    assert_eq!(origins["int8"]["file"], "q.safetensors");
+    assert_eq!(origins["int8"]["file_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(
+        (&origins["data"]["name"], &origins["data"]["part"]),
+        (&json!("digits"), &json!("test part"))
+    );
+    assert_eq!(
+        (&origins["data"]["samples"], &origins["max_error_percent"]),
+        (&json!(600), &json!(1.0))
+    );
+    assert_eq!(written["command"][1], "audit");
 }
 
 #[test]
@@ -41,6 +53,9 @@ fn an_audit_ends_in_its_verdict_and_tells_systems_that_gate_on_it() {
     let printed = bench.good(&format!("{AUDIT} --junit a.xml --github"));
     let last = printed.lines().last().unwrap();
     assert_eq!(last, "verdict: q pass");
+    let wide = |line: &&str| line.chars().count() > 80 && !line.starts_with("::");
+    assert_eq!(printed.lines().find(wide), None, "readable at 80 columns");
+    assert!(printed.contains("data     600 samples of digits, test part, sha256"), "{printed}");
     assert!(
         printed.contains("::notice title=q::q pass") && !printed.contains("::error"),
         "{printed}"
@@ -51,9 +66,15 @@ fn an_audit_ends_in_its_verdict_and_tells_systems_that_gate_on_it() {
         "{xml}"
     );
 
+    bench.write("before.json", &bench.read("audit-report/report.json"));
+    let again = bench.good(&format!("{AUDIT} --baseline before.json"));
+    assert!(again.contains(": 0 moved"), "{again}");
+    assert!(bench.refused(&format!("{AUDIT} --baseline m.safetensors")).contains("no report"));
+
     let failed = bench.run(&format!("{AUDIT} --junit a.xml --github --max-error 0.01%"));
     assert_eq!(failed.status.code(), Some(1));
     let printed = String::from_utf8(failed.stdout).unwrap();
+    assert!(printed.contains("What would help"), "{printed}");
     assert_eq!(printed.lines().last().unwrap(), "verdict: q fail (failed: output_error)");
     assert!(printed.contains("::error title=q%3A output_error failed::"), "{printed}");
     let xml = String::from_utf8(bench.read("a.xml")).unwrap();
@@ -278,7 +299,8 @@ fn a_model_that_lost_its_accuracy_fails_its_audit() {
     let output = bench.run(AUDIT);
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("not the one that was quantized"), "{printed}");
+    let words = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("not the one that was quantized"), "{printed}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::files::Files;
 use super::layers::{Comparison, FloatPass, Int8Pass, LayerEvidence, RangePass};
 use super::passes::{BATCH, batches, outputs};
 use super::saturation::{self, Saturation};
-use super::{AuditOptions, Subject};
+use super::{AuditOptions, Subject, layer_times};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::models::{ListModel, Model, compile};
@@ -55,6 +55,9 @@ impl Evidence {
             if let (Some(layer), Some(kernel)) = (layers.iter_mut().find(made_for), step.kernel) {
                 layer.kernel = kernel;
             }
+        }
+        if options.latency {
+            layer_times::note(&mut layers, subject, options)?;
         }
         let files = Files::of(subject)?;
         let outputs = names_of(&*subject.int8, int8.len());

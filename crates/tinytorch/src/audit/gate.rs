@@ -173,6 +173,16 @@ impl Gate {
     }
 }
 
+/// Numbers in a sentence: `1, 2 and 3`.
+pub(super) fn listed(numbers: &[usize]) -> String {
+    let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        None => "no".to_string(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
 /// A number with as many digits as an interval needs.
 fn short(value: f64) -> String {
     let digits = if value.abs() < 10.0 { 4 } else { 2 };
@@ -214,6 +224,12 @@ mod tests {
         assert_eq!(of(0.9, 1.1), Outcome::Unknown);
         assert_eq!(of(1.02, 1.1), Outcome::Fail);
         assert_eq!(decided(f64::NAN, f64::NAN).result, Outcome::Fail);
+    }
+
+    #[test]
+    fn numbers_are_listed_as_people_do() {
+        assert_eq!(listed(&[1, 2, 3]), "1, 2 and 3");
+        assert_eq!(listed(&[64]), "64");
     }
 
     #[test]

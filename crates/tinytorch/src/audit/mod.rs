@@ -99,9 +99,12 @@
 //! | own error | what a layer adds to the error of its output, on the float model's input |
 //! | expected error | what rounding alone would add there |
 
+mod advice;
 mod answers;
+mod changed;
 mod class_report;
 mod compare;
+mod date;
 mod distribution;
 mod error;
 mod evidence;
@@ -110,9 +113,11 @@ mod gate;
 pub mod gates;
 mod held_out;
 mod interval;
+mod layer_times;
 mod layers;
 mod metric;
 mod options;
+mod origins;
 pub mod page;
 mod passes;
 mod probe;
@@ -127,6 +132,8 @@ mod task;
 mod tuning;
 
 pub use crate::quant::relative_error;
+pub use advice::{Advice, Raised};
+pub use changed::{Changed, Confusion, Picture, SampleErrors};
 pub use class_report::ClassReport;
 pub use distribution::{Distribution, Int8Range};
 pub use error::AuditError;
@@ -138,6 +145,7 @@ pub use interval::Interval;
 pub use layers::LayerEvidence;
 pub use metric::{Direction, Metric};
 pub use options::AuditOptions;
+pub use origins::{DataOrigin, ModelOrigin, Origins};
 pub use probe::Probe;
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, Judged, LatencyPairs, LayerReport, Machine, ModelReport, Report};
@@ -159,7 +167,9 @@ pub fn audit_model(
 ) -> Result<ModelReport> {
     let evidence = Evidence::gather(subject, options)?;
     let judged = gates::all(subject, &evidence, budget, options)?;
-    ModelReport::new(subject, &evidence, judged)
+    let origins = Origins::of(subject, &evidence, budget, options)?;
+    let advice = advice::of(subject, &evidence, &judged.gates, budget.max_error, options)?;
+    Ok(ModelReport { advice, ..ModelReport::new(subject, &evidence, judged, origins)? })
 }
 
 /// A score with the unit of its metric.

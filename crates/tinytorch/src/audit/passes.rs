@@ -24,7 +24,19 @@ pub(super) fn batches(held_out: &HeldOut) -> impl Iterator<Item = Result<Vec<Var
 /// # Errors
 /// If the model does not run on the data.
 pub(super) fn outputs(plan: &mut Plan, held_out: &HeldOut) -> Result<Vec<Tensor>> {
-    in_batches(held_out, |batch| run(plan, batch))
+    outputs_of_first(plan, held_out, held_out.len())
+}
+
+/// A deployed model's outputs for so many samples.
+///
+/// # Errors
+/// If the model does not run on the data.
+pub(super) fn outputs_of_first(
+    plan: &mut Plan,
+    held_out: &HeldOut,
+    samples: usize,
+) -> Result<Vec<Tensor>> {
+    in_batches(held_out, samples, |batch| run(plan, batch))
 }
 
 /// A model's outputs for all samples, op by op as in training.
@@ -36,21 +48,22 @@ pub(super) fn eager_outputs(
     isa: Isa,
     held_out: &HeldOut,
 ) -> Result<Vec<Tensor>> {
-    in_batches(held_out, |batch| {
+    in_batches(held_out, held_out.len(), |batch| {
         let inputs: Vec<Var> = batch.iter().map(Var::from).collect();
         let outputs = model.forward_list(&inputs, &mut Ctx::eval().on(isa))?;
         Ok(outputs.into_iter().map(Var::into_value).collect())
     })
 }
 
-/// What `run` makes of all samples, in batches.
+/// What `run` makes of the first samples, in batches.
 pub(super) fn in_batches(
     held_out: &HeldOut,
+    samples: usize,
     mut run: impl FnMut(&[Tensor]) -> Result<Vec<Tensor>>,
 ) -> Result<Vec<Tensor>> {
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
-    for start in (0..held_out.len()).step_by(BATCH) {
-        let outputs = run(&held_out.batch(start, BATCH)?)?;
+    for start in (0..samples).step_by(BATCH) {
+        let outputs = run(&held_out.batch(start, BATCH.min(samples - start))?)?;
         parts.resize_with(outputs.len(), Vec::new);
         parts.iter_mut().zip(outputs).for_each(|(part, output)| part.push(output));
     }

@@ -34,6 +34,15 @@ enum Source {
     Talks,
 }
 
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Source::Digits => "digits",
+            Source::Talks => "tinytalks",
+        }
+    }
+}
+
 /// The reference models, in the order of the report.
 pub const REFERENCES: [Reference; 3] = [
     Reference {
@@ -99,7 +108,9 @@ impl Reference {
         let subject = Subject::new(self.name, &*float, &*int8, parts.held_out)?
             .quantized_by(&config, &report)
             .calibrated_on(std::slice::from_ref(&parts.calibration))?
-            .trained_on("the training part of the same data set");
+            .trained_on("the training part of the same data set")
+            .judged_on(self.data.name(), "test part")
+            .seeded(seed);
         Ok((subject, Budget { float_floor: Some(self.float_floor), ..Budget::default() }))
     }
 

@@ -1,8 +1,8 @@
 //! The stable form of an audit's result.
 
 use super::{
-    ClassReport, Distribution, Evidence, Gate, LayerEvidence, Metric, Outcome, Saturation, Subject,
-    Task,
+    Advice, Changed, ClassReport, Confusion, Distribution, Evidence, Gate, LayerEvidence, Metric,
+    Origins, Outcome, SampleErrors, Saturation, Subject, Task, date,
 };
 use crate::Result;
 use crate::files::TensorFile;
@@ -15,6 +15,10 @@ use tinytorch_kernels::Isa;
 pub struct Report {
     /// The program and its version.
     pub tool: String,
+    /// When it was made, in UTC: `2026-02-28T13:05:09Z`.
+    pub date: String,
+    /// The command and its arguments.
+    pub command: Vec<String>,
     /// Where it ran.
     pub machine: Machine,
     /// One entry per model.
@@ -25,7 +29,8 @@ impl Report {
     /// A report of this program on this machine.
     pub fn new(models: Vec<ModelReport>) -> Report {
         let tool = concat!("tinytorch ", env!("CARGO_PKG_VERSION")).to_string();
-        Report { tool, machine: Machine::this(), models }
+        let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        Report { tool, date: date::now(), command, machine: Machine::this(), models }
     }
 
     /// Whether every model passed.
@@ -73,6 +78,8 @@ pub struct ModelReport {
     pub verdict: Outcome,
     /// The gates.
     pub gates: Vec<Gate>,
+    /// What was judged and how.
+    pub origins: Origins,
     /// Samples that the models were judged by.
     pub held_out_samples: usize,
     /// What the models are for.
@@ -87,6 +94,14 @@ pub struct ModelReport {
     pub latency: Vec<LatencyPairs>,
     /// Every class and group, where samples have some.
     pub classes: Vec<ClassReport>,
+    /// The first samples that get other answers.
+    pub changed: Vec<Changed>,
+    /// Which classes became which others, those of most answers first.
+    pub confusions: Vec<Confusion>,
+    /// How far the outputs of single samples are off; `null` where they are no floats.
+    pub sample_errors: Option<SampleErrors>,
+    /// Which layers would help if they were raised, one after the other; empty unless precision is what is missing.
+    pub advice: Vec<Advice>,
     /// Every layer with a weight, in the order in which they ran.
     pub layers: Vec<LayerReport>,
     /// How many activations lie outside of the ranges that calibration fixed, on the held-out samples and on
@@ -99,10 +114,10 @@ impl ModelReport {
         subject: &Subject,
         evidence: &Evidence,
         judged: Judged,
+        origins: Origins,
     ) -> Result<ModelReport> {
-        let Judged { gates, latency, classes } = judged;
-        let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
-        let verdict = if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail };
+        let Judged { gates, latency, classes, changed, confusions, sample_errors } = judged;
+        let verdict = verdict_of(&gates);
         let (task, targets) = (subject.task.clone(), subject.held_out.targets());
         let mut weights = BytesPair { what: "weights", float: 0, int8: 0 };
         let mut seen = BTreeSet::new();
@@ -121,6 +136,7 @@ impl ModelReport {
             architecture: serde_json::from_str(&subject.int8.description()?).unwrap_or_default(),
             verdict,
             gates,
+            origins,
             held_out_samples: subject.held_out.len(),
             float_quality: task.score(&evidence.float, targets)?,
             int8_quality: task.score(&evidence.int8, targets)?,
@@ -128,10 +144,20 @@ impl ModelReport {
             bytes: vec![weights, file],
             latency,
             classes,
+            changed,
+            confusions,
+            sample_errors,
+            advice: Vec::new(),
             layers: evidence.layers.iter().map(LayerReport::new).collect(),
             saturation: evidence.saturation.clone(),
         })
     }
+}
+
+/// What gates add up to: what could not be measured or decided is no pass.
+fn verdict_of(gates: &[Gate]) -> Outcome {
+    let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
+    if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail }
 }
 
 /// What the gates have found.
@@ -143,6 +169,12 @@ pub struct Judged {
     pub latency: Vec<LatencyPairs>,
     /// Every class and group.
     pub classes: Vec<ClassReport>,
+    /// The first samples that get other answers.
+    pub changed: Vec<Changed>,
+    /// Which classes became which others.
+    pub confusions: Vec<Confusion>,
+    /// How far the outputs of single samples are off.
+    pub sample_errors: Option<SampleErrors>,
 }
 
 /// How large something is in float and in int8.
@@ -188,10 +220,10 @@ pub struct LayerReport {
     pub expected_error_percent: f64,
     /// Relative error that has gathered up to its output, in percent.
     pub propagated_error_percent: f64,
-    /// Time of the float layer, in microseconds.
-    pub float_microseconds: f64,
-    /// Time of the int8 layer, in microseconds.
-    pub int8_microseconds: f64,
+    /// Median time of the float layer as it is deployed, in microseconds for 32 samples; `null` if no time was taken.
+    pub float_microseconds: Option<f64>,
+    /// The same of the int8 layer, quantizing its input included.
+    pub int8_microseconds: Option<f64>,
     /// The float weight's values, with the batch norm that was folded in, and the int8 levels they
     /// became.
     pub weight: Distribution,
@@ -211,10 +243,26 @@ impl LayerReport {
             own_error_percent: layer.own_error * 100.0,
             expected_error_percent: layer.expected_error * 100.0,
             propagated_error_percent: layer.propagated_error * 100.0,
-            float_microseconds: layer.float_time.as_secs_f64() * 1e6,
-            int8_microseconds: layer.int8_time.as_secs_f64() * 1e6,
+            float_microseconds: layer.float_time.map(|time| time.as_secs_f64() * 1e6),
+            int8_microseconds: layer.int8_time.map(|time| time.as_secs_f64() * 1e6),
             weight: layer.weight.clone(),
             activation: layer.activation.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_no_pass() {
+        let pass = Gate::at_most("a", 0.0, 1.0, "", String::new());
+        let apart = Gate::not_applicable("b", String::new());
+        let unknown = Gate::unknown("c", String::new());
+        let fail = Gate::at_most("d", 2.0, 1.0, "", String::new());
+        assert_eq!(verdict_of(&[pass.clone(), apart.clone()]), Outcome::Pass);
+        assert_eq!(verdict_of(&[pass.clone(), unknown]), Outcome::Fail);
+        assert_eq!(verdict_of(&[fail, pass, apart]), Outcome::Fail);
     }
 }

@@ -63,14 +63,14 @@ fn at(
     });
     let brighter = HeldOut::new(inputs.collect::<Result<Vec<_>>>()?, [])?;
     let mut outside = Outside { names, ranges, counts: BTreeMap::new() };
-    let float = in_batches(&brighter, |batch| {
+    let float = in_batches(&brighter, brighter.len(), |batch| {
         let inputs: Vec<Var> = batch.iter().map(Var::from).collect();
         let mut ctx = Ctx::eval().observed(&mut outside);
         let outputs = subject.float.forward_list(&inputs, &mut ctx)?;
         Ok(outputs.into_iter().map(Var::into_value).collect::<Vec<Tensor>>())
     })?;
     let mut plan = compile(&*subject.int8, &brighter.first(1)?)?.on(options.deployed);
-    let int8 = in_batches(&brighter, |batch| run(&mut plan, batch))?;
+    let int8 = in_batches(&brighter, brighter.len(), |batch| run(&mut plan, batch))?;
     let answers = (subject.task.answers(&float)?, subject.task.answers(&int8)?);
     let agreement = match answers {
         (Some(float), Some(int8)) => Some(task::same_share(&float, &int8)? * 100.0),

@@ -43,6 +43,10 @@ pub struct Subject {
     pub seen: Option<SeenRows>,
     /// What the float model was trained on, by its own account.
     pub trained_on: Option<String>,
+    /// What the samples that judge are called, and which of the data they are.
+    pub(super) judged_on: Option<(String, String)>,
+    /// The seed of everything that was drawn to make the models.
+    pub(super) seed: Option<u64>,
     /// What was fine-tuned after quantizing, if anything was.
     pub(super) tuning: Option<Tuning>,
 }
@@ -79,6 +83,8 @@ impl Subject {
             delivered: None,
             seen: None,
             trained_on: None,
+            judged_on: None,
+            seed: None,
             tuning: None,
         })
     }
@@ -134,6 +140,17 @@ impl Subject {
     /// Tells what the float model was trained on, for the report.
     pub fn trained_on(self, data: impl Into<String>) -> Subject {
         Subject { trained_on: Some(data.into()), ..self }
+    }
+
+    /// Tells what the samples that judge are called and which of the data they are, such as `test part`, for the
+    /// report.
+    pub fn judged_on(self, data: impl Into<String>, part: impl Into<String>) -> Subject {
+        Subject { judged_on: Some((data.into(), part.into())), ..self }
+    }
+
+    /// Tells by which seed everything was drawn that made the models, for the report.
+    pub fn seeded(self, seed: u64) -> Subject {
+        Subject { seed: Some(seed), ..self }
     }
 
     /// Tells what the models are for.

@@ -205,6 +205,20 @@ pub enum FormatError {
         /// What does not fit.
         detail: String,
     },
+    /// What the header says does not add up to its checksum.
+    #[error(
+        "the header does not agree with its checksum, so the file is damaged; copy it again, or make it anew (a program that changed it on purpose has to remove the metadata entry {entry:?})"
+    )]
+    DamagedHeader {
+        /// The metadata entry that holds the checksums.
+        entry: &'static str,
+    },
+    /// A metadata entry that writing a file makes itself.
+    #[error("metadata key {key:?} is tinytorch's own; choose another")]
+    ReservedKey {
+        /// The key.
+        key: &'static str,
+    },
     /// Bytes after the last tensor.
     #[error("{bytes} bytes follow the last tensor; the file is damaged or was joined with another")]
     Trailing {
@@ -288,6 +302,16 @@ pub enum ContentError {
         index: usize,
         /// Its byte.
         value: u8,
+    },
+    /// A tensor whose bytes do not add up to its checksum.
+    #[error(
+        "tensor {tensor:?} does not agree with its checksum, so the file is damaged; copy it again, or make it anew (a program that changed it on purpose has to remove the metadata entry {entry:?})"
+    )]
+    Damaged {
+        /// The tensor.
+        tensor: String,
+        /// The metadata entry that holds the checksums.
+        entry: &'static str,
     },
     /// An int8 weight that cannot be packed.
     #[error("tensor {tensor:?}: {problem}")]

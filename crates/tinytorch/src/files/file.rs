@@ -1,5 +1,6 @@
 //! A safetensors file, read strictly.
 
+use super::checksum;
 use super::header::{Header, TensorInfo};
 use super::sniff::foreign;
 use super::{ContentError, FileDtype, FileError, FormatError};
@@ -10,6 +11,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tinytorch_kernels::os::{MappedFile, SharedSlice};
+
+/// Bytes that are read before their pages are given back: few beside a model, and many beside the cost of
+/// telling the system.
+pub(super) const GIVE_BACK: usize = 256 << 10;
 
 /// A safetensors file whose header has been read and checked; its tensors are read on demand.
 #[derive(Debug)]
@@ -81,7 +86,7 @@ impl TensorFile {
         self.source.bytes().len()
     }
 
-    /// The strings stored beside the tensors.
+    /// The strings stored beside the tensors, but for the checksums.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.header.metadata
     }
@@ -107,12 +112,41 @@ impl TensorFile {
         self.header.index.contains_key(name)
     }
 
+    /// Whether the file says what its tensors' bytes add up to, as those do that [`write_tensors`](super::write_tensors)
+    /// wrote. Reading a tensor then checks it.
+    pub fn has_checksums(&self) -> bool {
+        self.header.checksums.is_some()
+    }
+
+    /// Reads all tensors and gives the names of those whose bytes do not agree with their checksums: none
+    /// if the file has no checksums, which [`TensorFile::has_checksums`] says. What the header says was checked when the file
+    /// was opened.
+    pub fn damaged(&self) -> Vec<&str> {
+        let names = self.tensors().map(|(name, _)| name);
+        names.filter(|name| self.check_and_give_back(name).is_err()).collect()
+    }
+
     /// A tensor's bytes, little-endian, in row-major order.
     ///
     /// # Errors
-    /// [`ContentError::Missing`].
+    /// [`ContentError::Missing`], or [`ContentError::Damaged`] if they do not agree with their checksum.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+        let bytes = self.unchecked(name)?;
+        let mut check = self.check_of(name);
+        check.update(bytes);
+        check.finish(self)?;
+        Ok(bytes)
+    }
+
+    /// A tensor's bytes, for those who check them on the way.
+    pub(super) fn unchecked(&self, name: &str) -> Result<&[u8]> {
         Ok(&self.source.bytes()[self.span(self.info(name)?)])
+    }
+
+    /// What is to be told all of a tensor's bytes in their order.
+    pub(super) fn check_of<'a>(&self, name: &'a str) -> Check<'a> {
+        let expected = self.header.checksums.as_ref().and_then(|sums| sums.get(name)).copied();
+        Check { name, running: expected.map(|sum| (crc32fast::Hasher::new(), sum)) }
     }
 
     /// Gives back the pages of some of a tensor's bytes, which were read and will not be read soon.
@@ -181,7 +215,7 @@ impl TensorFile {
     }
 
     /// A tensor over the mapped file itself, which stays mapped as long as the tensor lives; its
-    /// pages count as the process's memory only once they are touched. It is copied, as by
+    /// pages count as the process's memory only once they are touched. The bytes are checked before, if the file has checksums. It is copied, as by
     /// [`TensorFile::tensor`], where the bytes are not the tensor's: other element types, unaligned
     /// offsets, a file that is not mapped.
     ///
@@ -189,6 +223,7 @@ impl TensorFile {
     /// As [`TensorFile::tensor`].
     pub fn mapped(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
+        self.check_and_give_back(name)?;
         let in_place = match (&self.source, info.dtype) {
             _ if cfg!(target_endian = "big") => None,
             (Source::Mapped(file), FileDtype::F32) => self.view::<f32>(file, info),
@@ -199,6 +234,20 @@ impl TensorFile {
             _ => None,
         };
         in_place.unwrap_or_else(|| self.tensor(name))
+    }
+
+    /// Checks a tensor's bytes and leaves none of its pages in memory.
+    fn check_and_give_back(&self, name: &str) -> Result<()> {
+        let (bytes, mut check) = (self.unchecked(name)?, self.check_of(name));
+        if check.running.is_none() {
+            return Ok(());
+        }
+        for start in (0..bytes.len()).step_by(GIVE_BACK) {
+            let range = start..bytes.len().min(start + GIVE_BACK);
+            check.update(&bytes[range.clone()]);
+            self.give_back(name, range)?;
+        }
+        check.finish(self)
     }
 
     fn view<T>(&self, file: &Arc<MappedFile>, info: &TensorInfo) -> Option<Result<Tensor>>
@@ -237,6 +286,29 @@ impl TensorFile {
     /// An error about this file's content.
     pub(super) fn problem(&self, problem: ContentError) -> Error {
         FileError::content(&self.path, problem).into()
+    }
+}
+
+/// The checksum of a tensor's bytes while they are read, if the file says what it should be.
+pub(super) struct Check<'a> {
+    name: &'a str,
+    running: Option<(crc32fast::Hasher, u32)>,
+}
+
+impl Check<'_> {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        if let Some((hasher, _)) = &mut self.running {
+            hasher.update(bytes);
+        }
+    }
+
+    pub(super) fn finish(self, file: &TensorFile) -> Result<()> {
+        let Some((hasher, expected)) = self.running else { return Ok(()) };
+        if hasher.finalize() == expected {
+            return Ok(());
+        }
+        let tensor = self.name.to_string();
+        Err(file.problem(ContentError::Damaged { tensor, entry: checksum::KEY }))
     }
 }
 

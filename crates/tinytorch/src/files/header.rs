@@ -1,5 +1,6 @@
 //! The header of a safetensors file.
 
+use super::checksum::{self, Checksums};
 use super::{FileDtype, FormatError};
 use crate::tensor::{Dtype, Shape};
 use serde::de::{
@@ -58,6 +59,8 @@ impl TensorInfo {
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) metadata: BTreeMap<String, String>,
+    /// What the tensors' bytes are held to, if the file says it; no part of `metadata`.
+    pub(super) checksums: Option<Checksums>,
     pub(super) tensors: Vec<(String, TensorInfo)>,
     pub(super) index: HashMap<String, usize>,
     /// Where the tensors' bytes begin.
@@ -90,8 +93,15 @@ impl Header {
                 return Err(FormatError::DuplicateName { tensor: name.clone() });
             }
         }
-        let metadata = unique(raw.metadata)?;
-        Ok(Header { metadata, tensors, index, data_start: LENGTH_BYTES + length })
+        let mut metadata = unique(raw.metadata)?;
+        let checksums = match metadata.remove(checksum::KEY) {
+            None => None,
+            Some(text) => {
+                let read = checksum::from_metadata(&text, &metadata, &tensors);
+                Some(read.ok_or(FormatError::DamagedHeader { entry: checksum::KEY })?)
+            }
+        };
+        Ok(Header { metadata, checksums, tensors, index, data_start: LENGTH_BYTES + length })
     }
 }
 

@@ -11,7 +11,7 @@
 //! `dynamic16` or `weight-only`.
 
 use super::entry::Entry;
-use super::file::values;
+use super::file::{GIVE_BACK, values};
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
 use crate::autograd::{Param, Role, Stored};
@@ -69,10 +69,6 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a Int8Weight) -> Result<Vec<E
     Ok(entries)
 }
 
-/// Bytes that are read before their pages are given back: few beside a model, and many beside the cost of
-/// telling the system.
-const GIVE_BACK: usize = 256 << 10;
-
 /// An int8 weight that a file was found to hold: all but its values.
 pub(super) struct Plan<'a> {
     name: &'a str,
@@ -112,17 +108,19 @@ impl<'a> Plan<'a> {
     /// Streams the rows into the packed weight, which is the only memory of its size: pages of the file are
     /// given back as they are read.
     pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
-        let bytes = file.bytes(self.name)?;
+        let (bytes, mut check) = (file.unchecked(self.name)?, file.check_of(self.name));
         let mut given_back = 0;
         let weight = QWeight::from_rows(self.shape, self.scales, |i, row| {
             let (start, end) = (i * row.len(), (i + 1) * row.len());
             row.iter_mut().zip(&bytes[start..end]).for_each(|(to, &from)| *to = from.cast_signed());
             if end - given_back >= GIVE_BACK || end == bytes.len() {
+                check.update(&bytes[given_back..end]);
                 file.give_back(self.name, given_back..end)?;
                 given_back = end;
             }
             Ok(())
         });
+        check.finish(file)?;
         let weight = match self.shift {
             Some(shift) => weight.and_then(|weight| weight.with_shift(shift)),
             None => weight,

@@ -2,7 +2,8 @@
 //!
 //! [`TensorFile`] reads a file strictly: whatever its header claims is checked against the file's
 //! own length before anything is allocated, and a file that is not exactly what the format allows is
-//! a [`FormatError`]. [`write_tensors`] replaces a file only once the new one is complete.
+//! a [`FormatError`]. [`write_tensors`] replaces a file only once the new one is complete, and puts checksums
+//! into it: what was damaged since is an error when it is read.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -21,6 +22,7 @@
 
 mod attached;
 mod checkpoint;
+mod checksum;
 mod digest;
 mod embedder;
 mod entry;

@@ -68,6 +68,7 @@ pub(crate) fn load_as(
 ) -> Result<Loaded> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
+    warn_unchecked(&file);
     let mut model = build(&description).map_err(|error| file.problem(unbuildable(error)))?;
     if let Some(architecture) = model.architecture() {
         check_head(&file, &architecture, str::to_string)?;
@@ -83,6 +84,7 @@ pub(crate) fn load_as(
 pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
+    warn_unchecked(&file);
     let mut model: M = build_described(&description, &mut Init::absent())
         .map_err(|error| file.problem(unbuildable(error)))?;
     load_into(&mut model, &file)?;
@@ -95,6 +97,16 @@ pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
 /// As [`TensorFile::open`], and a [`ContentError`] for a file that holds no model.
 pub fn read_description(path: impl AsRef<Path>) -> Result<String> {
     Ok(provenance::from_metadata(&TensorFile::open(path)?)?.0)
+}
+
+/// Says that damage to a model's file could not be seen.
+fn warn_unchecked(file: &TensorFile) {
+    if !file.has_checksums() {
+        let path = file.path().display();
+        tracing::warn!(
+            "{path} has no checksums, so damage to it cannot be seen; save the model again, and it will have them"
+        );
+    }
 }
 
 fn unbuildable(error: Error) -> ContentError {

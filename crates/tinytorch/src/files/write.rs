@@ -1,5 +1,6 @@
 //! Files that appear complete or not at all.
 
+use super::checksum;
 use super::entry::Entry;
 use super::header::{self, TensorInfo};
 use super::{FileError, FormatError};
@@ -11,14 +12,14 @@ use std::path::Path;
 
 /// Writes a safetensors file. Metadata is sorted by key; tensors lie in the order given, those of
 /// wider elements first, so that each is aligned to its element. The same arguments give the same
-/// bytes.
+/// bytes. A metadata entry of its own holds checksums of all that is in it, which [`TensorFile`](super::TensorFile) checks.
 ///
 /// The file appears complete or not at all: it is written under another name in the same folder,
 /// flushed to the disk, and renamed.
 ///
 /// # Errors
 /// [`FileError::Write`] if the file cannot be created, written or replaced, [`FileError::Format`] for
-/// duplicate or reserved names. After an error the path is as it was.
+/// duplicate or reserved names and keys. After an error the path is as it was.
 pub fn write_tensors<S: AsRef<str>>(
     path: impl AsRef<Path>,
     tensors: &[(S, Tensor)],
@@ -55,7 +56,31 @@ fn lay_out(
         let (dtype, shape) = (entry.dtype, entry.shape);
         contents.push((&*entry.name, TensorInfo { dtype, shape, range: start..end }));
     }
-    header::encode(&contents, metadata)
+    if metadata.contains_key(checksum::KEY) {
+        return Err(FormatError::ReservedKey { key: checksum::KEY });
+    }
+    let sums = contents.iter().zip(entries).map(|((name, info), entry)| (*name, info, sum(entry)));
+    let mut metadata = metadata.clone();
+    metadata.insert(checksum::KEY.to_string(), checksum::to_metadata(&metadata, sums));
+    header::encode(&contents, &metadata)
+}
+
+/// The checksum of what an entry will write.
+fn sum(entry: &Entry<'_>) -> u32 {
+    struct Sum(crc32fast::Hasher);
+    impl Write for Sum {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut sum = Sum(crc32fast::Hasher::new());
+    // A hash takes every byte, and entries hold what they were checked to hold when made.
+    entry.write(&mut sum).expect("a hash can be written to");
+    sum.0.finalize()
 }
 
 /// Replaces the file at `path` by what `fill` writes, or leaves it as it was.

@@ -90,3 +90,34 @@ impl Undo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{BatchNorm2d, Init, Path, Visitor, VisitorMut};
+
+    struct Pair(BatchNorm2d, BatchNorm2d);
+
+    impl Module for Pair {
+        fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+            path.within("a", |path| self.0.visit(path, visitor));
+            path.within("b", |path| self.1.visit(path, visitor));
+        }
+
+        fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+            path.within("a", |path| self.0.visit_mut(path, visitor));
+            path.within("b", |path| self.1.visit_mut(path, visitor));
+        }
+    }
+
+    #[test]
+    fn flags_that_were_set_before_stay_set() {
+        let norm = || BatchNorm2d::new(2, &mut Init::seed(0)).unwrap();
+        let mut pair = Pair(norm(), norm());
+        pair.set_flags(&[flag_of("a")].into());
+        Changes { norms: vec!["b".to_string()], ..Changes::default() }.commit(&mut pair);
+        assert!(pair.0.folded && pair.1.folded);
+        Changes::default().commit(&mut pair);
+        assert!(pair.0.folded && pair.1.folded);
+    }
+}

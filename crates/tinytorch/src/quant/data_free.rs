@@ -187,3 +187,88 @@ fn largest_spread(weight: &Weight, bias: Option<&Tensor>, rms: f32) -> Result<f3
     });
     Ok(channels.fold(0.0, f32::max))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autograd::{Ctx, Var};
+    use crate::nn::{Init, Linear, Module, Path, Visitor, VisitorMut};
+
+    /// `second(relu(first(x)))`.
+    struct Two {
+        first: Linear,
+        second: Linear,
+    }
+
+    impl Module for Two {
+        fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+            path.within("first", |path| self.first.visit(path, visitor));
+            path.within("second", |path| self.second.visit(path, visitor));
+        }
+
+        fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+            path.within("first", |path| self.first.visit_mut(path, visitor));
+            path.within("second", |path| self.second.visit_mut(path, visitor));
+        }
+    }
+
+    impl Forward for Two {
+        type Output = Var;
+
+        fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+            let x = self.first.forward(x, ctx)?.relu(ctx)?;
+            self.second.forward(&x, ctx)
+        }
+    }
+
+    /// Rows of 3, 4 and 0, 1, and no biases.
+    fn two() -> Two {
+        let mut two = Two {
+            first: Linear::new(2, 2, &mut Init::seed(1)).unwrap(),
+            second: Linear::new(2, 1, &mut Init::seed(2)).unwrap(),
+        };
+        let weight = Tensor::from_vec(vec![3.0, 4.0, 0.0, 1.0], [2, 2]).unwrap();
+        *two.first.weight.value_mut().unwrap() = weight;
+        for (name, param) in two.named_params_mut() {
+            if name.ends_with("bias") {
+                *param.value_mut().unwrap() = Tensor::zeros(param.shape().dims()).unwrap();
+            }
+        }
+        two
+    }
+
+    fn ranges_of(inputs: Option<(f32, f32)>) -> [(f32, f32); 2] {
+        let example = Var::from(Tensor::ones([1, 2]).unwrap());
+        let prepared =
+            prepare_without_data(&two(), &example, &QuantConfig::default(), inputs).unwrap();
+        ["first.weight", "second.weight"].map(|name| prepared.range(name).unwrap())
+    }
+
+    /// The largest row has the length 5, so that six standard deviations of its sums are 30.
+    #[test]
+    fn standard_inputs_spread_by_the_longest_row() {
+        assert_eq!(ranges_of(None), [(-6.0, 6.0), (0.0, 30.0)]);
+    }
+
+    /// Inputs of 0 to 0.5, all of which may be 0.5.
+    #[test]
+    fn known_inputs_lie_in_their_range() {
+        assert_eq!(ranges_of(Some((0.0, 0.5))), [(0.0, 0.5), (0.0, 15.0)]);
+        assert_eq!(ranges_of(Some((0.25, 0.5)))[0], (0.0, 0.5));
+    }
+
+    #[test]
+    fn sums_and_positive_parts_keep_what_they_can() {
+        let of = |low: f32, high: f32, rms: f32| Belief::Spread { low, high, rms };
+        let Belief::Spread { low, high, rms } = sum_of(of(-1.0, 2.0, 3.0), of(-3.0, 5.0, 4.0))
+        else {
+            panic!("both are known")
+        };
+        assert_eq!((low, high, rms), (-4.0, 7.0, 5.0));
+        assert!(matches!(sum_of(of(0.0, 1.0, 1.0), Belief::Unknown("f")), Belief::Unknown("f")));
+        let Belief::Spread { low, high, rms } = positive_part(of(-2.0, 3.0, 2.0)) else {
+            panic!("it is known")
+        };
+        assert!((low, high) == (0.0, 3.0) && (rms - 2f32.sqrt()).abs() < 1e-6);
+    }
+}

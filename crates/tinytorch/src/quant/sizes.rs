@@ -107,3 +107,31 @@ impl Copy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::int8::{Encoding, Granularity, Int8Weight};
+    use crate::nn::{Init, Linear};
+
+    /// Where nothing counts allocations the payloads are compared: 40 floats and 4 of the bias against 40 bytes,
+    /// 4 scales and the bias.
+    #[test]
+    fn the_ratio_is_that_of_the_sizes() {
+        let float = Linear::new(10, 4, &mut Init::seed(0)).unwrap();
+        let mut int8 = float.clone();
+        let weight = QWeight::quantize(float.weight.value().unwrap(), Granularity::PerChannel);
+        let weight = Int8Weight::new(weight.unwrap(), Encoding::PerRow);
+        for (name, param) in int8.named_params_mut() {
+            if name == "weight" {
+                param.store(Stored::Int8(weight.clone()));
+            }
+        }
+        let sizes = compare_model_sizes(&float, &int8).unwrap();
+        assert_eq!((sizes.float.payload_bytes, sizes.int8.payload_bytes), (176, 72));
+        if sizes.float.heap_bytes.is_none() {
+            assert_eq!(sizes.ratio, 176.0 / 72.0);
+        }
+        assert_eq!(compare_model_sizes(&float, &float).unwrap().ratio, 1.0);
+    }
+}

@@ -239,7 +239,8 @@ proptest! {
 
         let theirs = SafeTensors::deserialize(&bytes).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-        let their_notes: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut their_notes: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        prop_assert!(their_notes.remove("tinytorch_crc32").is_some());
         prop_assert_eq!(&their_notes, &notes);
         let ours = TensorFile::open(&path).unwrap();
         prop_assert_eq!(ours.metadata(), &notes);

@@ -15,6 +15,7 @@ mod formats;
 mod generate_cached;
 mod generate_support;
 mod generate_text;
+mod io_checksums;
 mod io_format;
 mod io_import;
 mod io_model;

@@ -11,9 +11,11 @@ use tinytorch::files::{
 use tinytorch::graph::ConvGeometry;
 use tinytorch::int8::Granularity;
 use tinytorch::models::{Architecture, ResnetConfig};
-use tinytorch::nn::{BatchNorm2d, Conv2d, Forward, Init, Module};
+use tinytorch::nn::{BatchNorm2d, Conv2d, Forward, Init, Module, Path, Visitor, VisitorMut};
 use tinytorch::plan::Plan;
-use tinytorch::quant::{Activations, QuantConfig, Scheme, compare_model_sizes, quantize_model};
+use tinytorch::quant::{
+    Activations, QuantConfig, Scheme, compare_model_sizes, quantize_model, relative_error,
+};
 use tinytorch::{Result, Rng, Tensor};
 
 /// `relu(norm(conv(x)))`, where the convolution has no bias.
@@ -221,5 +223,69 @@ fn an_audit_compares_folded_layers_with_their_norms() {
         assert!(layer.own_error < limit, "{}: {}", layer.name, layer.own_error);
         let range = layer.weight.int8.as_ref().unwrap();
         assert!((layer.weight.high - range.max).abs() <= 1e-5 * range.max, "{}", layer.name);
+    }
+}
+
+/// What a [`Block`] can do instead, so that its norm must not become part of its convolution.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The convolution's output is read once more.
+    ReadTwice,
+    /// The convolution runs twice.
+    RunTwice,
+    /// Something lies between the convolution and the norm.
+    Apart,
+}
+
+/// A [`Block`] of three channels that goes another way.
+#[derive(Clone)]
+struct Other(Block, Way);
+
+impl Module for Other {
+    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+        self.0.visit(path, visitor);
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+        self.0.visit_mut(path, visitor);
+    }
+}
+
+impl Forward for Other {
+    type Output = Var;
+
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let Other(Block { conv, norm }, way) = self;
+        let y = conv.forward(x, ctx)?;
+        match way {
+            Way::ReadTwice => norm.forward(&y, ctx)?.add(&y, ctx),
+            Way::RunTwice => {
+                let y = norm.forward(&y, ctx)?;
+                conv.forward(&y, ctx)
+            }
+            Way::Apart => {
+                let y = y.relu(ctx)?;
+                norm.forward(&y, ctx)
+            }
+        }
+    }
+}
+
+#[test]
+fn a_norm_stays_where_its_convolution_cannot_do_it_alone() {
+    let x = images(3);
+    for way in [Way::ReadTwice, Way::RunTwice, Way::Apart] {
+        let float = Other(block([3, 3], 1), way);
+        let mut int8 = float.clone();
+        let batch = Var::from(x.clone());
+        let report = quantize_model(&mut int8, [Ok(batch)], &QuantConfig::default()).unwrap();
+        assert!(report.folded.is_empty(), "{:?}", report.folded);
+        assert!(!int8.0.norm.folded);
+        assert!(int8.0.conv.weight.int8().unwrap().shift().is_none());
+        let of = |model: &Other| {
+            model.forward(&Var::from(x.clone()), &mut Ctx::eval()).unwrap().into_value()
+        };
+        let error = relative_error(&of(&int8), &of(&float)).unwrap();
+        assert!(error < 0.05, "{error}");
     }
 }

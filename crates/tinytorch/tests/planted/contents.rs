@@ -55,6 +55,11 @@ impl Contents {
         self.metadata.remove(key).unwrap_or_else(|| panic!("there is no {key}"));
     }
 
+    /// Adds an entry to the metadata.
+    pub(crate) fn note(&mut self, key: &str, text: String) {
+        self.metadata.insert(key.to_string(), text);
+    }
+
     /// Replaces one entry of the metadata by another text.
     pub(crate) fn rewrite(&mut self, key: &str, rewrite: impl FnOnce(&str) -> String) {
         let entry = self.metadata.get_mut(key).unwrap_or_else(|| panic!("there is no {key}"));

@@ -2,6 +2,7 @@
 //! another way than they say, and faulty instruction sets.
 
 mod contents;
+mod every_gate;
 mod files;
 mod folding;
 mod fooled;

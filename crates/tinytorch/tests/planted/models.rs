@@ -1,4 +1,5 @@
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
 use tinytorch::graph::{Compute, Cost, Exec, View};
 use tinytorch::models::{ListModel, Model, Sample};
@@ -22,6 +23,14 @@ pub(crate) enum Instead {
     Saying(Ran),
     /// Runs its model, and is wrong where a pass has fewer samples than this.
     WrongBelow(usize),
+    /// Runs its model, and makes the floats that its weights stand for on every pass.
+    Copies,
+    /// Runs its model with these parameters beside it.
+    Beside(Vec<Param>),
+    /// Runs its model, and adds a little that depends on the number of threads, or on how often it ran.
+    Drift { by_threads: bool },
+    /// Runs its model, and then counts so far, in passes of `from` to `to` samples.
+    Dawdle { times: usize, from: usize, to: usize },
 }
 
 /// The same numbers, or, where there are too few rows, their negatives.
@@ -49,6 +58,75 @@ impl Compute for WrongBelow {
 }
 
 impl Op for WrongBelow {}
+
+/// A value after work that is thrown away, in passes of these sizes.
+#[derive(Debug)]
+struct Dawdle {
+    times: usize,
+    from: usize,
+    to: usize,
+}
+
+impl Compute for Dawdle {
+    fn name(&self) -> &'static str {
+        "dawdle"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let samples = inputs[0].shape[0];
+        let mut sum = 0.0f32;
+        if (self.from..self.to).contains(&samples) {
+            for i in 0..self.times {
+                sum = std::hint::black_box(sum + i as f32);
+            }
+        }
+        std::hint::black_box(sum);
+        out.copy_from_slice(inputs[0].f32()?);
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for Dawdle {}
+
+/// A value and a little more: by the number of threads, or by how often it was asked for.
+#[derive(Debug)]
+struct Drift {
+    by_threads: bool,
+}
+
+impl Compute for Drift {
+    fn name(&self) -> &'static str {
+        "drift"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let more = match self.by_threads {
+            true => rayon::current_num_threads(),
+            false => RUNS.fetch_add(1, Ordering::Relaxed) % 2,
+        };
+        out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = v + more as f32 * 1e-3);
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for Drift {}
 
 /// A linear layer that says which kernel it ran.
 #[derive(Debug)]
@@ -113,6 +191,11 @@ impl Impostor {
 impl Module for Impostor {
     fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
         self.of.visit(path, visitor);
+        if let Instead::Beside(params) = &self.instead {
+            for (i, param) in params.iter().enumerate() {
+                path.within(&format!("beside{i}"), |path| visitor.param(path, param));
+            }
+        }
     }
 
     fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
@@ -158,6 +241,20 @@ impl ListModel for Impostor {
                     floats.get_or_init(|| self.floats());
                 }
                 self.of.forward(input, ctx)
+            }
+            Instead::Copies => {
+                std::hint::black_box(self.floats());
+                self.of.forward(input, ctx)
+            }
+            Instead::Drift { by_threads } => {
+                let output = self.of.forward(input, ctx)?;
+                ctx.apply(Drift { by_threads: *by_threads }, &[&output])
+            }
+            Instead::Beside(_) => self.of.forward(input, ctx),
+            Instead::Dawdle { times, from, to } => {
+                let output = self.of.forward(input, ctx)?;
+                let (times, from, to) = (*times, *from, *to);
+                ctx.apply(Dawdle { times, from, to }, &[&output])
             }
             Instead::WrongBelow(samples) => {
                 let output = self.of.forward(input, ctx)?;

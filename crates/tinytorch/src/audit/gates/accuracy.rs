@@ -31,12 +31,7 @@ pub(crate) fn accuracy(
         with_unit(int8, task),
         task.counted(targets)
     );
-    let gate = match task.direction() {
-        Direction::HigherIsBetter => {
-            Gate::at_least(ID, kept(float, int8) * 100.0, KEPT, "% of f32", reason)
-        }
-        Direction::LowerIsBetter => Gate::at_most(ID, grown(float, int8), LOST, "x f32", reason),
-    };
+    let gate = judged(task.direction(), float, int8, reason);
     let samples = subject.held_out.len();
     Ok(match interval(subject, evidence, answers)? {
         Some(interval) => gate.decided_by(interval),
@@ -45,6 +40,15 @@ pub(crate) fn accuracy(
             interval::FEWEST
         )),
     })
+}
+
+fn judged(direction: Direction, float: f64, int8: f64, reason: String) -> Gate {
+    match direction {
+        Direction::HigherIsBetter => {
+            Gate::at_least(ID, kept(float, int8) * 100.0, KEPT, "% of f32", reason)
+        }
+        Direction::LowerIsBetter => Gate::at_most(ID, grown(float, int8), LOST, "x f32", reason),
+    }
 }
 
 /// Where what is kept, in percent, or what an error has grown by lies; `None` if there are too few samples
@@ -145,6 +149,16 @@ fn grown(float: f64, int8: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hundredth_of_a_score_may_be_lost() {
+        use crate::audit::Outcome::{Fail, Pass};
+        let of = |direction, int8| judged(direction, 80.0, int8, String::new()).result;
+        assert_eq!(of(Direction::HigherIsBetter, 79.2), Pass);
+        assert_eq!(of(Direction::HigherIsBetter, 79.1), Fail);
+        assert_eq!(of(Direction::LowerIsBetter, 80.7), Pass);
+        assert_eq!(of(Direction::LowerIsBetter, 80.9), Fail);
+    }
 
     #[test]
     fn a_score_below_zero_is_kept_by_its_distance() {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::audit::steadiness::FLOAT_ACROSS_ISAS;
-use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare, spread};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, compare, gate::listed, spread};
 use crate::models::{compile, run};
 use crate::tensor::{Dtype, Tensor};
 
@@ -61,7 +61,8 @@ pub(crate) fn batches(
         furthest => format!("the furthest row is {:.4} % off", furthest * 100.0),
     };
     let checked = format!(
-        "{passes} passes of {SIZES:?} samples and of the last 64 give the rows that passes of 64 give, {how}"
+        "{passes} passes of {} samples and of the last 64 give the rows that passes of 64 give, {how}",
+        listed(&SIZES)
     );
     Ok(Gate::no_faults(ID, &faults, "faults", checked))
 }

@@ -55,18 +55,23 @@ pub(crate) fn calibration(
         let reason = "calibrated and data-free ranges give the same outputs".to_string();
         return Ok(Gate::not_applicable(ID, reason));
     }
-    let saved = |of: &[usize]| {
-        let sum = |errors: &[f64]| of.iter().map(|&i| errors[i]).sum::<f64>();
-        let (with, without) = (sum(&with), sum(&without));
-        if with == without { 0.0 } else { (1.0 - with / without) * 100.0 }
-    };
-    let all: Vec<usize> = (0..with.len()).collect();
     let reason = format!(
         "error {:.2} % calibrated, {:.2} % with the best ranges without data; the share of the squared error \
          that is saved",
         compare::worst(&compare::errors(&evidence.int8, &evidence.float)?).1 * 100.0,
         compare::worst(&compare::errors(&outputs, &evidence.float)?).1 * 100.0,
     );
+    judged(&with, &without, reason)
+}
+
+/// Judges the squared errors of every sample, calibrated and without data.
+fn judged(with: &[f64], without: &[f64], reason: String) -> Result<Gate> {
+    let saved = |of: &[usize]| {
+        let sum = |errors: &[f64]| of.iter().map(|&i| errors[i]).sum::<f64>();
+        let (with, without) = (sum(with), sum(without));
+        if with == without { 0.0 } else { (1.0 - with / without) * 100.0 }
+    };
+    let all: Vec<usize> = (0..with.len()).collect();
     // The smallest positive number as limit: an interval that touches 0 does not exclude it.
     let gate = Gate::at_least(ID, saved(&all), f64::MIN_POSITIVE, "% saved", reason);
     if with.len() < FEWEST {
@@ -102,4 +107,29 @@ fn squared_errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
         sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += square(row) / whole);
     }
     Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome;
+
+    /// Every fourth sample has this error, the others 1.
+    fn of(n: usize, fourth: f64) -> Vec<f64> {
+        (0..n).map(|i| if i % 4 == 0 { fourth } else { 1.0 }).collect()
+    }
+
+    #[test]
+    fn calibration_has_to_save_error_beyond_chance() {
+        let result =
+            |with: &[f64], without: &[f64]| judged(with, without, String::new()).unwrap().result;
+        assert_eq!(result(&of(100, 0.5), &of(100, 1.0)), Outcome::Pass);
+        assert_eq!(result(&of(100, 1.5), &of(100, 1.0)), Outcome::Fail);
+        assert_eq!(result(&of(29, 0.5), &of(29, 1.0)), Outcome::Unknown);
+        assert_eq!(result(&of(29, 1.5), &of(29, 1.0)), Outcome::Fail);
+        // One sample of 100 has all that is saved: it is not drawn every time.
+        let mut one = vec![1.0; 100];
+        one[17] = 0.5;
+        assert_eq!(result(&one, &[1.0; 100]), Outcome::Unknown);
+    }
 }

@@ -44,7 +44,21 @@ pub(crate) fn coverage(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
         true => format!("ran through {kernels}"),
         false => format!("{}; the others ran through {kernels}", requested.join("; ")),
     };
-    let gate =
-        Gate::at_least("coverage", share * 100.0, COVERED * 100.0, "% of weight bytes", reason);
-    Ok(gate.unless_faulty(&faults))
+    Ok(judged(share, reason).unless_faulty(&faults))
+}
+
+fn judged(share: f64, reason: String) -> Gate {
+    Gate::at_least("coverage", share * 100.0, COVERED * 100.0, "% of weight bytes", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome;
+
+    #[test]
+    fn a_tenth_may_stay_float_and_no_more() {
+        assert_eq!(judged(0.9, String::new()).result, Outcome::Pass);
+        assert_eq!(judged(0.899, String::new()).result, Outcome::Fail);
+    }
 }

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::audit::compare::{self, all_same_bits, exceeds};
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
-use crate::audit::{AuditOptions, Evidence, Gate, Subject, passes};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, gate::listed, passes};
 use crate::autograd::{Ctx, Var};
 use crate::models::{compile, run};
 
@@ -82,9 +82,14 @@ pub(crate) fn determinism(
     let (furthest, limit) = furthest;
     let isas: Vec<_> = options.isas.iter().map(|isa| isa.name()).collect();
     let checked = format!(
-        "{integer_ops} integer layers equal on {}; model equal at {THREADS:?} threads, \
-         {furthest:.0e} across instruction sets, of {limit:.0e} allowed",
-        isas.join(", ")
+        "{integer_ops} integer layers equal on {}; model equal at {} threads, {} across instruction sets",
+        isas.join(", "),
+        listed(&THREADS),
+        match furthest {
+            0.0 => "to the bit".to_string(),
+            furthest =>
+                format!("{:.5} % off, of {:.5} % allowed,", furthest * 100.0, limit * 100.0),
+        }
     );
     Ok(Gate::no_faults(ID, &faults, "faults", checked))
 }

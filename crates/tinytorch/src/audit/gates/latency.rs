@@ -18,6 +18,9 @@ const LARGE_BATCH: usize = 32;
 /// few microseconds, which quantizing the input can outweigh.
 const WORTH_TIMING_ALONE: u64 = 1_000_000;
 
+/// How many times as long int8 may take for certain.
+const LIMIT: f64 = 1.0;
+
 /// Pairs that the report shows.
 const SHOWN: usize = 60;
 
@@ -47,34 +50,50 @@ pub(crate) fn latency(
     if flops >= WORTH_TIMING_ALONE {
         batches.push(single);
     }
-    let mut worst: Option<PairedResult> = None;
-    let (mut measured, mut slow, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut timed, mut shown) = (Vec::new(), Vec::new());
     for batch in &batches {
         let result = time(&mut float, &mut int8, batch)?;
-        let n = batch[0].shape()[0];
         shown.push(pairs(&mut float, &mut int8, batch)?);
-        measured.push(format!(
-            "batch {n}: {:.1} us in float, {:.1} us in int8, ratio {:.2} ({:.2} to {:.2})",
+        let slowest = match is_slower(&result) {
+            true => slowest_step(&mut int8, batch)?,
+            false => String::new(),
+        };
+        timed.push(Timed { batch: batch[0].shape()[0], result, slowest });
+    }
+    Ok((judged(&timed), shown))
+}
+
+/// What was measured at one batch size.
+struct Timed {
+    batch: usize,
+    result: PairedResult,
+    /// The step that takes the most time, where int8 is slower.
+    slowest: String,
+}
+
+/// Whether noise alone does not explain that int8 takes longer.
+fn is_slower(result: &PairedResult) -> bool {
+    result.low > LIMIT
+}
+
+fn judged(timed: &[Timed]) -> Gate {
+    let mut reasons = Vec::new();
+    for Timed { batch, result, .. } in timed {
+        reasons.push(format!(
+            "batch {batch}: {:.1} us in float, {:.1} us in int8, {:.2}x ({:.2} to {:.2})",
             result.a_median * 1e6,
             result.b_median * 1e6,
             result.ratio,
             result.low,
             result.high
         ));
-        if result.low > 1.0 {
-            slow.push(format!("batch {n} is slower; {}", slowest_step(&mut int8, batch)?));
-        }
-        if worst.is_none_or(|worst| result.low > worst.low) {
-            worst = Some(result);
-        }
     }
+    for Timed { batch, slowest, .. } in timed.iter().filter(|timed| is_slower(&timed.result)) {
+        reasons.push(format!("batch {batch} is slower; {slowest}"));
+    }
+    let worst = timed.iter().map(|timed| timed.result).max_by(|a, b| a.low.total_cmp(&b.low));
     let low = worst.map_or(f64::NAN, |worst| worst.low);
-    let mut reason = measured.join("; ");
-    for fault in slow {
-        reason.push_str("; ");
-        reason.push_str(&fault);
-    }
-    Ok((Gate::at_most(ID, low, 1.0, "x the time, at least", reason), shown))
+    Gate::at_most(ID, low, LIMIT, "x the time, at least", reasons.join("; "))
 }
 
 fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<LatencyPairs> {
@@ -106,4 +125,29 @@ fn slowest_step(plan: &mut Plan, batch: &Vec<Tensor>) -> Result<String> {
     Ok(slowest.map_or(String::new(), |step| {
         format!("`{}` takes the most time, {:.1} us", step.name, step.time.as_secs_f64() * 1e6)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome;
+
+    fn timed(batch: usize, low: f64, high: f64) -> Timed {
+        let ratio = (low + high) / 2.0;
+        let (pairs, a_median, b_median, settled) = (100, 1e-5, 1e-5 * ratio, true);
+        let result = PairedResult { ratio, low, high, pairs, a_median, b_median, settled };
+        Timed { batch, result, slowest: "`fc.weight` takes the most time".to_string() }
+    }
+
+    #[test]
+    fn only_what_noise_does_not_explain_is_slower() {
+        let fast = judged(&[timed(32, 0.54, 0.58)]);
+        assert_eq!(fast.result, Outcome::Pass);
+        assert!(fast.reason.contains("0.56x (0.54 to 0.58)"), "{}", fast.reason);
+        assert_eq!(judged(&[timed(32, 1.0, 1.2)]).result, Outcome::Pass);
+        let slow = judged(&[timed(32, 0.5, 0.6), timed(1, 1.01, 1.2)]);
+        assert_eq!(slow.result, Outcome::Fail);
+        assert!(slow.reason.ends_with("batch 1 is slower; `fc.weight` takes the most time"));
+        assert_eq!(judged(&[]).result, Outcome::Fail);
+    }
 }

@@ -20,6 +20,7 @@ mod unseen;
 mod weight_bytes;
 
 use super::answers::Answers;
+use super::changed;
 use super::{AuditOptions, Budget, Evidence, Judged, Subject};
 use crate::Result;
 use crate::int8::QWeight;
@@ -62,7 +63,12 @@ pub fn all(
         gates.push(gate);
         latency = timed;
     }
-    Ok(Judged { gates, latency, classes })
+    let (changed, confusions) = match answers {
+        Some(answers) => changed::of(subject, answers)?,
+        None => (Vec::new(), Vec::new()),
+    };
+    let sample_errors = changed::sample_errors(evidence)?;
+    Ok(Judged { gates, latency, classes, changed, confusions, sample_errors })
 }
 
 /// Bytes that an int8 weight cannot do without: its values and scales.
@@ -75,4 +81,18 @@ fn least_bytes(weight: &QWeight) -> usize {
 fn size_limit(blocks: bool, possible: f64) -> f64 {
     let full: f64 = if blocks { 3.7 } else { 3.9 };
     full.min(0.98 * possible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A quarter where that is possible, and 98 % of what is possible elsewhere.
+    #[test]
+    fn sizes_are_held_to_what_is_possible() {
+        assert_eq!(size_limit(false, 4.0), 3.9);
+        assert_eq!(size_limit(true, 4.0), 3.7);
+        assert_eq!(size_limit(false, 3.0), 0.98 * 3.0);
+        assert_eq!(size_limit(true, 1.0), 0.98);
+    }
 }

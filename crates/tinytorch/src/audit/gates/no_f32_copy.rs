@@ -1,7 +1,7 @@
 //! Whether anything keeps or makes a float copy of the weights.
 
 use crate::Result;
-use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
+use crate::audit::{AuditOptions, Evidence, Gate, Subject, gate::listed, probe};
 use crate::profile::process::{HeapClaim, ProbeRequest, ProbeTask};
 
 const ID: &str = "no_f32_copy";
@@ -42,7 +42,8 @@ pub(crate) fn no_f32_copy(
     };
     let parts = claims.map(|c| format!("{} {} of {}", c.part, c.used, c.stated)).join(", ");
     let mut reason = format!(
-        "heap beyond the loaded model at batch {batch}, the tightest of {BATCHES:?}, used and stated: {parts}"
+        "heap beyond the loaded model at batch {batch}, the tightest of {}, used and stated: {parts}",
+        listed(&BATCHES)
     );
     if let Some((name, bytes)) = largest_copy_within(subject, nearest.excess()) {
         reason.push_str(&format!(

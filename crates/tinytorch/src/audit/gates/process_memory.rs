@@ -47,10 +47,8 @@ pub(crate) fn process_memory(
     } else {
         (run, format!("after {PASSES} passes"))
     };
-    // What is no weight, biases and what a tensor is made of among them, stays as it is in float.
     let (dense, least) = weight_bytes(&*subject.int8);
-    let rest = value.0.saturating_sub((copies * dense) as u64);
-    let limit = FULL.min(0.98 * ratio((value.0, rest + (copies * least) as u64)));
+    let limit = limit(value.0, (copies * dense) as u64, (copies * least) as u64);
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let reason = format!(
         "{copies} copies in a fresh process take {:.1} MB in float, {:.1} MB in int8, {when}",
@@ -58,6 +56,13 @@ pub(crate) fn process_memory(
         megabytes(value.1)
     );
     Ok(Gate::at_least(ID, ratio(value), limit, "x smaller", reason))
+}
+
+/// How many times smaller a process must be that takes `float` bytes with its weights `dense` and could have
+/// them in `least`. What is no weight, biases and what a tensor is made of among them, stays as it is.
+fn limit(float: u64, dense: u64, least: u64) -> f64 {
+    let possible = float.saturating_sub(dense) + least;
+    FULL.min(0.98 * float as f64 / possible.max(1) as f64)
 }
 
 /// Bytes of all weights that are int8, as floats and as the least that they can be in int8.
@@ -69,4 +74,17 @@ fn weight_bytes(model: &dyn Model) -> (usize, usize) {
         let values = weight.shape().len() * size_of::<f32>();
         (dense + values, least + super::least_bytes(weight) + shift)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_held_to_what_is_possible() {
+        assert_eq!(limit(64 << 20, 64 << 20, 16 << 20), FULL);
+        // Half of it is no weight: 64 against 32 + 8.
+        assert!((limit(64, 32, 8) - 0.98 * 1.6).abs() < 1e-12);
+        assert_eq!(limit(0, 0, 0), 0.0);
+    }
 }

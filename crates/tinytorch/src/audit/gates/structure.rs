@@ -24,7 +24,8 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
     if digest_params(subject.original())? != subject.float_digest {
         faults.push("the float model is not the one that was quantized".to_string());
     }
-    compare_layers(subject, &evidence.folded, &mut faults);
+    let (float, int8) = (subject.float.named_layers(), subject.int8.named_layers());
+    compare_layers(&float, &int8, &evidence.folded, &mut faults);
     let clipped = compare_params(subject, &evidence.folded, &mut faults)?;
     faults.extend_from_slice(&evidence.out_of_order);
     let tuned = match &subject.tuning {
@@ -43,14 +44,18 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
     Ok(Gate::no_faults("structure", &faults, "faults", checked))
 }
 
-fn compare_layers(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) {
+fn compare_layers(
+    float: &[(String, LayerInfo)],
+    int8: &[(String, LayerInfo)],
+    folded: &Folded,
+    faults: &mut Vec<String>,
+) {
     /// A batch norm that was folded into its convolution says so; that is its one difference.
     const FOLDED: &str = "folded";
-    let (float, int8) = (subject.float.named_layers(), subject.int8.named_layers());
     if float.len() != int8.len() {
         faults.push(format!("{} layers became {}", float.len(), int8.len()));
     }
-    for ((name, was), (other, is)) in float.iter().zip(&int8) {
+    for ((name, was), (other, is)) in float.iter().zip(int8) {
         let without_fold = |info: &LayerInfo| {
             let kept = info.config.iter().filter(|(key, _)| *key != FOLDED);
             kept.cloned().collect::<Vec<_>>()
@@ -62,13 +67,24 @@ fn compare_layers(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
         } else if was.kind != is.kind {
             faults.push(format!("layer `{name}` was a {} and is a {}", was.kind, is.kind));
         } else if without_fold(was) != without_fold(is) {
-            faults.push(format!("layer `{name}` was {:?} and is {:?}", was.config, is.config));
+            faults.push(format!("layer `{name}` {}", difference(was, is)));
         } else if is_folded && !says_folded {
             faults.push(format!("`{name}` is folded into its convolution and does not say so"));
         } else if says_folded && !is_folded {
             faults.push(format!("`{name}` says that it is folded, into nothing"));
         }
     }
+}
+
+/// The first setting of a layer that differs.
+fn difference(was: &LayerInfo, is: &LayerInfo) -> String {
+    let setting = |info: &LayerInfo, i: usize| match info.config.get(i) {
+        Some((key, value)) => format!("{key} {value}"),
+        None => "nothing".to_string(),
+    };
+    let most = was.config.len().max(is.config.len());
+    let place = (0..most).find(|&i| was.config.get(i) != is.config.get(i)).unwrap_or(0);
+    format!("had {} and has {}", setting(was, place), setting(is, place))
 }
 
 /// Gives the number of int8 values that lie beyond the last level of their scale.
@@ -149,4 +165,75 @@ fn is_as_folded(expected: &Tensor, is: &Param) -> Result<bool> {
 fn same_values(a: &Param, b: &Param) -> Result<bool> {
     let (Stored::F32(a), Stored::F32(b)) = (a.stored(), b.stored()) else { return Ok(false) };
     compare::same_bits(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{Architecture, MlpConfig, Model};
+    use crate::nn::Init;
+
+    fn mlp(hidden: &[usize]) -> Box<dyn Model> {
+        let config = MlpConfig { inputs: 6, hidden: hidden.to_vec(), outputs: 3 };
+        Architecture::Mlp(config).build(&mut Init::seed(1)).unwrap()
+    }
+
+    fn faults_of(float: &[(String, LayerInfo)], int8: &[(String, LayerInfo)]) -> Vec<String> {
+        let mut faults = Vec::new();
+        compare_layers(float, int8, &Folded::default(), &mut faults);
+        faults
+    }
+
+    #[test]
+    fn layers_are_compared_by_number_name_kind_and_settings() {
+        let float = mlp(&[8]).named_layers();
+        assert!(faults_of(&float, &float).is_empty());
+        let more = faults_of(&float, &mlp(&[8, 8]).named_layers());
+        assert!(more.iter().any(|fault| fault.contains("layers became")), "{more:?}");
+        let sizes = faults_of(&float, &mlp(&[9]).named_layers());
+        assert!(
+            sizes.iter().any(|fault| fault.contains("had out_features 8 and has out_features 9")),
+            "{sizes:?}"
+        );
+        let mut renamed = float.clone();
+        renamed[0].0.push('x');
+        assert!(faults_of(&float, &renamed)[0].contains("is now called"));
+        let mut other = float.clone();
+        other[0].1.kind = "other";
+        assert!(faults_of(&float, &other)[0].contains("and is a other"));
+        let mut folded = float.clone();
+        folded[0].1.config.push(("folded", "true".to_string()));
+        assert!(faults_of(&float, &folded)[0].contains("folded, into nothing"));
+    }
+
+    #[test]
+    fn parameters_are_compared_by_number_name_shape_and_value() {
+        let samples = Tensor::zeros([40, 6]).unwrap();
+        let labels = Tensor::from_vec((0..40i64).map(|i| i % 3).collect(), [40]).unwrap();
+        let held_out = crate::audit::HeldOut::new([samples], [labels]).unwrap();
+        let of = |other: Box<dyn Model>| {
+            let float = mlp(&[8]);
+            let mut subject = Subject::new("m", &*float, &*float, held_out.clone()).unwrap();
+            subject.int8 = other;
+            let mut faults = Vec::new();
+            compare_params(&subject, &Folded::default(), &mut faults).unwrap();
+            faults
+        };
+        assert!(of(mlp(&[8])).is_empty());
+        let more = of(mlp(&[8, 8]));
+        assert!(more[0].contains("4 parameters became 6"), "{more:?}");
+        let wider = of(mlp(&[9]));
+        assert!(wider[0].contains("`layers.0.weight` was [8, 6] and is [9, 6]"), "{wider:?}");
+        let mut moved = mlp(&[8]);
+        for (name, param) in moved.named_params_mut() {
+            if name == "layers.1.bias" {
+                *param.value_mut().unwrap() = Tensor::ones([3]).unwrap();
+            }
+        }
+        let moved = of(moved);
+        assert!(
+            moved.len() == 1 && moved[0].contains("`layers.1.bias` has other values"),
+            "{moved:?}"
+        );
+    }
 }

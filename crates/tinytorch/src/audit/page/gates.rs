@@ -2,15 +2,32 @@
 
 use super::meaning;
 use super::svg::Gauge;
-use super::text::{number, with_unit};
+use super::text::{number, plural, with_unit};
 use super::verdict::{class, glyph};
-use crate::audit::{Gate, Side};
+use crate::audit::{Gate, Outcome, Side};
 use maud::{Markup, html};
 
-/// Every gate, in the order of the report.
+/// Every gate: first what failed, then what was not decided, and what passed on request.
 pub(super) fn list(gates: &[Gate], model: &str) -> Markup {
+    let of = |wanted: &[Outcome]| -> Vec<&Gate> {
+        wanted.iter().flat_map(|w| gates.iter().filter(move |gate| gate.result == *w)).collect()
+    };
+    let open = of(&[Outcome::Fail, Outcome::Unknown]);
+    let passed = of(&[Outcome::Pass, Outcome::NotApplicable]);
     html! {
         @if gates.is_empty() { p.quiet { "No gate was asked." } }
+        @if !open.is_empty() { (items(&open, model)) }
+        @if !passed.is_empty() {
+            details.all open[open.is_empty()] {
+                summary { (plural(passed.len(), "gate")) " passed or did not apply" }
+                (items(&passed, model))
+            }
+        }
+    }
+}
+
+fn items(gates: &[&Gate], model: &str) -> Markup {
+    html! {
         ul.gates {
             @for gate in gates {
                 li.gate.(class(gate.result)) id={ (model) "-" (gate.id) } {

@@ -1,8 +1,8 @@
 //! The figures at the head of a report.
 
 use super::svg::{bar, largest, share};
-use super::text::{bytes, microseconds, number};
-use crate::audit::{BytesPair, LatencyPairs, Metric, ModelReport};
+use super::text::{bytes, microseconds, number, with_unit};
+use crate::audit::{BytesPair, Gate, LatencyPairs, Metric, ModelReport};
 use maud::{Markup, html};
 
 /// What the model gained and what it cost, side by side.
@@ -11,6 +11,9 @@ pub(super) fn figures(model: &ModelReport) -> Markup {
         div.figures {
             @for pair in &model.bytes { (size(pair)) }
             (quality(model))
+            @if let Some(gate) = model.gates.iter().find(|gate| gate.id == "output_error") {
+                (error(gate))
+            }
             @for pairs in &model.latency { (speed(pairs)) }
         }
         details.architecture {
@@ -60,6 +63,21 @@ fn quality(model: &ModelReport) -> Markup {
             }
             (row("f32", bar("float", share(float, full), &format!("{measure} {before} in float")), &before))
             (row("int8", bar("int8", share(int8, full), &format!("{measure} {after} in int8")), &after))
+        }
+    }
+}
+
+/// How far the outputs are from the float model's, and how far they may be.
+fn error(gate: &Gate) -> Markup {
+    let (Some(value), Some(limit)) = (gate.value, gate.limit) else { return html! {} };
+    let full = largest([value, limit]);
+    let (measured, allowed) = (with_unit(value, "%"), with_unit(limit, "%"));
+    html! {
+        figure {
+            figcaption { "Error of the outputs" }
+            p.big { (number(value)) span.unit { " %" } }
+            (row("int8", bar("int8", share(value, full), &format!("outputs {measured} off")), &measured))
+            (row("limit", bar("float", share(limit, full), &format!("at most {allowed}")), &allowed))
         }
     }
 }

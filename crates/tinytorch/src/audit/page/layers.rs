@@ -64,8 +64,9 @@ fn line(layer: &LayerReport, scales: &Scales) -> Markup {
                 (percent(layer.propagated_error_percent)) (bar("gathered", gathered, "gathered error"))
             }
             td.number { (bytes(layer.float_bytes)) } td.number { (bytes(layer.int8_bytes)) }
-            td.number { (microseconds(layer.float_microseconds)) }
-            td.number { (microseconds(layer.int8_microseconds)) }
+            @for time in [layer.float_microseconds, layer.int8_microseconds] {
+                td.number { (time.map_or("–".to_string(), microseconds)) }
+            }
         }
     }
 }
@@ -87,7 +88,7 @@ impl Scales {
         Scales {
             error: largest(layers.iter().flat_map(errors)),
             bytes: largest(layers.iter().flat_map(sizes)),
-            time: largest(layers.iter().flat_map(times)),
+            time: largest(layers.iter().flat_map(times).flatten()),
         }
     }
 }
@@ -111,10 +112,12 @@ fn card(layer: &LayerReport, scales: &Scales) -> Markup {
                     size("f32", "float", layer.float_bytes, scales),
                     size("int8", "int8", layer.int8_bytes, scales),
                 ]))
-                (group("Time of one pass", &[
-                    time("f32", "float", layer.float_microseconds, scales),
-                    time("int8", "int8", layer.int8_microseconds, scales),
-                ]))
+                @if let (Some(float), Some(int8)) = (layer.float_microseconds, layer.int8_microseconds) {
+                    (group("Median time for 32 samples", &[
+                        time("f32", "float", float, scales),
+                        time("int8", "int8", int8, scales),
+                    ]))
+                }
             }
             (distribution("Weight", "weights", &layer.weight))
             @match &layer.activation {

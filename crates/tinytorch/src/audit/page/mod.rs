@@ -9,12 +9,15 @@
 //! assert!(html.starts_with("<!DOCTYPE html>"));
 //! ```
 
+mod advice;
+mod changed;
 mod classes;
 mod gates;
 mod headline;
 mod latency;
 mod layers;
 mod meaning;
+mod origins;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -92,6 +95,10 @@ fn model_section(model: &ModelReport, id: &str) -> Markup {
             (headline::figures(model))
             h3 { "Gates" }
             (gates::list(&model.gates, id))
+            @if !model.advice.is_empty() {
+                h3 { "What would help" }
+                (advice::list(&model.advice))
+            }
             @if !model.latency.is_empty() {
                 h3 { "Latency" }
                 (latency::panels(&model.latency))
@@ -100,12 +107,22 @@ fn model_section(model: &ModelReport, id: &str) -> Markup {
                 h3 { "Classes" }
                 (classes::list(&model.classes))
             }
+            @if !model.changed.is_empty() {
+                h3 { "Samples that get another answer" }
+                (changed::samples(&model.changed))
+                (changed::confusions(&model.confusions))
+            }
+            @if let Some(errors) = &model.sample_errors {
+                h3 { "Error of each sample" }
+                (changed::errors(errors))
+            }
             @if !model.saturation.is_empty() {
                 h3 { "Room in the ranges" }
                 (classes::room(&model.saturation))
             }
             h3 { "Layers" }
             (layers::list(&model.layers))
+            (origins::list(model))
         }
     }
 }
@@ -118,6 +135,8 @@ fn provenance(report: &Report) -> Markup {
             h3 { "Measured by" }
             dl {
                 dt { "Tool" } dd { (report.tool) }
+                dt { "Date" } dd { (report.date) }
+                dt { "Command" } dd { code { (report.command.join(" ")) } }
                 dt { "Processor" }
                 dd { (machine.processor.as_deref().unwrap_or("not named by the system")) }
                 dt { "Platform" } dd { (machine.platform) }

@@ -30,6 +30,7 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
         architecture: serde_json::json!({ "kind": "mlp" }),
         verdict,
         gates,
+        origins: Origins::default(),
         held_out_samples: 360,
         task: Task::Classification,
         float_quality: 98.0,
@@ -37,6 +38,10 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
         bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
         latency: Vec::new(),
         classes: Vec::new(),
+        changed: Vec::new(),
+        confusions: Vec::new(),
+        sample_errors: None,
+        advice: Vec::new(),
         layers: Vec::new(),
         saturation: Vec::new(),
     }
@@ -53,8 +58,8 @@ fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> 
         own_error_percent: 0.25,
         expected_error_percent: 0.2,
         propagated_error_percent: 0.5,
-        float_microseconds: 120.0,
-        int8_microseconds: 40.0,
+        float_microseconds: Some(120.0),
+        int8_microseconds: Some(40.0),
         weight,
         activation,
     }
@@ -134,6 +139,65 @@ fn the_verdict_names_what_failed_and_what_is_unknown() {
 }
 
 #[test]
+fn what_failed_comes_first_and_what_passed_is_folded() {
+    let failed = Gate::at_most("output_error", 2.0, 1.0, "%", "far off".to_string());
+    let html = page(vec![model("m", Outcome::Fail, vec![pass("structure"), failed])]);
+    let at = |words: &str| html.find(words).unwrap_or_else(|| panic!("{words}"));
+    assert!(at("id=\"m0-output_error\"") < at("<details class=\"all\">"));
+    assert!(at("<details class=\"all\">") < at("id=\"m0-structure\""));
+    assert!(html.contains("1 gate passed or did not apply"));
+    assert!(html.contains("Error of the outputs"));
+    let intact = page(vec![model("m", Outcome::Pass, vec![pass("structure")])]);
+    assert!(intact.contains("<details class=\"all\" open>"));
+}
+
+#[test]
+fn a_float_model_that_is_worth_nothing_has_a_verdict_of_its_own() {
+    let floor = Gate::at_least("f32_floor", 12.0, 95.0, "%", "at chance".to_string());
+    let html = page(vec![model("m", Outcome::Fail, vec![floor])]);
+    assert!(html.contains("<p class=\"verdict\">Float model not worth the test</p>"));
+    assert!(!html.contains("Not intact"));
+}
+
+#[test]
+fn samples_that_changed_are_drawn_with_both_answers() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    let picture = Some(Picture { width: 2, shades: vec![0, 0, 255, 128] });
+    model.changed = vec![Changed { sample: 17, float: 3, int8: 5, right: Some(3), picture }];
+    model.confusions = vec![Confusion { float: 3, int8: 5, answers: 1 }];
+    let counts = vec![9, 1];
+    model.sample_errors = Some(SampleErrors { largest_percent: 4.5, largest_sample: 17, counts });
+    let html = page(vec![model]);
+    for words in [
+        "Sample 17",
+        "float <strong>3</strong>, int8 <strong>5</strong>, right is <strong>3</strong>",
+        "rgb(255,255,255)",
+        "width=\"20\"",
+        "Histogram of the errors of 10 samples",
+        "sample 17 is furthest off, 4.5 %",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn advice_is_told_with_its_price() {
+    let mut model = model("m", Outcome::Fail, Vec::new());
+    model.advice = vec![Advice {
+        layer: "head.weight".to_string(),
+        to: Raised::Float,
+        error_before_percent: 1.5,
+        error_after_percent: 0.75,
+        more_bytes: 12_000,
+        slower_percent: Some(8.4),
+    }];
+    let html = page(vec![model]);
+    for words in ["What would help", "head.weight", "1.5 %", "0.75 %", "12 kB", "+8 %"] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn a_layer_shows_its_numbers_in_words() {
     let mut model = model("m", Outcome::Pass, Vec::new());
     model.layers = vec![layer("net.0.weight", distribution(), Some(distribution()))];
@@ -174,6 +238,48 @@ fn names_are_text_and_never_markup() {
 }
 
 #[test]
+fn what_was_judged_is_said() {
+    let mut model = model("m", Outcome::Pass, Vec::new());
+    model.origins = Origins {
+        int8: ModelOrigin {
+            file: Some("q.safetensors".to_string()),
+            file_bytes: Some(18_000),
+            file_sha256: Some("ba7816bf".to_string()),
+            file_checksums: Some(true),
+            params_sha256: "248d6a61".to_string(),
+        },
+        data: DataOrigin {
+            name: Some("digits".to_string()),
+            part: Some("test part".to_string()),
+            samples: 600,
+            sha256: "cf5b16a7".to_string(),
+        },
+        seed: Some(42),
+        max_error_percent: 1.5,
+        float_floor: Some(95.0),
+        isa: "scalar",
+        isas: vec!["scalar", "avx2"],
+        ..Origins::default()
+    };
+    let mut report = Report::new(vec![model]);
+    report.date = "2026-02-28T13:05:09Z".to_string();
+    report.command = vec!["tinytorch".to_string(), "audit".to_string()];
+    let html = render(&report);
+    for words in [
+        "q.safetensors, 18 kB, agrees with its checksums; SHA-256 <code>ba7816bf</code>",
+        "in no file; parameters",
+        "600 of digits, test part; SHA-256 <code>cf5b16a7</code>",
+        "output error at most 1.5 %; float accuracy 95 as stated",
+        "<dt>Seed</dt><dd>42</dd>",
+        "scalar, run on scalar, avx2",
+        "2026-02-28T13:05:09Z",
+        "<code>tinytorch audit</code>",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn the_page_loads_nothing() {
     let mut model = model("m", Outcome::Pass, GATES.map(pass).to_vec());
     model.layers = vec![layer("l", distribution(), None)];
@@ -191,7 +297,7 @@ fn what_is_missing_or_not_a_number_is_said() {
     let mut broken = layer("l", nowhere, Some(point));
     broken.own_error_percent = f64::NAN;
     broken.propagated_error_percent = f64::INFINITY;
-    broken.float_microseconds = f64::NAN;
+    broken.float_microseconds = Some(f64::NAN);
     broken.int8_bytes = 0;
     let gates = vec![
         Gate::at_most("output_error", f64::NAN, 1.0, "%", String::new()),

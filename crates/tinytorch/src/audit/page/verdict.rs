@@ -8,6 +8,8 @@ use maud::{Markup, html};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Intact,
+    /// The float model itself is not worth the test, whatever int8 has made of it.
+    NotWorth,
     /// A gate failed.
     Broken,
     /// No gate failed, but one could not be measured or decided.
@@ -18,8 +20,11 @@ pub(super) enum Verdict {
 
 impl Verdict {
     pub(super) fn of(model: &ModelReport) -> Verdict {
+        let floor = model.gates.iter().find(|gate| gate.id == "f32_floor");
         if model.verdict == Outcome::Pass {
             Verdict::Intact
+        } else if floor.is_some_and(|gate| gate.result == Outcome::Fail) {
+            Verdict::NotWorth
         } else if model.gates.iter().any(|gate| gate.result == Outcome::Fail) {
             Verdict::Broken
         } else {
@@ -30,13 +35,14 @@ impl Verdict {
     /// The worst of all models' verdicts.
     pub(super) fn of_report(report: &Report) -> Verdict {
         let has = |verdict| report.models.iter().any(|model| Verdict::of(model) == verdict);
-        let order = [Verdict::Broken, Verdict::Unproven, Verdict::Intact];
+        let order = [Verdict::Broken, Verdict::NotWorth, Verdict::Unproven, Verdict::Intact];
         order.into_iter().find(|&verdict| has(verdict)).unwrap_or(Verdict::Nothing)
     }
 
     pub(super) fn words(self) -> &'static str {
         match self {
             Verdict::Intact => "Intact",
+            Verdict::NotWorth => "Float model not worth the test",
             Verdict::Broken => "Not intact",
             Verdict::Unproven => "Not proven",
             Verdict::Nothing => "Nothing audited",
@@ -54,7 +60,7 @@ impl Verdict {
     fn outcome(self) -> Option<Outcome> {
         match self {
             Verdict::Intact => Some(Outcome::Pass),
-            Verdict::Broken => Some(Outcome::Fail),
+            Verdict::NotWorth | Verdict::Broken => Some(Outcome::Fail),
             Verdict::Unproven => Some(Outcome::Unknown),
             Verdict::Nothing => None,
         }

@@ -1,0 +1,157 @@
+//! What was judged and how: enough to judge it again.
+
+use super::{AuditOptions, Budget, Evidence, Subject};
+use crate::Result;
+use crate::files::{FileError, TensorFile, digest_params, digest_tensors};
+use crate::models::Model;
+use crate::tensor::Tensor;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// What was judged and how: enough to judge it again.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Origins {
+    /// The float model.
+    pub float: ModelOrigin,
+    /// The int8 model.
+    pub int8: ModelOrigin,
+    /// The samples that judge.
+    pub data: DataOrigin,
+    /// The samples that the ranges were calibrated on, if that is known.
+    pub calibration_samples: Option<usize>,
+    /// What the float model was trained on, by its own account.
+    pub trained_on: Option<String>,
+    /// The seed of everything that was drawn to make the models; `null` if the audit did not make them.
+    pub seed: Option<u64>,
+    /// The largest error of the outputs, in percent.
+    pub max_error_percent: f64,
+    /// How good the float model had to be, in the unit of its task; `null` if nothing was stated.
+    pub float_floor: Option<f64>,
+    /// The instruction set that the int8 model is deployed on.
+    pub isa: &'static str,
+    /// The instruction sets that it was run on.
+    pub isas: Vec<&'static str>,
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ModelOrigin {
+    /// Its file; `null` if it was made by the program that audited it.
+    pub file: Option<String>,
+    /// Bytes of the file.
+    pub file_bytes: Option<usize>,
+    /// The SHA-256 of the file.
+    pub file_sha256: Option<String>,
+    /// Whether the file carries checksums, which it then agreed with.
+    pub file_checksums: Option<bool>,
+    /// The SHA-256 of the parameters, as [`digest_params`] gives it.
+    pub params_sha256: String,
+}
+
+/// Where the samples that judge come from.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DataOrigin {
+    /// What they are called, if that was told.
+    pub name: Option<String>,
+    /// Which of the data they are, if that was told: `test part`.
+    pub part: Option<String>,
+    /// How many there are.
+    pub samples: usize,
+    /// The SHA-256 of inputs and targets, as [`digest_tensors`] gives it.
+    pub sha256: String,
+}
+
+impl Origins {
+    /// # Errors
+    /// If a delivered file cannot be read any more.
+    pub(super) fn of(
+        subject: &Subject,
+        evidence: &Evidence,
+        budget: &Budget,
+        options: &AuditOptions,
+    ) -> Result<Origins> {
+        let delivered = subject.delivered.as_ref();
+        // What was fine-tuned is not in the float model's file, but in the audit's own.
+        let float_file =
+            delivered.filter(|_| subject.tuning.is_none()).map(|_| &evidence.files.float);
+        let int8_file = delivered.map(|_| &evidence.files.int8);
+        let of_model = |file: Option<&std::path::PathBuf>, model: &dyn Model| {
+            ModelOrigin::of(file.map(|file| file.as_path()), model)
+        };
+        Ok(Origins {
+            float: of_model(float_file, &*subject.float)?,
+            int8: of_model(int8_file, &*subject.int8)?,
+            data: DataOrigin::of(subject)?,
+            calibration_samples: subject.seen.as_ref().map(|seen| seen.len()),
+            trained_on: subject.trained_on.clone(),
+            seed: subject.seed,
+            max_error_percent: budget.max_error * 100.0,
+            float_floor: budget.float_floor,
+            isa: options.deployed.name(),
+            isas: options.isas.iter().map(|isa| isa.name()).collect(),
+        })
+    }
+}
+
+impl ModelOrigin {
+    fn of(file: Option<&Path>, model: &dyn Model) -> Result<ModelOrigin> {
+        let params_sha256 = digest_params(model)?;
+        let Some(path) = file else {
+            return Ok(ModelOrigin { params_sha256, ..ModelOrigin::default() });
+        };
+        let read = |source| FileError::Read { path: path.to_path_buf(), source };
+        let opened = TensorFile::open(path)?;
+        Ok(ModelOrigin {
+            file: Some(path.display().to_string()),
+            file_bytes: Some(opened.file_bytes()),
+            file_sha256: Some(digest_of(path).map_err(read)?),
+            file_checksums: Some(opened.has_checksums()),
+            params_sha256,
+        })
+    }
+}
+
+impl DataOrigin {
+    fn of(subject: &Subject) -> Result<DataOrigin> {
+        let held_out = &subject.held_out;
+        let named = |what: &str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
+            let tensors = tensors.iter().enumerate();
+            tensors.map(|(i, tensor)| (format!("{what} {i}"), tensor.clone())).collect()
+        };
+        let mut tensors = named("input", held_out.inputs());
+        tensors.extend(named("target", held_out.targets()));
+        let (name, part) = subject.judged_on.clone().unzip();
+        Ok(DataOrigin { name, part, samples: held_out.len(), sha256: digest_tensors(&tensors)? })
+    }
+}
+
+/// The SHA-256 of a file.
+fn digest_of(path: &Path) -> std::io::Result<String> {
+    const CHUNK: usize = 1 << 20;
+    let (mut file, mut hash, mut chunk) = (File::open(path)?, Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            n => hash.update(&chunk[..n]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_digest_is_that_of_sha256sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        std::fs::write(&path, "abc").unwrap();
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest_of(&path).unwrap(), expected);
+    }
+}
