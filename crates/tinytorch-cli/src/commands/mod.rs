@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod audit;
+mod audit_text;
 pub(crate) mod bench;
 mod ci;
 pub(crate) mod embed;
@@ -14,4 +15,5 @@ mod onnx;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod train;

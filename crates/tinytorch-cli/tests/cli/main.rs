@@ -8,6 +8,8 @@ mod mismatch;
 mod output;
 mod overwrite;
 mod pipeline;
+mod shell;
 mod support;
 mod text_models;
 mod training;
+mod whole_way;

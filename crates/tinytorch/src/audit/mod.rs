@@ -102,6 +102,7 @@
 mod answers;
 mod class_report;
 mod compare;
+mod cosine;
 mod distribution;
 mod error;
 mod evidence;
@@ -128,6 +129,7 @@ mod tuning;
 
 pub use crate::quant::relative_error;
 pub use class_report::ClassReport;
+pub use cosine::Cosine;
 pub use distribution::{Distribution, Int8Range};
 pub use error::AuditError;
 pub use evidence::Evidence;
