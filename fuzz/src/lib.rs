@@ -11,7 +11,7 @@ use tinytorch_onnx::OnnxModel;
 pub type Target = fn(&[u8]);
 
 /// Every target under its name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("safetensors", safetensors),
     ("model", model),
     ("tokenizer_json", tokenizer_json),
@@ -24,6 +24,8 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("idx", idx),
     ("cifar10", cifar10),
     ("onnx", onnx),
+    ("torch", torch),
+    ("torch_pickle", torch_pickle),
 ];
 
 /// A safetensors file, and every tensor that its header names.
@@ -99,6 +101,39 @@ pub fn cifar10(bytes: &[u8]) {
 /// An ONNX model: its graph is read and its constants are computed.
 pub fn onnx(bytes: &[u8]) {
     let _ = OnnxModel::from_bytes("fuzz", bytes.to_vec());
+}
+
+/// An archive of PyTorch, and every tensor that its pickle names.
+pub fn torch(bytes: &[u8]) {
+    safetensors(bytes);
+}
+
+/// A pickle in an otherwise sound archive of PyTorch, whose checksum would keep most changes from its reader.
+pub fn torch_pickle(bytes: &[u8]) {
+    let storage = [7u8; 64];
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in [("m/data.pkl", bytes), ("m/data/0", &storage), ("m/data/1", &storage)] {
+        let start = (file.len() as u32).to_le_bytes();
+        let length = (content.len() as u32).to_le_bytes();
+        let name_length = (name.len() as u16).to_le_bytes();
+        let common = [&[0; 10][..], &crc32(content).to_le_bytes(), &length, &length, &name_length].concat();
+        file.extend([b"PK\x03\x04", &common[..], &[0; 2], name.as_bytes(), content].concat());
+        directory.extend(
+            [b"PK\x01\x02\0\0", &common[..], &[0; 12], &start, name.as_bytes()].concat(),
+        );
+    }
+    let (start, length) = (file.len() as u32, directory.len() as u32);
+    file.extend(directory);
+    file.extend(b"PK\x05\x06\0\0\0\0\x03\0\x03\0");
+    file.extend([length.to_le_bytes(), start.to_le_bytes()].concat());
+    file.extend([0; 2]);
+    safetensors(&file);
+}
+
+/// The checksum of a ZIP archive.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |sum: u32| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), |sum, _| step(sum)))
 }
 
 /// Hands over a file of these bytes in a folder of its own.

@@ -6,7 +6,8 @@
 
 use crate::problem::Problem;
 use crate::scale;
-use anyhow::Result;
+use crate::sentences::{is_text, read};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt;
@@ -175,7 +176,21 @@ impl Part {
 impl Source {
     /// Whether a model takes it by way of its tokenizer.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Source::Talks)
+        match self {
+            Source::Talks => true,
+            Source::Digits => false,
+            Source::Path(path, _) => is_text(path),
+        }
+    }
+
+    /// The number of characters of an own text, each of which a new model has as a token.
+    pub(crate) fn characters(&self) -> Result<Option<usize>> {
+        Ok(match self {
+            Source::Path(path, _) if is_text(path) => {
+                Some(CharTokenizer::from_corpus(parts(&read(path)?)[0])?.vocab_size())
+            }
+            _ => None,
+        })
     }
 
     /// Where it lies, unless it is embedded.
@@ -190,6 +205,7 @@ impl Source {
     fn load(&self) -> Result<Option<Labeled>> {
         Ok(match self {
             Source::Digits => Some(data::digits()?),
+            Source::Path(path, _) if is_text(path) => None,
             Source::Path(path, labels) => Some(data::load_labeled(path, labels)?),
             Source::Talks => None,
         })
@@ -211,7 +227,7 @@ impl Source {
         own: Option<&dyn Tokenizer>,
     ) -> Result<Learning> {
         let Some(Labeled { name, train, test, class_names, .. }) = self.load()? else {
-            let Talks { tokenizer, windows } = talks(model, own)?;
+            let Talks { tokenizer, windows } = self.talks(model, own)?;
             return Ok(Learning {
                 name: self.to_string(),
                 train: windows.train,
@@ -243,6 +259,7 @@ impl Source {
         seed: u64,
     ) -> Result<(Tensor, Origin)> {
         if let Source::Path(path, labels) = self
+            && !is_text(path)
             && data::load_labeled(path, labels).is_err()
         {
             let inputs = load_inputs(path, labels, model, samples, seed)?;
@@ -250,7 +267,7 @@ impl Source {
         }
         let learning = self.to_learn(model, own)?;
         let origin = learning.origin();
-        if matches!(self, Source::Talks) {
+        if self.is_text() {
             let all = learning.train.len();
             let every = all.div_ceil(samples.max(1)).max(1);
             let chosen: Vec<usize> = (0..all).step_by(every).collect();
@@ -260,26 +277,16 @@ impl Source {
         Ok((data.calibration(samples, seed)?, origin))
     }
 
-    /// Data to judge a model by, or models of one kind, that were made as `provenances` tell.
+    /// Data to judge a model by, or models of one kind, that were made as `provenances` tell; text becomes the
+    /// ids of their own tokenizer, if they have one.
     pub(crate) fn to_judge(
-        &self,
-        model: &dyn Model,
-        provenances: &[&Provenance],
-    ) -> Result<Judging> {
-        let carried = provenances.iter().find_map(|provenance| provenance.tokenizer().transpose());
-        let carried = carried.transpose()?;
-        self.to_judge_with(model, provenances, carried.as_ref().map(|own| own as &dyn Tokenizer))
-    }
-
-    /// [`Source::to_judge`] for a model with this tokenizer.
-    pub(crate) fn to_judge_with(
         &self,
         model: &dyn Model,
         provenances: &[&Provenance],
         own: Option<&dyn Tokenizer>,
     ) -> Result<Judging> {
         let Some(mut labeled) = self.load()? else {
-            let samples = talks(model, own)?.windows.test;
+            let samples = self.talks(model, own)?.windows.test;
             return Ok(Judging { name: self.to_string(), samples, part: Part::Test });
         };
         let noted = |p: &&Provenance| serde_json::from_str(p.notes.get(CLASSES)?).ok();
@@ -361,39 +368,62 @@ pub(crate) fn shortened(inputs: Vec<Tensor>, tokens: usize) -> Result<Vec<Tensor
 
 /// What suits models of this kind.
 pub(crate) fn usual_config(model: &dyn Model) -> QuantConfig {
-    model.architecture().map_or_else(QuantConfig::default, |a| QuantConfig::for_architecture(&a))
+    model.backbone().map_or_else(QuantConfig::default, |a| QuantConfig::for_architecture(&a))
 }
 
-/// The embedded text as a model takes it.
+/// A text as a model takes it.
 struct Talks {
     windows: TextWindows,
     /// The text's own characters, if they are what made its ids.
     tokenizer: Option<CharTokenizer>,
 }
 
-/// The embedded text in windows that fill the model's context. Without a tokenizer a model is one of the
-/// text's characters if it has as many tokens.
-fn talks(model: &dyn Model, own: Option<&dyn Tokenizer>) -> Result<Talks> {
-    let data = || Source::Talks.to_string();
-    let Sample::Ids { context, vocab, .. } = sample_of(model)? else {
-        return Err(Problem::TextForOther { data: data() }.into());
-    };
-    let talks = data::tinytalks();
-    if let Some(own) = own {
-        let (tokenizer, model) = (own.vocab_size(), vocab);
-        if tokenizer > model {
-            return Err(
-                tinytorch::Error::from(GenerateError::Vocabulary { tokenizer, model }).into()
-            );
+impl Source {
+    /// A text in windows that fill the model's context. Without a tokenizer a model is one of the text's
+    /// characters if it has as many tokens.
+    fn talks(&self, model: &dyn Model, own: Option<&dyn Tokenizer>) -> Result<Talks> {
+        let data = || self.to_string();
+        let Sample::Ids { context, vocab, .. } = sample_of(model)? else {
+            return Err(Problem::TextForOther { data: data() }.into());
+        };
+        let text = match self {
+            Source::Path(path, _) => Some(read(path)?),
+            _ => None,
+        };
+        let talks = data::tinytalks();
+        let parts = match &text {
+            Some(text) => parts(text),
+            None => [talks.train, talks.valid, talks.test],
+        };
+        if let Some(own) = own {
+            let (tokenizer, model) = (own.vocab_size(), vocab);
+            if tokenizer > model {
+                return Err(
+                    tinytorch::Error::from(GenerateError::Vocabulary { tokenizer, model }).into()
+                );
+            }
+            let windows = TextWindows::new(parts, own, context).with_context(data)?;
+            return Ok(Talks { windows, tokenizer: None });
         }
-        return Ok(Talks { windows: talks.windows(own, context)?, tokenizer: None });
+        let characters = CharTokenizer::from_corpus(parts[0])?;
+        if characters.vocab_size() != vocab {
+            return Err(Problem::UnknownIds { data: data(), vocab }.into());
+        }
+        let windows = TextWindows::new(parts, &characters, context).with_context(data)?;
+        Ok(Talks { windows, tokenizer: Some(characters) })
     }
-    let characters = talks.tokenizer()?;
-    if characters.vocab_size() != vocab {
-        return Err(Problem::UnknownIds { data: data(), vocab }.into());
-    }
-    let windows = talks.windows(&characters, context)?;
-    Ok(Talks { windows, tokenizer: Some(characters) })
+}
+
+/// A text cut at ends of lines: eight tenths to learn from, one to choose by and one to be judged by.
+fn parts(text: &str) -> [&str; 3] {
+    let cut = |text: &str, tenths: usize, of: usize| {
+        let at = text.len() / of * tenths;
+        let line = text.as_bytes()[at..].iter().position(|byte| *byte == b'\n');
+        line.map_or(text.len(), |line| at + line + 1)
+    };
+    let (train, rest) = text.split_at(cut(text, 8, 10));
+    let (valid, test) = rest.split_at(cut(rest, 1, 2));
+    [train, valid, test]
 }
 
 /// The samples to learn from and those to be judged by.

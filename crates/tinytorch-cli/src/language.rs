@@ -4,7 +4,7 @@ use crate::data::{example, usual_config};
 use crate::problem::Problem;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use tinytorch::files::{Loaded, Provenance, open_model};
+use tinytorch::files::{Loaded, Provenance, TextMarks, open_model};
 use tinytorch::models::{Decoder, Model, Sample};
 use tinytorch::quant::quantize_model;
 use tinytorch::text::{Begin, BegunTokenizer, Tokenizer, load_tokenizer};
@@ -35,16 +35,8 @@ impl Language {
             },
         };
         let marks = provenance.text_marks().with_context(|| file.display().to_string())?;
-        let begin = match marks.add_begin {
-            None => Begin::Empty,
-            Some(true) => Begin::Always,
-            Some(false) => Begin::Never,
-        };
-        let ends = marks.ends.unwrap_or_else(|| tokenizer.end_tokens());
-        let tokenizer = match marks.begin {
-            Some(token) => Box::new(BegunTokenizer::new(tokenizer, token, begin)?),
-            None => tokenizer,
-        };
+        let ends = marks.ends.clone().unwrap_or_else(|| tokenizer.end_tokens());
+        let tokenizer = beginning(tokenizer, &marks)?;
         Ok(Language { model, tokenizer, ends })
     }
 
@@ -52,6 +44,31 @@ impl Language {
     pub(crate) fn decoder(&self, file: &Path) -> Result<&dyn Decoder> {
         decoder(&*self.model, file)
     }
+}
+
+/// The tokenizer that begins texts as the model's files say.
+fn beginning(tokenizer: Box<dyn Tokenizer>, marks: &TextMarks) -> Result<Box<dyn Tokenizer>> {
+    let begin = match marks.add_begin {
+        None => Begin::Empty,
+        Some(true) => Begin::Always,
+        Some(false) => Begin::Never,
+    };
+    Ok(match marks.begin {
+        Some(token) => Box::new(BegunTokenizer::new(tokenizer, token, begin)?),
+        None => tokenizer,
+    })
+}
+
+/// What turns a text into ids for the model in `file`, as [`Language::open`] finds it; `None` if nothing is
+/// known that does.
+pub(crate) fn reader(
+    file: &Path,
+    model: &dyn Model,
+    provenance: &Provenance,
+) -> Result<Option<Box<dyn Tokenizer>>> {
+    let Some(tokenizer) = own_tokenizer(file, model, provenance)? else { return Ok(None) };
+    let marks = provenance.text_marks().with_context(|| file.display().to_string())?;
+    Ok(Some(beginning(tokenizer, &marks)?))
 }
 
 /// Turns the weights into int8 as suits the model.

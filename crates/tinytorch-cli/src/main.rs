@@ -4,20 +4,23 @@
 
 mod commands;
 mod data;
+mod examples;
 mod language;
 mod output;
 mod overwrite;
 mod problem;
 mod scale;
+mod sentences;
 mod share;
 mod table;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::Screen;
 use overwrite::Paths;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use tinytorch::audit::Probe;
 use tinytorch::models::Kinds;
 use tinytorch::{CountingAllocator, Isa};
@@ -28,8 +31,14 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// A small deep-learning framework whose int8 is proven.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "tinytorch", version = version(), about)]
 struct Cli {
+    /// Leave out warnings
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell more of what is done
+    #[arg(short, long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,6 +57,8 @@ enum Command {
     Verify(commands::verify::Verify),
     Profile(commands::profile::Profile),
     Bench(commands::bench::Bench),
+    Completions(commands::shell::Completions),
+    Man(commands::shell::Man),
 }
 
 impl Command {
@@ -59,15 +70,32 @@ impl Command {
             Command::Quantize(quantize) => Some(quantize.paths()),
             Command::Run(run) => Some(run.paths()),
             Command::Embed(embed) => Some(embed.paths()),
-            Command::Audit(_)
-            | Command::Eval(_)
+            Command::Audit(audit) => Some(audit.paths()),
+            Command::Eval(_)
             | Command::Generate(_)
             | Command::Inspect(_)
             | Command::Verify(_)
             | Command::Profile(_)
-            | Command::Bench(_) => None,
+            | Command::Bench(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
+}
+
+/// The definition of the command line.
+fn command_line() -> clap::Command {
+    examples::added(Cli::command())
+}
+
+/// The version, the commit that it was built of where that is known, and the instruction set that it runs on.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    let commit = option_env!("TINYTORCH_COMMIT").map(|commit| format!("commit {commit}, "));
+    // A bad setting is told when a command runs.
+    let isa = Isa::from_env().map_or_else(|_| "unknown".to_string(), |isa| isa.name().to_string());
+    let commit = commit.unwrap_or_default();
+    VERSION.get_or_init(|| format!("{} ({commit}{isa})", env!("CARGO_PKG_VERSION")))
 }
 
 /// What a command that ran to its end found.
@@ -85,18 +113,23 @@ fn main() -> ExitCode {
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return refuse(&error),
     };
-    let cli = match Cli::try_parse() {
+    let matches = command_line().try_get_matches();
+    let Cli { quiet, verbose, command } = match matches.and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
     tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
+        .with_max_level(match (quiet, verbose) {
+            (true, _) => LevelFilter::ERROR,
+            (_, true) => LevelFilter::DEBUG,
+            _ => LevelFilter::WARN,
+        })
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();
-    match run(cli.command, probe) {
+    match run(command, probe) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::GateFailed) => ExitCode::from(GATE_FAILED),
         Err(error) => refuse(&sentence(&error)),
@@ -122,6 +155,8 @@ fn run(command: Command, probe: Probe) -> anyhow::Result<Verdict> {
         Command::Verify(verify) => verify.run(&mut screen),
         Command::Profile(profile) => profile.run(&mut screen),
         Command::Bench(bench) => bench.run(&mut screen),
+        Command::Completions(completions) => completions.run(command_line(), &mut screen),
+        Command::Man(man) => man.run(command_line(), &mut screen),
     }?;
     screen.flush()?;
     Ok(verdict)
@@ -169,11 +204,10 @@ fn refuse(problem: &dyn Display) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
-        Cli::command().debug_assert();
+        command_line().debug_assert();
     }
 
     #[test]

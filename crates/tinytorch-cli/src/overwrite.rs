@@ -1,6 +1,7 @@
 //! No command writes over what it reads.
 
 use crate::problem::Problem;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -11,20 +12,23 @@ use tinytorch::files::TensorFile;
 /// Folders below an input that are looked into; published models have one, data sets two.
 const DEPTH: usize = 4;
 
+/// What an audit writes into its folder.
+const REPORTS: [&str; 2] = ["report.json", "report.html"];
+
 /// What a command reads, and where it writes.
 pub(crate) struct Paths<'a> {
     inputs: Vec<(&'a Path, bool)>,
-    outputs: Vec<&'a Path>,
+    outputs: Vec<Cow<'a, Path>>,
 }
 
 impl<'a> Paths<'a> {
-    pub(crate) fn to(output: &'a Path) -> Paths<'a> {
-        Paths { inputs: Vec::new(), outputs: vec![output] }
+    pub(crate) fn to(output: impl Into<Cow<'a, Path>>) -> Paths<'a> {
+        Paths { inputs: Vec::new(), outputs: vec![output.into()] }
     }
 
     /// Another output.
-    pub(crate) fn and_to(mut self, output: impl Into<Option<&'a Path>>) -> Paths<'a> {
-        self.outputs.extend(output.into());
+    pub(crate) fn and_to(mut self, output: Option<impl Into<Cow<'a, Path>>>) -> Paths<'a> {
+        self.outputs.extend(output.map(Into::into));
         self
     }
 
@@ -62,6 +66,9 @@ impl<'a> Paths<'a> {
         let Ok(output) = Identity::of(path) else { return Ok(()) };
         for &(input, can_be_forced) in &self.inputs {
             let is_input = match input.is_dir() {
+                // A folder for a model: neither one that is read, nor one around what is read.
+                _ if path.is_dir() => Identity::of(input)
+                    .is_ok_and(|input| input == output || holds(path, &input, DEPTH)),
                 true => holds(input, &output, DEPTH) && !is_own_result(input, path),
                 false => Identity::of(input).is_ok_and(|input| input == output),
             };
@@ -131,10 +138,10 @@ fn holds(folder: &Path, file: &Identity, depth: usize) -> bool {
 }
 
 /// Whether a file in a folder is what an earlier run of a command left there, beside what the folder is
-/// read for: outputs as .npy, and a model's own file among other weights.
+/// read for: outputs as .npy, reports, and a model's own file among other weights.
 fn is_own_result(folder: &Path, file: &Path) -> bool {
     let extension = |path: &Path, wanted: &str| path.extension() == Some(OsStr::new(wanted));
-    if extension(file, "npy") {
+    if extension(file, "npy") || REPORTS.iter().any(|name| file.ends_with(name)) {
         return true;
     }
     let is_own =
@@ -174,8 +181,8 @@ mod tests {
 
         fn refuses(&self, input: &str, output: &str) -> bool {
             let (input, output) = (self.at(input), self.at(output));
-            let read = Paths::to(&output).reading(&*input).check();
-            let model = Paths::to(&output).reading_model(&*input, false).check();
+            let read = Paths::to(&*output).reading(&*input).check();
+            let model = Paths::to(&*output).reading_model(&*input, false).check();
             assert_eq!(read.is_err(), model.is_err());
             read.is_err()
         }
@@ -189,7 +196,7 @@ mod tests {
             !bench.refuses("a", "b") && !bench.refuses("a", "new") && !bench.refuses("no", "a")
         );
         let (a, force) = (bench.at("a"), true);
-        assert!(Paths::to(&a).reading_model(&*a, force).check().is_ok());
+        assert!(Paths::to(&*a).reading_model(&*a, force).check().is_ok());
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(bench.at("a"), bench.at("soft")).unwrap();
@@ -201,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_to_write_is_none_that_is_read() {
+        let bench = Bench::with(&["m/config.json", "m/model.safetensors", "q/model.safetensors"]);
+        assert!(bench.refuses("m", "m") && bench.refuses("m", "m/../m/"));
+        assert!(bench.refuses("m/model.safetensors", "m"));
+        assert!(!bench.refuses("m", "q") && !bench.refuses("m/model.safetensors", "q"));
+        let (m, force) = (bench.at("m"), true);
+        assert!(Paths::to(&*m).reading_model(&*m, force).check().is_err());
+    }
+
+    #[test]
     fn a_folder_protects_what_it_is_read_for() {
         let bench = Bench::with(&["m/config.json", "m/1_Pooling/config.json", "m/w.safetensors"]);
         fs::write(bench.at("m/y.npy"), "").unwrap();
@@ -209,6 +226,6 @@ mod tests {
         }
         assert!(!bench.refuses("m", "m/y.npy") && !bench.refuses("m", "m/new.safetensors"));
         let (m, w) = (bench.at("m"), bench.at("m/w.safetensors"));
-        assert!(Paths::to(&w).reading_model(&*m, true).check().is_err());
+        assert!(Paths::to(&*w).reading_model(&*m, true).check().is_err());
     }
 }

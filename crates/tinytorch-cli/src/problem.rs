@@ -44,6 +44,16 @@ pub(crate) enum Problem {
         "{data} is a text, and which of the model's {vocab} tokens stand for it is not known, since no tokenizer is carried by the model's file or lies beside it; put its tokenizer.json there"
     )]
     UnknownIds { data: String, vocab: usize },
+    #[error(
+        "{data} is a text, and the model {} gives neither scores of next tokens nor one vector for a sentence; a sentence encoder's folder has a modules.json that says how it pools",
+        path.display()
+    )]
+    TextModel { data: String, path: PathBuf },
+    #[error(
+        "{} does not say how its sentences become ids; name {looked}, with its tokenizer.json",
+        path.display()
+    )]
+    NoSentenceTokenizer { path: PathBuf, looked: String },
     #[error("line {line} of {} is not UTF-8; convert the file to UTF-8 first", path.display())]
     NotUtf8 { path: PathBuf, line: usize },
     #[error("{} holds no text; write one sentence on each line", path.display())]
@@ -66,6 +76,8 @@ pub(crate) enum Problem {
         path.display()
     )]
     NoTokenizer { path: PathBuf, looked: String },
+    #[error("there is no command {name}; tinytorch --help names them all")]
+    UnknownCommand { name: String },
     #[error("the prompt is empty; give it a text, or leave --prompt out to begin a text anew")]
     EmptyPrompt,
     #[error("the tokenizer of {} has no token that begins a text; give a text to continue with --prompt", path.display())]

@@ -1,10 +1,13 @@
 //! The command `audit`.
 
 use super::baseline::Baseline;
-use super::{audit_text, ci};
+use super::{audit_by_text, audit_text, ci};
 use crate::Verdict;
 use crate::data::{Judging, Source, check_examples};
+use crate::language::reader;
 use crate::output::Screen;
+use crate::overwrite::Paths;
+use crate::sentences::is_text;
 use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -14,7 +17,9 @@ use tinytorch::audit::{
     AuditOptions, Budget, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
     page,
 };
+use tinytorch::data::Labels;
 use tinytorch::files::{check_writable, replace};
+use tinytorch::text::Tokenizer;
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -23,15 +28,19 @@ use tinytorch::train::ProgressBar;
 /// every gate passes.
 #[derive(Args)]
 pub(crate) struct Audit {
-    /// The float model's file
+    /// The float model: a file, or a folder with config.json, weights and tokenizer
     #[arg(value_name = "FP32", requires_all = ["int8", "data"])]
     float: Option<PathBuf>,
-    /// The file of the int8 model that was made from it
+    /// The int8 model that was made from it, a file or a folder
     #[arg(value_name = "INT8")]
     int8: Option<PathBuf>,
-    /// Folder or file with labeled samples to judge by, or `digits` or `tinytalks`, which are embedded
+    /// Folder or file with labeled samples to judge by, or `digits` or `tinytalks`, which are embedded; a .txt
+    /// file for a language model, or with a sentence on each line for a sentence encoder
     #[arg(long, value_name = "PATH|digits|tinytalks", requires = "float")]
     data: Option<Source>,
+    /// Which column of a .csv holds the labels, where its names or values do not tell
+    #[arg(long, value_name = "first|last|NAME", requires = "data")]
+    labels: Option<Labels>,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
@@ -67,12 +76,22 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        let models = [&self.float, &self.int8, &self.before];
+        let models = models.into_iter().filter_map(|file| file.as_deref());
+        let paths = Paths::to(self.data_path()).and_to(Some(self.page_path()));
+        models
+            .fold(paths.and_to(self.junit.as_deref()), |paths, file| paths.reading(file))
+            .reading(self.data.as_ref().and_then(Source::path))
+    }
+
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
         // Read before it may be replaced, and before the long work.
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
-                let subject = subject(float, int8, data, self.before.as_deref())?;
+                let data = data.clone().with_labels(self.labels.as_ref());
+                let subject = subject(float, int8, &data, self.before.as_deref())?;
                 let floor = self.float_floor.map(|floor| floor.of(&subject.task));
                 let float_floor = floor.transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
@@ -155,16 +174,39 @@ impl Audit {
 /// Two models in files, and the samples to judge them by.
 fn subject(float: &Path, int8: &Path, data: &Source, before: Option<&Path>) -> Result<Subject> {
     let files = ModelFiles::open(float, int8)?;
-    let Judging { name, samples, part } = data.to_judge(files.models()[0], &files.provenances())?;
-    for model in files.models() {
-        check_examples(&samples, &name, model)?;
-    }
-    let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
-    let subject = subject.judged_on(name, part.words());
+    let subject = match data.path().filter(|path| is_text(path)) {
+        Some(text) => audit_by_text::subject([float, int8], files, text)?,
+        None => {
+            let own = match data.is_text() {
+                true => own_reader([float, int8], &files)?,
+                false => None,
+            };
+            let Judging { name, samples, part } =
+                data.to_judge(files.models()[0], &files.provenances(), own.as_deref())?;
+            for model in files.models() {
+                check_examples(&samples, &name, model)?;
+            }
+            let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
+            subject.judged_on(name, part.words())
+        }
+    };
     match before {
         Some(before) => {
             subject.fine_tuned_since(before).with_context(|| before.display().to_string())
         }
         None => Ok(subject),
     }
+}
+
+/// What turns a text into ids for both models: what the float model has, or else the int8 model.
+pub(super) fn own_reader(
+    paths: [&Path; 2],
+    files: &ModelFiles,
+) -> Result<Option<Box<dyn Tokenizer>>> {
+    for ((path, model), provenance) in paths.iter().zip(files.models()).zip(files.provenances()) {
+        if let Some(found) = reader(path, model, provenance)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }

@@ -4,16 +4,17 @@ use crate::Verdict;
 use crate::data::usual_config;
 use crate::output::{Screen, progress_bar};
 use crate::overwrite::Paths;
-use crate::problem::Problem;
+use crate::sentences::{read, sentences};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
-use tinytorch::files::{Embedder, FileError, check_writable};
+use tinytorch::files::{Embedder, check_writable};
+use tinytorch::nn::Module;
 use tinytorch::quant::quantize_model;
 
 /// Sentences per pass; the result does not depend on it.
@@ -22,7 +23,7 @@ const BATCH: usize = 32;
 /// Turn sentences into vectors with a sentence encoder, such as all-MiniLM-L6-v2.
 #[derive(Args)]
 pub(crate) struct Embed {
-    /// The model's folder: config.json, model.safetensors, tokenizer.json
+    /// The model's folder, float or int8: config.json, model.safetensors, tokenizer.json
     folder: PathBuf,
     /// Text in UTF-8, one sentence on each line
     #[arg(long, value_name = "FILE")]
@@ -49,7 +50,7 @@ struct Outcome {
 
 impl Embed {
     pub(crate) fn paths(&self) -> Paths<'_> {
-        Paths::to(&self.out).reading(&*self.folder).reading(&*self.input)
+        Paths::to(&*self.out).reading(&*self.folder).reading(&*self.input)
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
@@ -57,7 +58,10 @@ impl Embed {
         let sentences = sentences(&self.input, &text)?;
         let mut embedder = Embedder::load(&self.folder)?;
         check_writable(&self.out)?;
-        if self.int8 {
+        let holds_int8 = |embedder: &Embedder| {
+            embedder.encoder.named_params().iter().any(|(_, param)| param.int8().is_some())
+        };
+        if self.int8 && !holds_int8(&embedder) {
             let config = usual_config(&embedder.encoder.bert).knowingly();
             let calibration: [tinytorch::Result<Var>; 0] = [];
             quantize_model(&mut embedder.encoder, calibration, &config)?;
@@ -70,34 +74,13 @@ impl Embed {
             file: self.out.display().to_string(),
             sentences: sentences.len(),
             dim: vectors.shape().last_dim(),
-            int8: self.int8,
+            int8: holds_int8(&embedder),
         };
         match self.json {
             true => screen.json(&outcome)?,
             false => outcome.print(screen)?,
         }
         Ok(Verdict::Good)
-    }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| tinytorch::Error::from(FileError::Read { path: path.into(), source }))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        Problem::NotUtf8 { path: path.to_path_buf(), line }.into()
-    })
-}
-
-fn sentences<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, Problem> {
-    let sentences: Vec<&str> = text.lines().collect();
-    if sentences.is_empty() {
-        return Err(Problem::NoText { path: path.to_path_buf() });
-    }
-    match sentences.iter().position(|sentence| sentence.trim().is_empty()) {
-        Some(at) => Err(Problem::EmptyLine { path: path.to_path_buf(), line: at + 1 }),
-        None => Ok(sentences),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The command `eval`.
 
-use super::eval_text::{self, is_text};
+use super::eval_text;
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::language::own_tokenizer;
 use crate::output::{Screen, progress_bar};
+use crate::sentences::is_text;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -24,7 +25,7 @@ const BATCH: usize = 64;
 /// of a language model.
 #[derive(Args)]
 pub(crate) struct Eval {
-    /// A model's file, float or int8
+    /// A model's file or folder, float or int8
     file: PathBuf,
     /// Folder or file to judge by, or `digits` or `tinytalks`, which are embedded; a .txt file for a
     /// language model
@@ -71,7 +72,7 @@ impl Eval {
             false => None,
         };
         let Judging { name, samples, part } =
-            data.to_judge_with(&**model, &[provenance], own.as_deref())?;
+            data.to_judge(&**model, &[provenance], own.as_deref())?;
         check_examples(&samples, &name, &*loaded.model)?;
         let task = Task::of(&samples);
         let loader = DataLoader::new(samples, BATCH)?;

@@ -10,11 +10,6 @@ use std::path::Path;
 use tinytorch::generate::{TextScore, score_text};
 use tinytorch::text::utf8;
 
-/// Whether a path names a plain text.
-pub(super) fn is_text(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "txt")
-}
-
 /// The stable form of `--json`.
 #[derive(Serialize)]
 struct Scores {

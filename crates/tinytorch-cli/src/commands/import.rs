@@ -39,7 +39,7 @@ struct Outcome {
 
 impl Import {
     pub(crate) fn paths(&self) -> Paths<'_> {
-        Paths::to(&self.out).reading(&*self.file)
+        Paths::to(&*self.out).reading(&*self.file)
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {

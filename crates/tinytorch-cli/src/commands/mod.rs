@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod audit;
+mod audit_by_text;
 mod audit_text;
 mod baseline;
 pub(crate) mod bench;
@@ -16,5 +17,6 @@ mod onnx;
 pub(crate) mod profile;
 pub(crate) mod quantize;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod train;
 pub(crate) mod verify;

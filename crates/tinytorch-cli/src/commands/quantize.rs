@@ -14,13 +14,14 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::Labels;
 use tinytorch::files::{
-    Loaded, Provenance, check_writable, digest_params, digest_tensors, open_model, save_model,
+    Loaded, Provenance, check_folder, check_writable, digest_params, digest_tensors, open_model,
+    save_folder, save_model,
 };
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::Model;
@@ -35,17 +36,19 @@ const BATCH: usize = 64;
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
 pub(crate) struct Quantize {
-    /// The float model: tinytorch's own file, a safetensors file with its config.json beside it, or a
-    /// .bin file of llama2.c
+    /// The float model: tinytorch's own file, a folder with config.json, weights and tokenizer, a safetensors
+    /// file with its config.json beside it, or a .bin file of llama2.c
     file: PathBuf,
-    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded
+    /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded; a
+    /// .txt file for a language model
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
     /// Which column of a .csv holds the labels, where its names or values do not tell
     #[arg(long, value_name = "first|last|NAME|none", requires = "calibrate")]
     labels: Option<Labels>,
-    /// File to save the int8 model to
-    #[arg(long, value_name = "FILE")]
+    /// File to save the int8 model to, or a folder for it: then settings and tokenizer are copied into it. A
+    /// folder becomes a folder, unless this ends in .safetensors
+    #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Largest error of the output, as a fraction or in percent: the fastest way within it is searched
     /// for, layer by layer, on the calibration data. The exit code is 1 if there is none
@@ -159,12 +162,15 @@ struct Skipped<'a> {
 impl Quantize {
     pub(crate) fn paths(&self) -> Paths<'_> {
         let calibrate = self.calibrate.as_ref().and_then(Source::path);
-        Paths::to(&self.out).reading_model(&*self.file, self.force).reading(calibrate)
+        Paths::to(&*self.out).reading_model(&*self.file, self.force).reading(calibrate)
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Loaded { mut model, mut provenance } = open_model(&self.file)?;
-        check_writable(&self.out)?;
+        match self.is_folder() {
+            true => check_folder(&self.out)?,
+            false => check_writable(&self.out)?,
+        }
         let config = self.config(usual_config(&*model));
         provenance.float_sha256 = Some(digest_params(&*model)?);
         let samples = self.calibration(&*model, &config, &mut provenance)?;
@@ -176,7 +182,10 @@ impl Quantize {
             }
         };
         QuantRecord::new(&config, &report).write(&mut provenance)?;
-        save_model(&self.out, &*model, &provenance)?;
+        match self.is_folder() {
+            true => save_folder(&self.out, self.folder(), &*model, &provenance)?,
+            false => save_model(&self.out, &*model, &provenance)?,
+        }
 
         let outcome = Outcome::new(&self.out, &report, &config, climbed, samples.shape()[0]);
         match self.json {
@@ -187,6 +196,21 @@ impl Quantize {
             Some(Climbed { within: false, .. }) => Verdict::GateFailed,
             _ => Verdict::Good,
         })
+    }
+
+    /// Whether the result is a folder.
+    fn is_folder(&self) -> bool {
+        let is_file = self.out.extension().is_some_and(|extension| extension == "safetensors");
+        let ends_as_folder = self.out.as_os_str().to_string_lossy().ends_with(MAIN_SEPARATOR);
+        self.out.is_dir() || ends_as_folder || (self.file.is_dir() && !is_file)
+    }
+
+    /// The folder that the float model lies in.
+    fn folder(&self) -> &Path {
+        if self.file.is_dir() {
+            return &self.file;
+        }
+        self.file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
     }
 
     /// The settings that the arguments ask for, and for the rest the usual ones.

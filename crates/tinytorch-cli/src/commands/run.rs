@@ -40,7 +40,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn paths(&self) -> Paths<'_> {
-        Paths::to(&self.out).reading(&*self.file).reading(&*self.input)
+        Paths::to(&*self.out).reading(&*self.file).reading(&*self.input)
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {

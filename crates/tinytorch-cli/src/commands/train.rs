@@ -43,7 +43,8 @@ pub(crate) struct Train {
     /// file that describes one; or mlp, which takes its sizes from the data
     #[arg(long, value_name = "PRESET|FILE.json|mlp")]
     model: Option<String>,
-    /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded
+    /// Folder or file to learn from, or `digits` or `tinytalks`, which are embedded; of a .txt file a new gpt
+    /// learns the characters
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
     /// Which column of a .csv holds the labels, where its names or values do not tell
@@ -149,7 +150,7 @@ struct Outcome<'a> {
 
 impl Train {
     pub(crate) fn paths(&self) -> Paths<'_> {
-        Paths::to(&self.out)
+        Paths::to(&*self.out)
             .and_to(self.checkpoint.as_deref())
             .reading_model(self.file.as_deref(), self.force)
             .reading(self.data.path())
@@ -233,7 +234,13 @@ impl Train {
         let Some(file) = &self.file else {
             // One of the two is required.
             let name = self.model.clone().unwrap_or_default();
-            let model = self.architecture(&name)?.build(&mut Init::seed(self.seed))?;
+            let mut architecture = self.architecture(&name)?;
+            if let (Architecture::Gpt(config), Some(characters)) =
+                (&mut architecture, self.data.characters()?)
+            {
+                config.vocab = characters;
+            }
+            let model = architecture.build(&mut Init::seed(self.seed))?;
             return Ok(Start { model, provenance: Provenance::default(), name });
         };
         let Loaded { model, provenance } = load_model(file)?;

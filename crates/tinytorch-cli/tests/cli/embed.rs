@@ -16,7 +16,7 @@ const SENTENCES: &str = "The first line.\nAnother one, which is longer.\nAnd a t
 
 /// A folder `encoder` with a small encoder of random weights, as such models are published, and
 /// sentences in `s.txt`.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let bench = Bench::new();
     let tokenizer = HfTokenizer::from_json(TOKENIZER).unwrap();
     let config = BertConfig {

@@ -130,3 +130,53 @@ fn images_of_bytes_are_scaled_whatever_the_model_is() {
     let line = bench.refused("eval m.safetensors --data wide.npz");
     assert!(line.contains("values from 0 to 255") && line.contains("0 to 1"), "{line}");
 }
+
+#[test]
+fn a_text_of_ones_own_is_learned_and_calibrates() {
+    let bench = Bench::new();
+    let text: String = (0..150).map(|i| format!("{} is after {}.\n", i % 10 + 1, i % 10)).collect();
+    bench.write("t.txt", text.as_bytes());
+    let gpt = r#"{"architecture":"gpt","vocab":2,"context":16,"dim":16,"layers":1,"heads":2,"hidden":32,"dropout":0.0}"#;
+    bench.write("gpt.json", gpt.as_bytes());
+    bench.good("train --model gpt.json --data t.txt --epochs 4 --out m.safetensors");
+    // The unknown one and all there are.
+    let characters: std::collections::BTreeSet<char> = text.chars().collect();
+    let file = TensorFile::open(bench.path("m.safetensors")).unwrap();
+    assert_eq!(file.info("tokens.weight").unwrap().shape.dims(), [characters.len() + 1, 16]);
+    let told = bench.json("eval m.safetensors --data t.txt");
+    assert!(told["perplexity"].as_f64().unwrap() < characters.len() as f64 / 2.0, "{told}");
+    bench.good("quantize m.safetensors --calibrate t.txt --activations static --out q.safetensors");
+    bench.write("short.txt", b"a b\n");
+    let line = bench.refused("train m.safetensors --data short.txt --out n.safetensors");
+    assert!(line.contains("short.txt") && line.contains("tokens"), "{line}");
+}
+
+#[rustfmt::skip]
+const WHITE: &[u8] = &[
+    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 2, 0, 0, 0, 2, 8,
+    0, 0, 0, 0, 87, 221, 82, 248, 0, 0, 0, 14, 73, 68, 65, 84, 120, 156, 99, 248, 255, 159,
+    225, 255, 127, 0, 11, 250, 3, 253, 224, 37, 138, 16, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66,
+    96, 130,
+];
+
+#[rustfmt::skip]
+const BLACK: &[u8] = &[
+    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 2, 0, 0, 0, 2, 8,
+    0, 0, 0, 0, 87, 221, 82, 248, 0, 0, 0, 11, 73, 68, 65, 84, 120, 156, 99, 96, 0, 1, 0, 0,
+    6, 0, 1, 254, 140, 103, 200, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130,
+];
+
+#[test]
+fn pictures_in_a_folder_for_each_class_are_learned() {
+    let bench = Bench::new();
+    // Two by two pixels in gray, packed by Python's zlib: white and black.
+    for (class, pixels) in [("white", WHITE), ("black", BLACK)] {
+        std::fs::create_dir_all(bench.path(&format!("d/{class}"))).unwrap();
+        for i in 0..10 {
+            bench.write(&format!("d/{class}/{i}.png"), pixels);
+        }
+    }
+    bench.good("train --model mlp --data d --epochs 30 --out m.safetensors");
+    let told = bench.json("eval m.safetensors --data d");
+    assert_eq!((&told["accuracy"], &told["samples"]), (&1.0.into(), &4.into()));
+}

@@ -19,6 +19,7 @@
 //! # Ok::<(), tinytorch_core::Error>(())
 //! ```
 
+mod angles;
 mod batch_norm;
 mod compute;
 mod edit;
@@ -31,6 +32,8 @@ mod view;
 
 pub(crate) use crate::geometry::image_dims;
 pub use crate::geometry::{ConvGeometry, GeometryError, PoolGeometry, ShortcutGeometry};
+pub(crate) use angles::Angles;
+pub use angles::RopeScaling;
 pub use batch_norm::{BatchNorm, ScaleShift};
 pub use compute::{Compute, Cost, Known, known};
 pub use error::GraphError;

@@ -1,10 +1,12 @@
 //! Angles of rotary positions, computed once.
 
-/// Cosines and sines of the angles `position * base^(-2 i / dim)` by which rotary positions turn pair `i`
-/// of a vector, kept from op to op: queries and keys of every layer are turned by the same.
+use super::angles::Angles;
+
+/// Cosines and sines of the [`Angles`] by which rotary positions turn the pairs of a vector, kept from op to
+/// op: queries and keys of every layer are turned by the same.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    base: f64,
+    angles: Angles,
     dim: usize,
     offset: usize,
     /// `dim / 2` for each position from `offset` on.
@@ -16,22 +18,24 @@ impl Turns {
     /// position after the other.
     pub(crate) fn at(
         &mut self,
-        base: f32,
+        angles: Angles,
         dim: usize,
         offset: usize,
         length: usize,
     ) -> &[(f32, f32)] {
-        let (base, len) = (f64::from(base), length * (dim / 2));
-        if (base, dim, offset) != (self.base, self.dim, self.offset) {
+        let len = length * (dim / 2);
+        if (angles, dim, offset) != (self.angles, self.dim, self.offset) {
             self.turns.clear();
-            (self.base, self.dim, self.offset) = (base, dim, offset);
+            (self.angles, self.dim, self.offset) = (angles, dim, offset);
         }
         let held = self.turns.len() / (dim / 2).max(1);
+        let long = angles.length();
         let turn = |p: usize| {
             (0..dim / 2).map(move |i| {
-                let speed = base.powf(-2.0 * i as f64 / dim as f64);
+                let speed = angles.speed(i, dim);
                 let (sin, cos) = ((offset + p) as f64 * speed).sin_cos();
-                (cos as f32, sin as f32)
+                // A length of 1 changes no bit.
+                ((cos * long) as f32, (sin * long) as f32)
             })
         };
         self.turns.extend((held..length).flat_map(turn));
@@ -50,14 +54,15 @@ mod tests {
 
     #[test]
     fn what_is_held_serves_shorter_and_longer_lengths_of_the_same_vectors_only() {
+        let of = |base| Angles { base, scaling: None };
         let alone =
-            |base, dim, offset, length| Turns::default().at(base, dim, offset, length).to_vec();
+            |base, dim, offset, length| Turns::default().at(of(base), dim, offset, length).to_vec();
         let mut turns = Turns::default();
         let cases =
             [(1e4, 6, 0, 4), (1e4, 6, 0, 2), (1e4, 6, 0, 7), (1e4, 6, 3, 2), (1e4, 4, 3, 2)];
         for (base, dim, offset, length) in cases.into_iter().chain([(5e5, 4, 3, 2), (1e4, 0, 0, 3)])
         {
-            let got = turns.at(base, dim, offset, length);
+            let got = turns.at(of(base), dim, offset, length);
             assert_eq!(got, alone(base, dim, offset, length));
             assert_eq!(got.len(), dim / 2 * length);
         }

@@ -86,6 +86,7 @@ mod weight;
 mod weighted;
 mod where_true;
 
+pub use crate::graph::RopeScaling;
 pub use attachments::{
     Adapter, AdapterConfig, Attached, FakeInput, FakeQuant, FakeQuantConfig, LowRank,
 };

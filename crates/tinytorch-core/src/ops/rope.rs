@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, Turns, View};
+use crate::graph::{Angles, Compute, Cost, Exec, RopeScaling, Turns, View};
 use crate::tensor::{Shape, Tensor, TensorError, parallel};
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,28 @@ pub enum RopePairs {
 }
 
 /// Rotary positions (Su et al., 2021): pair `i` of the vector at position `p` is turned by the angle
-/// `p base^(-2 i / dim)`, so that the product of two turned vectors depends on their distance alone.
+/// `p base^(-2 i / dim)`, scaled if so set, so that the product of two turned vectors depends on their distance
+/// alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rope {
     /// Base of the angles, 10000 in the paper.
     pub base: f32,
     /// Which entries form pairs.
     pub pairs: RopePairs,
+    /// How angles are scaled for texts longer than those of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<RopeScaling>,
+}
+
+impl Rope {
+    /// Angles of this base, not scaled.
+    pub const fn new(base: f32, pairs: RopePairs) -> Rope {
+        Rope { base, pairs, scaling: None }
+    }
+
+    fn angles(self) -> Angles {
+        Angles { base: self.base, scaling: self.scaling }
+    }
 }
 
 /// The rotation; its derivative is the rotation back.
@@ -39,7 +54,7 @@ impl Rotate {
     /// Rotates every vector of `[.., length, dim]`, forwards or back.
     fn rotate(self, shape: &Shape, x: &[f32], back: bool, turns: &mut Turns, out: &mut [f32]) {
         let (dim, length) = (shape.last_dim(), shape[shape.rank() - 2]);
-        let turns = turns.at(self.rope.base, dim, self.offset, length);
+        let turns = turns.at(self.rope.angles(), dim, self.offset, length);
         let sign = if back { -1.0 } else { 1.0 };
         let half = dim / 2;
         parallel::for_each_chunk(out, length * dim, 6 * x.len(), |matrix, out| {
@@ -109,10 +124,8 @@ mod tests {
     use crate::Rng;
     use crate::autograd::gradcheck;
 
-    const BOTH: [Rope; 2] = [
-        Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
-        Rope { base: 10_000.0, pairs: RopePairs::Halves },
-    ];
+    const BOTH: [Rope; 2] =
+        [Rope::new(10_000.0, RopePairs::Interleaved), Rope::new(10_000.0, RopePairs::Halves)];
 
     fn vectors(seed: u64) -> Tensor {
         Tensor::randn([2, 3, 4], 1.0, &mut Rng::seed(seed)).unwrap()
@@ -120,7 +133,11 @@ mod tests {
 
     #[test]
     fn gradients() {
-        for rope in BOTH {
+        let context = 8;
+        let (fast, slow, length, whole) = (4.0, 0.5, 1.3, false);
+        let yarn = RopeScaling::Yarn { factor: 4.0, fast, slow, context, length, whole };
+        let scaled = Rope { scaling: Some(yarn), ..BOTH[1] };
+        for rope in [BOTH[0], BOTH[1], scaled] {
             gradcheck(|v, ctx| v[0].rope(rope, 2, ctx), &[vectors(1)], 1e-3).unwrap();
         }
     }

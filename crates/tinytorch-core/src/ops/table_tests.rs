@@ -97,7 +97,7 @@ fn facts(properties: Properties) -> Vec<&'static str> {
 fn the_properties_are_those_that_the_ops_report() {
     let windows = PoolGeometry::square(2);
     let shortcut = ShortcutGeometry { stride: 2, channels: 4 };
-    let rope = Rope { base: 1e4, pairs: RopePairs::Halves };
+    let rope = Rope::new(1e4, RopePairs::Halves);
     let (geometry, axis, keep, mean) = (ConvGeometry::default(), 0, true, true);
     let (kernel, stride, dilation) = (vec![1], vec![1], vec![1]);
     let kind = PoolKind::Average { with_border: true };

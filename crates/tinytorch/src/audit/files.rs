@@ -27,7 +27,7 @@ impl Files {
         let folder = tempfile::tempdir().map_err(unwritable)?;
         let (float, int8) = subject.delivered.clone().unzip();
         // What was fine-tuned is not in the float model's file.
-        let float = float.filter(|_| subject.tuning.is_none());
+        let float = float.flatten().filter(|_| subject.tuning.is_none());
         let written = |delivered: Option<PathBuf>, name: &str, model: &dyn Model| {
             delivered.map_or_else(
                 || {

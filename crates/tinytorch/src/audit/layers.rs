@@ -10,7 +10,7 @@ use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
 use crate::int8::{Encoding, Granularity, QWeight, WeightBits};
 use crate::quant::Folded;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Dtype, Shape, Tensor};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl Observer for RangePass {
         if self.ranges.len() == self.next {
             self.ranges.push((f32::INFINITY, f32::NEG_INFINITY));
         }
-        if !run.op.properties().looks_up {
+        if reads_floats(&run) {
             let (low, high) = &mut self.ranges[self.next];
             for v in run.inputs[0].to_vec::<f32>()?.into_iter().filter(|v| v.is_finite()) {
                 (*low, *high) = (low.min(v), high.max(v));
@@ -178,6 +178,12 @@ impl Observer for FloatPass<'_> {
     }
 }
 
+/// Whether a weight is multiplied by floats. One row for all, as a BERT has for the kind of its sequences, is no
+/// look-up, although it is read beside ids.
+fn reads_floats(run: &OpRun<'_>) -> bool {
+    !run.op.properties().looks_up && run.inputs[0].dtype() == Dtype::F32
+}
+
 /// What comparing all batches has shown.
 #[derive(Default)]
 pub(super) struct Comparison {
@@ -241,9 +247,9 @@ impl Observer for Int8Pass<'_> {
             return Ok(());
         };
         let Some(float) = self.float_run(name) else { return Ok(()) };
-        let looks_up = run.op.properties().looks_up;
+        let floats = reads_floats(&run);
         let int8 = param.int8().map(|weight| &**weight);
-        let input = param.int8().filter(|_| !looks_up).map_or(Encoding::F32, |w| w.input());
+        let input = param.int8().filter(|_| floats).map_or(Encoding::F32, |w| w.input());
         let range = self.ranges.get(float.place).copied();
         let place = self.next;
         self.next += 1;
@@ -323,8 +329,8 @@ impl Sums {
         let int8 = param.int8().map(|weight| &**weight);
         let float_weight =
             float.folded_weight.as_ref().filter(|_| int8.is_some()).unwrap_or(&float.weight);
-        let looks_up = run.op.properties().looks_up;
-        let input = param.int8().filter(|_| !looks_up).map_or(Encoding::F32, |w| w.input());
+        let (looks_up, floats) = (run.op.properties().looks_up, reads_floats(run));
+        let input = param.int8().filter(|_| floats).map_or(Encoding::F32, |w| w.input());
         let (stored, best) = match int8 {
             Some(int8) => {
                 let granularity: Granularity = int8.scales().granularity();
@@ -341,7 +347,7 @@ impl Sums {
             shape: param.shape(),
             stored_bytes: int8.map_or(float_bytes, QWeight::bytes),
             weight: Distribution::of_weight(float_weight, int8)?,
-            activation: range.filter(|_| !looks_up).map(|range| Gathered::new(range, input)),
+            activation: range.filter(|_| floats).map(|range| Gathered::new(range, input)),
             stored,
             best,
             own: 0.0,

@@ -2,7 +2,7 @@
 
 use super::{AuditError, HeldOut, Task, rounding};
 use crate::Result;
-use crate::files::{Loaded, Provenance, digest_params, load_with};
+use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
 use crate::models::{Kinds, Model};
 use crate::quant::{
@@ -37,8 +37,9 @@ pub struct Subject {
     pub held_out: HeldOut,
     /// What the models are for.
     pub task: Task,
-    /// The files of the float and the int8 model, if that is what is judged.
-    pub delivered: Option<(PathBuf, PathBuf)>,
+    /// The files of the float and the int8 model, if that is what is judged; none of a float model in a form
+    /// that only importing reads.
+    pub delivered: Option<(Option<PathBuf>, PathBuf)>,
     /// The samples that the ranges were calibrated on, if that is known.
     pub seen: Option<SeenRows>,
     /// What the float model was trained on, by its own account.
@@ -160,7 +161,7 @@ impl Subject {
 
     /// Judges these files of the float and the int8 model, instead of files of the audit's own.
     pub fn files(self, float: impl Into<PathBuf>, int8: impl Into<PathBuf>) -> Subject {
-        Subject { delivered: Some((float.into(), int8.into())), ..self }
+        Subject { delivered: Some((Some(float.into()), int8.into())), ..self }
     }
 }
 
@@ -187,10 +188,10 @@ pub struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Reads both models.
+    /// Reads both models, in any form there is.
     ///
     /// # Errors
-    /// What [`load_with`] reports, or [`AuditError`] unless the first is a float model and the second an
+    /// What [`open_with`] reports, or [`AuditError`] unless the first is a float model and the second an
     /// int8 model of the same architecture.
     pub fn open(float: impl AsRef<Path>, int8: impl AsRef<Path>) -> Result<ModelFiles> {
         ModelFiles::open_with(float, int8, &Kinds::built_in())
@@ -206,7 +207,7 @@ impl ModelFiles {
         kinds: &Kinds,
     ) -> Result<ModelFiles> {
         let read =
-            |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), load_with(path, kinds)?));
+            |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), open_with(path, kinds)?));
         let (float, int8) = (read(float.as_ref())?, read(int8.as_ref())?);
         if holds_int8(&*float.1.model) {
             return Err(AuditError::NotFloat { path: float.0 }.into());
@@ -240,6 +241,9 @@ impl ModelFiles {
         let seen = SeenRows::read(&int8.provenance)?;
         let trained_on = float.provenance.notes.get(TRAINING_DATA).cloned();
         let name = int8_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let delivered =
+            own_file(&int8_path)?.map(|file| Ok::<_, crate::Error>((own_file(&float_path)?, file)));
+        let delivered = delivered.transpose()?;
         let subject = Subject::new(name, &*float.model, &*int8.model, held_out)?;
         Ok(Subject {
             float_digest: int8.provenance.float_sha256.unwrap_or_default(),
@@ -247,7 +251,8 @@ impl ModelFiles {
             config: record.config,
             seen,
             trained_on,
-            ..subject.files(float_path, int8_path)
+            delivered,
+            ..subject
         })
     }
 }

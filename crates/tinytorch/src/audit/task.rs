@@ -203,7 +203,7 @@ fn mean_average_precision(output: &Tensor, target: &Tensor) -> Result<f64> {
     Ok(precisions.iter().sum::<f64>() / precisions.len().max(1) as f64)
 }
 
-fn same_shape(output: &Tensor, target: &Tensor) -> Result<()> {
+pub(super) fn same_shape(output: &Tensor, target: &Tensor) -> Result<()> {
     if output.shape() == target.shape() {
         return Ok(());
     }

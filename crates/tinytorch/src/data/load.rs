@@ -36,7 +36,9 @@ const TEST_NAMES: [(&str, &str); 3] =
 /// - an `.npz` with `x` and `y`, or with `x_train`, `y_train`, `x_test` and `y_test`, or with other
 ///   usual names: bytes are scaled to 0..1, other numbers are taken as they are;
 /// - a `.csv` of numbers with a column of [labels](Labels::Known); in a folder, `train.csv` and
-///   `test.csv`.
+///   `test.csv`;
+/// - a folder with a folder of PNG or JPEG files for each class, all of one size and scaled to 0..1, or such
+///   folders in `train` and `test`: gray images have one channel, others three.
 ///
 /// # Errors
 /// A [`DataError`] that names the file: it is missing, unreadable, truncated, damaged, holds another
@@ -141,6 +143,7 @@ fn labeled(name: &str, found: Found, labels: &Labels) -> Result<Labeled> {
             let test = arrays_named(&mut arrays, &file, &TEST_NAMES)?;
             Labeled::new(name, train, test)
         }
+        Found::Images(images) => images.load(name),
         Found::Npy(file) => {
             let problem = "an .npy holds no labels; save x and y together as an .npz".to_owned();
             Err(not_recognized(&file, problem))
@@ -168,7 +171,7 @@ fn unlabeled(found: &Found, labels: &Labels, width: Option<usize>) -> Result<Opt
             let has_none = has_no_room || table.label_column(labels)?.is_none();
             Ok(has_none.then_some(table.values))
         }
-        Found::Mnist(_) | Found::Cifar10 { .. } => Ok(None),
+        Found::Mnist(_) | Found::Cifar10 { .. } | Found::Images(_) => Ok(None),
     }
 }
 

@@ -24,6 +24,7 @@ mod dataset;
 mod digits;
 mod error;
 mod idx;
+mod images;
 mod labeled;
 mod labels;
 mod literal;

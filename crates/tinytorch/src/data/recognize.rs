@@ -1,13 +1,14 @@
 //! What a folder or file holds, by the names in it.
 
 use super::DataError;
+use super::images::{self, ImageFolders};
 use super::source::io_error;
 use crate::files::{Foreign, foreign_file};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 const KNOWN: &str = "expected MNIST's four IDX files, CIFAR-10's .bin files, an .npz with x and y, \
-     or a .csv with a label column";
+     a .csv with a label column, or a folder of PNG or JPEG files for each class";
 
 const MNIST_FILES: &str = "the four files are train-images-idx3-ubyte, train-labels-idx1-ubyte, \
      t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz";
@@ -26,6 +27,7 @@ pub(super) enum Found {
     },
     Npz(PathBuf),
     Npy(PathBuf),
+    Images(ImageFolders),
 }
 
 /// Says from names alone what a folder or file holds.
@@ -100,7 +102,10 @@ fn in_folder(folder: &Path) -> Result<Found> {
     }
     match (starting(&tables, "train.").pop(), starting(&tables, "test.").pop()) {
         (Some(train), test) => Ok(Found::Csv { train, test }),
-        (None, _) => Err(not_recognized(folder, KNOWN.to_owned())),
+        (None, _) => match images::find(folder)? {
+            Some(images) => Ok(Found::Images(images)),
+            None => Err(not_recognized(folder, KNOWN.to_owned())),
+        },
     }
 }
 

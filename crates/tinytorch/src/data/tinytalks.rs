@@ -47,14 +47,7 @@ impl TextSplits {
     /// # Errors
     /// [`DataError::ShortText`] if a part is shorter than a window.
     pub fn windows(&self, tokenizer: &dyn Tokenizer, length: usize) -> Result<TextWindows> {
-        /// Windows that a token is in.
-        const PLACES: usize = 8;
-        let part = |text, stride| next_tokens(&tokenizer.encode(text)?, length, stride);
-        Ok(TextWindows {
-            train: part(self.train, (length / PLACES).max(1))?,
-            valid: part(self.valid, length)?,
-            test: part(self.test, length)?,
-        })
+        TextWindows::new([self.train, self.valid, self.test], tokenizer, length)
     }
 
     /// A tokenizer for the characters of the part that is learned from.
@@ -75,6 +68,24 @@ pub struct TextWindows {
     pub valid: Examples,
     /// Nothing is learned from them; they lie side by side.
     pub test: Examples,
+}
+
+impl TextWindows {
+    /// The [windows](next_tokens) of the parts of a text: what is learned from, chosen by and judged by.
+    ///
+    /// # Errors
+    /// [`DataError::ShortText`] if a part is shorter than a window.
+    pub fn new(parts: [&str; 3], tokenizer: &dyn Tokenizer, length: usize) -> Result<TextWindows> {
+        /// Windows that a token is in.
+        const PLACES: usize = 8;
+        let part = |text, stride| next_tokens(&tokenizer.encode(text)?, length, stride);
+        let [train, valid, test] = parts;
+        Ok(TextWindows {
+            train: part(train, (length / PLACES).max(1))?,
+            valid: part(valid, length)?,
+            test: part(test, length)?,
+        })
+    }
 }
 
 /// What a language model learns from: windows of `length` tokens that begin `stride` tokens apart, each

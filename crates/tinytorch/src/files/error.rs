@@ -1,6 +1,6 @@
 //! What can go wrong with a file.
 
-use super::{FileDtype, Foreign};
+use super::{FileDtype, Foreign, TorchError};
 use crate::int8::Int8Error;
 use crate::tensor::Shape;
 use std::io;
@@ -52,6 +52,15 @@ pub enum FileError {
         /// Files of that kind in it.
         found: usize,
     },
+    /// A folder for a model that holds something else.
+    #[error(
+        "{} is there and holds no model that tinytorch has written; choose a new folder",
+        path.display()
+    )]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It is not a valid safetensors file, or would not be one.
     #[error("{}: {problem}", path.display())]
     Format {
@@ -93,6 +102,9 @@ pub enum FormatError {
     /// A file of another kind, known by its first bytes.
     #[error("{0}")]
     Foreign(Foreign),
+    /// An archive of PyTorch that is damaged or holds other objects than tensors.
+    #[error("{0}")]
+    Torch(TorchError),
     /// The header claims to be larger than any the format allows.
     #[error(
         "the header claims {length} bytes where the format allows {limit}; it is not a safetensors file"

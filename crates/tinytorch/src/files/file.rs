@@ -1,8 +1,9 @@
-//! A safetensors file, read strictly.
+//! A safetensors file, read strictly, and PyTorch's state dicts in its place.
 
 use super::checksum;
 use super::header::{Header, TensorInfo};
-use super::sniff::foreign;
+use super::sniff::{Foreign, foreign};
+use super::torch;
 use super::{ContentError, FileDtype, FileError, FormatError};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
@@ -16,7 +17,8 @@ use tinytorch_kernels::os::{MappedFile, SharedSlice};
 /// telling the system.
 pub(super) const GIVE_BACK: usize = 256 << 10;
 
-/// A safetensors file whose header has been read and checked; its tensors are read on demand.
+/// A safetensors file whose header has been read and checked, or a state dict that `torch.save` has written;
+/// its tensors are read on demand.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -45,7 +47,7 @@ impl TensorFile {
     ///
     /// # Errors
     /// [`FileError::Read`], [`FileError::NotAFile`], or [`FileError::Format`] for anything that is not a
-    /// complete and consistent safetensors file.
+    /// complete and consistent safetensors file, nor an archive of PyTorch with a state dict of plain tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<TensorFile> {
         let path = path.as_ref();
         let read = |source| FileError::Read { path: path.to_path_buf(), source };
@@ -67,10 +69,16 @@ impl TensorFile {
 
     fn check(path: &Path, source: Source) -> Result<TensorFile> {
         let path = path.to_path_buf();
-        match Header::parse(source.bytes()) {
+        let zip = foreign(source.bytes()) == Some(Foreign::Zip);
+        let torch = if zip { torch::header(source.bytes()) } else { Ok(None) };
+        let torch = torch.map_err(FormatError::Torch).transpose();
+        match torch.unwrap_or_else(|| Header::parse(source.bytes())) {
             Ok(header) => Ok(TensorFile { path, source, header }),
             Err(problem) => {
-                let problem = foreign(source.bytes()).map_or(problem, FormatError::Foreign);
+                let problem = match problem {
+                    FormatError::Torch(_) => problem,
+                    _ => foreign(source.bytes()).map_or(problem, FormatError::Foreign),
+                };
                 Err(FileError::Format { path, problem }.into())
             }
         }

@@ -38,9 +38,24 @@ pub(super) fn read_architecture(folder: &Path) -> Result<Architecture> {
         .map_err(|error| json_problem(&path, error.to_string()))
 }
 
+/// Refuses a model of another architecture than the folder's `config.json` describes.
+pub(super) fn check_described(folder: &Path, got: Option<Architecture>) -> Result<()> {
+    if got.is_some_and(|got| read_architecture(folder).is_ok_and(|described| described == got)) {
+        return Ok(());
+    }
+    let problem =
+        "it describes another model than the weights beside it hold; take both from one folder";
+    Err(json_problem(&folder.join("config.json"), problem.to_string()))
+}
+
 /// The folder's only file of weights, or the index of several.
 pub(super) fn weights(folder: &Path) -> Result<PathBuf> {
-    for usual in ["model.safetensors", "model.safetensors.index.json"] {
+    for usual in [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ] {
         let usual = folder.join(usual);
         if usual.exists() {
             return Ok(usual);

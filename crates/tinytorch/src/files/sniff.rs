@@ -25,7 +25,7 @@ pub enum Foreign {
     Gguf,
     /// An archive.
     #[error(
-        "it is a zip archive, as PyTorch's .bin and .pt files are, whose pickled objects could run any program; save the tensors with safetensors.torch.save_file"
+        "it is a zip archive and none that torch.save writes; unpack it, and name the model's file"
     )]
     Zip,
     /// Objects of Python.

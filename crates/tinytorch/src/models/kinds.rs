@@ -1,7 +1,8 @@
 //! The kinds of models that a program knows by name.
 
 use super::{
-    Bert, Cnn, Gpt, Hybrid, ImageText, Llama, Mlp, Model, ModelError, Rebuild, Resnet, description,
+    Bert, Cnn, Gpt, Hybrid, ImageText, Llama, Mlp, Model, ModelError, Rebuild, Resnet,
+    SentenceEncoder, description,
 };
 use crate::Result;
 use crate::nn::Init;
@@ -41,6 +42,7 @@ impl Kinds {
             .with::<Bert>()
             .with::<Resnet>()
             .with::<ImageText>()
+            .with::<SentenceEncoder>()
     }
 
     /// These, and models of type `M`, in the place of a kind of the same name.

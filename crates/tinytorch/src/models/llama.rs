@@ -9,7 +9,7 @@ use crate::nn::{
     AttentionConfig, Embedding, Forward, Init, KeyValueCache, Linear, Module, MultiHeadAttention,
     RmsNorm, SwiGlu, TransformerBlock,
 };
-use crate::ops::{Rope, RopePairs};
+use crate::ops::{Rope, RopePairs, RopeScaling};
 use serde::{Deserialize, Serialize};
 
 /// The sizes and kind of a [`Llama`].
@@ -55,7 +55,7 @@ impl LlamaConfig {
         heads: 8,
         kv_heads: 4,
         hidden: 172,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
+        rope: Rope::new(10_000.0, RopePairs::Interleaved),
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,
@@ -93,6 +93,7 @@ impl Llama {
         let check = Check("llama");
         check.transformer(layers, vocab, context, dim, hidden)?;
         check.positive("the base of the rotary positions", config.rope.base)?;
+        check_scaling(&check, &config.rope)?;
         check.positive("the constant of the norms", config.norm_eps)?;
         let attention = AttentionConfig {
             num_kv_heads: kv_heads,
@@ -123,6 +124,29 @@ impl Llama {
         let norm = norm(init)?;
         let head = if config.tied { None } else { Some(Linear::without_bias(dim, vocab, init)?) };
         Ok(Llama { config: config.clone(), tokens, blocks, norm, head })
+    }
+}
+
+/// Refuses scalings that give no angles.
+fn check_scaling(check: &Check, rope: &Rope) -> Result<()> {
+    let factor = |factor| check.positive("the factor of the rotary positions", factor);
+    match rope.scaling {
+        None => Ok(()),
+        Some(RopeScaling::Linear { factor: by }) => factor(by),
+        Some(RopeScaling::Llama3 { factor: by, low, high, context }) => {
+            factor(by)?;
+            check.size("the context before scaling", context)?;
+            check.positive("the lower number of turns", low)?;
+            check.positive("the difference of the numbers of turns", high - low)
+        }
+        Some(RopeScaling::Yarn { factor: by, fast, slow, context, length, .. }) => {
+            factor(by)?;
+            check.size("the context before scaling", context)?;
+            check.positive("the lower number of turns", slow)?;
+            check.positive("the difference of the numbers of turns", fast - slow)?;
+            check.positive("the length of turned vectors", length)?;
+            check.positive("the base of the rotary positions, less 1,", rope.base - 1.0)
+        }
     }
 }
 

@@ -51,5 +51,5 @@ pub use model::{ListModel, Model};
 pub use rebuild::{Inputs, Rebuild};
 pub use resnet::{ResidualBlock, Resnet, ResnetConfig};
 pub use sample::Sample;
-pub use sentence::{Pooling, SentenceEncoder};
+pub use sentence::{Pooling, SentenceConfig, SentenceEncoder};
 pub use two_input::{ImageText, ImageTextConfig};

@@ -1,13 +1,15 @@
 //! An encoder of sentences.
 
-use super::Bert;
+use super::{Architecture, Bert, BertConfig, Model, Rebuild, Sample, description};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
-use crate::nn::{Forward, Module};
+use crate::nn::{Forward, Init, Module};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// How the vectors of a sentence's tokens become one; padding never counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pooling {
     /// Their mean.
     #[default]
@@ -77,6 +79,51 @@ impl Forward for SentenceEncoder {
     }
 }
 
+/// The settings of a [`SentenceEncoder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentenceConfig {
+    /// The sizes of the encoder of tokens.
+    pub bert: BertConfig,
+    /// How its vectors become one.
+    pub pooling: Pooling,
+    /// Whether vectors are scaled to length 1.
+    pub normalize: bool,
+}
+
+impl Rebuild for SentenceEncoder {
+    type Input = Var;
+    type Config = SentenceConfig;
+    const NAME: &'static str = "sentence-encoder";
+
+    fn config(&self) -> SentenceConfig {
+        let SentenceEncoder { ref bert, pooling, normalize } = *self;
+        SentenceConfig { bert: bert.config(), pooling, normalize }
+    }
+
+    fn build(config: &SentenceConfig, init: &mut Init) -> Result<SentenceEncoder> {
+        let &SentenceConfig { ref bert, pooling, normalize } = config;
+        Ok(SentenceEncoder { bert: Bert::new(bert, init)?, pooling, normalize })
+    }
+
+    fn samples(&self) -> Result<Vec<Sample>> {
+        Rebuild::samples(&self.bert)
+    }
+}
+
+impl dyn Model + '_ {
+    /// What holds its weights: its own [architecture](Self::architecture), and that of the encoder of tokens
+    /// in a [`SentenceEncoder`].
+    pub fn backbone(&self) -> Option<Architecture> {
+        if self.kind() != SentenceEncoder::NAME {
+            return self.architecture();
+        }
+        let (kind, fields) = description::read(&self.description().ok()?).ok()?;
+        let config: SentenceConfig = description::config(&kind, fields).ok()?;
+        Some(Architecture::Bert(config.bert))
+    }
+}
+
 /// The mean over the vectors `[batch, length, dim]` whose mask `[batch, length]` is 1; zeros if none is.
 pub(super) fn masked_mean(hidden: &Var, mask: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
     let sum = hidden.mul(&mask.unsqueeze(2, ctx)?, ctx)?.sum_axis(1, false, ctx)?;
@@ -104,8 +151,7 @@ fn last_of(mask: &Var, ranks: &Tensor, ctx: &mut Ctx<'_>) -> Result<Var> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::BertConfig;
-    use crate::nn::Init;
+    use crate::models::Kinds;
 
     fn encoder(normalize: bool) -> SentenceEncoder {
         let config = BertConfig {
@@ -126,6 +172,18 @@ mod tests {
     fn vectors(encoder: &SentenceEncoder, ids: &[i64], length: usize) -> Tensor {
         let ids = Tensor::from_vec(ids.to_vec(), [ids.len() / length, length]).unwrap();
         encoder.forward(&ids.into(), &mut Ctx::eval()).unwrap().into_value()
+    }
+
+    #[test]
+    fn its_description_makes_it_again() {
+        let encoder = SentenceEncoder { pooling: Pooling::LastToken, ..encoder(true) };
+        let model: &dyn Model = &encoder;
+        let text = model.description().unwrap();
+        assert!(text.contains(r#""pooling":"last-token","normalize":true"#), "{text}");
+        let again = Kinds::built_in().build(&text, &mut Init::absent()).unwrap();
+        assert_eq!(again.description().unwrap(), text);
+        assert_eq!(again.backbone(), (&encoder.bert as &dyn Model).architecture());
+        assert_eq!(again.architecture(), None);
     }
 
     #[test]

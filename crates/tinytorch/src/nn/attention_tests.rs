@@ -6,7 +6,7 @@ use crate::nn::{JoinedCache, Module};
 use crate::ops::RopePairs;
 
 const WIDTH: usize = 8;
-const ROPE: Rope = Rope { base: 10_000.0, pairs: RopePairs::Interleaved };
+const ROPE: Rope = Rope::new(10_000.0, RopePairs::Interleaved);
 
 fn layer(config: AttentionConfig) -> MultiHeadAttention {
     MultiHeadAttention::new(config, &mut Init::seed(1)).unwrap()

@@ -124,7 +124,7 @@ fn on_rows() -> Vec<(&'static str, Sequential)> {
                 config.num_kv_heads = 2;
                 config.bias = false;
                 config.causal = true;
-                config.rope = Some(Rope { base: 50.0, pairs: RopePairs::Interleaved });
+                config.rope = Some(Rope::new(50.0, RopePairs::Interleaved));
             })),
         ),
         ("attention-dropout", net().push(attention(|config| config.dropout = 0.2))),

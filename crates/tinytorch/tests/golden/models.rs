@@ -126,7 +126,7 @@ pub(crate) fn llama_small(values: &mut Values) {
         heads: 4,
         kv_heads: 2,
         hidden: 48,
-        rope: Rope { base: 500.0, pairs: RopePairs::Halves },
+        rope: Rope::new(500.0, RopePairs::Halves),
         norm_eps: 1e-5,
         tied: false,
         qkv_bias: false,

@@ -67,7 +67,7 @@ const ON_ROWS: [Named; 39] = [
     ("dropout", |x, ctx| x.dropout(0.3, ctx)),
     ("rope", |x, ctx| {
         let [interleaved, halves] =
-            [RopePairs::Interleaved, RopePairs::Halves].map(|pairs| Rope { base: 100.0, pairs });
+            [RopePairs::Interleaved, RopePairs::Halves].map(|pairs| Rope::new(100.0, pairs));
         let heads = x.unflatten(2, &[2, 4], ctx)?.transpose(1, 2, ctx)?;
         heads.rope(interleaved, 3, ctx)?.rope(halves, 0, ctx)
     }),

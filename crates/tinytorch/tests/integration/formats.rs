@@ -45,6 +45,9 @@ says is what happens. Where a file says something that would change the numbers 
 the answer is a refusal that names it.
 ";
 
+/// An empty archive behind a member's signature.
+const OTHER_ZIP: &[u8] = b"PK\x03\x04PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\0\0";
+
 fn models(page: &mut Page) {
     page.section("Model files", "file");
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +71,10 @@ fn models(page: &mut Page) {
     row("a web page", "page.safetensors", Some(b"<!DOCTYPE html><html></html>"));
     row("GGUF", "model.gguf", Some(b"GGUF\x03\0\0\0\0\0\0\0"));
     row("ONNX", "model.onnx", Some(b"\x08\x07\x12\x07pytorch"));
-    row("PyTorch's .bin or .pt (zip)", "pytorch_model.bin", Some(b"PK\x03\x04\x14\0\0\0"));
+    row("an archive that torch.save did not write", "other.zip", Some(OTHER_ZIP));
+    row("a whole model by torch.save", "model.pt", Some(torch("whole_model.pt")));
+    let cut = torch("plain.pt");
+    row("a state dict by torch.save, cut short", "cut.pt", Some(&cut[..cut.len() - 4]));
     row("PyTorch's older .bin or .pt (pickle)", "old.bin", Some(b"\x80\x02}q\x00."));
     row("HDF5", "model.h5", Some(b"\x89HDF\r\n\x1a\n\0\0\0\0"));
     row("text", "notes.txt", Some(b"some notes about the model"));
@@ -81,6 +87,15 @@ fn models(page: &mut Page) {
     );
     let file = open_model(folder.path("model.safetensors"));
     page.row("a safetensors file with its `config.json` beside it", file, folder.root());
+    fs::rename(folder.path("model.safetensors"), folder.path("aside")).unwrap();
+    fs::write(folder.path("pytorch_model.bin"), torch("llama.bin")).unwrap();
+    page.row(
+        "a folder with `config.json` and `pytorch_model.bin`, a state dict by torch.save",
+        open_model(folder.root()),
+        folder.root(),
+    );
+    fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
+    fs::rename(folder.path("aside"), folder.path("model.safetensors")).unwrap();
     let stories = super::text_stories::data("stories260K.bin");
     page.row("a `.bin` of llama2.c, version 0", open_model(&stories), folder.root());
     let index = json!({"weight_map": {"a": "model-00002-of-00002.safetensors"}});
@@ -113,6 +128,7 @@ fn configurations(page: &mut Page) {
         scaled("dynamic"),
         scaled("linear"),
         scaled("yarn"),
+        scaled("longrope"),
         json!({"partial_rotary_factor": 0.5}),
         json!({"sliding_window": 4}),
         json!({"sliding_window": 4, "use_sliding_window": false}),

@@ -28,7 +28,7 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
         heads: 4,
         kv_heads: 2,
         hidden: 48,
-        rope: Rope { base: 10_000.0, pairs: RopePairs::Interleaved },
+        rope: Rope::new(10_000.0, RopePairs::Interleaved),
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use tinytorch::autograd::Ctx;
-use tinytorch::files::{Embedder, import_folder, write_tensors};
+use tinytorch::files::{Embedder, import_folder, open_model, write_tensors};
 use tinytorch::nn::Forward;
 use tinytorch::{Result, Tensor};
 
@@ -167,7 +167,7 @@ fn a_file_of_another_kind_is_called_what_it_is() {
         (&b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a"[..], "pointer of Git LFS"),
         (b"<!DOCTYPE html><html><head><title>Not found</title></head></html>", "web page"),
         (b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", "GGUF file"),
-        (b"PK\x03\x04\x14\0\0\0\0\0", "zip archive"),
+        (b"PK\x03\x04\x14\0\0\0\0\0", "zip archive, as torch.save writes, and damaged"),
         (b"\x80\x02}q\x00.", "pickle"),
         (b"\x08\x07\x12\x07pytorch\x1a\x052.0.0", "ONNX model"),
         (b"just some text", "plain text"),
@@ -185,4 +185,18 @@ fn a_file_of_another_kind_is_called_what_it_is() {
         };
         assert!(line.contains(name) && line.contains("Git LFS"), "{line}");
     }
+}
+
+#[test]
+fn a_state_dict_that_pytorch_has_saved_gives_its_scores() {
+    let folder = Folder::new(&llama_config(), &llama_tensors(true));
+    fs::remove_file(folder.path("model.safetensors")).unwrap();
+    fs::write(folder.path("pytorch_model.bin"), torch("llama.bin")).unwrap();
+    assert_reference(&import(&folder).unwrap(), "llama_10k");
+    for path in [folder.root().to_path_buf(), folder.path("pytorch_model.bin")] {
+        assert_reference(&last_scores(&open_model(path).unwrap()), "llama_10k");
+    }
+    fs::write(folder.path("pytorch_model.bin"), torch("whole_model.pt")).unwrap();
+    let line = refused(&folder);
+    assert!(line.contains("an object of the kind \"torch.nn.modules"), "{line}");
 }

@@ -4,7 +4,7 @@
 use super::published_support::*;
 use serde_json::{Value, json};
 use tinytorch::autograd::Ctx;
-use tinytorch::files::{Embedder, import_folder};
+use tinytorch::files::{Embedder, import_folder, load_model, save_model};
 use tinytorch::nn::Forward;
 
 fn with(mut config: Value, settings: &Value) -> Value {
@@ -34,6 +34,40 @@ fn every_way_to_write_the_rotary_base_gives_its_scores() {
 }
 
 #[test]
+fn scaled_rotary_positions_give_their_scores() {
+    let tensors = llama_tensors(true);
+    let (theta, before) = ("rope_theta", "original_max_position_embeddings");
+    for (parameters, want) in [
+        (json!({theta: 1e4, "rope_type": "linear", "factor": 2.0}), "llama_linear"),
+        (
+            json!({theta: 5e5, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, before: 16}),
+            "llama_llama3",
+        ),
+        (json!({theta: 1e4, "rope_type": "yarn", "factor": 4.0, before: 16}), "llama_yarn"),
+        (
+            json!({theta: 1e4, "rope_type": "yarn", "factor": 2.0, "beta_fast": 4.0,
+                "beta_slow": 0.5, "attention_factor": 1.2, "truncate": false}),
+            "llama_yarn_own",
+        ),
+    ] {
+        let mut scaling = parameters.clone();
+        let base = scaling.as_object_mut().unwrap().remove(theta).unwrap();
+        for settings in
+            [json!({"rope_parameters": parameters}), json!({theta: base, "rope_scaling": scaling})]
+        {
+            let folder = Folder::new(&with(llama_config(), &settings), &tensors);
+            let loaded = import_folder(folder.root()).unwrap();
+            assert_reference(&last_scores(&loaded), want);
+            // What the file says of itself gives the same angles again.
+            let own = folder.path("own.safetensors");
+            save_model(&own, &*loaded.model, &loaded.provenance).unwrap();
+            assert_reference(&last_scores(&load_model(&own).unwrap()), want);
+        }
+    }
+}
+
+#[test]
 fn families_that_are_built_like_a_llama_give_their_scores() {
     let mistral = with(llama_config(), &json!({"model_type": "mistral", "sliding_window": null}));
     let folder = Folder::new(&mistral, &llama_tensors(true));
@@ -54,12 +88,8 @@ fn families_that_are_built_like_a_llama_give_their_scores() {
 #[test]
 fn what_would_change_the_scores_is_refused_by_name() {
     let tensors = llama_tensors(true);
-    let llama3 = json!({"rope_theta": 5e5, "rope_type": "llama3", "factor": 8.0,
-        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16});
     for (settings, named) in [
-        (json!({"rope_parameters": llama3}), "rope_type is \"llama3\""),
-        (json!({"rope_scaling": {"type": "linear", "factor": 2.0}}), "factor is 2.0"),
-        (json!({"rope_scaling": {"type": "yarn", "factor": 2.0}}), "rope_type is \"yarn\""),
+        (json!({"rope_scaling": {"type": "longrope", "factor": 2.0}}), "rope_type is \"longrope\""),
         (json!({"sliding_window": 4, "use_sliding_window": true}), "sliding_window is 4"),
         (json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor is 0.5"),
         (json!({"quantization_config": {"load_in_8bit": true}}), "quantization_config"),

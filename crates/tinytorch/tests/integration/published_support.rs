@@ -142,6 +142,16 @@ pub(crate) fn tokenizer() -> Value {
     })
 }
 
+/// A file that PyTorch has written (`tests/data/torch/make.py`).
+pub(crate) fn torch(name: &str) -> &'static [u8] {
+    match name {
+        "llama.bin" => include_bytes!("../data/torch/llama.bin"),
+        "whole_model.pt" => include_bytes!("../data/torch/whole_model.pt"),
+        "plain.pt" => include_bytes!("../data/torch/plain.pt"),
+        other => panic!("there is no {other}"),
+    }
+}
+
 /// A folder that goes when it is dropped.
 pub(crate) struct Folder(tempfile::TempDir);
 

@@ -1,9 +1,8 @@
 //! The `config.json` of a Llama: Hugging Face's, and that of llama2.c.
 
 use super::super::{LlamaConfig, ModelError};
-use super::rotary::rotary_base;
+use super::rotary::rotary;
 use super::settings::{Settings, config};
-use crate::ops::{Rope, RopePairs};
 use serde_json::{Value, json};
 
 /// What sets models apart that are built like a Llama.
@@ -34,7 +33,7 @@ pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, M
         let problem = format!("{heads} heads of head_dim {head_dim} are not hidden_size {dim}");
         return Err(config(problem));
     }
-    let base = rotary_base(&mut file, context)?;
+    let rope = rotary(&mut file, context)?;
     let llama = LlamaConfig {
         vocab: file.required("vocab_size")?,
         context,
@@ -43,7 +42,7 @@ pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, M
         heads,
         kv_heads: file.optional("num_key_value_heads")?.unwrap_or(heads),
         hidden: file.required("intermediate_size")?,
-        rope: Rope { base, pairs: RopePairs::Halves },
+        rope,
         norm_eps: file.optional("rms_norm_eps")?.unwrap_or(1e-6),
         tied: file.optional("tie_word_embeddings")?.unwrap_or(false),
         qkv_bias: family == Family::Qwen2,

@@ -109,7 +109,10 @@ mod tests {
         );
         assert!(fail(with(minilm(), "model_type", json!("t5"))).contains("model_type is \"t5\""));
         assert!(fail(with(minilm(), "vocab_size", json!(-1))).contains("-1"));
-        assert!(fail(with(llama(), "rope_scaling", json!({"factor": 2}))).contains("rope_scaling"));
+        assert!(
+            fail(with(llama(), "rope_scaling", json!({"factor": 2, "rope_type": "own"})))
+                .contains("rope_scaling")
+        );
         assert!(fail(with(llama(), "head_dim", json!(usize::MAX))).contains("head_dim"));
         assert!(fail(Architecture::from_config("{}")).contains("no model_type"));
         assert!(fail(Architecture::from_config("[]")).contains("an object is needed"));

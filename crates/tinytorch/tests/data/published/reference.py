@@ -52,6 +52,38 @@ def frequencies(base, hd):
     return base ** (-np.arange(0, hd, 2) / hd)
 
 
+def linear(base, hd, factor):
+    """Chen et al., 2023, position interpolation."""
+    return frequencies(base, hd) / factor
+
+
+def llama3(base, hd, factor, low, high, before):
+    """Meta's apply_scaling of Llama 3.1, frequency by frequency."""
+    new = []
+    for f in frequencies(base, hd):
+        wave = 2 * np.pi / f
+        if wave < before / high:
+            new.append(f)
+        elif wave > before / low:
+            new.append(f / factor)
+        else:
+            smooth = (before / wave - low) / (high - low)
+            new.append((1 - smooth) * f / factor + smooth * f)
+    return np.array(new)
+
+
+def yarn(base, hd, factor, before, fast=32, slow=1, truncate=True):
+    """Peng et al., 2023, with the ends of the ramp as transformers takes them."""
+    dim = lambda turns: hd * np.log(before / (turns * 2 * np.pi)) / (2 * np.log(base))
+    low, high = dim(fast), dim(slow)
+    if truncate:
+        low, high = np.floor(low), np.ceil(high)
+    low, high = max(low, 0), min(high, hd - 1)
+    ramp = np.clip((np.arange(hd // 2) - low) / (high - low if high > low else 0.001), 0, 1)
+    f = frequencies(base, hd)
+    return f / factor * ramp + f * (1 - ramp)
+
+
 def rms(x, w, eps=1e-5):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
 
@@ -70,7 +102,7 @@ def gelu_tanh(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def llama(inv, bias=False, head=True):
+def llama(inv, bias=False, head=True, length=1.0):
     """Touvron et al., 2023; with biases of q, k and v as Qwen2 has them."""
     w = Weights()
     tokens = w(V, D, scale=1.0)
@@ -82,7 +114,7 @@ def llama(inv, bias=False, head=True):
         biases = [w(D), w(KV * D // H), w(KV * D // H)] if bias else [0, 0, 0]
         h = rms(x, n1)
         q, k, v = h @ q.T + biases[0], h @ k.T + biases[1], h @ v.T + biases[2]
-        x = x + attention(rotate(q, inv), rotate(k, inv), v, H, True) @ o.T
+        x = x + attention(length * rotate(q, inv), length * rotate(k, inv), v, H, True) @ o.T
         h = rms(x, n2)
         g = h @ gate.T
         x = x + (g / (1 + np.exp(-g)) * (h @ up.T)) @ down.T
@@ -115,6 +147,10 @@ reference = {
     "llama_10k": llama(frequencies(1e4, hd))[-1],
     "llama_500k": llama(frequencies(5e5, hd))[-1],
     "llama_tied": llama(frequencies(1e4, hd), head=False)[-1],
+    "llama_linear": llama(linear(1e4, hd, 2))[-1],
+    "llama_llama3": llama(llama3(5e5, hd, 8, 1, 4, 16))[-1],
+    "llama_yarn": llama(yarn(1e4, hd, 4, 16), length=0.1 * np.log(4) + 1)[-1],
+    "llama_yarn_own": llama(yarn(1e4, hd, 2, C, 4, 0.5, False), length=1.2)[-1],
     "qwen2": llama(frequencies(1e4, hd), bias=True, head=False)[-1],
     "bert_mean": vectors.mean(0),
     "bert_cls": vectors[0],

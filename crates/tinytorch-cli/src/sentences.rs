@@ -1,0 +1,34 @@
+//! Text in files: as a whole, and a sentence on each line.
+
+use crate::problem::Problem;
+use anyhow::Result;
+use std::path::Path;
+use tinytorch::files::FileError;
+
+/// Whether a path names a plain text.
+pub(crate) fn is_text(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "txt")
+}
+
+/// The text in a file, which must be UTF-8.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| tinytorch::Error::from(FileError::Read { path: path.into(), source }))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        Problem::NotUtf8 { path: path.to_path_buf(), line }.into()
+    })
+}
+
+/// The lines of a text, none of which may be empty; `path` is where it comes from.
+pub(crate) fn sentences<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, Problem> {
+    let sentences: Vec<&str> = text.lines().collect();
+    if sentences.is_empty() {
+        return Err(Problem::NoText { path: path.to_path_buf() });
+    }
+    match sentences.iter().position(|sentence| sentence.trim().is_empty()) {
+        Some(at) => Err(Problem::EmptyLine { path: path.to_path_buf(), line: at + 1 }),
+        None => Ok(sentences),
+    }
+}

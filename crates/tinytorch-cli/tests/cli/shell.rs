@@ -1,0 +1,41 @@
+//! What shells, manuals and bug reports ask of the command.
+
+use crate::support::Bench;
+
+#[test]
+fn completions_and_pages_name_commands_and_options() {
+    let bench = Bench::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = bench.good(&format!("completions {shell}"));
+        for word in ["quantize", "max-error", "calibrate"] {
+            assert!(script.contains(word), "{shell} {word}");
+        }
+    }
+    let page = bench.good("man quantize");
+    assert!(page.contains(".TH") && page.contains("max\\-error") && page.contains("Examples"));
+    assert!(bench.good("man").contains("quantize"));
+    assert!(bench.refused("man quantise").contains("no command quantise"));
+}
+
+#[test]
+fn the_version_tells_the_instruction_set() {
+    let bench = Bench::new();
+    let mut command = bench.command("--version");
+    let output = command.env("TINYTORCH_ISA", "scalar").output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with(&format!("tinytorch {} (", env!("CARGO_PKG_VERSION"))), "{told}");
+    assert!(told.ends_with("scalar)\n"), "{told}");
+}
+
+#[test]
+fn warnings_can_be_left_out() {
+    let bench = Bench::new();
+    bench.write(".saving-old", b"x");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(10_000);
+    let file = std::fs::File::options().write(true).open(bench.path(".saving-old")).unwrap();
+    file.set_modified(old).unwrap();
+    let run = "run no.safetensors --input x.npy --out y.npy";
+    let told = |args: &str| String::from_utf8(bench.run(args).stderr).unwrap();
+    assert!(told(run).contains(".saving-old was left by a command"), "{}", told(run));
+    assert!(!told(&format!("{run} -q")).contains(".saving-old"));
+}

@@ -1,0 +1,121 @@
+//! Text models, from the folder that others publish to an audited int8 folder.
+
+use crate::embed;
+use crate::support::Bench;
+use std::fs;
+use std::path::Path;
+use tinytorch::data::read_npy;
+use tinytorch::files::Embedder;
+
+const STORIES: [&str; 4] = ["config.json", "stories260K.safetensors", "tok512.bin", "stories.txt"];
+
+/// stories260K as it is published in `stories`, and a text that it has written itself in `t.txt`.
+fn stories() -> Bench {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("stories")).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tinytorch/tests/data/stories260K");
+    for name in STORIES {
+        let to =
+            if name == "stories.txt" { "t.txt".to_string() } else { format!("stories/{name}") };
+        bench.write(&to, &fs::read(data.join(name)).unwrap());
+    }
+    bench.write("stories.bin", &fs::read(data.join("stories260K.bin")).unwrap());
+    bench.write("tok512.bin", &fs::read(data.join("tok512.bin")).unwrap());
+    bench
+}
+
+/// The value of a gate in an audit's report.
+fn value(report: &serde_json::Value, gate: &str) -> f64 {
+    found(report, gate)["value"].as_f64().unwrap()
+}
+
+fn found<'r>(report: &'r serde_json::Value, gate: &str) -> &'r serde_json::Value {
+    let gates = report["models"][0]["gates"].as_array().unwrap();
+    gates.iter().find(|found| found["id"] == gate).unwrap()
+}
+
+/// The report of an audit that judges, whatever its verdict.
+fn report(bench: &Bench, args: &str) -> serde_json::Value {
+    let output = bench.run(&format!("{args} --json"));
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{args}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_decoder_goes_the_whole_way_as_a_folder() {
+    let bench = stories();
+    bench.good("quantize stories --out int8");
+    let names: Vec<String> = fs::read_dir(bench.path("int8"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    // The folder is the same model as the file.
+    bench.good("quantize stories --out q.safetensors");
+    assert_eq!(bench.read("int8/model.safetensors"), bench.read("q.safetensors"));
+    let told = bench.json("eval int8 --data t.txt");
+    let perplexity = |told: &serde_json::Value| told["perplexity"].as_f64().unwrap();
+    let float = bench.json("eval stories --data t.txt");
+    assert!((perplexity(&told) / perplexity(&float) - 1.0).abs() < 0.01);
+    let text = bench.run("generate int8 --greedy --steps 12");
+    assert!(String::from_utf8(text.stdout).unwrap().starts_with("Once upon a time"));
+
+    let judge = "--data t.txt --max-error 3% --no-latency";
+    let first = report(&bench, &format!("audit stories int8 {judge}"));
+    for gate in ["structure", "coverage", "output_error", "accuracy", "round_trip"] {
+        assert_eq!(found(&first, gate)["result"], "pass", "{gate}");
+    }
+    // The usual form of this model gives 98.4 % of the same tokens, and the gate asks for 99 %.
+    assert_eq!(found(&first, "agreement")["result"], "fail");
+    // Every form of both models is judged by the same text, and reads the same.
+    let again = report(&bench, &format!("audit stories.bin q.safetensors {judge}"));
+    for gate in ["output_error", "accuracy", "agreement"] {
+        assert_eq!(value(&again, gate), value(&first, gate), "{gate}");
+    }
+    // A second run replaces its own folder, and no other.
+    bench.good("quantize stories --out int8");
+    assert!(bench.refused("quantize stories --out stories").contains("would be replaced"));
+    fs::create_dir(bench.path("photos")).unwrap();
+    bench.write("photos/me.png", b"x");
+    let line = bench.refused("quantize stories --out photos");
+    assert!(line.contains("photos is there and holds no model"), "{line}");
+    assert!(bench.refused("audit stories int8 --data t.txt --junit t.txt").contains("would be"));
+}
+
+#[test]
+fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
+    let bench = embed::bench();
+    bench.good("quantize encoder --out int8");
+    for name in ["config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json"] {
+        assert_eq!(bench.read(&format!("int8/{name}")), bench.read(&format!("encoder/{name}")));
+    }
+    // What is quantized in memory is what is quantized in the folder.
+    bench.good("embed encoder --input s.txt --out memory.npy --int8");
+    let outcome = bench.json("embed int8 --input s.txt --out folder.npy");
+    assert_eq!(outcome["int8"], true);
+    let of = |name: &str| read_npy(bench.path(name)).unwrap().to_vec::<f32>().unwrap();
+    assert_eq!(of("folder.npy"), of("memory.npy"));
+
+    let lines: Vec<String> = (0..40).map(|i| format!("The line {i} of a longer text.")).collect();
+    bench.write("many.txt", lines.join("\n").as_bytes());
+    let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
+    let judged = report(&bench, judge);
+    assert!(value(&judged, "output_error") < 5.0);
+    // The mean cosine, of what both folders give.
+    let vectors = |folder: &str| {
+        let embedder = Embedder::load(bench.path(folder)).unwrap();
+        embedder.embed(&lines).unwrap().to_vec::<f32>().unwrap()
+    };
+    let (float, int8) = (vectors("encoder"), vectors("int8"));
+    let cosine = float.iter().zip(&int8).map(|(a, b)| f64::from(a * b)).sum::<f64>() / 40.0;
+    assert!((value(&judged, "accuracy") - 100.0 * cosine).abs() < 1e-3, "{cosine}");
+    assert!(cosine < 1.0);
+
+    // A configuration of another model than the weights are.
+    let config = String::from_utf8(bench.read("int8/config.json")).unwrap();
+    bench.write("int8/config.json", config.replace("1e-12", "1e-5").as_bytes());
+    let line = bench.refused("embed int8 --input s.txt --out folder.npy");
+    assert!(line.contains("describes another model"), "{line}");
+    let line = bench.refused("audit encoder encoder --data many.txt");
+    assert!(line.contains("int8"), "{line}");
+}

@@ -1,0 +1,65 @@
+//! How near vectors stay to others, by their direction.
+
+use super::task::same_shape;
+use super::{AuditError, Direction, Metric};
+use crate::Result;
+use crate::tensor::Tensor;
+
+/// The mean cosine of the angle between the rows of the first output and those of the first target, both
+/// `[samples, dim]`: how far an encoder's vectors still mean what those of another encoder mean, whatever their
+/// length. A vector of zeros is at a right angle to any other.
+///
+/// ```
+/// use tinytorch::{Tensor, audit::{Cosine, Metric}};
+/// let of = |x: f32, y: f32| Tensor::from_vec(vec![x, y], [1, 2]);
+/// assert_eq!(Cosine.score(&[of(3.0, 4.0)?], &[of(8.0, 6.0)?])?, 0.96);
+/// # Ok::<(), tinytorch::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cosine;
+
+impl Metric for Cosine {
+    fn name(&self) -> &str {
+        "cosine"
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::HigherIsBetter
+    }
+
+    fn score(&self, outputs: &[Tensor], targets: &[Tensor]) -> Result<f64> {
+        let output = outputs.first().ok_or(AuditError::Nothing { what: "output" })?;
+        let target = targets.first().ok_or(AuditError::Nothing { what: "target" })?;
+        same_shape(output, target)?;
+        let width = output.shape().last_dim().max(1);
+        let (output, target) = (output.to_vec::<f32>()?, target.to_vec::<f32>()?);
+        let rows = output.chunks(width).zip(target.chunks(width));
+        let cosines: Vec<f64> = rows.map(|(a, b)| cosine(a, b)).collect();
+        Ok(cosines.iter().sum::<f64>() / cosines.len().max(1) as f64)
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let product = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let lengths = (product(a, a) * product(b, b)).sqrt();
+    if lengths == 0.0 { 0.0 } else { product(a, b) / lengths }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_does_not_count_and_direction_does() {
+        let of = |rows: [f32; 6]| Tensor::from_vec(rows.to_vec(), [3, 2]).unwrap();
+        let target = of([1.0, 0.0, 0.0, 2.0, 1.0, 1.0]);
+        let score = |rows| Cosine.score(&[of(rows)], std::slice::from_ref(&target)).unwrap();
+        assert!((score([5.0, 0.0, 0.0, 0.1, 3.0, 3.0]) - 1.0).abs() < 1e-12);
+        // Opposite, at a right angle, and none at all.
+        assert!((score([-1.0, 0.0, 1.0, 0.0, 0.0, 0.0]) + 1.0 / 3.0).abs() < 1e-12);
+        let short = Tensor::ones([2, 2]).unwrap();
+        assert!(Cosine.score(&[short], &[target]).is_err());
+    }
+}
