@@ -2,13 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod commands;
 mod data;
 mod language;
+mod open;
 mod output;
 mod overwrite;
+mod pictures;
 mod problem;
 mod scale;
+mod shapes;
 mod share;
 mod table;
 
@@ -19,7 +23,6 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use tinytorch::audit::Probe;
-use tinytorch::models::Kinds;
 use tinytorch::{CountingAllocator, Isa};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -78,7 +81,7 @@ const GATE_FAILED: u8 = 1;
 const BAD_USAGE_OR_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let probe = match Probe::serve(&Kinds::built_in()) {
+    let probe = match Probe::serve(&open::kinds()) {
         Ok(Some(probe)) => probe,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return refuse(&error),

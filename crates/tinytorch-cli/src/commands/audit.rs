@@ -2,8 +2,11 @@
 
 use super::ci;
 use crate::Verdict;
+use crate::arrays::Arrays;
 use crate::data::{Judging, Source, check_examples};
+use crate::open::{is_onnx, kinds, open};
 use crate::output::Screen;
+use crate::pictures::Pictures;
 use crate::share::{Floor, Share};
 use crate::table::Table;
 use anyhow::{Context, Result};
@@ -11,10 +14,10 @@ use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    AuditOptions, Budget, Gate, ModelFiles, ModelReport, Probe, REFERENCES, Report, Saturation,
-    Subject, audit_model, page,
+    AuditOptions, Budget, Gate, HeldOut, ModelFiles, ModelReport, Probe, REFERENCES, Report,
+    Saturation, Subject, audit_model, page,
 };
-use tinytorch::files::{check_writable, replace};
+use tinytorch::files::{check_writable, replace, save_model};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -32,6 +35,8 @@ pub(crate) struct Audit {
     /// Folder or file with labeled samples to judge by, or `digits` or `tinytalks`, which are embedded
     #[arg(long, value_name = "PATH|digits|tinytalks", requires = "float")]
     data: Option<Source>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
@@ -67,7 +72,18 @@ impl Audit {
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
-                let subject = subject(float, int8, data, self.before.as_deref())?;
+                // The fresh processes that measure memory read files of one form.
+                let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+                let imported = folder.path().join("float.safetensors");
+                let float = match is_onnx(float) {
+                    true => {
+                        let float = open(float)?;
+                        save_model(&imported, &*float.model, &float.provenance)?;
+                        &imported
+                    }
+                    false => float,
+                };
+                let subject = subject(float, int8, data, &self.pictures, self.before.as_deref())?;
                 let floor = self.float_floor.map(|floor| floor.of(&subject.task));
                 let float_floor = floor.transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
@@ -135,13 +151,30 @@ impl Audit {
 }
 
 /// Two models in files, and the samples to judge them by.
-fn subject(float: &Path, int8: &Path, data: &Source, before: Option<&Path>) -> Result<Subject> {
-    let files = ModelFiles::open(float, int8)?;
-    let Judging { name, samples, .. } = data.to_judge(files.models()[0], &files.provenances())?;
-    for model in files.models() {
-        check_examples(&samples, &name, model)?;
-    }
-    let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
+fn subject(
+    float: &Path,
+    int8: &Path,
+    data: &Source,
+    pictures: &Pictures,
+    before: Option<&Path>,
+) -> Result<Subject> {
+    let files = ModelFiles::open_with(float, int8, &kinds())?;
+    let pictures = pictures.clone().or_noted(files.provenances()[1]);
+    let float = files.models()[0];
+    let held_out = match data.path().filter(|path| Arrays::are_in(path, float)) {
+        Some(path) => {
+            let Arrays { inputs, labels, .. } = Arrays::read(path, float, &pictures)?;
+            HeldOut::new(inputs, labels)?
+        }
+        None => {
+            let Judging { name, samples, .. } = data.to_judge(float, &files.provenances())?;
+            for model in files.models() {
+                check_examples(&samples, &name, model)?;
+            }
+            samples.into()
+        }
+    };
+    let subject = files.judged_by(held_out).with_context(|| int8.display().to_string())?;
     match before {
         Some(before) => {
             subject.fine_tuned_since(before).with_context(|| before.display().to_string())
