@@ -81,7 +81,7 @@ fn bench(batch: i64, outputs: &[&str]) -> Bench {
     write_npz(bench.path("train.npz"), &[("image", train.inputs())]).unwrap();
     let labeled = [("image", test.inputs()), ("labels", test.labels())];
     write_npz(bench.path("test.npz"), &labeled).unwrap();
-    let few = test.inputs().slice(0, 0..60).unwrap().contiguous().unwrap();
+    let few = test.inputs().slice(0, 0..32).unwrap().contiguous().unwrap();
     write_npz(bench.path("few.npz"), &[("image", &few)]).unwrap();
     bench
 }
