@@ -2,6 +2,7 @@
 
     cargo build --release
     python scripts/onnx_backend.py target/release/tinytorch [--kind node] [--only Conv] [--listed] [--onnxruntime] [--show]
+        [--out docs/onnx_operators.md]
 
 A case passes if every output has the element type and shape of the reference, and values within the case's own
 tolerance. It is refused if the program says that it cannot run the model (exit 1 or 2 with one line on stderr), wrong if
@@ -29,6 +30,16 @@ Flatten Gather Gemm GlobalAveragePool HardSigmoid Identity LRN LSTM Log LogSoftm
 ReduceMax ReduceMean Relu Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze
 Upsample If Neg Scan Range OneHot GreaterOrEqual GRU ConvInteger Not Size LayerNormalization Gelu Erf Where Expand Equal Trilu
 ReduceSum ScatterND Einsum SkipLayerNormalization""".split()
+
+HEAD = """# Which ONNX operators run
+
+Written by `scripts/onnx_backend.py`: the `{kind}` cases of the backend suite of onnx {version}, by the operator of each case; `several`
+are graphs of more than one operator. A case passes if every output has the element type, the shape and, within the case's own
+tolerance, the values of the reference; it is refused if `tinytorch run` says in one sentence that it cannot. Of the operators that 99 %
+of the public models that were counted need, and of those that torch writes for transformers, {passed} of {cases} cases pass,
+{share:.1f} %. The columns with `ort` are ONNX Runtime's, on the same machine.
+
+"""
 
 OUTCOMES = ["passed", "refused", "wrong", "crashed"]
 
@@ -105,6 +116,7 @@ def main():
     parser.add_argument("--only", nargs="*", help="operators to run the cases of")
     parser.add_argument("--listed", action="store_true", help="only the operators that most models need")
     parser.add_argument("--onnxruntime", action="store_true", help="a column for ONNX Runtime")
+    parser.add_argument("--out", type=pathlib.Path, help="a file to write the table to, with what it says")
     parser.add_argument("--show", action="store_true", help="why each case does not pass")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -137,12 +149,21 @@ def main():
             if arguments.show and worst != "passed":
                 print(f"{worst} {case.name}: {why}", file=sys.stderr)
     columns = OUTCOMES + (["ort passed", "ort wrong"] if arguments.onnxruntime else [])
-    print("| operator | cases | " + " | ".join(columns) + " |")
-    print("|---|" + "---|" * (len(columns) + 1))
-    for operator, counts in [*sorted(table.items()), ("all", total)]:
+    listed = collections.Counter()
+    for operator in LISTED:
+        listed.update(table.get(operator, {}))
+    lines = ["| operator | cases | " + " | ".join(columns) + " |", "|---|" + "---|" * (len(columns) + 1)]
+    for operator, counts in [*sorted(table.items()), ("those that most models need", listed), ("all", total)]:
         cases = sum(counts[outcome] for outcome in OUTCOMES)
         cells = " | ".join(str(counts[column] or "") for column in columns)
-        print(f"| {operator} | {cases} | {cells} |")
+        lines.append(f"| {operator} | {cases} | {cells} |")
+    print("\n".join(lines))
+    if arguments.out:
+        of_listed = sum(listed[outcome] for outcome in OUTCOMES)
+        share = 100 * listed["passed"] / max(of_listed, 1)
+        arguments.out.write_text(HEAD.format(
+            kind=arguments.kind, version=onnx.__version__, passed=listed["passed"], cases=of_listed, share=share,
+        ) + "\n".join(lines) + "\n")
     return 1 if total["wrong"] or total["crashed"] else 0
 
 

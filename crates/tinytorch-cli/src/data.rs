@@ -102,6 +102,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// A data set of this name, all of which is learned from.
+    pub(crate) fn of(name: String) -> Origin {
+        Origin { name, split_sha256: None }
+    }
+
     pub(crate) fn note(self, learner: Learner, provenance: &mut Provenance) {
         provenance.notes.insert(learner.data_key().to_string(), self.name);
         let digest = self.split_sha256.map(|sha256| (learner.digest_key().to_string(), sha256));
@@ -263,7 +268,7 @@ impl Source {
             && data::load_labeled(path, labels).is_err()
         {
             let inputs = load_inputs(path, labels, model, samples, seed)?;
-            return Ok((inputs, Origin { name: self.to_string(), split_sha256: None }));
+            return Ok((inputs, Origin::of(self.to_string())));
         }
         let learning = self.to_learn(model, own)?;
         let origin = learning.origin();

@@ -68,7 +68,9 @@ mod tests {
     fn every_command_has_examples_that_it_takes() {
         let mut command = crate::command_line();
         for subcommand in command.get_subcommands().filter(|found| found.get_name() != "help") {
-            let help = subcommand.get_after_help().expect(subcommand.get_name()).to_string();
+            let name = subcommand.get_name();
+            let help = subcommand.get_after_help();
+            let help = help.unwrap_or_else(|| panic!("{name} has no examples")).to_string();
             assert!(help.contains(&format!("tinytorch {}", subcommand.get_name())), "{help}");
         }
         for example in EXAMPLES.iter().flat_map(|(_, examples)| *examples) {

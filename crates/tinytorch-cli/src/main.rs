@@ -2,15 +2,19 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod commands;
 mod data;
 mod examples;
 mod language;
+mod open;
 mod output;
 mod overwrite;
+mod pictures;
 mod problem;
 mod scale;
 mod sentences;
+mod shapes;
 mod share;
 mod table;
 
@@ -22,7 +26,6 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use tinytorch::audit::Probe;
-use tinytorch::models::Kinds;
 use tinytorch::{CountingAllocator, Isa};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -108,7 +111,7 @@ const GATE_FAILED: u8 = 1;
 const BAD_USAGE_OR_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let probe = match Probe::serve(&Kinds::built_in()) {
+    let probe = match Probe::serve(&open::kinds()) {
         Ok(Some(probe)) => probe,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return refuse(&error),

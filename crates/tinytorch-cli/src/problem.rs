@@ -1,7 +1,7 @@
 //! What commands refuse beyond the library's own errors.
 
 use std::path::PathBuf;
-use tinytorch::tensor::Shape;
+use tinytorch::tensor::{Dtype, Shape};
 
 /// What a command refuses beyond the library's own errors.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,50 @@ pub(crate) enum Problem {
     NoText { path: PathBuf },
     #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
     EmptyLine { path: PathBuf, line: usize },
+    #[error("{data} has no array `{input}` for the model's input of that name; it holds {holds}")]
+    NoArray { data: String, input: String, holds: String },
+    #[error(
+        "`{array}` of {data} holds {got} samples where the first input has {expected}; the first axis counts the samples, of which there must be one at least"
+    )]
+    UnevenArray { data: String, array: String, got: usize, expected: usize },
+    #[error("`{array}` of {data} is of type {got}, and the model takes {expected}")]
+    ArrayType { data: String, array: String, got: Dtype, expected: Dtype },
+    #[error(
+        "`{array}` of {data} is {got} where a class of each of {samples} samples is expected, as an integer"
+    )]
+    NoLabels { data: String, array: String, got: String, samples: usize },
+    #[error(
+        "models are saved as safetensors; choose another --out than {}, such as model.int8.safetensors",
+        path.display()
+    )]
+    NotWritten { path: PathBuf },
+    #[error("{}", match is_onnx {
+        true => "an ONNX model says itself what it is; leave --architecture out",
+        false => "a safetensors file of another program does not say what it is; name it with --architecture",
+    })]
+    Architecture { is_onnx: bool },
+    #[error(
+        "the model takes no pictures: it has another number of inputs or sizes than one picture has"
+    )]
+    NoPictures,
+    #[error("{} cannot be read as pictures: {problem}", path.display())]
+    Picture { path: PathBuf, problem: String },
+    #[error(
+        "{what} has {got} numbers for pictures of {channels} channels; give one, or one for each"
+    )]
+    Channels { what: &'static str, got: usize, channels: usize },
+    #[error(
+        "`{array}` holds bytes and the model takes floats; say with --scale what they are multiplied by, such as 1/255 or 1"
+    )]
+    Bytes { array: String },
+    #[error(
+        "--shape names the input `{input}`, which the model does not have; its inputs are {known}"
+    )]
+    UnknownInput { input: String, known: String },
+    #[error("the model takes {fixed} samples in a pass and no other number, got {got}")]
+    FixedBatch { got: usize, fixed: usize },
+    #[error("{threads} threads cannot be started; ask for fewer")]
+    Threads { threads: usize },
     #[error("the model has {count} inputs and commands feed one; use the library")]
     SeveralInputs { count: usize },
     #[error("the model has {count} outputs and an .npy file holds one array; write an .npz")]

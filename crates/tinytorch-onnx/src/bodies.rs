@@ -3,7 +3,7 @@
 use crate::apply::Operator;
 use crate::build::{Builder, Value};
 use crate::error::OnnxError;
-use crate::node::{Node, Reading};
+use crate::node::{Node, Reading, free_names};
 use crate::operators::control::{self, Body};
 use crate::program::Slot;
 use crate::proto::{GraphProto, NodeProto};
@@ -93,19 +93,4 @@ impl Builder<'_> {
             missing => Ok(Err(format!("{missing} nodes of its graph cannot run"))),
         }
     }
-}
-
-/// The names that a graph and those within it read and do not give.
-fn free_names(graph: &GraphProto, free: &mut BTreeSet<String>) {
-    let mut given: BTreeSet<&str> = graph.input.iter().map(|value| value.name.as_str()).collect();
-    given.extend(graph.initializer.iter().map(|tensor| tensor.name.as_str()));
-    let mut read: BTreeSet<String> = graph.output.iter().map(|value| value.name.clone()).collect();
-    for node in &graph.node {
-        given.extend(node.output.iter().map(String::as_str));
-        read.extend(node.input.iter().cloned());
-        for inner in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
-            free_names(inner, &mut read);
-        }
-    }
-    free.extend(read.into_iter().filter(|name| !name.is_empty() && !given.contains(name.as_str())));
 }

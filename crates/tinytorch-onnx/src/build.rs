@@ -8,7 +8,7 @@ use crate::node::{Node, operator, title};
 use crate::operators;
 use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use crate::tensor;
+use crate::{frame, tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use tinytorch_core::autograd::{Ctx, Param, Role, Var};
 use tinytorch_core::ops::Weight;
@@ -24,11 +24,26 @@ const CONSTANTS: usize = 1 << 24;
 /// A graph, and the nodes that it cannot run.
 pub(crate) struct Built {
     pub(crate) program: Program,
+    /// The file without the values of its parameters.
+    pub(crate) frame: ModelProto,
     pub(crate) missing: Vec<MissingNode>,
 }
 
+/// Whether the parameters of a graph have values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// All of them.
+    Present,
+    /// Floats without data are parameters whose values are loaded from elsewhere.
+    Elsewhere,
+}
+
 /// Reads a model.
-pub(crate) fn build(proto: &ModelProto, mut files: Files) -> Result<Built, OnnxError> {
+pub(crate) fn build(
+    proto: &ModelProto,
+    mut files: Files,
+    values: Values,
+) -> Result<Built, OnnxError> {
     let format =
         |problem: &str| OnnxError::Format { file: "the file".into(), problem: problem.into() };
     let graph = proto.graph.as_ref().ok_or_else(|| format("it has no graph"))?;
@@ -45,11 +60,14 @@ pub(crate) fn build(proto: &ModelProto, mut files: Files) -> Result<Built, OnnxE
         tracing::warn!("the model uses operators of version {version}; up to {NEWEST} are known");
     }
     let mut builder = Builder::new(&opsets, &mut files);
+    builder.parameters = values;
     builder.begin(graph)?;
     for (at, node) in graph.node.iter().enumerate() {
         builder.node(graph, at, node)?;
     }
-    builder.finish(graph)
+    let mut built = builder.finish(graph)?;
+    built.frame.opset_import.clone_from(&proto.opset_import);
+    Ok(built)
 }
 
 /// What is known of a value while a graph is read.
@@ -76,7 +94,15 @@ pub(crate) struct Builder<'b> {
     room: usize,
     /// Whether it is a graph within a node, whose constants are no parameters.
     is_body: bool,
+    parameters: Values,
+    /// Constants whose values are elsewhere: of their shapes, and 0.
+    absent: BTreeSet<Slot>,
+    /// Nodes that give what they read, by their places.
+    passing: Vec<usize>,
 }
+
+/// The operator whose steps a convolution before them may do.
+const BATCH_NORM: &str = "BatchNormalization";
 
 fn graph_error(problem: String) -> OnnxError {
     OnnxError::Graph { problem }
@@ -96,6 +122,9 @@ impl<'b> Builder<'b> {
             missing: Vec::new(),
             room: CONSTANTS,
             is_body: false,
+            parameters: Values::Present,
+            absent: BTreeSet::new(),
+            passing: Vec::new(),
         }
     }
 
@@ -145,7 +174,7 @@ impl<'b> Builder<'b> {
             inner.node(graph, at, node)?;
         }
         let room = inner.room;
-        let Built { program, mut missing } = inner.finish(graph)?;
+        let Built { program, mut missing, .. } = inner.finish(graph)?;
         self.room = room;
         let count = missing.len();
         missing.iter_mut().for_each(|node| node.node = format!("{title}: {}", node.node));
@@ -161,6 +190,12 @@ impl<'b> Builder<'b> {
             return Err(OnnxError::Tensor { tensor: shown(name), problem });
         }
         for proto in &graph.initializer {
+            if self.parameters == Values::Elsewhere && frame::is_absent(proto) {
+                let slot = self.value(&proto.name, Value::Constant(frame::zeros(proto)?));
+                self.name(&proto.name, slot)?;
+                self.absent.insert(slot);
+                continue;
+            }
             let value = match tensor::dtype_of_data(proto.data_type) {
                 Ok(_) => {
                     let value = tensor::tensor(proto, self.files)?;
@@ -253,6 +288,7 @@ impl<'b> Builder<'b> {
             (operator.passes(), &inputs[..], &proto.output[..])
             && !output.is_empty()
         {
+            self.passing.push(at);
             return self.name(output, *input);
         }
         let is_constant = |slot: &Option<Slot>| {
@@ -266,7 +302,8 @@ impl<'b> Builder<'b> {
                 .map(drop);
         }
         let outputs = self.outputs(proto, |_| Value::Computed)?;
-        self.steps.push(Step { title, name, operator, inputs, outputs, last: Vec::new() });
+        let (last, norm) = (Vec::new(), None);
+        self.steps.push(Step { title, at, name, operator, inputs, outputs, last, norm });
         Ok(())
     }
 
@@ -298,6 +335,12 @@ impl<'b> Builder<'b> {
         operator: &Operator,
         inputs: &[Option<Slot>],
     ) -> Result<Vec<Tensor>, OnnxError> {
+        if let Some(slot) = inputs.iter().flatten().find(|slot| self.absent.contains(slot)) {
+            let name = shown(&self.names[*slot]);
+            return Err(graph_error(format!(
+                "node {title} computes with `{name}` before it is loaded"
+            )));
+        }
         let args = inputs.iter().map(|slot| match slot.map(|slot| &self.values[slot]) {
             Some(Value::Constant(tensor)) => Arg::Value(Var::from(tensor)),
             _ => Arg::Absent,
@@ -330,10 +373,49 @@ impl<'b> Builder<'b> {
         }
         self.drop_dead(&output_slots);
         let (sources, params) = self.sources(&output_slots)?;
+        let frame = match self.is_body || !self.missing.is_empty() {
+            true => ModelProto::default(),
+            false => self.frame(graph, &sources)?,
+        };
+        let norms = self.norms(&sources, &params);
         let Builder { inputs, input_slots, steps, missing, .. } = self;
         let program =
-            Program { inputs, outputs, input_slots, output_slots, sources, params, steps };
-        Ok(Built { program, missing })
+            Program { inputs, outputs, input_slots, output_slots, sources, params, steps, norms };
+        Ok(Built { program, frame, missing })
+    }
+
+    /// The graph as it is run, its parameters without values.
+    fn frame(&self, graph: &GraphProto, sources: &[Source]) -> Result<ModelProto, OnnxError> {
+        let kept = self.steps.iter().map(|step| step.at).chain(self.passing.iter().copied());
+        frame::frame(graph, kept.collect(), |name| {
+            let slot = self.slot(name)?;
+            match (&sources[slot], &self.values[slot]) {
+                (Source::Param(_), Value::Constant(tensor)) => Some((slot, tensor, true)),
+                (_, Value::Constant(tensor)) => Some((slot, tensor, false)),
+                _ => None,
+            }
+        })
+    }
+
+    /// The batch norms that a convolution before them can do, each told apart by its scale, which is its own.
+    fn norms(&mut self, sources: &[Source], params: &[(String, Held)]) -> Vec<(String, bool)> {
+        let scale = |step: &Step| match step.inputs.get(1).copied().flatten() {
+            Some(slot) if step.name == BATCH_NORM => match sources[slot] {
+                Source::Param(param) => Some(param),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut readers = vec![0usize; params.len()];
+        self.steps.iter().filter_map(scale).for_each(|param| readers[param] += 1);
+        let mut norms = Vec::new();
+        for step in &mut self.steps {
+            let Some(param) = scale(step).filter(|param| readers[*param] == 1) else { continue };
+            let name = &params[param].0;
+            step.norm = Some(norms.len());
+            norms.push((name.strip_suffix(".weight").unwrap_or(name).to_string(), false));
+        }
+        norms
     }
 
     /// Leaves out the steps that no output depends on, and notes which values each step is the last to read.
@@ -376,16 +458,25 @@ impl<'b> Builder<'b> {
                 Value::Computed | Value::Unreadable(_) => Source::Computed,
                 Value::Constant(_) if uses[slot].is_empty() => Source::Computed,
                 Value::Constant(tensor) if self.is_body => Source::Constant(tensor.clone()),
-                Value::Constant(tensor) => match held(tensor, &uses[slot]).map_err(|error| {
-                    let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
-                    OnnxError::Tensor { tensor, problem }
-                })? {
-                    Some(held) => {
-                        params.push((self.names[slot].clone(), held));
-                        Source::Param(params.len() - 1)
+                Value::Constant(tensor) => {
+                    match held(tensor, &uses[slot], self.absent.contains(&slot)).map_err(
+                        |error| {
+                            let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
+                            OnnxError::Tensor { tensor, problem }
+                        },
+                    )? {
+                        Some(held) => {
+                            params.push((self.names[slot].clone(), held));
+                            Source::Param(params.len() - 1)
+                        }
+                        None if self.absent.contains(&slot) => {
+                            let (tensor, problem) =
+                                (shown(&self.names[slot]), "it has no values".into());
+                            return Err(OnnxError::Tensor { tensor, problem });
+                        }
+                        None => Source::Constant(tensor.clone()),
                     }
-                    None => Source::Constant(tensor.clone()),
-                },
+                }
             });
         }
         Ok((sources, params))
@@ -393,28 +484,26 @@ impl<'b> Builder<'b> {
 }
 
 /// A constant as the parameter that its uses make it, `None` if it is none.
-fn held(tensor: &Tensor, uses: &[Use]) -> tinytorch_core::Result<Option<Held>> {
+fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<Option<Held>> {
     if tensor.dtype() != Dtype::F32 {
         return Ok(None);
     }
+    let param = |value: Tensor, role: Role| -> tinytorch_core::Result<Param> {
+        Ok(match absent {
+            true => Param::absent(*value.shape(), role),
+            false => Param::new(value.contiguous()?, role),
+        })
+    };
+    let weight = |value: Tensor, role| Ok(Some(Held::Weight(Weight::from(param(value, role)?))));
     let one = uses.iter().all(|other| *other == uses[0]).then_some(uses[0]);
-    let vector = || Some(Held::Param(Param::new(tensor.clone(), Role::Vector)));
-    Ok(match one {
-        Some(Use::Weight(role)) => {
-            Some(Held::Weight(Weight::from(Param::new(tensor.clone(), role))))
-        }
-        Some(Use::Signal { groups }) => {
-            let param = Param::new(tensor.unsqueeze(2)?, Role::ConvWeight { groups });
-            Some(Held::Weight(Weight::from(param)))
-        }
-        Some(Use::Transposed) => {
-            let stored = tensor.transpose(0, 1)?.contiguous()?;
-            Some(Held::Weight(Weight::from(Param::new(stored, Role::LinearWeight))))
-        }
-        Some(Use::Buffer) => Some(Held::Param(Param::new(tensor.clone(), Role::Buffer))),
-        Some(Use::Value) if tensor.len() <= 1 => None,
-        _ => vector(),
-    })
+    match one {
+        Some(Use::Weight(role)) => weight(tensor.clone(), role),
+        Some(Use::Signal { groups }) => weight(tensor.unsqueeze(2)?, Role::ConvWeight { groups }),
+        Some(Use::Transposed) => weight(tensor.transpose(0, 1)?, Role::LinearWeight),
+        Some(Use::Value) if tensor.len() <= 1 => Ok(None),
+        Some(Use::Buffer) => Ok(Some(Held::Param(param(tensor.clone(), Role::Buffer)?))),
+        _ => Ok(Some(Held::Param(param(tensor.clone(), Role::Vector)?))),
+    }
 }
 
 /// A value whose type and shape nobody asks for.

@@ -13,11 +13,14 @@ mod bodies;
 mod build;
 mod error;
 mod file;
+mod frame;
 mod model;
 mod node;
 mod operators;
 mod program;
 pub mod proto;
+#[cfg(feature = "models")]
+mod rebuild;
 mod report;
 mod tensor;
 

@@ -1,13 +1,15 @@
 //! An ONNX file as a model.
 
-use crate::build::{self, Built};
+use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
-use crate::program::{Program, ValueInfo};
+use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::ModelProto;
 use crate::report::Report;
 use bytes::Bytes;
+use prost::Message;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::module::{Forward, LayerInfo, Module, Path, Visitor, VisitorMut};
@@ -19,6 +21,7 @@ use tinytorch_core::tensor::{Dtype, Tensor};
 #[derive(Clone, Debug)]
 pub struct OnnxModel {
     program: Program,
+    frame: Arc<ModelProto>,
 }
 
 impl OnnxModel {
@@ -29,7 +32,7 @@ impl OnnxModel {
     /// [`OnnxError`]: for nodes that cannot run all of them at once, in [`OnnxError::Missing`].
     pub fn open(path: impl AsRef<FilePath>) -> Result<OnnxModel> {
         let (proto, files) = Files::open(path.as_ref())?;
-        OnnxModel::build(&proto, files)
+        OnnxModel::build(&proto, files, Values::Present)
     }
 
     /// A model that is in memory; errors call it `name`. Data in other files is refused.
@@ -45,13 +48,27 @@ impl OnnxModel {
     /// # Errors
     /// As [`OnnxModel::open`].
     pub fn from_proto(proto: &ModelProto) -> Result<OnnxModel> {
-        OnnxModel::build(proto, Files::default())
+        OnnxModel::build(proto, Files::default(), Values::Present)
     }
 
-    fn build(proto: &ModelProto, files: Files) -> Result<OnnxModel> {
-        let Built { program, missing } = build::build(proto, files)?;
+    /// The model without the values of its parameters, from which [`OnnxModel::from_frame`] makes it again.
+    pub fn frame(&self) -> Vec<u8> {
+        self.frame.encode_to_vec()
+    }
+
+    /// A model whose parameters have no values yet, from what [`OnnxModel::frame`] gave.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`].
+    pub fn from_frame(bytes: Vec<u8>) -> Result<OnnxModel> {
+        let proto = file::decode("the graph", Bytes::from(bytes))?;
+        OnnxModel::build(&proto, Files::default(), Values::Elsewhere)
+    }
+
+    fn build(proto: &ModelProto, files: Files, values: Values) -> Result<OnnxModel> {
+        let Built { program, frame, missing } = build::build(proto, files, values)?;
         match missing.is_empty() {
-            true => Ok(OnnxModel { program }),
+            true => Ok(OnnxModel { program, frame: Arc::new(frame) }),
             false => Err(OnnxError::Missing { nodes: missing }.into()),
         }
     }
@@ -62,7 +79,7 @@ impl OnnxModel {
     /// [`OnnxError`] for a file that is not consistent; nodes that are missing are no error here.
     pub fn inspect(path: impl AsRef<FilePath>) -> Result<Report> {
         let (proto, files) = Files::open(path.as_ref())?;
-        let Built { program, missing } = build::build(&proto, files)?;
+        let Built { program, missing, .. } = build::build(&proto, files, Values::Present)?;
         Ok(Report::new(&proto, &program, missing))
     }
 
@@ -127,6 +144,14 @@ impl OnnxModel {
     /// What [`Plan::compile`] reports.
     pub fn plan_for(&self, examples: &[Tensor]) -> Result<Plan> {
         Plan::compile(self, &examples.to_vec())
+    }
+
+    /// How many samples it takes at once, if the file fixes that: the first dimension of its first input.
+    pub fn fixed_batch(&self) -> Option<usize> {
+        match self.inputs().first()?.dims.as_ref()?.first()? {
+            Dim::Size(size) => Some(*size),
+            Dim::Open(_) => None,
+        }
     }
 
     fn check(&self, inputs: &[Var]) -> Result<()> {

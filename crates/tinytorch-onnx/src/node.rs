@@ -49,6 +49,21 @@ pub(crate) fn operator(node: &NodeProto) -> String {
     }
 }
 
+/// The names that a graph and those within it read and do not give.
+pub(crate) fn free_names(graph: &GraphProto, free: &mut BTreeSet<String>) {
+    let mut given: BTreeSet<&str> = graph.input.iter().map(|value| value.name.as_str()).collect();
+    given.extend(graph.initializer.iter().map(|tensor| tensor.name.as_str()));
+    let mut read: BTreeSet<String> = graph.output.iter().map(|value| value.name.clone()).collect();
+    for node in &graph.node {
+        given.extend(node.output.iter().map(String::as_str));
+        read.extend(node.input.iter().cloned());
+        for inner in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+            free_names(inner, &mut read);
+        }
+    }
+    free.extend(read.into_iter().filter(|name| !name.is_empty() && !given.contains(name.as_str())));
+}
+
 impl<'a> Node<'a> {
     /// A node, with the values of those inputs that are constants.
     pub(crate) fn new(

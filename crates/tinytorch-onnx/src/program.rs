@@ -92,11 +92,16 @@ impl ValueInfo {
     }
 }
 
+/// What quantizing calls the flag of a batch norm that its convolution does.
+const FOLDED: &str = "folded";
+
 /// A node that runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// The node as messages call it.
     pub(crate) title: String,
+    /// The node's place in the file's graph.
+    pub(crate) at: usize,
     /// The operator.
     pub(crate) name: &'static str,
     pub(crate) operator: Operator,
@@ -104,6 +109,8 @@ pub(crate) struct Step {
     pub(crate) outputs: Vec<Option<Slot>>,
     /// Values that nobody reads after this step.
     pub(crate) last: Vec<Slot>,
+    /// Its place among the graph's batch norms, if it is one that may be folded.
+    pub(crate) norm: Option<usize>,
 }
 
 /// What a value is before anything runs.
@@ -127,6 +134,8 @@ pub(crate) struct Program {
     pub(crate) sources: Vec<Source>,
     pub(crate) params: Vec<(String, Held)>,
     pub(crate) steps: Vec<Step>,
+    /// Batch norms by name, and whether the convolution before them does them, so that they do nothing.
+    pub(crate) norms: Vec<(String, bool)>,
 }
 
 impl Program {
@@ -172,6 +181,11 @@ impl Program {
     }
 
     fn step(&self, step: &Step, values: &[Option<Var>], ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        if let (Some(norm), [Some(input), ..]) = (step.norm, &step.inputs[..])
+            && self.norms[norm].1
+        {
+            return Ok(self.value(*input, values, ctx)?.into_iter().collect());
+        }
         let mut args = Vec::with_capacity(step.inputs.len());
         for (i, input) in step.inputs.iter().enumerate() {
             let Some(slot) = *input else {
@@ -201,6 +215,9 @@ impl Program {
                 Held::Param(param) => param.visit(path, visitor),
             });
         }
+        for (name, folded) in &self.norms {
+            path.within(name, |path| path.within(FOLDED, |path| visitor.flag(path, *folded)));
+        }
     }
 
     pub(crate) fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
@@ -209,6 +226,9 @@ impl Program {
                 Held::Weight(weight) => weight.visit_mut(path, visitor),
                 Held::Param(param) => param.visit_mut(path, visitor),
             });
+        }
+        for (name, folded) in &mut self.norms {
+            path.within(name, |path| path.within(FOLDED, |path| visitor.flag(path, folded)));
         }
     }
 }

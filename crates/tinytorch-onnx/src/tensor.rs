@@ -87,6 +87,31 @@ pub(crate) fn tensor(proto: &TensorProto, files: &mut Files) -> Result<Tensor, O
     })
 }
 
+/// A tensor as a file holds it.
+pub(crate) fn proto(name: &str, tensor: &Tensor) -> tinytorch_core::Result<TensorProto> {
+    fn bytes<T: Element, const N: usize>(
+        tensor: &Tensor,
+        to: impl Fn(T) -> [u8; N],
+    ) -> tinytorch_core::Result<Vec<u8>> {
+        Ok(tensor.to_vec::<T>()?.into_iter().flat_map(to).collect())
+    }
+    let (data_type, raw) = match tensor.dtype() {
+        Dtype::F32 => (element::F32, bytes(tensor, f32::to_le_bytes)?),
+        Dtype::I64 => (element::I64, bytes(tensor, i64::to_le_bytes)?),
+        Dtype::I32 => (element::I32, bytes(tensor, i32::to_le_bytes)?),
+        Dtype::U8 => (element::U8, bytes(tensor, u8::to_le_bytes)?),
+        Dtype::I8 => (element::I8, bytes(tensor, i8::to_le_bytes)?),
+        Dtype::Bool => (element::BOOL, bytes(tensor, |value: bool| [u8::from(value)])?),
+    };
+    Ok(TensorProto {
+        name: name.to_string(),
+        dims: tensor.shape().iter().map(|&size| size as i64).collect(),
+        data_type,
+        raw_data: raw.into(),
+        ..TensorProto::default()
+    })
+}
+
 enum Problem {
     Tensor(String),
     File(OnnxError),

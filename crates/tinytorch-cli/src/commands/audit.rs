@@ -3,10 +3,13 @@
 use super::baseline::Baseline;
 use super::{audit_by_text, audit_text, ci};
 use crate::Verdict;
-use crate::data::{Judging, Source, check_examples};
+use crate::arrays::Arrays;
+use crate::data::{Judging, Part, Source, check_examples};
 use crate::language::reader;
+use crate::open::{is_onnx, kinds, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
+use crate::pictures::Pictures;
 use crate::sentences::is_text;
 use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
@@ -14,11 +17,11 @@ use clap::Args;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    AuditOptions, Budget, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject, audit_model,
-    page,
+    AuditOptions, Budget, HeldOut, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject,
+    audit_model, page,
 };
 use tinytorch::data::Labels;
-use tinytorch::files::{check_writable, replace};
+use tinytorch::files::{check_writable, replace, save_model};
 use tinytorch::text::Tokenizer;
 use tinytorch::train::ProgressBar;
 
@@ -41,6 +44,8 @@ pub(crate) struct Audit {
     /// Which column of a .csv holds the labels, where its names or values do not tell
     #[arg(long, value_name = "first|last|NAME", requires = "data")]
     labels: Option<Labels>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
@@ -90,8 +95,20 @@ impl Audit {
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
+                // The fresh processes that measure memory read files of one form.
+                let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+                let imported = folder.path().join("float.safetensors");
+                let float = match is_onnx(float) {
+                    true => {
+                        let float = open(float)?;
+                        save_model(&imported, &*float.model, &float.provenance)?;
+                        &imported
+                    }
+                    false => float,
+                };
                 let data = data.clone().with_labels(self.labels.as_ref());
-                let subject = subject(float, int8, &data, self.before.as_deref())?;
+                let subject =
+                    subject([float, int8], &data, &self.pictures, self.before.as_deref())?;
                 let floor = self.float_floor.map(|floor| floor.of(&subject.task));
                 let float_floor = floor.transpose()?;
                 vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
@@ -172,23 +189,39 @@ impl Audit {
 }
 
 /// Two models in files, and the samples to judge them by.
-fn subject(float: &Path, int8: &Path, data: &Source, before: Option<&Path>) -> Result<Subject> {
-    let files = ModelFiles::open(float, int8)?;
-    let subject = match data.path().filter(|path| is_text(path)) {
-        Some(text) => audit_by_text::subject([float, int8], files, text)?,
-        None => {
-            let own = match data.is_text() {
-                true => own_reader([float, int8], &files)?,
-                false => None,
-            };
-            let Judging { name, samples, part } =
-                data.to_judge(files.models()[0], &files.provenances(), own.as_deref())?;
-            for model in files.models() {
-                check_examples(&samples, &name, model)?;
-            }
-            let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
-            subject.judged_on(name, part.words())
+fn subject(
+    paths: [&Path; 2],
+    data: &Source,
+    pictures: &Pictures,
+    before: Option<&Path>,
+) -> Result<Subject> {
+    let [float, int8] = paths;
+    let files = ModelFiles::open_with(float, int8, &kinds())?;
+    let pictures = pictures.clone().or_noted(files.provenances()[1]);
+    let (arrays, text) = match data.path() {
+        Some(path) if Arrays::are_in(path, files.models()[0]) => (Some(path), None),
+        Some(path) if is_text(path) => (None, Some(path)),
+        _ => (None, None),
+    };
+    let subject = if let Some(path) = arrays {
+        let Arrays { inputs, labels, .. } = Arrays::read(path, files.models()[0], &pictures)?;
+        let files = files.judged_by(HeldOut::new(inputs, labels)?);
+        let subject = files.with_context(|| int8.display().to_string())?;
+        subject.judged_on(path.display().to_string(), Part::All.words())
+    } else if let Some(text) = text {
+        audit_by_text::subject(paths, files, text)?
+    } else {
+        let own = match data.is_text() {
+            true => own_reader(paths, &files)?,
+            false => None,
+        };
+        let Judging { name, samples, part } =
+            data.to_judge(files.models()[0], &files.provenances(), own.as_deref())?;
+        for model in files.models() {
+            check_examples(&samples, &name, model)?;
         }
+        let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
+        subject.judged_on(name, part.words())
     };
     match before {
         Some(before) => {

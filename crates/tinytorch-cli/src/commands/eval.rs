@@ -4,6 +4,7 @@ use super::eval_text;
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::language::own_tokenizer;
+use crate::open::open;
 use crate::output::{Screen, progress_bar};
 use crate::sentences::is_text;
 use anyhow::Result;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader, Labels};
-use tinytorch::files::{Loaded, open_model};
+use tinytorch::files::Loaded;
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
@@ -64,7 +65,7 @@ impl Eval {
             let tokenizer = self.tokenizer.as_deref();
             return eval_text::run(&self.file, tokenizer, data, self.json, screen);
         }
-        let loaded = open_model(&self.file)?;
+        let loaded = open(&self.file)?;
         let data = self.data.clone().with_labels(self.labels.as_ref());
         let Loaded { model, provenance } = &loaded;
         let own = match data.is_text() {

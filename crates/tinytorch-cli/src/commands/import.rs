@@ -1,8 +1,10 @@
 //! `import`: a file of another program becomes one of ours.
 
 use crate::Verdict;
+use crate::open::{is_onnx, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
+use crate::problem::Problem;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -16,11 +18,11 @@ use tinytorch::nn::Module;
 /// is.
 #[derive(Args)]
 pub(crate) struct Import {
-    /// A safetensors file of floats
+    /// A safetensors file of floats, or an ONNX model
     file: PathBuf,
-    /// What the file holds the weights of: one of the models that `train` can make
+    /// What a safetensors file holds the weights of: one of the models that `train` can make
     #[arg(long, value_name = "NAME", value_parser = Architecture::preset)]
-    architecture: Architecture,
+    architecture: Option<Architecture>,
     /// File to save the model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -44,7 +46,11 @@ impl Import {
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         check_writable(&self.out)?;
-        let Loaded { model, mut provenance } = import_model(&self.file, &self.architecture)?;
+        let Loaded { model, mut provenance } = match (&self.architecture, is_onnx(&self.file)) {
+            (None, true) => open(&self.file)?,
+            (Some(architecture), false) => import_model(&self.file, architecture)?,
+            (_, is_onnx) => return Err(Problem::Architecture { is_onnx }.into()),
+        };
         let name = self.file.file_name().unwrap_or(self.file.as_os_str());
         let imported_from = name.to_string_lossy().into_owned();
         provenance.notes.insert("imported_from".to_string(), imported_from.clone());

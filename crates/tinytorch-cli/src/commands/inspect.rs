@@ -2,6 +2,7 @@
 
 use super::onnx;
 use crate::Verdict;
+use crate::open::{is_onnx, kinds};
 use crate::output::Screen;
 use crate::table::Table;
 use anyhow::Result;
@@ -12,7 +13,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::TensorFile;
-use tinytorch::models::Kinds;
 
 /// List what a safetensors file holds: every tensor, the metadata, the totals. Of an ONNX model: its inputs, outputs,
 /// parameters and operators, and which nodes cannot run; the exit code is 1 if there are any.
@@ -53,7 +53,7 @@ struct Totals {
 
 impl Inspect {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        if onnx::is_onnx(&self.file) {
+        if is_onnx(&self.file) {
             return onnx::inspect(&self.file, self.json, screen);
         }
         let file = TensorFile::open(&self.file)?;
@@ -92,7 +92,7 @@ impl<'a> Contents<'a> {
     fn own_kind(&self) -> Option<String> {
         let description: Value = serde_json::from_str(self.metadata.get("architecture")?).ok()?;
         let kind = description.get("architecture")?.as_str()?;
-        let is_known = Kinds::built_in().names().any(|known| known == kind);
+        let is_known = kinds().names().any(|known| known == kind);
         (!is_known).then(|| kind.to_string())
     }
 
@@ -108,7 +108,7 @@ impl<'a> Contents<'a> {
         }
         writeln!(screen, "{table}")?;
         for (key, value) in self.metadata {
-            writeln!(screen, "{}: {}", escaped(key), escaped(value))?;
+            writeln!(screen, "{}: {}", escaped(key), shown(value))?;
         }
         if !self.metadata.is_empty() {
             writeln!(screen)?;
@@ -125,6 +125,15 @@ impl<'a> Contents<'a> {
         writeln!(screen, "{tensors} tensors, {values} values, {bytes} bytes ({shares})")?;
         writeln!(screen, "{}: {} bytes", self.file, self.bytes)?;
         Ok(())
+    }
+}
+
+/// A value of the metadata, if it is long only its beginning.
+fn shown(value: &str) -> String {
+    const LONG: usize = 4096;
+    match value.char_indices().nth(LONG) {
+        Some((end, _)) => format!("{}.. ({} bytes)", escaped(&value[..end]), value.len()),
+        None => escaped(value),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use tinytorch::autograd::Var;
 use tinytorch::int8::WeightBits;
-use tinytorch::models::Model;
+use tinytorch::models::{ListModel, Model, compile, run};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
     Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, quantize_model, quantize_within,
@@ -46,19 +46,21 @@ pub(super) struct Climbed {
 
 /// The calibration samples, cut into batches.
 pub(super) struct Batches {
-    pub(super) calibration: Vec<Var>,
-    held_out: Vec<Var>,
+    pub(super) calibration: Vec<Vec<Var>>,
+    held_out: Vec<Vec<Var>>,
     held_out_samples: usize,
 }
 
 impl Batches {
-    pub(super) fn of(samples: &Tensor) -> Result<Batches> {
-        let n = samples.shape()[0];
-        let size = (n / (2 * HELD_OUT)).clamp(1, BATCH);
+    /// Of these inputs; `fixed` is how many samples a pass takes, if it takes no other number.
+    pub(super) fn of(samples: &[Tensor], fixed: Option<usize>) -> Result<Batches> {
+        let n = samples[0].shape()[0];
+        let size = fixed.unwrap_or_else(|| (n / (2 * HELD_OUT)).clamp(1, BATCH));
         let (mut calibration, mut held_out, mut held_out_samples) = (Vec::new(), Vec::new(), 0);
         for (i, start) in (0..n).step_by(size).enumerate() {
             let end = n.min(start + size);
-            let batch = Var::from(samples.slice(0, start..end)?);
+            let part = |input: &Tensor| input.slice(0, start..end).map(Var::from);
+            let batch = samples.iter().map(part).collect::<tinytorch::Result<Vec<Var>>>()?;
             if i % HELD_OUT == HELD_OUT - 1 {
                 held_out_samples += end - start;
                 held_out.push(batch);
@@ -74,26 +76,30 @@ impl Batches {
 /// model on the first rung.
 pub(super) fn climb(
     model: &mut dyn Model,
-    samples: &Tensor,
+    samples: &[Tensor],
     max_error: f64,
     config: &QuantConfig,
 ) -> Result<(Ladder, Climbed)> {
     let float = model.clone_box();
-    let Batches { calibration, held_out, held_out_samples } = Batches::of(samples)?;
+    let Batches { calibration, held_out, held_out_samples } =
+        Batches::of(samples, model.fixed_batch())?;
     let bar = progress_bar("trying layers", 0);
     let mut prices = Prices::measured(Isa::active());
     let progress = &mut |done: usize, of: usize| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     };
+    let list: &mut dyn ListModel = &mut *model;
     let ladder =
-        quantize_within(model, &calibration, &held_out, max_error, config, &mut prices, progress)?;
+        quantize_within(list, &calibration, &held_out, max_error, config, &mut prices, progress)?;
     bar.finish_and_clear();
     let mut fastest = float.clone_box();
     let patterns = config.patterns.clone();
     let first = QuantConfig { patterns, ..ladder.config.clone() };
-    quantize_model(&mut *fastest, calibration.into_iter().map(Ok), &first)?;
-    let batch = samples.slice(0, 0..samples.shape()[0].min(TIMED))?;
+    quantize_model(&mut *fastest as &mut dyn ListModel, calibration.into_iter().map(Ok), &first)?;
+    let timed = float.fixed_batch().unwrap_or(TIMED).min(samples[0].shape()[0]);
+    let batch = samples.iter().map(|input| input.slice(0, 0..timed));
+    let batch = batch.collect::<tinytorch::Result<Vec<_>>>()?;
     let climbed = Climbed {
         max_error,
         error: ladder.error,
@@ -103,7 +109,7 @@ pub(super) fn climb(
         raised: ladder.raised.clone(),
         prices: ladder.prices.iter().map(named).collect(),
         models_tried: ladder.tried.len(),
-        batch: batch.shape()[0],
+        batch: timed,
         time_of_float: time_ratio(&*float, model, &batch)?,
         time_of_fastest: time_ratio(&*fastest, model, &batch)?,
     };
@@ -119,10 +125,11 @@ fn named(priced: &Priced) -> (String, BTreeMap<String, f64>) {
 }
 
 /// How many times as long the second model's plan takes as the first's.
-fn time_ratio(first: &dyn Model, second: &dyn Model, batch: &Tensor) -> Result<f64> {
-    let (mut first, mut second) = (Plan::compile(first, batch)?, Plan::compile(second, batch)?);
-    let run = |plan: &mut Plan| plan.run(batch).map(drop);
-    Ok(compare(|| run(&mut first), || run(&mut second), &Settings::default())?.ratio)
+fn time_ratio(first: &dyn Model, second: &dyn Model, batch: &[Tensor]) -> Result<f64> {
+    let (mut first, mut second) = (compile(first, batch)?, compile(second, batch)?);
+    let settings = Settings::default();
+    let pass = |plan: &mut Plan| run(plan, batch).map(drop);
+    Ok(compare(|| pass(&mut first), || pass(&mut second), &settings)?.ratio)
 }
 
 impl Climbed {

@@ -1,7 +1,10 @@
 //! What `inspect` and `run` do with an ONNX file.
 
 use crate::Verdict;
+use crate::arrays::{Arrays, exactly};
+use crate::open::has_extension;
 use crate::output::Screen;
+use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::table::Table;
 use anyhow::Result;
@@ -10,19 +13,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use tinytorch::Tensor;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Npz, read_npy, write_npy, write_npz};
 use tinytorch::files::check_writable;
-use tinytorch::tensor::{Dtype, Element};
+use tinytorch::models::Model;
 use tinytorch_onnx::{OnnxModel, Report, ValueInfo};
-
-/// Whether a file is ONNX by its name.
-pub(crate) fn is_onnx(file: &Path) -> bool {
-    has_extension(file, "onnx")
-}
-
-fn has_extension(file: &Path, wanted: &str) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
-}
 
 /// The stable form of `inspect --json`.
 #[derive(Serialize)]
@@ -125,16 +120,52 @@ fn print(file: &Path, report: &Report, screen: &mut Screen) -> Result<()> {
 
 /// Runs a model on the arrays of a file, by name where they have one.
 pub(crate) fn run(file: &Path, input: &Path, out: &Path, screen: &mut Screen) -> Result<Verdict> {
-    let model = OnnxModel::open(file)?;
     check_writable(out)?;
-    let is_npy = has_extension(out, "npy");
-    if is_npy && model.outputs().len() != 1 {
-        return Err(Problem::SeveralOutputs { count: model.outputs().len() }.into());
+    let model = OnnxModel::open(file)?;
+    let names: Vec<String> = model.outputs().iter().map(|info| info.name.clone()).collect();
+    let one = check_outputs(out, &names)?;
+    let outputs = model.run(&read_inputs(&model, input)?)?;
+    write(out, one, &names, &outputs, screen)
+}
+
+/// [`run`] of a model that was made from an ONNX file, or on pictures.
+pub(crate) fn run_named(
+    model: &dyn Model,
+    input: &Path,
+    pictures: &Pictures,
+    out: &Path,
+    screen: &mut Screen,
+) -> Result<Verdict> {
+    check_writable(out)?;
+    let names = model.output_names();
+    let one = check_outputs(out, &names)?;
+    let Arrays { inputs, told, .. } = Arrays::read(input, model, pictures)?;
+    if let Some(told) = told {
+        writeln!(screen, "{}: {told}", input.display())?;
     }
-    let inputs = read_inputs(&model, input)?;
-    let outputs = model.run(&inputs)?;
-    let named: Vec<(&str, &Tensor)> =
-        model.outputs().iter().map(|info| info.name.as_str()).zip(&outputs).collect();
+    let inputs: Vec<Var> = inputs.iter().map(Var::from).collect();
+    let outputs = model.forward_list(&inputs, &mut Ctx::eval())?;
+    let outputs: Vec<Tensor> = outputs.into_iter().map(Var::into_value).collect();
+    write(out, one, &names, &outputs, screen)
+}
+
+/// Whether the outputs are to be one array without a name.
+fn check_outputs(out: &Path, names: &[String]) -> Result<bool> {
+    let is_npy = has_extension(out, "npy");
+    if is_npy && names.len() != 1 {
+        return Err(Problem::SeveralOutputs { count: names.len() }.into());
+    }
+    Ok(is_npy)
+}
+
+fn write(
+    out: &Path,
+    is_npy: bool,
+    names: &[String],
+    outputs: &[Tensor],
+    screen: &mut Screen,
+) -> Result<Verdict> {
+    let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
     match is_npy {
         true => write_npy(out, &outputs[0])?,
         false => write_npz(out, &named)?,
@@ -156,22 +187,4 @@ fn read_inputs(model: &OnnxModel, input: &Path) -> Result<Vec<Tensor>> {
     };
     let pairs = inputs.into_iter().zip(model.inputs());
     pairs.map(|(tensor, info)| exactly(tensor, info.dtype)).collect()
-}
-
-/// Integers and truth values as the model has them: files are read as wider types than they were written with.
-fn exactly(tensor: Tensor, dtype: Dtype) -> Result<Tensor> {
-    let converted = match (tensor.dtype(), dtype) {
-        (Dtype::I64, Dtype::I32) => same::<i32>(&tensor)?,
-        (Dtype::U8, Dtype::Bool) => same::<bool>(&tensor)?,
-        _ => None,
-    };
-    Ok(converted.unwrap_or(tensor))
-}
-
-/// The same numbers as another type, if it has all of them.
-fn same<T: Element>(tensor: &Tensor) -> Result<Option<Tensor>> {
-    let converted = tensor.to_dtype::<T>()?;
-    let back = converted.to_dtype::<i64>()?.to_vec::<i64>()?;
-    let are_same = back == tensor.to_dtype::<i64>()?.to_vec::<i64>()?;
-    Ok(are_same.then_some(converted))
 }

@@ -2,12 +2,13 @@
 
 use crate::Verdict;
 use crate::data::shortened;
+use crate::open::open;
 use crate::output::Screen;
+use crate::shapes::Shapes;
 use anyhow::Result;
 use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::files::open_model;
 use tinytorch::models::ListModel;
 use tinytorch::profile::profile;
 
@@ -19,9 +20,11 @@ const MOST_TOKENS: u32 = 512;
 pub(crate) struct Profile {
     /// A model's file, float or int8
     file: PathBuf,
-    /// Samples in a pass
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
-    batch: u16,
+    /// Samples in a pass, 1 unless the model takes another number
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    batch: Option<u16>,
+    #[command(flatten)]
+    shapes: Shapes,
     /// Tokens of a sequence, of a model that takes ids; by default its context, at most 512
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     length: Option<u32>,
@@ -32,9 +35,11 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let model = open_model(&self.file)?.model;
+        let model = open(&self.file)?.model;
         let length = self.length.unwrap_or(MOST_TOKENS) as usize;
-        let inputs = shortened(model.example(self.batch.into())?, length)?;
+        let batch = self.batch.map(usize::from);
+        let inputs = self.shapes.example(&*model, batch)?;
+        let inputs = if self.shapes.is_empty() { shortened(inputs, length)? } else { inputs };
         let profile = profile(&*model as &dyn ListModel, &inputs)?;
         match self.json {
             true => screen.json(&profile)?,

@@ -2,10 +2,13 @@
 
 use super::ladder::{Climbed, climb};
 use crate::Verdict;
+use crate::arrays::Arrays;
 use crate::data::{Learner, Origin, Source, check_inputs, example, usual_config};
 use crate::language::own_tokenizer;
+use crate::open::{is_onnx, open};
 use crate::output::{Screen, progress_bar};
 use crate::overwrite::Paths;
+use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::scale;
 use crate::share::Share;
@@ -20,11 +23,11 @@ use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::Labels;
 use tinytorch::files::{
-    Loaded, Provenance, check_folder, check_writable, digest_params, digest_tensors, open_model,
-    save_folder, save_model,
+    Loaded, Provenance, check_folder, check_writable, digest_params, digest_tensors, save_folder,
+    save_model,
 };
 use tinytorch::int8::{Granularity, WeightBits};
-use tinytorch::models::Model;
+use tinytorch::models::{ListModel, Model};
 use tinytorch::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, RangeMethod, Scheme, SeenRows,
     quantize_model,
@@ -43,6 +46,8 @@ pub(crate) struct Quantize {
     /// .txt file for a language model
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     calibrate: Option<Source>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Which column of a .csv holds the labels, where its names or values do not tell
     #[arg(long, value_name = "first|last|NAME|none", requires = "calibrate")]
     labels: Option<Labels>,
@@ -166,7 +171,10 @@ impl Quantize {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let Loaded { mut model, mut provenance } = open_model(&self.file)?;
+        let Loaded { mut model, mut provenance } = open(&self.file)?;
+        if is_onnx(&self.out) {
+            return Err(Problem::NotWritten { path: self.out }.into());
+        }
         match self.is_folder() {
             true => check_folder(&self.out)?,
             false => check_writable(&self.out)?,
@@ -187,7 +195,7 @@ impl Quantize {
             false => save_model(&self.out, &*model, &provenance)?,
         }
 
-        let outcome = Outcome::new(&self.out, &report, &config, climbed, samples.shape()[0]);
+        let outcome = Outcome::new(&self.out, &report, &config, climbed, samples[0].shape()[0]);
         match self.json {
             true => screen.json(&outcome)?,
             false => outcome.print(screen)?,
@@ -253,7 +261,7 @@ impl Quantize {
         model: &dyn Model,
         config: &QuantConfig,
         provenance: &mut Provenance,
-    ) -> Result<Tensor> {
+    ) -> Result<Vec<Tensor>> {
         let Some(source) = &self.calibrate else {
             if self.max_error.is_some() {
                 return Err(Problem::NothingToJudge.into());
@@ -261,8 +269,23 @@ impl Quantize {
             if config.scheme.is_static() {
                 return Err(Problem::NoCalibration.into());
             }
-            return example(model, 1);
+            return example(model, 1).map(|example| vec![example]);
         };
+        if let Some(path) = source.path().filter(|path| Arrays::are_in(path, model)) {
+            let arrays = Arrays::read(path, model, &self.pictures)?;
+            if let Some(told) = &arrays.told {
+                provenance.notes.insert("calibration_pictures".to_string(), told.clone());
+            }
+            self.pictures.note(provenance)?;
+            let arrays = arrays.some(self.samples, model.fixed_batch())?;
+            let data = source.to_string();
+            scale::note_calibration(&arrays[0], &data, provenance)?;
+            Origin::of(data).note(Learner::Calibration, provenance);
+            let named: Vec<(&str, Tensor)> = arrays.iter().map(|t| ("inputs", t.clone())).collect();
+            provenance.calibration_sha256 = Some(digest_tensors(&named)?);
+            SeenRows::of(&arrays)?.write(provenance);
+            return Ok(arrays);
+        }
         let own = match source.is_text() {
             true => own_tokenizer(&self.file, model, provenance)?,
             false => None,
@@ -277,16 +300,24 @@ impl Quantize {
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
         SeenRows::of(std::slice::from_ref(&inputs))?.write(provenance);
-        Ok(inputs)
+        Ok(vec![inputs])
     }
 }
 
-fn quantize(model: &mut dyn Model, samples: &Tensor, config: &QuantConfig) -> Result<QuantReport> {
-    let n = samples.shape()[0];
-    let batch = |start| Ok(Var::from(samples.slice(0, start..n.min(start + BATCH))?));
-    let bar = progress_bar("calibrating", n.div_ceil(BATCH));
-    let batches = bar.wrap_iter((0..n).step_by(BATCH)).map(batch);
-    Ok(quantize_model(model, batches, config)?)
+fn quantize(
+    model: &mut dyn Model,
+    samples: &[Tensor],
+    config: &QuantConfig,
+) -> Result<QuantReport> {
+    let n = samples[0].shape()[0];
+    let size = model.fixed_batch().unwrap_or(BATCH);
+    let batch = |start: usize| {
+        let part = |input: &Tensor| input.slice(0, start..n.min(start + size)).map(Var::from);
+        samples.iter().map(part).collect::<tinytorch::Result<Vec<Var>>>()
+    };
+    let bar = progress_bar("calibrating", n.div_ceil(size));
+    let batches = bar.wrap_iter((0..n).step_by(size)).map(batch);
+    Ok(quantize_model(model as &mut dyn ListModel, batches, config)?)
 }
 
 /// The bits of a weight's values, from an argument.

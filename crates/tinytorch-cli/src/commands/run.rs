@@ -2,9 +2,12 @@
 
 use super::onnx;
 use crate::Verdict;
+use crate::arrays::Arrays;
 use crate::data::{check_inputs, load_inputs};
+use crate::open::{is_onnx, open};
 use crate::output::{Screen, progress_bar};
 use crate::overwrite::Paths;
+use crate::pictures::{self, Pictures};
 use crate::scale;
 use anyhow::Result;
 use clap::Args;
@@ -13,7 +16,7 @@ use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Labels, write_npy};
-use tinytorch::files::{Loaded, check_writable, open_model};
+use tinytorch::files::{Loaded, check_writable};
 use tinytorch::nn::Forward;
 
 /// Samples per pass; the result does not depend on it.
@@ -33,6 +36,8 @@ pub(crate) struct Run {
     /// not tell
     #[arg(long, value_name = "first|last|NAME|none")]
     labels: Option<Labels>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// File for the outputs, as .npy; for an ONNX model .npz too, by name
     #[arg(long, alias = "output", value_name = "FILE")]
     out: PathBuf,
@@ -44,10 +49,15 @@ impl Run {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        if onnx::is_onnx(&self.file) {
+        // Arrays without a word of how they become numbers are taken in any type that the model has.
+        if is_onnx(&self.file) && self.pictures.is_empty() && !pictures::are_at(&self.input) {
             return onnx::run(&self.file, &self.input, &self.out, screen);
         }
-        let Loaded { model, provenance } = open_model(&self.file)?;
+        let Loaded { model, provenance } = open(&self.file)?;
+        if Arrays::are_in(&self.input, &*model) {
+            let pictures = self.pictures.or_noted(&provenance);
+            return onnx::run_named(&*model, &self.input, &pictures, &self.out, screen);
+        }
         check_writable(&self.out)?;
         let labels = self.labels.unwrap_or_default();
         let inputs = load_inputs(&self.input, &labels, &*model, usize::MAX, 0)?;

@@ -1,14 +1,14 @@
 //! The command `verify`.
 
-use super::onnx;
 use crate::Verdict;
+use crate::open::{is_onnx, kinds};
 use crate::output::Screen;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tinytorch::files::{ContentError, FileError, TensorFile, load_model};
+use tinytorch::files::{ContentError, FileError, TensorFile, load_with};
 
 /// Say whether safetensors files are as they were written: the header against the file's length, every tensor and
 /// all metadata against their checksums, a model's tensors against its architecture. The exit code is 1 if one is damaged.
@@ -58,7 +58,7 @@ impl Checked {
     /// What a file is found to be; an error only for one that cannot be read, or is of another kind.
     fn of(path: &Path) -> Result<Checked> {
         let name = path.display().to_string();
-        if onnx::is_onnx(path) {
+        if is_onnx(path) {
             anyhow::bail!("{name} is an ONNX model, which carries no checksums");
         }
         let file = match TensorFile::open(path) {
@@ -88,7 +88,7 @@ impl Checked {
         let is_model = file.metadata().contains_key("tinytorch_version");
         let mut model = false;
         if damage.is_empty() && is_model {
-            match load_model(path) {
+            match load_with(path, &kinds()) {
                 Ok(_) => model = true,
                 // Another program's kind of model is no damage.
                 Err(error) if is_unknown_kind(&error) => {}

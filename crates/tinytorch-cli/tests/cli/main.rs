@@ -5,6 +5,7 @@ mod embed;
 mod generate;
 mod import;
 mod mismatch;
+mod onnx;
 mod output;
 mod overwrite;
 mod pipeline;

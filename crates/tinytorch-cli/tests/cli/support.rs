@@ -108,7 +108,7 @@ pub(crate) fn one_line(stderr: &[u8]) -> String {
 }
 
 /// The file of a model that was trained on the digits, once for all tests.
-fn trained() -> &'static Path {
+pub(crate) fn trained() -> &'static Path {
     static TRAINED: OnceLock<PathBuf> = OnceLock::new();
     TRAINED.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("digits-mlp.safetensors");

@@ -54,6 +54,16 @@ pub enum AuditError {
         /// Those of the first input.
         expected: usize,
     },
+    /// Samples that do not fill the passes of a model that takes no other number of them.
+    #[error(
+        "{got} samples do not fill passes of {per_pass}, which is what the model takes; give a multiple of that"
+    )]
+    Uneven {
+        /// How many there are.
+        got: usize,
+        /// How many a pass takes.
+        per_pass: usize,
+    },
     /// A task without what it judges.
     #[error("there is no {what} for the task to judge")]
     Nothing {

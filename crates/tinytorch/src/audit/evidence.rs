@@ -2,7 +2,7 @@
 
 use super::files::Files;
 use super::layers::{Comparison, FloatPass, Int8Pass, LayerEvidence, RangePass};
-use super::passes::{BATCH, batches, outputs};
+use super::passes::{batches, outputs};
 use super::saturation::{self, Saturation};
 use super::{AuditOptions, Subject, layer_times};
 use crate::Result;
@@ -39,7 +39,7 @@ impl Evidence {
     /// # Errors
     /// If a model does not run on the data.
     pub fn gather(subject: &Subject, options: &AuditOptions) -> Result<Evidence> {
-        let batch = subject.held_out.first(BATCH)?;
+        let batch = subject.held_out.first(subject.held_out.per_pass())?;
         let first: Vec<Var> = batch.iter().map(Var::from).collect();
         let folded = fold(&*subject.float as &dyn ListModel, &first, &subject.config_as_stored()?)?;
         let (mut layers, out_of_order) = layers(subject, options, &folded)?;

@@ -5,6 +5,10 @@ use crate::Result;
 use crate::data::{Dataset, Examples};
 use crate::tensor::Tensor;
 
+/// Samples per pass where a model takes any number; small enough that activations stay in cache, large enough that
+/// the passes, not their number, take the time.
+const PER_PASS: usize = 64;
+
 /// Samples that neither training nor calibration has seen: one tensor for each input of the model, and
 /// what the outputs should be, for each of which the first axis counts the samples.
 ///
@@ -24,6 +28,8 @@ pub struct HeldOut {
     len: usize,
     /// A name for each sample.
     groups: Option<Vec<String>>,
+    /// How many samples a pass takes, if it takes no other number.
+    fixed: Option<usize>,
 }
 
 impl HeldOut {
@@ -51,7 +57,7 @@ impl HeldOut {
                 return Err(AuditError::Ragged { tensor, got, expected: len }.into());
             }
         }
-        Ok(HeldOut { inputs, targets, len, groups: None })
+        Ok(HeldOut { inputs, targets, len, groups: None, fixed: None })
     }
 
     /// The same samples, each of which belongs to the group of this name: a hospital, a camera, a dialect. No
@@ -66,6 +72,32 @@ impl HeldOut {
             return Err(AuditError::Ragged { tensor, got, expected: self.len }.into());
         }
         Ok(HeldOut { groups: Some(groups), ..self })
+    }
+
+    /// The same samples, for models that take so many in a pass and no other number.
+    ///
+    /// # Errors
+    /// [`AuditError::Uneven`] if they do not fill whole passes.
+    pub(super) fn in_passes_of(self, samples: usize) -> Result<HeldOut> {
+        if samples == 0 || !self.len.is_multiple_of(samples) {
+            return Err(AuditError::Uneven { got: self.len, per_pass: samples }.into());
+        }
+        Ok(HeldOut { fixed: Some(samples), ..self })
+    }
+
+    /// Other inputs in the place of these, and no targets.
+    pub(super) fn with_inputs(&self, inputs: Vec<Tensor>) -> Result<HeldOut> {
+        Ok(HeldOut { fixed: self.fixed, ..HeldOut::new(inputs, [])? })
+    }
+
+    /// Samples per pass over all of them.
+    pub(super) fn per_pass(&self) -> usize {
+        self.fixed.unwrap_or(PER_PASS)
+    }
+
+    /// How many samples a pass takes, if it takes no other number.
+    pub(super) fn fixed(&self) -> Option<usize> {
+        self.fixed
     }
 
     /// The group of each sample, if they have some.
@@ -93,9 +125,9 @@ impl HeldOut {
         self.len == 0
     }
 
-    /// The inputs of the first `count` samples, or of all if there are fewer.
+    /// The inputs of the first `count` samples, or of all if there are fewer, or of as many as a pass takes.
     pub(super) fn first(&self, count: usize) -> Result<Vec<Tensor>> {
-        self.batch(0, count)
+        self.batch(0, self.fixed.unwrap_or(count))
     }
 
     /// The shape of each input for one sample.
@@ -103,8 +135,9 @@ impl HeldOut {
         self.shapes_of(1)
     }
 
-    /// The shape of each input for so many samples, however many there are.
+    /// The shape of each input for so many samples, however many there are, or for as many as a pass takes.
     pub(super) fn shapes_of(&self, samples: usize) -> Result<Vec<Vec<usize>>> {
+        let samples = self.fixed.unwrap_or(samples);
         let of = |input: &Tensor| input.shape().with(0, samples).to_vec();
         Ok(self.first(1)?.iter().map(of).collect())
     }
@@ -119,6 +152,7 @@ impl HeldOut {
 impl From<Examples> for HeldOut {
     fn from(examples: Examples) -> HeldOut {
         let (inputs, targets) = (examples.inputs().clone(), examples.labels().clone());
-        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets], groups: None }
+        let (groups, fixed) = (None, None);
+        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets], groups, fixed }
     }
 }

@@ -9,14 +9,11 @@ use crate::plan::Plan;
 use crate::tensor::Tensor;
 use tinytorch_kernels::Isa;
 
-/// Samples per forward pass; small enough that activations stay in cache, large enough that the
-/// passes, not their number, take the time.
-pub(super) const BATCH: usize = 64;
-
 /// All samples, as a model takes them.
 pub(super) fn batches(held_out: &HeldOut) -> impl Iterator<Item = Result<Vec<Var>>> + '_ {
     let vars = |inputs: Vec<Tensor>| inputs.into_iter().map(Var::from).collect();
-    (0..held_out.len()).step_by(BATCH).map(move |start| held_out.batch(start, BATCH).map(vars))
+    let size = held_out.per_pass();
+    (0..held_out.len()).step_by(size).map(move |start| held_out.batch(start, size).map(vars))
 }
 
 /// A deployed model's outputs for all samples, in batches.
@@ -62,8 +59,9 @@ pub(super) fn in_batches(
     mut run: impl FnMut(&[Tensor]) -> Result<Vec<Tensor>>,
 ) -> Result<Vec<Tensor>> {
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
-    for start in (0..samples).step_by(BATCH) {
-        let outputs = run(&held_out.batch(start, BATCH.min(samples - start))?)?;
+    let size = held_out.per_pass();
+    for start in (0..samples).step_by(size) {
+        let outputs = run(&held_out.batch(start, size.min(samples - start))?)?;
         parts.resize_with(outputs.len(), Vec::new);
         parts.iter_mut().zip(outputs).for_each(|(part, output)| part.push(output));
     }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::Result;
 use crate::files::TensorFile;
+use crate::tensor::Tensor;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use tinytorch_kernels::Isa;
@@ -119,6 +120,10 @@ impl ModelReport {
         let Judged { gates, latency, classes, changed, confusions, sample_errors } = judged;
         let verdict = verdict_of(&gates);
         let (task, targets) = (subject.task.clone(), subject.held_out.targets());
+        let quality = |outputs: &[Tensor]| match targets {
+            [] => Ok(f64::NAN),
+            targets => task.score(outputs, targets),
+        };
         let mut weights = BytesPair { what: "weights", float: 0, int8: 0 };
         let mut seen = BTreeSet::new();
         // A table that is also the output head runs twice and is stored once.
@@ -133,14 +138,14 @@ impl ModelReport {
         };
         Ok(ModelReport {
             name: subject.name.clone(),
-            architecture: serde_json::from_str(&subject.int8.description()?).unwrap_or_default(),
+            architecture: architecture(&subject.int8.description()?),
             verdict,
             gates,
             origins,
             held_out_samples: subject.held_out.len(),
-            float_quality: task.score(&evidence.float, targets)?,
-            int8_quality: task.score(&evidence.int8, targets)?,
-            task,
+            float_quality: quality(&evidence.float)?,
+            int8_quality: quality(&evidence.int8)?,
+            task: task.clone(),
             bytes: vec![weights, file],
             latency,
             classes,
@@ -158,6 +163,20 @@ impl ModelReport {
 fn verdict_of(gates: &[Gate]) -> Outcome {
     let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
     if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail }
+}
+
+/// A description, of whose long texts, such as a graph, the beginning is told.
+fn architecture(description: &str) -> serde_json::Value {
+    const LONG: usize = 256;
+    let mut value: serde_json::Value = serde_json::from_str(description).unwrap_or_default();
+    for field in value.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()) {
+        if let serde_json::Value::String(text) = field
+            && let Some((end, _)) = text.char_indices().nth(LONG)
+        {
+            *text = format!("{}.. ({} bytes)", &text[..end], text.len());
+        }
+    }
+    value
 }
 
 /// What the gates have found.

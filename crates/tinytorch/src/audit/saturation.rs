@@ -2,7 +2,7 @@
 
 use super::distribution::{clipped, percent};
 use super::passes::in_batches;
-use super::{AuditOptions, HeldOut, Metric, Subject, task};
+use super::{AuditOptions, Metric, Subject, task};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, ParamId, Var};
 use crate::int8::{Encoding, QParams};
@@ -61,7 +61,7 @@ fn at(
         Dtype::F32 => input.scale(factor),
         _ => Ok(input.clone()),
     });
-    let brighter = HeldOut::new(inputs.collect::<Result<Vec<_>>>()?, [])?;
+    let brighter = subject.held_out.with_inputs(inputs.collect::<Result<Vec<_>>>()?)?;
     let mut outside = Outside { names, ranges, counts: BTreeMap::new() };
     let float = in_batches(&brighter, brighter.len(), |batch| {
         let inputs: Vec<Var> = batch.iter().map(Var::from).collect();

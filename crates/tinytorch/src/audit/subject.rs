@@ -1,6 +1,6 @@
 //! What an audit is about: two models and data to judge them by.
 
-use super::{AuditError, HeldOut, Task, rounding};
+use super::{AuditError, HeldOut, Metric, Task, rounding};
 use crate::Result;
 use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// The entry of a file's metadata that names what its model was trained on.
 const TRAINING_DATA: &str = "training_data";
+
+/// Characters of a description that an error shows.
+const SHOWN: usize = 300;
 
 /// What an audit is about: a float model, the int8 model that was made from it, and data that
 /// neither training nor calibration has seen.
@@ -68,9 +71,16 @@ impl Subject {
     ) -> Result<Subject> {
         let (of_float, of_int8) = (float.description()?, int8.description()?);
         if of_float != of_int8 {
-            return Err(AuditError::OtherKind { float: of_float, int8: of_int8 }.into());
+            let short = |text: String| text.chars().take(SHOWN).collect();
+            return Err(
+                AuditError::OtherKind { float: short(of_float), int8: short(of_int8) }.into()
+            );
         }
-        let held_out = held_out.into();
+        let held_out: HeldOut = held_out.into();
+        let held_out = match float.fixed_batch() {
+            Some(samples) => held_out.in_passes_of(samples)?,
+            None => held_out,
+        };
         let task = held_out.targets().first().map_or(Task::Regression, Task::for_target);
         Ok(Subject {
             name: name.into(),
@@ -152,6 +162,14 @@ impl Subject {
     /// Tells by which seed everything was drawn that made the models, for the report.
     pub fn seeded(self, seed: u64) -> Subject {
         Subject { seed: Some(seed), ..self }
+    }
+
+    /// What there is to judge by, for sentences.
+    pub(super) fn counted(&self) -> String {
+        match self.held_out.targets() {
+            [] => format!("{} held-out samples", self.held_out.len()),
+            targets => self.task.counted(targets),
+        }
     }
 
     /// Tells what the models are for.

@@ -44,7 +44,7 @@ pub enum Foreign {
     Gzip,
     /// A model in the exchange format.
     #[error(
-        "it is an ONNX model, which only the commands inspect and run and the crate tinytorch-onnx read"
+        "it is an ONNX model, which commands read if its name ends in .onnx, and the int8 model that quantize makes of it is a safetensors file"
     )]
     Onnx,
     /// Text of any kind.

@@ -48,6 +48,16 @@ pub trait Model: ListModel {
     /// A copy with parameters of its own.
     fn clone_box(&self) -> Box<dyn Model>;
 
+    /// What the inputs are called where data are given by name; empty where they have no names.
+    fn input_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How many samples a pass takes, if it takes no other number.
+    fn fixed_batch(&self) -> Option<usize> {
+        None
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()
@@ -90,6 +100,14 @@ impl<M: Rebuild> Model for M {
 
     fn clone_box(&self) -> Box<dyn Model> {
         Box::new(self.clone())
+    }
+
+    fn input_names(&self) -> Vec<String> {
+        Rebuild::input_names(self)
+    }
+
+    fn fixed_batch(&self) -> Option<usize> {
+        Rebuild::fixed_batch(self)
     }
 
     fn output_names(&self) -> Vec<String> {

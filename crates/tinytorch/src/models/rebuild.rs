@@ -83,6 +83,16 @@ pub trait Rebuild: Forward<<Self as Rebuild>::Input> + Clone + Send + Sync + 'st
     /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
     fn samples(&self) -> Result<Vec<Sample>>;
 
+    /// What the inputs are called where data are given by name; empty where they have no names.
+    fn input_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How many samples a pass takes, if it takes no other number.
+    fn fixed_batch(&self) -> Option<usize> {
+        None
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()

@@ -40,7 +40,10 @@ impl Sample {
     }
 
     /// A batch of this shape, always the same: values from 0 to 1, or ids without padding.
-    pub(crate) fn fill(&self, batch: &Shape) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for an impossible shape.
+    pub fn fill(&self, batch: &Shape) -> Result<Tensor> {
         let rng = &mut Rng::seed(0);
         match *self {
             Sample::Values(_) => Tensor::rand(*batch, 0.0, 1.0, rng),

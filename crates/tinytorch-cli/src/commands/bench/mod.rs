@@ -1,7 +1,8 @@
-//! `bench`: how near this machine's limits something runs.
+//! `bench`: how long something takes, and how near this machine's limits it runs.
 
 mod generate;
 mod kernels;
+mod model;
 
 use crate::Verdict;
 use crate::output::Screen;
@@ -9,12 +10,16 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use generate::Generation;
 use kernels::Kernels;
+use model::Timed;
 
-/// Measure how near this machine's limits something runs.
+/// Time a deployed model, or measure how near this machine's limits something runs.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Bench {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 #[derive(Subcommand)]
@@ -26,8 +31,9 @@ enum What {
 impl Bench {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         match self.what {
-            What::Kernels(kernels) => kernels.run(screen),
-            What::Generate(generation) => generation.run(screen),
+            Some(What::Kernels(kernels)) => kernels.run(screen),
+            Some(What::Generate(generation)) => generation.run(screen),
+            None => self.timed.run(screen),
         }
     }
 }

@@ -22,6 +22,10 @@ pub(crate) fn accuracy(
     answers: Option<&Answers>,
 ) -> Result<Gate> {
     let (task, targets) = (&subject.task, subject.held_out.targets());
+    if targets.is_empty() {
+        let reason = "the data say nothing of what the outputs should be".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
     let float = task.score(&evidence.float, targets)?;
     let int8 = task.score(&evidence.int8, targets)?;
     let reason = format!(

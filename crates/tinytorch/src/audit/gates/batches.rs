@@ -25,6 +25,10 @@ pub(crate) fn batches(
     options: &AuditOptions,
 ) -> Result<Gate> {
     let held_out = &subject.held_out;
+    if let Some(fixed) = held_out.fixed() {
+        let reason = format!("the model takes {fixed} samples in a pass and no other number");
+        return Ok(Gate::not_applicable(ID, reason));
+    }
     let mut plan = compile(&*subject.int8, &held_out.first(1)?)?.on(options.deployed);
     let errors = compare::errors(&evidence.int8, &evidence.float)?;
     let (mut faults, mut passes, mut furthest) = (Vec::new(), 0usize, 0.0f64);

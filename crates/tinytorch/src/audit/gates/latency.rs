@@ -47,7 +47,7 @@ pub(crate) fn latency(
     let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
 
     let mut batches = vec![subject.held_out.first(LARGE_BATCH)?];
-    if flops >= WORTH_TIMING_ALONE {
+    if flops >= WORTH_TIMING_ALONE && subject.held_out.fixed().is_none() {
         batches.push(single);
     }
     let (mut timed, mut shown) = (Vec::new(), Vec::new());

@@ -20,7 +20,9 @@ pub(crate) fn no_f32_copy(
     let Some(probe) = &options.probe else { return Ok(probe::without(ID)) };
     let mut worst: Option<(usize, [HeapClaim; 3], HeapClaim)> = None;
     let share = |claim: &HeapClaim| claim.used as f64 / claim.stated.max(1) as f64;
-    for batch in BATCHES {
+    let fixed = subject.held_out.fixed();
+    let sizes = fixed.map_or_else(|| BATCHES.to_vec(), |fixed| vec![fixed]);
+    for &batch in &sizes {
         let inputs = subject.held_out.shapes_of(batch)?;
         let file = evidence.files.int8.clone();
         let report = match probe.ask(&ProbeRequest { file, task: ProbeTask::PeakHeap { inputs } }) {
@@ -43,7 +45,7 @@ pub(crate) fn no_f32_copy(
     let parts = claims.map(|c| format!("{} {} of {}", c.part, c.used, c.stated)).join(", ");
     let mut reason = format!(
         "heap beyond the loaded model at batch {batch}, the tightest of {}, used and stated: {parts}",
-        listed(&BATCHES)
+        listed(&sizes)
     );
     if let Some((name, bytes)) = largest_copy_within(subject, nearest.excess()) {
         reason.push_str(&format!(

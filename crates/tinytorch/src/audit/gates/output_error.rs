@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::audit::interval::FEWEST;
-use crate::audit::{Budget, Evidence, Gate, Metric, Subject, compare};
+use crate::audit::{Budget, Evidence, Gate, Subject, compare};
 use crate::tensor::{Dtype, Tensor};
 
 /// The int8 model's outputs are near the float model's, and no layer adds more than rounding explains, over all
@@ -32,7 +32,7 @@ pub(crate) fn output_error(
     };
     let reason = format!(
         "relative L2 error{of_several} on {}, mean removed{}",
-        subject.task.counted(subject.held_out.targets()),
+        subject.counted(),
         worst.unwrap_or_default()
     );
     let faults: Vec<String> = evidence.layers.iter().filter_map(|layer| layer.fault()).collect();

@@ -39,7 +39,8 @@ pub(super) fn header(file: &[u8]) -> Result<Option<Header>, TorchError> {
         }
         tensors.push((tensor.name, TensorInfo { dtype: tensor.dtype, shape: tensor.shape, range }));
     }
-    Ok(Some(Header { metadata: BTreeMap::new(), tensors, index, data_start: 0 }))
+    let metadata = BTreeMap::new();
+    Ok(Some(Header { metadata, checksums: None, tensors, index, data_start: 0 }))
 }
 
 #[cfg(test)]

@@ -1,0 +1,257 @@
+//! The whole way of an ONNX model through the command: a model that is written here, quantized and judged.
+
+use crate::support::{Bench, one_line, trained};
+use prost::Message;
+use tinytorch::Tensor;
+use tinytorch::data::{digits, write_npz};
+use tinytorch::files::load_model;
+use tinytorch::nn::Module;
+use tinytorch_onnx::proto::{
+    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+
+const F32: i32 = 1;
+
+fn node(op_type: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+    let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect();
+    let (input, output) = (names(inputs), names(outputs));
+    NodeProto { op_type: op_type.into(), input, output, ..Default::default() }
+}
+
+fn value(name: &str, sizes: &[i64]) -> ValueInfoProto {
+    let dim =
+        |&size: &i64| DimensionProto { dim_value: (size >= 0).then_some(size), dim_param: None };
+    let shape = Some(TensorShapeProto { dim: sizes.iter().map(dim).collect() });
+    let tensor_type = Some(TensorTypeProto { elem_type: F32, shape });
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+}
+
+/// The layers of the digits' model as ONNX has them, its weights turned: `x W`. Beside the answer it gives what the
+/// last layer reads, if `outputs` are two.
+fn model(batch: i64, outputs: &[&str]) -> Vec<u8> {
+    let trained = load_model(trained()).unwrap().model;
+    let (mut nodes, mut initializer) = (vec![node("Flatten", &["image"], &["h0"])], Vec::new());
+    let params = trained.named_params();
+    let weights: Vec<_> = params.iter().filter(|(_, p)| p.shape().rank() == 2).collect();
+    for (i, (name, weight)) in weights.iter().enumerate() {
+        let bias = name.replace("weight", "bias");
+        let bias_values = &params.iter().find(|(known, _)| *known == bias).unwrap().1;
+        let turned = weight.value().unwrap().transpose(0, 1).unwrap();
+        for (name, tensor) in [(name, &turned), (&bias, bias_values.value().unwrap())] {
+            initializer.push(TensorProto {
+                name: name.clone(),
+                dims: tensor.shape().iter().map(|&size| size as i64).collect(),
+                data_type: F32,
+                float_data: tensor.to_vec().unwrap(),
+                ..Default::default()
+            });
+        }
+        let (x, y) = (format!("h{i}"), format!("g{i}"));
+        nodes.push(node("Gemm", &[&x, name, &bias], &[&y]));
+        let next = format!("h{}", i + 1);
+        let last = i + 1 == weights.len();
+        nodes.push(node(
+            if last { "Identity" } else { "Relu" },
+            &[&y],
+            &[if last { "answer" } else { &next }],
+        ));
+    }
+    let sizes = |name: &&str| {
+        if *name == "answer" { value(name, &[batch, 10]) } else { value(name, &[batch, 64]) }
+    };
+    let graph = GraphProto {
+        node: nodes,
+        initializer,
+        input: vec![value("image", &[batch, 1, 8, 8])],
+        output: outputs.iter().map(sizes).collect(),
+        ..Default::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }
+        .encode_to_vec()
+}
+
+/// A folder with an ONNX model in `m.onnx`, and data by the name of its input.
+fn bench(batch: i64, outputs: &[&str]) -> Bench {
+    let bench = Bench::new();
+    bench.write("m.onnx", &model(batch, outputs));
+    let data = digits().unwrap();
+    let (train, test) = (data.train, data.test.unwrap());
+    write_npz(bench.path("train.npz"), &[("image", train.inputs())]).unwrap();
+    let labeled = [("image", test.inputs()), ("labels", test.labels())];
+    write_npz(bench.path("test.npz"), &labeled).unwrap();
+    let few = test.inputs().slice(0, 0..32).unwrap().contiguous().unwrap();
+    write_npz(bench.path("few.npz"), &[("image", &few)]).unwrap();
+    bench
+}
+
+#[test]
+fn a_classifier_is_quantized_within_a_budget_and_judged() {
+    let bench = bench(-1, &["answer"]);
+    let told = bench.json(
+        "quantize m.onnx --calibrate train.npz --samples 256 --max-error 1% --out q.safetensors",
+    );
+    assert_eq!(told["weights"].as_array().unwrap().len(), 3);
+    assert_eq!(told["ladder"]["within"], true);
+    assert_eq!(told["calibration_samples"], 256);
+
+    let told = bench.good("audit m.onnx q.safetensors --data test.npz --no-latency --junit r.xml");
+    assert!(told.contains("verdict: q pass"), "{told}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+    let gates = report["models"][0]["gates"].as_array().unwrap();
+    let result = |id: &str| gates.iter().find(|gate| gate["id"] == id).unwrap()["result"].clone();
+    for id in
+        ["f32_floor", "structure", "coverage", "output_error", "accuracy", "agreement", "batches"]
+    {
+        assert_eq!(result(id), "pass", "{id}: {told}");
+    }
+
+    // Other commands read what was written, and the ONNX model itself.
+    let scores = |file: &str| {
+        bench.json(&format!("eval {file} --data digits"))["accuracy"].as_f64().unwrap()
+    };
+    assert!(scores("m.onnx") > 0.9 && scores("q.safetensors") > 0.9);
+    bench.good("import m.onnx --out f.safetensors");
+    bench.good("run m.onnx --input few.npz --out a.npz");
+    bench.good("run f.safetensors --input few.npz --out b.npz");
+    assert_eq!(bench.read("a.npz"), bench.read("b.npz"));
+    bench.good("profile m.onnx");
+}
+
+#[test]
+fn several_outputs_and_a_fixed_batch_are_judged_output_by_output() {
+    let bench = bench(1, &["answer", "h2"]);
+    bench.good("quantize m.onnx --calibrate train.npz --samples 32 --out q.safetensors");
+    let output =
+        bench.run("audit m.onnx q.safetensors --data few.npz --no-latency --max-error 5% --json");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let gates = report["models"][0]["gates"].as_array().unwrap();
+    let gate = |id: &str| gates.iter().find(|gate| gate["id"] == id).unwrap();
+    let reason = gate("output_error")["reason"].as_str().unwrap();
+    assert!(reason.contains("`answer` ") && reason.contains("`h2` "), "{reason}");
+    assert_eq!(gate("output_error")["result"], "pass");
+    for id in ["accuracy", "batches", "f32_floor"] {
+        assert_eq!(gate(id)["result"], "n/a", "{id}");
+    }
+    assert_eq!(gate("structure")["result"], "pass");
+    assert_eq!(gate("determinism")["result"], "pass");
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused_and_nothing_is_written() {
+    let bench = bench(-1, &["answer"]);
+    let image = Tensor::ones([4, 1, 8, 8]).unwrap();
+    let write =
+        |file: &str, arrays: &[(&str, &Tensor)]| write_npz(bench.path(file), arrays).unwrap();
+    write("other.npz", &[("picture", &image)]);
+    write("flat.npz", &[("image", &Tensor::arange(256).unwrap().reshape([4, 64]).unwrap())]);
+    write("ids.npz", &[("image", &Tensor::from_vec(vec![1i64; 64], [1, 1, 8, 8]).unwrap())]);
+    write("none.npz", &[("image", &Tensor::zeros([0, 1, 8, 8]).unwrap())]);
+    write("constant.npz", &[("image", &image)]);
+    let labels = Tensor::from_vec(vec![1i64; 3], [3]).unwrap();
+    write("labels.npz", &[("image", &image), ("labels", &labels)]);
+    let quantize = |data: &str| {
+        bench.refused(&format!("quantize m.onnx --calibrate {data} --out q.safetensors"))
+    };
+    for (data, expected) in [
+        ("other.npz", "no array `image`"),
+        ("flat.npz", "`image` is f32 [?, 1, 8, 8]"),
+        ("ids.npz", "is of type i64"),
+        ("none.npz", "holds 0 samples"),
+        ("constant.npz", "every value"),
+        ("labels.npz", "`labels`"),
+    ] {
+        let line = quantize(data);
+        assert!(line.contains(expected), "{data}: {line}");
+    }
+    let line = bench.refused("quantize m.onnx --calibrate train.npz --out q.onnx");
+    assert!(line.contains("safetensors"), "{line}");
+    let line = bench.refused("import m.onnx --architecture digits-mlp --out f.safetensors");
+    assert!(line.contains("--architecture"), "{line}");
+    let output = bench.run("audit m.onnx m.onnx --data test.npz");
+    assert!(one_line(&output.stderr).contains("safetensors"), "{output:?}");
+}
+
+#[test]
+fn pictures_become_numbers_as_is_told() {
+    let bench = bench(-1, &["answer"]);
+    let picture = |class: u8| {
+        image::GrayImage::from_fn(8, 8, |x, y| image::Luma([(x * 16 + y * 8) as u8 + class]))
+    };
+    let folder = |name: &str| std::fs::create_dir_all(bench.path(name)).unwrap();
+    let values = |class: u8, of: &dyn Fn(f32) -> f32| {
+        let levels = picture(class).into_raw().into_iter();
+        let values = levels.map(|level| of(f32::from(level))).collect();
+        Tensor::from_vec(values, [1, 1, 8, 8]).unwrap()
+    };
+    picture(0).save(bench.path("p.png")).unwrap();
+    let told = bench.good("run m.onnx --input p.png --out a.npz");
+    assert!(told.contains("1 pictures of 8 x 8") && told.contains("1/255 (assumed)"), "{told}");
+    write_npz(bench.path("p.npz"), &[("image", &values(0, &|level| level / 255.0))]).unwrap();
+    bench.good("run m.onnx --input p.npz --out b.npz");
+    let answer = |file: &str| {
+        let mut arrays = tinytorch::data::Npz::open(bench.path(file)).unwrap();
+        arrays.read("answer").unwrap().to_vec::<f32>().unwrap()
+    };
+    let near =
+        |a: &str, b: &str| answer(a).iter().zip(&answer(b)).all(|(a, b)| (a - b).abs() < 1e-3);
+    assert!(near("a.npz", "b.npz"));
+
+    let told = bench.good("run m.onnx --input p.png --scale 1 --mean 100 --std 50 --out a.npz");
+    assert!(told.contains("scale 1, mean 100, std 50"), "{told}");
+    write_npz(bench.path("p.npz"), &[("image", &values(0, &|level| (level - 100.0) / 50.0))])
+        .unwrap();
+    bench.good("run m.onnx --input p.npz --out b.npz");
+    assert!(near("a.npz", "b.npz"));
+
+    // A folder for each class, the pictures of one of them larger.
+    folder("set/a");
+    folder("set/b");
+    for i in 0..20u8 {
+        picture(i).save(bench.path(&format!("set/a/{i}.png"))).unwrap();
+        let large =
+            image::imageops::resize(&picture(i + 60), 16, 16, image::imageops::FilterType::Nearest);
+        large.save(bench.path(&format!("set/b/{i}.png"))).unwrap();
+    }
+    bench.good("quantize m.onnx --calibrate set --scale 1/16 --out q.safetensors");
+    let output = bench.run("audit m.onnx q.safetensors --data set --no-latency --json");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let model = &report["models"][0];
+    assert_eq!(model["held_out_samples"], 40);
+    let unseen =
+        model["gates"].as_array().unwrap().iter().find(|gate| gate["id"] == "unseen").unwrap();
+    assert_eq!(
+        unseen["result"], "fail",
+        "the file notes the scale, so that the samples are those of the calibration"
+    );
+
+    let line = bench.refused("run m.onnx --input p.png --mean 1,2 --out c.npz");
+    assert!(line.contains("--mean has 2 numbers"), "{line}");
+    bench.write("no.png", b"no picture");
+    let line = bench.refused("run m.onnx --input no.png --out c.npz");
+    assert!(line.contains("no.png"), "{line}");
+    let bytes = Tensor::from_vec(picture(0).into_raw(), [1, 1, 8, 8]).unwrap();
+    write_npz(bench.path("bytes.npz"), &[("image", &bytes)]).unwrap();
+    let line = bench.refused("quantize m.onnx --calibrate bytes.npz --out c.safetensors");
+    assert!(line.contains("--scale"), "{line}");
+}
+
+#[test]
+fn a_model_is_timed_at_sizes_that_are_given() {
+    let bench = bench(-1, &["answer"]);
+    let times = bench.json("bench m.onnx --batch 4 --threads 1 --seconds 0.05");
+    assert_eq!((&times["batch"], &times["threads"]), (&4.into(), &1.into()));
+    let time = |key: &str| times[key].as_f64().unwrap();
+    assert!(time("p10") <= time("median_ms") && time("median_ms") <= time("p90"));
+    assert_eq!(bench.json("bench m.onnx --shape image=3x1x8x8 --seconds 0.05")["batch"], 3);
+    bench.good("profile m.onnx --shape image=2x1x8x8");
+    let line = bench.refused("bench m.onnx --shape picture=3x1x8x8");
+    assert!(line.contains("`picture`") && line.contains("image"), "{line}");
+    assert!(
+        bench.refused("bench m.onnx --shape image=3x1").contains("image"),
+        "a shape of another rank"
+    );
+    assert!(bench.refused("bench").contains("MODEL"));
+}
