@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Commands and what they are called like.
-const EXAMPLES: [(&str, &[&str]); 13] = [
+const EXAMPLES: [(&str, &[&str]); 14] = [
     (
         "audit",
         &[
@@ -43,8 +43,16 @@ const EXAMPLES: [(&str, &[&str]); 13] = [
     ("generate", &["tinytorch generate talks.safetensors --prompt \"Q: What\" --temperature 0.7"]),
     ("embed", &["tinytorch embed all-MiniLM-L6-v2 --input sentences.txt --out vectors.npy"]),
     ("inspect", &["tinytorch inspect cnn.int8.safetensors"]),
+    ("verify", &["tinytorch verify cnn.safetensors cnn.int8.safetensors"]),
     ("profile", &["tinytorch profile cnn.int8.safetensors --json"]),
-    ("bench", &["tinytorch bench kernels", "tinytorch bench generate"]),
+    (
+        "bench",
+        &[
+            "tinytorch bench kernels",
+            "tinytorch bench generate",
+            "tinytorch bench model.onnx --batch 1",
+        ],
+    ),
     (
         "completions",
         &["tinytorch completions bash > ~/.local/share/bash-completion/completions/tinytorch"],

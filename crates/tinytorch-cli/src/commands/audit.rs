@@ -5,7 +5,6 @@ use super::{audit_by_text, audit_text, ci};
 use crate::Verdict;
 use crate::arrays::Arrays;
 use crate::data::{Judging, Part, Source, check_examples};
-use crate::language::reader;
 use crate::open::{is_onnx, kinds, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
@@ -22,7 +21,6 @@ use tinytorch::audit::{
 };
 use tinytorch::data::Labels;
 use tinytorch::files::{check_writable, replace, save_model};
-use tinytorch::text::Tokenizer;
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -212,7 +210,7 @@ fn subject(
         audit_by_text::subject(paths, files, text)?
     } else {
         let own = match data.is_text() {
-            true => own_reader(paths, &files)?,
+            true => audit_by_text::own_reader(paths, &files)?,
             false => None,
         };
         let Judging { name, samples, part } =
@@ -229,17 +227,4 @@ fn subject(
         }
         None => Ok(subject),
     }
-}
-
-/// What turns a text into ids for both models: what the float model has, or else the int8 model.
-pub(super) fn own_reader(
-    paths: [&Path; 2],
-    files: &ModelFiles,
-) -> Result<Option<Box<dyn Tokenizer>>> {
-    for ((path, model), provenance) in paths.iter().zip(files.models()).zip(files.provenances()) {
-        if let Some(found) = reader(path, model, provenance)? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }

@@ -1,7 +1,7 @@
 //! `audit` by a plain text: what decoders foresee of it, and what sentence encoders make of its lines.
 
-use super::audit::own_reader;
 use crate::data::Part;
+use crate::language::reader;
 use crate::problem::Problem;
 use crate::sentences::{read, sentences};
 use anyhow::{Context, Result};
@@ -15,6 +15,7 @@ use tinytorch::files::Embedder;
 use tinytorch::generate::GenerateError;
 use tinytorch::models::{DecoderSizes, Model, Rebuild, SentenceEncoder};
 use tinytorch::nn::Forward;
+use tinytorch::text::Tokenizer;
 
 /// Windows that a text is cut into at least, if it has the tokens: 30 samples decide what a gate asks.
 const WINDOWS: usize = 32;
@@ -42,6 +43,19 @@ pub(super) fn subject(paths: [&Path; 2], files: ModelFiles, data: &Path) -> Resu
     let int8 = paths[1].display();
     let subject = files.judged_by(held_out).with_context(|| int8.to_string())?.task(task);
     Ok(subject.judged_on(data.display().to_string(), Part::All.words()))
+}
+
+/// What turns a text into ids for both models: what the float model has, or else the int8 model.
+pub(super) fn own_reader(
+    paths: [&Path; 2],
+    files: &ModelFiles,
+) -> Result<Option<Box<dyn Tokenizer>>> {
+    for ((path, model), provenance) in paths.iter().zip(files.models()).zip(files.provenances()) {
+        if let Some(found) = reader(path, model, provenance)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// The text in windows of next tokens.

@@ -206,11 +206,12 @@ impl Quantize {
         })
     }
 
-    /// Whether the result is a folder.
+    /// Whether the result is a folder: that of a model with settings beside its weights may be one.
     fn is_folder(&self) -> bool {
         let is_file = self.out.extension().is_some_and(|extension| extension == "safetensors");
         let ends_as_folder = self.out.as_os_str().to_string_lossy().ends_with(MAIN_SEPARATOR);
-        self.out.is_dir() || ends_as_folder || (self.file.is_dir() && !is_file)
+        let has_settings = self.folder().join("config.json").exists();
+        (self.file.is_dir() && !is_file) || (has_settings && (self.out.is_dir() || ends_as_folder))
     }
 
     /// The folder that the float model lies in.

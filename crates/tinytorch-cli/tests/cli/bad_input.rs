@@ -106,7 +106,7 @@ fn files_that_are_no_models() {
         bench.write(name, &bytes);
         refused_by_all(&bench, name, problem);
     }
-    refused_by_all(&bench, "folder", "not a regular file");
+    refused_by_all(&bench, "folder", "holds 0 .safetensors files");
     refused_by_all(&bench, "none", "No such file");
 }
 

@@ -20,12 +20,12 @@ fn bench() -> Bench {
 }
 
 #[test]
-fn quantizing_needs_no_data_and_takes_dynamic_16_bit_activations_and_blocks() {
+fn quantizing_needs_no_data_and_takes_dynamic_16_bit_activations() {
     let bench = bench();
     let outcome = bench.json("quantize m.safetensors --out q.safetensors");
     let config = &outcome["config"];
     let scheme = |activations: &str| {
-        let (granularity, weight_bits) = ("blocks", 8);
+        let (granularity, weight_bits) = ("per-channel", 8);
         json!({"int8": {"granularity": granularity, "weight_bits": weight_bits, "activations": activations}})
     };
     assert_eq!(config["scheme"], scheme("dynamic"));

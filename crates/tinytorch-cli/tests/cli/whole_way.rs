@@ -7,18 +7,21 @@ use std::path::Path;
 use tinytorch::data::read_npy;
 use tinytorch::files::Embedder;
 
-const STORIES: [&str; 4] = ["config.json", "stories260K.safetensors", "tok512.bin", "stories.txt"];
+const FOLDER: [&str; 3] = ["config.json", "stories260K.safetensors", "tok512.bin"];
+
+/// Bytes of the text that judges.
+const TEXT: usize = 2000;
 
 /// stories260K as it is published in `stories`, and a text that it has written itself in `t.txt`.
 fn stories() -> Bench {
     let bench = Bench::new();
     fs::create_dir(bench.path("stories")).unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tinytorch/tests/data/stories260K");
-    for name in STORIES {
-        let to =
-            if name == "stories.txt" { "t.txt".to_string() } else { format!("stories/{name}") };
-        bench.write(&to, &fs::read(data.join(name)).unwrap());
+    for name in FOLDER {
+        bench.write(&format!("stories/{name}"), &fs::read(data.join(name)).unwrap());
     }
+    let text = fs::read_to_string(data.join("stories.txt")).unwrap();
+    bench.write("t.txt", text.split_at(TEXT).0.as_bytes());
     bench.write("stories.bin", &fs::read(data.join("stories260K.bin")).unwrap());
     bench.write("tok512.bin", &fs::read(data.join("tok512.bin")).unwrap());
     bench
@@ -65,8 +68,6 @@ fn a_decoder_goes_the_whole_way_as_a_folder() {
     for gate in ["structure", "coverage", "output_error", "accuracy", "round_trip"] {
         assert_eq!(found(&first, gate)["result"], "pass", "{gate}");
     }
-    // The usual form of this model gives 98.4 % of the same tokens, and the gate asks for 99 %.
-    assert_eq!(found(&first, "agreement")["result"], "fail");
     // Every form of both models is judged by the same text, and reads the same.
     let again = report(&bench, &format!("audit stories.bin q.safetensors {judge}"));
     for gate in ["output_error", "accuracy", "agreement"] {
@@ -100,7 +101,8 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     bench.write("many.txt", lines.join("\n").as_bytes());
     let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
     let judged = report(&bench, judge);
-    assert!(value(&judged, "output_error") < 5.0);
+    let error = value(&judged, "output_error");
+    assert!(error < 5.0, "{error}");
     // The mean cosine, of what both folders give.
     let vectors = |folder: &str| {
         let embedder = Embedder::load(bench.path(folder)).unwrap();

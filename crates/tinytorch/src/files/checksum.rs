@@ -11,7 +11,7 @@
 //!
 //! where texts and lists follow their length, and every number is 64 bits, little-endian.
 
-use super::TensorInfo;
+use super::tensor_info::TensorInfo;
 use crc32fast::Hasher;
 use std::collections::BTreeMap;
 

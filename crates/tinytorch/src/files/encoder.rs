@@ -2,8 +2,8 @@
 
 use super::folder::{check_described, read_architecture, weights};
 use super::import::import_into;
-use super::open::is_own;
 use super::pooling::read_pooling;
+use super::provenance::is_own;
 use super::settings::{json_problem, read_text};
 use super::{ContentError, Loaded, Provenance, load, read_description};
 use crate::Result;

@@ -1,8 +1,9 @@
 //! A safetensors file, read strictly, and PyTorch's state dicts in its place.
 
 use super::checksum;
-use super::header::{Header, TensorInfo};
+use super::header::Header;
 use super::sniff::{Foreign, foreign};
+use super::tensor_info::TensorInfo;
 use super::torch;
 use super::{ContentError, FileDtype, FileError, FormatError};
 use crate::tensor::{Shape, Tensor};

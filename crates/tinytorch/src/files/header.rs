@@ -1,14 +1,15 @@
 //! The header of a safetensors file.
 
 use super::checksum::{self, Checksums};
+use super::tensor_info::TensorInfo;
 use super::{FileDtype, FormatError};
-use crate::tensor::{Dtype, Shape};
+use crate::tensor::Shape;
 use serde::de::{
     Deserialize, Deserializer, Error as _, MapAccess, Visitor, value::StrDeserializer,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::{BTreeMap, HashMap};
-use std::{fmt, ops::Range};
+use std::fmt;
 
 /// Bytes of the header's length, little-endian, at the start of a file.
 pub(super) const LENGTH_BYTES: usize = 8;
@@ -17,38 +18,6 @@ pub(super) const LENGTH_BYTES: usize = 8;
 const MAX_HEADER: usize = 100_000_000;
 
 const METADATA: &str = "__metadata__";
-
-/// What a file says about one of its tensors.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorInfo {
-    /// The element type in the file.
-    pub dtype: FileDtype,
-    /// The dimensions.
-    pub shape: Shape,
-    /// Its bytes, counted from the end of the header.
-    pub range: Range<usize>,
-}
-
-impl TensorInfo {
-    /// Bytes that the tensor takes in the file.
-    pub fn bytes(&self) -> usize {
-        self.range.len()
-    }
-
-    /// The element type of the tensor in memory, if there is one: floats become f32, integers that tensors
-    /// cannot have wider ones, and all others stay what they are.
-    pub fn memory_dtype(&self) -> Option<Dtype> {
-        match self.dtype {
-            FileDtype::F64 | FileDtype::F32 | FileDtype::F16 | FileDtype::BF16 => Some(Dtype::F32),
-            FileDtype::I64 | FileDtype::U32 => Some(Dtype::I64),
-            FileDtype::I32 | FileDtype::I16 | FileDtype::U16 => Some(Dtype::I32),
-            FileDtype::U8 => Some(Dtype::U8),
-            FileDtype::I8 => Some(Dtype::I8),
-            FileDtype::BOOL => Some(Dtype::Bool),
-            _ => None,
-        }
-    }
-}
 
 /// The table of contents of a file, checked against its length: tensors in the order of their bytes,
 /// without holes or overlaps, up to the last byte.

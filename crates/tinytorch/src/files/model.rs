@@ -68,12 +68,12 @@ pub(crate) fn load_as(
 ) -> Result<Loaded> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
-    warn_unchecked(&file);
     let mut model = build(&description).map_err(|error| file.problem(unbuildable(error)))?;
     if let Some(architecture) = model.architecture() {
         check_head(&file, &architecture, str::to_string)?;
     }
     load_into(&mut *model, &file)?;
+    warn_unchecked(&file);
     Ok(Loaded { model, provenance })
 }
 
@@ -84,10 +84,10 @@ pub(crate) fn load_as(
 pub fn load<M: Rebuild>(path: impl AsRef<Path>) -> Result<Loaded<M>> {
     let file = TensorFile::open(path)?;
     let (description, provenance) = provenance::from_metadata(&file)?;
-    warn_unchecked(&file);
     let mut model: M = build_described(&description, &mut Init::absent())
         .map_err(|error| file.problem(unbuildable(error)))?;
     load_into(&mut model, &file)?;
+    warn_unchecked(&file);
     Ok(Loaded { model, provenance })
 }
 

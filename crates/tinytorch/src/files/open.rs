@@ -2,8 +2,8 @@
 
 use super::encoder::{STAGES, read_encoder};
 use super::folder::{check_described, import_beside, weights};
-use super::provenance::ARCHITECTURE;
-use super::{Foreign, Loaded, TensorFile, foreign_file, import_folder, load_llama2c, load_with};
+use super::provenance::is_own;
+use super::{Foreign, Loaded, foreign_file, import_folder, load_llama2c, load_with};
 use crate::Result;
 use crate::models::Kinds;
 use std::path::{Path, PathBuf};
@@ -70,12 +70,4 @@ pub(crate) fn own_file(path: &Path) -> Result<Option<PathBuf>> {
 fn is_llama2c(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "bin")
         && foreign_file(file) != Some(Foreign::Zip)
-}
-
-/// Whether a file is one that [`save_model`](super::save_model) wrote.
-pub(super) fn is_own(file: &Path) -> Result<bool> {
-    match file.extension().is_some_and(|extension| extension == "json") {
-        true => Ok(false),
-        false => Ok(TensorFile::open(file)?.metadata().contains_key(ARCHITECTURE)),
-    }
 }

@@ -7,6 +7,7 @@ use super::{attached, flags};
 use crate::Result;
 use crate::text::{CharTokenizer, HfTokenizer, TextError};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Where a saved model comes from; it travels in the file's metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,4 +116,11 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(String, Provenance)> {
 
 pub(super) fn unusable(key: &str, detail: String) -> ContentError {
     ContentError::Metadata { key: key.to_string(), detail }
+}
+/// Whether a file is one that [`save_model`](super::save_model) wrote.
+pub(super) fn is_own(file: &Path) -> Result<bool> {
+    match file.extension().is_some_and(|extension| extension == "json") {
+        true => Ok(false),
+        false => Ok(TensorFile::open(file)?.metadata().contains_key(ARCHITECTURE)),
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::checksum;
 use super::entry::Entry;
-use super::header::{self, TensorInfo};
+use super::header;
+use super::tensor_info::TensorInfo;
 use super::{FileError, FormatError};
 use crate::Result;
 use crate::tensor::Tensor;

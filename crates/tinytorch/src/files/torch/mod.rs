@@ -9,7 +9,8 @@ mod state;
 
 pub use error::TorchError;
 
-use super::header::{Header, TensorInfo};
+use super::header::Header;
+use super::tensor_info::TensorInfo;
 use archive::Archive;
 use std::collections::{BTreeMap, HashMap};
 
