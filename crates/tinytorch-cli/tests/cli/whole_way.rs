@@ -101,14 +101,18 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     bench.write("many.txt", lines.join("\n").as_bytes());
     let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
     let judged = report(&bench, judge);
-    let error = value(&judged, "output_error");
-    assert!(error < 5.0, "{error}");
-    // The mean cosine, of what both folders give.
+    // The distance and the mean cosine of what both folders give.
     let vectors = |folder: &str| {
         let embedder = Embedder::load(bench.path(folder)).unwrap();
         embedder.embed(&lines).unwrap().to_vec::<f32>().unwrap()
     };
     let (float, int8) = (vectors("encoder"), vectors("int8"));
+    let dim = float.len() / lines.len();
+    let mean = |j: usize| float.iter().skip(j).step_by(dim).sum::<f32>() / 40.0;
+    let squares = |of: &dyn Fn(usize) -> f32| (0..float.len()).map(of).map(|d| d * d).sum::<f32>();
+    let apart = squares(&|i| int8[i] - float[i]) / squares(&|i| float[i] - mean(i % dim));
+    let error = value(&judged, "output_error");
+    assert!((error / f64::from(100.0 * apart.sqrt()) - 1.0).abs() < 0.01, "{error} {apart}");
     let cosine = float.iter().zip(&int8).map(|(a, b)| f64::from(a * b)).sum::<f64>() / 40.0;
     assert!((value(&judged, "accuracy") - 100.0 * cosine).abs() < 1e-3, "{cosine}");
     assert!(cosine < 1.0);
