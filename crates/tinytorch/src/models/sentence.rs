@@ -112,7 +112,7 @@ impl Rebuild for SentenceEncoder {
 }
 
 impl dyn Model + '_ {
-    /// What holds its weights: its own [architecture](Model::architecture), and that of the encoder of tokens
+    /// What holds its weights: its own `architecture`, and that of the encoder of tokens
     /// in a [`SentenceEncoder`].
     pub fn backbone(&self) -> Option<Architecture> {
         if self.kind() != SentenceEncoder::NAME {
