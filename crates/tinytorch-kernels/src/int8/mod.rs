@@ -1,7 +1,7 @@
 //! Eight-bit integers: quantizing, and multiplying quantized matrices.
 //!
-//! Activations are `u8` with a scale and a zero point ([`QParams`]), weights are `i8` with scales
-//! and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
+//! Activations are `u8` with a scale and a zero point ([`QParams`]), or `i16` around 0 with a scale; weights
+//! are `i8` with scales and packed once ([`Panels`]), dot products are exact `i32`. Every function returns the same
 //! bits on every instruction set and with any number of threads.
 
 mod areas;

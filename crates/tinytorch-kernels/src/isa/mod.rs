@@ -114,7 +114,7 @@ impl Isa {
         self.run(Lanes)
     }
 
-    /// Bytes of an activation in [`Simd::add_dots`].
+    /// Bytes of an activation in the fastest exact dot product, see [`Simd::LEVEL_BYTES`].
     pub(crate) fn level_bytes(self) -> usize {
         struct LevelBytes;
         impl Kernel for LevelBytes {
