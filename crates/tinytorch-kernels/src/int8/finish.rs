@@ -271,17 +271,31 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
     /// Calls `write` with the place in the output of each wanted value, and what is staged for it.
     #[inline(always)]
     fn for_each_place(&self, write: impl Fn(usize, i32)) {
+        const AT_ONCE: usize = 4;
+        let rows = self.place.rows.len().min(ROWS);
+        let whole = rows / AT_ONCE * AT_ONCE;
+        for first in (0..whole).step_by(AT_ONCE) {
+            self.rows_by_column::<AT_ONCE>(first, &write);
+        }
+        for first in whole..rows {
+            self.rows_by_column::<1>(first, &write);
+        }
+    }
+
+    /// The same for `N` rows of the tile, from `first` on.
+    #[inline(always)]
+    fn rows_by_column<const N: usize>(&self, first: usize, write: &impl Fn(usize, i32)) {
         let (finish, place) = (self.finish, &self.place);
         let wanted = &finish.columns;
         let first_column = wanted.start.max(place.first_column);
         let end = wanted.end.min(place.first_column + place.width);
-        let (row_stride, rows) = (finish.row_stride, place.rows.len().min(ROWS));
+        let staged: [_; N] = std::array::from_fn(|r| &self.staged.0[first + r]);
+        let start = (place.rows.start + first) * finish.row_stride;
         for column in first_column..end {
-            let start =
-                place.rows.start * row_stride + (column - wanted.start) * finish.column_stride;
-            let staged = column - place.first_column;
-            for r in 0..rows {
-                write(start + r * row_stride, self.staged.0[r][staged]);
+            let start = start + (column - wanted.start) * finish.column_stride;
+            let at = (column - place.first_column).min(COLUMNS - 1);
+            for r in 0..N {
+                write(start + r * finish.row_stride, staged[r][at]);
             }
         }
     }

@@ -134,7 +134,8 @@ pub(super) struct Product<'a> {
 impl Product<'_> {
     /// Weights along K that are summed in integers before they become a float, if not all of them.
     fn block(&self) -> Option<usize> {
-        self.epilogue.scales.block().or(self.is_wide().then_some(MOST_WORDS))
+        let is_long = self.is_wide() && self.weight.k > MOST_WORDS;
+        self.epilogue.scales.block().or(is_long.then_some(MOST_WORDS))
     }
 
     /// Whether activations have 16 bits.
