@@ -246,6 +246,16 @@ impl<'b> Builder<'b> {
 
     fn node(&mut self, graph: &GraphProto, at: usize, proto: &NodeProto) -> Result<(), OnnxError> {
         let title = title(proto, at);
+        let is_given = |(i, name): &(usize, &String)| {
+            !name.is_empty()
+                && (self.slots.contains_key(*name) || proto.output[..*i].contains(name))
+        };
+        if let Some((_, name)) = proto.output.iter().enumerate().find(is_given) {
+            let name = shown(name);
+            return Err(graph_error(format!(
+                "the name `{name}` is given twice, the second time by node {title}"
+            )));
+        }
         let mut inputs = self.read(graph, at, proto)?;
         let constants: Vec<Option<Tensor>> = inputs
             .iter()

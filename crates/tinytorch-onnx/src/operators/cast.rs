@@ -11,3 +11,12 @@ pub(super) fn cast(node: &Node<'_>) -> Reading<Operator> {
     let to = dtype(i32::try_from(to).unwrap_or(0))?;
     Ok(Operator::one(move |args, ctx| args.need(0)?.cast(to, ctx)))
 }
+
+/// The type of another value.
+pub(super) fn cast_like(node: &Node<'_>) -> Reading<Operator> {
+    let _ = (node.int("saturate")?, node.string("round_mode")?);
+    Ok(Operator::one(|args, ctx| {
+        let to = args.need(1)?.value().dtype();
+        args.need(0)?.cast(to, ctx)
+    }))
+}

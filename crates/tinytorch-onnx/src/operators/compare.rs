@@ -2,7 +2,8 @@
 
 use crate::apply::Operator;
 use crate::node::{Node, Reading};
-use tinytorch_core::autograd::Op;
+use tinytorch_core::Result;
+use tinytorch_core::autograd::{Ctx, Op, Var};
 use tinytorch_core::ops::{Compare, IsNot, Logic, Where};
 use tinytorch_core::tensor::Dtype;
 
@@ -42,10 +43,21 @@ pub(super) fn xor(_: &Node<'_>) -> Reading<Operator> {
     two(Logic::Xor)
 }
 
+fn negated(x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let as_number = x.cast(Dtype::I64, ctx)?;
+    ctx.apply(IsNot { value: 1 }, &[&as_number])?.cast(Dtype::Bool, ctx)
+}
+
 pub(super) fn not(_: &Node<'_>) -> Reading<Operator> {
+    Ok(Operator::one(|args, ctx| negated(args.need(0)?, ctx)))
+}
+
+/// What is not equal to itself is no number.
+pub(super) fn is_nan(_: &Node<'_>) -> Reading<Operator> {
     Ok(Operator::one(|args, ctx| {
-        let as_number = args.need(0)?.cast(Dtype::I64, ctx)?;
-        ctx.apply(IsNot { value: 1 }, &[&as_number])?.cast(Dtype::Bool, ctx)
+        let x = args.need(0)?;
+        let is_number = ctx.apply(Compare::Equal, &[x, x])?;
+        negated(&is_number, ctx)
     }))
 }
 

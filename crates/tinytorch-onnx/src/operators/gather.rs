@@ -4,6 +4,7 @@ use super::values;
 use crate::apply::{Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Role;
+use tinytorch_core::graph::GraphError;
 use tinytorch_core::ops::{Gather, TopK};
 use tinytorch_core::tensor::{Dtype, Tensor};
 
@@ -49,5 +50,30 @@ pub(super) fn top_k(node: &Node<'_>) -> Reading<Operator> {
         let given = count.map(|count| values::list(&[count])).transpose()?;
         let count = given.as_ref().map_or_else(|| args.need(1), Ok)?;
         ctx.apply_many(TopK { axis, largest }, &[Some(x), Some(count)])
+    }))
+}
+
+pub(super) fn arg_max(node: &Node<'_>) -> Reading<Operator> {
+    place(node, true)
+}
+
+pub(super) fn arg_min(node: &Node<'_>) -> Reading<Operator> {
+    place(node, false)
+}
+
+/// Where the largest or smallest entry along an axis is, the first of equal ones.
+fn place(node: &Node<'_>, largest: bool) -> Reading<Operator> {
+    let axis = node.int("axis")?.unwrap_or(0);
+    let keep = node.flag("keepdims", true)?;
+    if node.flag("select_last_index", false)? {
+        return Err("attribute `select_last_index` is 1, which is not supported".into());
+    }
+    Ok(Operator::one(move |args, ctx| {
+        let x = args.need(0)?;
+        let axis = values::axis(axis, x.shape().rank(), "arg_max")?;
+        let one = values::list(&[1])?;
+        let mut both = ctx.apply_many(TopK { axis, largest }, &[Some(x), Some(&one)])?;
+        let places = both.pop().ok_or(GraphError::OutputCount { op: "arg_max", outputs: 0 })?;
+        if keep { Ok(places) } else { places.squeeze(axis, ctx) }
     }))
 }

@@ -45,6 +45,7 @@ struct Gemm {
 }
 
 pub(super) fn gemm(node: &Node<'_>) -> Reading<Operator> {
+    super::arithmetic::stretched_if_told(node)?;
     let (a, b) = (node.flag("transA", false)?, node.flag("transB", false)?);
     let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
     let gemm = Gemm { transposed: [a, b], alpha, beta };

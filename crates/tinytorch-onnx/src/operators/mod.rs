@@ -48,6 +48,8 @@ const OWN: &[(&str, Reader)] = &[
     ("Acosh", pointwise::scalar),
     ("Add", arithmetic::add),
     ("And", compare::and),
+    ("ArgMax", gather::arg_max),
+    ("ArgMin", gather::arg_min),
     ("Asin", pointwise::scalar),
     ("Asinh", pointwise::scalar),
     ("Atan", pointwise::scalar),
@@ -55,6 +57,7 @@ const OWN: &[(&str, Reader)] = &[
     ("AveragePool", pool::average),
     ("BatchNormalization", normalization::batch),
     ("Cast", cast::cast),
+    ("CastLike", cast::cast_like),
     ("Ceil", pointwise::scalar),
     ("Celu", pointwise::celu),
     ("Clip", pointwise::clip),
@@ -90,6 +93,7 @@ const OWN: &[(&str, Reader)] = &[
     ("HardSwish", pointwise::hard_swish),
     ("Identity", identity::identity),
     ("InstanceNormalization", normalization::instance),
+    ("IsNaN", compare::is_nan),
     ("LRN", rearrange::lrn),
     ("LSTM", recurrent::lstm),
     ("LayerNormalization", normalization::layer),
@@ -191,6 +195,55 @@ const UNCHANGED: [&str; 12] = [
     "Transpose",
 ];
 
+/// Operators whose version 6 is version 7 in other words: attributes that are gone since are known to their readers.
+const AS_IN_SEVEN: [&str; 45] = [
+    "Abs",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Ceil",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "ConvTranspose",
+    "Div",
+    "Elu",
+    "Exp",
+    "Flatten",
+    "Floor",
+    "Gather",
+    "Gemm",
+    "HardSigmoid",
+    "InstanceNormalization",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "MatMul",
+    "Max",
+    "MaxPool",
+    "Min",
+    "Mul",
+    "Neg",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceMean",
+    "ReduceSum",
+    "Reshape",
+    "Selu",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Unsqueeze",
+];
+
 /// The name of a node's operator, and the node as a function.
 pub(crate) fn read(proto: &NodeProto, node: &Node<'_>) -> Reading<(&'static str, Operator)> {
     let table = match proto.domain.as_str() {
@@ -200,7 +253,8 @@ pub(crate) fn read(proto: &NodeProto, node: &Node<'_>) -> Reading<(&'static str,
     };
     let found = table.iter().find(|(name, _)| *name == proto.op_type);
     let (name, reader) = found.ok_or("the operator is not supported")?;
-    if table.len() == OWN.len() && node.opset < OLDEST && !UNCHANGED.contains(name) {
+    let is_known = UNCHANGED.contains(name) || (node.opset == 6 && AS_IN_SEVEN.contains(name));
+    if table.len() == OWN.len() && node.opset < OLDEST && !is_known {
         return Err(format!(
             "of version {}; from version {OLDEST} on it is supported: convert the model with onnx.version_converter",
             node.opset

@@ -14,6 +14,12 @@ pub(super) fn batch(node: &Node<'_>) -> Reading<Operator> {
     if !node.flag("spatial", true)? {
         return Err("attribute `spatial` is 0, which is not supported".into());
     }
+    // Version 6 tells inference from training by an attribute, version 7 by its outputs.
+    if node.opset < 7 && !node.flag("is_test", false)? {
+        return Err(
+            "attribute `is_test` is 0, as in training; export the model for inference".into()
+        );
+    }
     if node.flag("training_mode", false)? {
         return Ok(Operator::many(move |args, ctx| of_the_batch(args, eps, momentum, ctx)));
     }

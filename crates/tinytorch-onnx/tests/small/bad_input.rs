@@ -42,11 +42,19 @@ fn graphs_whose_names_do_not_fit() {
         "{nobody}"
     );
     let twice = vec![node("Relu", &["x"], &["y"]), node("Relu", &["x"], &["y"])];
-    assert!(refused(chain(twice, vec![])).contains("`y` is given twice"));
+    let twice = refused(chain(twice, vec![]));
+    assert!(twice.contains("`y` is given twice") && twice.contains("1 (Relu)"), "{twice}");
     assert!(
         refused(chain(vec![node("Relu", &["x"], &["z"])], vec![]))
             .contains("nothing gives the output `y`")
     );
+    let twice = refused(chain(
+        vec![node("Add", &["x", "c"], &["y"])],
+        vec![floats("c", &[1], &[1.0]), floats("c", &[1], &[2.0])],
+    ));
+    assert!(twice.contains("`c` is given twice"), "{twice}");
+    let hides = refused(chain(vec![node("Relu", &["x"], &["x"])], vec![]));
+    assert!(hides.contains("`x` is given twice") && hides.contains("0 (Relu)"), "{hides}");
 }
 
 #[test]
@@ -154,6 +162,13 @@ fn data_of_other_files_lies_below_the_models_folder() {
     assert!(refused("data/c.bin", "18446744073709551615").contains("outside of the file"));
     #[cfg(unix)]
     {
+        // Nobody writes to it: who opens it to read waits for ever.
+        let made = std::process::Command::new("mkfifo").arg(folder.join("data/fifo")).status();
+        if made.is_ok_and(|status| status.success()) {
+            assert!(refused("data/fifo", "0").contains("not a regular file"));
+            let error = OnnxModel::open(folder.join("data/fifo")).unwrap_err().to_string();
+            assert!(error.contains("not a regular file"), "{error}");
+        }
         std::os::unix::fs::symlink(outer.path().join("outside.bin"), folder.join("link.bin"))
             .unwrap();
         assert!(refused("link.bin", "0").contains("link out of"));

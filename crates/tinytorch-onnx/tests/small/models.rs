@@ -210,3 +210,47 @@ fn a_plan_whose_borders_the_size_has_decided_refuses_other_sizes() {
     );
     assert!(plan.run(&image(1, 7)).is_err());
 }
+
+#[test]
+fn places_of_extremes_types_of_others_and_what_is_no_number() {
+    let nodes = vec![
+        with(node("ArgMax", &["x"], &["most"]), &[int("axis", 1), int("keepdims", 0)]),
+        with(node("ArgMin", &["x"], &["least"]), &[int("axis", -1)]),
+        node("CastLike", &["most", "x"], &["as_floats"]),
+        node("IsNaN", &["x"], &["none"]),
+    ];
+    let outputs = vec![
+        value("most", I64, &[2]),
+        value("least", I64, &[2, 1]),
+        value("as_floats", F32, &[2]),
+        value("none", BOOL, &[2, 3]),
+    ];
+    let model = read(graph(nodes, vec![], vec![value("x", F32, &[2, 3])], outputs)).unwrap();
+    let x = Tensor::from_vec(vec![1.0, 5.0, 5.0, f32::NAN, -2.0, -2.0], [2, 3]).unwrap();
+    let y = model.run(&[x]).unwrap();
+    assert_eq!((y[0].shape().dims(), y[1].shape().dims()), (&[2][..], &[2, 1][..]));
+    assert_eq!(y[0].to_vec::<i64>().unwrap(), [1, 0]);
+    assert_eq!(y[1].to_vec::<i64>().unwrap(), [0, 1]);
+    assert_eq!(y[2].to_vec::<f32>().unwrap(), [1.0, 0.0]);
+    assert_eq!(y[3].to_vec::<bool>().unwrap(), [false, false, false, true, false, false]);
+}
+
+#[test]
+fn version_6_stretches_where_it_is_told_and_refuses_what_7_says_otherwise() {
+    let of_6 = |nodes, constants| {
+        let (x, y) = (vec![value("x", F32, &[2, 3])], vec![value("y", F32, &[2, 3])]);
+        let mut proto = model(graph(nodes, constants, x, y));
+        proto.opset_import[0].version = 6;
+        OnnxModel::from_proto(&proto)
+    };
+    let add = |attributes: &[_]| vec![with(node("Add", &["x", "c"], &["y"]), attributes)];
+    let row = || vec![floats("c", &[3], &[1.0, 2.0, 3.0])];
+    let y = of_6(add(&[int("broadcast", 1)]), row()).unwrap();
+    let y = y.run(&[Tensor::zeros([2, 3]).unwrap()]).unwrap();
+    assert_eq!(y[0].to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    let refused = |nodes, constants| of_6(nodes, constants).unwrap_err().to_string();
+    let along = refused(add(&[int("broadcast", 1), int("axis", 0)]), row());
+    assert!(along.contains("`axis`"), "{along}");
+    let slopes = refused(vec![node("PRelu", &["x", "c"], &["y"])], row());
+    assert!(slopes.contains("of version 6"), "{slopes}");
+}
