@@ -104,9 +104,10 @@ pub(crate) fn own_tokenizer(
 }
 
 /// The tokenizer's file in a model's folder, under one of the names that are usual, which are the error.
-fn beside(file: &Path, vocab: usize) -> Result<PathBuf, [String; 3]> {
+fn beside(file: &Path, vocab: usize) -> Result<PathBuf, [String; 4]> {
     let folder = if file.is_dir() { file } else { file.parent().unwrap_or(Path::new("")) };
-    let names = ["tokenizer.json".to_string(), format!("tok{vocab}.bin"), "tokenizer.bin".into()];
+    let names = ["tokenizer.json", "tokenizer.model", &format!("tok{vocab}.bin"), "tokenizer.bin"]
+        .map(String::from);
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
     found.ok_or(names)
 }

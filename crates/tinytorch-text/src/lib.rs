@@ -9,6 +9,7 @@
 //! | [`WordPieceTokenizer`] | BERT's word pieces | `tokenizer.json` |
 //! | [`HfTokenizer`] | any of these, with a model's special tokens, truncation and padding | `tokenizer.json` |
 //! | [`Llama2cTokenizer`] | SentencePiece's pieces with their scores | llama2.c's `tokenizer.bin` |
+//! | [`SentencePieceTokenizer`] | SentencePiece's pieces, unigrams or byte pairs | its own `tokenizer.model` |
 //!
 //! ```
 //! use tinytorch_text::{BpeTokenizer, Tokenizer};
@@ -28,6 +29,7 @@ mod hf;
 mod llama2c;
 mod load;
 mod merge;
+mod sentencepiece;
 mod stream;
 mod tokenizer;
 mod unicode;
@@ -45,6 +47,7 @@ pub use hf::{
 };
 pub use llama2c::Llama2cTokenizer;
 pub use load::load_tokenizer;
+pub use sentencepiece::SentencePieceTokenizer;
 pub use stream::TextStream;
 pub use tokenizer::{Tokenizer, utf8};
 pub use vocab::Vocab;

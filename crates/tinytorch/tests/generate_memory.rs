@@ -24,6 +24,8 @@ fn model() -> Box<dyn Model> {
         heads: 2,
         hidden: 64,
         dropout: 0.0,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
     };
     Architecture::Gpt(config).build(&mut Init::seed(1)).unwrap()
 }

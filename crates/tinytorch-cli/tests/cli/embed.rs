@@ -29,6 +29,7 @@ pub(crate) fn bench() -> Bench {
         hidden: 64,
         norm_eps: 1e-12,
         pad: 0,
+        first_position: 0,
     };
     let architecture = Architecture::Bert(config.clone());
     let model = architecture.build(&mut Init::seed(1)).unwrap();

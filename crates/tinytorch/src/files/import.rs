@@ -5,8 +5,9 @@ use super::spelling::Spelling;
 use super::{ContentError, FileDtype, Loaded, Provenance, TensorFile};
 use crate::Result;
 use crate::autograd::Stored;
-use crate::models::{Architecture, ForeignNames};
+use crate::models::{Architecture, ForeignNames, Layout};
 use crate::nn::{Init, Module};
+use crate::tensor::{Shape, Tensor};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -30,7 +31,7 @@ pub(super) fn import_into(
     architecture: &Architecture,
 ) -> Result<()> {
     let checkpoint = Checkpoint::open(path)?;
-    let ForeignNames { rename, ignore } = architecture.foreign_names();
+    let ForeignNames { rename, ignore, layout } = names_of(architecture, &checkpoint);
     let params = module.named_params_mut();
     let names: Vec<String> = params.iter().map(|(name, _)| rename(name)).collect();
     let spelling = Spelling::of(&checkpoint, &names);
@@ -59,8 +60,9 @@ pub(super) fn import_into(
         }
         _ => {}
     }
-    for ((_, param), name) in params.iter().zip(&found) {
-        let (got, expected) = (checkpoint.info(name)?, param.shape());
+    let layouts: Vec<Layout> = params.iter().map(|(name, _)| layout(name)).collect();
+    for (((_, param), name), &layout) in params.iter().zip(&found).zip(&layouts) {
+        let (got, expected) = (checkpoint.info(name)?, stored_shape(param.shape(), layout)?);
         if got.shape != expected {
             let (tensor, got) = (name.clone(), got.shape);
             return Err(checkpoint.problem(name, ContentError::Shape { tensor, got, expected }));
@@ -73,12 +75,52 @@ pub(super) fn import_into(
         let problem = ContentError::Unexpected { tensor: tensor.to_string() };
         return Err(checkpoint.problem(tensor, problem));
     }
-    let values = found.iter().map(|name| checkpoint.tensor(name)).collect::<Result<Vec<_>>>()?;
+    let values = found.iter().zip(layouts);
+    let values = values
+        .map(|(name, layout)| as_the_model_has_it(checkpoint.tensor(name)?, layout))
+        .collect::<Result<Vec<_>>>()?;
     for ((_, param), value) in params.into_iter().zip(values) {
         param.store(Stored::F32(value));
     }
     module.set_flags(&BTreeSet::new());
     Ok(())
+}
+
+/// The names that are usual for an architecture, or the model's own if the file has those.
+fn names_of(architecture: &Architecture, checkpoint: &Checkpoint) -> ForeignNames {
+    match checkpoint.contains("tokens.weight") {
+        true => ForeignNames::SAME,
+        false => architecture.foreign_names(),
+    }
+}
+
+/// The shape that a parameter of this shape has in a file.
+fn stored_shape(shape: Shape, layout: Layout) -> Result<Shape> {
+    let mut dims = shape.dims().to_vec();
+    if layout != Layout::Same {
+        dims.reverse();
+    }
+    if let (Layout::Joined { parts, .. }, Some(last)) = (layout, dims.last_mut()) {
+        *last = last.saturating_mul(parts);
+    }
+    Ok(Shape::new(&dims)?)
+}
+
+/// A tensor of a file as the model's parameter.
+fn as_the_model_has_it(stored: Tensor, layout: Layout) -> Result<Tensor> {
+    let axis = stored.shape().rank().saturating_sub(1);
+    let own = match layout {
+        Layout::Same => return Ok(stored),
+        Layout::Transposed => stored,
+        Layout::Joined { part, parts } => {
+            let width = stored.shape()[axis] / parts;
+            stored.slice(axis, part * width..(part + 1) * width)?
+        }
+    };
+    match axis {
+        0 => own.contiguous(),
+        _ => own.transpose(0, axis)?.contiguous(),
+    }
 }
 
 /// Refuses element types that no weight has.

@@ -15,12 +15,13 @@ use std::path::{Component, Path, PathBuf};
 const WEIGHTS: &str = "model.safetensors";
 
 /// What lies beside published weights and is not about their form.
-const BESIDE: [&str; 15] = [
+const BESIDE: [&str; 16] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.bin",
+    "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",

@@ -4,13 +4,17 @@
 use super::checkpoint::Checkpoint;
 
 /// Names of the modules that a model may have been wrapped in when it was saved.
-const WRAPPERS: [&str; 9] = [
+const WRAPPERS: [&str; 13] = [
     "",
     "module.",
     "model.",
     "bert.",
+    "roberta.",
+    "distilbert.",
+    "transformer.",
     "module.bert.",
     "module.model.",
+    "module.transformer.",
     "encoder.",
     "0.auto_model.",
     "_orig_mod.",

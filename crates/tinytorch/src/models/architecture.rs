@@ -62,12 +62,13 @@ impl Architecture {
             Architecture::Mlp(_)
             | Architecture::Cnn(_)
             | Architecture::Resnet(_)
-            | Architecture::Hybrid(_)
-            | Architecture::Gpt(_) => ForeignNames::SAME,
+            | Architecture::Hybrid(_) => ForeignNames::SAME,
+            Architecture::Gpt(_) => ForeignNames::HF_GPT2,
             Architecture::Llama(config) => match config.rope.pairs {
                 RopePairs::Interleaved => ForeignNames::LLAMA2_C,
                 RopePairs::Halves => ForeignNames::HF_LLAMA,
             },
+            Architecture::Bert(config) if config.types == 0 => ForeignNames::HF_DISTILBERT,
             Architecture::Bert(_) => ForeignNames::HF_BERT,
         }
     }

@@ -19,7 +19,8 @@ pub struct BertConfig {
     pub vocab: usize,
     /// Largest number of positions.
     pub context: usize,
-    /// Number of kinds of sequences, of which an encoder of single ones uses the first.
+    /// Number of kinds of sequences, of which an encoder of single ones uses the first; 0 for a model without
+    /// kinds, as DistilBERT.
     pub types: usize,
     /// Width of a token's vector.
     pub dim: usize,
@@ -33,9 +34,17 @@ pub struct BertConfig {
     pub norm_eps: f32,
     /// The id that fills a sequence up and that no position looks at.
     pub pad: usize,
+    /// The row of the table of positions for the first position. RoBERTa's begin behind the id of padding, and
+    /// padding then has to stand at the end of a sequence.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_position: usize,
 }
 
-/// An encoder as BERT (Devlin et al., 2019): learned positions, norms last, GELU by the error function.
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+/// An encoder as BERT (Devlin et al., 2019), RoBERTa (Liu et al., 2019) and DistilBERT (Sanh et al., 2019): learned positions, norms last, GELU by the error function.
 ///
 /// The input is ids `[batch, length]` as i64, the output a vector for each, `[batch, length, dim]`. What
 /// is padding is read off the ids. Vectors at padded positions mean nothing.
@@ -46,7 +55,7 @@ pub struct BertConfig {
 /// use tinytorch::nn::{Forward, Init};
 /// let architecture = Architecture::Bert(BertConfig {
 ///     vocab: 100, context: 16, types: 2, dim: 24, layers: 2, heads: 3, hidden: 48,
-///     norm_eps: 1e-12, pad: 0,
+///     norm_eps: 1e-12, pad: 0, first_position: 0,
 /// });
 /// let model = architecture.build(&mut Init::seed(0))?;
 /// let vectors = model.forward(&architecture.example(2)?.into(), &mut Ctx::eval())?;
@@ -61,8 +70,8 @@ pub struct Bert {
     pub tokens: Embedding,
     /// A vector for each position.
     pub positions: PositionalEncoding,
-    /// A vector for each kind of sequence.
-    pub types: Embedding,
+    /// A vector for each kind of sequence, if there are kinds.
+    pub types: Option<Embedding>,
     /// The norm of their sum.
     pub norm: LayerNorm,
     /// The blocks, in order.
@@ -79,9 +88,13 @@ impl Bert {
         let &BertConfig { vocab, context, types, dim, layers, heads, hidden, .. } = config;
         let check = Check("bert");
         check.transformer(layers, vocab, context, dim, hidden)?;
-        check.size("the number of types", types)?;
         check.below("the id of padding", config.pad, vocab)?;
         check.positive("the constant of the norms", config.norm_eps)?;
+        if types > 0 {
+            check.size("the number of types", types)?;
+        }
+        let positions = context.saturating_add(config.first_position);
+        check.size("the table of positions", positions)?;
         let norm = |init: &mut Init| -> Result<LayerNorm> {
             Ok(LayerNorm::new(dim, init)?.with_eps(config.norm_eps))
         };
@@ -95,8 +108,11 @@ impl Bert {
         Ok(Bert {
             config: config.clone(),
             tokens: Embedding::with_std(vocab, dim, 0.02, init)?,
-            positions: PositionalEncoding::new(context, dim, init)?,
-            types: Embedding::with_std(types, dim, 0.02, init)?,
+            positions: PositionalEncoding::new(positions, dim, init)?,
+            types: match types {
+                0 => None,
+                _ => Some(Embedding::with_std(types, dim, 0.02, init)?),
+            },
             norm: norm(init)?,
             blocks: (0..layers).map(|_| block(init)).collect::<Result<_>>()?,
         })
@@ -122,8 +138,12 @@ impl Forward for Bert {
 
     fn forward(&self, ids: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
         let ids = ids.within_context(0, self.config.context, ctx)?;
-        let hidden = self.positions.forward(&self.tokens.forward(&ids, ctx)?, ctx)?;
-        let hidden = hidden.add(&ids.one_row(&self.types.weight, 0, ctx)?, ctx)?;
+        let hidden = self.tokens.forward(&ids, ctx)?;
+        let first = self.config.first_position;
+        let mut hidden = self.positions.forward_from(first, &hidden, ctx)?;
+        if let Some(types) = &self.types {
+            hidden = hidden.add(&ids.one_row(&types.weight, 0, ctx)?, ctx)?;
+        }
         let mut hidden = self.norm.forward(&hidden, ctx)?;
         let mask = self.mask(&ids, ctx)?.unsqueeze(1, ctx)?;
         for block in &self.blocks {

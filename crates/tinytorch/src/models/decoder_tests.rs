@@ -22,7 +22,17 @@ fn llama() -> LlamaConfig {
 }
 
 fn gpt() -> GptConfig {
-    GptConfig { vocab: 11, context: 6, dim: 8, layers: 2, heads: 2, hidden: 12, dropout: 0.1 }
+    GptConfig {
+        vocab: 11,
+        context: 6,
+        dim: 8,
+        layers: 2,
+        heads: 2,
+        hidden: 12,
+        dropout: 0.1,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
+    }
 }
 
 /// A tied and an untied llama, and a GPT.

@@ -6,8 +6,8 @@ use super::{Rebuild, Sample};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{
-    AttentionConfig, Dropout, Embedding, FeedForward, Forward, Init, KeyValueCache, LayerNorm,
-    Module, MultiHeadAttention, PositionalEncoding, TransformerBlock,
+    Activation, AttentionConfig, Dropout, Embedding, FeedForward, Forward, Init, KeyValueCache,
+    LayerNorm, Module, MultiHeadAttention, PositionalEncoding, TransformerBlock,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +30,33 @@ pub struct GptConfig {
     /// Probability with which training drops an entry of the embedding, an attention weight, or an
     /// entry of what a layer adds.
     pub dropout: f32,
+    /// Constant of the norms.
+    #[serde(default = "usual_eps", skip_serializing_if = "is_usual_eps")]
+    pub norm_eps: f32,
+    /// The function in the feed-forward layers.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub activation: Activation,
 }
 
-/// A decoder as GPT-2 (Radford et al., 2019): norms first, learned positions, GELU, an output head that
-/// is the token table.
+fn usual_eps() -> f32 {
+    GptConfig::NORM_EPS
+}
+
+fn is_usual_eps(eps: &f32) -> bool {
+    *eps == GptConfig::NORM_EPS
+}
+
+fn is_usual(activation: &Activation) -> bool {
+    *activation == Activation::default()
+}
+
+impl GptConfig {
+    /// The constant of the norms that GPT-2 has.
+    pub const NORM_EPS: f32 = 1e-5;
+}
+
+/// A decoder as GPT-2 (Radford et al., 2019): norms first, learned positions, an output head that is
+/// the token table. GELU is by the error function unless it is set otherwise; GPT-2's own is by `tanh`.
 ///
 /// The input is ids `[batch, length]` as i64, the output scores of the next token,
 /// `[batch, length, vocab]`.
@@ -64,17 +87,21 @@ impl Gpt {
         let &GptConfig { vocab, context, dim, layers, heads, hidden, .. } = config;
         let check = Check("gpt");
         check.transformer(layers, vocab, context, dim, hidden)?;
+        check.positive("the constant of the norms", config.norm_eps)?;
         let dropout = Dropout::new(config.dropout)?;
         let attention = AttentionConfig {
             causal: true,
             dropout: config.dropout,
             ..AttentionConfig::new(dim, heads)
         };
+        let norm = |init: &mut Init| -> Result<LayerNorm> {
+            Ok(LayerNorm::new(dim, init)?.with_eps(config.norm_eps))
+        };
         let block = |init: &mut Init| {
             Ok(TransformerBlock::norm_first(
                 MultiHeadAttention::new(attention, init)?,
-                FeedForward::new(dim, hidden, init)?,
-                [LayerNorm::new(dim, init)?, LayerNorm::new(dim, init)?],
+                FeedForward::new(dim, hidden, init)?.with_activation(config.activation),
+                [norm(init)?, norm(init)?],
             )
             .with_dropout(dropout))
         };
@@ -84,7 +111,7 @@ impl Gpt {
             positions: PositionalEncoding::new(context, dim, init)?,
             dropout,
             blocks: (0..layers).map(|_| block(init)).collect::<Result<_>>()?,
-            norm: LayerNorm::new(dim, init)?,
+            norm: norm(init)?,
         })
     }
 }

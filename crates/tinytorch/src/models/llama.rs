@@ -39,6 +39,12 @@ pub struct LlamaConfig {
     /// Whether queries, keys and values have biases, as Qwen2 gives them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub qkv_bias: bool,
+    /// Width of a head, if it is not `dim / heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Whether each head's queries and keys pass a norm, as Qwen3's do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub qk_norm: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -59,12 +65,14 @@ impl LlamaConfig {
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,
+        head_dim: None,
+        qk_norm: false,
     };
 }
 
 /// A decoder as Llama (Touvron et al., 2023): root-mean-square norms first, rotary positions, grouped key
 /// and value heads, SwiGLU, no biases but those of queries, keys and values if so set, as Mistral and Qwen2
-/// are too.
+/// are too. Qwen3 has norms of queries and keys, and a width of heads of its own.
 ///
 /// The input is ids `[batch, length]` as i64, the output scores of the next token,
 /// `[batch, length, vocab]`.
@@ -97,6 +105,8 @@ impl Llama {
         check.positive("the constant of the norms", config.norm_eps)?;
         let attention = AttentionConfig {
             num_kv_heads: kv_heads,
+            head_dim: config.head_dim,
+            qk_norm: config.qk_norm.then_some(config.norm_eps),
             bias: config.qkv_bias,
             causal: true,
             rope: Some(config.rope),
@@ -108,7 +118,8 @@ impl Llama {
         let attention = |init: &mut Init| -> Result<MultiHeadAttention> {
             let mut attention = MultiHeadAttention::new(attention, init)?;
             if config.qkv_bias {
-                attention.out_proj = Linear::without_bias(dim, dim, init)?;
+                let inputs = heads * config.head_dim.unwrap_or(dim / heads);
+                attention.out_proj = Linear::without_bias(inputs, dim, init)?;
             }
             Ok(attention)
         };
@@ -161,7 +172,8 @@ impl Forward for Llama {
 impl Decoder for Llama {
     fn sizes(&self) -> DecoderSizes {
         let LlamaConfig { vocab, context, dim, layers, heads, kv_heads, .. } = self.config;
-        DecoderSizes { vocab, context, blocks: layers, kv_heads, head_dim: dim / heads }
+        let head_dim = self.config.head_dim.unwrap_or(dim / heads);
+        DecoderSizes { vocab, context, blocks: layers, kv_heads, head_dim }
     }
 
     fn scores(

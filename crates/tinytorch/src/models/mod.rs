@@ -41,7 +41,7 @@ pub use decoder::{Decoder, DecoderSizes};
 pub use deployed::{compile, run};
 pub(crate) use description::build as build_described;
 pub use error::ModelError;
-pub use foreign::ForeignNames;
+pub use foreign::{ForeignNames, Layout};
 pub use gpt::{Gpt, GptConfig};
 pub use hybrid::{Hybrid, HybridConfig};
 pub use kinds::Kinds;

@@ -30,6 +30,8 @@ fn talks_gpt() -> Architecture {
         heads: 4,
         hidden: 512,
         dropout: 0.15,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
     })
 }
 

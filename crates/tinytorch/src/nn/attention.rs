@@ -1,6 +1,6 @@
 //! Multi-head attention.
 
-use super::{Dropout, Forward, Init, LayerError, Linear, Module};
+use super::{Dropout, Forward, Init, LayerError, Linear, Module, RmsNorm};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::ops::{AttentionMask, Rope};
@@ -11,10 +11,15 @@ use crate::tensor::{Tensor, TensorError};
 pub struct AttentionConfig {
     /// Width of the input and the output.
     pub embed_dim: usize,
-    /// Number of query heads, which divide the width.
+    /// Number of query heads, which divide the width unless `head_dim` is given.
     pub num_heads: usize,
     /// Number of key and value heads, each shared by `num_heads / num_kv_heads` query heads.
     pub num_kv_heads: usize,
+    /// Width of a head, if it is not `embed_dim / num_heads`.
+    pub head_dim: Option<usize>,
+    /// The constant of norms of each head's queries and keys, before positions turn them, if there are such
+    /// norms.
+    pub qk_norm: Option<f32>,
     /// Whether the four projections have biases.
     pub bias: bool,
     /// Whether a position sees only itself and earlier ones.
@@ -32,6 +37,8 @@ impl AttentionConfig {
             embed_dim,
             num_heads,
             num_kv_heads: num_heads,
+            head_dim: None,
+            qk_norm: None,
             bias: true,
             causal: false,
             rope: None,
@@ -42,13 +49,17 @@ impl AttentionConfig {
     /// Width of a head, if the heads fit.
     fn head_dim(&self) -> Result<usize, LayerError> {
         let AttentionConfig { embed_dim, num_heads, num_kv_heads, .. } = *self;
-        if num_heads == 0 || !embed_dim.is_multiple_of(num_heads) {
+        let is_divided = self.head_dim.is_some() || embed_dim.is_multiple_of(num_heads.max(1));
+        if num_heads == 0 || !is_divided {
             return Err(LayerError::Heads { embed_dim, num_heads });
         }
         if num_kv_heads == 0 || !num_heads.is_multiple_of(num_kv_heads) {
             return Err(LayerError::KeyValueHeads { num_heads, num_kv_heads });
         }
-        let head_dim = embed_dim / num_heads;
+        let head_dim = self.head_dim.unwrap_or(embed_dim / num_heads);
+        if num_heads.checked_mul(head_dim).is_none_or(|width| width == 0) {
+            return Err(LayerError::Heads { embed_dim, num_heads });
+        }
         if self.rope.is_some() && !head_dim.is_multiple_of(2) {
             return Err(LayerError::OddHead { head_dim });
         }
@@ -93,7 +104,8 @@ pub struct AttentionInputs<'a> {
 /// Attention of several heads side by side (Vaswani et al., 2017):
 /// `y = O concat over heads of softmax(Q K^T / sqrt(head_dim)) V`, with `Q`, `K` and `V` linear in `x`.
 ///
-/// Query heads may share key and value heads (Ainslie et al., 2023). The input and the output are
+/// Query heads may share key and value heads (Ainslie et al., 2023), and each head's queries and keys may pass a
+/// root-mean-square norm, as in Qwen3. The input and the output are
 /// `[batch, length, embed_dim]`.
 ///
 /// ```
@@ -117,14 +129,18 @@ pub struct MultiHeadAttention {
     rope: Option<Rope>,
     #[module(skip)]
     head_dim: usize,
-    /// `Q`, `embed_dim` to `embed_dim`.
+    /// `Q`, `embed_dim` to `num_heads * head_dim`.
     pub q_proj: Linear,
     /// `K`, `embed_dim` to `num_kv_heads * head_dim`.
     pub k_proj: Linear,
     /// `V`, `embed_dim` to `num_kv_heads * head_dim`.
     pub v_proj: Linear,
-    /// `O`, `embed_dim` to `embed_dim`.
+    /// `O`, `num_heads * head_dim` to `embed_dim`.
     pub out_proj: Linear,
+    /// The norm of each head's queries, if there is one.
+    pub q_norm: Option<RmsNorm>,
+    /// The norm of each head's keys, if there is one.
+    pub k_norm: Option<RmsNorm>,
     /// Applied to the attention weights.
     pub dropout: Dropout,
 }
@@ -138,9 +154,18 @@ impl MultiHeadAttention {
     pub fn new(config: AttentionConfig, init: &mut Init) -> Result<MultiHeadAttention> {
         let head_dim = config.head_dim()?;
         let AttentionConfig { embed_dim, num_heads, num_kv_heads, causal, rope, .. } = config;
-        let mut linear = |out| match config.bias {
-            true => Linear::new(embed_dim, out, init),
-            false => Linear::without_bias(embed_dim, out, init),
+        let mut linear = |inputs, outputs| match config.bias {
+            true => Linear::new(inputs, outputs, init),
+            false => Linear::without_bias(inputs, outputs, init),
+        };
+        let (q_width, kv_width) = (num_heads * head_dim, num_kv_heads * head_dim);
+        let q_proj = linear(embed_dim, q_width)?;
+        let k_proj = linear(embed_dim, kv_width)?;
+        let v_proj = linear(embed_dim, kv_width)?;
+        let out_proj = linear(q_width, embed_dim)?;
+        let mut norm = || -> Result<Option<RmsNorm>> {
+            let Some(eps) = config.qk_norm else { return Ok(None) };
+            Ok(Some(RmsNorm::new(head_dim, init)?.with_eps(eps)))
         };
         Ok(MultiHeadAttention {
             num_heads,
@@ -148,10 +173,12 @@ impl MultiHeadAttention {
             causal,
             rope,
             head_dim,
-            q_proj: linear(embed_dim)?,
-            k_proj: linear(num_kv_heads * head_dim)?,
-            v_proj: linear(num_kv_heads * head_dim)?,
-            out_proj: linear(embed_dim)?,
+            q_proj,
+            k_proj,
+            v_proj,
+            out_proj,
+            q_norm: norm()?,
+            k_norm: norm()?,
             dropout: Dropout::new(config.dropout)?,
         })
     }
@@ -174,6 +201,12 @@ impl MultiHeadAttention {
         let mut q = self.heads(&self.q_proj, self.num_heads, input, ctx)?;
         let mut k = self.heads(&self.k_proj, self.num_kv_heads, input, ctx)?;
         let v = self.heads(&self.v_proj, self.num_kv_heads, input, ctx)?;
+        if let Some(norm) = &self.q_norm {
+            q = norm.forward(&q, ctx)?;
+        }
+        if let Some(norm) = &self.k_norm {
+            k = norm.forward(&k, ctx)?;
+        }
         if let Some(rope) = self.rope {
             let offset = inputs.cache.as_ref().map_or(0, |cache| cache.positions());
             q = q.rope(rope, offset, ctx)?;

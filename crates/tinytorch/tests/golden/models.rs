@@ -112,7 +112,17 @@ pub(crate) fn talks_gpt(values: &mut Values) {
 
 pub(crate) fn gpt_small(values: &mut Values) {
     let (vocab, context, dim, layers, heads, hidden) = (50, 40, 24, 2, 4, 44);
-    let gpt = GptConfig { vocab, context, dim, layers, heads, hidden, dropout: 0.1 };
+    let gpt = GptConfig {
+        vocab,
+        context,
+        dim,
+        layers,
+        heads,
+        hidden,
+        dropout: 0.1,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
+    };
     decoder_small(&Architecture::Gpt(gpt), values);
 }
 
@@ -130,6 +140,8 @@ pub(crate) fn llama_small(values: &mut Values) {
         norm_eps: 1e-5,
         tied: false,
         qkv_bias: false,
+        head_dim: None,
+        qk_norm: false,
     };
     decoder_small(&Architecture::Llama(llama), values);
 }
@@ -153,6 +165,7 @@ fn bert() -> BertConfig {
         hidden: 44,
         norm_eps: 1e-12,
         pad: 0,
+        first_position: 0,
     }
 }
 

@@ -244,3 +244,32 @@ fn booleans_are_0_and_1_and_bytes_must_be_bright() {
     write(Tensor::from_vec(vec![0u8, 51, 255], [1, 3]).unwrap());
     assert_eq!(load_calibration(&path, 1, 0).unwrap().to_vec::<f32>().unwrap(), [0.0, 0.2, 1.0]);
 }
+
+#[test]
+fn jpeg_files_have_the_pixels_that_another_program_reads() {
+    let pixels: serde_json::Value =
+        serde_json::from_str(include_str!("../data/pictures/pixels.json")).unwrap();
+    let files: [(&str, &[u8], usize); 4] = [
+        ("full", include_bytes!("../data/pictures/full.jpg"), 3),
+        ("halved", include_bytes!("../data/pictures/halved.jpg"), 3),
+        ("progressive", include_bytes!("../data/pictures/progressive.jpg"), 3),
+        ("gray", include_bytes!("../data/pictures/gray.jpg"), 1),
+    ];
+    for (name, bytes, channels) in files {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("class")).unwrap();
+        fs::write(folder.path().join("class/x.jpg"), bytes).unwrap();
+        let data = load(folder.path()).unwrap();
+        assert_eq!(data.train.inputs().shape().dims(), [1, channels, 13, 19], "{name}");
+        let got = data.train.inputs().to_vec::<f32>().unwrap();
+        let want: Vec<u8> = serde_json::from_value(pixels[name].clone()).unwrap();
+        // Row by row there, channel by channel here.
+        let apart = (0..want.len()).map(|i| {
+            let here = (i % channels) * 13 * 19 + i / channels;
+            (got[here] * 255.0 - f32::from(want[i])).abs()
+        });
+        let (sum, most) = apart.fold((0.0, 0f32), |(sum, most), d| (sum + d, most.max(d)));
+        // The standard leaves the rounding of the inverse transform and of colors open.
+        assert!(most <= 4.0 && sum / want.len() as f32 <= 1.0, "{name}: {most} {sum}");
+    }
+}

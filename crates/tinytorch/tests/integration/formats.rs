@@ -142,7 +142,6 @@ fn configurations(page: &mut Page) {
         json!({"torch_dtype": "bfloat16", "eos_token_id": [1, 2], "use_cache": true}),
         json!({"model_type": "mistral", "sliding_window": null}),
         json!({"model_type": "mistral", "max_position_embeddings": 8192}),
-        json!({"model_type": "qwen3"}),
         json!({"model_type": "gemma"}),
     ];
     let berts = [
@@ -152,9 +151,20 @@ fn configurations(page: &mut Page) {
         json!({"hidden_act": "gelu_new"}),
         json!({"layer_norm_eps": null, "type_vocab_size": null}),
     ];
+    let plain = [json!({})];
+    let gpts = [
+        json!({}),
+        json!({"activation_function": "relu"}),
+        json!({"activation_function": "tanh"}),
+        json!({"scale_attn_by_inverse_layer_idx": true}),
+    ];
     for (config, tensors, all) in [
         (llama_config(), llama_tensors(true), &llamas[..]),
+        (qwen3_config(), decoder_tensors(false, Extra::HeadNorms), &plain),
+        (gpt2_config(), gpt2_tensors(), &gpts),
         (bert_config(), bert_tensors(), &berts),
+        (roberta_config(), roberta_tensors(), &plain),
+        (distilbert_config(), distilbert_tensors(), &plain),
     ] {
         for settings in all {
             let folder = Folder::new(&with(config.clone(), settings), &tensors);

@@ -19,6 +19,8 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
         heads: 4,
         hidden: 64,
         dropout: 0.1,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
     };
     let llama = LlamaConfig {
         vocab: VOCAB,
@@ -32,6 +34,8 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,
+        head_dim: None,
+        qk_norm: false,
     };
     let build = |a: Architecture| a.build(&mut Init::seed(3)).unwrap();
     vec![build(Architecture::Gpt(gpt)), build(Architecture::Llama(llama))]

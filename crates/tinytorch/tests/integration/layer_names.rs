@@ -107,8 +107,17 @@ fn what_has_no_parameter_is_placed_after_the_layer_before_it() {
 
 #[test]
 fn a_transformer_names_block_and_part() {
-    let config =
-        GptConfig { vocab: 9, context: 8, dim: 8, layers: 2, heads: 2, hidden: 16, dropout: 0.0 };
+    let config = GptConfig {
+        vocab: 9,
+        context: 8,
+        dim: 8,
+        layers: 2,
+        heads: 2,
+        hidden: 16,
+        dropout: 0.0,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
+    };
     let mut model = Gpt::new(&config, &mut Init::seed(1)).unwrap();
     model.blocks[1].attention.q_proj = linear(7, 8);
     let ids = Tensor::from_vec(vec![1i64, 2, 3], [1, 3]).unwrap();

@@ -74,15 +74,23 @@ fn families_that_are_built_like_a_llama_give_their_scores() {
     assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "llama_10k");
     let settings = json!({"model_type": "qwen2", "tie_word_embeddings": true, "use_sliding_window": false,
         "sliding_window": 4, "max_window_layers": 1});
-    let folder = Folder::new(&with(llama_config(), &settings), &decoder_tensors(false, true));
+    let folder =
+        Folder::new(&with(llama_config(), &settings), &decoder_tensors(false, Extra::Biases));
     assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "qwen2");
     let long = json!({"model_type": "mistral", "max_position_embeddings": 8192});
     let folder = Folder::new(&with(llama_config(), &long), &llama_tensors(true));
     let line = import_folder(folder.root()).err().unwrap().to_string();
     assert!(line.contains("sliding_window is 4096"), "{line}");
-    let qwen3 = with(llama_config(), &json!({"model_type": "qwen3"}));
-    let folder = Folder::new(&qwen3, &llama_tensors(true));
-    assert!(import_folder(folder.root()).err().unwrap().to_string().contains("\"qwen3\""));
+    let folder = Folder::new(&qwen3_config(), &decoder_tensors(false, Extra::HeadNorms));
+    assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "qwen3");
+    // SmolLM's files call themselves llamas and say what every llama is.
+    let smol = json!({"is_llama_config": true, "rope_interleaved": false, "tie_word_embeddings": true,
+        "transformers.js_config": {"dtype": "q4"}});
+    let folder = Folder::new(&with(llama_config(), &smol), &llama_tensors(false));
+    assert_reference(&last_scores(&import_folder(folder.root()).unwrap()), "llama_tied");
+    let gemma = with(llama_config(), &json!({"model_type": "gemma"}));
+    let folder = Folder::new(&gemma, &llama_tensors(true));
+    assert!(import_folder(folder.root()).err().unwrap().to_string().contains("\"gemma\""));
 }
 
 #[test]

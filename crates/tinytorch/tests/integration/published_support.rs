@@ -42,21 +42,32 @@ impl Weights {
 
 /// The tensors of the llama, by Hugging Face's names.
 pub(crate) fn llama_tensors(with_head: bool) -> Tensors {
-    decoder_tensors(with_head, false)
+    decoder_tensors(with_head, Extra::None)
 }
 
-/// Those of a decoder that is built like it, with biases of queries, keys and values if so set.
-pub(crate) fn decoder_tensors(with_head: bool, with_biases: bool) -> Tensors {
+/// What decoders that are built like the llama have beside it.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Extra {
+    None,
+    /// Biases of queries, keys and values, as Qwen2.
+    Biases,
+    /// Norms of each head's queries and keys, and heads that are 12 wide, as a Qwen3 may have.
+    HeadNorms,
+}
+
+/// The tensors of such a decoder.
+pub(crate) fn decoder_tensors(with_head: bool, extra: Extra) -> Tensors {
     let mut w = Weights::new();
-    let keys = KEY_HEADS * WIDTH / HEADS;
+    let head = if extra == Extra::HeadNorms { 12 } else { WIDTH / HEADS };
+    let (queries, keys) = (HEADS * head, KEY_HEADS * head);
     w.add("model.embed_tokens.weight", &[VOCAB, WIDTH], 1.0, 0.0);
     for i in 0..LAYERS {
         let name = |rest: &str| format!("model.layers.{i}.{rest}.weight");
         for (rest, shape) in [
-            ("self_attn.q_proj", [WIDTH, WIDTH]),
+            ("self_attn.q_proj", [queries, WIDTH]),
             ("self_attn.k_proj", [keys, WIDTH]),
             ("self_attn.v_proj", [keys, WIDTH]),
-            ("self_attn.o_proj", [WIDTH, WIDTH]),
+            ("self_attn.o_proj", [WIDTH, queries]),
             ("mlp.gate_proj", [HIDDEN, WIDTH]),
             ("mlp.up_proj", [HIDDEN, WIDTH]),
             ("mlp.down_proj", [WIDTH, HIDDEN]),
@@ -65,8 +76,13 @@ pub(crate) fn decoder_tensors(with_head: bool, with_biases: bool) -> Tensors {
         }
         w.norm(name("input_layernorm"));
         w.norm(name("post_attention_layernorm"));
+        for rest in ["q_norm", "k_norm"] {
+            if extra == Extra::HeadNorms {
+                w.add(name(&format!("self_attn.{rest}")), &[head], 0.1, 1.0);
+            }
+        }
         for (rest, width) in [("q_proj", WIDTH), ("k_proj", keys), ("v_proj", keys)] {
-            if with_biases {
+            if extra == Extra::Biases {
                 w.add(format!("model.layers.{i}.self_attn.{rest}.bias"), &[width], 0.3, 0.0);
             }
         }
@@ -91,10 +107,17 @@ pub(crate) fn llama_config() -> Value {
 
 /// The tensors of the encoder, by Hugging Face's names.
 pub(crate) fn bert_tensors() -> Tensors {
+    encoder_tensors(2)
+}
+
+/// Those of an encoder with this number of kinds of sequences.
+fn encoder_tensors(types: usize) -> Tensors {
     let mut w = Weights::new();
     w.add("embeddings.word_embeddings.weight", &[VOCAB, WIDTH], 1.0, 0.0);
     w.add("embeddings.position_embeddings.weight", &[CONTEXT, WIDTH], 0.3, 0.0);
-    w.add("embeddings.token_type_embeddings.weight", &[2, WIDTH], 0.3, 0.0);
+    if types > 0 {
+        w.add("embeddings.token_type_embeddings.weight", &[types, WIDTH], 0.3, 0.0);
+    }
     let norm = |w: &mut Weights, name: String| {
         w.norm(format!("{name}.weight"));
         w.add(format!("{name}.bias"), &[WIDTH], 0.3, 0.0);
@@ -114,6 +137,115 @@ pub(crate) fn bert_tensors() -> Tensors {
         norm(&mut w, format!("encoder.layer.{i}.output.LayerNorm"));
     }
     w.0
+}
+
+/// The tensors of the encoder as DistilBERT's files name them, which has no kinds of sequences.
+pub(crate) fn distilbert_tensors() -> Tensors {
+    encoder_tensors(0)
+        .into_iter()
+        .map(|(name, tensor)| {
+            let mut name = name.replace("encoder.layer.", "transformer.layer.");
+            for (bert, own) in [
+                ("attention.self.query.", "attention.q_lin."),
+                ("attention.self.key.", "attention.k_lin."),
+                ("attention.self.value.", "attention.v_lin."),
+                ("attention.output.dense.", "attention.out_lin."),
+                ("attention.output.LayerNorm.", "sa_layer_norm."),
+                ("intermediate.dense.", "ffn.lin1."),
+                (".output.dense.", ".ffn.lin2."),
+                (".output.LayerNorm.", ".output_layer_norm."),
+            ] {
+                name = name.replace(bert, own);
+            }
+            (name, tensor)
+        })
+        .collect()
+}
+
+/// The configuration of that encoder.
+pub(crate) fn distilbert_config() -> Value {
+    json!({
+        "model_type": "distilbert", "activation": "gelu", "dim": WIDTH, "hidden_dim": HIDDEN,
+        "n_layers": LAYERS, "n_heads": HEADS, "vocab_size": VOCAB, "pad_token_id": 0,
+        "max_position_embeddings": CONTEXT, "sinusoidal_pos_embds": false, "tie_weights_": true,
+        "qa_dropout": 0.1, "seq_classif_dropout": 0.2
+    })
+}
+
+/// The tensors of a RoBERTa, with its prefix.
+pub(crate) fn roberta_tensors() -> Tensors {
+    encoder_tensors(1)
+        .into_iter()
+        .map(|(name, tensor)| (format!("roberta.{name}"), tensor))
+        .collect()
+}
+
+/// The configuration of a RoBERTa.
+pub(crate) fn roberta_config() -> Value {
+    let mut config = bert_config();
+    for (name, value) in [
+        ("model_type", json!("roberta")),
+        // RoBERTa's own is 1, which is among the ids of the reference.
+        ("pad_token_id", json!(2)),
+        ("type_vocab_size", json!(1)),
+        ("layer_norm_eps", json!(1e-5)),
+    ] {
+        config[name] = value;
+    }
+    config
+}
+
+/// The tensors of a GPT-2, its linear layers as one-dimensional convolutions.
+pub(crate) fn gpt2_tensors() -> Tensors {
+    let mut w = Weights::new();
+    w.add("wte.weight", &[VOCAB, WIDTH], 1.0, 0.0);
+    w.add("wpe.weight", &[CONTEXT, WIDTH], 0.3, 0.0);
+    let norm = |w: &mut Weights, name: String| {
+        w.norm(format!("{name}.weight"));
+        w.add(format!("{name}.bias"), &[WIDTH], 0.3, 0.0);
+    };
+    for i in 0..LAYERS {
+        let layer = |w: &mut Weights, name: &str, shape: [usize; 2]| {
+            w.add(format!("h.{i}.{name}.weight"), &shape, 0.3, 0.0);
+            w.add(format!("h.{i}.{name}.bias"), &shape[1..], 0.3, 0.0);
+        };
+        norm(&mut w, format!("h.{i}.ln_1"));
+        layer(&mut w, "attn.c_attn", [WIDTH, 3 * WIDTH]);
+        layer(&mut w, "attn.c_proj", [WIDTH, WIDTH]);
+        norm(&mut w, format!("h.{i}.ln_2"));
+        layer(&mut w, "mlp.c_fc", [WIDTH, HIDDEN]);
+        layer(&mut w, "mlp.c_proj", [HIDDEN, WIDTH]);
+    }
+    norm(&mut w, "ln_f".to_string());
+    w.0
+}
+
+/// The configuration of a GPT-2.
+pub(crate) fn gpt2_config() -> Value {
+    json!({
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": VOCAB,
+        "n_positions": CONTEXT, "n_ctx": CONTEXT, "n_embd": WIDTH, "n_layer": LAYERS,
+        "n_head": HEADS, "n_inner": HIDDEN, "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
+        "summary_type": "cls_index", "bos_token_id": 0, "eos_token_id": 0
+    })
+}
+
+/// The configuration of a Qwen3, whose heads are 12 wide.
+pub(crate) fn qwen3_config() -> Value {
+    let mut config = llama_config();
+    for (name, value) in [
+        ("model_type", json!("qwen3")),
+        ("head_dim", json!(12)),
+        ("rope_theta", json!(1e6)),
+        ("attention_bias", json!(false)),
+        ("use_sliding_window", json!(false)),
+        ("max_window_layers", json!(2)),
+        ("tie_word_embeddings", json!(true)),
+    ] {
+        config[name] = value;
+    }
+    config
 }
 
 /// The configuration of the encoder.

@@ -20,6 +20,7 @@ fn bert() -> Box<dyn Model> {
         hidden: 50,
         norm_eps: 1e-12,
         pad: 0,
+        first_position: 0,
     };
     Architecture::Bert(config).build(&mut Init::seed(4)).unwrap()
 }

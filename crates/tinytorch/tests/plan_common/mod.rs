@@ -104,7 +104,17 @@ pub(crate) fn resnet18() -> ResNet {
 /// which 0 is the encoder's padding.
 pub(crate) fn transformers() -> [Architecture; 3] {
     let (vocab, context, dim, layers, heads, hidden) = (50, 40, 24, 2, 4, 44);
-    let gpt = GptConfig { vocab, context, dim, layers, heads, hidden, dropout: 0.0 };
+    let gpt = GptConfig {
+        vocab,
+        context,
+        dim,
+        layers,
+        heads,
+        hidden,
+        dropout: 0.0,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Default::default(),
+    };
     let llama = LlamaConfig {
         vocab,
         context,
@@ -116,7 +126,18 @@ pub(crate) fn transformers() -> [Architecture; 3] {
         ..LlamaConfig::LLAMA2_C
     };
     let (types, norm_eps, pad) = (2, 1e-12, 0);
-    let bert = BertConfig { vocab, context, types, dim, layers, heads, hidden, norm_eps, pad };
+    let bert = BertConfig {
+        vocab,
+        context,
+        types,
+        dim,
+        layers,
+        heads,
+        hidden,
+        norm_eps,
+        pad,
+        first_position: 0,
+    };
     [Architecture::Gpt(gpt), Architecture::Llama(llama), Architecture::Bert(bert)]
 }
 

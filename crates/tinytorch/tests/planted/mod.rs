@@ -78,6 +78,8 @@ impl Stage {
             heads: 2,
             hidden: 128,
             dropout: 0.0,
+            norm_eps: GptConfig::NORM_EPS,
+            activation: Default::default(),
         };
         let windows = tinytalks().windows(&tinytalks().tokenizer().unwrap(), 32).unwrap();
         let data = (windows.train, windows.test);

@@ -2,7 +2,7 @@
 
 use super::super::{LlamaConfig, ModelError};
 use super::rotary::rotary;
-use super::settings::{Settings, config};
+use super::settings::Settings;
 use serde_json::{Value, json};
 
 /// What sets models apart that are built like a Llama.
@@ -13,6 +13,8 @@ pub(super) enum Family {
     Mistral,
     /// Has biases of queries, keys and values, and a window only if its file asks for it.
     Qwen2,
+    /// Has norms of each head's queries and keys, no biases, and a width of heads that is not of theirs.
+    Qwen3,
 }
 
 /// What the file does not say is as transformers takes it.
@@ -25,14 +27,14 @@ pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, M
     let context = file.optional("max_position_embeddings")?.unwrap_or(2048);
     check_window(&mut file, context, family)?;
     file.expect("use_mrope", &[false.into()])?;
+    // Names of what a llama is and does anyway, which SmolLM's files have.
+    file.expect("is_llama_config", &[true.into()])?;
+    file.expect("rope_interleaved", &[false.into()])?;
     let dim: usize = file.required("hidden_size")?;
     let heads: usize = file.required("num_attention_heads")?;
-    if let Some(head_dim) =
-        file.optional::<usize>("head_dim")?.filter(|d| d.checked_mul(heads) != Some(dim))
-    {
-        let problem = format!("{heads} heads of head_dim {head_dim} are not hidden_size {dim}");
-        return Err(config(problem));
-    }
+    let usual = (family == Family::Qwen3).then_some(128);
+    let head_dim = file.optional::<usize>("head_dim")?.or(usual);
+    let head_dim = head_dim.filter(|width| width.checked_mul(heads) != Some(dim));
     let rope = rotary(&mut file, context)?;
     let llama = LlamaConfig {
         vocab: file.required("vocab_size")?,
@@ -46,6 +48,8 @@ pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, M
         norm_eps: file.optional("rms_norm_eps")?.unwrap_or(1e-6),
         tied: file.optional("tie_word_embeddings")?.unwrap_or(false),
         qkv_bias: family == Family::Qwen2,
+        head_dim,
+        qk_norm: family == Family::Qwen3,
     };
     file.finish()?;
     Ok(llama)
@@ -62,7 +66,7 @@ fn check_window(file: &mut Settings, context: usize, family: Family) -> Result<(
         Family::Mistral if !is_said => Some(USUAL.into()),
         _ => window,
     };
-    let usual = family != Family::Qwen2;
+    let usual = !matches!(family, Family::Qwen2 | Family::Qwen3);
     let is_used = file.optional::<bool>("use_sliding_window")?.unwrap_or(usual);
     file.take("max_window_layers");
     let hides = |window: &Value| window.as_u64().is_none_or(|window| window < context as u64);

@@ -1,6 +1,7 @@
 //! What a `config.json` of another program says of a model.
 
 mod bert;
+mod gpt2;
 mod harmless;
 mod llama;
 mod rotary;
@@ -14,8 +15,8 @@ use serde_json::Value;
 use settings::{Settings, config};
 
 impl Architecture {
-    /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT,
-    /// Llama, Mistral and Qwen2, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
+    /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT, RoBERTa,
+    /// DistilBERT, GPT-2, Llama (SmolLM among them), Mistral, Qwen2 and Qwen3, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
     /// they are is an error.
     ///
     /// ```
@@ -39,9 +40,15 @@ impl Architecture {
         let kind = file.optional::<String>("model_type")?;
         Ok(match kind.as_deref() {
             Some("bert") => Architecture::Bert(bert::bert(file)?),
+            Some("roberta" | "xlm-roberta" | "camembert") => {
+                Architecture::Bert(bert::roberta(file)?)
+            }
+            Some("distilbert") => Architecture::Bert(bert::distilbert(file)?),
+            Some("gpt2") => Architecture::Gpt(gpt2::gpt2(file)?),
             Some("llama") => Architecture::Llama(llama::llama(file, Family::Llama)?),
             Some("mistral") => Architecture::Llama(llama::llama(file, Family::Mistral)?),
             Some("qwen2") => Architecture::Llama(llama::llama(file, Family::Qwen2)?),
+            Some("qwen3") => Architecture::Llama(llama::llama(file, Family::Qwen3)?),
             None if file.has("n_layers") => Architecture::Llama(llama::llama2c(file)?),
             Some(other) => return Err(config(format!("the model_type is {other:?}")).into()),
             None => return Err(config("there is no model_type".to_string()).into()),

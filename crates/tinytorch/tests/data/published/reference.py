@@ -102,18 +102,24 @@ def gelu_tanh(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def llama(inv, bias=False, head=True, length=1.0):
-    """Touvron et al., 2023; with biases of q, k and v as Qwen2 has them."""
+def llama(inv, bias=False, head=True, length=1.0, hd=D // H, qk_norm=False):
+    """Touvron et al., 2023; with biases of q, k and v as Qwen2 has them, or with heads of their own width whose
+    q and k are normed before they are turned, as in Qwen3 (Yang et al., 2025)."""
     w = Weights()
     tokens = w(V, D, scale=1.0)
     x = tokens[IDS]
     for _ in range(L):
-        q, k, v = w(D, D), w(KV * D // H, D), w(KV * D // H, D)
-        o, gate, up, down = w(D, D), w(FF, D), w(FF, D), w(D, FF)
+        q, k, v = w(H * hd, D), w(KV * hd, D), w(KV * hd, D)
+        o, gate, up, down = w(D, H * hd), w(FF, D), w(FF, D), w(D, FF)
         n1, n2 = w(D, scale=0.1, plus=1.0), w(D, scale=0.1, plus=1.0)
+        norms = [w(hd, scale=0.1, plus=1.0) for _ in range(2 * qk_norm)]
         biases = [w(D), w(KV * D // H), w(KV * D // H)] if bias else [0, 0, 0]
         h = rms(x, n1)
         q, k, v = h @ q.T + biases[0], h @ k.T + biases[1], h @ v.T + biases[2]
+        if qk_norm:
+            q, k = [
+                rms(x.reshape(len(x), -1, hd), n).reshape(len(x), -1) for x, n in zip((q, k), norms)
+            ]
         x = x + attention(length * rotate(q, inv), length * rotate(k, inv), v, H, True) @ o.T
         h = rms(x, n2)
         g = h @ gate.T
@@ -122,13 +128,16 @@ def llama(inv, bias=False, head=True, length=1.0):
     return x @ (w(V, D) if head else tokens).T
 
 
-def bert(activation=gelu):
-    """Devlin et al., 2019: the vectors of the first six ids."""
+def bert(activation=gelu, types=2, first=0, eps=1e-12):
+    """Devlin et al., 2019: the vectors of the first six ids. DistilBERT (Sanh et al., 2019) has no types, the
+    positions of a RoBERTa (Liu et al., 2019) count from behind the id of padding."""
     w = Weights()
     ids = IDS[:6]
-    x = w(V, D, scale=1.0)[ids] + w(C, D)[: len(ids)] + w(2, D)[0]
+    x = w(V, D, scale=1.0)[ids] + w(C, D)[first : first + len(ids)]
+    if types:
+        x = x + w(types, D)[0]
     norm = lambda: (w(D, scale=0.1, plus=1.0), w(D))
-    x = layer_norm(x, *norm(), 1e-12)
+    x = layer_norm(x, *norm(), eps)
     for _ in range(L):
         linear = lambda o, i: (w(o, i), w(o))
         (q, bq), (k, bk), (v, bv), (o, bo) = [linear(D, D) for _ in range(4)]
@@ -136,9 +145,25 @@ def bert(activation=gelu):
         (up, bu), (down, bd) = linear(FF, D), linear(D, FF)
         n2 = norm()
         a = attention(x @ q.T + bq, x @ k.T + bk, x @ v.T + bv, H, False)
-        x = layer_norm(x + a @ o.T + bo, *n1, 1e-12)
-        x = layer_norm(x + activation(x @ up.T + bu) @ down.T + bd, *n2, 1e-12)
+        x = layer_norm(x + a @ o.T + bo, *n1, eps)
+        x = layer_norm(x + activation(x @ up.T + bu) @ down.T + bd, *n2, eps)
     return x
+
+
+def gpt2(activation, eps=1e-5):
+    """Radford et al., 2019. Its linear layers are one-dimensional convolutions, y = x W + b."""
+    w = Weights()
+    tokens = w(V, D, scale=1.0)
+    x = tokens[IDS] + w(C, D)[: len(IDS)]
+    norm = lambda: (w(D, scale=0.1, plus=1.0), w(D))
+    layer = lambda i, o: (w(i, o), w(o))
+    for _ in range(L):
+        n1, (qkv, bqkv), (o, bo) = norm(), layer(D, 3 * D), layer(D, D)
+        n2, (up, bu), (down, bd) = norm(), layer(D, FF), layer(FF, D)
+        q, k, v = np.split(layer_norm(x, *n1, eps) @ qkv + bqkv, 3, -1)
+        x = x + attention(q, k, v, H, True) @ o + bo
+        x = x + activation(layer_norm(x, *n2, eps) @ up + bu) @ down + bd
+    return layer_norm(x, *norm(), eps) @ tokens.T
 
 
 hd = D // H
@@ -152,6 +177,11 @@ reference = {
     "llama_yarn": llama(yarn(1e4, hd, 4, 16), length=0.1 * np.log(4) + 1)[-1],
     "llama_yarn_own": llama(yarn(1e4, hd, 2, C, 4, 0.5, False), length=1.2)[-1],
     "qwen2": llama(frequencies(1e4, hd), bias=True, head=False)[-1],
+    "qwen3": llama(frequencies(1e6, 12), head=False, hd=12, qk_norm=True)[-1],
+    "gpt2": gpt2(gelu_tanh)[-1],
+    "gpt2_relu": gpt2(lambda x: np.maximum(x, 0), 1e-3)[-1],
+    "distilbert_mean": bert(types=0).mean(0),
+    "roberta_mean": bert(types=1, first=3, eps=1e-5).mean(0),
     "bert_mean": vectors.mean(0),
     "bert_cls": vectors[0],
     "bert_lasttoken": vectors[-1],
