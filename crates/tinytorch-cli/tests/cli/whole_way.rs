@@ -101,6 +101,7 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     bench.write("many.txt", lines.join("\n").as_bytes());
     let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
     let judged = report(&bench, judge);
+    assert_eq!(found(&judged, "coverage")["result"], "pass");
     // The distance and the mean cosine of what both folders give.
     let vectors = |folder: &str| {
         let embedder = Embedder::load(bench.path(folder)).unwrap();
