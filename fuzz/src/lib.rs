@@ -2,30 +2,34 @@
 //! value or an error.
 
 use std::path::Path;
-use tinytorch::data::{Npz, decode_cifar10, decode_csv, decode_idx, decode_npy};
+use tempfile::TempDir;
+use tinytorch::data::{Npz, decode_cifar10, decode_csv, decode_idx, decode_npy, load};
 use tinytorch::files::{TensorFile, import_folder, load_llama2c, load_model};
-use tinytorch::text::{HfTokenizer, Llama2cTokenizer, Tokenizer};
+use tinytorch::text::{HfTokenizer, Llama2cTokenizer, SentencePieceTokenizer, Tokenizer};
 use tinytorch_onnx::OnnxModel;
 
 /// A parser, given bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target under its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("safetensors", safetensors),
     ("model", model),
     ("tokenizer_json", tokenizer_json),
     ("tokenizer_bin", tokenizer_bin),
+    ("tokenizer_model", tokenizer_model),
     ("llama2c", llama2c),
     ("config_json", config_json),
     ("npy", npy),
     ("npz", npz),
+    ("npz_member", npz_member),
     ("csv", csv),
     ("idx", idx),
     ("cifar10", cifar10),
     ("onnx", onnx),
     ("torch", torch),
     ("torch_pickle", torch_pickle),
+    ("picture", picture),
 ];
 
 /// A safetensors file, and every tensor that its header names.
@@ -52,6 +56,14 @@ pub fn tokenizer_json(bytes: &[u8]) {
 /// A `tokenizer.bin` of llama2.c, and a text through what it gives.
 pub fn tokenizer_bin(bytes: &[u8]) {
     let Ok(tokenizer) = Llama2cTokenizer::from_bytes(bytes) else { return };
+    if let Ok(ids) = tokenizer.encode("she sells sea shells, 貝") {
+        let _ = tokenizer.decode(&ids);
+    }
+}
+
+/// SentencePiece's `tokenizer.model`, and a text through what it gives.
+pub fn tokenizer_model(bytes: &[u8]) {
+    let Ok(tokenizer) = SentencePieceTokenizer::from_bytes(bytes) else { return };
     if let Ok(ids) = tokenizer.encode("she sells sea shells, 貝") {
         let _ = tokenizer.decode(&ids);
     }
@@ -111,23 +123,42 @@ pub fn torch(bytes: &[u8]) {
 /// A pickle in an otherwise sound archive of PyTorch, whose checksum would keep most changes from its reader.
 pub fn torch_pickle(bytes: &[u8]) {
     let storage = [7u8; 64];
+    safetensors(&archive(&[("m/data.pkl", bytes), ("m/data/0", &storage), ("m/data/1", &storage)]));
+}
+
+/// An array in an otherwise sound zip.
+pub fn npz_member(bytes: &[u8]) {
+    npz(&archive(&[("a.npy", bytes)]));
+}
+
+/// A picture, as the folder of a class has it.
+pub fn picture(bytes: &[u8]) {
+    in_a_file("class/picture.png", bytes, |path| {
+        let class = path.parent().unwrap_or(path);
+        drop(load(class.parent().unwrap_or(class)));
+    });
+}
+
+/// A ZIP archive of these members, as they are.
+fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, content) in [("m/data.pkl", bytes), ("m/data/0", &storage), ("m/data/1", &storage)] {
+    for &(name, content) in members {
         let start = (file.len() as u32).to_le_bytes();
         let length = (content.len() as u32).to_le_bytes();
         let name_length = (name.len() as u16).to_le_bytes();
-        let common = [&[0; 10][..], &crc32(content).to_le_bytes(), &length, &length, &name_length].concat();
+        let common =
+            [&[0; 10][..], &crc32(content).to_le_bytes(), &length, &length, &name_length].concat();
         file.extend([b"PK\x03\x04", &common[..], &[0; 2], name.as_bytes(), content].concat());
-        directory.extend(
-            [b"PK\x01\x02\0\0", &common[..], &[0; 12], &start, name.as_bytes()].concat(),
-        );
+        directory
+            .extend([b"PK\x01\x02\0\0", &common[..], &[0; 12], &start, name.as_bytes()].concat());
     }
     let (start, length) = (file.len() as u32, directory.len() as u32);
+    let count = (members.len() as u16).to_le_bytes();
     file.extend(directory);
-    file.extend(b"PK\x05\x06\0\0\0\0\x03\0\x03\0");
+    file.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count].concat());
     file.extend([length.to_le_bytes(), start.to_le_bytes()].concat());
     file.extend([0; 2]);
-    safetensors(&file);
+    file
 }
 
 /// The checksum of a ZIP archive.
@@ -136,10 +167,18 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), |sum, _| step(sum)))
 }
 
-/// Hands over a file of these bytes in a folder of its own.
+/// Hands over a file of these bytes in a folder that is this thread's own.
 fn in_a_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
-    let folder = tempfile::tempdir().expect("the system has room for a file");
-    let path = folder.path().join(name);
-    std::fs::write(&path, bytes).expect("the system has room for a file");
-    read(&path);
+    thread_local! {
+        static FOLDER: TempDir = tempfile::tempdir().expect("the system has room for a folder");
+    }
+    FOLDER.with(|folder| {
+        let path = folder.path().join(name);
+        let below = path.parent().expect("a file in a folder has one");
+        std::fs::create_dir_all(below).expect("the system has room for a folder");
+        std::fs::write(&path, bytes).expect("the system has room for a file");
+        read(&path);
+        // What another target finds must be its own.
+        std::fs::remove_file(&path).expect("the file was written just now");
+    });
 }

@@ -2,10 +2,15 @@
 
 use crate::embed;
 use crate::support::Bench;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use tinytorch::Tensor;
 use tinytorch::data::read_npy;
-use tinytorch::files::Embedder;
+use tinytorch::files::{Embedder, write_tensors};
+use tinytorch::models::{Architecture, ForeignNames, Layout};
+use tinytorch::nn::{Init, Module};
+use tinytorch::text::BpeTokenizer;
 
 const FOLDER: [&str; 3] = ["config.json", "stories260K.safetensors", "tok512.bin"];
 
@@ -101,6 +106,7 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     bench.write("many.txt", lines.join("\n").as_bytes());
     let judge = "audit encoder int8 --data many.txt --max-error 5% --no-latency";
     let judged = report(&bench, judge);
+    assert_eq!(found(&judged, "coverage")["result"], "pass");
     // The distance and the mean cosine of what both folders give.
     let vectors = |folder: &str| {
         let embedder = Embedder::load(bench.path(folder)).unwrap();
@@ -124,4 +130,92 @@ fn a_sentence_encoder_goes_the_whole_way_as_a_folder() {
     assert!(line.contains("describes another model"), "{line}");
     let line = bench.refused("audit encoder encoder --data many.txt");
     assert!(line.contains("int8"), "{line}");
+}
+
+/// A model of random weights in the folder `float`, as those of this configuration are published.
+fn published(bench: &Bench, config: &serde_json::Value) {
+    let architecture = Architecture::from_config(&config.to_string()).unwrap();
+    let model = architecture.build(&mut Init::seed(5)).unwrap();
+    let ForeignNames { rename, layout, .. } = architecture.foreign_names();
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (name, param) in model.named_params() {
+        let value = param.value().unwrap().clone();
+        let last = value.shape().rank() - 1;
+        let stored = match layout(&name) {
+            Layout::Same => value,
+            _ if last == 0 => value,
+            _ => value.transpose(0, 1).unwrap().contiguous().unwrap(),
+        };
+        let joined = match tensors.remove(&rename(&name)) {
+            Some(before) => Tensor::cat::<f32>(&[before, stored], last).unwrap(),
+            None => stored,
+        };
+        tensors.insert(rename(&name), joined);
+    }
+    fs::create_dir(bench.path("float")).unwrap();
+    let tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
+    write_tensors(bench.path("float/model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    bench.write("float/config.json", config.to_string().as_bytes());
+}
+
+#[test]
+fn other_decoders_go_the_whole_way() {
+    use serde_json::json;
+    let gpt2 = json!({"model_type": "gpt2", "vocab_size": 256, "n_positions": 32, "n_embd": 32,
+        "n_layer": 1, "n_head": 4, "activation_function": "gelu_new"});
+    let qwen3 = json!({"model_type": "qwen3", "vocab_size": 256, "hidden_size": 32, "head_dim": 16,
+        "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 32, "tie_word_embeddings": true});
+    for config in [gpt2, qwen3] {
+        let bench = Bench::new();
+        published(&bench, &config);
+        BpeTokenizer::bytes().save(bench.path("float/tokenizer.json")).unwrap();
+        bench.write("t.txt", "to be or not to be, that is a line. ".repeat(8).as_bytes());
+        assert!(bench.good("inspect float/model.safetensors").contains("weight"));
+        bench.good("quantize float --out int8");
+        let args = "--prompt to --greedy --steps 3";
+        for folder in ["float", "int8"] {
+            let told = bench.json(&format!("generate {folder} {args}"));
+            assert_eq!(told["tokens"], 3, "{told}");
+        }
+        let judged = report(&bench, "audit float int8 --data t.txt --max-error 20% --no-latency");
+        for gate in ["structure", "coverage", "output_error", "round_trip"] {
+            assert_eq!(found(&judged, gate)["result"], "pass", "{gate}");
+        }
+    }
+}
+
+#[test]
+fn other_encoders_go_the_whole_way() {
+    use serde_json::json;
+    let encoder = embed::bench();
+    let tokenizer = encoder.read("encoder/tokenizer.json");
+    let vocab = serde_json::from_slice::<serde_json::Value>(&tokenizer).unwrap();
+    let vocab = vocab["model"]["vocab"].as_object().unwrap().len();
+    let roberta = json!({"model_type": "roberta", "vocab_size": vocab, "hidden_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64,
+        "max_position_embeddings": 34, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
+        "pad_token_id": 1, "hidden_act": "gelu"});
+    let distilbert = json!({"model_type": "distilbert", "vocab_size": vocab, "dim": 32,
+        "n_layers": 1, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 32});
+    for config in [roberta, distilbert] {
+        let bench = Bench::new();
+        published(&bench, &config);
+        fs::create_dir(bench.path("float/1_Pooling")).unwrap();
+        for name in ["tokenizer.json", "modules.json", "1_Pooling/config.json"] {
+            bench.write(&format!("float/{name}"), &encoder.read(&format!("encoder/{name}")));
+        }
+        let lines: Vec<String> = (0..40).map(|i| format!("The line {i} of a text.")).collect();
+        bench.write("many.txt", lines.join("\n").as_bytes());
+        bench.good("quantize float --out int8");
+        for folder in ["float", "int8"] {
+            let told = bench.json(&format!("embed {folder} --input many.txt --out {folder}.npy"));
+            assert_eq!(told["int8"], folder == "int8", "{told}");
+        }
+        let judged =
+            report(&bench, "audit float int8 --data many.txt --max-error 20% --no-latency");
+        for gate in ["structure", "coverage", "output_error", "round_trip"] {
+            assert_eq!(found(&judged, gate)["result"], "pass", "{gate}");
+        }
+    }
 }

@@ -71,9 +71,9 @@ impl LayerEvidence {
         self.kernel.int8
     }
 
-    /// Whether it takes rows of a table, which nothing multiplies.
+    /// Whether it takes rows of a table, which nothing multiplies: those that ids name, or the same for all.
     pub fn is_look_up(&self) -> bool {
-        self.looks_up
+        self.looks_up || self.op == "row"
     }
 
     /// What the layer gets wrong beyond what rounding explains, in a sentence that names it. Nothing is said
