@@ -8,7 +8,6 @@ format:
 
 lint:
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace -- -D warnings -D clippy::unwrap_used
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

@@ -1,5 +1,6 @@
 //! The `tinytorch` command: train, quantize and audit int8 models.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 
 mod arrays;

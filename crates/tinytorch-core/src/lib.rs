@@ -1,3 +1,4 @@
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 //! What runs: tensors, int8 weights, ops with their derivatives, the graph they make, and the plan that
 //! deploys it. Enough to load a model and run it; layers, training and quantizing are above, in `tinytorch`,

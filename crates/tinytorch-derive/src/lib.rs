@@ -5,6 +5,7 @@
 //! state: reported likewise, and shown to visitors that change the model) or `#[module(skip)]` (not
 //! visited). A unit struct is a module without fields.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 
 use proc_macro2::TokenStream;

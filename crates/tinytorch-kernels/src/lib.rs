@@ -20,6 +20,7 @@
 //! Every kernel takes an [`Isa`] as its first argument, so that a test or a user can force one.
 //! Integer kernels return the same bits on every ISA and with any number of threads.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![allow(clippy::needless_range_loop, reason = "tiles are indexed by row and vector")]
 #![allow(clippy::excessive_precision, reason = "coefficients stand as they were published")]
 #![allow(clippy::mut_from_ref, reason = "threads write parts of one output that do not overlap")]

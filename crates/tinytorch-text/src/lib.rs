@@ -19,6 +19,8 @@
 //! # Ok::<(), tinytorch_core::Error>(())
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
 mod added;
 mod begun;
 mod bpe;

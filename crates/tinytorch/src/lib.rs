@@ -1,3 +1,4 @@
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
 //! A deep-learning framework, small enough to read, whose int8 is proven.
 //!
