@@ -363,9 +363,9 @@ impl Piece<'_, '_> {
         }
         let is_widened = D::WEIGHT_BYTES > 1;
         by_isa!(S, T => match (whole, blocks) {
-            // A widened panel is filled up.
-            (0, true) if is_widened => tiles!(T.product_int8.blocks[2], false, true),
-            (0, false) if is_widened => tiles!(T.product_int8.whole[2], false, false),
+            // One panel is widened at a time, and filled up.
+            (_, true) if is_widened => tiles!(T.product_int8.blocks[2], false, true),
+            (_, false) if is_widened => tiles!(T.product_int8.whole[2], false, false),
             (0, true) => tiles!(T.product_int8.narrow, true, true),
             (0, false) => tiles!(T.product_int8.narrow, true, false),
             (_, true) => tiles!(T.product_int8.blocks, true),
@@ -397,6 +397,7 @@ impl Piece<'_, '_> {
         const TWO: usize = 2;
         let product = self.product;
         let is_widened = D::WEIGHT_BYTES > 1;
+        assert!(!is_widened || NV * S::LANES == PANEL, "one panel is widened at a time");
         let width = match MASKED || is_widened {
             true => product.weight.width(panel),
             false => NV * S::LANES,
