@@ -111,7 +111,7 @@ fn a_model_that_carries_its_characters_needs_no_other_file() {
         ("talks.safetensors", "no token that begins a text"),
         (
             "mute.safetensors --prompt HELLO",
-            "carries no tokenizer and none of tokenizer.json, tok69.bin",
+            "carries no tokenizer and none of tokenizer.json, tokenizer.model, tok69.bin",
         ),
     ] {
         let line = bench.refused(&format!("generate {args}"));

@@ -34,7 +34,10 @@ pub(super) fn llama(mut file: Settings, family: Family) -> Result<LlamaConfig, M
     let heads: usize = file.required("num_attention_heads")?;
     let usual = (family == Family::Qwen3).then_some(128);
     let head_dim = file.optional::<usize>("head_dim")?.or(usual);
-    let head_dim = head_dim.filter(|width| width.checked_mul(heads) != Some(dim));
+    if let Some(width) = head_dim.filter(|width| width.checked_mul(heads).is_none()) {
+        return Err(file.unsupported("head_dim", &width.into()));
+    }
+    let head_dim = head_dim.filter(|width| width * heads != dim);
     let rope = rotary(&mut file, context)?;
     let llama = LlamaConfig {
         vocab: file.required("vocab_size")?,
