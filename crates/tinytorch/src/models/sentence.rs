@@ -34,8 +34,8 @@ pub enum Pooling {
 /// use tinytorch::nn::{Forward, Init};
 /// let config = BertConfig {
 ///     vocab: 100, context: 16, types: 2, dim: 24, layers: 2, heads: 3, hidden: 48,
-///     norm_eps: 1e-12, pad: 0,
-///, first_position: 0 };
+///     norm_eps: 1e-12, pad: 0, first_position: 0,
+/// };
 /// let bert = Bert::new(&config, &mut Init::seed(0))?;
 /// let encoder = SentenceEncoder { bert, pooling: Pooling::Mean, normalize: true };
 /// let ids = Architecture::Bert(config).example(3)?;
