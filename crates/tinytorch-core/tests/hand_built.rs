@@ -132,5 +132,6 @@ fn ops_report_their_properties() {
     assert!(Pointwise { name: "exp", f: functions::Exp }.properties().pointwise);
     assert!(Reshape::Squeeze { axis: 0 }.properties().reshapes);
     assert!(Lookup(Rows::Ids).properties().looks_up);
+    assert!(Lookup(Rows::One { row: 0 }).properties().looks_up);
     assert!(!MatMul.properties().pointwise);
 }

@@ -30,7 +30,7 @@ pub struct Properties {
     pub standardizes: bool,
     /// Each channel is scaled and shifted by statistics, as in a batch norm.
     pub normalizes_channels: bool,
-    /// Rows of a table that the input names, which nothing multiplies.
+    /// Rows of a table, which nothing multiplies: those that the input names, or the same for all.
     pub looks_up: bool,
     /// In which orders the op takes images.
     pub orders: Orders,

@@ -33,10 +33,9 @@ impl Rows {
         }
     }
 
-    /// The facts about a look-up. One row for all is no look-up: no input names it.
+    /// The facts about a look-up.
     pub(super) fn properties(self) -> Properties {
-        let looks_up = !matches!(self, Rows::One { .. });
-        Properties { looks_up, ..Properties::default() }
+        Properties { looks_up: true, ..Properties::default() }
     }
 
     /// The output's shape for an input of this shape.

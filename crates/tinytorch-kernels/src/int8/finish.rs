@@ -293,9 +293,8 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
         let start = (place.rows.start + first) * finish.row_stride;
         for column in first_column..end {
             let start = start + (column - wanted.start) * finish.column_stride;
-            let at = (column - place.first_column).min(COLUMNS - 1);
             for r in 0..N {
-                write(start + r * finish.row_stride, staged[r][at]);
+                write(start + r * finish.row_stride, staged[r][column - place.first_column]);
             }
         }
     }

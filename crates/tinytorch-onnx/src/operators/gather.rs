@@ -63,6 +63,7 @@ pub(super) fn arg_min(node: &Node<'_>) -> Reading<Operator> {
 
 /// Where the largest or smallest entry along an axis is, the first of equal ones.
 fn place(node: &Node<'_>, largest: bool) -> Reading<Operator> {
+    let op = if largest { "arg_max" } else { "arg_min" };
     let axis = node.int("axis")?.unwrap_or(0);
     let keep = node.flag("keepdims", true)?;
     if node.flag("select_last_index", false)? {
@@ -70,10 +71,10 @@ fn place(node: &Node<'_>, largest: bool) -> Reading<Operator> {
     }
     Ok(Operator::one(move |args, ctx| {
         let x = args.need(0)?;
-        let axis = values::axis(axis, x.shape().rank(), "arg_max")?;
+        let axis = values::axis(axis, x.shape().rank(), op)?;
         let one = values::list(&[1])?;
         let mut both = ctx.apply_many(TopK { axis, largest }, &[Some(x), Some(&one)])?;
-        let places = both.pop().ok_or(GraphError::OutputCount { op: "arg_max", outputs: 0 })?;
+        let places = both.pop().ok_or(GraphError::OutputCount { op, outputs: 0 })?;
         if keep { Ok(places) } else { places.squeeze(axis, ctx) }
     }))
 }

@@ -71,9 +71,9 @@ impl LayerEvidence {
         self.kernel.int8
     }
 
-    /// Whether it takes rows of a table, which nothing multiplies: those that ids name, or the same for all.
+    /// Whether it takes rows of a table, which nothing multiplies.
     pub fn is_look_up(&self) -> bool {
-        self.looks_up || self.op == "row"
+        self.looks_up
     }
 
     /// What the layer gets wrong beyond what rounding explains, in a sentence that names it. Nothing is said

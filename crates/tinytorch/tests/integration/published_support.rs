@@ -182,14 +182,18 @@ pub(crate) fn roberta_tensors() -> Tensors {
 
 /// The configuration of a RoBERTa.
 pub(crate) fn roberta_config() -> Value {
-    let mut config = bert_config();
-    for (name, value) in [
+    let settings = [
         ("model_type", json!("roberta")),
         // RoBERTa's own is 1, which is among the ids of the reference.
         ("pad_token_id", json!(2)),
         ("type_vocab_size", json!(1)),
         ("layer_norm_eps", json!(1e-5)),
-    ] {
+    ];
+    changed(bert_config(), settings)
+}
+
+fn changed<const N: usize>(mut config: Value, settings: [(&str, Value); N]) -> Value {
+    for (name, value) in settings {
         config[name] = value;
     }
     config
@@ -233,8 +237,7 @@ pub(crate) fn gpt2_config() -> Value {
 
 /// The configuration of a Qwen3, whose heads are 12 wide.
 pub(crate) fn qwen3_config() -> Value {
-    let mut config = llama_config();
-    for (name, value) in [
+    let settings = [
         ("model_type", json!("qwen3")),
         ("head_dim", json!(12)),
         ("rope_theta", json!(1e6)),
@@ -242,10 +245,8 @@ pub(crate) fn qwen3_config() -> Value {
         ("use_sliding_window", json!(false)),
         ("max_window_layers", json!(2)),
         ("tie_word_embeddings", json!(true)),
-    ] {
-        config[name] = value;
-    }
-    config
+    ];
+    changed(llama_config(), settings)
 }
 
 /// The configuration of the encoder.

@@ -6,24 +6,21 @@ use serde_json::json;
 
 /// What the file does not say is as transformers takes it.
 pub(super) fn bert(file: Settings) -> Result<BertConfig, ModelError> {
-    let usual = Usual { norm_eps: 1e-12, pad: 0, first_position: |_| 0 };
-    like_bert(file, usual)
+    like_bert(file, 0, |_| 0)
 }
 
 /// The config of a RoBERTa, whose positions are counted from behind the id of padding.
 pub(super) fn roberta(file: Settings) -> Result<BertConfig, ModelError> {
-    let usual = Usual { norm_eps: 1e-12, pad: 1, first_position: |pad| pad + 1 };
-    like_bert(file, usual)
+    like_bert(file, 1, |pad| pad.saturating_add(1))
 }
 
-/// Where the models of one form differ.
-struct Usual {
-    norm_eps: f32,
-    pad: usize,
+/// What both are, with the usual id of padding, and the row of the table of positions that comes first for
+/// such an id.
+fn like_bert(
+    mut file: Settings,
+    usual_pad: usize,
     first_position: fn(usize) -> usize,
-}
-
-fn like_bert(mut file: Settings, usual: Usual) -> Result<BertConfig, ModelError> {
+) -> Result<BertConfig, ModelError> {
     file.expect("hidden_act", &["gelu".into()])?;
     file.expect("position_embedding_type", &["absolute".into()])?;
     for other in ["is_decoder", "add_cross_attention", "is_encoder_decoder", "tie_encoder_decoder"]
@@ -33,9 +30,9 @@ fn like_bert(mut file: Settings, usual: Usual) -> Result<BertConfig, ModelError>
     file.expect("pruned_heads", &[json!({})])?;
     // The head that it would tie is not read.
     file.take("tie_word_embeddings");
-    let pad = file.optional("pad_token_id")?.unwrap_or(usual.pad);
+    let pad = file.optional("pad_token_id")?.unwrap_or(usual_pad);
     let rows: usize = file.required("max_position_embeddings")?;
-    let first_position = (usual.first_position)(pad.min(rows));
+    let first_position = first_position(pad);
     let Some(context) = rows.checked_sub(first_position) else {
         return Err(file.unsupported("max_position_embeddings", &rows.into()));
     };
@@ -47,7 +44,7 @@ fn like_bert(mut file: Settings, usual: Usual) -> Result<BertConfig, ModelError>
         layers: file.required("num_hidden_layers")?,
         heads: file.required("num_attention_heads")?,
         hidden: file.required("intermediate_size")?,
-        norm_eps: file.optional("layer_norm_eps")?.unwrap_or(usual.norm_eps),
+        norm_eps: file.optional("layer_norm_eps")?.unwrap_or(1e-12),
         pad,
         first_position,
     };

@@ -16,8 +16,8 @@ use settings::{Settings, config};
 
 impl Architecture {
     /// The architecture that a `config.json` describes: tinytorch's own form, Hugging Face's for BERT, RoBERTa,
-    /// DistilBERT, GPT-2, Llama (SmolLM among them), Mistral, Qwen2 and Qwen3, or llama2.c's. A setting that is neither understood nor known to leave all numbers as
-    /// they are is an error.
+    /// DistilBERT, GPT-2, Llama (SmolLM among them), Mistral, Qwen2 and Qwen3, or llama2.c's. A setting that is
+    /// neither understood nor known to leave all numbers as they are is an error.
     ///
     /// ```
     /// use tinytorch::models::Architecture;

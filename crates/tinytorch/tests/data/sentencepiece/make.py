@@ -32,10 +32,23 @@ KINDS = dict(
 )
 
 
-def unused(name, every):
-    """The model with some of its longer pieces marked as not to be used."""
+def read(name):
     model = messages.ModelProto()
     model.ParseFromString((HERE / f"{name}.model").read_bytes())
+    return model
+
+
+def without_paths(name):
+    """The trainer notes where it was run."""
+    model = read(name)
+    model.trainer_spec.ClearField("model_prefix")
+    model.normalizer_spec.ClearField("normalization_rule_tsv")
+    (HERE / f"{name}.model").write_bytes(model.SerializeToString())
+
+
+def unused(name, every):
+    """The model with some of its longer pieces marked as not to be used."""
+    model = read(name)
     longer = [p for p in model.pieces if p.type == p.NORMAL and 1 < len(p.piece) < 5]
     for piece in longer[::every]:
         piece.type = piece.UNUSED
@@ -52,6 +65,7 @@ def main():
         spm.SentencePieceTrainer.train(
             sentence_iterator=iter(CORPUS), model_prefix=str(HERE / name), minloglevel=2, **settings)
         (HERE / f"{name}.vocab").unlink()
+        without_paths(name)
     rules.unlink()
     unused("unigram", 2)
     unused("bpe_llama", 3)
