@@ -9,6 +9,7 @@
 //! * [`mod@f32`]: products, convolutions, functions and reductions of floats.
 //! * [`attention`]: a query over keys and values held as floats or int8.
 //! * [`aligned`] and [`Scratch`]: memory on cache lines, and working memory that is used again.
+//! * [`order`]: images turned from pixel by pixel to channel by channel.
 //! * [`pool`]: the largest value of each window of an image.
 //! * [`threads`]: from how much work on threads share a kernel.
 //! * [`tuning`]: what each kernel promises, and the sizes of its tiles and blocks.
@@ -30,6 +31,7 @@ pub mod attention;
 pub mod f32;
 pub mod int8;
 pub mod isa;
+pub mod order;
 pub mod os;
 mod parallel;
 pub mod peak;

@@ -86,11 +86,20 @@ pub const AVERAGE_POOL: Threshold = Threshold::of(1 << 16);
 /// Largest values of windows: bytes of the input; 256k take about 10 us.
 pub const MAX_POOL: Threshold = Threshold::of(1 << 18);
 
-/// Int8 products: multiply-adds. They take about 10 us on AVX2 and 5 on AVX-512 VNNI.
+/// Int8 products: operations, as [`product_int8_operations`] counts them. They take about 10 us on AVX2 and
+/// 5 on AVX-512 VNNI.
 pub const PRODUCT_INT8: Threshold = Threshold::of(1 << 19);
 
-/// Int8 convolutions: multiply-adds.
+/// Int8 convolutions: operations, as [`product_int8_operations`] counts them.
 pub const CONV_INT8: Threshold = Threshold::of(1 << 19);
+
+/// Multiply-adds of an int8 product that rescaling and writing one of its results takes as long as.
+pub const RESULT_COST: usize = 16;
+
+/// The operations of an int8 product with so many results, each the sum of `k` products.
+pub const fn product_int8_operations(results: usize, k: usize) -> usize {
+    results.saturating_mul(k.saturating_add(RESULT_COST))
+}
 
 /// Depthwise int8 convolutions: multiply-adds, which take six times as long as those of other
 /// convolutions; but each thread prepares the weights again.
@@ -102,8 +111,11 @@ pub const WEIGHT_ONLY: Threshold = Threshold::of(1 << 18);
 /// Products with an int8 weight that is not transposed: multiply-adds.
 pub const TRANSPOSED: Threshold = Threshold::of(1 << 18);
 
-/// Quantizing: values; 64k take about 10 us.
+/// Quantizing with a scale that is known: values; 64k take about 10 us.
 pub const QUANTIZE: Threshold = Threshold::of(1 << 16);
+
+/// Quantizing rows, each over its own range: values, which are read twice.
+pub const QUANTIZE_ROWS: Threshold = Threshold::of(1 << 15);
 
 /// Loops that call no kernel: simple operations. A hand-off costs about 13 us, in which one thread does
 /// some 10^5.

@@ -12,11 +12,12 @@ use super::panels::{Packed, pack_row};
 use super::product::{Product, Rows};
 use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
+use super::turned::{Turned, rows_at_once};
 use super::widen::{Wide, WideSize};
 use super::{Epilogue, Int8Error, Panels, QParams, RowParams, Scales};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
-use crate::threads::{CONV_INT8, DEPTHWISE_INT8};
+use crate::threads::{CONV_INT8, DEPTHWISE_INT8, product_int8_operations};
 use crate::tuning::{GROUP, PANEL};
 use crate::{Isa, Scratch};
 
@@ -59,11 +60,23 @@ struct KernelRuns {
 }
 
 /// How the kernel meets the image.
+#[derive(Copy, Clone)]
 struct Reading<'a> {
     access: Access,
     /// Where its runs lie, from the first one on.
     offsets: &'a [usize],
     weight: Packed<'a>,
+    /// Whether results are turned before they are written.
+    is_turned: bool,
+}
+
+/// Some rows of an output image, counted from the first one of a task, and what their values are made of.
+struct Lines<'a> {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    out_width: usize,
+    slab: Slab<'a>,
+    params: QParams,
 }
 
 /// Some rows and channels of an output image.
@@ -73,9 +86,28 @@ struct Task {
     columns: Range<usize>,
 }
 
+/// Where the results of a task go: to the first pixel of the first channel, and the others from there on.
+struct Place {
+    target: Target,
+    row_stride: usize,
+    column_stride: usize,
+    relu: bool,
+}
+
+impl Place {
+    /// The same for the pixels from `pixel` on, and some channels.
+    fn finish(&self, pixel: usize, columns: Range<usize>) -> Finish {
+        let Place { target, row_stride, column_stride, relu } = *self;
+        // SAFETY: the element is one that is written.
+        let target = unsafe { target.skip(pixel * row_stride + columns.start * column_stride) };
+        Finish { target, row_stride, column_stride, columns, relu }
+    }
+}
+
 /// How the output is cut.
 struct Cut {
     access: Access,
+    is_turned: bool,
     task_rows: usize,
     row_parts: usize,
     channel_parts: usize,
@@ -88,9 +120,18 @@ struct Workspace<'a> {
     gathered: &'a mut [u8],
     wide: Wide<'a>,
     numbers: &'a mut [i32],
+    /// What is turned.
+    results: &'a mut [f32],
     /// For depthwise convolutions: a block of weights, and what they are multiplied with.
     block: &'a mut [i32],
     taps: &'a mut [i32],
+}
+
+/// What of it products need.
+struct Working<'w, 'a> {
+    gathered: &'w mut [u8],
+    wide: &'w mut Wide<'a>,
+    numbers: &'w mut [i32],
 }
 
 impl Job<'_> {
@@ -118,10 +159,21 @@ impl Job<'_> {
             _ => (0, 0),
         };
         let wide = self.wide_size(&cut, &runs, gathered);
+        let results = if cut.is_turned {
+            let rows = rows_at_once(out_size[1], self.shape.out_channels).min(cut.task_rows);
+            rows * out_size[1] * self.shape.out_channels
+        } else {
+            0
+        };
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
         let levels_step = bytes_for::<u8>(wide.levels);
         let of_numbers = [numbers, block, taps, wide.weights].map(bytes_for::<i32>);
-        let per_thread = slab_step + gathered_step + levels_step + of_numbers.iter().sum::<usize>();
+        let results_step = bytes_for::<f32>(results);
+        let per_thread = slab_step
+            + gathered_step
+            + levels_step
+            + results_step
+            + of_numbers.iter().sum::<usize>();
         let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
         let padded = self.weight.n() * padded_k;
         let shared = bytes_for::<usize>(runs.count)
@@ -144,6 +196,7 @@ impl Job<'_> {
         let blocks = SharedOut::new(arena.take::<i32>(cut.threads * block));
         let all_taps = SharedOut::new(arena.take::<i32>(cut.threads * taps));
         let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
+        let all_results = SharedOut::new(arena.take::<f32>(cut.threads * results));
         share(tasks, cut.threads, &|worker| {
             let thread = worker.index();
             // SAFETY: each thread has its own part of the scratch.
@@ -156,13 +209,15 @@ impl Job<'_> {
                         levels: all_levels.slice(thread * levels_step, wide.levels),
                     },
                     numbers: all_numbers.slice(thread * numbers, numbers),
+                    results: all_results.slice(thread * results, results),
                     block: blocks.slice(thread * block, block),
                     taps: all_taps.slice(thread * taps, taps),
                 }
             };
             for index in worker {
                 let task = self.task(&cut, index, out_size[0]);
-                let reading = Reading { access: cut.access, offsets, weight };
+                let Cut { access, is_turned, .. } = cut;
+                let reading = Reading { access, offsets, weight, is_turned };
                 self.convolve(&task, &reading, out_size, &mut workspace);
             }
         });
@@ -191,12 +246,11 @@ impl Job<'_> {
     fn cut(&self, [out_height, out_width]: [usize; 2]) -> Cut {
         let shape = self.shape;
         let access = self.access();
-        let work = shape.batch * out_height * out_width * shape.out_channels * self.weight.k();
-        let threshold = match access {
-            Access::Depthwise => DEPTHWISE_INT8,
-            _ => CONV_INT8,
+        let results = shape.batch * out_height * out_width * shape.out_channels;
+        let threads = match access {
+            Access::Depthwise => DEPTHWISE_INT8.shares(results * self.weight.k()),
+            _ => CONV_INT8.shares(product_int8_operations(results, self.weight.k())),
         };
-        let threads = threshold.shares(work);
         // Few rows do not divide evenly among threads; channels do.
         let panels = shape.out_channels / PANEL;
         let by_channels = shape.batch < threads
@@ -216,7 +270,12 @@ impl Job<'_> {
         let task_rows = even.min(cached);
         let row_parts = out_height.div_ceil(task_rows);
         let threads = threads.min(channel_parts * shape.batch * row_parts);
-        Cut { access, task_rows, row_parts, channel_parts, threads }
+        let in_channel_order = self.layout == Layout::Nchw && out_height * out_width > 1;
+        let is_turned = in_channel_order
+            && shape.out_channels > 1
+            && access != Access::Depthwise
+            && self.target.is_float();
+        Cut { access, is_turned, task_rows, row_parts, channel_parts, threads }
     }
 
     fn task(&self, cut: &Cut, index: usize, out_height: usize) -> Task {
@@ -302,45 +361,27 @@ impl Job<'_> {
         &self,
         task: &Task,
         reading: &Reading<'_>,
-        [out_height, out_width]: [usize; 2],
+        out_size: [usize; 2],
         workspace: &mut Workspace<'_>,
     ) {
-        let shape = self.shape;
-        let Reading { access, offsets, weight } = *reading;
+        let (shape, out_width) = (self.shape, out_size[1]);
         let params = self.images.params.of(task.image);
         let image_len = shape.height * shape.width * shape.in_channels;
         let image = &self.images.data[task.image * image_len..][..image_len];
-        let slab = if self.copies_slab(access) {
+        let slab = if self.copies_slab(reading.access) {
             Slab::copied(shape, image, &task.rows, params.zero_point, workspace.slab)
         } else {
             Slab::in_place(shape, image, &task.rows)
         };
-        let out_pixels = out_height * out_width;
-        let first_pixel = task.rows.start * out_width;
-        let n = shape.out_channels;
-        let (first, row_stride, column_stride) = match self.layout {
-            Layout::Nchw => (task.image * n * out_pixels + first_pixel, 1, out_pixels),
-            Layout::Nhwc => ((task.image * out_pixels + first_pixel) * n, n, 1),
-        };
-        let finish = |pixel: usize, columns: Range<usize>| Finish {
-            // SAFETY: the element is the first that is written.
-            target: unsafe {
-                self.target.skip(first + pixel * row_stride + columns.start * column_stride)
-            },
-            row_stride,
-            column_stride,
-            columns,
-            relu: self.epilogue.relu,
-        };
-        let m = task.rows.len() * out_width;
-        if access == Access::Depthwise {
+        let place = self.place(task, out_size);
+        if reading.access == Access::Depthwise {
             let depthwise = Depthwise {
                 shape,
                 slab,
                 params,
-                weight,
+                weight: reading.weight,
                 epilogue: self.epilogue,
-                finish: finish(0, 0..n),
+                finish: place.finish(0, 0..shape.out_channels),
                 columns: Columns::over(workspace.numbers),
                 block: Block::over(workspace.block),
                 taps: workspace.taps,
@@ -351,16 +392,66 @@ impl Job<'_> {
             };
             return self.isa.run(depthwise);
         }
+        let mut working = Working {
+            gathered: workspace.gathered,
+            wide: &mut workspace.wide,
+            numbers: workspace.numbers,
+        };
+        let columns = task.columns.clone();
+        let lines = |rows| Lines { rows, columns: columns.clone(), out_width, slab, params };
+        let height = task.rows.len();
+        if !reading.is_turned {
+            let mut finish = |pixel, columns| place.finish(pixel, columns);
+            return self.multiply(&lines(0..height), reading, &mut working, &mut finish);
+        }
+        let at_once = rows_at_once(out_width, columns.len());
+        for start in (0..height).step_by(at_once) {
+            let rows = start..height.min(start + at_once);
+            let mut turned = Turned {
+                results: &mut workspace.results[..rows.len() * out_width * columns.len()],
+                to: place.finish(start * out_width, columns.clone()),
+            };
+            let mut finish = |pixel, columns| turned.finish(pixel, columns);
+            self.multiply(&lines(rows), reading, &mut working, &mut finish);
+            turned.write(self.isa);
+        }
+    }
+
+    /// Where the results of a task go.
+    fn place(&self, task: &Task, [out_height, out_width]: [usize; 2]) -> Place {
+        let (n, out_pixels) = (self.shape.out_channels, out_height * out_width);
+        let first_pixel = task.rows.start * out_width;
+        let (first, row_stride, column_stride) = match self.layout {
+            Layout::Nchw => (task.image * n * out_pixels + first_pixel, 1, out_pixels),
+            Layout::Nhwc => ((task.image * out_pixels + first_pixel) * n, n, 1),
+        };
+        // SAFETY: the element is one that is written.
+        let target = unsafe { self.target.skip(first) };
+        Place { target, row_stride, column_stride, relu: self.epilogue.relu }
+    }
+
+    /// Multiplies the pixels under the kernel of some rows by the weights, group by group, and writes the
+    /// results of the pixels from one on for some columns to where `finish` says.
+    fn multiply(
+        &self,
+        lines: &Lines<'_>,
+        reading: &Reading<'_>,
+        working: &mut Working<'_, '_>,
+        finish: &mut dyn FnMut(usize, Range<usize>) -> Finish,
+    ) {
+        let (shape, Reading { access, offsets, weight, .. }) = (self.shape, *reading);
+        let Lines { out_width, slab, params, .. } = *lines;
+        let m = lines.rows.len() * out_width;
         let (down, across) =
             (shape.stride[0] * slab.row_stride, shape.stride[1] * shape.in_channels);
         for group in 0..shape.groups {
-            let per_group = n / shape.groups;
+            let per_group = shape.out_channels / shape.groups;
             let columns = if shape.groups == 1 {
-                task.columns.clone()
+                lines.columns.clone()
             } else {
                 group * per_group..(group + 1) * per_group
             };
-            let start = &slab.pixels[group * shape.group_channels()..];
+            let start = &slab.pixels[lines.rows.start * down + group * shape.group_channels()..];
             let rows = Rows { start, inner: out_width, outer_stride: down, inner_stride: across };
             let runs = self.kernel_runs();
             let Access::Gathered(at_once) = access else {
@@ -370,7 +461,7 @@ impl Job<'_> {
                     Runs { offsets, quads: runs.read / GROUP, tail: 0, tail_offset: 0 }
                 };
                 let product = self.product(m, rows, runs, weight, params, finish(0, columns));
-                product.run_here(self.isa, workspace.numbers, workspace.wide.again());
+                product.run_here(self.isa, working.numbers, working.wide.again());
                 continue;
             };
             let k = self.weight.k();
@@ -379,12 +470,12 @@ impl Job<'_> {
                 for (i, pixel) in (first..first + count).enumerate() {
                     let from = pixel / out_width * down + pixel % out_width * across;
                     for (run, offset) in offsets.iter().enumerate() {
-                        let to = &mut workspace.gathered[i * k + run * runs.len..];
+                        let to = &mut working.gathered[i * k + run * runs.len..];
                         copy_short(&start[from + offset..], to, runs.len);
                     }
                 }
                 let rows = Rows {
-                    start: workspace.gathered,
+                    start: working.gathered,
                     inner: count,
                     outer_stride: 0,
                     inner_stride: k,
@@ -392,7 +483,7 @@ impl Job<'_> {
                 let finish = finish(first, columns.clone());
                 let runs = Runs::contiguous(k);
                 let product = self.product(count, rows, runs, weight, params, finish);
-                product.run_here(self.isa, workspace.numbers, workspace.wide.again());
+                product.run_here(self.isa, working.numbers, working.wide.again());
             }
         }
     }

@@ -34,6 +34,11 @@ impl Target {
         }
     }
 
+    /// Whether floats are written.
+    pub(super) fn is_float(&self) -> bool {
+        !matches!(self, Target::U8(..))
+    }
+
     /// The output from element `index` on.
     ///
     /// # Safety

@@ -29,6 +29,7 @@ mod runs;
 mod slab;
 mod tile;
 mod transposed;
+mod turned;
 mod weight_only;
 mod widen;
 mod words;

@@ -21,7 +21,7 @@ use super::words::MOST_WORDS;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
-use crate::threads::PRODUCT_INT8;
+use crate::threads::{PRODUCT_INT8, product_int8_operations};
 use crate::tuning::{GROUP, PANEL, Tuning, by_isa};
 use crate::{Isa, Ran, Scratch};
 
@@ -146,7 +146,7 @@ impl Product<'_> {
     /// Multiplies on the threads of the current pool, and says which kernel ran.
     pub(super) fn run(&self, isa: Isa, scratch: &mut Scratch) -> Ran {
         let panels = self.panels();
-        let work = self.m * self.finish.columns.len() * self.weight.k.max(1);
+        let work = product_int8_operations(self.m * self.finish.columns.len(), self.weight.k);
         let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
         let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(self.block(), self.weight.k);

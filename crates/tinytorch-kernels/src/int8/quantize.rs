@@ -12,7 +12,7 @@ use super::{Int8Error, QParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
-use crate::threads::QUANTIZE;
+use crate::threads::{QUANTIZE, QUANTIZE_ROWS};
 
 struct Quantize<'a> {
     x: &'a [f32],
@@ -122,7 +122,7 @@ pub(super) fn for_each_row(
 ) -> Result<(), Int8Error> {
     let row_of = |row: usize| &x[row * k..(row + 1) * k];
     let first_bad_row = AtomicUsize::new(usize::MAX);
-    split(m, QUANTIZE.shares(x.len()), &|rows| {
+    split(m, QUANTIZE_ROWS.shares(x.len()), &|rows| {
         for row in rows {
             if quantize(row, row_of(row)).is_err() {
                 first_bad_row.fetch_min(row, Ordering::Relaxed);
@@ -169,21 +169,56 @@ impl Kernel for Extremes<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> (f32, f32, bool) {
         let Some(&first) = self.0.first() else { return (0.0, 0.0, true) };
-        let (mut min, mut max) = (s.splat(first), s.splat(first));
-        // x * 0 is 0, or NaN where x is NaN or infinite, and NaN stays.
-        let zero = s.splat(0.0);
-        let mut taint = s.splat(first * 0.0);
-        let mut chunks = self.0.chunks_exact(S::LANES);
-        for chunk in &mut chunks {
-            let x = s.load(chunk);
-            (min, max) = (s.min(min, x), s.max(max, x));
-            taint = s.add(taint, s.mul(x, zero));
+        let mut chains = [Chain::<S>::new(s, first); CHAINS];
+        let mut steps = self.0.chunks_exact(CHAINS * S::LANES);
+        for step in &mut steps {
+            for i in 0..CHAINS {
+                chains[i] = chains[i].with(s, s.load(&step[i * S::LANES..]));
+            }
         }
-        let mut all = (s.min_lane(min), s.max_lane(max), s.sum(taint));
+        let mut chunks = steps.remainder().chunks_exact(S::LANES);
+        for chunk in &mut chunks {
+            chains[0] = chains[0].with(s, s.load(chunk));
+        }
+        let mut all = chains[0];
+        for chain in &chains[1..] {
+            all.min = s.min(all.min, chain.min);
+            all.max = s.max(all.max, chain.max);
+            all.taint = s.add(all.taint, chain.taint);
+        }
+        let mut all = (s.min_lane(all.min), s.max_lane(all.max), s.sum(all.taint));
         for &x in chunks.remainder() {
             all = (all.0.min(x), all.1.max(x), all.2 + x * 0.0);
         }
         (all.0, all.1, all.2 == 0.0)
+    }
+}
+
+/// Each comparison waits four cycles for the one before it; as many chains of them fill these.
+const CHAINS: usize = 4;
+
+/// What [`Extremes`] has found among some values.
+#[derive(Copy, Clone)]
+struct Chain<S: Simd> {
+    min: S::F32,
+    max: S::F32,
+    /// 0, or NaN if a value was NaN or infinite: such a value times 0 is NaN, which stays.
+    taint: S::F32,
+}
+
+impl<S: Simd> Chain<S> {
+    #[inline(always)]
+    fn new(s: S, first: f32) -> Chain<S> {
+        Chain { min: s.splat(first), max: s.splat(first), taint: s.splat(first * 0.0) }
+    }
+
+    #[inline(always)]
+    fn with(self, s: S, x: S::F32) -> Chain<S> {
+        Chain {
+            min: s.min(self.min, x),
+            max: s.max(self.max, x),
+            taint: s.mul_add(x, s.splat(0.0), self.taint),
+        }
     }
 }
 

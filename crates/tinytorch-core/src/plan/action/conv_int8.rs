@@ -1,6 +1,6 @@
 //! Int8 convolutions.
 
-use super::{Action, Operands, Target, bias_and_shift};
+use super::{Action, Operands, Target, bias_and_shift, int8_operations};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec, image_dims};
 use crate::int8::Int8Weight;
@@ -110,7 +110,7 @@ impl Action for ConvInt8 {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        CONV_INT8.is_shared(cost.flops as usize / 2)
+        CONV_INT8.is_shared(int8_operations(cost, self.op.weight.panels().k()))
     }
 
     fn weight_bytes(&self) -> usize {

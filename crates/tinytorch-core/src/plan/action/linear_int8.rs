@@ -1,6 +1,6 @@
 //! Int8 linear layers.
 
-use super::{Action, Operands, Target, bias_and_shift};
+use super::{Action, Operands, Target, bias_and_shift, int8_operations};
 use crate::Result;
 use crate::graph::{Compute, Cost, Exec};
 use crate::int8::Int8Weight;
@@ -51,7 +51,7 @@ impl Action for LinearInt8 {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        PRODUCT_INT8.is_shared(cost.flops as usize / 2)
+        PRODUCT_INT8.is_shared(int8_operations(cost, self.op.0.panels().k()))
     }
 
     fn weight_bytes(&self) -> usize {

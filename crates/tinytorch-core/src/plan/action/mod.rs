@@ -31,6 +31,7 @@ use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use std::borrow::Cow;
 use std::fmt;
 use tinytorch_kernels::int8::{Output, RowParams};
+use tinytorch_kernels::threads::product_int8_operations;
 
 /// What an action reads.
 pub(super) struct Operands<'a> {
@@ -60,6 +61,11 @@ fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tens
         Some(Cow::Owned(sum)) => Tensor::from_vec(sum, shape).map(Some),
         _ => Ok(Some(bias)),
     }
+}
+
+/// Operations of an int8 layer whose results are each the sum of `k` products, as thresholds count them.
+fn int8_operations(cost: &Cost, k: usize) -> usize {
+    product_int8_operations(cost.flops as usize / (2 * k.max(1)), k)
 }
 
 /// What an action writes.

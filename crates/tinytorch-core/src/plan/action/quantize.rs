@@ -7,7 +7,7 @@ use crate::int8::Encoding;
 use crate::tensor::Shape;
 use tinytorch_kernels::Ran;
 use tinytorch_kernels::int8::Layout;
-use tinytorch_kernels::threads::QUANTIZE;
+use tinytorch_kernels::threads::{QUANTIZE, QUANTIZE_ROWS};
 
 /// Floats to levels, as the layer that reads them says.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ impl Action for Quantize {
     }
 
     fn shares_work(&self, cost: &Cost) -> bool {
-        QUANTIZE.is_shared(cost.written as usize)
+        let own_ranges = !matches!(self.input, Encoding::Static(_));
+        let threshold = if own_ranges && self.images.is_none() { QUANTIZE_ROWS } else { QUANTIZE };
+        threshold.is_shared(cost.read as usize / size_of::<f32>())
     }
 }
