@@ -108,6 +108,7 @@ struct IntegerDots;
 
 impl Kernel for IntegerDots {
     type Output = f64;
+    const MULTIPLIES_BYTES: bool = true;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {

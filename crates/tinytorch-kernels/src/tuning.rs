@@ -208,7 +208,7 @@ impl Isa {
         match self {
             Isa::Scalar => &SCALAR,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => &AVX2,
+            Isa::Avx2(_) | Isa::AvxVnni(_) => &AVX2,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(_) => &AVX512VNNI,
             #[cfg(feature = "faulty-isa")]

@@ -53,6 +53,7 @@ struct Tile {
 
 impl Kernel for Depthwise<'_> {
     type Output = ();
+    const MULTIPLIES_BYTES: bool = true;
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {

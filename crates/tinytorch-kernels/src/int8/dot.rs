@@ -29,10 +29,8 @@ pub(super) trait Dot: Copy {
     /// A vector of weights, ready to be multiplied.
     type Weights<S: Simd>: Copy;
 
-    /// Whether at most two rows are multiplied so.
-    fn is_for_few_rows<S: Simd>() -> bool {
-        false
-    }
+    /// At most two rows are multiplied so where [`Simd::LEVEL_BYTES`] is more than this.
+    const FEW_ROWS_ABOVE: usize = usize::MAX;
 
     /// Repeats the activations at `from` for each lane.
     ///
@@ -87,10 +85,7 @@ plain_dot!(
     Exact, 1 x 1, dot,
     {
         type OfBytes = Exact;
-
-        fn is_for_few_rows<S: Simd>() -> bool {
-            S::LEVEL_BYTES > 1
-        }
+        const FEW_ROWS_ABOVE: usize = 1;
     }
 );
 
@@ -123,13 +118,10 @@ impl Dot for FewWords {
     const LEVEL_BYTES: usize = 2;
     const WEIGHT_BYTES: usize = 1;
     const IS_CENTERED: bool = true;
+    const FEW_ROWS_ABOVE: usize = 0;
     type OfBytes = FewWords;
     type Levels<S: Simd> = [S::Bytes; 2];
     type Weights<S: Simd> = [S::Bytes; 2];
-
-    fn is_for_few_rows<S: Simd>() -> bool {
-        true
-    }
 
     #[inline(always)]
     unsafe fn levels<S: Simd>(s: S, from: *const u8) -> [S::Bytes; 2] {

@@ -7,6 +7,7 @@ pub(super) struct KernelNames {
     pub(super) scalar: &'static str,
     pub(super) avx2: &'static str,
     pub(super) avx2_pairs: &'static str,
+    pub(super) avxvnni: &'static str,
     pub(super) avx512vnni: &'static str,
 }
 
@@ -20,6 +21,8 @@ impl KernelNames {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => self.avx2,
             #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(_) => self.avxvnni,
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(_) => self.avx512vnni,
             // It passes for the scalar kernel: what judges it must look at the numbers.
             #[cfg(feature = "faulty-isa")]
@@ -28,13 +31,14 @@ impl KernelNames {
     }
 }
 
-/// The names `base_scalar`, `base_avx2`, `base_avx2_pairs` and `base_avx512vnni`.
+/// The names `base_scalar`, `base_avx2`, `base_avx2_pairs`, `base_avxvnni` and `base_avx512vnni`.
 macro_rules! kernel_names {
     ($base:literal) => {
         $crate::int8::name::KernelNames {
             scalar: concat!($base, "_scalar"),
             avx2: concat!($base, "_avx2"),
             avx2_pairs: concat!($base, "_avx2_pairs"),
+            avxvnni: concat!($base, "_avxvnni"),
             avx512vnni: concat!($base, "_avx512vnni"),
         }
     };

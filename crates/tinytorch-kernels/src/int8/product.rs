@@ -275,6 +275,7 @@ struct Areas<'p, 'a> {
 
 impl Kernel for Areas<'_, '_> {
     type Output = ();
+    const MULTIPLIES_BYTES: bool = true;
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
@@ -285,10 +286,14 @@ impl Kernel for Areas<'_, '_> {
                 } else {
                     self.piece.multiply::<S, FewWords>(s, rows, panels, self.levels);
                 }
-            } else if S::LEVEL_BYTES > 1 && self.piece.product.weight.pair_rule {
-                self.piece.multiply::<S, PairRule>(s, rows, panels, self.levels);
-            } else if S::LEVEL_BYTES > 1 && rows.len() >= LEAST_WIDENED {
-                self.piece.multiply::<S, Widened>(s, rows, panels, self.levels);
+            } else if const { S::LEVEL_BYTES > 1 } {
+                if self.piece.product.weight.pair_rule {
+                    self.piece.multiply::<S, PairRule>(s, rows, panels, self.levels);
+                } else if rows.len() >= LEAST_WIDENED {
+                    self.piece.multiply::<S, Widened>(s, rows, panels, self.levels);
+                } else {
+                    self.piece.multiply::<S, Exact>(s, rows, panels, self.levels);
+                }
             } else {
                 self.piece.multiply::<S, Exact>(s, rows, panels, self.levels);
             }
@@ -361,11 +366,15 @@ impl Piece<'_, '_> {
                 }
             };
         }
-        let is_widened = D::WEIGHT_BYTES > 1;
-        by_isa!(S, T => match (whole, blocks) {
+        // Constant conditions, here and below, keep tiles that never run from being compiled.
+        if const { D::WEIGHT_BYTES > 1 } {
             // One panel is widened at a time, and filled up.
-            (_, true) if is_widened => tiles!(T.product_int8.blocks[2], false, true),
-            (_, false) if is_widened => tiles!(T.product_int8.whole[2], false, false),
+            return by_isa!(S, T => match blocks {
+                true => tiles!(T.product_int8.blocks[2], false, true),
+                false => tiles!(T.product_int8.whole[2], false, false),
+            });
+        }
+        by_isa!(S, T => match (whole, blocks) {
             (0, true) => tiles!(T.product_int8.narrow, true, true),
             (0, false) => tiles!(T.product_int8.narrow, true, false),
             (_, true) => tiles!(T.product_int8.blocks, true),
@@ -481,18 +490,21 @@ impl Piece<'_, '_> {
                     (count, straight.is_some() && count == $mr)
                 }};
             }
-            let (count, is_written) = match left {
-                1 if sums => tile!(ONE, NV, true),
-                _ if sums => {
+            let (count, is_written) = if const { D::WEIGHT_BYTES == 1 && !D::IS_CENTERED } && sums {
+                if left > 1 {
                     tile!(ZERO, NV, true);
                     sums = false;
                     continue;
                 }
-                1 => tile!(ONE, NV, false),
-                2 => tile!(TWO, NV, false),
-                _ if D::is_for_few_rows::<S>() => tile!(TWO, NV, false),
-                left if left <= MS => tile!(MS, AT, false),
-                _ => tile!(MR, AT, false),
+                tile!(ONE, NV, true)
+            } else if left == 1 {
+                tile!(ONE, NV, false)
+            } else if const { S::LEVEL_BYTES > D::FEW_ROWS_ABOVE } || left == 2 {
+                tile!(TWO, NV, false)
+            } else if left <= MS {
+                tile!(MS, AT, false)
+            } else {
+                tile!(MR, AT, false)
             };
             if !is_written {
                 s.call(FinishTile::<BLOCKS> {

@@ -49,7 +49,7 @@ use scalar::{ExactDot, Portable};
 pub use select::IsaError;
 pub use simd::{Kernel, Simd};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{Avx2, Avx512Vnni};
+pub use x86_64::{Avx2, Avx512Vnni, AvxVnni};
 
 /// An instruction set that this CPU has, from the slowest to the fastest.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -59,6 +59,9 @@ pub enum Isa {
     /// AVX2, FMA and F16C: eight values at a time.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX2, FMA, F16C and AVX-VNNI: AVX2 with instructions that multiply bytes, as most laptops have them.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// AVX-512 F, BW, DQ and VL with VNNI: sixteen values at a time.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
@@ -77,6 +80,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Isa::Avx2),
             #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Isa::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
             Avx512Vnni::detect().map(Isa::Avx512Vnni),
         ];
         found.into_iter().flatten().collect()
@@ -87,13 +92,15 @@ impl Isa {
         Isa::available().pop().unwrap_or(Isa::Scalar)
     }
 
-    /// The name that `TINYTORCH_ISA`, reports and [`str::parse`] use: `scalar`, `avx2` or
-    /// `avx512vnni`.
+    /// The name that `TINYTORCH_ISA`, reports and [`str::parse`] use: `scalar`, `avx2`,
+    /// `avxvnni` or `avx512vnni`.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(_) => "avxvnni",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(_) => "avx512vnni",
             #[cfg(feature = "faulty-isa")]
@@ -119,6 +126,7 @@ impl Isa {
         struct LevelBytes;
         impl Kernel for LevelBytes {
             type Output = usize;
+            const MULTIPLIES_BYTES: bool = true;
 
             fn run<S: Simd>(self, _: S) -> usize {
                 S::LEVEL_BYTES
@@ -134,6 +142,14 @@ impl Isa {
             Isa::Scalar => Portable(ExactDot).call(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(token) => token.call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(token) => {
+                if const { K::MULTIPLIES_BYTES } {
+                    token.call(kernel)
+                } else {
+                    token.without_products().call(kernel)
+                }
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(token) => token.call(kernel),
             #[cfg(feature = "faulty-isa")]

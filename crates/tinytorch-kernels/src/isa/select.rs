@@ -8,13 +8,13 @@ use super::Isa;
 /// The environment variable that forces an instruction set.
 const VARIABLE: &str = "TINYTORCH_ISA";
 
-const NAMES: [&str; 3] = ["scalar", "avx2", "avx512vnni"];
+const NAMES: [&str; 4] = ["scalar", "avx2", "avxvnni", "avx512vnni"];
 
 /// A name that does not select an instruction set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum IsaError {
     /// No instruction set has this name.
-    #[error("unknown instruction set `{name}`: use scalar, avx2 or avx512vnni")]
+    #[error("unknown instruction set `{name}`: use scalar, avx2, avxvnni or avx512vnni")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -86,7 +86,7 @@ mod tests {
         let error = "sse9".parse::<Isa>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown instruction set `sse9`: use scalar, avx2 or avx512vnni"
+            "unknown instruction set `sse9`: use scalar, avx2, avxvnni or avx512vnni"
         );
     }
 

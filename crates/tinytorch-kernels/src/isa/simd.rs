@@ -12,6 +12,10 @@ pub trait Kernel {
     /// What the kernel returns.
     type Output;
 
+    /// Whether it sums products of bytes, or of 16 bits. Instruction sets that add nothing but those run other
+    /// kernels as the set does that they add to, so that these are compiled once for both.
+    const MULTIPLIES_BYTES: bool = false;
+
     /// Computes with the vector operations of `simd`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }

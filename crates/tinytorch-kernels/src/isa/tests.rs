@@ -203,6 +203,7 @@ struct Dots;
 
 impl Kernel for Dots {
     type Output = ();
+    const MULTIPLIES_BYTES: bool = true;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {

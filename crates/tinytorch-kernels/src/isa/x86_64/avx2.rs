@@ -1,19 +1,27 @@
-//! AVX2 with FMA and F16C.
+//! AVX2 with FMA and F16C, and on top of it AVX-VNNI.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use half::f16;
 
+use super::products::{Products, Vnni, Words};
 use super::register_ops;
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
 const LANES: usize = 8;
 
-/// The proof that this CPU has AVX2, FMA and F16C.
+/// The proof that this CPU has AVX2, FMA and F16C, and some instructions that multiply bytes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Avx2 {
-    _detected: (),
+pub struct Vectors256<P> {
+    detected: PhantomData<P>,
 }
+
+/// The proof that this CPU has AVX2, FMA and F16C.
+pub type Avx2 = Vectors256<Words>;
+
+/// The proof that this CPU has AVX2, FMA, F16C and AVX-VNNI.
+pub type AvxVnni = Vectors256<Vnni>;
 
 impl Avx2 {
     /// The token, if this CPU has AVX2, FMA and F16C.
@@ -21,11 +29,24 @@ impl Avx2 {
         let found = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        found.then_some(Avx2 { _detected: () })
+        found.then_some(Vectors256 { detected: PhantomData })
     }
 }
 
-impl Sealed for Avx2 {}
+impl AvxVnni {
+    /// The token, if this CPU has AVX2, FMA, F16C and AVX-VNNI.
+    pub fn detect() -> Option<AvxVnni> {
+        let found = Avx2::detect().is_some() && is_x86_feature_detected!("avxvnni");
+        found.then_some(Vectors256 { detected: PhantomData })
+    }
+
+    /// The instruction set that this one adds products to.
+    pub(crate) fn without_products(self) -> Avx2 {
+        Vectors256 { detected: PhantomData }
+    }
+}
+
+impl<P> Sealed for Vectors256<P> {}
 
 /// All bits set in the first `lanes` lanes.
 #[inline(always)]
@@ -47,25 +68,17 @@ macro_rules! fold {
     }};
 }
 
-impl Simd for Avx2 {
+impl<P: Products> Simd for Vectors256<P> {
     const LANES: usize = LANES;
     type F32 = __m256;
     type I32 = __m256i;
     type Mask = __m256;
     type Bytes = __m256i;
-    /// Numbers of 16 bits reach 157 GOP/s with five or six rows of activations by two vectors; bytes by
-    /// `vpmaddubsw`, with the signs moved to the weights so that it cannot saturate, 149.
-    const LEVEL_BYTES: usize = 2;
+    const LEVEL_BYTES: usize = P::LEVEL_BYTES;
 
-    #[inline]
+    #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
-        #[inline(never)]
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled_for_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
-            kernel.run(token)
-        }
-        // SAFETY: `self` proves that the CPU has the features.
-        unsafe { compiled_for_avx2(self, kernel) }
+        P::call(self, kernel)
     }
 
     #[inline(always)]
@@ -148,23 +161,10 @@ impl Simd for Avx2 {
         fn shr(x: __m256i, n: u32) -> __m256i =
             _mm256_srav_epi32(x, _mm256_set1_epi32(n.cast_signed()));
 
-        // vpmaddubsw would saturate at i16, so the bytes at even and at odd places are widened
-        // to 16 bits apart and multiplied by vpmaddwd, whose sums fit an i32.
-        fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = {
-            let a_even = _mm256_and_si256(a, _mm256_set1_epi16(0x00ff));
-            let a_odd = _mm256_srli_epi16::<8>(a);
-            let w_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
-            let w_odd = _mm256_srai_epi16::<8>(w);
-            let even = _mm256_madd_epi16(a_even, w_even);
-            let odd = _mm256_madd_epi16(a_odd, w_odd);
-            _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
-        };
-        fn dot_wide(acc: __m256i, a: __m256i, w: __m256i) -> __m256i =
-            _mm256_add_epi32(acc, _mm256_madd_epi16(a, w));
-        fn dot_pair_rule(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = {
-            let pairs = _mm256_maddubs_epi16(a, w);
-            _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        };
+        fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = P::dot(acc, a, w);
+        fn dot_wide(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = P::dot_wide(acc, a, w);
+        fn dot_pair_rule(acc: __m256i, a: __m256i, w: __m256i) -> __m256i =
+            P::dot_pair_rule(acc, a, w);
     }
 
     #[inline(always)]

@@ -2,12 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{Avx2, Avx512Vnni};
+use super::Avx512Vnni;
+use super::avx2::Vectors256;
+use super::products::Products;
 use crate::isa::eights::Eights;
 
 macro_rules! eights {
-    ($($isa:ty),*) => {$(
-        impl Eights for $isa {
+    ($($isa:ty $(, $p:ident: $bound:ident)?;)*) => {$(
+        impl$(<$p: $bound>)? Eights for $isa {
             const FAST: bool = true;
             type Eight = __m256;
 
@@ -39,7 +41,10 @@ macro_rules! eights {
         }
     )*};
 }
-eights!(Avx2, Avx512Vnni);
+eights! {
+    Vectors256<P>, P: Products;
+    Avx512Vnni;
+}
 
 /// Line `i` and line `i + 4` share a register, whose halves are transposed alike.
 ///

@@ -4,8 +4,9 @@
 mod avx2;
 mod avx512;
 mod eights;
+mod products;
 
-pub use avx2::Avx2;
+pub use avx2::{Avx2, AvxVnni};
 pub use avx512::Avx512Vnni;
 
 /// Asks for the cache line of an address, which need not be one that may be read.
