@@ -5,8 +5,8 @@
 //! kernel row, so the product reads them where they are: nothing is unfolded. Where runs are not
 //! a multiple of four values, as with three channels, a few output pixels at a time are gathered.
 
+use super::conv_job::Job;
 use super::conv_shape::ConvShape;
-use super::conv_tasks::Job;
 use super::error::check_length;
 use super::finish::Target;
 use super::name::kernel_names;

@@ -3,7 +3,8 @@
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, Target};
 use super::operands::{Activations, Epilogue, Output, RowParams};
-use super::product::{Product, Rows};
+use super::product::Product;
+use super::rows::Rows;
 use super::runs::Runs;
 use super::words::MOST_WORDS;
 use super::{Int8Error, Panels};

@@ -7,6 +7,7 @@
 mod areas;
 mod columns;
 mod conv;
+mod conv_job;
 mod conv_shape;
 mod conv_tasks;
 mod depthwise;
@@ -25,6 +26,7 @@ mod panels;
 mod params;
 mod product;
 mod quantize;
+mod rows;
 mod runs;
 mod slab;
 mod tile;
