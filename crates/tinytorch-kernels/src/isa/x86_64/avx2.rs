@@ -78,7 +78,8 @@ impl<P: Products> Simd for Vectors256<P> {
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
-        P::call(self, kernel)
+        // SAFETY: `self` proves that the CPU has these products.
+        unsafe { P::call(self, kernel) }
     }
 
     #[inline(always)]

@@ -2,32 +2,32 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::Vectors256;
-use crate::isa::simd::Kernel;
+use crate::isa::simd::{Kernel, Simd};
 
-/// The products of [`Simd`](crate::isa::Simd) in vectors of 256 bits.
-///
-/// A method may be called only by who holds a token of [`Vectors256`] with these products.
+/// The products of [`Simd`] in vectors of 256 bits.
 pub trait Products: Copy + Send + Sync + Sized + 'static {
-    /// See [`Simd::LEVEL_BYTES`](crate::isa::Simd::LEVEL_BYTES).
+    /// See [`Simd::LEVEL_BYTES`].
     const LEVEL_BYTES: usize;
 
     /// Runs `kernel`, compiled for the CPUs that have these products.
-    fn call<K: Kernel>(token: Vectors256<Self>, kernel: K) -> K::Output;
+    ///
+    /// # Safety
+    /// The CPU has these products.
+    unsafe fn call<S: Simd, K: Kernel>(token: S, kernel: K) -> K::Output;
 
-    /// See [`Simd::dot`](crate::isa::Simd::dot).
+    /// See [`Simd::dot`].
     ///
     /// # Safety
     /// The CPU has these products.
     unsafe fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i;
 
-    /// See [`Simd::dot_wide`](crate::isa::Simd::dot_wide).
+    /// See [`Simd::dot_wide`].
     ///
     /// # Safety
     /// The CPU has these products.
     unsafe fn dot_wide(acc: __m256i, a: __m256i, w: __m256i) -> __m256i;
 
-    /// See [`Simd::dot_pair_rule`](crate::isa::Simd::dot_pair_rule).
+    /// See [`Simd::dot_pair_rule`].
     ///
     /// # Safety
     /// The CPU has these products.
@@ -44,13 +44,13 @@ impl Products for Words {
     const LEVEL_BYTES: usize = 2;
 
     #[inline]
-    fn call<K: Kernel>(token: Vectors256<Words>, kernel: K) -> K::Output {
+    unsafe fn call<S: Simd, K: Kernel>(token: S, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled_for_avx2<K: Kernel>(token: Vectors256<Words>, kernel: K) -> K::Output {
+        fn compiled_for_avx2<S: Simd, K: Kernel>(token: S, kernel: K) -> K::Output {
             kernel.run(token)
         }
-        // SAFETY: the token proves that the CPU has the features.
+        // SAFETY: the caller promises that the CPU has the features.
         unsafe { compiled_for_avx2(token, kernel) }
     }
 
@@ -94,13 +94,13 @@ impl Products for Vnni {
     const LEVEL_BYTES: usize = 1;
 
     #[inline]
-    fn call<K: Kernel>(token: Vectors256<Vnni>, kernel: K) -> K::Output {
+    unsafe fn call<S: Simd, K: Kernel>(token: S, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-        fn compiled_for_avxvnni<K: Kernel>(token: Vectors256<Vnni>, kernel: K) -> K::Output {
+        fn compiled_for_avxvnni<S: Simd, K: Kernel>(token: S, kernel: K) -> K::Output {
             kernel.run(token)
         }
-        // SAFETY: the token proves that the CPU has the features.
+        // SAFETY: the caller promises that the CPU has the features.
         unsafe { compiled_for_avxvnni(token, kernel) }
     }
 
