@@ -1,0 +1,110 @@
+//! Text: how it goes on, and its vectors.
+
+use crate::arrays::to_array;
+use crate::errors::{Raised, invalid_value, raise_any};
+use crate::process::in_pool;
+use crate::watch::Watch;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+use tinytorch::files::Embedder;
+use tinytorch_cli::api::{self, Continuation};
+
+/// How a text goes on, as Python says it.
+#[derive(FromPyObject)]
+pub(crate) struct Choices {
+    #[pyo3(item)]
+    tokenizer: Option<PathBuf>,
+    #[pyo3(item)]
+    prompt: Option<String>,
+    #[pyo3(item)]
+    steps: usize,
+    #[pyo3(item)]
+    greedy: bool,
+    #[pyo3(item)]
+    temperature: f32,
+    #[pyo3(item)]
+    top_k: Option<usize>,
+    #[pyo3(item)]
+    top_p: Option<f32>,
+    #[pyo3(item)]
+    seed: u64,
+    #[pyo3(item)]
+    cache: String,
+    #[pyo3(item)]
+    int8: bool,
+}
+
+/// The text, its ids, how many of them are the prompt's, why it ended, and tokens per second.
+type Text = (String, Vec<i64>, usize, String, f64);
+
+/// A text and what follows it, of which `show` is told as it comes.
+#[pyfunction]
+pub(crate) fn generate(
+    py: Python<'_>,
+    file: PathBuf,
+    choices: Choices,
+    show: Option<Py<PyAny>>,
+) -> PyResult<Text> {
+    let Choices { tokenizer, prompt, steps, greedy, temperature, .. } = choices;
+    let Choices { top_k, top_p, seed, cache, int8, .. } = choices;
+    let continuation = Continuation {
+        file,
+        tokenizer,
+        prompt,
+        steps,
+        greedy,
+        temperature,
+        top_k,
+        top_p,
+        seed,
+        cache,
+        int8,
+    };
+    let shown = |piece: &str| {
+        let told = Python::attach(|py| {
+            py.check_signals()?;
+            show.as_ref().map_or(Ok(()), |show| show.call1(py, (piece,)).map(drop))
+        });
+        Ok(told.map_err(Raised)?)
+    };
+    let made = py.detach(|| in_pool(|| continuation.continued(shown)));
+    let made = made.map_err(|error| raise_any(&error))?;
+    let finish = serde_json::to_value(made.finish).ok();
+    let finish = finish.and_then(|word| word.as_str().map(String::from)).unwrap_or_default();
+    let rate = made.tokens_per_second();
+    Ok((made.text, made.ids, made.prompt, finish, rate))
+}
+
+/// A sentence encoder.
+#[pyclass(name = "Encoder", module = "tinytorch", frozen)]
+pub(crate) struct PyEncoder {
+    encoder: Embedder,
+}
+
+#[pymethods]
+impl PyEncoder {
+    #[new]
+    #[pyo3(signature = (folder, int8 = false))]
+    fn new(py: Python<'_>, folder: PathBuf, int8: bool) -> PyResult<PyEncoder> {
+        let encoder = py.detach(|| in_pool(|| api::encoder(&folder, int8)));
+        Ok(PyEncoder { encoder: encoder.map_err(|error| raise_any(&error))? })
+    }
+
+    /// A row of floats for each sentence.
+    #[pyo3(signature = (sentences, progress = None))]
+    fn embed<'py>(
+        &self,
+        py: Python<'py>,
+        sentences: Vec<String>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if sentences.is_empty() {
+            return Err(invalid_value("there is not one sentence to embed"));
+        }
+        let watch = Watch::new(progress);
+        let tell = &mut |what: &'static str, done, of| watch.tell(what, done, of);
+        let vectors = py.detach(|| in_pool(|| api::embed(&self.encoder, &sentences, tell)));
+        watch.check_here()?;
+        to_array(py, &vectors.map_err(|error| raise_any(&error))?)
+    }
+}
