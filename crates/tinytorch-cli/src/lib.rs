@@ -29,6 +29,7 @@ use overwrite::Paths;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use tinytorch::Isa;
 use tinytorch::audit::Probe;
@@ -113,11 +114,11 @@ const GATE_FAILED: u8 = 1;
 const BAD_USAGE_OR_INPUT: u8 = 2;
 
 /// Runs a command line, whose first word is the program's name, and returns its exit code: 0 if all is good, 1
-/// if a gate failed, 2 for bad usage or input. `again` are the arguments with which the program that this
-/// process runs is this command: none, but for an interpreter.
-pub fn run(args: impl IntoIterator<Item = OsString>, again: &[String]) -> u8 {
+/// if a gate failed, 2 for bad usage or input. `again` is what starts this command again, a program and its
+/// arguments, where that is not the program of this process: an interpreter, say.
+pub fn run(args: impl IntoIterator<Item = OsString>, again: Option<(PathBuf, Vec<String>)>) -> u8 {
     let probe = match Probe::serve(&open::kinds()) {
-        Ok(Some(probe)) => Probe { args: again.to_vec(), ..probe },
+        Ok(Some(probe)) => again.map_or(probe, |(program, args)| Probe::new(program, args)),
         Ok(None) => return 0,
         Err(error) => return refuse(&error),
     };

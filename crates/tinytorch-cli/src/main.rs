@@ -9,5 +9,5 @@ use tinytorch::CountingAllocator;
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 fn main() -> ExitCode {
-    ExitCode::from(tinytorch_cli::run(std::env::args_os(), &[]))
+    ExitCode::from(tinytorch_cli::run(std::env::args_os(), None))
 }

@@ -6,7 +6,6 @@ use numpy::{
     PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use tinytorch::Tensor;
 use tinytorch::graph::View;
 use tinytorch::tensor::{Dtype, Element, Shape};
@@ -52,11 +51,8 @@ impl<'py> Borrowed<'py> {
         let array = as_array(given, name)?;
         let dtype = target(&array, name, wanted)?;
         let numpy = given.py().import("numpy")?;
-        let options = PyDict::new(given.py());
-        options.set_item("dtype", dtype_name(dtype))?;
-        options.set_item("order", "C")?;
-        let converted = numpy.call_method("asarray", (&array,), Some(&options))?;
-        // An array without dimensions is an array of one in `ascontiguousarray`, and stays what it is here.
+        // In row-major order and at addresses that are multiples of the element's size.
+        let converted = numpy.call_method1("require", (&array, dtype_name(dtype), "CA"))?;
         Borrowed::direct(&converted)
             .ok_or_else(|| invalid_value(format!("`{name}` cannot be read in row-major order")))
     }
@@ -155,7 +151,7 @@ fn target(array: &Bound<'_, PyUntypedArray>, name: &str, wanted: Option<Dtype>) 
         Some(wanted) if wanted == own => Ok(own),
         Some(Dtype::I64) if is_integer => Ok(Dtype::I64),
         Some(wanted) => Err(invalid_type(format!(
-            "`{name}` holds {descr} where the model takes {wanted}; convert it with .astype({:?})",
+            "`{name}` holds {descr} where the model takes {0}; convert it with .astype(\"{0}\")",
             dtype_name(wanted)
         ))),
     }

@@ -52,18 +52,16 @@ impl Inputs {
             Err(_) => given.cast::<PyList>().ok().map(|list| list.iter().collect()),
         };
         match several {
-            Some(several) if several.iter().all(is_array) && !several.is_empty() => {
-                match several.len() {
-                    got if got == expected => Ok(several),
-                    got if got > expected && may_have_more => {
-                        Ok(several.into_iter().take(expected).collect())
-                    }
-                    got => Err(invalid_value(format!(
-                        "the model takes {expected} inputs ({}), got {got}",
-                        self.names.join(", ")
-                    ))),
+            Some(several) if are_inputs(&several, expected) => match several.len() {
+                got if got == expected => Ok(several),
+                got if got > expected && may_have_more => {
+                    Ok(several.into_iter().take(expected).collect())
                 }
-            }
+                got => Err(invalid_value(format!(
+                    "the model takes {expected} inputs ({}), got {got}",
+                    self.names.join(", ")
+                ))),
+            },
             _ if expected == 1 => Ok(vec![given.clone()]),
             _ => Err(invalid_value(format!(
                 "the model takes {expected} inputs ({}); give a dictionary with an array for each",
@@ -179,6 +177,11 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// Whether as many of these as a model has inputs are arrays, of which there is one at least.
+fn are_inputs(several: &[Bound<'_, PyAny>], expected: usize) -> bool {
+    !several.is_empty() && several.iter().take(expected).all(is_array)
 }
 
 /// Whether something is an array, of NumPy or of a library that speaks DLPack.

@@ -34,9 +34,13 @@ pub(crate) fn profile(
     Ok((json, costs.to_string()))
 }
 
-/// Runs the command line and returns its exit code. `again` are the arguments with which this interpreter is the
-/// command.
+/// Runs the command line and returns its exit code. `again` is what starts it again: an interpreter and its
+/// arguments.
 #[pyfunction]
-pub(crate) fn main(py: Python<'_>, args: Vec<OsString>, again: Vec<String>) -> u8 {
-    py.detach(|| tinytorch_cli::run(args, &again))
+pub(crate) fn main(
+    py: Python<'_>,
+    args: Vec<OsString>,
+    again: Option<(PathBuf, Vec<String>)>,
+) -> u8 {
+    py.detach(|| tinytorch_cli::run(args, again))
 }

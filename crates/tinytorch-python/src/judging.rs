@@ -1,7 +1,9 @@
 //! The samples that judge, the limits, and the report.
 
-use crate::arrays::Borrowed;
+use crate::arrays;
 use crate::errors::{invalid_value, raise};
+use crate::options::option;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use tinytorch::Tensor;
@@ -11,23 +13,31 @@ use tinytorch::audit::{
 use tinytorch::tensor::Dtype;
 
 /// What an audit is asked for, as Python says it.
-#[derive(FromPyObject)]
 pub(crate) struct Judging {
-    #[pyo3(item)]
     max_error: f64,
-    #[pyo3(item)]
     float_floor: Option<f64>,
-    #[pyo3(item)]
     latency: bool,
-    #[pyo3(item)]
     task: Option<String>,
-    #[pyo3(item)]
     pub(crate) name: Option<String>,
-    #[pyo3(item)]
     groups: Option<Vec<String>>,
     /// The program that measures memory, and its arguments.
-    #[pyo3(item)]
     probe: Option<(PathBuf, Vec<String>)>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Judging {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Judging> {
+        Ok(Judging {
+            max_error: option(&given, "max_error")?,
+            float_floor: option(&given, "float_floor")?,
+            latency: option(&given, "latency")?,
+            task: option(&given, "task")?,
+            name: option(&given, "name")?,
+            groups: option(&given, "groups")?,
+            probe: option(&given, "probe")?,
+        })
+    }
 }
 
 impl Judging {
@@ -83,7 +93,7 @@ impl Judging {
 }
 
 fn targets(labels: &Bound<'_, PyAny>) -> PyResult<Tensor> {
-    let tensor = Borrowed::of(labels, "labels", None)?.tensor()?;
+    let tensor = arrays::Borrowed::of(labels, "labels", None)?.tensor()?;
     match tensor.dtype() {
         Dtype::F32 | Dtype::I64 => Ok(tensor),
         _ => tensor.to_dtype::<i64>().map_err(raise),

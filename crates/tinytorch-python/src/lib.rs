@@ -10,6 +10,7 @@ mod feed;
 mod info;
 mod judging;
 mod model;
+mod options;
 mod outside;
 mod plan;
 mod prepared;

@@ -1,8 +1,10 @@
 //! Audits of models that Python code runs: any callable from arrays to arrays.
 
-use crate::arrays::{Borrowed, to_array};
+use crate::arrays::{self, to_array};
 use crate::errors::{Raised, invalid_value, raise};
 use crate::judging::{Answer, Judging, answer};
+use crate::options::option;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::path::PathBuf;
@@ -10,22 +12,30 @@ use tinytorch::Tensor;
 use tinytorch::audit::{self, Footprint, Outside};
 
 /// A model that Python code runs.
-#[derive(FromPyObject)]
 pub(crate) struct Engine {
-    #[pyo3(item)]
     name: String,
     /// From a list of arrays to a list of arrays.
-    #[pyo3(item)]
     call: Py<PyAny>,
-    #[pyo3(item)]
     outputs: Vec<String>,
-    #[pyo3(item)]
     fixed_batch: Option<usize>,
-    #[pyo3(item)]
     file: Option<PathBuf>,
     /// From a number of copies to the bytes that a fresh process takes to hold them, and what was measured.
-    #[pyo3(item)]
     measure: Option<Py<PyAny>>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Engine {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Engine> {
+        Ok(Engine {
+            name: option(&given, "name")?,
+            call: option(&given, "call")?,
+            outputs: option(&given, "outputs")?,
+            fixed_batch: option(&given, "fixed_batch")?,
+            file: option(&given, "file")?,
+            measure: option(&given, "measure")?,
+        })
+    }
 }
 
 impl Engine {
@@ -58,7 +68,7 @@ fn call_with(call: &Bound<'_, PyAny>, inputs: &[Tensor]) -> PyResult<Vec<Tensor>
     let arrays = inputs.iter().map(|input| to_array(py, input)).collect::<PyResult<Vec<_>>>()?;
     let mut outputs = Vec::new();
     for (i, output) in call.call1((PyList::new(py, arrays)?,))?.try_iter()?.enumerate() {
-        outputs.push(Borrowed::of(&output?, &format!("output {i}"), None)?.tensor()?);
+        outputs.push(arrays::Borrowed::of(&output?, &format!("output {i}"), None)?.tensor()?);
     }
     Ok(outputs)
 }
@@ -78,7 +88,8 @@ pub(crate) fn audit_outside(
         return Err(invalid_value("an audit needs inputs to judge by; give data="));
     }
     let each = inputs.iter().enumerate();
-    let inputs = each.map(|(i, input)| Borrowed::of(input, &format!("input {i}"), None)?.tensor());
+    let inputs =
+        each.map(|(i, input)| arrays::Borrowed::of(input, &format!("input {i}"), None)?.tensor());
     let held_out = judging.held_out(inputs.collect::<PyResult<_>>()?, labels)?;
     let (float, int8) = (float.into_outside(), int8.into_outside());
     let report = py.detach(|| {

@@ -73,7 +73,9 @@ impl PyPrepared {
         let mut notes = Provenance::default();
         notes.notes.insert(SeenRows::KEY.to_string(), packed.seen);
         let seen = SeenRows::read(&notes).map_err(raise)?.unwrap_or_default();
-        Ok(PyPrepared { prepared: packed.prepared, seen })
+        // That the caller knows what quantizing destroys is nothing that JSON says.
+        let config = packed.prepared.config().clone().knowingly();
+        Ok(PyPrepared { prepared: packed.prepared.with_config(&config).map_err(raise)?, seen })
     }
 
     fn __eq__(&self, other: &PyPrepared) -> bool {

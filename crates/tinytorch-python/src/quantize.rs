@@ -3,10 +3,12 @@
 use crate::errors::{invalid_value, raise_any};
 use crate::feed::Inputs;
 use crate::model::PyModel;
+use crate::options::option;
 use crate::prepared::PyPrepared;
 use crate::process::in_pool;
 use crate::settings::Settings;
 use crate::watch::{Watch, Watched};
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,16 +20,24 @@ use tinytorch::quant::QuantConfig;
 use tinytorch_cli::api::{self, Output, Quantized, Wanted};
 
 /// Which samples calibrate, and where the result goes.
-#[derive(FromPyObject)]
 pub(crate) struct Job {
-    #[pyo3(item)]
     samples: usize,
-    #[pyo3(item)]
     seed: u64,
-    #[pyo3(item)]
     out: Option<PathBuf>,
-    #[pyo3(item)]
     force: bool,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Job {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Job> {
+        Ok(Job {
+            samples: option(&given, "samples")?,
+            seed: option(&given, "seed")?,
+            out: option(&given, "out")?,
+            force: option(&given, "force")?,
+        })
+    }
 }
 
 /// An int8 model, what has been done as JSON, and whether the budget was kept.

@@ -1,25 +1,35 @@
 //! How weights become int8.
 
+use crate::options::option;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use tinytorch_cli::api::Wanted;
 
 /// How weights become int8, as Python says it: keyword arguments of the command's names.
-#[derive(FromPyObject)]
 pub(crate) struct Settings {
-    #[pyo3(item)]
     granularity: Option<String>,
-    #[pyo3(item)]
     bits: u8,
-    #[pyo3(item)]
     activations: Option<String>,
-    #[pyo3(item)]
     range: String,
-    #[pyo3(item)]
     skip: Vec<String>,
-    #[pyo3(item)]
     wide: Option<Vec<String>>,
-    #[pyo3(item)]
     max_error: Option<f64>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Settings {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Settings> {
+        Ok(Settings {
+            granularity: option(&given, "granularity")?,
+            bits: option(&given, "bits")?,
+            activations: option(&given, "activations")?,
+            range: option(&given, "range")?,
+            skip: option(&given, "skip")?,
+            wide: option(&given, "wide")?,
+            max_error: option(&given, "max_error")?,
+        })
+    }
 }
 
 impl From<Settings> for Wanted {

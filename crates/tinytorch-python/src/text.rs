@@ -2,36 +2,46 @@
 
 use crate::arrays::to_array;
 use crate::errors::{Raised, invalid_value, raise_any};
+use crate::options::option;
 use crate::process::in_pool;
 use crate::watch::Watch;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use tinytorch::files::Embedder;
 use tinytorch_cli::api::{self, Continuation};
 
 /// How a text goes on, as Python says it.
-#[derive(FromPyObject)]
 pub(crate) struct Choices {
-    #[pyo3(item)]
     tokenizer: Option<PathBuf>,
-    #[pyo3(item)]
     prompt: Option<String>,
-    #[pyo3(item)]
     steps: usize,
-    #[pyo3(item)]
     greedy: bool,
-    #[pyo3(item)]
     temperature: f32,
-    #[pyo3(item)]
     top_k: Option<usize>,
-    #[pyo3(item)]
     top_p: Option<f32>,
-    #[pyo3(item)]
     seed: u64,
-    #[pyo3(item)]
     cache: String,
-    #[pyo3(item)]
     int8: bool,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Choices {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Choices> {
+        Ok(Choices {
+            tokenizer: option(&given, "tokenizer")?,
+            prompt: option(&given, "prompt")?,
+            steps: option(&given, "steps")?,
+            greedy: option(&given, "greedy")?,
+            temperature: option(&given, "temperature")?,
+            top_k: option(&given, "top_k")?,
+            top_p: option(&given, "top_p")?,
+            seed: option(&given, "seed")?,
+            cache: option(&given, "cache")?,
+            int8: option(&given, "int8")?,
+        })
+    }
 }
 
 /// The text, its ids, how many of them are the prompt's, why it ended, and tokens per second.

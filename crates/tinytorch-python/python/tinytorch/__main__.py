@@ -15,7 +15,8 @@ def main() -> int:
     usage or input."""
     # The work is not Python's, whose handler would only run when it is done: Ctrl-C ends the command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return _tinytorch.main(["tinytorch", *sys.argv[1:]], ["-m", "tinytorch"])
+    again = (sys.executable, ["-m", "tinytorch"]) if sys.executable else None
+    return _tinytorch.main(["tinytorch", *sys.argv[1:]], again)
 
 
 if __name__ == "__main__":

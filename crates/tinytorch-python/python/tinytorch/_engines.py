@@ -12,7 +12,7 @@ import numpy as np
 
 from tinytorch import _memory
 from tinytorch._tinytorch import Model, Plan
-from tinytorch._types import Array, is_array
+from tinytorch._types import Array, Path, is_array
 from tinytorch.errors import InvalidType, InvalidValue
 
 __all__ = ["ENGINES", "Engine", "adapt"]
@@ -86,7 +86,7 @@ def _flat(outputs: Any) -> list[Any]:
     raise InvalidType(f"a model has returned {type(outputs).__name__}; it has to return an array, or several in a tuple, a list or a dictionary")
 
 
-def _of_plan(plan: Plan, file: Optional[str]) -> Engine:
+def _of_plan(plan: Plan, file: Optional[Path]) -> Engine:
     names = [name for name, _ in plan.inputs]
 
     def call(arrays: list[Array]) -> list[Any]:
@@ -145,12 +145,13 @@ def _of_compiled(compiled: Any) -> Engine:
 
 def _in_file(engine: Engine, name: str, file: str) -> Engine:
     engine.file = file
+    engine.name = f"{os.path.basename(file)} in {engine.name}"
     engine.measure = lambda copies: _memory.measured(name, file, copies)
     return engine
 
 
 def _read_by_tinytorch(file: str) -> Engine:
-    return _in_file(_of_plan(Plan(file), file), "tinytorch", file)
+    return _of_plan(Plan(file), file)
 
 
 def _read_by_onnxruntime(file: str) -> Engine:
