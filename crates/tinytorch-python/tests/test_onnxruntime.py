@@ -64,7 +64,7 @@ def test_a_plan_gives_what_onnxruntime_gives(float_model: Path, data: tuple[Any,
 
 def test_sessions_are_judged_with_file_and_process(float_model: Path, int8_model: Path, data: tuple[Any, Any]) -> None:
     sessions = [onnxruntime.InferenceSession(str(path)) for path in (float_model, int8_model)]
-    verdict = tt.audit(*sessions, data, latency=False, max_error=0.05)
+    verdict = tt.audit(sessions[0], sessions[1], data, latency=False, max_error=0.05)
     by_path = tt.audit(float_model, int8_model, data, engine="onnxruntime", latency=False, max_error=0.05)
     of_files = float_model.stat().st_size / int8_model.stat().st_size
     assert verdict.gate("file_bytes").value == pytest.approx(of_files)

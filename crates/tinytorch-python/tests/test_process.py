@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Callable
 
@@ -46,6 +47,26 @@ def test_a_run_adds_its_output_and_nothing_else(make_mlp: Callable[..., Any]) ->
     grown = resident() - before
     assert y.nbytes == 20_000 * 512 * 4
     assert abs(grown - y.nbytes) < 1 << 20, (grown, y.nbytes)
+
+
+def test_other_threads_go_on_during_long_work(make_mlp: Callable[..., Any]) -> None:
+    plan = tt.Plan(make_mlp(512, 2048, 2048, 2048, 10).path)
+    x = np.ones((4096, 512), np.float32)
+    plan.run(x)
+    started, steps = threading.Event(), 0
+
+    def work() -> None:
+        started.set()
+        for _ in range(5):
+            plan.run(x)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    started.wait()
+    while worker.is_alive():
+        steps += 1
+    # With the interpreter's lock held, this thread would have had a turn between runs only.
+    assert steps > 1000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

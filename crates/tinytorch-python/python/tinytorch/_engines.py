@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -155,16 +156,14 @@ def _read_by_tinytorch(file: str) -> Engine:
 
 
 def _read_by_onnxruntime(file: str) -> Engine:
-    import onnxruntime
-
+    onnxruntime = import_module("onnxruntime")
     if not os.path.exists(file):
         raise FileNotFoundError(f"there is no file {file}")
     return _of_session(onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]))
 
 
 def _read_by_openvino(file: str) -> Engine:
-    import openvino
-
+    openvino = import_module("openvino")
     if not os.path.exists(file):
         raise FileNotFoundError(f"there is no file {file}")
     # Other than f32 is what OpenVINO may choose on some processors, where nobody asks for it.

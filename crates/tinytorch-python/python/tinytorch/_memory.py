@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any, Callable
 
 from tinytorch.errors import Error
@@ -48,15 +49,13 @@ def _resident() -> int:
 
 def _loader(engine: str) -> Callable[[str], Any]:
     if engine == "onnxruntime":
-        import onnxruntime
-
+        onnxruntime = import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         # Each session would start threads of its own, whose stacks are no model's.
         options.intra_op_num_threads = 1
         return lambda file: onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     if engine == "openvino":
-        import openvino
-
+        openvino = import_module("openvino")
         return lambda file: openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     from tinytorch import Plan
 

@@ -4,6 +4,23 @@ from typing import Any, Callable, Optional, Union, final
 
 from tinytorch._types import Array, ArrayLike, Batches, Inputs, Path
 
+__all__ = [
+    "__version__",
+    "Model",
+    "Plan",
+    "Prepared",
+    "inspect",
+    "profile",
+    "main",
+    "calibrate",
+    "quantize",
+    "apply",
+    "audit",
+    "audit_outside",
+    "Encoder",
+    "generate",
+]
+
 __version__: str
 
 _Progress = Optional[Callable[[str, int, int], object]]
@@ -56,8 +73,8 @@ class Prepared:
     def to_json(self) -> str: ...
     @classmethod
     def from_json(cls, text: str) -> Prepared: ...
-    def __eq__(self, other: object) -> bool: ...
-    def __ne__(self, other: object) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
     def __reduce__(self) -> tuple[Any, tuple[str]]: ...
 
 @final
