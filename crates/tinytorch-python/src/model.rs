@@ -9,7 +9,7 @@ use tinytorch::models::Model;
 use tinytorch_cli::api;
 use tinytorch_onnx::OnnxModel;
 
-/// A model, float or int8.
+/// A model in memory, float or int8. Functions that take the path of a model take one of these, and leave it as it is.
 #[pyclass(name = "Model", module = "tinytorch", frozen)]
 pub(crate) struct PyModel {
     pub(crate) model: Box<dyn Model>,
@@ -19,7 +19,9 @@ pub(crate) struct PyModel {
 
 #[pymethods]
 impl PyModel {
-    /// Reads a model from a file or folder.
+    /// Reads a model from a file or folder: tinytorch's own, ONNX, Hugging Face's, llama2.c's.
+    ///
+    /// Raises ``FileNotFoundError`` if nothing is there, ``ValueError`` for what is no model, which is named.
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<PyModel> {
         let opened = py.detach(|| api::open(&path));
@@ -27,7 +29,9 @@ impl PyModel {
         Ok(PyModel { model, provenance, file: Some(path) })
     }
 
-    /// Reads an ONNX model that is in memory; errors call it `name`.
+    /// Reads an ONNX model that is in memory; errors call it ``name``.
+    ///
+    /// Raises ``ValueError`` for nodes that cannot run, all of them at once.
     #[staticmethod]
     fn from_onnx(py: Python<'_>, name: &str, data: Vec<u8>) -> PyResult<PyModel> {
         let model = py.detach(|| OnnxModel::from_bytes(name, data)).map_err(raise)?;
@@ -35,7 +39,9 @@ impl PyModel {
         Ok(PyModel { model: Box::new(model), provenance, file: None })
     }
 
-    /// Writes the model to a safetensors file.
+    /// Writes the model to a safetensors file, which appears whole or not at all.
+    ///
+    /// Raises ``OSError`` if it cannot be written.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         py.detach(|| save_model(&path, &*self.model, &self.provenance)).map_err(raise)
     }

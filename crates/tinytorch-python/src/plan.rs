@@ -22,7 +22,12 @@ use tinytorch_cli::api;
 /// or two, and milliseconds where another thread wants it.
 const LONG: Duration = Duration::from_micros(50);
 
-/// A model compiled for deployment.
+/// A model compiled for deployment: ``Plan(model, example=None)``.
+///
+/// ``model`` is a path or a :class:`Model`. Batches of any size run, and any other sizes that the model allows; a model whose inputs
+/// cannot be made up is traced on ``example``. Several threads may run one plan, one after the other.
+///
+/// Raises ``FileNotFoundError`` if nothing is there, ``ValueError`` for a model that does not run.
 #[pyclass(name = "Plan", module = "tinytorch", frozen)]
 pub(crate) struct PyPlan {
     state: Mutex<State>,
@@ -75,7 +80,13 @@ impl PyPlan {
         Ok(PyPlan { state, inputs, outputs })
     }
 
-    /// The output for these inputs.
+    /// The output for these inputs, a new array whose first axis counts the samples.
+    ///
+    /// Inputs are an array, several in the order of ``inputs``, or a dictionary by their names. What lies in row-major order and has the
+    /// model's type is read where it is; ``float64`` and ``float16`` are converted.
+    ///
+    /// Raises ``TypeError`` for arrays of other types than the model takes, ``ValueError`` for other names and shapes, for values that are not
+    /// finite where an int8 layer reads them, and for a model of several outputs.
     fn run<'py>(&self, py: Python<'py>, inputs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if self.outputs.len() != 1 {
             return Err(invalid_value(format!(
@@ -87,7 +98,7 @@ impl PyPlan {
         Ok(self.results(py, inputs)?.remove(0))
     }
 
-    /// All outputs by name for these inputs.
+    /// All outputs by name for these inputs, which are given and refused as for ``run``.
     fn run_all<'py>(
         &self,
         py: Python<'py>,

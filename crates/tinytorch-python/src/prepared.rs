@@ -15,7 +15,7 @@ use tinytorch::models::ListModel;
 use tinytorch::quant::{Calibrator, Prepared, SeenRows};
 use tinytorch_cli::api::Wanted;
 
-/// What a calibration has found, as plain data.
+/// What a calibration has found, as plain data: it can be pickled, and merged with what other processes have found.
 #[pyclass(name = "Prepared", module = "tinytorch", frozen)]
 pub(crate) struct PyPrepared {
     pub(crate) prepared: Prepared,
@@ -32,7 +32,9 @@ struct Packed {
 
 #[pymethods]
 impl PyPrepared {
-    /// What one calibration on the data of both would have found, to the bit.
+    /// What one calibration on the data of both would have found, to the bit; both stay as they are.
+    ///
+    /// Raises ``ValueError`` for findings of another model or of other settings.
     fn merge(&self, other: &PyPrepared) -> PyResult<PyPrepared> {
         let mut prepared = self.prepared.clone();
         prepared.merge(&other.prepared).map_err(raise)?;
@@ -65,7 +67,9 @@ impl PyPrepared {
         serde_json::to_string(&packed).map_err(|error| invalid_value(error.to_string()))
     }
 
-    /// From what [`PyPrepared::to_json`] has written.
+    /// From what ``to_json`` has written.
+    ///
+    /// Raises ``ValueError`` for anything else.
     #[classmethod]
     fn from_json(_: &Bound<'_, PyType>, text: &str) -> PyResult<PyPrepared> {
         let packed: Packed = serde_json::from_str(text)

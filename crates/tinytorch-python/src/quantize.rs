@@ -65,12 +65,11 @@ pub(crate) fn quantize(
         py.detach(|| output.check(source.as_deref())).map_err(any)?;
     }
     let config = wanted.config(&**model).map_err(any)?;
-    let samples = match (calibration, &source) {
+    let samples = match (calibration, source) {
         (Some(arrays), None) => {
             let batches = Inputs::of(&**model).batches(arrays, job.samples)?;
-            let chosen =
-                py.detach(|| api::calibration_of(&batches, job.samples, &**model, &mut provenance));
-            chosen.map_err(any)?
+            py.detach(|| api::calibration_of(&batches, job.samples, &**model, &mut provenance))
+                .map_err(any)?
         }
         (None, _) if config.scheme.is_static() || wanted.max_error.is_some() => {
             return Err(invalid_value(
@@ -79,12 +78,9 @@ pub(crate) fn quantize(
         }
         (_, source) => {
             let file = file.as_deref().unwrap_or(Path::new(""));
-            let source = source.clone().map(OsString::from);
-            let (count, model) = ((job.samples, job.seed), &**model);
-            py.detach(|| {
-                api::calibration(file, source, count, (model, &config, &wanted), &mut provenance)
-            })
-            .map_err(any)?
+            let (source, count) = (source.map(OsString::from), (job.samples, job.seed));
+            let of = (&**model, &config, &wanted);
+            py.detach(|| api::calibration(file, source, count, of, &mut provenance)).map_err(any)?
         }
     };
     let watch = Watch::new(progress);

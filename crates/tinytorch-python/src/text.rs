@@ -85,7 +85,9 @@ pub(crate) fn generate(
     Ok((made.text, made.ids, made.prompt, finish, rate))
 }
 
-/// A sentence encoder.
+/// A sentence encoder that is read once for many calls: ``Encoder(folder, int8=False)``.
+///
+/// Raises ``FileNotFoundError`` if nothing is there, ``ValueError`` for a folder that holds no sentence encoder.
 #[pyclass(name = "Encoder", module = "tinytorch", frozen)]
 pub(crate) struct PyEncoder {
     encoder: Embedder,
@@ -100,7 +102,9 @@ impl PyEncoder {
         Ok(PyEncoder { encoder: encoder.map_err(|error| raise_any(&error))? })
     }
 
-    /// A row of floats for each sentence.
+    /// A row for each sentence: ``float32`` of shape ``[sentences, dim]``.
+    ///
+    /// Raises ``ValueError`` for no sentence, and what ``progress`` raises, as itself.
     #[pyo3(signature = (sentences, progress = None))]
     fn embed<'py>(
         &self,
