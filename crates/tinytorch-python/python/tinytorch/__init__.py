@@ -43,7 +43,6 @@ __all__ = [
     "from_torch",
     "generate",
     "inspect",
-    "open",
     "profile",
     "quantize",
 ]
