@@ -17,7 +17,7 @@ use tinytorch_cli::api;
 /// Judges an int8 model against the float model that it was made from, both in files or in memory: by `data`, which
 /// names a data set, or else by `inputs` and `labels`.
 #[pyfunction]
-#[pyo3(signature = (float, int8, data, inputs, labels, before, judging))]
+#[pyo3(signature = (float, int8, data, inputs, labels, judging))]
 pub(crate) fn audit(
     py: Python<'_>,
     float: &Bound<'_, PyAny>,
@@ -25,20 +25,18 @@ pub(crate) fn audit(
     data: Option<OsString>,
     inputs: Option<&Bound<'_, PyAny>>,
     labels: Option<&Bound<'_, PyAny>>,
-    before: Option<PathBuf>,
     judging: Judging,
 ) -> PyResult<Answer> {
     let (budget, options) = (judging.budget()?, judging.options());
+    let before = judging.before.as_deref();
     let any = |error: anyhow::Error| raise_any(&error);
     let folder = tempfile::tempdir().map_err(|error| raise_any(&error.into()))?;
     let paths = [path_of(float, &folder, "float")?, path_of(int8, &folder, "int8")?];
     let paths: [&Path; 2] = [&paths[0], &paths[1]];
     let subject = match (data, inputs) {
-        (Some(data), _) => {
-            let before = before.as_deref();
-            py.detach(|| in_pool(|| api::judged_by_data(paths, data, before, folder.path())))
-                .map_err(any)?
-        }
+        (Some(data), _) => py
+            .detach(|| in_pool(|| api::judged_by_data(paths, data, before, folder.path())))
+            .map_err(any)?,
         (None, Some(inputs)) => {
             let files = py.detach(|| api::model_files(paths, folder.path())).map_err(any)?;
             let inputs = Inputs::of(files.models()[0]).one_batch(inputs)?;

@@ -18,8 +18,10 @@ pub(crate) struct Judging {
     float_floor: Option<f64>,
     latency: bool,
     task: Option<String>,
-    pub(crate) name: Option<String>,
+    name: Option<String>,
     groups: Option<Vec<String>>,
+    /// The int8 model as it was before it was fine-tuned.
+    pub(crate) before: Option<PathBuf>,
     /// The program that measures memory, and its arguments.
     probe: Option<(PathBuf, Vec<String>)>,
 }
@@ -35,6 +37,7 @@ impl<'py> FromPyObject<'_, 'py> for Judging {
             task: option(&given, "task")?,
             name: option(&given, "name")?,
             groups: option(&given, "groups")?,
+            before: option(&given, "before")?,
             probe: option(&given, "probe")?,
         })
     }

@@ -192,14 +192,15 @@ def audit(
         "task": task,
         "name": name,
         "groups": None if groups is None else list(groups),
+        "before": before,
         "probe": (sys.executable, ["-m", "tinytorch"]) if can_probe else None,
     }
     are_own = engine in (None, "tinytorch") and all(isinstance(model, (str, os.PathLike, Model)) for model in (float, int8))
     if are_own:
         if isinstance(data, (str, os.PathLike)):
-            return AuditReport(_tinytorch.audit(float, int8, os.fspath(data), None, None, before, judging))
+            return AuditReport(_tinytorch.audit(float, int8, os.fspath(data), None, None, judging))
         inputs, labels = samples_of(data)
-        return AuditReport(_tinytorch.audit(float, int8, None, inputs, labels, before, judging))
+        return AuditReport(_tinytorch.audit(float, int8, None, inputs, labels, judging))
     if before is not None:
         raise InvalidValue("what was fine-tuned can only be told of models of tinytorch; leave before out")
     if isinstance(data, (str, os.PathLike)):

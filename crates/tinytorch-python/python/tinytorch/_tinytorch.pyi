@@ -103,7 +103,6 @@ def audit(
     data: Optional[Path],
     inputs: Optional[Inputs],
     labels: Optional[ArrayLike],
-    before: Optional[Path],
     judging: dict[str, Any],
 ) -> tuple[str, str, bool]: ...
 def audit_outside(

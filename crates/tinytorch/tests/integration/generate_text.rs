@@ -100,7 +100,10 @@ fn text_is_shown_as_it_comes_and_is_the_decoded_ids() {
         let mut shown = Vec::new();
         let limits = limits(6, Some(CacheKind::F32));
         let sampler = Sampler::new(Sampling { top_k: Some(20), ..Sampling::default() }).unwrap();
-        let show = |piece: &str| Ok(shown.push(piece.to_owned()));
+        let show = |piece: &str| {
+            shown.push(piece.to_owned());
+            Ok(())
+        };
         let made = generate(decoder, &tokenizer, "hello", sampler, limits.clone(), show).unwrap();
         assert_eq!((made.ids.len(), made.prompt), (11, 5));
         assert_eq!(made.text, tokenizer.decode(&made.ids).unwrap());
