@@ -9,6 +9,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 package=$root/crates/tinytorch-python
 target=${CARGO_TARGET_DIR:-$root/target}
 venv=$target/python-venv
+export MYPY_CACHE_DIR=$target/mypy
 
 "${PYTHON:-python3}" -m venv --clear "$venv"
 read -ra peers <<< "${PEERS-onnx onnxruntime}"
@@ -23,5 +24,5 @@ env -u RUSTFLAGS "$venv/bin/maturin" build --quiet --locked --release --features
 # Not where the package's sources lie, so that what is installed is what is tested.
 cd "$package/tests"
 "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@"
-"$venv/bin/python" -m mypy --strict --cache-dir "$target/mypy" -p tinytorch
+"$venv/bin/python" -m mypy --strict -p tinytorch
 "$venv/bin/python" -m mypy.stubtest --mypy-config-file "$package/pyproject.toml" tinytorch._tinytorch
