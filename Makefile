@@ -1,5 +1,5 @@
 # `make check` is what every change must pass.
-.PHONY: check format lint docs test audit
+.PHONY: check format lint docs test python audit
 
 check: format lint docs test
 
@@ -14,6 +14,10 @@ docs:
 
 test:
 	cargo test --release
+
+# The Python package, built of what `make test` has built: see scripts/python.sh.
+python:
+	scripts/python.sh
 
 audit:
 	cargo run --release -- audit

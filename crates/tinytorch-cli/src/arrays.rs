@@ -80,19 +80,24 @@ impl Arrays {
 
     /// At most so many samples, spread over all of them; as many as fill passes of `fixed`.
     pub(crate) fn some(self, count: usize, fixed: Option<usize>) -> Result<Vec<Tensor>> {
-        let all = samples_in(&self.inputs);
-        let fixed = fixed.unwrap_or(1).max(1);
-        let passes = (count.min(all) / fixed).max(1);
-        let step = (all / fixed).max(1) as f64 / passes as f64;
-        let starts = (0..passes).map(|pass| (pass as f64 * step) as usize * fixed);
-        let starts: Vec<usize> = starts.collect();
-        let chosen = |input: &Tensor| {
-            let parts = starts.iter().map(|&start| input.slice(0, start..all.min(start + fixed)));
-            let parts = parts.collect::<tinytorch::Result<Vec<_>>>()?;
-            joined(&parts)
-        };
-        self.inputs.iter().map(chosen).collect()
+        spread(&self.inputs, count, fixed)
     }
+}
+
+/// At most so many samples of these inputs, spread over all of them; as many as fill passes of `fixed`.
+pub(crate) fn spread(inputs: &[Tensor], count: usize, fixed: Option<usize>) -> Result<Vec<Tensor>> {
+    let all = samples_in(inputs);
+    let fixed = fixed.unwrap_or(1).max(1);
+    let passes = (count.min(all) / fixed).max(1);
+    let step = (all / fixed).max(1) as f64 / passes as f64;
+    let starts = (0..passes).map(|pass| (pass as f64 * step) as usize * fixed);
+    let starts: Vec<usize> = starts.collect();
+    let chosen = |input: &Tensor| {
+        let parts = starts.iter().map(|&start| input.slice(0, start..all.min(start + fixed)));
+        let parts = parts.collect::<tinytorch::Result<Vec<_>>>()?;
+        joined(&parts)
+    };
+    inputs.iter().map(chosen).collect()
 }
 
 /// Samples in the first input.
@@ -100,10 +105,15 @@ fn samples_in(inputs: &[Tensor]) -> usize {
     inputs.first().and_then(|input| input.shape().first().copied()).unwrap_or(0)
 }
 
-fn joined(parts: &[Tensor]) -> Result<Tensor> {
+/// Tensors of one type, one after the other.
+pub(crate) fn joined(parts: &[Tensor]) -> Result<Tensor> {
     Ok(match parts.first().map(Tensor::dtype) {
         Some(Dtype::I64) => Tensor::cat::<i64>(parts, 0)?,
-        _ => Tensor::cat::<f32>(parts, 0)?,
+        Some(Dtype::I32) => Tensor::cat::<i32>(parts, 0)?,
+        Some(Dtype::U8) => Tensor::cat::<u8>(parts, 0)?,
+        Some(Dtype::I8) => Tensor::cat::<i8>(parts, 0)?,
+        Some(Dtype::Bool) => Tensor::cat::<bool>(parts, 0)?,
+        Some(Dtype::F32) | None => Tensor::cat::<f32>(parts, 0)?,
     })
 }
 

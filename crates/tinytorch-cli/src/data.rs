@@ -352,12 +352,14 @@ fn sample_of(model: &dyn Model) -> Result<Sample> {
     }
 }
 
+/// Tokens of a text that a pass is traced with.
+pub(crate) const EXAMPLE_TOKENS: usize = 16;
+
 /// An input of `batch` samples for a model of one input, to trace a pass with: of a text a few tokens, since
 /// a pass over a long context takes memory with its square and shows nothing else.
 pub(crate) fn example(model: &dyn Model, batch: usize) -> Result<Tensor> {
-    const TOKENS: usize = 16;
     let sample = sample_of(model)?;
-    Ok(shortened(vec![sample.batch(batch)?], TOKENS)?.remove(0))
+    Ok(shortened(vec![sample.batch(batch)?], EXAMPLE_TOKENS)?.remove(0))
 }
 
 /// Inputs whose sequences of token ids are cut to so many.

@@ -62,3 +62,23 @@ pub(crate) fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
     // The template is a constant; a default bar would still be a bar if it did not parse.
     bar.with_prefix(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
+
+/// Tells how far a long piece of work is: what it is, and how many steps of how many are done.
+pub(crate) type Progress<'a> = dyn FnMut(&'static str, usize, usize) + 'a;
+
+/// A [`progress_bar`] for each piece of work, one after the other.
+pub(crate) fn bars() -> impl FnMut(&'static str, usize, usize) {
+    let mut shown: Option<(&'static str, ProgressBar)> = None;
+    move |what, done, of| {
+        if shown.as_ref().is_none_or(|(other, _)| *other != what) {
+            shown = Some((what, progress_bar(what, of)));
+        }
+        if let Some((_, bar)) = &shown {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+            if done >= of {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}

@@ -120,6 +120,10 @@ pub(crate) enum Problem {
         path.display()
     )]
     NoTokenizer { path: PathBuf, looked: String },
+    #[error("{what} cannot be {got:?}; it is one of {known}")]
+    Choice { what: &'static str, got: String, known: String },
+    #[error("{what} cannot be {got:?}: {problem}")]
+    Argument { what: &'static str, got: String, problem: String },
     #[error("there is no command {name}; tinytorch --help names them all")]
     UnknownCommand { name: String },
     #[error("the prompt is empty; give it a text, or leave --prompt out to begin a text anew")]

@@ -37,6 +37,12 @@ impl FromStr for Sizes {
 }
 
 impl Shapes {
+    /// These sizes, each of the input of its name.
+    pub(crate) fn of(given: impl IntoIterator<Item = (String, Vec<usize>)>) -> Shapes {
+        let given = given.into_iter().map(|(input, sizes)| Sizes { input, sizes });
+        Shapes { given: given.collect() }
+    }
+
     /// Whether none is given.
     pub(crate) fn is_empty(&self) -> bool {
         self.given.is_empty()

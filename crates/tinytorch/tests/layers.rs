@@ -13,13 +13,14 @@ use imports::Sources;
 use std::path::{Path, PathBuf};
 use table::Layers;
 
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "tinytorch",
     "tinytorch-core",
     "tinytorch-text",
     "tinytorch-kernels",
     "tinytorch-cli",
     "tinytorch-onnx",
+    "tinytorch-python",
 ];
 
 fn workspace() -> PathBuf {

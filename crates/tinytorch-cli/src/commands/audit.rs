@@ -13,6 +13,7 @@ use crate::sentences::is_text;
 use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
 use clap::Args;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
@@ -95,15 +96,7 @@ impl Audit {
             (Some(float), Some(int8), Some(data)) => {
                 // The fresh processes that measure memory read files of one form.
                 let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-                let imported = folder.path().join("float.safetensors");
-                let float = match is_onnx(float) {
-                    true => {
-                        let float = open(float)?;
-                        save_model(&imported, &*float.model, &float.provenance)?;
-                        &imported
-                    }
-                    false => float,
-                };
+                let float = &*in_our_form(float, folder.path())?;
                 let data = data.clone().with_labels(self.labels.as_ref());
                 let subject =
                     subject([float, int8], &data, &self.pictures, self.before.as_deref())?;
@@ -186,8 +179,18 @@ impl Audit {
     }
 }
 
+/// The float model's file in a form that the fresh processes read, in this folder if it is not itself.
+pub(crate) fn in_our_form<'a>(float: &'a Path, folder: &Path) -> Result<Cow<'a, Path>> {
+    if !is_onnx(float) {
+        return Ok(Cow::Borrowed(float));
+    }
+    let (imported, float) = (folder.join("float.safetensors"), open(float)?);
+    save_model(&imported, &*float.model, &float.provenance)?;
+    Ok(Cow::Owned(imported))
+}
+
 /// Two models in files, and the samples to judge them by.
-fn subject(
+pub(crate) fn subject(
     paths: [&Path; 2],
     data: &Source,
     pictures: &Pictures,

@@ -2,14 +2,14 @@
 
 use crate::Verdict;
 use crate::data::usual_config;
-use crate::output::{Screen, progress_bar};
+use crate::output::{Progress, Screen, bars};
 use crate::overwrite::Paths;
 use crate::sentences::{read, sentences};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::data::write_npy;
@@ -56,19 +56,9 @@ impl Embed {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let text = read(&self.input)?;
         let sentences = sentences(&self.input, &text)?;
-        let mut embedder = Embedder::load(&self.folder)?;
+        let embedder = load(&self.folder, self.int8)?;
         check_writable(&self.out)?;
-        let holds_int8 = |embedder: &Embedder| {
-            embedder.encoder.named_params().iter().any(|(_, param)| param.int8().is_some())
-        };
-        if self.int8 && !holds_int8(&embedder) {
-            let config = usual_config(&embedder.encoder.bert).knowingly();
-            let calibration: [tinytorch::Result<Var>; 0] = [];
-            quantize_model(&mut embedder.encoder, calibration, &config)?;
-        }
-        let bar = progress_bar("embedding", sentences.len().div_ceil(BATCH));
-        let vectors = bar.wrap_iter(sentences.chunks(BATCH)).map(|batch| embedder.embed(batch));
-        let vectors = Tensor::cat::<f32>(&vectors.collect::<tinytorch::Result<Vec<_>>>()?, 0)?;
+        let vectors = vectors(&embedder, &sentences, &mut bars())?;
         write_npy(&self.out, &vectors)?;
         let outcome = Outcome {
             file: self.out.display().to_string(),
@@ -82,6 +72,38 @@ impl Embed {
         }
         Ok(Verdict::Good)
     }
+}
+
+/// The encoder in a folder, its weights in int8 if that is asked for.
+pub(crate) fn load(folder: &Path, int8: bool) -> Result<Embedder> {
+    let mut embedder = Embedder::load(folder)?;
+    if int8 && !holds_int8(&embedder) {
+        let config = usual_config(&embedder.encoder.bert).knowingly();
+        let calibration: [tinytorch::Result<Var>; 0] = [];
+        quantize_model(&mut embedder.encoder, calibration, &config)?;
+    }
+    Ok(embedder)
+}
+
+fn holds_int8(embedder: &Embedder) -> bool {
+    embedder.encoder.named_params().iter().any(|(_, param)| param.int8().is_some())
+}
+
+/// A row for each sentence, of which there is one at least.
+pub(crate) fn vectors<S: AsRef<str>>(
+    embedder: &Embedder,
+    sentences: &[S],
+    progress: &mut Progress<'_>,
+) -> Result<Tensor> {
+    let batches = sentences.chunks(BATCH);
+    let count = batches.len();
+    let mut vectors = Vec::with_capacity(count);
+    for (done, batch) in batches.enumerate() {
+        progress("embedding", done, count);
+        vectors.push(embedder.embed(batch)?);
+    }
+    progress("embedding", count, count);
+    Ok(Tensor::cat::<f32>(&vectors, 0)?)
 }
 
 impl Outcome {

@@ -19,41 +19,41 @@ use tinytorch::generate::{CacheKind, Finish, Generated, Limits, Sampler, Samplin
 pub(crate) struct Generate {
     /// A language model: tinytorch's own file, float or int8; a safetensors file with its config.json
     /// beside it, or their folder; a .bin file of llama2.c
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     /// A tokenizer.json or a llama2.c tokenizer; by default the one that the model's file carries, or
     /// that lies beside it
     #[arg(long, value_name = "FILE")]
-    tokenizer: Option<PathBuf>,
+    pub(crate) tokenizer: Option<PathBuf>,
     /// Text to continue; by default a text begins anew, if the tokenizer has a token for that
     #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
+    pub(crate) prompt: Option<String>,
     /// Largest number of tokens to generate
     #[arg(long, value_name = "N", default_value_t = 200)]
-    steps: usize,
+    pub(crate) steps: usize,
     /// Always take the likeliest token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "seed"])]
-    greedy: bool,
+    pub(crate) greedy: bool,
     /// Divides the scores: below 1 likely tokens become likelier
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
-    temperature: f32,
+    pub(crate) temperature: f32,
     /// Choose among so many of the likeliest tokens
     #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
+    pub(crate) top_k: Option<usize>,
     /// Choose among the likeliest tokens that reach this probability together
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    top_p: Option<f32>,
+    pub(crate) top_p: Option<f32>,
     /// Seed of the choices
     #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    pub(crate) seed: u64,
     /// How keys and values are kept from token to token
     #[arg(long, value_enum, default_value_t = Cache::F32)]
-    cache: Cache,
+    pub(crate) cache: Cache,
     /// Turn the weights into int8 first
     #[arg(long)]
-    int8: bool,
+    pub(crate) int8: bool,
     /// Print JSON when all is done instead of the text as it comes
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize)]
@@ -90,6 +90,26 @@ struct Outcome<'a> {
 
 impl Generate {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let mut shown = Ok(());
+        let made = self.continued(|piece| {
+            if !self.json && shown.is_ok() {
+                shown = screen.write_all(piece.as_bytes()).and_then(|()| screen.flush());
+            }
+            Ok(())
+        })?;
+        shown?;
+        match self.json {
+            true => screen.json(&self.outcome(&made))?,
+            false => finish(&made, screen)?,
+        }
+        Ok(Verdict::Good)
+    }
+
+    /// The text and what follows it, of which `show` is told as it comes.
+    pub(crate) fn continued(
+        &self,
+        show: impl FnMut(&str) -> tinytorch::Result<()>,
+    ) -> Result<Generated> {
         let sampler = self.sampler()?;
         if self.prompt.as_ref().is_some_and(String::is_empty) {
             return Err(Problem::EmptyPrompt.into());
@@ -101,24 +121,12 @@ impl Generate {
         let tokenizer = &*language.tokenizer;
         let prompt = self.prompt.as_deref().unwrap_or_default();
         if prompt.is_empty() && tokenizer.encode("")?.is_empty() {
-            return Err(Problem::NoBegin { path: self.file }.into());
+            return Err(Problem::NoBegin { path: self.file.clone() }.into());
         }
         let ends = language.ends.clone();
         let limits = Limits { steps: self.steps, ends, cache: self.cache.kind() };
-        let mut shown = Ok(());
-        let show = |piece: &str| {
-            if !self.json && shown.is_ok() {
-                shown = screen.write_all(piece.as_bytes()).and_then(|()| screen.flush());
-            }
-        };
         let decoder = language.decoder(&self.file)?;
-        let made = generate(decoder, tokenizer, prompt, sampler, limits, show)?;
-        shown?;
-        match self.json {
-            true => screen.json(&self.outcome(&made))?,
-            false => finish(&made, screen)?,
-        }
-        Ok(Verdict::Good)
+        Ok(generate(decoder, tokenizer, prompt, sampler, limits, show)?)
     }
 
     fn sampler(&self) -> Result<Sampler> {

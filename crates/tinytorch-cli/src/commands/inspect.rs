@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::files::TensorFile;
 
 /// List what a safetensors file holds: every tensor, the metadata, the totals. Of an ONNX model: its inputs, outputs,
@@ -64,6 +64,14 @@ impl Inspect {
         }
         Ok(Verdict::Good)
     }
+}
+
+/// What `--json` prints.
+pub(crate) fn contents(file: &Path) -> Result<Value> {
+    if is_onnx(file) {
+        return onnx::contents(file);
+    }
+    Ok(serde_json::to_value(Contents::of(&TensorFile::open(file)?))?)
 }
 
 impl<'a> Contents<'a> {

@@ -12,7 +12,6 @@ mod eval_text;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
-mod ladder;
 mod onnx;
 pub(crate) mod profile;
 pub(crate) mod quantize;

@@ -90,6 +90,11 @@ pub(crate) fn inspect(file: &Path, json: bool, screen: &mut Screen) -> Result<Ve
     Ok(if report.missing.is_empty() { Verdict::Good } else { Verdict::GateFailed })
 }
 
+/// What `inspect --json` prints.
+pub(crate) fn contents(file: &Path) -> Result<serde_json::Value> {
+    Ok(serde_json::to_value(Contents::of(file, &OnnxModel::inspect(file)?))?)
+}
+
 fn print(file: &Path, report: &Report, screen: &mut Screen) -> Result<()> {
     let mut params = Table::new(["parameter", "shape"]);
     for (name, shape) in &report.params {

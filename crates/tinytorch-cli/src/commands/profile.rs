@@ -9,11 +9,11 @@ use anyhow::Result;
 use clap::{Args, value_parser};
 use std::io::Write;
 use std::path::PathBuf;
-use tinytorch::models::ListModel;
+use tinytorch::models::{ListModel, Model};
 use tinytorch::profile::profile;
 
 /// Tokens of a sequence unless it is said: attention takes memory with their square.
-const MOST_TOKENS: u32 = 512;
+const MOST_TOKENS: usize = 512;
 
 /// Show what a model costs on this machine: parameters, operations, bytes and time, layer by layer.
 #[derive(Args)]
@@ -33,14 +33,24 @@ pub(crate) struct Profile {
     json: bool,
 }
 
+/// What a pass of `batch` samples costs, or of as many as the model takes; sequences of ids are cut to `length`.
+pub(crate) fn costs(
+    model: &dyn Model,
+    shapes: &Shapes,
+    batch: Option<usize>,
+    length: Option<usize>,
+) -> Result<tinytorch::profile::Profile> {
+    let inputs = shapes.example(model, batch)?;
+    let length = length.unwrap_or(MOST_TOKENS);
+    let inputs = if shapes.is_empty() { shortened(inputs, length)? } else { inputs };
+    Ok(profile(model as &dyn ListModel, &inputs)?)
+}
+
 impl Profile {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let model = open(&self.file)?.model;
-        let length = self.length.unwrap_or(MOST_TOKENS) as usize;
-        let batch = self.batch.map(usize::from);
-        let inputs = self.shapes.example(&*model, batch)?;
-        let inputs = if self.shapes.is_empty() { shortened(inputs, length)? } else { inputs };
-        let profile = profile(&*model as &dyn ListModel, &inputs)?;
+        let length = self.length.map(|length| length as usize);
+        let profile = costs(&*model, &self.shapes, self.batch.map(usize::from), length)?;
         match self.json {
             true => screen.json(&profile)?,
             false => write!(screen, "{profile}")?,

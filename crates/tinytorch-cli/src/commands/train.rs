@@ -1,7 +1,7 @@
 //! `train`: a model learns.
 
 use crate::Verdict;
-use crate::commands::quantize::weight_bits;
+use crate::commands::quantize::settings::weight_bits;
 use crate::data::{Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
 use crate::overwrite::Paths;

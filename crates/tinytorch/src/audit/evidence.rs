@@ -98,7 +98,7 @@ fn layers(
 }
 
 /// What a model calls its outputs, or their numbers.
-fn names_of(model: &dyn Model, count: usize) -> Vec<String> {
+pub(super) fn names_of(model: &dyn Model, count: usize) -> Vec<String> {
     let mut named = model.output_names().into_iter();
     (0..count).map(|i| named.next().unwrap_or_else(|| format!("output {i}"))).collect()
 }

@@ -43,6 +43,17 @@ impl Files {
         Ok(Files { folder, float, int8 })
     }
 
+    /// No files, for models of which only the answers are known.
+    ///
+    /// # Errors
+    /// As for [`Files::of`].
+    pub(super) fn none() -> Result<Files> {
+        let unwritable = |source| FileError::Write { path: std::env::temp_dir(), source };
+        let folder = tempfile::tempdir().map_err(unwritable)?;
+        let [float, int8] = ["float", "int8"].map(|name| folder.path().join(name));
+        Ok(Files { folder, float, int8 })
+    }
+
     /// A path in a folder of the audit's own.
     pub(super) fn own(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -129,7 +129,7 @@ impl DataOrigin {
 }
 
 /// The SHA-256 of a file.
-fn digest_of(path: &Path) -> std::io::Result<String> {
+pub(super) fn digest_of(path: &Path) -> std::io::Result<String> {
     const CHUNK: usize = 1 << 20;
     let (mut file, mut hash, mut chunk) = (File::open(path)?, Sha256::new(), vec![0; CHUNK]);
     loop {

@@ -160,7 +160,7 @@ impl ModelReport {
 }
 
 /// What gates add up to: what could not be measured or decided is no pass.
-fn verdict_of(gates: &[Gate]) -> Outcome {
+pub(super) fn verdict_of(gates: &[Gate]) -> Outcome {
     let sound = |gate: &Gate| matches!(gate.result, Outcome::Pass | Outcome::NotApplicable);
     if gates.iter().all(sound) { Outcome::Pass } else { Outcome::Fail }
 }

@@ -197,18 +197,18 @@ impl Generated {
 }
 
 /// Continues the text `prompt`, and shows each piece, the prompt first, as soon as its characters are
-/// complete.
+/// complete. What `show` reports ends the text.
 ///
 /// # Errors
 /// [`GenerateError::Vocabulary`] for a tokenizer with more tokens than the model, as
-/// [`Generator::new`], and what a step reports.
+/// [`Generator::new`], and what a step or `show` reports.
 pub fn generate(
     model: &dyn Decoder,
     tokenizer: &dyn Tokenizer,
     prompt: &str,
     sampler: Sampler,
     limits: Limits,
-    mut show: impl FnMut(&str),
+    mut show: impl FnMut(&str) -> Result<()>,
 ) -> Result<Generated> {
     GenerateError::check_vocabulary(tokenizer, model)?;
     let prompt = tokenizer.encode(prompt)?;
@@ -217,20 +217,21 @@ pub fn generate(
     let mut add = |piece: &str| {
         if !piece.is_empty() {
             text.push_str(piece);
-            show(piece);
+            show(piece)?;
         }
+        Ok::<(), crate::Error>(())
     };
     for &id in &prompt {
-        add(&stream.push(id)?);
+        add(&stream.push(id)?)?;
     }
     let started = Instant::now();
     let mut first = None;
     for id in generator.by_ref() {
         first.get_or_insert_with(|| started.elapsed());
-        add(&stream.push(id?)?);
+        add(&stream.push(id?)?)?;
     }
     let (total, first) = (started.elapsed(), first.unwrap_or_default());
-    add(&stream.finish());
+    add(&stream.finish())?;
     let finish = generator.finish.unwrap_or(Finish::Steps);
     let (ids, prompt, rest) = (generator.ids, prompt.len(), total - first);
     Ok(Generated { text, ids, prompt, finish, first, rest })

@@ -14,7 +14,10 @@
 //! let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: Some(10), top_p: None, seed: 1 })?;
 //! let limits = Limits { steps: 8, ends: vec![0], cache: Some(CacheKind::Int8) };
 //! let decoder = model.as_decoder().expect("a GPT is a decoder");
-//! let made = generate(decoder, &tokenizer, "HELLO", sampler, limits, |piece| print!("{piece}"))?;
+//! let made = generate(decoder, &tokenizer, "HELLO", sampler, limits, |piece| {
+//!     print!("{piece}");
+//!     Ok(())
+//! })?;
 //! assert!(made.text.starts_with("HELLO"));
 //! # Ok::<(), tinytorch::Error>(())
 //! ```

@@ -66,6 +66,12 @@ impl SeenRows {
         SeenRows { in_order, sorted }
     }
 
+    /// These samples and then others, that another machine has calibrated on say.
+    pub fn followed_by(mut self, others: &SeenRows) -> SeenRows {
+        self.in_order.extend(&others.in_order);
+        SeenRows::new(self.in_order)
+    }
+
     /// How many samples there are.
     pub fn len(&self) -> usize {
         self.in_order.len()

@@ -100,7 +100,10 @@ fn text_is_shown_as_it_comes_and_is_the_decoded_ids() {
         let mut shown = Vec::new();
         let limits = limits(6, Some(CacheKind::F32));
         let sampler = Sampler::new(Sampling { top_k: Some(20), ..Sampling::default() }).unwrap();
-        let show = |piece: &str| shown.push(piece.to_owned());
+        let show = |piece: &str| {
+            shown.push(piece.to_owned());
+            Ok(())
+        };
         let made = generate(decoder, &tokenizer, "hello", sampler, limits.clone(), show).unwrap();
         assert_eq!((made.ids.len(), made.prompt), (11, 5));
         assert_eq!(made.text, tokenizer.decode(&made.ids).unwrap());
@@ -108,10 +111,10 @@ fn text_is_shown_as_it_comes_and_is_the_decoded_ids() {
         assert_eq!(shown[..5].concat(), "hello");
 
         let bytes = BpeTokenizer::bytes();
-        let refused = generate(decoder, &bytes, "a", Sampler::greedy(), limits.clone(), |_| ());
+        let refused = generate(decoder, &bytes, "a", Sampler::greedy(), limits.clone(), |_| Ok(()));
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("the tokenizer has 256 tokens, and the model 40"), "{error}");
-        let empty = generate(decoder, &tokenizer, "", Sampler::greedy(), limits, |_| ());
+        let empty = generate(decoder, &tokenizer, "", Sampler::greedy(), limits, |_| Ok(()));
         assert!(empty.unwrap_err().to_string().contains("no tokens"));
     }
 }

@@ -4,6 +4,7 @@
 //! need the process to themselves and are programs of their own beside this folder.
 
 mod adapters;
+mod audit_outside;
 mod compress;
 mod data_damage;
 mod data_digits;

@@ -24,12 +24,21 @@ pub(crate) fn batches(
     evidence: &Evidence,
     options: &AuditOptions,
 ) -> Result<Gate> {
-    let held_out = &subject.held_out;
-    if let Some(fixed) = held_out.fixed() {
+    if let Some(fixed) = subject.held_out.fixed() {
         let reason = format!("the model takes {fixed} samples in a pass and no other number");
         return Ok(Gate::not_applicable(ID, reason));
     }
-    let mut plan = compile(&*subject.int8, &held_out.first(1)?)?.on(options.deployed);
+    let mut plan = compile(&*subject.int8, &subject.held_out.first(1)?)?.on(options.deployed);
+    of_passes(subject, evidence, |batch| run(&mut plan, batch))
+}
+
+/// [`batches`] of whatever answers as the int8 model does, which takes any number of samples.
+pub(crate) fn of_passes(
+    subject: &Subject,
+    evidence: &Evidence,
+    mut pass: impl FnMut(&[Tensor]) -> Result<Vec<Tensor>>,
+) -> Result<Gate> {
+    let held_out = &subject.held_out;
     let errors = compare::errors(&evidence.int8, &evidence.float)?;
     let (mut faults, mut passes, mut furthest) = (Vec::new(), 0usize, 0.0f64);
     let sizes = SIZES.iter().copied().filter(|&size| size <= held_out.len());
@@ -42,7 +51,7 @@ pub(crate) fn batches(
     // The last samples, which were judged in a pass that was not full, in one that is.
     starts.extend((held_out.len() > FEW).then(|| (held_out.len() - FEW, FEW)));
     for (start, size) in starts {
-        let outputs = run(&mut plan, &held_out.batch(start, size)?)?;
+        let outputs = pass(&held_out.batch(start, size)?)?;
         passes += 1;
         for ((output, judged), error) in outputs.iter().zip(&evidence.int8).zip(&errors) {
             let expected = judged.slice(0, start..start + size)?;

@@ -52,8 +52,12 @@ pub(crate) fn latency(
     }
     let (mut timed, mut shown) = (Vec::new(), Vec::new());
     for batch in &batches {
-        let result = time(&mut float, &mut int8, batch)?;
-        shown.push(pairs(&mut float, &mut int8, batch)?);
+        let mut passes = [&mut float, &mut int8].map(|plan| {
+            move |batch: &[Tensor]| plan.run_many(&batch.iter().collect::<Vec<_>>()).map(drop)
+        });
+        let [of_float, of_int8] = &mut passes;
+        let result = time(of_float, of_int8, batch)?;
+        shown.push(pairs(of_float, of_int8, batch)?);
         let slowest = match is_slower(&result) {
             true => slowest_step(&mut int8, batch)?,
             false => String::new(),
@@ -96,16 +100,35 @@ fn judged(timed: &[Timed]) -> Gate {
     Gate::at_most(ID, low, LIMIT, "x the time, at least", reasons.join("; "))
 }
 
-fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<LatencyPairs> {
-    let seconds = |plan: &mut Plan, passes: u32| -> Result<f64> {
+/// [`latency`] of whatever answers as the float and the int8 model do, on these samples.
+pub(crate) fn of_passes(
+    mut float: impl FnMut(&[Tensor]) -> Result<()>,
+    mut int8: impl FnMut(&[Tensor]) -> Result<()>,
+    batches: &[Vec<Tensor>],
+) -> Result<(Gate, Vec<LatencyPairs>)> {
+    let (mut timed, mut shown) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let result = time(&mut float, &mut int8, batch)?;
+        shown.push(pairs(&mut float, &mut int8, batch)?);
+        let slowest = "which of its layers takes the time is not known".to_string();
+        timed.push(Timed { batch: batch[0].shape()[0], result, slowest });
+    }
+    Ok((judged(&timed), shown))
+}
+
+/// A pass of a model over a batch.
+type Pass<'a> = dyn FnMut(&[Tensor]) -> Result<()> + 'a;
+
+fn pairs(float: &mut Pass<'_>, int8: &mut Pass<'_>, batch: &[Tensor]) -> Result<LatencyPairs> {
+    let seconds = |pass: &mut Pass<'_>, passes: u32| -> Result<f64> {
         let started = Instant::now();
         for _ in 0..passes {
-            plan.run_many(&batch.tensors())?;
+            pass(batch)?;
         }
         Ok(started.elapsed().as_secs_f64() / f64::from(passes))
     };
     let passes = ((LONG_RUN / seconds(int8, 1)?) as u32).clamp(1, IN_A_ROW);
-    let microseconds = |plan: &mut Plan| Ok::<_, crate::Error>(seconds(plan, passes)? * 1e6);
+    let microseconds = |pass: &mut Pass<'_>| Ok::<_, crate::Error>(seconds(pass, passes)? * 1e6);
     let (mut float_us, mut int8_us) = (Vec::new(), Vec::new());
     for _ in 0..SHOWN {
         float_us.push(microseconds(float)?);
@@ -114,9 +137,8 @@ fn pairs(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<Laten
     Ok(LatencyPairs { batch: batch[0].shape()[0], float_us, int8_us })
 }
 
-fn time(float: &mut Plan, int8: &mut Plan, batch: &Vec<Tensor>) -> Result<PairedResult> {
-    let run = |plan: &mut Plan| plan.run_many(&batch.tensors()).map(drop);
-    compare(|| run(float), || run(int8), &Settings::default())
+fn time(float: &mut Pass<'_>, int8: &mut Pass<'_>, batch: &[Tensor]) -> Result<PairedResult> {
+    compare(|| float(batch), || int8(batch), &Settings::default())
 }
 
 fn slowest_step(plan: &mut Plan, batch: &Vec<Tensor>) -> Result<String> {

@@ -1,22 +1,22 @@
 //! The gates, one a file: each asks one question of the evidence and answers with a measurement.
 
-mod accuracy;
-mod agreement;
-mod batches;
+pub(super) mod accuracy;
+pub(super) mod agreement;
+pub(super) mod batches;
 mod calibration;
-mod classes;
+pub(super) mod classes;
 mod coverage;
 mod determinism;
-mod f32_floor;
+pub(super) mod f32_floor;
 mod file_bytes;
-mod latency;
+pub(super) mod latency;
 mod no_f32_copy;
-mod output_error;
+pub(super) mod output_error;
 mod overflow;
 mod process_memory;
 mod round_trip;
 mod structure;
-mod unseen;
+pub(super) mod unseen;
 mod weight_bytes;
 
 use super::answers::Answers;

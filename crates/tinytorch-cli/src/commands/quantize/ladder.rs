@@ -1,6 +1,6 @@
 //! Quantizing within a budget, and what that costs in time.
 
-use crate::output::progress_bar;
+use crate::output::Progress;
 use crate::table::Table;
 use anyhow::Result;
 use serde::Serialize;
@@ -27,7 +27,7 @@ const TIMED: usize = 32;
 
 /// The stable form of `ladder` in `--json`.
 #[derive(Serialize)]
-pub(super) struct Climbed {
+pub(crate) struct Climbed {
     max_error: f64,
     /// Of the output, on held-out samples of the calibration data.
     error: f64,
@@ -79,20 +79,16 @@ pub(super) fn climb(
     samples: &[Tensor],
     max_error: f64,
     config: &QuantConfig,
+    progress: &mut Progress<'_>,
 ) -> Result<(Ladder, Climbed)> {
     let float = model.clone_box();
     let Batches { calibration, held_out, held_out_samples } =
         Batches::of(samples, model.fixed_batch())?;
-    let bar = progress_bar("trying layers", 0);
     let mut prices = Prices::measured(Isa::active());
-    let progress = &mut |done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    };
+    let progress = &mut |done: usize, of: usize| progress("trying layers", done, of);
     let list: &mut dyn ListModel = &mut *model;
     let ladder =
         quantize_within(list, &calibration, &held_out, max_error, config, &mut prices, progress)?;
-    bar.finish_and_clear();
     let mut fastest = float.clone_box();
     let patterns = config.patterns.clone();
     let first = QuantConfig { patterns, ..ladder.config.clone() };

@@ -1,0 +1,352 @@
+//! What commands do, given values instead of arguments.
+
+use crate::arrays::{joined, spread};
+use crate::commands::audit::{in_our_form, subject};
+use crate::commands::generate::{Cache, Generate};
+use crate::commands::quantize::calibration::{Calibration, note};
+use crate::commands::quantize::destination::Destination;
+use crate::commands::quantize::made::{Made, make, make_of};
+use crate::commands::quantize::outcome::Outcome;
+use crate::commands::quantize::settings::{Range, Settings};
+use crate::commands::{embed, inspect, profile};
+use crate::data::{EXAMPLE_TOKENS, Source, shortened, usual_config};
+use crate::output::Progress;
+use crate::overwrite::Paths;
+use crate::pictures::Pictures;
+use crate::problem::Problem;
+use crate::shapes::Shapes;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use tinytorch::Tensor;
+use tinytorch::audit::{ModelFiles, Subject};
+use tinytorch::files::{Embedder, Loaded, Provenance};
+use tinytorch::generate::Generated;
+use tinytorch::int8::WeightBits;
+use tinytorch::models::{Kinds, Model};
+use tinytorch::profile::Profile;
+use tinytorch::quant::{Prepared, QuantConfig};
+
+/// The kinds of models that files may hold.
+pub fn kinds() -> Kinds {
+    crate::open::kinds()
+}
+
+/// Reads a model in any form that commands read: tinytorch's own files and folders, ONNX, llama2.c.
+///
+/// # Errors
+/// What the file system says, or what is wrong with the file.
+pub fn open(file: &Path) -> Result<Loaded> {
+    crate::open::open(file)
+}
+
+/// Inputs of one sample, or of as many as the model takes, of few tokens each, to trace a pass with.
+///
+/// # Errors
+/// If the model does not tell what a sample is.
+pub fn example(model: &dyn Model) -> Result<Vec<Tensor>> {
+    shortened(model.example(model.fixed_batch().unwrap_or(1))?, EXAMPLE_TOKENS)
+}
+
+/// What `inspect --json` prints of a file.
+///
+/// # Errors
+/// As for [`open`].
+pub fn inspect(file: &Path) -> Result<serde_json::Value> {
+    inspect::contents(file)
+}
+
+/// How weights become int8, by the words of the command `quantize`; `None` is what suits the model.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// `per-channel`, `per-tensor` or `blocks`.
+    pub granularity: Option<String>,
+    /// Bits that the values of weights use, 2 to 8.
+    pub bits: u8,
+    /// `static`, `dynamic` or `float`.
+    pub activations: Option<String>,
+    /// `min-max`, `percentile`, `percentile=SHARE` or `mse`.
+    pub range: String,
+    /// Weights to leave as floats, by name.
+    pub skip: Vec<String>,
+    /// Ends of the names of weights whose dynamic activations take 16 bits.
+    pub wide: Option<Vec<String>>,
+    /// Largest error of the output, as a fraction.
+    pub max_error: Option<f64>,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        let (granularity, activations, wide, max_error) = (None, None, None, None);
+        let (range, skip) = ("min-max".to_string(), Vec::new());
+        Wanted { granularity, bits: 8, activations, range, skip, wide, max_error }
+    }
+}
+
+impl Wanted {
+    /// The settings for this model.
+    ///
+    /// # Errors
+    /// One sentence that names the word that is none of those above.
+    pub fn config(&self, model: &dyn Model) -> Result<QuantConfig> {
+        let range = Range::from_str(&self.range).map_err(|problem| Problem::Argument {
+            what: "range",
+            got: self.range.clone(),
+            problem,
+        })?;
+        let settings = Settings {
+            granularity: choice("granularity", self.granularity.as_deref())?,
+            bits: WeightBits::new(self.bits).map_err(tinytorch::Error::from)?,
+            activations: choice("activations", self.activations.as_deref())?,
+            range,
+            skip: self.skip.clone(),
+            wide: self.wide.clone(),
+        };
+        Ok(settings.config(usual_config(model), self.max_error.is_some()))
+    }
+}
+
+fn choice<T: ValueEnum>(what: &'static str, word: Option<&str>) -> Result<Option<T>> {
+    let parsed = word.map(|word| T::from_str(word, false).map_err(|_| word));
+    parsed.transpose().map_err(|got| {
+        let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| value.get_name().to_string()).collect();
+        Problem::Choice { what, got: got.to_string(), known: known.join(", ") }.into()
+    })
+}
+
+/// Where a quantized model goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    /// The float model's file or folder; `None` of a model that is in memory.
+    pub of: Option<&'a Path>,
+    /// The file, or the folder, for the int8 model.
+    pub out: &'a Path,
+    /// Whether it may replace the float model.
+    pub force: bool,
+}
+
+impl Output<'_> {
+    /// Makes sure that it can be written and is nothing that is `read`, before the long work.
+    ///
+    /// # Errors
+    /// One sentence that says what is in the way.
+    pub fn check(&self, read: Option<&Path>) -> Result<()> {
+        Paths::to(self.out).reading_model(self.of, self.force).reading(read).check()?;
+        Destination { of: self.of, out: self.out }.check()
+    }
+
+    /// Saves a model there, with what is told of it.
+    ///
+    /// # Errors
+    /// What the file system says; nothing is left half-written then.
+    pub fn save(&self, model: &dyn Model, provenance: &Provenance) -> Result<()> {
+        Destination { of: self.of, out: self.out }.save(model, provenance)
+    }
+}
+
+/// The inputs to calibrate with that `source` names: a path, `digits` or `tinytalks`; without one a single
+/// example, which is enough where no activation is static. The provenance then tells of them.
+///
+/// # Errors
+/// What is wrong with the data, or that some are needed.
+pub fn calibration(
+    file: &Path,
+    source: Option<OsString>,
+    (samples, seed): (usize, u64),
+    (model, config, wanted): (&dyn Model, &QuantConfig, &Wanted),
+    provenance: &mut Provenance,
+) -> Result<Vec<Tensor>> {
+    let calibrate = source.map(Source::from);
+    let (pictures, labels) = (Pictures::default(), None);
+    let calibration = Calibration { calibrate, pictures, labels, samples, seed };
+    calibration.inputs(file, model, config, wanted.max_error.is_some(), provenance)
+}
+
+/// At most `samples` of these batches, each of which holds a tensor for each input of the model, spread over all
+/// of them. The provenance then tells of them.
+///
+/// # Errors
+/// What does not fit together, or inputs that are all one number.
+pub fn calibration_of(
+    batches: &[Vec<Tensor>],
+    samples: usize,
+    model: &dyn Model,
+    provenance: &mut Provenance,
+) -> Result<Vec<Tensor>> {
+    let count = batches.first().map_or(0, Vec::len);
+    let of_input = |i: usize| {
+        let parts: Vec<Tensor> = batches.iter().filter_map(|batch| batch.get(i).cloned()).collect();
+        match &parts[..] {
+            [one] => Ok(one.clone()),
+            _ => joined(&parts),
+        }
+    };
+    let inputs = (0..count).map(of_input).collect::<Result<Vec<Tensor>>>()?;
+    let chosen = spread(&inputs, samples, model.fixed_batch())?;
+    note(&chosen, "arrays", provenance)?;
+    Ok(chosen)
+}
+
+/// What [`quantize`] has done.
+pub struct Quantized(Made);
+
+impl Quantized {
+    /// Whether the budget was kept, if there was one.
+    pub fn is_within(&self) -> bool {
+        self.0.is_within()
+    }
+
+    /// What `quantize --json` prints; `out` is where the model was saved.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn to_json(&self, out: Option<&Path>) -> Result<serde_json::Value> {
+        Ok(serde_json::to_value(Outcome::new(out, &self.0))?)
+    }
+}
+
+/// Turns the weights of `model` into int8, calibrated on `samples`, one tensor for each of its inputs. The
+/// provenance then tells how. `progress` is told what is done, and how many steps of how many.
+///
+/// # Errors
+/// What cannot be quantized; the model is then as it was.
+pub fn quantize(
+    model: &mut dyn Model,
+    samples: &[Tensor],
+    config: QuantConfig,
+    max_error: Option<f64>,
+    provenance: &mut Provenance,
+    progress: &mut Progress<'_>,
+) -> Result<Quantized> {
+    make(model, samples, config, max_error, provenance, progress).map(Quantized)
+}
+
+/// Turns the weights of `model` into int8 by what calibrations have found, here or elsewhere. The provenance then
+/// tells how.
+///
+/// # Errors
+/// What cannot be quantized, or findings of another model; the model is then as it was.
+pub fn apply(
+    model: &mut dyn Model,
+    prepared: &Prepared,
+    provenance: &mut Provenance,
+) -> Result<Quantized> {
+    make_of(model, prepared, provenance).map(Quantized)
+}
+
+/// Two models in files, judged by the data that `data` names: a path, `digits` or `tinytalks`. `folder` takes
+/// the float model in another form if its own is not read by the fresh processes that measure memory.
+///
+/// # Errors
+/// What is wrong with a file or does not fit.
+pub fn judged_by_data(
+    [float, int8]: [&Path; 2],
+    data: OsString,
+    before: Option<&Path>,
+    folder: &Path,
+) -> Result<Subject> {
+    let float = in_our_form(float, folder)?;
+    subject([&float, int8], &Source::from(data), &Pictures::default(), before)
+}
+
+/// Two models in files, for samples that are in memory; as [`judged_by_data`].
+///
+/// # Errors
+/// What is wrong with a file.
+pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFiles> {
+    let of = int8.display().to_string();
+    ModelFiles::open_with(in_our_form(float, folder)?, int8, &kinds()).with_context(|| of)
+}
+
+/// What a pass costs; `shapes` are sizes of inputs by name, and sequences of ids are cut to `length`.
+///
+/// # Errors
+/// What the model does not take.
+pub fn costs(
+    model: &dyn Model,
+    shapes: impl IntoIterator<Item = (String, Vec<usize>)>,
+    batch: Option<usize>,
+    length: Option<usize>,
+) -> Result<Profile> {
+    profile::costs(model, &Shapes::of(shapes), batch, length)
+}
+
+/// How a text goes on, by the options of the command `generate`.
+#[derive(Clone, Debug)]
+pub struct Continuation {
+    /// The model's file or folder.
+    pub file: PathBuf,
+    /// The tokenizer's file, if it is not beside the model.
+    pub tokenizer: Option<PathBuf>,
+    /// The text to continue.
+    pub prompt: Option<String>,
+    /// Largest number of tokens.
+    pub steps: usize,
+    /// Whether the likeliest token is taken always.
+    pub greedy: bool,
+    /// Divides the scores.
+    pub temperature: f32,
+    /// Choose among so many of the likeliest tokens.
+    pub top_k: Option<usize>,
+    /// Choose among the likeliest tokens of this probability together.
+    pub top_p: Option<f32>,
+    /// Of the choices.
+    pub seed: u64,
+    /// `f32`, `int8` or `none`.
+    pub cache: String,
+    /// Whether the weights become int8 first.
+    pub int8: bool,
+}
+
+impl Continuation {
+    /// The text and what follows it, of which `show` is told as it comes.
+    ///
+    /// # Errors
+    /// What is wrong with a file or an option, or what `show` reports.
+    pub fn continued(&self, show: impl FnMut(&str) -> tinytorch::Result<()>) -> Result<Generated> {
+        let Continuation { steps, greedy, temperature, top_k, top_p, seed, int8, .. } = *self;
+        let cache: Option<Cache> = choice("cache", Some(&self.cache))?;
+        let (file, tokenizer, prompt) =
+            (self.file.clone(), self.tokenizer.clone(), self.prompt.clone());
+        let cache = cache.unwrap_or(Cache::F32);
+        let json = false;
+        let generate = Generate {
+            file,
+            tokenizer,
+            prompt,
+            steps,
+            greedy,
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            cache,
+            int8,
+            json,
+        };
+        generate.continued(show)
+    }
+}
+
+/// The sentence encoder in a folder, its weights in int8 if that is asked for.
+///
+/// # Errors
+/// What is wrong with its files.
+pub fn encoder(folder: &Path, int8: bool) -> Result<Embedder> {
+    embed::load(folder, int8)
+}
+
+/// A row for each sentence, of which there is one at least.
+///
+/// # Errors
+/// What the encoder does not take.
+pub fn embed<S: AsRef<str>>(
+    encoder: &Embedder,
+    sentences: &[S],
+    progress: &mut Progress<'_>,
+) -> Result<Tensor> {
+    embed::vectors(encoder, sentences, progress)
+}

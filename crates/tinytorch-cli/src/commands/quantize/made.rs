@@ -1,0 +1,85 @@
+//! From a float model to an int8 one.
+
+use super::ladder::{Climbed, climb};
+use crate::output::Progress;
+use anyhow::Result;
+use tinytorch::Tensor;
+use tinytorch::autograd::Var;
+use tinytorch::files::{Provenance, digest_params};
+use tinytorch::models::{ListModel, Model};
+use tinytorch::quant::{Prepared, QuantConfig, QuantRecord, QuantReport, apply, quantize_model};
+
+/// Samples per calibration pass; the ranges do not depend on it.
+const BATCH: usize = 64;
+
+/// What quantizing has done.
+pub(crate) struct Made {
+    pub(crate) report: QuantReport,
+    /// The settings that were found, if a budget was given, or else those that were asked for.
+    pub(crate) config: QuantConfig,
+    pub(crate) climbed: Option<Climbed>,
+    pub(crate) calibration_samples: usize,
+}
+
+impl Made {
+    /// Whether the budget was kept, if there was one.
+    pub(crate) fn is_within(&self) -> bool {
+        self.climbed.as_ref().is_none_or(|climbed| climbed.within)
+    }
+}
+
+/// Turns the weights of `model` into int8, within `max_error` if that is given, calibrated on `samples`, one
+/// tensor for each of its inputs; the provenance then tells how.
+pub(crate) fn make(
+    model: &mut dyn Model,
+    samples: &[Tensor],
+    config: QuantConfig,
+    max_error: Option<f64>,
+    provenance: &mut Provenance,
+    progress: &mut Progress<'_>,
+) -> Result<Made> {
+    provenance.float_sha256 = Some(digest_params(&*model)?);
+    let calibration_samples = samples[0].shape().first().copied().unwrap_or(0);
+    let (report, config, climbed) = match max_error {
+        None => (quantize(model, samples, &config, progress)?, config, None),
+        Some(max_error) => {
+            let (ladder, climbed) = climb(model, samples, max_error, &config, progress)?;
+            (ladder.report, ladder.config, Some(climbed))
+        }
+    };
+    QuantRecord::new(&config, &report).write(provenance)?;
+    Ok(Made { report, config, climbed, calibration_samples })
+}
+
+/// Turns the weights of `model` into int8 by what calibrations have found; the provenance then tells how.
+pub(crate) fn make_of(
+    model: &mut dyn Model,
+    prepared: &Prepared,
+    provenance: &mut Provenance,
+) -> Result<Made> {
+    provenance.float_sha256 = Some(digest_params(&*model)?);
+    let report = apply(model as &mut dyn ListModel, prepared)?;
+    let config = prepared.config().clone();
+    QuantRecord::new(&config, &report).write(provenance)?;
+    Ok(Made { report, config, climbed: None, calibration_samples: prepared.samples() })
+}
+
+fn quantize(
+    model: &mut dyn Model,
+    samples: &[Tensor],
+    config: &QuantConfig,
+    progress: &mut Progress<'_>,
+) -> Result<QuantReport> {
+    let n = samples[0].shape()[0];
+    let size = model.fixed_batch().unwrap_or(BATCH);
+    let steps = n.div_ceil(size);
+    let batches = (0..steps).map(|step| {
+        progress("calibrating", step, steps);
+        let start = step * size;
+        let part = |input: &Tensor| input.slice(0, start..n.min(start + size)).map(Var::from);
+        samples.iter().map(part).collect::<tinytorch::Result<Vec<Var>>>()
+    });
+    let report = quantize_model(model as &mut dyn ListModel, batches, config)?;
+    progress("calibrating", steps, steps);
+    Ok(report)
+}

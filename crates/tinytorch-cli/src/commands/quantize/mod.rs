@@ -1,0 +1,77 @@
+//! `quantize`: a float model's weights become int8.
+
+pub(crate) mod calibration;
+pub(crate) mod destination;
+mod ladder;
+pub(crate) mod made;
+pub(crate) mod outcome;
+pub(crate) mod settings;
+
+use crate::Verdict;
+use crate::data::{Source, usual_config};
+use crate::open::open;
+use crate::output::{Screen, bars};
+use crate::overwrite::Paths;
+use crate::share::Share;
+use anyhow::Result;
+use calibration::Calibration;
+use clap::Args;
+use destination::Destination;
+use made::make;
+use outcome::Outcome;
+use settings::Settings;
+use std::path::PathBuf;
+use tinytorch::files::Loaded;
+
+/// Turn a float model's weights into int8, and save the result beside it.
+#[derive(Args)]
+pub(crate) struct Quantize {
+    /// The float model: tinytorch's own file, a folder with config.json, weights and tokenizer, a safetensors
+    /// file with its config.json beside it, or a .bin file of llama2.c
+    file: PathBuf,
+    #[command(flatten)]
+    calibration: Calibration,
+    /// File to save the int8 model to, or a folder for it: then settings and tokenizer are copied into it. A
+    /// folder becomes a folder, unless this ends in .safetensors
+    #[arg(long, value_name = "FILE|DIR")]
+    out: PathBuf,
+    /// Largest error of the output, as a fraction or in percent: the fastest way within it is searched
+    /// for, layer by layer, on the calibration data. The exit code is 1 if there is none
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["granularity", "wide"])]
+    max_error: Option<Share>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Replace the float model itself
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Quantize {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        let calibrate = self.calibration.calibrate.as_ref().and_then(Source::path);
+        Paths::to(&*self.out).reading_model(&*self.file, self.force).reading(calibrate)
+    }
+
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let Loaded { mut model, mut provenance } = open(&self.file)?;
+        let destination = Destination { of: Some(&self.file), out: &self.out };
+        destination.check()?;
+        let max_error = self.max_error.map(|Share(share)| share);
+        let config = self.settings.config(usual_config(&*model), max_error.is_some());
+        let budgeted = max_error.is_some();
+        let samples =
+            self.calibration.inputs(&self.file, &*model, &config, budgeted, &mut provenance)?;
+        let made = make(&mut *model, &samples, config, max_error, &mut provenance, &mut bars())?;
+        destination.save(&*model, &provenance)?;
+
+        let outcome = Outcome::new(Some(&self.out), &made);
+        match self.json {
+            true => screen.json(&outcome)?,
+            false => outcome.print(screen)?,
+        }
+        Ok(if made.is_within() { Verdict::Good } else { Verdict::GateFailed })
+    }
+}

@@ -1,0 +1,100 @@
+//! Audits of models that Python code runs: any callable from arrays to arrays.
+
+use crate::arrays::{self, to_array};
+use crate::errors::{Raised, invalid_value, raise};
+use crate::judging::{Answer, Judging, answer};
+use crate::options::option;
+use pyo3::Borrowed;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::path::PathBuf;
+use tinytorch::Tensor;
+use tinytorch::audit::{self, Footprint, Outside};
+
+/// A model that Python code runs.
+pub(crate) struct Engine {
+    name: String,
+    /// From a list of arrays to a list of arrays.
+    call: Py<PyAny>,
+    outputs: Vec<String>,
+    fixed_batch: Option<usize>,
+    file: Option<PathBuf>,
+    /// From a number of copies to the bytes that a fresh process takes to hold them, and what was measured.
+    measure: Option<Py<PyAny>>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Engine {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Engine> {
+        Ok(Engine {
+            name: option(&given, "name")?,
+            call: option(&given, "call")?,
+            outputs: option(&given, "outputs")?,
+            fixed_batch: option(&given, "fixed_batch")?,
+            file: option(&given, "file")?,
+            measure: option(&given, "measure")?,
+        })
+    }
+}
+
+impl Engine {
+    fn into_outside(self) -> Outside {
+        let Engine { name, call, outputs, fixed_batch, file, measure } = self;
+        let answer = move |inputs: &[Tensor]| {
+            Python::attach(|py| call_with(call.bind(py), inputs))
+                .map_err(|error| Raised(error).into())
+        };
+        let mut outside = Outside::new(name, answer).with_output_names(outputs);
+        if let Some(samples) = fixed_batch {
+            outside = outside.with_fixed_batch(samples);
+        }
+        if let Some(file) = file {
+            outside = outside.in_file(file);
+        }
+        match measure {
+            None => outside,
+            Some(measure) => outside.measured_by(move |copies| {
+                let measured = Python::attach(|py| measure.call1(py, (copies,))?.extract(py));
+                let (bytes, how): (u64, String) = measured.map_err(Raised)?;
+                Ok(Footprint { bytes, how })
+            }),
+        }
+    }
+}
+
+fn call_with(call: &Bound<'_, PyAny>, inputs: &[Tensor]) -> PyResult<Vec<Tensor>> {
+    let py = call.py();
+    let arrays = inputs.iter().map(|input| to_array(py, input)).collect::<PyResult<Vec<_>>>()?;
+    let mut outputs = Vec::new();
+    for (i, output) in call.call1((PyList::new(py, arrays)?,))?.try_iter()?.enumerate() {
+        outputs.push(arrays::Borrowed::of(&output?, &format!("output {i}"), None)?.tensor()?);
+    }
+    Ok(outputs)
+}
+
+/// Judges an int8 model by its answers, against those of the float model that it was made from.
+#[pyfunction]
+pub(crate) fn audit_outside(
+    py: Python<'_>,
+    float: Engine,
+    int8: Engine,
+    inputs: Vec<Bound<'_, PyAny>>,
+    labels: Option<&Bound<'_, PyAny>>,
+    judging: Judging,
+) -> PyResult<Answer> {
+    let (budget, options) = (judging.budget()?, judging.options());
+    if inputs.is_empty() {
+        return Err(invalid_value("an audit needs inputs to judge by; give data="));
+    }
+    let each = inputs.iter().enumerate();
+    let inputs =
+        each.map(|(i, input)| arrays::Borrowed::of(input, &format!("input {i}"), None)?.tensor());
+    let held_out = judging.held_out(inputs.collect::<PyResult<_>>()?, labels)?;
+    let (float, int8) = (float.into_outside(), int8.into_outside());
+    let report = py.detach(|| {
+        let told = |subject| judging.told(subject).map_err(|error| Raised(error).into());
+        audit::audit_outside([&float, &int8], told, held_out, &budget, &options)
+    });
+    answer(report.map_err(raise)?)
+}

@@ -1,0 +1,89 @@
+"""Black boxes of ONNX Runtime, and our numbers against its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytorch as tt
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+WIDTHS = [64, 1024, 1024, 10]
+
+
+@pytest.fixture(scope="module")
+def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A perceptron, large enough to show in a process."""
+    rng = np.random.default_rng(0)
+    nodes, values, last = [], [], "x"
+    for i, (into, out) in enumerate(zip(WIDTHS, WIDTHS[1:])):
+        weight = (rng.standard_normal((into, out)) / np.sqrt(into)).astype(np.float32)
+        values.append(onnx.numpy_helper.from_array(weight, f"w{i}"))
+        values.append(onnx.numpy_helper.from_array(np.zeros(out, np.float32), f"b{i}"))
+        is_last = i + 2 == len(WIDTHS)
+        nodes.append(onnx.helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], ["y" if is_last else f"g{i}"]))
+        if not is_last:
+            nodes.append(onnx.helper.make_node("Relu", [f"g{i}"], [f"r{i}"]))
+            last = f"r{i}"
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", width]) for name, width in (("x", 64), ("y", 10))]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], values)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    path = tmp_path_factory.mktemp("onnx") / "mlp.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def int8_model(float_model: Path) -> Path:
+    """The same, quantized by ONNX Runtime."""
+    quantization = pytest.importorskip("onnxruntime.quantization", reason="onnxruntime has no quantizer here")
+    path = float_model.with_name("mlp.int8.onnx")
+    quantization.quantize_dynamic(float_model, path, per_channel=True, reduce_range=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(float_model: Path) -> tuple[Any, Any]:
+    x = np.random.default_rng(1).standard_normal((512, 64)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(float_model))
+    return x, session.run(None, {"x": x})[0].argmax(axis=1)
+
+
+def test_a_plan_gives_what_onnxruntime_gives(float_model: Path, data: tuple[Any, Any]) -> None:
+    x = data[0][:50]
+    want = onnxruntime.InferenceSession(str(float_model)).run(None, {"x": x})[0]
+    np.testing.assert_allclose(tt.Plan(float_model).run({"x": x}), want, rtol=1e-3, atol=1e-4)
+    found = tt.inspect(float_model)
+    assert found["operators"] == {"Gemm": 3, "Relu": 2} and not found["missing"]
+
+
+def test_sessions_are_judged_with_file_and_process(float_model: Path, int8_model: Path, data: tuple[Any, Any]) -> None:
+    sessions = [onnxruntime.InferenceSession(str(path)) for path in (float_model, int8_model)]
+    verdict = tt.audit(sessions[0], sessions[1], data, latency=False, max_error=0.05)
+    by_path = tt.audit(float_model, int8_model, data, engine="onnxruntime", latency=False, max_error=0.05)
+    of_files = float_model.stat().st_size / int8_model.stat().st_size
+    assert verdict.gate("file_bytes").value == pytest.approx(of_files)
+    assert by_path.gate("output_error") == verdict.gate("output_error")
+    if Path("/proc/self/status").exists():
+        memory = verdict.gate("process_memory")
+        assert memory.value is not None and "ONNX Runtime" in memory.reason, memory
+    assert verdict.gate("file_bytes").result == "pass"
+    assert verdict.model["origins"]["int8"]["file_bytes"] == int8_model.stat().st_size
+
+
+def test_a_float_model_that_says_it_is_int8_is_found_out(float_model: Path, data: tuple[Any, Any]) -> None:
+    verdict = tt.audit(float_model, float_model, data, engine="onnxruntime", latency=False)
+    assert not verdict and verdict.gate("file_bytes").result == "fail"
+
+
+def test_our_int8_model_against_a_float_session(float_model: Path, data: tuple[Any, Any], tmp_path: Path) -> None:
+    calibration = np.random.default_rng(2).standard_normal((256, 64)).astype(np.float32)
+    int8 = tt.quantize(float_model, calibration, out=tmp_path / "int8.safetensors").model
+    session = onnxruntime.InferenceSession(str(float_model))
+    verdict = tt.audit(session, int8, data, latency=False, memory=False, max_error=0.05)
+    assert verdict.gate("output_error").result == "pass", verdict.gate("output_error")
