@@ -64,6 +64,7 @@ for model in $models; do
                 other=$((other + 1))
                 echo "$model, $count threads, run $run:"
                 cat "$folder/changes"
+                sed -n 's/^> id: \([a-z0-9_]*\).*/\1/p' "$folder/changes" >> "$folder/unsteady"
             fi
             rm -rf "$out"
         done
@@ -71,4 +72,10 @@ for model in $models; do
         flakes=$((flakes + other))
     done
 done
-[ "$flakes" -eq 0 ]
+if [ "$flakes" -eq 0 ]; then
+    echo "every gate answered alike in every run"
+else
+    echo "gates that answered otherwise, and how often:"
+    sort "$folder/unsteady" | uniq -c
+    exit 1
+fi

@@ -24,8 +24,7 @@ fn model() -> Box<dyn Model> {
         heads: 2,
         hidden: 64,
         dropout: 0.0,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     };
     Architecture::Gpt(config).build(&mut Init::seed(1)).unwrap()
 }

@@ -4,6 +4,8 @@
 
 #[path = "quantization_integration/child.rs"]
 mod child;
+#[path = "quantization_integration/golden.rs"]
+mod golden;
 #[path = "quantization_integration/parts.rs"]
 mod parts;
 #[path = "quantization_integration/support.rs"]
@@ -11,6 +13,8 @@ mod support;
 
 #[path = "quantization_integration/accuracy.rs"]
 mod quantization_accuracy;
+#[path = "quantization_integration/architectures.rs"]
+mod quantization_architectures;
 #[path = "quantization_integration/edge_cases.rs"]
 mod quantization_edge_cases;
 #[path = "quantization_integration/memory_savings.rs"]

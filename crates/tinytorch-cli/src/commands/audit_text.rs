@@ -205,7 +205,6 @@ impl Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tinytorch::audit::Task;
 
     fn model(styled: bool) -> String {
         let long = "blocks.11.self_attention.query_key_value.weight".to_string();
@@ -217,37 +216,15 @@ mod tests {
             Gate::at_least("calibration", 55.123, f64::MIN_POSITIVE, "% saved", String::new()),
             Gate::at_most("structure", 0.0, 0.0, "faults", String::new()),
         ];
-        let layer = serde_json::json!(null);
-        of(
-            &ModelReport {
-                name: "n".repeat(200),
-                architecture: layer,
-                verdict: Outcome::Fail,
-                gates,
-                origins: Origins::default(),
-                held_out_samples: 2,
-                task: Task::Classification,
-                float_quality: 0.0,
-                int8_quality: 0.0,
-                bytes: Vec::new(),
-                latency: Vec::new(),
-                classes: Vec::new(),
-                changed: Vec::new(),
-                confusions: Vec::new(),
-                sample_errors: None,
-                advice: Vec::new(),
-                layers: Vec::new(),
-                saturation: vec![Saturation {
-                    factor: 1.5,
-                    percent: 3.25,
-                    worst_layer: long,
-                    worst_percent: 12.5,
-                    agreement: Some(96.0),
-                }],
-            },
-            styled,
-        )
-        .unwrap()
+        let saturation = vec![Saturation {
+            factor: 1.5,
+            percent: 3.25,
+            worst_layer: long,
+            worst_percent: 12.5,
+            agreement: Some(96.0),
+        }];
+        let report = ModelReport::of_gates("n".repeat(200), gates);
+        of(&ModelReport { saturation, ..report }, styled).unwrap()
     }
 
     #[test]

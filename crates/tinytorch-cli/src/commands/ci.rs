@@ -111,7 +111,6 @@ pub(super) fn verdict(model: &ModelReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tinytorch::audit::{Origins, Task};
 
     fn report() -> Report {
         let gates = vec![
@@ -120,26 +119,7 @@ mod tests {
             Gate::unknown("agreement", "too few".to_string()),
             Gate::not_applicable("calibration", "nothing\u{1} fixed".to_string()),
         ];
-        Report::new(vec![ModelReport {
-            name: "a, b: <c>".to_string(),
-            architecture: serde_json::Value::Null,
-            verdict: Outcome::Fail,
-            gates,
-            origins: Origins::default(),
-            held_out_samples: 2,
-            task: Task::Classification,
-            float_quality: 0.0,
-            int8_quality: 0.0,
-            bytes: Vec::new(),
-            latency: Vec::new(),
-            classes: Vec::new(),
-            changed: Vec::new(),
-            confusions: Vec::new(),
-            sample_errors: None,
-            advice: Vec::new(),
-            layers: Vec::new(),
-            saturation: Vec::new(),
-        }])
+        Report::new(vec![ModelReport::of_gates("a, b: <c>", gates)])
     }
 
     #[test]

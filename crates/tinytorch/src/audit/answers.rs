@@ -36,6 +36,12 @@ impl Answers {
         Ok(Some(Answers { float, int8, right, per_sample: per_sample.max(1) }))
     }
 
+    /// One answer of each sample, of which it is not known what would be right.
+    #[cfg(test)]
+    pub(super) fn each(float: Vec<i64>, int8: Vec<i64>) -> Answers {
+        Answers { float, int8, right: None, per_sample: 1 }
+    }
+
     /// Answers.
     pub(super) fn len(&self) -> usize {
         self.float.len()

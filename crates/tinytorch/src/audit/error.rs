@@ -86,6 +86,16 @@ pub enum AuditError {
         /// The parameter.
         name: String,
     },
+    /// A parameter that is no number.
+    #[error("`{name}` of the {which} model is NaN at index {index}; train or quantize it again")]
+    NotANumber {
+        /// Which of the two models.
+        which: &'static str,
+        /// The parameter.
+        name: String,
+        /// Where.
+        index: usize,
+    },
     /// A name that no parameter has.
     #[error(
         "`{name}` was fine-tuned, it is said, but no float parameter of the int8 model is called so"

@@ -117,6 +117,7 @@ mod interval;
 mod layer_times;
 mod layers;
 mod metric;
+mod numbers;
 mod options;
 mod origins;
 mod outside;
@@ -163,12 +164,13 @@ use crate::Result;
 /// Audits one model.
 ///
 /// # Errors
-/// If a model does not run on the held-out data at all; everything else is a gate's result.
+/// If a model holds NaN or does not run on the held-out data at all; everything else is a gate's result.
 pub fn audit_model(
     subject: &Subject,
     budget: &Budget,
     options: &AuditOptions,
 ) -> Result<ModelReport> {
+    numbers::check(subject)?;
     let evidence = Evidence::gather(subject, options)?;
     let judged = gates::all(subject, &evidence, budget, options)?;
     let origins = Origins::of(subject, &evidence, budget, options)?;

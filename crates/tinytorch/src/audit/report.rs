@@ -111,6 +111,30 @@ pub struct ModelReport {
 }
 
 impl ModelReport {
+    /// A report of gates alone, of which nothing else is known: for whoever judges or shows gates of their own.
+    pub fn of_gates(name: impl Into<String>, gates: Vec<Gate>) -> ModelReport {
+        ModelReport {
+            name: name.into(),
+            architecture: serde_json::Value::Null,
+            verdict: verdict_of(&gates),
+            gates,
+            origins: Origins::default(),
+            held_out_samples: 0,
+            task: Task::Classification,
+            float_quality: f64::NAN,
+            int8_quality: f64::NAN,
+            bytes: Vec::new(),
+            latency: Vec::new(),
+            classes: Vec::new(),
+            changed: Vec::new(),
+            confusions: Vec::new(),
+            sample_errors: None,
+            advice: Vec::new(),
+            layers: Vec::new(),
+            saturation: Vec::new(),
+        }
+    }
+
     pub(super) fn new(
         subject: &Subject,
         evidence: &Evidence,

@@ -264,6 +264,34 @@ mod tests {
         assert!(far.steps < 1.1 && (26.0..28.0).contains(&far.value.unwrap().2), "{}", far.steps);
     }
 
+    /// A scale that clips leaves values beyond its last level, up to a step; further ones are faults.
+    #[test]
+    fn a_value_may_be_clipped_by_a_step_and_no_more() {
+        let of = |beyond: f32| {
+            let scale = 0.01f32;
+            let mut values = vec![0.0; 64];
+            values[7] = (127.0 + beyond) * scale;
+            let weight = Tensor::from_vec(values, [1, 64]).unwrap();
+            let scales = Scales::PerChannel(vec![scale].into());
+            let int8 = QWeight::round(&weight, scales, WeightBits::EIGHT).unwrap();
+            let found = furthest(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
+            (found.clipped, found.value.is_some())
+        };
+        assert_eq!(of(0.4), (0, false));
+        assert_eq!(of(0.9), (1, false));
+        assert_eq!(of(1.1), (0, true));
+    }
+
+    /// Levels at twice the usual scale are coarse, and each is still the nearest.
+    #[test]
+    fn a_wide_scale_is_judged_by_its_own_steps() {
+        let weight = Tensor::randn([2, 64], 1.0, &mut Rng::seed(1)).unwrap();
+        let wide = Scales::PerChannel(vec![0.2f32; 2].into());
+        let int8 = QWeight::round(&weight, wide, WeightBits::EIGHT).unwrap();
+        let furthest = furthest(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
+        assert!(furthest.value.is_none() && furthest.steps < 0.4, "{}", furthest.steps);
+    }
+
     #[test]
     fn a_convolutions_values_are_found_in_the_layers_own_order() {
         let weight = Tensor::randn([4, 40, 3, 3], 1.0, &mut Rng::seed(2)).unwrap();

@@ -30,8 +30,7 @@ fn gpt() -> GptConfig {
         heads: 2,
         hidden: 12,
         dropout: 0.1,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     }
 }
 

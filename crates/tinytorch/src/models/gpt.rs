@@ -53,6 +53,19 @@ fn is_usual(activation: &Activation) -> bool {
 impl GptConfig {
     /// The constant of the norms that GPT-2 has.
     pub const NORM_EPS: f32 = 1e-5;
+
+    /// The preset `talks-gpt`, for 64 characters of the embedded text.
+    pub const TALKS_GPT: GptConfig = GptConfig {
+        vocab: 69,
+        context: 64,
+        dim: 128,
+        layers: 2,
+        heads: 4,
+        hidden: 512,
+        dropout: 0.15,
+        norm_eps: GptConfig::NORM_EPS,
+        activation: Activation::Gelu,
+    };
 }
 
 /// A decoder as GPT-2 (Radford et al., 2019): norms first, learned positions, an output head that is

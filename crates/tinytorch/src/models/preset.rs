@@ -22,17 +22,7 @@ const PRESETS: [Preset; 8] = [
 
 /// For the 68 characters of TinyTalks and the one that stands for all others.
 fn talks_gpt() -> Architecture {
-    Architecture::Gpt(GptConfig {
-        vocab: 69,
-        context: 64,
-        dim: 128,
-        layers: 2,
-        heads: 4,
-        hidden: 512,
-        dropout: 0.15,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
-    })
+    Architecture::Gpt(GptConfig::TALKS_GPT)
 }
 
 fn mlp(inputs: usize, hidden: [usize; 2]) -> Architecture {

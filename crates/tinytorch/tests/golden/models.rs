@@ -120,8 +120,7 @@ pub(crate) fn gpt_small(values: &mut Values) {
         heads,
         hidden,
         dropout: 0.1,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     };
     decoder_small(&Architecture::Gpt(gpt), values);
 }

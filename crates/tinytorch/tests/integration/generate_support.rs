@@ -19,8 +19,7 @@ pub(crate) fn decoders() -> Vec<Box<dyn Model>> {
         heads: 4,
         hidden: 64,
         dropout: 0.1,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     };
     let llama = LlamaConfig {
         vocab: VOCAB,

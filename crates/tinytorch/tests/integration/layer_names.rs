@@ -115,8 +115,7 @@ fn a_transformer_names_block_and_part() {
         heads: 2,
         hidden: 16,
         dropout: 0.0,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     };
     let mut model = Gpt::new(&config, &mut Init::seed(1)).unwrap();
     model.blocks[1].attention.q_proj = linear(7, 8);

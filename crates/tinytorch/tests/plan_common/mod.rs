@@ -112,8 +112,7 @@ pub(crate) fn transformers() -> [Architecture; 3] {
         heads,
         hidden,
         dropout: 0.0,
-        norm_eps: GptConfig::NORM_EPS,
-        activation: Default::default(),
+        ..GptConfig::TALKS_GPT
     };
     let llama = LlamaConfig {
         vocab,

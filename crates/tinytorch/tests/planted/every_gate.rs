@@ -8,6 +8,7 @@ use tinytorch::data::{Dataset, Examples};
 use tinytorch::models::{Architecture, MlpConfig};
 use tinytorch::nn::Init;
 use tinytorch::{Rng, Tensor};
+use tinytorch_kernels::Isa;
 use tinytorch_kernels::isa::Fault;
 
 /// A subject that does something else than its model.
@@ -79,6 +80,25 @@ fn outputs_that_change_when_they_are_run_again() {
     let stage = Stage::enter();
     let report = audit(&instead(stage.mlp(), Instead::Drift { by_threads: false }));
     assert_caught(&report, "determinism", "gives other bits when it runs again");
+}
+
+#[test]
+fn outputs_of_the_plan_that_are_others_than_those_of_the_model() {
+    let stage = Stage::enter();
+    let more = Instead::PlannedMore { on_scalar_alone: false };
+    assert_caught(&audit(&instead(stage.mlp(), more)), "determinism", "the plan gives other bits");
+}
+
+/// Each op is the same everywhere, and what a plan makes of it is not.
+#[test]
+fn outputs_of_the_plan_on_another_instruction_set() {
+    let stage = Stage::enter();
+    if Isa::active() == Isa::Scalar {
+        return;
+    }
+    let more = Instead::PlannedMore { on_scalar_alone: true };
+    let report = audit(&instead(stage.mlp(), more));
+    assert_caught(&report, "determinism", "e-1 away on scalar");
 }
 
 #[test]
@@ -209,6 +229,16 @@ fn a_program_that_loads_the_floats_instead() {
     let options = probe("answer_a_probe_with_the_float_model");
     let report = audit_with(&stage.mlp().subject(), &options);
     assert_caught(&report, "process_memory", "copies in a fresh process");
+}
+
+/// Not after loading, and for good from the first large pass on.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_unpacks_the_weights_when_it_first_runs() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_of_floats");
+    let report = audit_with(&stage.cnn().subject(), &options);
+    assert_caught(&report, "process_memory", "after 100 passes");
 }
 
 /// Made and thrown away while the model is compiled.

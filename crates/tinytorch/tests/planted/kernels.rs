@@ -71,7 +71,7 @@ fn a_kernel_that_saturates_in_16_bits() {
 fn a_kernel_that_leaves_out_the_last_inputs() {
     let stage = Stage::enter();
     let report = audit_with(&stage.mlp().subject(), &faulty(Fault::DroppedTail));
-    assert_caught(&report, "determinism", "`layers.4.weight`");
+    assert_caught(&report, "determinism", "`layers.4.weight` gives other bits on faulty");
     assert_caught(&report, "output_error", "the kernel of `layers.4.weight`");
 }
 

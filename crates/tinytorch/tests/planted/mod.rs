@@ -6,9 +6,11 @@ mod every_gate;
 mod files;
 mod folding;
 mod fooled;
+mod fuzz;
 mod kernels;
 mod language;
 pub(crate) mod models;
+mod ops;
 mod ranges;
 mod structure;
 mod values;
@@ -78,8 +80,7 @@ impl Stage {
             heads: 2,
             hidden: 128,
             dropout: 0.0,
-            norm_eps: GptConfig::NORM_EPS,
-            activation: Default::default(),
+            ..GptConfig::TALKS_GPT
         };
         let windows = tinytalks().windows(&tinytalks().tokenizer().unwrap(), 32).unwrap();
         let data = (windows.train, windows.test);

@@ -1,10 +1,8 @@
+use super::ops::{Dawdle, Drift, More, PlannedMore, Saying, Turned, WrongBelow};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
-use tinytorch::graph::{Compute, Cost, Exec, View};
+use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
 use tinytorch::nn::{Flatten, Forward, Init, Module, Path, Visitor, VisitorMut};
-use tinytorch::tensor::Shape;
 use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Ran;
 
@@ -31,136 +29,13 @@ pub(crate) enum Instead {
     Drift { by_threads: bool },
     /// Runs its model, and then counts so far, in passes of `from` to `to` samples.
     Dawdle { times: usize, from: usize, to: usize },
+    /// Runs its model, and gives each output the place of the next.
+    Turned,
+    /// Runs the linear layers without anything in between.
+    Linear,
+    /// Runs its model, and gives a tenth more as a plan, on every instruction set or on scalar code alone.
+    PlannedMore { on_scalar_alone: bool },
 }
-
-/// The same numbers, or, where there are too few rows, their negatives.
-#[derive(Debug)]
-struct WrongBelow(usize);
-
-impl Compute for WrongBelow {
-    fn name(&self) -> &'static str {
-        "wrong below"
-    }
-
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        Ok(inputs[0])
-    }
-
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let sign = if inputs[0].shape[0] < self.0 { -1.0 } else { 1.0 };
-        out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = sign * v);
-        Ok(())
-    }
-
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, 1)
-    }
-}
-
-impl Op for WrongBelow {}
-
-/// A value after work that is thrown away, in passes of these sizes.
-#[derive(Debug)]
-struct Dawdle {
-    times: usize,
-    from: usize,
-    to: usize,
-}
-
-impl Compute for Dawdle {
-    fn name(&self) -> &'static str {
-        "dawdle"
-    }
-
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        Ok(inputs[0])
-    }
-
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let samples = inputs[0].shape[0];
-        let mut sum = 0.0f32;
-        if (self.from..self.to).contains(&samples) {
-            for i in 0..self.times {
-                sum = std::hint::black_box(sum + i as f32);
-            }
-        }
-        std::hint::black_box(sum);
-        out.copy_from_slice(inputs[0].f32()?);
-        Ok(())
-    }
-
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, 1)
-    }
-}
-
-impl Op for Dawdle {}
-
-/// A value and a little more: by the number of threads, or by how often it was asked for.
-#[derive(Debug)]
-struct Drift {
-    by_threads: bool,
-}
-
-impl Compute for Drift {
-    fn name(&self) -> &'static str {
-        "drift"
-    }
-
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        Ok(inputs[0])
-    }
-
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        static RUNS: AtomicUsize = AtomicUsize::new(0);
-        let more = match self.by_threads {
-            true => rayon::current_num_threads(),
-            false => RUNS.fetch_add(1, Ordering::Relaxed) % 2,
-        };
-        out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = v + more as f32 * 1e-3);
-        Ok(())
-    }
-
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, 1)
-    }
-}
-
-impl Op for Drift {}
-
-/// A linear layer that says which kernel it ran.
-#[derive(Debug)]
-struct Saying {
-    weight: Param,
-    kernel: Ran,
-}
-
-impl Compute for Saying {
-    fn name(&self) -> &'static str {
-        "saying"
-    }
-
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        Ok(inputs[0].with(inputs[0].rank() - 1, self.weight.shape()[0]))
-    }
-
-    fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
-        let x = Tensor::from_vec(inputs[0].f32()?.to_vec(), inputs[0].shape)?;
-        let bias = Tensor::from_vec(inputs[1].f32()?.to_vec(), inputs[1].shape)?;
-        let mut ctx = Ctx::eval().on(exec.isa());
-        let bias = Param::new(bias, Role::Vector);
-        let y = Var::from(x).linear(&self.weight, Some(&bias), &mut ctx)?;
-        out.copy_from_slice(y.value().as_slice()?);
-        exec.ran(self.kernel);
-        Ok(())
-    }
-
-    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
-        Cost::per_element(inputs, output, 2 * inputs[0].last_dim() as u64)
-    }
-}
-
-impl Op for Saying {}
 
 /// A model that has the parameters of another and does something else with them.
 #[derive(Clone)]
@@ -179,6 +54,19 @@ impl Impostor {
         let params = self.of.named_params();
         let weights = params.iter().filter_map(|(_, param)| param.int8());
         weights.map(|weight| weight.dequantize().unwrap()).collect()
+    }
+
+    /// Linear layers in this order, perhaps with an activation in between.
+    fn layers(&self, order: &[usize], relu: bool, input: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let mut x = Flatten.forward(input, ctx)?;
+        for (i, &layer) in order.iter().enumerate() {
+            if i > 0 && relu {
+                x = x.relu(ctx)?;
+            }
+            let (weight, bias) = (self.param(layer, "weight"), self.param(layer, "bias"));
+            x = x.linear(weight.unwrap(), bias, ctx)?;
+        }
+        Ok(x)
     }
 
     fn param(&self, layer: usize, field: &str) -> Option<&Param> {
@@ -208,16 +96,19 @@ impl ListModel for Impostor {
         let [input] = inputs else { panic!("{} inputs", inputs.len()) };
         let output = match &self.instead {
             Instead::Float(float) => float.forward(input, ctx),
-            Instead::Order(order) => {
-                let param = |layer, field| self.param(layer, field);
-                let mut x = Flatten.forward(input, ctx)?;
-                for (i, &layer) in order.iter().enumerate() {
-                    if i > 0 {
-                        x = x.relu(ctx)?;
-                    }
-                    x = x.linear(param(layer, "weight").unwrap(), param(layer, "bias"), ctx)?;
-                }
-                Ok(x)
+            Instead::Order(order) => self.layers(order, true, input, ctx),
+            Instead::Linear => {
+                let layers = (0..).take_while(|&layer| self.param(layer, "weight").is_some());
+                self.layers(&layers.collect::<Vec<_>>(), false, input, ctx)
+            }
+            Instead::PlannedMore { on_scalar_alone } => {
+                let output = self.of.forward(input, ctx)?;
+                let more = More { on_scalar_alone: *on_scalar_alone };
+                ctx.apply(PlannedMore(more), &[&output])
+            }
+            Instead::Turned => {
+                let output = self.of.forward(input, ctx)?;
+                ctx.apply(Turned, &[&output])
             }
             Instead::Saying(kernel) => {
                 let mut x = Flatten.forward(input, ctx)?;

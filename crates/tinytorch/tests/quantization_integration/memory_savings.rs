@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::files::{Provenance, TensorFile, load_into, load_model, save_model, save_params};
-use tinytorch::models::{Architecture, Kinds, MlpConfig, Model};
+use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, Kinds, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init, Module};
 use tinytorch::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for, run};
 use tinytorch::profile::{ParameterCount, profile_passes};
@@ -199,6 +199,66 @@ fn test_quantization_actual_memory_reduction() {
             let ratio = float as f64 / int8 as f64;
             assert!(ratio > least, "{name}: {ratio}; {float} in float, {int8} in int8");
         }
+    }
+}
+
+/// A convolutional network and a decoder whose weights outweigh what passes through them.
+fn of_heavy_weights() -> [Box<dyn Model>; 2] {
+    let block = |channels| CnnBlock { channels, pool: 1 };
+    let (input, blocks) = ([16, 4, 4], vec![block(256), block(256)]);
+    let cnn = CnnConfig { input, blocks, hidden: vec![], outputs: 10 };
+    let gpt = GptConfig {
+        vocab: 64,
+        context: 4,
+        dim: 256,
+        layers: 1,
+        heads: 4,
+        hidden: 1024,
+        dropout: 0.0,
+        ..GptConfig::TALKS_GPT
+    };
+    [Architecture::Cnn(cnn), Architecture::Gpt(gpt)]
+        .map(|architecture| architecture.build(&mut Init::seed(1)).unwrap())
+}
+
+/// While a pass runs, int8 layers take no more than float layers for what passes through, and there is at no
+/// time a float copy of a weight: of one sample, and of 32.
+#[test]
+fn test_peak_memory_of_convolution_and_attention() {
+    const SIZES: [usize; 2] = [1, 32];
+    if let Some(file) = child::asked() {
+        let model = || load_model(&file).unwrap().model;
+        let beyond = |batch| {
+            let model = model();
+            let input = Var::from(&model.example(batch).unwrap()[0]);
+            // What a process keeps from its first passes is no part of a pass.
+            let pass = |_| {
+                let before = live();
+                alloc::reset_peak();
+                drop(output(&model, &input));
+                alloc::stats().unwrap().peak_bytes - before
+            };
+            (0..6).map(pass).min().unwrap()
+        };
+        return child::answer(&SIZES.map(beyond));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for float in of_heavy_weights() {
+        let path = |form: &str| folder.path().join(format!("{}-{form}", float.kind()));
+        let example = Var::from(&float.example(4).unwrap()[0]);
+        let (int8, report) = quantized(&float, &example, Activations::Dynamic);
+        save_model(path("float"), &*float, &Provenance::default()).unwrap();
+        save_model(path("int8"), &*int8, &Provenance::default()).unwrap();
+        let test = "quantization_memory_savings::test_peak_memory_of_convolution_and_attention";
+        let beyond = |form| child::ask::<[usize; 2]>(test, &path(form));
+        let (in_float, in_int8) = (beyond("float"), beyond("int8"));
+        let copy = report.weights.iter().map(|weight| weight.float_bytes).max().unwrap();
+        for ((batch, float_bytes), bytes) in SIZES.into_iter().zip(in_float).zip(in_int8) {
+            let kind = float.kind();
+            println!("{kind}, {batch}: {float_bytes} in float, {bytes} in int8, a copy is {copy}");
+            assert!(bytes < float_bytes + copy / 2, "{kind}, {batch}: {bytes}, {float_bytes}");
+        }
+        assert!(in_int8[0] < copy / 4, "{in_int8:?} where a copy is {copy}");
     }
 }
 

@@ -151,10 +151,13 @@ fn test_quantized_model_trains_correctly() {
     };
     let before = (weights(&*int8), floats(&*int8));
     let mut trainer = Trainer::new(Classification, Adam::new(1e-2));
-    let spoiled = trainer.evaluate(&int8, &loader).unwrap().loss;
+    let unseen = DataLoader::new(held_out(), 64).unwrap();
+    let spoiled = trainer.evaluate(&int8, &unseen).unwrap().loss;
     trainer.fit(&mut int8, &loader, None, 4).unwrap();
-    let loss = trainer.evaluate(&int8, &loader).unwrap().loss;
-    assert!(loss < 0.1 * spoiled, "{spoiled} became {loss}");
+    let loss = trainer.evaluate(&int8, &unseen).unwrap().loss;
+    let float = trainer.evaluate(cnn(), &unseen).unwrap().loss;
+    let left = (loss - float) / (spoiled - float);
+    assert!(left < 0.3, "{spoiled} became {loss}, where the float model has {float}");
     assert_eq!(weights(&*int8), before.0, "int8 weights are frozen");
     for ((name, old), (_, new)) in before.1.into_iter().zip(floats(&*int8)) {
         assert_eq!(old != new, name.ends_with("bias") && !name.contains("norm"), "{name}");
@@ -189,9 +192,9 @@ fn test_quantization_preserves_model_structure() {
         let (mut int8, _) = quantized(float, &images(64), activations);
         same_structure(float, &int8);
         let data = standardized_digits();
-        let loader = DataLoader::new(data.test.unwrap(), 64).unwrap();
+        let loader = DataLoader::new(data.train, 64).unwrap();
         let batch = loader.epoch(0).last().unwrap().unwrap();
-        assert_eq!(batch.len(), 24, "the last batch is smaller");
+        assert_eq!(batch.len(), 45, "the last batch is smaller");
         for optimizer in
             [&mut Sgd::new(1e-3).momentum(0.9) as &mut dyn Optimizer, &mut Adam::new(1e-3)]
         {

@@ -10,7 +10,9 @@ use tinytorch::nn::{
     PositionalEncoding, TransformerBlock,
 };
 use tinytorch::optim::{Adam, Schedule};
-use tinytorch::quant::{Activations, QuantConfig, QuantReport, quantize_model};
+use tinytorch::quant::{
+    Activations, Ladder, Prices, QuantConfig, QuantReport, quantize_model, quantize_within,
+};
 use tinytorch::train::{Classification, Trainer, evaluate};
 use tinytorch::{Result, Rng, Tensor};
 
@@ -104,7 +106,8 @@ pub(crate) fn transformer() -> &'static RowTransformer {
     MODEL.get_or_init(|| trained(RowTransformer::new(&mut Init::seed(0)).unwrap(), 15))
 }
 
-fn trained<M: Forward<Output = Var>>(mut model: M, epochs: u64) -> M {
+/// Trains a model to read digits.
+pub(crate) fn trained<M: Forward<Output = Var>>(mut model: M, epochs: u64) -> M {
     let loader = DataLoader::new(standardized_digits().train, 64).unwrap().shuffle(true);
     let total = epochs * loader.len() as u64;
     let schedule = Schedule::Cosine { warmup: 20, total, floor: 0.0 };
@@ -153,8 +156,17 @@ pub(crate) enum Weights {
 }
 
 impl Weights {
+    pub(crate) const ALL: [Weights; 2] = [Weights::Xavier, Weights::He];
+
+    /// A copy of a model whose weights are drawn anew.
+    pub(crate) fn drawn<M: Module + Clone>(self, model: &M) -> M {
+        let mut model = model.clone();
+        self.draw(&mut model, 101);
+        model
+    }
+
     /// Draws every weight that is multiplied anew.
-    pub(crate) fn draw(self, model: &mut dyn Module, seed: u64) {
+    fn draw(self, model: &mut dyn Module, seed: u64) {
         let mut rng = Rng::seed(seed);
         for (_, param) in model.named_params_mut() {
             let window = match param.role() {
@@ -188,6 +200,17 @@ pub(crate) fn quantized<M: Forward<Output = Var> + Clone>(
     let batches = [Ok(calibration.clone())];
     let report = quantize_model(&mut int8, batches, &plain(activations)).unwrap();
     (int8, report)
+}
+
+/// Every weight as precise as a hundredth of the output needs, found on the last third of `samples`.
+pub(crate) fn within_budget<M: Forward<Output = Var>>(model: &mut M, samples: &Var) -> Ladder {
+    let (all, of) = (samples.value(), samples.value().shape()[0]);
+    let part = |range| [Var::from(all.slice(0, range).unwrap())];
+    let (calibration, held_out) = (part(0..of * 2 / 3), part(of * 2 / 3..of));
+    let (config, mut prices) =
+        (plain(Activations::Static), Prices::table([1.0, 1.1, 1.4, 2.5, 3.0]));
+    let silent = &mut |_, _| ();
+    quantize_within(model, &calibration, &held_out, 0.01, &config, &mut prices, silent).unwrap()
 }
 
 /// What a model gives for an input.

@@ -170,6 +170,7 @@ fn same_values(a: &Param, b: &Param) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autograd::Role;
     use crate::models::{Architecture, MlpConfig, Model};
     use crate::nn::Init;
 
@@ -224,6 +225,9 @@ mod tests {
         assert!(more[0].contains("4 parameters became 6"), "{more:?}");
         let wider = of(mlp(&[9]));
         assert!(wider[0].contains("`layers.0.weight` was [8, 6] and is [9, 6]"), "{wider:?}");
+        let named =
+            of(Architecture::preset("digits-cnn").unwrap().build(&mut Init::seed(1)).unwrap());
+        assert!(named.iter().any(|fault| fault.contains("`layers.0.weight` is now called")));
         let mut moved = mlp(&[8]);
         for (name, param) in moved.named_params_mut() {
             if name == "layers.1.bias" {
@@ -235,5 +239,29 @@ mod tests {
             moved.len() == 1 && moved[0].contains("`layers.1.bias` has other values"),
             "{moved:?}"
         );
+    }
+
+    /// Gaussian values at a scale that is 4 % off: the whole row is off, and that is what is told.
+    #[test]
+    fn a_row_that_is_off_is_told_as_a_row() {
+        use crate::Rng;
+        use crate::int8::{Encoding, Granularity, Int8Weight, QWeight, Scales};
+        let weight = Tensor::randn([3, 256], 1.0, &mut Rng::seed(1)).unwrap();
+        let was = Param::new(weight.clone(), Role::LinearWeight);
+        let int8 = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
+        let fault = |weight: QWeight| {
+            let mut is = was.clone();
+            is.store(Stored::Int8(Int8Weight::new(weight, Encoding::PerRow)));
+            weight_fault("w", [&was, &is], &Folded::default(), WeightBits::EIGHT).unwrap().0
+        };
+        assert_eq!(fault(int8.clone()), None);
+        let Scales::PerChannel(scales) = int8.scales() else { panic!("one for each row") };
+        let wide = scales.iter().enumerate().map(|(i, s)| if i == 1 { 1.04 * s } else { *s });
+        let wide = Scales::PerChannel(wide.collect());
+        let off = QWeight::from_rows(int8.shape(), wide, |row, out| int8.row_into(row, out));
+        let off = fault(off.unwrap()).unwrap();
+        assert!(off.starts_with("`w` does not stand for its floats: row 1 is 1."), "{off}");
+        let shifted = fault(int8.with_shift(vec![0.0; 3].into()).unwrap()).unwrap();
+        assert_eq!(shifted, "`w` has a shift that no batch norm has left to it");
     }
 }

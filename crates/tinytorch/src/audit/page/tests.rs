@@ -26,24 +26,12 @@ const GATES: [&str; 18] = [
 
 fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
     ModelReport {
-        name: name.to_string(),
-        architecture: serde_json::json!({ "kind": "mlp" }),
         verdict,
-        gates,
-        origins: Origins::default(),
         held_out_samples: 360,
-        task: Task::Classification,
         float_quality: 98.0,
         int8_quality: 97.5,
         bytes: vec![BytesPair { what: "weights", float: 4000, int8: 1004 }],
-        latency: Vec::new(),
-        classes: Vec::new(),
-        changed: Vec::new(),
-        confusions: Vec::new(),
-        sample_errors: None,
-        advice: Vec::new(),
-        layers: Vec::new(),
-        saturation: Vec::new(),
+        ..ModelReport::of_gates(name, gates)
     }
 }
 
