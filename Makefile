@@ -6,11 +6,12 @@ check: format lint docs test
 format:
 	cargo fmt --all -- --check
 
+# In release, so that what macros and build scripts are made of is compiled once for all of the gate.
 lint:
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --release --workspace --all-targets -- -D warnings
 
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 test:
 	cargo test --release
