@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Commands and what they are called like.
-const EXAMPLES: [(&str, &[&str]); 14] = [
+const EXAMPLES: [(&str, &[&str]); 15] = [
     (
         "audit",
         &[
@@ -24,6 +24,7 @@ const EXAMPLES: [(&str, &[&str]); 14] = [
         "import",
         &["tinytorch import resnet20.pt --architecture resnet20 --out resnet20.safetensors"],
     ),
+    ("export", &["tinytorch export model.int8.safetensors --out model.int8.onnx"]),
     (
         "quantize",
         &[

@@ -54,6 +54,7 @@ enum Command {
     Audit(commands::audit::Audit),
     Train(commands::train::Train),
     Import(commands::import::Import),
+    Export(commands::export::Export),
     Quantize(commands::quantize::Quantize),
     Eval(commands::eval::Eval),
     Run(commands::run::Run),
@@ -73,6 +74,7 @@ impl Command {
         match self {
             Command::Train(train) => Some(train.paths()),
             Command::Import(import) => Some(import.paths()),
+            Command::Export(export) => Some(export.paths()),
             Command::Quantize(quantize) => Some(quantize.paths()),
             Command::Run(run) => Some(run.paths()),
             Command::Embed(embed) => Some(embed.paths()),
@@ -156,6 +158,7 @@ fn execute(command: Command, probe: Probe) -> anyhow::Result<Verdict> {
         Command::Audit(audit) => audit.run(probe, &mut screen),
         Command::Train(train) => train.run(&mut screen),
         Command::Import(import) => import.run(&mut screen),
+        Command::Export(export) => export.run(&mut screen),
         Command::Quantize(quantize) => quantize.run(&mut screen),
         Command::Eval(eval) => eval.run(&mut screen),
         Command::Run(run) => run.run(&mut screen),

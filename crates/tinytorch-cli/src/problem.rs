@@ -77,6 +77,11 @@ pub(crate) enum Problem {
         path.display()
     )]
     NotWritten { path: PathBuf },
+    #[error(
+        "models are exported as ONNX; choose another --out than {}, such as model.int8.onnx",
+        path.display()
+    )]
+    NotExported { path: PathBuf },
     #[error("{}", match is_onnx {
         true => "an ONNX model says itself what it is; leave --architecture out",
         false => "a safetensors file of another program does not say what it is; name it with --architecture",

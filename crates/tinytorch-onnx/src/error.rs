@@ -61,6 +61,16 @@ pub enum OnnxError {
         /// What its op says.
         source: Box<Error>,
     },
+    /// A version of ONNX's operators that cannot say what a model is.
+    #[error(
+        "the model uses version {version} of ONNX's operators, and int8 weights with a scale for each channel need {needed} or later; convert the float model with `onnx.version_converter` first"
+    )]
+    Opset {
+        /// The model's version.
+        version: i64,
+        /// The first that can.
+        needed: i64,
+    },
     /// The names of the graph do not fit together.
     #[error("the graph is not consistent: {problem}")]
     Graph {

@@ -13,6 +13,7 @@ mod apply;
 mod bodies;
 mod build;
 mod error;
+mod export;
 mod file;
 mod frame;
 mod model;
@@ -26,6 +27,7 @@ mod report;
 mod tensor;
 
 pub use error::{MissingNode, OnnxError};
+pub use export::Exported;
 pub use model::OnnxModel;
 pub use program::{Dim, ValueInfo};
 pub use report::Report;

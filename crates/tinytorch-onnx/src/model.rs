@@ -65,6 +65,14 @@ impl OnnxModel {
         OnnxModel::build(&proto, Files::default(), Values::Elsewhere)
     }
 
+    pub(crate) fn graph(&self) -> &ModelProto {
+        &self.frame
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn build(proto: &ModelProto, files: Files, values: Values) -> Result<OnnxModel> {
         let Built { program, frame, missing } = build::build(proto, files, values)?;
         match missing.is_empty() {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +90,22 @@ def test_our_int8_model_against_a_float_session(float_model: Path, data: tuple[A
     session = onnxruntime.InferenceSession(str(float_model))
     verdict = tt.audit(session, int8, data, latency=False, memory=False, max_error=0.05)
     assert verdict.gate("output_error").result == "pass", verdict.gate("output_error")
+
+
+def test_an_exported_int8_model_answers_in_onnxruntime_as_in_its_plan(
+    float_model: Path, data: tuple[Any, Any], tmp_path: Path
+) -> None:
+    int8, exported = tmp_path / "int8.safetensors", tmp_path / "int8.onnx"
+    calibration = np.random.default_rng(2).standard_normal((256, 64)).astype(np.float32)
+    tt.quantize(float_model, calibration, out=int8)
+    command = [sys.executable, "-m", "tinytorch", "export", str(int8), "--out", str(exported), "--json"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert told["int8"] == ["w0", "w1", "w2"] and not told["weights_only"] and not told["floats"]
+    onnx.checker.check_model(onnx.load(exported))
+    x = data[0]
+    got = onnxruntime.InferenceSession(str(exported)).run(None, {"x": x})[0]
+    want = tt.Plan(int8).run(x)
+    assert np.linalg.norm(got - want) < 0.01 * np.linalg.norm(want)
+    verdict = tt.audit(float_model, exported, data, engine="onnxruntime", latency=False, memory=False, max_error=0.05)
+    assert verdict.gate("output_error").result == "pass", verdict.gate("output_error")
+    assert verdict.gate("file_bytes").result == "pass", verdict.gate("file_bytes")

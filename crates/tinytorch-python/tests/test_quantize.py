@@ -159,11 +159,11 @@ def test_what_a_generator_or_a_progress_raises_comes_out_as_itself(make_mlp: Cal
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
 def test_ctrl_c_stops_a_long_search_and_leaves_nothing(make_mlp: Callable[..., Any], tmp_path: Path) -> None:
-    model = make_mlp(256, *[256] * 24, 10)
+    model = make_mlp(512, *[512] * 24, 10)
     out = tmp_path / "int8.safetensors"
     program = f"""
         import numpy as np, tinytorch as tt
-        x = np.random.default_rng(0).uniform(-1, 1, (2048, 256)).astype(np.float32)
+        x = np.random.default_rng(0).uniform(-1, 1, (2048, 512)).astype(np.float32)
         try:
             tt.quantize({str(model.path)!r}, x, max_error=1e-9, out={str(out)!r}, samples=2048,
                         progress=lambda what, done, of: print(what, flush=True) if done == 1 else None)

@@ -9,6 +9,7 @@ mod ci;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod eval_text;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;

@@ -207,6 +207,11 @@ impl Weight {
         self.attachments.iter().fold(self.shape(), |shape, one| one.layer_shape(shape))
     }
 
+    /// Whether something stands beside the weight.
+    pub fn has_attachments(&self) -> bool {
+        !self.attachments.is_empty()
+    }
+
     /// Whether the values are floats, with nothing beside them.
     pub fn is_plain_float(&self) -> bool {
         self.attachments.is_empty() && matches!(self.stored(), Stored::F32(_))

@@ -26,10 +26,12 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Cuts `m` rows by some panels for so many threads.
-    pub(super) fn new(m: usize, panels: Range<usize>, threads: usize) -> Cut {
-        // Cutting the columns lets each thread read its own part of the weights.
-        let by_panels = panels.len() >= threads * TILE_PANELS || panels.len() >= m;
+    /// Cuts `m` rows by some panels for so many threads. Where activations are widened, each area widens its own.
+    pub(super) fn new(m: usize, panels: Range<usize>, threads: usize, widens: bool) -> Cut {
+        // Cutting the columns lets each thread read its own part of the weights, and all activations.
+        let few_activations = !widens || m <= panels.len() * PANEL;
+        let by_panels =
+            panels.len() >= threads * TILE_PANELS && few_activations || panels.len() >= m;
         // Each area of rows sums the weights again.
         let (units, unit, areas_per_thread) =
             if by_panels { (panels.len(), TILE_PANELS, 32) } else { (m, ROWS, 4) };

@@ -60,7 +60,6 @@ impl Product<'_> {
         let panels = self.panels();
         let work = product_int8_operations(self.m * self.finish.columns.len(), self.weight.k);
         let threads = PRODUCT_INT8.shares(work).min(self.m.max(panels.len()).max(1));
-        let cut = Cut::new(self.m, panels, threads);
         let len = Columns::numbers(self.block(), self.weight.k);
         let size = if self.is_wide() {
             WideSize::of_weights(&self.weight)
@@ -68,6 +67,7 @@ impl Product<'_> {
             let rows = self.row_block(isa.tuning()).min(self.m);
             WideSize::of(isa, &self.weight, rows * self.weight.k)
         };
+        let cut = Cut::new(self.m, panels, threads, size.levels > 0);
         let levels_step = bytes_for::<u8>(size.levels);
         let of_numbers = bytes_for::<i32>(threads * len) + bytes_for::<i32>(threads * size.weights);
         let mut arena = scratch.arena(of_numbers + threads * levels_step);

@@ -25,10 +25,20 @@ impl Kernel for Quantize<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut x = self.x.chunks_exact(S::LANES);
-        let mut out = self.out.chunks_exact_mut(S::LANES);
+        let levels = self.levels;
+        let mut fours = self.x.chunks_exact(4 * S::LANES);
+        let mut out_fours = self.out.chunks_exact_mut(4 * S::LANES);
+        for (x, out) in (&mut fours).zip(&mut out_fours) {
+            let mut q = [s.splat_i32(0); 4];
+            for i in 0..4 {
+                q[i] = quantize_lanes(s, s.load(&x[i * S::LANES..]), levels);
+            }
+            s.store_low_bytes_of_four(q, out);
+        }
+        let mut x = fours.remainder().chunks_exact(S::LANES);
+        let mut out = out_fours.into_remainder().chunks_exact_mut(S::LANES);
         for (x, out) in (&mut x).zip(&mut out) {
-            s.store_low_bytes(quantize_lanes(s, s.load(x), self.levels), out);
+            s.store_low_bytes(quantize_lanes(s, s.load(x), levels), out);
         }
         let (x, out) = (x.remainder(), out.into_remainder());
         let mut last = [0; 16];

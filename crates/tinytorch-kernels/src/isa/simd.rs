@@ -168,6 +168,13 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     fn load_i8(self, x: &[i8]) -> Self::I32;
     /// Writes the low byte of each of the `LANES` lanes.
     fn store_low_bytes(self, v: Self::I32, out: &mut [u8]);
+    /// The same for four vectors, one after the other.
+    #[inline(always)]
+    fn store_low_bytes_of_four(self, v: [Self::I32; 4], out: &mut [u8]) {
+        for (i, v) in v.into_iter().enumerate() {
+            self.store_low_bytes(v, &mut out[i * Self::LANES..]);
+        }
+    }
 
     /// Reads `4 * LANES` bytes.
     ///

@@ -155,6 +155,12 @@ impl Kernel for Conversions {
         s.store_i32(s.to_i32_trunc(s.load(&x)), &mut got);
         assert!(got.iter().zip(&x).all(|(got, x)| *got as f32 == x.trunc()));
 
+        let numbers: Vec<i32> = (0..64).map(|i| 37 * i - 700).collect();
+        let four = std::array::from_fn(|i| s.load_i32(&numbers[i * S::LANES..]));
+        let mut bytes = vec![0; 4 * S::LANES];
+        s.store_low_bytes_of_four(four, &mut bytes);
+        assert!(bytes.iter().zip(&numbers).all(|(got, number)| *got == *number as u8));
+
         let halves: Vec<half::f16> = x.iter().map(|x| half::f16::from_f32(*x)).collect();
         let v = s.load_f16(&halves);
         let lanes = &x[..S::LANES];

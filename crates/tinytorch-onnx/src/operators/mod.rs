@@ -18,6 +18,7 @@ mod normalization;
 mod pad;
 mod pointwise;
 mod pool;
+mod quantized;
 mod range;
 mod rearrange;
 mod recurrent;
@@ -71,6 +72,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Cosh", pointwise::scalar),
     ("CumSum", rearrange::cum_sum),
     ("DepthToSpace", rearrange::depth_to_space),
+    ("DequantizeLinear", quantized::dequantize),
     ("Div", arithmetic::div),
     ("Dropout", identity::dropout),
     ("Einsum", einsum::einsum),
@@ -123,6 +125,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Pow", arithmetic::pow),
     ("RMSNormalization", normalization::rms),
     ("RNN", recurrent::rnn),
+    ("QuantizeLinear", quantized::quantize),
     ("Range", range::range),
     ("Reciprocal", pointwise::reciprocal),
     ("ReduceL1", reduce::l1),

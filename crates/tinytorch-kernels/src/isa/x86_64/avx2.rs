@@ -221,6 +221,22 @@ impl<P: Products> Simd for Vectors256<P> {
             _mm_storel_epi64(out.cast(), _mm_packus_epi16(words, words));
         }
     }
+    #[inline(always)]
+    fn store_low_bytes_of_four(self, v: [__m256i; 4], out: &mut [u8]) {
+        let out = out[..4 * LANES].as_mut_ptr();
+        // SAFETY: `out` points at 32 bytes, and `self` proves that the CPU has these instructions.
+        unsafe {
+            let mask = _mm256_set1_epi32(0xff);
+            let [a, b, c, d] = v.map(
+                #[inline(always)]
+                |v| _mm256_and_si256(v, mask),
+            );
+            // Packing keeps to halves of 128 bits: groups of four bytes come out as 0, 2, 4, 6, 1, 3, 5, 7.
+            let bytes = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            _mm256_storeu_si256(out.cast(), _mm256_permutevar8x32_epi32(bytes, order));
+        }
+    }
 
     #[inline(always)]
     unsafe fn load_bytes(self, x: *const i8) -> __m256i {

@@ -1,0 +1,77 @@
+//! `export`: a model that came from ONNX becomes an ONNX file again, for other engines.
+
+use crate::Verdict;
+use crate::open::is_onnx;
+use crate::output::Screen;
+use crate::overwrite::Paths;
+use crate::problem::Problem;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use tinytorch::files::{check_writable, load, replace};
+use tinytorch_onnx::{Exported, OnnxModel};
+
+/// Write an int8 model that came from ONNX as an ONNX file, for ONNX Runtime, OpenVINO and others.
+///
+/// Weights are int8 in the file, and what has a range from calibration passes through `QuantizeLinear` and `DequantizeLinear`.
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The model's file, as `quantize` has saved it
+    file: PathBuf,
+    /// File to write, whose name ends in .onnx
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print JSON instead of sentences
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stable form of `--json`.
+#[derive(Serialize)]
+struct Outcome {
+    file: String,
+    bytes: usize,
+    int8: Vec<String>,
+    weights_only: Vec<String>,
+    floats: Vec<String>,
+}
+
+impl Export {
+    pub(crate) fn paths(&self) -> Paths<'_> {
+        Paths::to(&*self.out).reading(&*self.file)
+    }
+
+    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        if !is_onnx(&self.out) {
+            return Err(Problem::NotExported { path: self.out }.into());
+        }
+        check_writable(&self.out)?;
+        let model = match is_onnx(&self.file) {
+            true => OnnxModel::open(&self.file)?,
+            false => load::<OnnxModel>(&self.file)?.model,
+        };
+        let Exported { bytes, int8, weights_only, floats } = model.to_onnx()?;
+        replace(&self.out, |file| file.write_all(&bytes))?;
+        let (file, bytes) = (self.out.display().to_string(), bytes.len());
+        if self.json {
+            screen.json(&Outcome { file, bytes, int8, weights_only, floats })?;
+            return Ok(Verdict::Good);
+        }
+        writeln!(screen, "{} weights in int8 with quantized inputs", int8.len())?;
+        if !weights_only.is_empty() {
+            let names = weights_only.join(", ");
+            writeln!(
+                screen,
+                "int8, but multiply floats, as their inputs have no fixed range: {names}"
+            )?;
+        }
+        if !floats.is_empty() {
+            let names = floats.join(", ");
+            writeln!(screen, "floats in the file, as their scales come in blocks: {names}")?;
+        }
+        writeln!(screen, "{bytes} bytes, saved to {file}")?;
+        Ok(Verdict::Good)
+    }
+}
