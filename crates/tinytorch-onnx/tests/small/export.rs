@@ -96,7 +96,7 @@ fn an_int8_model_comes_back_with_the_outputs_of_its_integers() {
 
 #[test]
 fn what_takes_its_range_as_it_comes_multiplies_floats_elsewhere_and_is_named() {
-    let config = QuantConfig::new(tinytorch::quant::Activations::Dynamic.into()).knowingly();
+    let config = QuantConfig::new(tinytorch::quant::Activations::Dynamic).knowingly();
     let exported = quantized(&config).to_onnx().unwrap();
     assert!(exported.int8.is_empty());
     assert_eq!(exported.weights_only, ["first", "head", "product", "second"]);
