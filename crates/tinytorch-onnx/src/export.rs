@@ -101,6 +101,8 @@ struct Writer<'m> {
     folded: BTreeSet<&'m str>,
     initializers: Vec<TensorProto>,
     nodes: Vec<NodeProto>,
+    /// Names that are given.
+    names: BTreeSet<String>,
     /// What quantized inputs are called, by the value and how it is quantized.
     inputs: BTreeMap<(String, u32, u8), String>,
 }
@@ -129,11 +131,24 @@ impl<'m> Writer<'m> {
         let int8 = int8.collect();
         let folded = program.norms.iter().filter(|(_, folded)| *folded);
         let folded = folded.map(|(name, _)| name.as_str()).collect();
-        let (initializers, nodes, inputs) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Ok(Writer { params, int8, folded, initializers, nodes, inputs })
+        let (initializers, nodes) = (Vec::new(), Vec::new());
+        let (names, inputs) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Writer { params, int8, folded, initializers, nodes, names, inputs })
+    }
+
+    /// A name that nothing has yet.
+    fn fresh(&mut self, wanted: String) -> String {
+        let mut name = wanted;
+        while !self.names.insert(name.clone()) {
+            name.push('_');
+        }
+        name
     }
 
     fn graph(&mut self, graph: GraphProto) -> Result<GraphProto> {
+        self.names.extend(graph.initializer.iter().map(|one| one.name.clone()));
+        self.names.extend(graph.input.iter().map(|input| input.name.clone()));
+        self.names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
         let mut constants = BTreeMap::new();
         for initializer in graph.initializer {
             let name = initializer.name.clone();
@@ -199,7 +214,8 @@ impl<'m> Writer<'m> {
         let axis = (scales.len() > 1).then(|| int8.axis());
         let scales = if axis.is_some() { vector(scales)? } else { Tensor::scalar(scales[0]) };
         let values = in_file(values(int8.weight)?)?;
-        let (quantized, scale) = (format!("{name}_quantized"), format!("{name}_scale"));
+        let [quantized, scale] =
+            ["quantized", "scale"].map(|what| self.fresh(format!("{name}_{what}")));
         self.initializers.push(dims(tensor::proto(&quantized, &values)?));
         self.initializers.push(tensor::proto(&scale, &scales)?);
         self.nodes.push(dequantize(vec![quantized, scale], name, axis));
@@ -253,7 +269,7 @@ impl<'m> Writer<'m> {
 
     /// Writes what is added to each output channel, as a multiple of these steps if it can be one. Gives its name.
     fn bias(&mut self, weight: &str, offset: &[f32], steps: Option<Vec<f32>>) -> Result<String> {
-        let name = format!("{weight}_bias");
+        let name = self.fresh(format!("{weight}_bias"));
         let steps = steps.map(|steps| match steps[..] {
             [one] => vec![one; offset.len()],
             _ => steps,
@@ -269,7 +285,8 @@ impl<'m> Writer<'m> {
             self.initializers.push(tensor::proto(&name, &vector(offset)?)?);
             return Ok(name);
         };
-        let (quantized, scale) = (format!("{name}_quantized"), format!("{name}_scale"));
+        let [quantized, scale] =
+            ["quantized", "scale"].map(|what| self.fresh(format!("{name}_{what}")));
         let levels = Tensor::from_vec(levels, [offset.len()])?;
         self.initializers.push(tensor::proto(&quantized, &levels)?);
         self.initializers.push(tensor::proto(&scale, &vector(&steps)?)?);
@@ -283,18 +300,13 @@ impl<'m> Writer<'m> {
         if let Some(name) = self.inputs.get(&key) {
             return Ok(name.clone());
         }
-        // Layers that read one value may quantize it each in its own way.
-        let name = match self.inputs.len() {
-            0 => format!("{value}_levels"),
-            others => format!("{value}_levels_{others}"),
-        };
-        let (scale, zero_point) = (format!("{name}_scale"), format!("{name}_zero_point"));
+        let [name, scale, zero_point, floats] = ["levels", "step", "zero_point", "rounded"]
+            .map(|what| self.fresh(format!("{value}_{what}")));
         self.initializers.push(tensor::proto(&scale, &Tensor::scalar(params.scale))?);
         let zero = Tensor::from_vec(vec![params.zero_point], [])?;
         self.initializers.push(tensor::proto(&zero_point, &zero)?);
         let own = |value: String| vec![value, scale.clone(), zero_point.clone()];
         self.nodes.push(plain("QuantizeLinear", own(value.to_string()), &name));
-        let floats = format!("{name}_floats");
         self.nodes.push(plain("DequantizeLinear", own(name), &floats));
         self.inputs.insert(key, floats.clone());
         Ok(floats)
