@@ -162,7 +162,10 @@ def test_ctrl_c_stops_a_long_search_and_leaves_nothing(make_mlp: Callable[..., A
     model = make_mlp(512, *[512] * 24, 10)
     out = tmp_path / "int8.safetensors"
     program = f"""
+        import signal
         import numpy as np, tinytorch as tt
+        # What a shell runs in the background begins with the signal ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         x = np.random.default_rng(0).uniform(-1, 1, (2048, 512)).astype(np.float32)
         try:
             tt.quantize({str(model.path)!r}, x, max_error=1e-9, out={str(out)!r}, samples=2048,
