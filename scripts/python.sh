@@ -3,7 +3,7 @@
 #
 # What `cargo test --release` has built is not built again: the same target folder, profile and features. PYTHON names the
 # interpreter, PEERS what else is installed for tests that need it, which are skipped by name without it; arguments go to
-# pytest.
+# pytest. It exits with 75 if what it needs cannot be fetched.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 package=$root/crates/tinytorch-python
@@ -13,7 +13,7 @@ export MYPY_CACHE_DIR=$target/mypy
 
 "${PYTHON:-python3}" -m venv --clear "$venv"
 read -ra peers <<< "${PEERS-onnx onnxruntime}"
-"$venv/bin/pip" install --quiet "maturin>=1.9,<2" "numpy>=1.22" "pytest>=7" "mypy>=1.8" "${peers[@]}"
+"$venv/bin/pip" install --quiet "maturin>=1.9,<2" "numpy>=1.22" "pytest>=7" "mypy>=1.8" "${peers[@]}" || exit 75
 
 rm -rf "$target/wheels"
 # Unset: a variable for other builds would make others of the same crates.
