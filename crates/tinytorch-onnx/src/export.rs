@@ -6,7 +6,7 @@
 
 use crate::OnnxModel;
 use crate::apply::{Held, Use};
-use crate::error::OnnxError;
+use crate::error::{OnnxError, shown};
 use crate::program::Source;
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::tensor;
@@ -188,13 +188,9 @@ impl<'m> Writer<'m> {
 
     /// Writes a weight under its name.
     fn weight(&mut self, name: &str, weight: &Weight, how: Use, dims: Vec<i64>) -> Result<()> {
-        let problem = |problem: &str| OnnxError::Tensor {
-            tensor: crate::error::shown(name),
-            problem: problem.into(),
-        };
         if weight.has_attachments() {
-            let beside = "something stands beside it; merge adapters before the model is exported";
-            return Err(problem(beside).into());
+            let problem = "something stands beside it; merge adapters before the model is exported";
+            return Err(OnnxError::Tensor { tensor: shown(name), problem: problem.into() }.into());
         }
         let in_file = |values: Tensor| -> Result<Tensor> {
             let values = if how == Use::Transposed { values.transpose(0, 1)? } else { values };
@@ -229,18 +225,15 @@ impl<'m> Writer<'m> {
         aliases: &BTreeMap<String, String>,
         constants: &BTreeMap<String, TensorProto>,
     ) -> Result<()> {
-        let norm = node.input.get(1).map(|scale| scale.strip_suffix(".weight").unwrap_or(scale));
-        if node.op_type == "BatchNormalization" && norm.is_some_and(|n| self.folded.contains(n)) {
+        let Some(second) = node.input.get(1) else { return Ok(()) };
+        let second = aliases.get(second).unwrap_or(second).as_str();
+        let norm = second.strip_suffix(".weight").unwrap_or(second);
+        if node.op_type == "BatchNormalization" && self.folded.contains(norm) {
             let (input, output) = (node.input[0].clone(), node.output[0].clone());
             *node = plain("Identity", vec![input], &output);
             return Ok(());
         }
-        let Some(second) = node.input.get(1) else { return Ok(()) };
-        let Some((name, int8)) =
-            self.int8.get_key_value(aliases.get(second).unwrap_or(second).as_str())
-        else {
-            return Ok(());
-        };
+        let Some((name, int8)) = self.int8.get_key_value(second) else { return Ok(()) };
         let (name, weight, scales) = (*name, int8.weight, int8.scales());
         let input = int8.range().filter(|_| scales.is_some());
         let steps = match (input, scales) {
