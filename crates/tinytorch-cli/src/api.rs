@@ -1,7 +1,7 @@
 //! What commands do, given values instead of arguments.
 
 use crate::arrays::{joined, spread};
-use crate::commands::audit::{in_our_form, subject};
+use crate::commands::audit::{in_our_forms, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
 use crate::commands::quantize::destination::Destination;
@@ -129,13 +129,13 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Makes sure that it can be written and is nothing that is `read`, before the long work.
+    /// Makes sure that `model` can be written there and that it is nothing that is `read`, before the long work.
     ///
     /// # Errors
     /// One sentence that says what is in the way.
-    pub fn check(&self, read: Option<&Path>) -> Result<()> {
+    pub fn check(&self, model: &dyn Model, read: Option<&Path>) -> Result<()> {
         Paths::to(self.out).reading_model(self.of, self.force).reading(read).check()?;
-        Destination { of: self.of, out: self.out }.check()
+        Destination { of: self.of, out: self.out }.check(model)
     }
 
     /// Saves a model there, with what is told of it.
@@ -248,8 +248,8 @@ pub fn judged_by_data(
     before: Option<&Path>,
     folder: &Path,
 ) -> Result<Subject> {
-    let float = in_our_form(float, folder)?;
-    subject([&float, int8], &Source::from(data), &Pictures::default(), before)
+    let [float, int8] = in_our_forms([float, int8], folder)?;
+    subject([&float, &int8], &Source::from(data), &Pictures::default(), before)
 }
 
 /// Two models in files, for samples that are in memory; as [`judged_by_data`].
@@ -258,7 +258,8 @@ pub fn judged_by_data(
 /// What is wrong with a file.
 pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFiles> {
     let of = int8.display().to_string();
-    ModelFiles::open_with(in_our_form(float, folder)?, int8, &kinds()).with_context(|| of)
+    let [float, int8] = in_our_forms([float, int8], folder)?;
+    ModelFiles::open_with(float, int8, &kinds()).with_context(|| of)
 }
 
 /// What a pass costs; `shapes` are sizes of inputs by name, and sequences of ids are cut to `length`.

@@ -73,10 +73,9 @@ pub(crate) enum Problem {
     )]
     NoLabels { data: String, array: String, got: String, samples: usize },
     #[error(
-        "models are saved as safetensors; choose another --out than {}, such as model.int8.safetensors",
-        path.display()
+        "a {kind} has no graph of ONNX's operators, which only what came from an ONNX file has; save it as safetensors"
     )]
-    NotWritten { path: PathBuf },
+    NoGraph { kind: String },
     #[error(
         "models are exported as ONNX; choose another --out than {}, such as model.int8.onnx",
         path.display()

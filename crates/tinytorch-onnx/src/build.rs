@@ -4,11 +4,14 @@
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
 use crate::file::Files;
+use crate::int8::{self, FileWeight, Lowered};
+use crate::memory::Memory;
 use crate::node::{Node, operator, title};
 use crate::operators;
 use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{frame, tensor};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use tinytorch_core::autograd::{Ctx, Param, Role, Var};
 use tinytorch_core::ops::Weight;
@@ -22,11 +25,14 @@ const NEWEST: i64 = 28;
 const CONSTANTS: usize = 1 << 24;
 
 /// A graph, and the nodes that it cannot run.
+#[derive(Default)]
 pub(crate) struct Built {
     pub(crate) program: Program,
     /// The file without the values of its parameters.
     pub(crate) frame: ModelProto,
     pub(crate) missing: Vec<MissingNode>,
+    /// Weights in 8 bits that became floats, and why.
+    pub(crate) floats: Vec<(String, String)>,
 }
 
 /// Whether the parameters of a graph have values.
@@ -59,15 +65,93 @@ pub(crate) fn build(
     if let Some(version) = opsets.get("").filter(|version| **version > NEWEST) {
         tracing::warn!("the model uses operators of version {version}; up to {NEWEST} are known");
     }
-    let mut builder = Builder::new(&opsets, &mut files);
-    builder.parameters = values;
-    builder.begin(graph)?;
-    for (at, node) in graph.node.iter().enumerate() {
-        builder.node(graph, at, node)?;
-    }
-    let mut built = builder.finish(graph)?;
+    let reader = Reader { opsets: &opsets, values, graph };
+    let memory = Memory::of(proto);
+    let mut built = match reader.read(&mut files, memory)? {
+        Some(built) => built,
+        None => reader.read(&mut files, Memory::default())?.unwrap_or_default(),
+    };
     built.frame.opset_import.clone_from(&proto.opset_import);
     Ok(built)
+}
+
+/// Reads a graph.
+struct Reader<'r> {
+    opsets: &'r BTreeMap<String, i64>,
+    values: Values,
+    graph: &'r GraphProto,
+}
+
+impl Reader<'_> {
+    /// The graph as a model remembers it; `None` if that would compute something else than the graph says.
+    fn read(&self, files: &mut Files, memory: Memory) -> Result<Option<Built>, OnnxError> {
+        let lowered = match self.values {
+            Values::Present => int8::lower(self.graph, files)?,
+            Values::Elsewhere => None,
+        };
+        let (mut graph, weights, floats) = match lowered {
+            None => (Cow::Borrowed(self.graph), BTreeMap::new(), Vec::new()),
+            Some(Lowered { graph, weights, floats }) => (Cow::Owned(graph), weights, floats),
+        };
+        let norms = match memory.is_empty() {
+            true => Vec::new(),
+            false => memory.restore(graph.to_mut()),
+        };
+        let mut builder = Builder::new(self.opsets, files);
+        builder.elsewhere = match self.values {
+            Values::Present => Elsewhere::Some(weights.keys().cloned().collect()),
+            Values::Elsewhere => Elsewhere::All,
+        };
+        builder.begin(&graph)?;
+        for (at, node) in graph.node.iter().enumerate() {
+            builder.node(&graph, at, node)?;
+        }
+        let mut built = Built { floats, ..builder.finish(&graph)? };
+        load(&mut built.program, weights, files)?;
+        Ok(fold(&mut built.program, &graph, &norms).then_some(built))
+    }
+}
+
+/// Tells the batch norms that give these values that they are folded; `false` if one of them cannot be.
+fn fold(program: &mut Program, graph: &GraphProto, outputs: &[String]) -> bool {
+    let is_folded = |step: &&Step| graph.node[step.at].output.iter().any(|o| outputs.contains(o));
+    let norms: BTreeSet<usize> =
+        program.steps.iter().filter(is_folded).filter_map(|step| step.norm).collect();
+    norms.iter().for_each(|&norm| program.norms[norm].1 = true);
+    norms.len() == outputs.len()
+}
+
+/// Gives int8 weights to the parameters of these names.
+fn load(
+    program: &mut Program,
+    mut weights: BTreeMap<String, FileWeight>,
+    files: &mut Files,
+) -> Result<(), OnnxError> {
+    for (name, held) in &mut program.params {
+        let Some(values) = weights.remove(name) else { continue };
+        let problem = |problem: String| OnnxError::Tensor { tensor: shown(name), problem };
+        let Held::Weight(weight) = held else {
+            return Err(problem("it is no weight of a layer".into()));
+        };
+        let stored = values.stored(weight.shape(), files);
+        weight.store(stored.map_err(|error| problem(error.to_string()))?);
+    }
+    Ok(())
+}
+
+/// The floats without data whose values come later.
+enum Elsewhere {
+    All,
+    Some(BTreeSet<String>),
+}
+
+impl Elsewhere {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Elsewhere::All => true,
+            Elsewhere::Some(names) => names.contains(name),
+        }
+    }
 }
 
 /// What is known of a value while a graph is read.
@@ -94,7 +178,7 @@ pub(crate) struct Builder<'b> {
     room: usize,
     /// Whether it is a graph within a node, whose constants are no parameters.
     is_body: bool,
-    parameters: Values,
+    elsewhere: Elsewhere,
     /// Constants whose values are elsewhere: of their shapes, and 0.
     absent: BTreeSet<Slot>,
     /// Nodes that give what they read, by their places.
@@ -102,7 +186,7 @@ pub(crate) struct Builder<'b> {
 }
 
 /// The operator whose steps a convolution before them may do.
-const BATCH_NORM: &str = "BatchNormalization";
+pub(crate) const BATCH_NORM: &str = "BatchNormalization";
 
 fn graph_error(problem: String) -> OnnxError {
     OnnxError::Graph { problem }
@@ -122,7 +206,7 @@ impl<'b> Builder<'b> {
             missing: Vec::new(),
             room: CONSTANTS,
             is_body: false,
-            parameters: Values::Present,
+            elsewhere: Elsewhere::Some(BTreeSet::new()),
             absent: BTreeSet::new(),
             passing: Vec::new(),
         }
@@ -190,7 +274,7 @@ impl<'b> Builder<'b> {
             return Err(OnnxError::Tensor { tensor: shown(name), problem });
         }
         for proto in &graph.initializer {
-            if self.parameters == Values::Elsewhere && frame::is_absent(proto) {
+            if self.elsewhere.has(&proto.name) && frame::is_absent(proto) {
                 let slot = self.value(&proto.name, Value::Constant(frame::zeros(proto)?));
                 self.name(&proto.name, slot)?;
                 self.absent.insert(slot);
@@ -391,7 +475,7 @@ impl<'b> Builder<'b> {
         let Builder { inputs, input_slots, steps, missing, .. } = self;
         let program =
             Program { inputs, outputs, input_slots, output_slots, sources, params, steps, norms };
-        Ok(Built { program, frame, missing })
+        Ok(Built { program, frame, missing, floats: Vec::new() })
     }
 
     /// The graph as it is run, its parameters without values.

@@ -2,13 +2,16 @@
 //!
 //! Int8 weights are written as such, each behind a `DequantizeLinear` under the weight's own name, and inputs with a
 //! fixed range pass through `QuantizeLinear` and `DequantizeLinear`: the form from which ONNX Runtime and OpenVINO
-//! make integer kernels. Batch norms that were folded become identities.
+//! make integer kernels. Batch norms that were folded become identities; beside the graph the file says what they
+//! were, so that it can be read as the same model again.
 
 use crate::OnnxModel;
 use crate::apply::{Held, Use};
 use crate::error::{OnnxError, shown};
+use crate::int8::{QUANTIZED, SHIFT, dequantize, plain};
+use crate::memory::Memory;
 use crate::program::Source;
-use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
 use crate::tensor;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +24,6 @@ const SCALES_BY_CHANNEL: i64 = 13;
 
 /// Versions of ONNX's operators from which on a file needs a version of the format, by the table of ONNX's releases.
 const FORMATS: [(i64, i64); 6] = [(23, 11), (21, 10), (19, 9), (15, 8), (13, 7), (0, 6)];
-
-/// An attribute's type, as the format numbers them.
-const INTEGER: i32 = 2;
 
 /// An ONNX file, and what it holds of a model.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ impl OnnxModel {
         model.producer_version = env!("CARGO_PKG_VERSION").into();
         let format = FORMATS.iter().find(|(least, _)| version >= *least);
         model.ir_version = format.map_or(6, |(_, format)| *format);
+        model.metadata_props = entries(self.metadata());
+        writer.memory.write(&mut model.metadata_props);
         Ok(writer.exported(&model))
     }
 }
@@ -95,12 +97,23 @@ impl InFile<'_> {
     }
 }
 
+/// A constant of the graph, and what is written where it stood.
+#[derive(Default)]
+struct Place {
+    /// The constant as it was, unless it is written in another form.
+    kept: Option<TensorProto>,
+    written: Vec<TensorProto>,
+}
+
 struct Writer<'m> {
     params: BTreeMap<&'m str, (&'m Held, Use)>,
     int8: BTreeMap<&'m str, InFile<'m>>,
     folded: BTreeSet<&'m str>,
-    initializers: Vec<TensorProto>,
+    /// In their order in the graph, and where each name's is.
+    places: Vec<Place>,
+    known: BTreeMap<String, usize>,
     nodes: Vec<NodeProto>,
+    memory: Memory,
     /// Names that are given.
     names: BTreeSet<String>,
     /// What quantized inputs are called, by the value and how it is quantized.
@@ -131,9 +144,9 @@ impl<'m> Writer<'m> {
         let int8 = int8.collect();
         let folded = program.norms.iter().filter(|(_, folded)| *folded);
         let folded = folded.map(|(name, _)| name.as_str()).collect();
-        let (initializers, nodes) = (Vec::new(), Vec::new());
-        let (names, inputs) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Writer { params, int8, folded, initializers, nodes, names, inputs })
+        let (places, nodes, memory) = (Vec::new(), Vec::new(), Memory::default());
+        let (names, known, inputs) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Writer { params, int8, folded, places, known, nodes, memory, names, inputs })
     }
 
     /// A name that nothing has yet.
@@ -145,24 +158,39 @@ impl<'m> Writer<'m> {
         name
     }
 
+    /// Writes a constant where the one of this name stood.
+    fn beside(&mut self, name: &str, constant: TensorProto) {
+        let last = self.places.len();
+        let place = *self.known.entry(name.to_string()).or_insert(last);
+        if place == last {
+            self.places.push(Place::default());
+        }
+        self.places[place].written.push(constant);
+    }
+
+    /// The constant of this name, as it was.
+    fn constant(&self, name: &str) -> Option<&TensorProto> {
+        self.known.get(name).and_then(|place| self.places[*place].kept.as_ref())
+    }
+
     fn graph(&mut self, graph: GraphProto) -> Result<GraphProto> {
         self.names.extend(graph.initializer.iter().map(|one| one.name.clone()));
         self.names.extend(graph.input.iter().map(|input| input.name.clone()));
         self.names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
-        let mut constants = BTreeMap::new();
         for initializer in graph.initializer {
             let name = initializer.name.clone();
-            let Some(&(held, how)) = self.params.get(name.as_str()) else {
-                constants.insert(name, initializer);
-                continue;
-            };
-            let dims = initializer.dims;
-            match held {
-                Held::Param(param) => {
-                    constants.insert(name.clone(), tensor::proto(&name, param.value()?)?);
+            self.memory.order.push(name.clone());
+            self.known.insert(name.clone(), self.places.len());
+            self.places.push(Place::default());
+            let kept = match self.params.get(name.as_str()).copied() {
+                None => Some(initializer),
+                Some((Held::Param(param), _)) => Some(tensor::proto(&name, param.value()?)?),
+                Some((Held::Weight(weight), how)) => {
+                    self.weight(&name, weight, how, initializer.dims)?;
+                    None
                 }
-                Held::Weight(weight) => self.weight(&name, weight, how, dims)?,
-            }
+            };
+            self.places[self.known[&name]].kept = kept;
         }
         let mut aliases = BTreeMap::new();
         for mut node in graph.node {
@@ -172,16 +200,19 @@ impl<'m> Writer<'m> {
                 let from = aliases.get(from).unwrap_or(from).clone();
                 aliases.insert(to.clone(), from);
             }
-            self.node(&mut node, &aliases, &constants)?;
+            self.node(&mut node, &aliases)?;
             self.nodes.push(node);
         }
         let read: BTreeSet<&String> = self.nodes.iter().flat_map(|node| &node.input).collect();
         let outputs: BTreeSet<&String> = graph.output.iter().map(|output| &output.name).collect();
         let has_bodies = self.nodes.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some()));
-        let is_used = |name: &String| has_bodies || read.contains(name) || outputs.contains(name);
-        let constants = constants.into_iter().filter(|(name, _)| is_used(name));
-        let mut initializer = std::mem::take(&mut self.initializers);
-        initializer.extend(constants.map(|(_, constant)| constant));
+        let is_used = |constant: &TensorProto| {
+            has_bodies || read.contains(&constant.name) || outputs.contains(&constant.name)
+        };
+        let written = std::mem::take(&mut self.places).into_iter().flat_map(|place| {
+            place.kept.into_iter().filter(is_used).chain(place.written).collect::<Vec<_>>()
+        });
+        let initializer = written.collect();
         let node = std::mem::take(&mut self.nodes);
         Ok(GraphProto { node, initializer, ..graph })
     }
@@ -199,38 +230,36 @@ impl<'m> Writer<'m> {
         let dims = |proto: TensorProto| TensorProto { dims: dims.clone(), ..proto };
         let Some(int8) = self.int8.get(name) else {
             let values = in_file(weight.value()?.clone())?;
-            self.initializers.push(dims(tensor::proto(name, &values)?));
+            self.beside(name, dims(tensor::proto(name, &values)?));
             return Ok(());
         };
         let Some(scales) = int8.scales() else {
             let values = in_file(int8.weight.dequantize()?)?;
-            self.initializers.push(dims(tensor::proto(name, &values)?));
+            self.beside(name, dims(tensor::proto(name, &values)?));
             return Ok(());
         };
         let axis = (scales.len() > 1).then(|| int8.axis());
         let scales = if axis.is_some() { vector(scales)? } else { Tensor::scalar(scales[0]) };
         let values = in_file(values(int8.weight)?)?;
         let [quantized, scale] =
-            ["quantized", "scale"].map(|what| self.fresh(format!("{name}_{what}")));
-        self.initializers.push(dims(tensor::proto(&quantized, &values)?));
-        self.initializers.push(tensor::proto(&scale, &scales)?);
+            [QUANTIZED, "_scale"].map(|what| self.fresh(format!("{name}{what}")));
+        self.beside(name, dims(tensor::proto(&quantized, &values)?));
+        self.beside(name, tensor::proto(&scale, &scales)?);
         self.nodes.push(dequantize(vec![quantized, scale], name, axis));
         Ok(())
     }
 
     /// Makes a node read quantized inputs, where its weight says so.
-    fn node(
-        &mut self,
-        node: &mut NodeProto,
-        aliases: &BTreeMap<String, String>,
-        constants: &BTreeMap<String, TensorProto>,
-    ) -> Result<()> {
+    fn node(&mut self, node: &mut NodeProto, aliases: &BTreeMap<String, String>) -> Result<()> {
         let Some(second) = node.input.get(1) else { return Ok(()) };
         let second = aliases.get(second).unwrap_or(second).as_str();
         let norm = second.strip_suffix(".weight").unwrap_or(second);
         if node.op_type == "BatchNormalization" && self.folded.contains(norm) {
             let (input, output) = (node.input[0].clone(), node.output[0].clone());
-            *node = plain("Identity", vec![input], &output);
+            let constants = node.input[1..].iter().filter_map(|name| self.constant(name)).cloned();
+            self.memory.constants.extend(constants.collect::<Vec<_>>());
+            let identity = plain("Identity", vec![input], &output);
+            self.memory.nodes.push(std::mem::replace(node, identity));
             return Ok(());
         }
         let Some((name, int8)) = self.int8.get_key_value(second) else { return Ok(()) };
@@ -242,15 +271,16 @@ impl<'m> Writer<'m> {
             }
             _ => None,
         };
-        let bias = node.input.get(2).filter(|bias| !bias.is_empty());
-        let bias = match bias.and_then(|bias| constants.get(bias)) {
-            Some(constant) => Some(tensor::tensor(constant, &mut Default::default())?.to_vec()?),
+        let bias = node.input.get(2).and_then(|bias| self.constant(bias));
+        let of_bias = bias.map(|bias| bias.name.clone());
+        let bias = match bias {
+            Some(constant) => Some(tensor::numbers(constant, &mut Default::default())?),
             None => None,
         };
         if let Some(offset) = weight.offset(bias.as_deref())
             && (weight.shift().is_some() || steps.is_some())
         {
-            let bias = self.bias(name, &offset, steps)?;
+            let bias = self.bias(name, of_bias.as_deref(), &offset, steps)?;
             node.input.resize(3, bias.clone());
             node.input[2] = bias;
         }
@@ -260,9 +290,20 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
-    /// Writes what is added to each output channel, as a multiple of these steps if it can be one. Gives its name.
-    fn bias(&mut self, weight: &str, offset: &[f32], steps: Option<Vec<f32>>) -> Result<String> {
-        let name = self.fresh(format!("{weight}_bias"));
+    /// Writes what is added to each output channel, as a multiple of these steps if it can be one, where the bias
+    /// stood, or the weight of a layer that has none. Gives its name.
+    fn bias(
+        &mut self,
+        weight: &str,
+        bias: Option<&str>,
+        offset: &[f32],
+        steps: Option<Vec<f32>>,
+    ) -> Result<String> {
+        let (at, name) = match bias {
+            Some(bias) => (bias, format!("{bias}{QUANTIZED}")),
+            None => (weight, format!("{weight}{SHIFT}")),
+        };
+        let output = self.fresh(format!("{at}_floats"));
         let steps = steps.map(|steps| match steps[..] {
             [one] => vec![one; offset.len()],
             _ => steps,
@@ -275,16 +316,15 @@ impl<'m> Writer<'m> {
             offset.iter().zip(steps).map(level).collect::<Option<Vec<i32>>>()
         });
         let (Some(levels), Some(steps)) = (levels, steps) else {
-            self.initializers.push(tensor::proto(&name, &vector(offset)?)?);
-            return Ok(name);
+            self.beside(at, tensor::proto(&output, &vector(offset)?)?);
+            return Ok(output);
         };
-        let [quantized, scale] =
-            ["quantized", "scale"].map(|what| self.fresh(format!("{name}_{what}")));
+        let (quantized, scale) = (self.fresh(name.clone()), self.fresh(format!("{name}_scale")));
         let levels = Tensor::from_vec(levels, [offset.len()])?;
-        self.initializers.push(tensor::proto(&quantized, &levels)?);
-        self.initializers.push(tensor::proto(&scale, &vector(&steps)?)?);
-        self.nodes.push(dequantize(vec![quantized, scale], &name, Some(0)));
-        Ok(name)
+        self.beside(at, tensor::proto(&quantized, &levels)?);
+        self.beside(at, tensor::proto(&scale, &vector(&steps)?)?);
+        self.nodes.push(dequantize(vec![quantized, scale], &output, Some(0)));
+        Ok(output)
     }
 
     /// The name of a value after it was quantized and turned into floats again.
@@ -295,9 +335,9 @@ impl<'m> Writer<'m> {
         }
         let [name, scale, zero_point, floats] = ["levels", "step", "zero_point", "rounded"]
             .map(|what| self.fresh(format!("{value}_{what}")));
-        self.initializers.push(tensor::proto(&scale, &Tensor::scalar(params.scale))?);
         let zero = Tensor::from_vec(vec![params.zero_point], [])?;
-        self.initializers.push(tensor::proto(&zero_point, &zero)?);
+        self.beside(&scale, tensor::proto(&scale, &Tensor::scalar(params.scale))?);
+        self.beside(&scale, tensor::proto(&zero_point, &zero)?);
         let own = |value: String| vec![value, scale.clone(), zero_point.clone()];
         self.nodes.push(plain("QuantizeLinear", own(value.to_string()), &name));
         self.nodes.push(plain("DequantizeLinear", own(name), &floats));
@@ -341,22 +381,10 @@ fn vector(values: &[f32]) -> Result<Tensor> {
     Tensor::from_vec(values.to_vec(), [values.len()])
 }
 
-fn plain(op_type: &str, input: Vec<String>, output: &str) -> NodeProto {
-    NodeProto {
-        input,
-        output: vec![output.to_string()],
-        name: format!("{op_type}_{output}"),
-        op_type: op_type.to_string(),
-        ..NodeProto::default()
-    }
-}
-
-fn dequantize(input: Vec<String>, output: &str, axis: Option<i64>) -> NodeProto {
-    let axis = axis.map(|i| AttributeProto {
-        name: "axis".into(),
-        i,
-        r#type: INTEGER,
-        ..AttributeProto::default()
-    });
-    NodeProto { attribute: axis.into_iter().collect(), ..plain("DequantizeLinear", input, output) }
+fn entries(metadata: &BTreeMap<String, String>) -> Vec<StringStringEntryProto> {
+    let entry = |(key, value): (&String, &String)| StringStringEntryProto {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    metadata.iter().map(entry).collect()
 }

@@ -16,6 +16,8 @@ mod error;
 mod export;
 mod file;
 mod frame;
+mod int8;
+mod memory;
 mod model;
 mod node;
 mod operators;

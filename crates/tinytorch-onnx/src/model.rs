@@ -3,11 +3,13 @@
 use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
+use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::ModelProto;
 use crate::report::Report;
 use bytes::Bytes;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use tinytorch_core::Result;
@@ -22,6 +24,7 @@ use tinytorch_core::tensor::{Dtype, Tensor};
 pub struct OnnxModel {
     program: Program,
     frame: Arc<ModelProto>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl OnnxModel {
@@ -65,6 +68,16 @@ impl OnnxModel {
         OnnxModel::build(&proto, Files::default(), Values::Elsewhere)
     }
 
+    /// What the file says beside its graph, by key.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The same model, to be written with this beside its graph.
+    pub fn with_metadata(self, metadata: BTreeMap<String, String>) -> OnnxModel {
+        OnnxModel { metadata, ..self }
+    }
+
     pub(crate) fn graph(&self) -> &ModelProto {
         &self.frame
     }
@@ -74,9 +87,9 @@ impl OnnxModel {
     }
 
     fn build(proto: &ModelProto, files: Files, values: Values) -> Result<OnnxModel> {
-        let Built { program, frame, missing } = build::build(proto, files, values)?;
+        let Built { program, frame, missing, .. } = build::build(proto, files, values)?;
         match missing.is_empty() {
-            true => Ok(OnnxModel { program, frame: Arc::new(frame) }),
+            true => Ok(OnnxModel { program, frame: Arc::new(frame), metadata: metadata(proto) }),
             false => Err(OnnxError::Missing { nodes: missing }.into()),
         }
     }
@@ -87,8 +100,8 @@ impl OnnxModel {
     /// [`OnnxError`] for a file that is not consistent; nodes that are missing are no error here.
     pub fn inspect(path: impl AsRef<FilePath>) -> Result<Report> {
         let (proto, files) = Files::open(path.as_ref())?;
-        let Built { program, missing, .. } = build::build(&proto, files, Values::Present)?;
-        Ok(Report::new(&proto, &program, missing))
+        let Built { program, missing, floats, .. } = build::build(&proto, files, Values::Present)?;
+        Ok(Report { floats, ..Report::new(&proto, &program, missing) })
     }
 
     /// What it takes, in order.
@@ -176,6 +189,12 @@ impl OnnxModel {
         }
         Ok(())
     }
+}
+
+/// What a file says beside its graph, but for what reading it has used.
+fn metadata(proto: &ModelProto) -> BTreeMap<String, String> {
+    let entries = proto.metadata_props.iter().filter(|entry| !Memory::is_entry(&entry.key));
+    entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect()
 }
 
 impl Module for OnnxModel {

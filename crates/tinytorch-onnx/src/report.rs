@@ -27,6 +27,10 @@ pub struct Report {
     pub steps: usize,
     /// Nodes that cannot run.
     pub missing: Vec<MissingNode>,
+    /// Parameters that are int8.
+    pub int8: Vec<String>,
+    /// Weights of 8 bits in the file that multiply as floats, and why.
+    pub floats: Vec<(String, String)>,
 }
 
 impl Report {
@@ -39,6 +43,8 @@ impl Report {
             Held::Weight(weight) => weight.shape(),
             Held::Param(param) => param.shape(),
         };
+        let is_int8 = |held: &Held| matches!(held, Held::Weight(weight) if weight.int8().is_some());
+        let int8 = program.params.iter().filter(|(_, held)| is_int8(held));
         let producer = format!("{} {}", proto.producer_name, proto.producer_version);
         Report {
             producer: producer.trim().to_string(),
@@ -53,6 +59,8 @@ impl Report {
             operators,
             steps: program.steps.len(),
             missing,
+            int8: int8.map(|(name, _)| name.clone()).collect(),
+            floats: Vec::new(),
         }
     }
 

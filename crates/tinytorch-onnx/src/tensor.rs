@@ -87,6 +87,15 @@ pub(crate) fn tensor(proto: &TensorProto, files: &mut Files) -> Result<Tensor, O
     })
 }
 
+/// The elements of a tensor of numbers as floats.
+pub(crate) fn numbers(proto: &TensorProto, files: &mut Files) -> Result<Vec<f32>, OnnxError> {
+    let floats = tensor(proto, files)?.to_dtype::<f32>().and_then(|floats| floats.to_vec());
+    floats.map_err(|error| OnnxError::Tensor {
+        tensor: shown(&proto.name),
+        problem: error.to_string(),
+    })
+}
+
 /// A tensor as a file holds it.
 pub(crate) fn proto(name: &str, tensor: &Tensor) -> tinytorch_core::Result<TensorProto> {
     fn bytes<T: Element, const N: usize>(

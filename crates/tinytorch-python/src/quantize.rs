@@ -62,7 +62,7 @@ pub(crate) fn quantize(
     let output =
         job.out.as_deref().map(|out| Output { of: file.as_deref(), out, force: job.force });
     if let Some(output) = output {
-        py.detach(|| output.check(source.as_deref())).map_err(any)?;
+        py.detach(|| output.check(&**model, source.as_deref())).map_err(any)?;
     }
     let config = wanted.config(&**model).map_err(any)?;
     let samples = match (calibration, source) {
@@ -143,7 +143,7 @@ pub(crate) fn apply(
     let output = out.as_deref().map(|out| Output { of: file.as_deref(), out, force });
     let any = |error: anyhow::Error| raise_any(&error);
     if let Some(output) = output {
-        py.detach(|| output.check(None)).map_err(any)?;
+        py.detach(|| output.check(&**model, None)).map_err(any)?;
     }
     let (mut int8, mut provenance) = (model.clone_box(), provenance.clone());
     let made = py.detach(|| {

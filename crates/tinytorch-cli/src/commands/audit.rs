@@ -14,6 +14,7 @@ use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::borrow::Cow;
+use std::fs::create_dir_all;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
@@ -21,7 +22,7 @@ use tinytorch::audit::{
     audit_model, page,
 };
 use tinytorch::data::Labels;
-use tinytorch::files::{check_writable, replace, save_model};
+use tinytorch::files::{Loaded, check_writable, replace, save_model};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -96,7 +97,7 @@ impl Audit {
             (Some(float), Some(int8), Some(data)) => {
                 // The fresh processes that measure memory read files of one form.
                 let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-                let float = &*in_our_form(float, folder.path())?;
+                let [float, int8] = &in_our_forms([float, int8], folder.path())?;
                 let data = data.clone().with_labels(self.labels.as_ref());
                 let subject =
                     subject([float, int8], &data, &self.pictures, self.before.as_deref())?;
@@ -179,13 +180,27 @@ impl Audit {
     }
 }
 
-/// The float model's file in a form that the fresh processes read, in this folder if it is not itself.
-pub(crate) fn in_our_form<'a>(float: &'a Path, folder: &Path) -> Result<Cow<'a, Path>> {
-    if !is_onnx(float) {
-        return Ok(Cow::Borrowed(float));
+/// The files of a float and an int8 model in a form that the fresh processes read, in this folder if they are not
+/// themselves.
+pub(crate) fn in_our_forms<'a>(
+    [float, int8]: [&'a Path; 2],
+    folder: &Path,
+) -> Result<[Cow<'a, Path>; 2]> {
+    let (of_float, of_int8) = (folder.join("float"), folder.join("int8"));
+    Ok([in_our_form(float, &of_float)?, in_our_form(int8, &of_int8)?])
+}
+
+fn in_our_form<'a>(file: &'a Path, folder: &Path) -> Result<Cow<'a, Path>> {
+    if !is_onnx(file) {
+        return Ok(Cow::Borrowed(file));
     }
-    let (imported, float) = (folder.join("float.safetensors"), open(float)?);
-    save_model(&imported, &*float.model, &float.provenance)?;
+    let Loaded { model, provenance } = open(file)?;
+    create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut name = file.file_stem().unwrap_or_default().to_os_string();
+    name.push(".safetensors");
+    let imported = folder.join(name);
+    save_model(&imported, &*model, &provenance)?;
     Ok(Cow::Owned(imported))
 }
 

@@ -1,7 +1,7 @@
 //! `export`: a model that came from ONNX becomes an ONNX file again, for other engines.
 
 use crate::Verdict;
-use crate::open::is_onnx;
+use crate::open::{is_onnx, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
 use crate::problem::Problem;
@@ -9,8 +9,9 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
-use tinytorch::files::{check_writable, load, replace};
+use std::path::{Path, PathBuf};
+use tinytorch::files::{Loaded, Provenance, check_writable, replace};
+use tinytorch::models::Model;
 use tinytorch_onnx::{Exported, OnnxModel};
 
 /// Write an int8 model that came from ONNX as an ONNX file, for ONNX Runtime, OpenVINO and others.
@@ -38,6 +39,18 @@ struct Outcome {
     floats: Vec<String>,
 }
 
+/// Writes a model that came from ONNX to an ONNX file, with where it comes from beside its graph.
+///
+/// # Errors
+/// [`Problem::NoGraph`] for another model, or what the file system says.
+pub(crate) fn export(out: &Path, model: &dyn Model, provenance: &Provenance) -> Result<Exported> {
+    let graph = model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>());
+    let graph = graph.ok_or_else(|| Problem::NoGraph { kind: model.kind().to_string() })?;
+    let exported = graph.clone().with_metadata(provenance.to_entries()?).to_onnx()?;
+    replace(out, |file| file.write_all(&exported.bytes))?;
+    Ok(exported)
+}
+
 impl Export {
     pub(crate) fn paths(&self) -> Paths<'_> {
         Paths::to(&*self.out).reading(&*self.file)
@@ -48,12 +61,9 @@ impl Export {
             return Err(Problem::NotExported { path: self.out }.into());
         }
         check_writable(&self.out)?;
-        let model = match is_onnx(&self.file) {
-            true => OnnxModel::open(&self.file)?,
-            false => load::<OnnxModel>(&self.file)?.model,
-        };
-        let Exported { bytes, int8, weights_only, floats } = model.to_onnx()?;
-        replace(&self.out, |file| file.write_all(&bytes))?;
+        let Loaded { model, provenance } = open(&self.file)?;
+        let Exported { bytes, int8, weights_only, floats } =
+            export(&self.out, &*model, &provenance)?;
         let (file, bytes) = (self.out.display().to_string(), bytes.len());
         if self.json {
             screen.json(&Outcome { file, bytes, int8, weights_only, floats })?;

@@ -32,6 +32,15 @@ struct Contents<'a> {
     operators: &'a BTreeMap<String, usize>,
     steps: usize,
     missing: Vec<MissingRow<'a>>,
+    int8: &'a [String],
+    floats: Vec<FloatRow<'a>>,
+}
+
+/// A weight of 8 bits that multiplies as floats.
+#[derive(Serialize)]
+struct FloatRow<'a> {
+    tensor: &'a str,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -76,6 +85,12 @@ impl<'a> Contents<'a> {
             missing: missing
                 .map(|m| MissingRow { node: &m.node, operator: &m.operator, reason: &m.reason })
                 .collect(),
+            int8: &report.int8,
+            floats: report
+                .floats
+                .iter()
+                .map(|(tensor, reason)| FloatRow { tensor, reason })
+                .collect(),
         }
     }
 }
@@ -110,6 +125,12 @@ fn print(file: &Path, report: &Report, screen: &mut Screen) -> Result<()> {
     }
     let (params, values, steps) = (report.params.len(), report.values(), report.steps);
     writeln!(screen, "{params} parameters, {values} values; {steps} steps")?;
+    if !report.int8.is_empty() {
+        writeln!(screen, "{} of the parameters are int8", report.int8.len())?;
+    }
+    for (tensor, reason) in &report.floats {
+        writeln!(screen, "{tensor} is stored in 8 bits and multiplies as floats: {reason}")?;
+    }
     if report.missing.is_empty() {
         writeln!(screen, "{}: every node can run", file.display())?;
         return Ok(());

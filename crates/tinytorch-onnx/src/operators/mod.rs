@@ -75,6 +75,7 @@ const OWN: &[(&str, Reader)] = &[
     ("DequantizeLinear", quantized::dequantize),
     ("Div", arithmetic::div),
     ("Dropout", identity::dropout),
+    ("DynamicQuantizeLinear", quantized::dynamic_quantize),
     ("Einsum", einsum::einsum),
     ("Elu", pointwise::elu),
     ("Equal", compare::equal),

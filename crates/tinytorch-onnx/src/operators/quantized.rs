@@ -3,10 +3,10 @@
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use crate::tensor::dtype;
-use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
-use tinytorch_core::ops::{Clamp, Pointwise, Scalar};
+use tinytorch_core::ops::{Clamp, Pointwise, Reduce, Reduction, Scalar};
 use tinytorch_core::tensor::{Dtype, TensorError};
+use tinytorch_core::{Result, Tensor};
 
 /// The axis along which scales lie, unless a node names another.
 const AXIS: i64 = 1;
@@ -58,6 +58,37 @@ pub(super) fn quantize(node: &Node<'_>) -> Reading<Operator> {
         };
         ctx.apply(Pointwise { name: "saturate", f: Clamp { low, high } }, &[&levels])?
             .cast(dtype, ctx)
+    }))
+}
+
+/// Levels from 0 to 255 over the values' own range, which 0 belongs to, and how they are read.
+pub(super) fn dynamic_quantize(_: &Node<'_>) -> Reading<Operator> {
+    const LEVELS: f32 = 255.0;
+    Ok(Operator::many(|args, ctx| {
+        let x = args.need(0)?;
+        let all: Vec<i64> = (0..x.shape().rank() as i64).collect();
+        let end = |reduction, clamp: Clamp, ctx: &mut Ctx<'_>| {
+            let reduce = Reduce { reduction, axes: all.clone(), keep: false };
+            let end = ctx.apply(reduce, &[x])?;
+            ctx.apply(Pointwise { name: "with zero", f: clamp }, &[&end])
+        };
+        let low = end(Reduction::Min, Clamp { low: f32::NEG_INFINITY, high: 0.0 }, ctx)?;
+        let high = end(Reduction::Max, Clamp { low: 0.0, high: f32::INFINITY }, ctx)?;
+        let scale = high.sub(&low, ctx)?.div(&Var::from(&Tensor::scalar(LEVELS)), ctx)?;
+        // Nothing but zeros has no step, and is all the level 0.
+        let at_least = Clamp { low: f32::MIN_POSITIVE, high: f32::INFINITY };
+        let step = ctx.apply(Pointwise { name: "step", f: at_least }, &[&scale])?;
+        let saturate = |x: &Var, ctx: &mut Ctx<'_>| {
+            let f = Clamp { low: 0.0, high: LEVELS };
+            ctx.apply(Pointwise { name: "saturate", f }, &[x])
+        };
+        let lowest = low.mul_scalar(-1.0, ctx)?.div(&step, ctx)?;
+        let zero_point = saturate(&lowest, ctx)?;
+        let zero_point = ctx.apply(Scalar::Round, &[&zero_point])?;
+        let steps = x.div(&step, ctx)?;
+        let levels = ctx.apply(Scalar::Round, &[&steps])?.add(&zero_point, ctx)?;
+        let levels = saturate(&levels, ctx)?.cast(Dtype::U8, ctx)?;
+        Ok(vec![levels, scale, zero_point.cast(Dtype::U8, ctx)?])
     }))
 }
 

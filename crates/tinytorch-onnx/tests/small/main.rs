@@ -4,4 +4,5 @@ mod bad_input;
 mod export;
 mod frames;
 mod models;
+mod quantized;
 mod support;

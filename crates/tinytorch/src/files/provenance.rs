@@ -54,6 +54,50 @@ impl Provenance {
         self.notes.insert(TOKENIZER.to_string(), json);
     }
 
+    /// What a file of another format can say of it, by key.
+    ///
+    /// # Errors
+    /// [`ContentError::Metadata`](super::ContentError::Metadata) for a note under a key of tinytorch's own.
+    pub fn to_entries(&self) -> Result<BTreeMap<String, String>, ContentError> {
+        with_own(&self.notes, self.own())
+    }
+
+    /// What [`Provenance::to_entries`] gave; other entries are notes.
+    ///
+    /// ```
+    /// use tinytorch::files::Provenance;
+    /// let float_sha256 = Some("00".repeat(32));
+    /// let provenance = Provenance { float_sha256, ..Provenance::default() };
+    /// assert_eq!(Provenance::from_entries(provenance.to_entries()?)?, provenance);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ContentError::Metadata`](super::ContentError::Metadata) for settings that are no JSON.
+    pub fn from_entries(entries: BTreeMap<String, String>) -> Result<Provenance, ContentError> {
+        let mut notes = entries;
+        let version = notes.remove(VERSION).unwrap_or_else(|| Provenance::default().version);
+        let quantization = notes.remove(QUANTIZATION).map(|text| serde_json::from_str(&text));
+        let quantization =
+            quantization.transpose().map_err(|error| unusable(QUANTIZATION, error.to_string()))?;
+        let (float_sha256, calibration_sha256) = (notes.remove(FLOAT), notes.remove(CALIBRATION));
+        Ok(Provenance { version, float_sha256, calibration_sha256, quantization, notes })
+    }
+
+    /// Whether entries are of a model that tinytorch has written.
+    pub fn are_entries(entries: &BTreeMap<String, String>) -> bool {
+        entries.contains_key(VERSION)
+    }
+
+    fn own(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            (VERSION, Some(self.version.clone())),
+            (FLOAT, self.float_sha256.clone()),
+            (CALIBRATION, self.calibration_sha256.clone()),
+            (QUANTIZATION, self.quantization.as_ref().map(|json| json.to_string())),
+        ]
+    }
+
     /// The tokenizer that the file carries, if it carries one.
     ///
     /// # Errors
@@ -81,14 +125,8 @@ pub(super) fn to_metadata(
     description: String,
     provenance: &Provenance,
 ) -> Result<BTreeMap<String, String>, ContentError> {
-    let own = [
-        (ARCHITECTURE, Some(description)),
-        (VERSION, Some(provenance.version.clone())),
-        (FLOAT, provenance.float_sha256.clone()),
-        (CALIBRATION, provenance.calibration_sha256.clone()),
-        (QUANTIZATION, provenance.quantization.as_ref().map(|json| json.to_string())),
-    ];
-    with_own(&provenance.notes, own)
+    let entries = with_own(&provenance.notes, provenance.own())?;
+    with_own(&entries, [(ARCHITECTURE, Some(description))])
 }
 
 /// What [`to_metadata`] wrote, apart from the entries that belong to the parameters or to their
@@ -99,18 +137,12 @@ pub(super) fn from_metadata(file: &TensorFile) -> Result<(String, Provenance)> {
     notes.remove(flags::KEY);
     notes.remove(attached::KEY);
     notes.remove(TRAINING);
-    let needed = |notes: &mut BTreeMap<String, String>, key| {
-        notes.remove(key).ok_or_else(|| file.problem(ContentError::MissingMetadata { key }))
-    };
-    let description = needed(&mut notes, ARCHITECTURE)?;
-    let version = needed(&mut notes, VERSION)?;
-    let quantization = match notes.remove(QUANTIZATION) {
-        None => None,
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|error| file.problem(unusable(QUANTIZATION, error.to_string())))?,
-    };
-    let (float_sha256, calibration_sha256) = (notes.remove(FLOAT), notes.remove(CALIBRATION));
-    let provenance = Provenance { version, float_sha256, calibration_sha256, quantization, notes };
+    let missing = |key| file.problem(ContentError::MissingMetadata { key });
+    let description = notes.remove(ARCHITECTURE).ok_or_else(|| missing(ARCHITECTURE))?;
+    if !notes.contains_key(VERSION) {
+        return Err(missing(VERSION));
+    }
+    let provenance = Provenance::from_entries(notes).map_err(|problem| file.problem(problem))?;
     Ok((description, provenance))
 }
 

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::nn::{Chain, Forward, Init, Link, Module, Outputs};
 use crate::tensor::Tensor;
+use std::any::Any;
 
 /// A model that takes a list of values and gives a list of values, however many there are.
 ///
@@ -63,6 +64,11 @@ pub trait Model: ListModel {
         Vec::new()
     }
 
+    /// The model as its own type, for those who know it; `None` of a model that stands for another.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
+
     /// The model as one that generates text, if it is one.
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
@@ -112,6 +118,10 @@ impl<M: Rebuild> Model for M {
 
     fn output_names(&self) -> Vec<String> {
         Rebuild::output_names(self)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn as_decoder(&self) -> Option<&dyn Decoder> {

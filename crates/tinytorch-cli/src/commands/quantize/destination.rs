@@ -1,11 +1,13 @@
 //! Where the int8 model goes.
 
+use crate::commands::export::export;
 use crate::open::is_onnx;
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
-use tinytorch::models::Model;
+use tinytorch::models::{Model, Rebuild};
+use tinytorch_onnx::OnnxModel;
 
 /// Where the int8 model of a float model goes: a file, or a folder with settings and tokenizer.
 pub(crate) struct Destination<'a> {
@@ -15,13 +17,14 @@ pub(crate) struct Destination<'a> {
 }
 
 impl Destination<'_> {
-    /// Makes sure that it can be written, before the long work.
+    /// Makes sure that this model can be written there, before the long work.
     ///
     /// # Errors
-    /// [`Problem::NotWritten`] for a form that is not written, or what the file system says.
-    pub(crate) fn check(&self) -> Result<()> {
-        if is_onnx(self.out) {
-            return Err(Problem::NotWritten { path: self.out.into() }.into());
+    /// [`Problem::NoGraph`] for a model that is no graph and a file that ends in `.onnx`, or what the file system
+    /// says.
+    pub(crate) fn check(&self, model: &dyn Model) -> Result<()> {
+        if is_onnx(self.out) && model.kind() != OnnxModel::NAME {
+            return Err(Problem::NoGraph { kind: model.kind().to_string() }.into());
         }
         match self.folder() {
             Some(_) => check_folder(self.out)?,
@@ -33,6 +36,9 @@ impl Destination<'_> {
     /// # Errors
     /// What the file system says; nothing is left half-written then.
     pub(crate) fn save(&self, model: &dyn Model, provenance: &Provenance) -> Result<()> {
+        if is_onnx(self.out) {
+            return export(self.out, model, provenance).map(drop);
+        }
         match self.folder() {
             Some(folder) => save_folder(self.out, folder, model, provenance)?,
             None => save_model(self.out, model, provenance)?,

@@ -32,7 +32,7 @@ pub(crate) struct Quantize {
     #[command(flatten)]
     calibration: Calibration,
     /// File to save the int8 model to, or a folder for it: then settings and tokenizer are copied into it. A
-    /// folder becomes a folder, unless this ends in .safetensors
+    /// folder becomes a folder, unless this ends in .safetensors; of an ONNX model also a file that ends in .onnx
     #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Largest error of the output, as a fraction or in percent: the fastest way within it is searched
@@ -58,7 +58,7 @@ impl Quantize {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         let Loaded { mut model, mut provenance } = open(&self.file)?;
         let destination = Destination { of: Some(&self.file), out: &self.out };
-        destination.check()?;
+        destination.check(&*model)?;
         let max_error = self.max_error.map(|Share(share)| share);
         let config = self.settings.config(usual_config(&*model), max_error.is_some());
         let budgeted = max_error.is_some();

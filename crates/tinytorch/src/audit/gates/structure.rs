@@ -2,11 +2,12 @@
 
 use crate::Result;
 use crate::audit::{Evidence, Gate, Subject, compare, rounding};
-use crate::autograd::{Param, Stored};
+use crate::autograd::{Param, ParamId, Stored, Var};
 use crate::files::digest_params;
 use crate::int8::WeightBits;
+use crate::models::ListModel;
 use crate::nn::LayerInfo;
-use crate::quant::Folded;
+use crate::quant::{Folded, product_steps, steps_of_biases};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 const FURTHEST: f64 = 1.0;
 
 /// Quantizing has changed how weights are stored and nothing else, and the original not at all: int8
-/// weights stand for the float ones, a bias that took in a batch norm has exactly the value that
-/// folding gives, and everything else is as it was.
+/// weights stand for the float ones, a bias that took in a batch norm has the value that folding gives, and
+/// everything else is as it was. Biases may be rounded to the steps of their layer's products, in which other
+/// engines keep them.
 pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
     if digest_params(subject.original())? != subject.float_digest {
@@ -26,7 +28,8 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
     }
     let (float, int8) = (subject.float.named_layers(), subject.int8.named_layers());
     compare_layers(&float, &int8, &evidence.folded, &mut faults);
-    let clipped = compare_params(subject, &evidence.folded, &mut faults)?;
+    let biases = biases(subject)?;
+    let clipped = compare_params(subject, &evidence.folded, &biases, &mut faults)?;
     faults.extend_from_slice(&evidence.out_of_order);
     let tuned = match &subject.tuning {
         Some(tuning) => format!("; {} fine-tuned since", tuning.names.len()),
@@ -87,8 +90,22 @@ fn difference(was: &LayerInfo, is: &LayerInfo) -> String {
     format!("had {} and has {}", setting(was, place), setting(is, place))
 }
 
+/// The steps of the products that each bias of the int8 model is added to.
+type Steps = BTreeMap<ParamId, Vec<f32>>;
+
+fn biases(subject: &Subject) -> Result<Steps> {
+    let batch = subject.held_out.first(subject.held_out.fixed().unwrap_or(1))?;
+    let batch: Vec<Var> = batch.iter().map(Var::from).collect();
+    steps_of_biases(&*subject.int8 as &dyn ListModel, &batch)
+}
+
 /// Gives the number of int8 values that lie beyond the last level of their scale.
-fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) -> Result<usize> {
+fn compare_params(
+    subject: &Subject,
+    folded: &Folded,
+    biases: &Steps,
+    faults: &mut Vec<String>,
+) -> Result<usize> {
     let mut clipped = 0;
     let (float, int8) = (subject.float.named_params(), subject.int8.named_params());
     let originals: BTreeMap<String, &Param> =
@@ -106,15 +123,22 @@ fn compare_params(subject: &Subject, folded: &Folded, faults: &mut Vec<String>) 
             let (fault, beyond) = weight_fault(name, [was, is], folded, bits)?;
             faults.extend(fault);
             clipped += beyond;
-        } else if subject.is_tuned(name) {
+            continue;
+        }
+        let steps = biases.get(&is.id()).map(Vec::as_slice);
+        if subject.is_tuned(name) {
             continue;
         } else if let Some(expected) = folded.values.get(&was.id()) {
-            if !is_as_folded(expected, is)? {
+            if !has_values(is, expected, steps)? {
                 faults.push(format!("`{name}` is not what folding the batch norm after it gives"));
             }
         } else {
             let original = originals.get(name).copied();
-            if !original.map_or(Ok(false), |original| same_values(original, is))? {
+            let same = |original: &Param| match original.stored() {
+                Stored::F32(expected) => has_values(is, expected, steps),
+                _ => Ok(false),
+            };
+            if !original.map_or(Ok(false), same)? {
                 faults.push(format!("`{name}` has other values, and no batch norm explains them"));
             }
         }
@@ -132,9 +156,13 @@ fn weight_fault(
 ) -> Result<(Option<String>, usize)> {
     let Some(int8) = is.int8() else { return Ok((None, 0)) };
     let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
-    let pattern = |shift: &[f32]| shift.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    let expected = folded.shifts.get(&was.id()).map(|shift| pattern(shift));
-    if int8.shift().map(pattern) != expected {
+    let steps = product_steps(int8);
+    let is_as_expected = match (int8.shift(), folded.shifts.get(&was.id())) {
+        (None, None) => true,
+        (Some(is), Some(expected)) => are_near(is, expected, steps.as_deref()),
+        _ => false,
+    };
+    if !is_as_expected {
         let fault = format!("`{name}` has a shift that no batch norm has left to it");
         return Ok((Some(fault), 0));
     }
@@ -155,16 +183,25 @@ fn weight_fault(
     Ok((fault, furthest.clipped))
 }
 
-fn is_as_folded(expected: &Tensor, is: &Param) -> Result<bool> {
-    match is.stored() {
-        Stored::F32(value) => compare::same_bits(expected, value),
-        _ => Ok(false),
+/// Whether a parameter holds these values, or the nearest multiples of these steps.
+fn has_values(is: &Param, expected: &Tensor, steps: Option<&[f32]>) -> Result<bool> {
+    let Stored::F32(value) = is.stored() else { return Ok(false) };
+    if steps.is_none() || value.shape() != expected.shape() {
+        return compare::same_bits(expected, value);
     }
+    Ok(are_near(&value.to_vec()?, &expected.to_vec()?, steps))
 }
 
-fn same_values(a: &Param, b: &Param) -> Result<bool> {
-    let (Stored::F32(a), Stored::F32(b)) = (a.stored(), b.stored()) else { return Ok(false) };
-    compare::same_bits(a, b)
+/// Whether numbers are these to the bit, or the nearest multiples of these steps, one for all or one for each.
+fn are_near(is: &[f32], expected: &[f32], steps: Option<&[f32]>) -> bool {
+    let near = |(i, (is, expected)): (usize, (&f32, &f32))| {
+        let step =
+            steps.and_then(|steps| if steps.len() == 1 { steps.first() } else { steps.get(i) });
+        let nearest =
+            step.map(|step| (f64::from(*expected) / f64::from(*step)).round() as f32 * step);
+        is.to_bits() == expected.to_bits() || nearest.is_some_and(|n| n.to_bits() == is.to_bits())
+    };
+    is.len() == expected.len() && is.iter().zip(expected).enumerate().all(near)
 }
 
 #[cfg(test)]
@@ -217,7 +254,7 @@ mod tests {
             let mut subject = Subject::new("m", &*float, &*float, held_out.clone()).unwrap();
             subject.int8 = other;
             let mut faults = Vec::new();
-            compare_params(&subject, &Folded::default(), &mut faults).unwrap();
+            compare_params(&subject, &Folded::default(), &Steps::new(), &mut faults).unwrap();
             faults
         };
         assert!(of(mlp(&[8])).is_empty());

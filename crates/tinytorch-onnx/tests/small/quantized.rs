@@ -1,0 +1,250 @@
+//! Graphs that were quantized elsewhere: int8 weights stay int8, and results are those of integers.
+
+use super::support::*;
+use tinytorch::Tensor;
+use tinytorch::nn::Module;
+use tinytorch_core::int8::Encoding;
+use tinytorch_onnx::OnnxModel;
+use tinytorch_onnx::proto::{GraphProto, NodeProto, TensorProto};
+
+const U8: i32 = 2;
+const I8: i32 = 3;
+const I32: i32 = 6;
+
+fn numbers(name: &str, data_type: i32, dims: &[i64], values: &[i32]) -> TensorProto {
+    let (dims, int32_data) = (dims.to_vec(), values.to_vec());
+    TensorProto { name: name.into(), dims, data_type, int32_data, ..Default::default() }
+}
+
+fn scale(name: &str, value: f32) -> TensorProto {
+    floats(name, &[], &[value])
+}
+
+/// Levels of a convolution's weight `[3, 2, 2, 2]`, the least among them.
+fn levels() -> Vec<i32> {
+    (0..24).map(|i| if i == 5 { -128 } else { (i * 53) % 255 - 127 }).collect()
+}
+
+const BIAS: [i32; 3] = [1200, -700, 33];
+const SCALES: [f32; 3] = [0.25, 0.5, 0.125];
+
+/// A convolution over levels of step 1/4 around 7, per channel, rounded to steps of 16 around 100.
+fn qdq() -> GraphProto {
+    let q = |input: &str, steps: &str, output: &str| {
+        node("QuantizeLinear", &[input, steps, &format!("{steps}_zero")], &[output])
+    };
+    let dq = |input: &str, steps: &str, output: &str| {
+        node("DequantizeLinear", &[input, steps, &format!("{steps}_zero")], &[output])
+    };
+    let axis = [int("axis", 0)];
+    let nodes = vec![
+        q("x", "in", "x_q"),
+        dq("x_q", "in", "x_f"),
+        with(node("DequantizeLinear", &["conv.weight_quantized", "w_scale"], &["w_f"]), &axis),
+        with(node("DequantizeLinear", &["conv.bias_quantized", "b_scale"], &["b_f"]), &axis),
+        node("Conv", &["x_f", "w_f", "b_f"], &["c"]),
+        q("c", "out", "c_q"),
+        dq("c_q", "out", "y"),
+    ];
+    let products: Vec<f32> = SCALES.iter().map(|scale| scale * 0.25).collect();
+    let constants = vec![
+        scale("in", 0.25),
+        numbers("in_zero", U8, &[], &[7]),
+        numbers("conv.weight_quantized", I8, &[3, 2, 2, 2], &levels()),
+        floats("w_scale", &[3], &SCALES),
+        numbers("conv.bias_quantized", I32, &[3], &BIAS),
+        floats("b_scale", &[3], &products),
+        scale("out", 16.0),
+        numbers("out_zero", U8, &[], &[100]),
+    ];
+    let ends = (value("x", F32, &[-1, 2, 3, 3]), value("y", F32, &[-1, 3, 2, 2]));
+    graph(nodes, constants, vec![ends.0], vec![ends.1])
+}
+
+/// The same as one operator of integers, between others that give it levels and take its.
+fn operator(unsigned: bool) -> GraphProto {
+    let QdqParts { nodes, mut constants, ends } = parts(qdq());
+    let [q, .., dq]: [NodeProto; 7] = nodes.try_into().unwrap();
+    let inputs = [
+        "x_q",
+        "in",
+        "in_zero",
+        "conv.weight_quantized",
+        "w_scale",
+        "w_zero",
+        "out",
+        "out_zero",
+        "conv.bias_quantized",
+    ];
+    let middle = if unsigned { 128 } else { 0 };
+    let data_type = if unsigned { U8 } else { I8 };
+    let values: Vec<i32> = levels().iter().map(|level| level + middle).collect();
+    constants.retain(|one| one.name != "conv.weight_quantized");
+    constants.push(numbers("conv.weight_quantized", data_type, &[3, 2, 2, 2], &values));
+    constants.push(numbers("w_zero", data_type, &[3], &[middle; 3]));
+    graph(vec![q, node("QLinearConv", &inputs, &["c_q"]), dq], constants, ends.0, ends.1)
+}
+
+struct QdqParts {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    ends: (Vec<tinytorch_onnx::proto::ValueInfoProto>, Vec<tinytorch_onnx::proto::ValueInfoProto>),
+}
+
+fn parts(graph: GraphProto) -> QdqParts {
+    let GraphProto { node: nodes, initializer: constants, input, output, .. } = graph;
+    QdqParts { nodes, constants, ends: (input, output) }
+}
+
+fn input() -> Vec<f32> {
+    (0..36).map(|i| ((i * 29) % 97) as f32 * 0.5 - 4.0).collect()
+}
+
+/// What the operators mean, in integers: every factor is a power of two, so that nothing else is rounded than levels.
+fn in_integers() -> Vec<f32> {
+    let round = |v: f64| v.round_ties_even() as i64;
+    let x: Vec<i64> =
+        input().iter().map(|v| (round(f64::from(*v) * 4.0) + 7).clamp(0, 255) - 7).collect();
+    let (w, mut y) = (levels(), Vec::new());
+    for sample in 0..2 {
+        for channel in 0..3 {
+            for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let mut sum = i64::from(BIAS[channel]);
+                for k in 0..8 {
+                    let (plane, i, j) = (k / 4, k / 2 % 2, k % 2);
+                    let at = sample * 18 + plane * 9 + (row + i) * 3 + column + j;
+                    sum += x[at] * i64::from(w[channel * 8 + k]);
+                }
+                let value = sum as f64 * f64::from(SCALES[channel]) * 0.25;
+                y.push(((round(value / 16.0) + 100).clamp(0, 255) - 100) as f32 * 16.0);
+            }
+        }
+    }
+    y
+}
+
+fn output(model: &OnnxModel) -> Vec<f32> {
+    let x = Tensor::from_vec(input(), [2, 2, 3, 3]).unwrap();
+    let y = model.run(std::slice::from_ref(&x)).unwrap()[0].to_vec().unwrap();
+    let planned = model.plan_for(std::slice::from_ref(&x)).unwrap().run(&x).unwrap();
+    assert_eq!(y, planned.to_vec::<f32>().unwrap());
+    y
+}
+
+fn reading(model: &OnnxModel) -> Vec<(String, Encoding)> {
+    let params = model.named_params().into_iter();
+    params.filter_map(|(name, param)| Some((name, param.int8()?.input()))).collect()
+}
+
+#[test]
+fn levels_between_floats_are_multiplied_in_integers() {
+    let model = read(qdq()).unwrap();
+    let names: Vec<String> = model.named_params().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["conv.weight", "conv.bias"]);
+    let Encoding::Static(params) = reading(&model)[0].1 else { panic!("its range is fixed") };
+    assert_eq!((params.scale, params.zero_point), (0.25, 7));
+    assert_eq!(output(&model), in_integers());
+}
+
+#[test]
+fn an_operator_of_integers_means_the_same_with_signed_and_unsigned_weights() {
+    for unsigned in [false, true] {
+        let model = read(operator(unsigned)).unwrap();
+        assert_eq!(reading(&model).len(), 1);
+        assert_eq!(output(&model), in_integers(), "{unsigned}");
+    }
+}
+
+#[test]
+fn signed_levels_are_counted_from_their_least() {
+    let mut graph = qdq();
+    for one in &mut graph.initializer {
+        if one.name == "in_zero" {
+            *one = numbers("in_zero", I8, &[], &[7 - 128]);
+        }
+    }
+    assert_eq!(output(&read(graph).unwrap()), in_integers());
+}
+
+#[test]
+fn it_is_kept_as_any_model() {
+    let model = read(qdq()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] =
+        ["a", "b"].map(|name| folder.path().join(name).with_extension("safetensors"));
+    let provenance = tinytorch::files::Provenance::default();
+    tinytorch::files::save_model(&first, &model, &provenance).unwrap();
+    let again = tinytorch::files::load::<OnnxModel>(&first).unwrap();
+    assert_eq!(output(&again.model), in_integers());
+    tinytorch::files::save_model(&second, &again.model, &again.provenance).unwrap();
+    assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+}
+
+/// What else reads rounded values reads them still, and what only rearranges them is no obstacle.
+#[test]
+fn other_readers_see_rounded_values() {
+    let mut graph = qdq();
+    graph.node.insert(2, node("Identity", &["x_f"], &["same"]));
+    graph.node.iter_mut().filter(|node| node.op_type == "Conv").for_each(|conv| {
+        conv.input[0] = "same".into();
+    });
+    graph.node.push(node("Neg", &["x_f"], &["rounded"]));
+    graph.output.push(value("rounded", F32, &[-1, 2, 3, 3]));
+    let model = read(graph).unwrap();
+    assert!(matches!(reading(&model)[0].1, Encoding::Static(_)));
+    let x = Tensor::from_vec(input(), [2, 2, 3, 3]).unwrap();
+    let outputs = model.run(&[x]).unwrap();
+    assert_eq!(outputs[0].to_vec::<f32>().unwrap(), in_integers());
+    let rounded: Vec<f32> = input().iter().map(|v| -v.max(-1.75)).collect();
+    assert_eq!(outputs[1].to_vec::<f32>().unwrap(), rounded);
+}
+
+/// Why a weight of 8 bits is a parameter of floats, and that it means what it did.
+#[track_caller]
+fn stays_float(change: impl Fn(&mut GraphProto), reason: &str) {
+    let mut graph = qdq();
+    change(&mut graph);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, prost::Message::encode_to_vec(&model(graph))).unwrap();
+    let report = OnnxModel::inspect(&path).unwrap();
+    assert!(report.int8.is_empty() && report.missing.is_empty(), "{report:?}");
+    let [(tensor, why)] = &report.floats[..] else { panic!("{:?}", report.floats) };
+    assert_eq!((tensor.as_str(), why.as_str()), ("conv.weight_quantized", reason));
+    assert!(OnnxModel::open(&path).unwrap().named_params().iter().all(|(_, p)| p.int8().is_none()));
+}
+
+fn of<'g>(graph: &'g mut GraphProto, name: &str) -> &'g mut TensorProto {
+    graph.initializer.iter_mut().find(|one| one.name == name).unwrap()
+}
+
+#[test]
+fn what_cannot_be_int8_is_named_with_its_reason() {
+    let third = numbers("conv.weight_quantized", I8, &[2, 2, 2, 2], &levels()[..16]);
+    stays_float(
+        |graph| {
+            *of(graph, "conv.weight_quantized") = third.clone();
+            *of(graph, "w_scale") = floats("w_scale", &[2], &SCALES[..2]);
+            *of(graph, "conv.bias_quantized") =
+                numbers("conv.bias_quantized", I32, &[2], &BIAS[..2]);
+            *of(graph, "b_scale") = floats("b_scale", &[2], &[0.5, 0.25]);
+            graph.node[2].attribute = vec![int("axis", 1)];
+        },
+        "its scales lie along axis 1, and its output channels along axis 0",
+    );
+    stays_float(
+        |graph| *of(graph, "w_scale") = floats("w_scale", &[3], &[0.25, 0.0, 0.125]),
+        "its scale is 0",
+    );
+    stays_float(
+        |graph| graph.node.push(node("Neg", &["w_f"], &["n"])),
+        "7 (Neg) multiplies floats by it",
+    );
+    stays_float(
+        |graph| {
+            graph.initializer.push(numbers("w_zero", I8, &[3], &[0, 3, 0]));
+            graph.node[2].input.push("w_zero".into());
+        },
+        "its zero point does not lie in the middle of its levels",
+    );
+}
