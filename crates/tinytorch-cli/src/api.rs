@@ -1,6 +1,7 @@
 //! What commands do, given values instead of arguments.
 
 use crate::arrays::{joined, spread};
+pub use crate::black_box::{Foreign, Places};
 use crate::commands::audit::{in_our_forms, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
@@ -17,6 +18,7 @@ use crate::problem::Problem;
 use crate::shapes::Shapes;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -260,6 +262,16 @@ pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFile
     let of = int8.display().to_string();
     let [float, int8] = in_our_forms([float, int8], folder)?;
     ModelFiles::open_with(float, int8, &kinds()).with_context(|| of)
+}
+
+/// Two graphs that are not the same one, with the files in a form that the probe's processes read, in `folder` if
+/// they are not themselves; `None` of models that are judged by what they are made of.
+///
+/// # Errors
+/// What is wrong with a file.
+pub fn foreign(files: [&Path; 2], folder: &Path) -> Result<Option<(Foreign, [PathBuf; 2])>> {
+    let Some(foreign) = Foreign::of(files)? else { return Ok(None) };
+    Ok(Some((foreign, in_our_forms(files, folder)?.map(Cow::into_owned))))
 }
 
 /// What a pass costs; `shapes` are sizes of inputs by name, and sequences of ids are cut to `length`.

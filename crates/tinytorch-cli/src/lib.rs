@@ -8,8 +8,10 @@
 
 pub mod api;
 mod arrays;
+mod black_box;
 mod commands;
 mod data;
+mod engine;
 mod examples;
 mod language;
 mod open;

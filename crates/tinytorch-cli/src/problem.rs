@@ -77,6 +77,17 @@ pub(crate) enum Problem {
     )]
     NoGraph { kind: String },
     #[error(
+        "these graphs are judged by their answers, on an .npz with arrays called {}, an .npy or pictures",
+        inputs.join(", ")
+    )]
+    Arrays { inputs: Vec<String> },
+    #[error(
+        "a model that another program has quantized was not fine-tuned here; leave --before out"
+    )]
+    ForeignBefore,
+    #[error("engines read ONNX files; export {} with `tinytorch export` first", path.display())]
+    NotForEngine { path: PathBuf },
+    #[error(
         "models are exported as ONNX; choose another --out than {}, such as model.int8.onnx",
         path.display()
     )]

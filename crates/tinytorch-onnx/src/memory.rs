@@ -3,12 +3,14 @@
 //!
 //! Nothing that is computed hangs on it: a norm that it names passes its input on, as the identity does.
 
-use crate::build::BATCH_NORM;
 use crate::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The operator whose steps a convolution before them may do.
+pub(crate) const BATCH_NORM: &str = "BatchNormalization";
 
 /// The entry of a file's metadata that holds the norms, a `GraphProto` in base64.
 const FOLDED: &str = "tinytorch.folded";

@@ -1,6 +1,6 @@
 //! Audits of models that tinytorch runs.
 
-use crate::errors::{invalid_value, raise, raise_any};
+use crate::errors::{Raised, invalid_value, raise, raise_any};
 use crate::feed::Inputs;
 use crate::judging::{Answer, Judging, answer};
 use crate::model::PyModel;
@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tinytorch::audit::audit_model;
+use tinytorch::audit::{audit_model, audit_outside};
 use tinytorch::files::save_model;
-use tinytorch_cli::api;
+use tinytorch_cli::api::{self, Places};
 
 /// Judges an int8 model against the float model that it was made from, both in files or in memory: by `data`, which
 /// names a data set, or else by `inputs` and `labels`.
@@ -33,6 +33,20 @@ pub(crate) fn audit(
     let folder = tempfile::tempdir().map_err(|error| raise_any(&error.into()))?;
     let paths = [path_of(float, &folder, "float")?, path_of(int8, &folder, "int8")?];
     let paths: [&Path; 2] = [&paths[0], &paths[1]];
+    if let (None, Some(inputs), None) = (&data, inputs, before)
+        && let Some((foreign, ours)) =
+            py.detach(|| api::foreign(paths, folder.path())).map_err(any)?
+    {
+        let inputs = Inputs::of(foreign.float()).one_batch(inputs)?;
+        let samples = judging.held_out(inputs, labels)?;
+        let places = Places { files: paths, ours: [&ours[0], &ours[1]] };
+        let boxes = foreign.boxes(places, &samples, options.probe.as_ref()).map_err(any)?;
+        let told = |subject| judging.told(subject).map_err(|error| Raised(error).into());
+        let report = py.detach(|| {
+            in_pool(|| audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options))
+        });
+        return answer(report.map_err(raise)?);
+    }
     let subject = match (data, inputs) {
         (Some(data), _) => py
             .detach(|| in_pool(|| api::judged_by_data(paths, data, before, folder.path())))

@@ -4,9 +4,9 @@ use crate::errors::{raise, raise_any};
 use crate::feed::Inputs;
 use pyo3::prelude::*;
 use std::path::PathBuf;
-use tinytorch::files::{Loaded, Provenance, save_model};
+use tinytorch::files::{Loaded, Provenance};
 use tinytorch::models::Model;
-use tinytorch_cli::api;
+use tinytorch_cli::api::{self, Output};
 use tinytorch_onnx::OnnxModel;
 
 /// A model in memory, float or int8. Functions that take the path of a model take one of these, and leave it as it is.
@@ -39,11 +39,13 @@ impl PyModel {
         Ok(PyModel { model: Box::new(model), provenance, file: None })
     }
 
-    /// Writes the model to a safetensors file, which appears whole or not at all.
+    /// Writes the model to a safetensors file, or what came from ONNX to one that ends in ``.onnx``. The file appears
+    /// whole or not at all.
     ///
-    /// Raises ``OSError`` if it cannot be written.
+    /// Raises ``OSError`` if it cannot be written, ``ValueError`` for a model that has no graph of ONNX's operators.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| save_model(&path, &*self.model, &self.provenance)).map_err(raise)
+        let output = Output { of: None, out: &path, force: true };
+        py.detach(|| output.save(&*self.model, &self.provenance)).map_err(|e| raise_any(&e))
     }
 
     /// The name by which files know this kind of model.

@@ -4,11 +4,14 @@ use super::baseline::Baseline;
 use super::{audit_by_text, audit_text, ci};
 use crate::Verdict;
 use crate::arrays::Arrays;
+use crate::black_box::{Foreign, Places};
 use crate::data::{Judging, Part, Source, check_examples};
+use crate::engine::Engine;
 use crate::open::{is_onnx, kinds, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
 use crate::pictures::Pictures;
+use crate::problem::Problem;
 use crate::sentences::is_text;
 use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
@@ -19,7 +22,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
     AuditOptions, Budget, HeldOut, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject,
-    audit_model, page,
+    Task, audit_model, audit_outside, page,
 };
 use tinytorch::data::Labels;
 use tinytorch::files::{Loaded, check_writable, replace, save_model};
@@ -66,6 +69,10 @@ pub(crate) struct Audit {
     /// changed since
     #[arg(long, value_name = "INT8", requires = "float")]
     before: Option<PathBuf>,
+    /// Run ONNX files in this engine, which is installed for Python, and judge what it answers; other files run
+    /// here. TINYTORCH_PYTHON names the interpreter
+    #[arg(long, requires = "float")]
+    engine: Option<Engine>,
     /// The report.json of another audit: say what has moved since
     #[arg(long, value_name = "REPORT")]
     baseline: Option<PathBuf>,
@@ -97,13 +104,22 @@ impl Audit {
             (Some(float), Some(int8), Some(data)) => {
                 // The fresh processes that measure memory read files of one form.
                 let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-                let [float, int8] = &in_our_forms([float, int8], folder.path())?;
+                let ours = in_our_forms([float, int8], folder.path())?;
+                let ours = [&*ours[0], &*ours[1]];
                 let data = data.clone().with_labels(self.labels.as_ref());
-                let subject =
-                    subject([float, int8], &data, &self.pictures, self.before.as_deref())?;
-                let floor = self.float_floor.map(|floor| floor.of(&subject.task));
-                let float_floor = floor.transpose()?;
-                vec![self.judge(&subject, Budget { float_floor, ..Budget::default() }, probe)?]
+                let files: [&Path; 2] = [float, int8];
+                let foreign = match self.engine {
+                    Some(_) => Some(Foreign::any(files)?),
+                    None => Foreign::of(files)?,
+                };
+                if let Some(foreign) = foreign {
+                    let places = Places { files, ours };
+                    vec![self.judge_foreign(&foreign, places, &data, probe)?]
+                } else {
+                    let subject = subject(ours, &data, &self.pictures, self.before.as_deref())?;
+                    let budget = self.budget(&subject.task)?;
+                    vec![self.judge(&subject, budget, probe)?]
+                }
             }
             _ => self.judge_references(probe)?,
         };
@@ -158,6 +174,37 @@ impl Audit {
             models.push(self.judge(&subject, budget, probe.clone())?);
         }
         Ok(models)
+    }
+
+    /// Judges two graphs by their answers.
+    fn judge_foreign(
+        &self,
+        foreign: &Foreign,
+        places: Places<'_>,
+        data: &Source,
+        probe: Probe,
+    ) -> Result<ModelReport> {
+        if self.before.is_some() {
+            return Err(Problem::ForeignBefore.into());
+        }
+        self.make_folder()?;
+        let samples = foreign.samples(data, &self.pictures)?;
+        let task = samples.targets().first().map_or(Task::Regression, Task::for_target);
+        let budget = Budget { max_error: self.max_error.0, ..self.budget(&task)? };
+        let boxes = match self.engine {
+            Some(engine) => foreign.boxes_in(engine, places, &samples, &probe)?,
+            None => foreign.boxes(places, &samples, Some(&probe))?,
+        };
+        let options = AuditOptions { latency: !self.no_latency, ..AuditOptions::default() };
+        let of = data.path().unwrap_or(Path::new("")).display().to_string();
+        let told = |subject: Subject| Ok(subject.judged_on(of, Part::All.words()));
+        Ok(audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?)
+    }
+
+    /// The limits, in the unit of the task.
+    fn budget(&self, task: &Task) -> Result<Budget> {
+        let float_floor = self.float_floor.map(|floor| floor.of(task)).transpose()?;
+        Ok(Budget { float_floor, ..Budget::default() })
     }
 
     fn judge(&self, subject: &Subject, budget: Budget, probe: Probe) -> Result<ModelReport> {

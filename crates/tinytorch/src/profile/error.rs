@@ -17,6 +17,9 @@ pub enum ProfileError {
     /// The memory of the process could not be read, though the system has the files for it.
     #[error(transparent)]
     Memory(#[from] ProcessMemoryError),
+    /// The system does not tell it.
+    #[error("this system does not tell what a process holds")]
+    NoResident,
     /// The probe's program could not be started.
     #[error("cannot start the probe {}: {source}", program.display())]
     Start {

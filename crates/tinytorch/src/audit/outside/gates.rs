@@ -3,7 +3,7 @@
 use super::Outside;
 use crate::Result;
 use crate::audit::compare::all_same_bits;
-use crate::audit::{Evidence, Gate, Subject, passes};
+use crate::audit::{Evidence, Gate, Subject, compare, passes};
 
 /// Bytes of float models from which the pages of a process show them.
 const HEAVY: u64 = 64 << 20;
@@ -48,6 +48,26 @@ pub(super) fn determinism(subject: &Subject, evidence: &Evidence, int8: &Outside
     };
     let checked = "the same inputs give the same bits twice; whether other numbers of threads or instruction sets do is the engine's".to_string();
     Ok(Gate::no_faults("determinism", &faults, "faults", checked))
+}
+
+/// An engine stays as near to what the integers of its file give as these are to the float model, or within a
+/// hundredth: it may keep more than 8 bits between layers, but not fewer.
+pub(super) fn exactness(subject: &Subject, evidence: &Evidence, int8: &Outside) -> Result<Gate> {
+    const ID: &str = "exactness";
+    const NEAR: f64 = 0.01;
+    let Some((exact, risk)) = int8.exact() else {
+        let reason = "nothing else tells what this model should give".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    };
+    let held_out = &subject.held_out;
+    let exact = passes::in_batches(held_out, held_out.len(), |batch| exact.answer(batch))?;
+    let apart = compare::worst(&compare::errors(&evidence.int8, &exact)?).1;
+    let own = compare::worst(&compare::errors(&exact, &evidence.float)?).1;
+    let reason = format!(
+        "from what the integers of its file give, which lie {:.2} % from the float model; {risk}",
+        100.0 * own
+    );
+    Ok(Gate::at_most(ID, 100.0 * apart, 100.0 * own.max(NEAR), "%", reason))
 }
 
 /// The file takes a third of the disk or less.

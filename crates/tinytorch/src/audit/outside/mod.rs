@@ -6,6 +6,7 @@
 mod error;
 mod gates;
 mod model;
+mod own;
 
 pub use error::OutsideError;
 pub use model::{Footprint, Outside};
@@ -117,6 +118,7 @@ fn judge(
         gates::file_bytes(float, int8),
         gates::process_memory(float, int8)?,
         gates::determinism(subject, evidence, int8)?,
+        gates::exactness(subject, evidence, int8)?,
     ];
     gates.extend(gates::INSIDE.map(|(id, part)| gates::of_the_inside(id, part)));
     let mut timed = Vec::new();

@@ -41,6 +41,14 @@ pub struct Outside {
     fixed: Option<usize>,
     file: Option<PathBuf>,
     measure: Option<Arc<Measure>>,
+    exact: Option<Arc<Exact>>,
+}
+
+/// What the integers of a model give.
+struct Exact {
+    model: Outside,
+    /// What may make an engine give something else.
+    risk: String,
 }
 
 impl Outside {
@@ -50,8 +58,9 @@ impl Outside {
         name: impl Into<String>,
         answer: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
     ) -> Outside {
-        let (outputs, fixed, file, measure) = (Vec::new(), None, None, None);
-        Outside { name: name.into(), answer: Arc::new(answer), outputs, fixed, file, measure }
+        let (name, answer) = (name.into(), Arc::new(answer));
+        let (outputs, fixed, file, measure, exact) = (Vec::new(), None, None, None, None);
+        Outside { name, answer, outputs, fixed, file, measure, exact }
     }
 
     /// The same model, whose outputs are called so in the report.
@@ -75,6 +84,17 @@ impl Outside {
         measure: impl Fn(usize) -> Result<Footprint> + Send + Sync + 'static,
     ) -> Outside {
         Outside { measure: Some(Arc::new(measure)), ..self }
+    }
+
+    /// The same model, which is held to what `exact` gives: the same file in integers that neither saturate nor wrap.
+    /// `risk` is told beside what differs, such as how many of its weights an engine could have trouble with.
+    pub fn held_to(self, exact: Outside, risk: impl Into<String>) -> Outside {
+        Outside { exact: Some(Arc::new(Exact { model: exact, risk: risk.into() })), ..self }
+    }
+
+    /// What it is held to, and what to tell beside it.
+    pub(super) fn exact(&self) -> Option<(&Outside, &str)> {
+        self.exact.as_deref().map(|exact| (&exact.model, &*exact.risk))
     }
 
     /// What it is called.

@@ -29,6 +29,9 @@ pub(super) fn of(gate: &str) -> &'static str {
         "latency" => "Int8 is not slower than float, timed in turn on the same machine.",
         "round_trip" => "A model that is saved and loaded gives the same output, bit for bit.",
         "determinism" => "The result depends on neither instruction set nor number of threads.",
+        "exactness" => {
+            "The engine gives what the integers of the file give, and does not saturate."
+        }
         "overflow" => "No integer sum can overflow, proved from the weights themselves.",
         "calibration" => "Calibrating on data beats the best ranges that can be had without data.",
         _ => "",

@@ -1,0 +1,136 @@
+//! Audits of two graphs that are not the same one: by their answers.
+
+use crate::arrays::Arrays;
+use crate::data::Source;
+use crate::engine::Engine;
+use crate::open::{is_onnx, open};
+use crate::pictures::Pictures;
+use crate::problem::Problem;
+use anyhow::Result;
+use std::path::Path;
+use tinytorch::audit::{HeldOut, Outside, Probe};
+use tinytorch::models::{Model, Rebuild};
+use tinytorch::quant::QuantRecord;
+use tinytorch_onnx::OnnxModel;
+
+/// A float and an int8 model of which the second was not made from the first here, or not by quantizing alone: a
+/// graph that another program has quantized has other nodes, and does not tell how it came about.
+pub struct Foreign {
+    float: Box<dyn Model>,
+    int8: Box<dyn Model>,
+}
+
+/// Where the float and the int8 model are.
+#[derive(Clone, Copy)]
+pub struct Places<'p> {
+    /// The files that were given.
+    pub files: [&'p Path; 2],
+    /// The same models in a form that the probe's processes read.
+    pub ours: [&'p Path; 2],
+}
+
+impl Foreign {
+    /// The models in two files, if they are graphs and not the same one.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub fn of([float, int8]: [&Path; 2]) -> Result<Option<Foreign>> {
+        let [float, int8] = [open(float)?, open(int8)?];
+        let are_graphs = [&float, &int8].iter().all(|one| one.model.kind() == OnnxModel::NAME);
+        let is_same = float.model.description()? == int8.model.description()?
+            && QuantRecord::read(&int8.provenance).is_ok();
+        let foreign = Foreign { float: float.model, int8: int8.model };
+        Ok((are_graphs && !is_same).then_some(foreign))
+    }
+
+    /// The models in two files, whatever they are.
+    pub(crate) fn any([float, int8]: [&Path; 2]) -> Result<Foreign> {
+        Ok(Foreign { float: open(float)?.model, int8: open(int8)?.model })
+    }
+
+    /// The float model, which says what the inputs are.
+    pub fn float(&self) -> &dyn Model {
+        &*self.float
+    }
+
+    /// The samples that `data` names: arrays for each input, or pictures.
+    ///
+    /// # Errors
+    /// [`Problem::Arrays`] for other data, or what is wrong with it.
+    pub(crate) fn samples(&self, data: &Source, pictures: &Pictures) -> Result<HeldOut> {
+        let path = data.path().filter(|path| Arrays::are_in(path, &*self.float));
+        let path = path.ok_or_else(|| Problem::Arrays { inputs: self.float.input_names() })?;
+        let Arrays { inputs, labels, .. } = Arrays::read(path, &*self.float, pictures)?;
+        Ok(HeldOut::new(inputs, labels)?)
+    }
+
+    /// Both models as black boxes that plans run, for these samples.
+    ///
+    /// # Errors
+    /// If a model cannot be compiled for the samples.
+    pub fn boxes(
+        &self,
+        places: Places<'_>,
+        samples: &HeldOut,
+        probe: Option<&Probe>,
+    ) -> Result<[Outside; 2]> {
+        let boxed = |name: &str, model: &dyn Model, i: usize| -> Result<Outside> {
+            let outside = planned(name, model, samples)?.in_file(places.files[i]);
+            Ok(match probe {
+                Some(probe) => outside.probed(places.ours[i], samples, probe.clone())?,
+                None => outside,
+            })
+        };
+        let name = name_of(places.files[1]);
+        Ok([boxed("float", &*self.float, 0)?, boxed(&name, &*self.int8, 1)?])
+    }
+
+    /// Both models as another engine runs what it can read, the int8 one held to what its integers give.
+    ///
+    /// # Errors
+    /// What the engine says, or if a model cannot be compiled for the samples.
+    pub(crate) fn boxes_in(
+        &self,
+        engine: Engine,
+        places: Places<'_>,
+        samples: &HeldOut,
+        probe: &Probe,
+    ) -> Result<[Outside; 2]> {
+        let [float, int8] = places.files;
+        if !is_onnx(int8) {
+            return Err(Problem::NotForEngine { path: int8.into() }.into());
+        }
+        let (of_int8, _) = engine.open(&name_of(int8), int8)?;
+        let exact = planned("integers", &*self.int8, samples)?;
+        let of_int8 = of_int8.held_to(exact, risk(&*self.int8));
+        let [of_float, _] = match is_onnx(float) {
+            true => [engine.open("float", float)?.0, of_int8.clone()],
+            false => self.boxes(places, samples, Some(probe))?,
+        };
+        Ok([of_float, of_int8])
+    }
+}
+
+/// A model as a black box that a plan runs.
+fn planned(name: &str, model: &dyn Model, samples: &HeldOut) -> Result<Outside> {
+    let batch = model.fixed_batch().unwrap_or(1).min(samples.len());
+    let example = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
+    let example = example.collect::<tinytorch::Result<Vec<_>>>()?;
+    Ok(Outside::planned(name, model, &example)?)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What may make an engine give something else than a model's integers.
+fn risk(model: &dyn Model) -> String {
+    let params = model.named_params();
+    let weights: Vec<_> = params.iter().filter_map(|(_, param)| param.int8()).collect();
+    let broken = weights.iter().filter(|weight| !weight.panels().pair_rule_holds()).count();
+    format!(
+        "{broken} of {} int8 weights have neighbours of which two products do not fit 16 bits, where products saturate \
+         that use neither VNNI nor wider sums",
+        weights.len()
+    )
+}

@@ -1,0 +1,541 @@
+//! From the messages of a graph to a program: names become places, constants are computed, and what is left of them
+//! becomes parameters.
+
+use super::pairs::Pair;
+use crate::apply::{Arg, Args, Held, Operator, Use};
+use crate::error::{MissingNode, OnnxError, shown};
+use crate::file::Files;
+use crate::memory::BATCH_NORM;
+use crate::node::{Node, operator, title};
+use crate::operators;
+use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
+use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::{frame, tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use tinytorch_core::autograd::{Ctx, Param, Role, Var};
+use tinytorch_core::ops::Weight;
+use tinytorch_core::tensor::{Dtype, Tensor};
+
+/// Elements that constants may grow to when they are computed, beside eight times as many as the file holds: a
+/// mask of 4,096 x 4,096 fits.
+const CONSTANTS: usize = 1 << 24;
+
+/// A graph, and the nodes that it cannot run.
+#[derive(Default)]
+pub(crate) struct Built {
+    pub(crate) program: Program,
+    /// The file without the values of its parameters.
+    pub(crate) frame: ModelProto,
+    pub(crate) missing: Vec<MissingNode>,
+    /// Weights in 8 bits that became floats, and why.
+    pub(crate) floats: Vec<(String, String)>,
+}
+
+/// The floats without data whose values come later.
+pub(super) enum Elsewhere {
+    All,
+    Some(BTreeSet<String>),
+}
+
+impl Elsewhere {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Elsewhere::All => true,
+            Elsewhere::Some(names) => names.contains(name),
+        }
+    }
+}
+
+/// What is known of a value while a graph is read.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Computed,
+    Constant(Tensor),
+    /// A constant of a type that is not held.
+    Unreadable(String),
+}
+
+pub(crate) struct Builder<'b> {
+    opsets: &'b BTreeMap<String, i64>,
+    files: &'b mut Files,
+    slots: BTreeMap<String, Slot>,
+    values: Vec<Value>,
+    /// The name under which a value was met first.
+    names: Vec<String>,
+    inputs: Vec<ValueInfo>,
+    input_slots: Vec<Slot>,
+    steps: Vec<Step>,
+    missing: Vec<MissingNode>,
+    /// Elements that constants may still grow by.
+    room: usize,
+    /// Whether it is a graph within a node, whose constants are no parameters.
+    is_body: bool,
+    elsewhere: Elsewhere,
+    /// Constants whose values are elsewhere: of their shapes, and 0.
+    absent: BTreeSet<Slot>,
+    /// Nodes that are not run and still say something, by their places: that a value has another name, or how it is
+    /// rounded.
+    kept: Vec<usize>,
+}
+
+fn graph_error(problem: String) -> OnnxError {
+    OnnxError::Graph { problem }
+}
+
+impl<'b> Builder<'b> {
+    /// Reads a whole graph.
+    pub(super) fn built(
+        opsets: &'b BTreeMap<String, i64>,
+        files: &'b mut Files,
+        elsewhere: Elsewhere,
+        graph: &GraphProto,
+    ) -> Result<Built, OnnxError> {
+        let mut builder = Builder { elsewhere, ..Builder::new(opsets, files) };
+        builder.begin(graph)?;
+        for (at, node) in graph.node.iter().enumerate() {
+            builder.node(graph, at, node)?;
+        }
+        builder.finish(graph)
+    }
+
+    fn new(opsets: &'b BTreeMap<String, i64>, files: &'b mut Files) -> Builder<'b> {
+        Builder {
+            opsets,
+            files,
+            slots: BTreeMap::new(),
+            values: Vec::new(),
+            names: Vec::new(),
+            inputs: Vec::new(),
+            input_slots: Vec::new(),
+            steps: Vec::new(),
+            missing: Vec::new(),
+            room: CONSTANTS,
+            is_body: false,
+            elsewhere: Elsewhere::Some(BTreeSet::new()),
+            absent: BTreeSet::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn value(&mut self, name: &str, value: Value) -> Slot {
+        self.values.push(value);
+        self.names.push(name.to_string());
+        self.values.len() - 1
+    }
+
+    fn name(&mut self, name: &str, slot: Slot) -> Result<(), OnnxError> {
+        match self.slots.insert(name.to_string(), slot) {
+            None => Ok(()),
+            Some(_) => Err(graph_error(format!("the name `{}` is given twice", shown(name)))),
+        }
+    }
+
+    /// The value of this name.
+    pub(crate) fn slot(&self, name: &str) -> Option<Slot> {
+        self.slots.get(name).copied()
+    }
+
+    /// What is known of a value.
+    pub(crate) fn known(&self, slot: Slot) -> &Value {
+        &self.values[slot]
+    }
+
+    /// Reads a graph within the node `title`, which knows some values of this one and takes those that are computed as
+    /// inputs after its own. Gives how many of its nodes cannot run.
+    pub(crate) fn within(
+        &mut self,
+        title: &str,
+        graph: &GraphProto,
+        known: Vec<(String, Value)>,
+    ) -> Result<(Program, usize), OnnxError> {
+        let mut inner = Builder::new(self.opsets, self.files);
+        (inner.room, inner.is_body) = (self.room, true);
+        inner.begin(graph)?;
+        for (name, value) in known {
+            let is_computed = matches!(value, Value::Computed);
+            let slot = inner.value(&name, value);
+            inner.name(&name, slot)?;
+            if is_computed {
+                inner.input_slots.push(slot);
+            }
+        }
+        for (at, node) in graph.node.iter().enumerate() {
+            inner.node(graph, at, node)?;
+        }
+        let room = inner.room;
+        let Built { program, mut missing, .. } = inner.finish(graph)?;
+        self.room = room;
+        let count = missing.len();
+        missing.iter_mut().for_each(|node| node.node = format!("{title}: {}", node.node));
+        self.missing.append(&mut missing);
+        Ok((program, count))
+    }
+
+    /// The values that a graph begins with.
+    fn begin(&mut self, graph: &GraphProto) -> Result<(), OnnxError> {
+        if let Some(sparse) = graph.sparse_initializer.first() {
+            let name = sparse.values.as_ref().map_or("", |values| &values.name);
+            let problem = "sparse tensors are not supported".to_string();
+            return Err(OnnxError::Tensor { tensor: shown(name), problem });
+        }
+        for proto in &graph.initializer {
+            if self.elsewhere.has(&proto.name) && frame::is_absent(proto) {
+                let slot = self.value(&proto.name, Value::Constant(frame::zeros(proto)?));
+                self.name(&proto.name, slot)?;
+                self.absent.insert(slot);
+                continue;
+            }
+            let value = match tensor::dtype_of_data(proto.data_type) {
+                Ok(_) => {
+                    let value = tensor::tensor(proto, self.files)?;
+                    self.room = self.room.saturating_add(value.len().saturating_mul(8));
+                    Value::Constant(value)
+                }
+                Err(problem) => Value::Unreadable(problem),
+            };
+            let slot = self.value(&proto.name, value);
+            self.name(&proto.name, slot)?;
+        }
+        let initialized: BTreeSet<&str> =
+            graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        // Old files list their constants among the inputs.
+        for input in graph.input.iter().filter(|input| !initialized.contains(input.name.as_str())) {
+            let info = if self.is_body { open(input) } else { value_info(input)? };
+            let slot = self.value(&input.name, Value::Computed);
+            self.name(&input.name, slot)?;
+            self.inputs.push(info);
+            self.input_slots.push(slot);
+        }
+        Ok(())
+    }
+
+    /// The values that a node reads.
+    fn read(
+        &self,
+        graph: &GraphProto,
+        at: usize,
+        node: &NodeProto,
+    ) -> Result<Vec<Option<Slot>>, OnnxError> {
+        let find = |name: &String| {
+            if name.is_empty() {
+                return Ok(None);
+            }
+            self.slots.get(name).copied().map(Some).ok_or_else(|| {
+                let later = graph.node[at..].iter().any(|node| node.output.contains(name));
+                let why = if later {
+                    "which it or a later node gives: the graph is cyclic or out of order"
+                } else {
+                    "which no input, initializer or node gives"
+                };
+                graph_error(format!("node {} reads `{}`, {why}", title(node, at), shown(name)))
+            })
+        };
+        node.input.iter().map(find).collect()
+    }
+
+    fn node(&mut self, graph: &GraphProto, at: usize, proto: &NodeProto) -> Result<(), OnnxError> {
+        let title = title(proto, at);
+        let is_given = |(i, name): &(usize, &String)| {
+            !name.is_empty()
+                && (self.slots.contains_key(*name) || proto.output[..*i].contains(name))
+        };
+        if let Some((_, name)) = proto.output.iter().enumerate().find(is_given) {
+            let name = shown(name);
+            return Err(graph_error(format!(
+                "the name `{name}` is given twice, the second time by node {title}"
+            )));
+        }
+        let mut inputs = self.read(graph, at, proto)?;
+        let constant = |slot: Slot| match &self.values[slot] {
+            Value::Constant(value) => Some(value),
+            _ => None,
+        };
+        let pair = Pair::ending(proto, &inputs, &self.steps, constant);
+        if let Some(Pair { first, from, operator }) = pair {
+            self.kept.push(first);
+            let (outputs, inputs) = (self.outputs(proto, |_| Value::Computed)?, vec![Some(from)]);
+            let (name, last, norm) = ("RoundToLevels", Vec::new(), None);
+            self.steps.push(Step { title, at, name, operator, inputs, outputs, last, norm });
+            return Ok(());
+        }
+        let constants: Vec<Option<Tensor>> = inputs
+            .iter()
+            .map(|slot| match slot.map(|slot| &self.values[slot]) {
+                Some(Value::Constant(tensor)) => Some(tensor.clone()),
+                _ => None,
+            })
+            .collect();
+        let unreadable = inputs.iter().flatten().find_map(|&slot| match &self.values[slot] {
+            Value::Unreadable(problem) => {
+                Some(format!("`{}`: {problem}", shown(&self.names[slot])))
+            }
+            _ => None,
+        });
+        let domain = if proto.domain == "ai.onnx" { "" } else { &proto.domain };
+        let read = match (unreadable, self.opsets.get(domain)) {
+            (Some(problem), _) => Err(problem),
+            (None, None) => {
+                Err(format!("the model imports no operators of the domain {:?}", shown(domain)))
+            }
+            (None, Some(&opset)) => {
+                let node = Node::new(proto, opset, constants);
+                let read = match self.control(&title, proto, &node, &mut inputs)? {
+                    Some(control) => control,
+                    None => operators::read(proto, &node),
+                };
+                read.map(|(name, operator)| (name, operator, node.consumed()))
+            }
+        };
+        let (name, operator, consumed) = match read {
+            Ok(read) => read,
+            Err(reason) => {
+                let operator = shown(&operator(proto));
+                self.missing.push(MissingNode { node: title, operator, reason });
+                return self.outputs(proto, |_| Value::Computed).map(drop);
+            }
+        };
+        consumed.into_iter().for_each(|i| inputs[i] = None);
+        if let (true, [Some(input), ..], [output]) =
+            (operator.passes(), &inputs[..], &proto.output[..])
+            && !output.is_empty()
+        {
+            self.kept.push(at);
+            return self.name(output, *input);
+        }
+        let is_constant = |slot: &Option<Slot>| {
+            slot.is_none_or(|slot| matches!(self.values[slot], Value::Constant(_)))
+        };
+        if inputs.iter().all(is_constant) {
+            let values = self.compute(&title, name, &operator, &inputs)?;
+            let mut values = values.into_iter();
+            return self
+                .outputs(proto, |_| values.next().map_or(Value::Computed, Value::Constant))
+                .map(drop);
+        }
+        let outputs = self.outputs(proto, |_| Value::Computed)?;
+        let (last, norm) = (Vec::new(), None);
+        self.steps.push(Step { title, at, name, operator, inputs, outputs, last, norm });
+        Ok(())
+    }
+
+    /// Names what a node gives.
+    fn outputs(
+        &mut self,
+        node: &NodeProto,
+        mut value: impl FnMut(usize) -> Value,
+    ) -> Result<Vec<Option<Slot>>, OnnxError> {
+        let mut slots = Vec::with_capacity(node.output.len());
+        for (i, name) in node.output.iter().enumerate() {
+            let value = value(i);
+            if name.is_empty() {
+                slots.push(None);
+                continue;
+            }
+            let slot = self.value(name, value);
+            self.name(name, slot)?;
+            slots.push(Some(slot));
+        }
+        Ok(slots)
+    }
+
+    /// What a node gives that depends on constants alone.
+    fn compute(
+        &mut self,
+        title: &str,
+        name: &'static str,
+        operator: &Operator,
+        inputs: &[Option<Slot>],
+    ) -> Result<Vec<Tensor>, OnnxError> {
+        if let Some(slot) = inputs.iter().flatten().find(|slot| self.absent.contains(slot)) {
+            let name = shown(&self.names[*slot]);
+            return Err(graph_error(format!(
+                "node {title} computes with `{name}` before it is loaded"
+            )));
+        }
+        let args = inputs.iter().map(|slot| match slot.map(|slot| &self.values[slot]) {
+            Some(Value::Constant(tensor)) => Arg::Value(Var::from(tensor)),
+            _ => Arg::Absent,
+        });
+        let args = Args { operator: name, args: args.collect() };
+        let run = |source| OnnxError::Run { node: title.to_string(), source: Box::new(source) };
+        let outputs = operator.run(&args, &mut Ctx::eval().at_most(self.room)).map_err(run)?;
+        let dense = outputs.into_iter().map(|output| output.into_value().contiguous());
+        let outputs = dense.collect::<Result<Vec<_>, _>>().map_err(run)?;
+        let elements = outputs.iter().map(Tensor::len).sum::<usize>();
+        self.room = self.room.saturating_sub(elements);
+        Ok(outputs)
+    }
+
+    fn finish(mut self, graph: &GraphProto) -> Result<Built, OnnxError> {
+        let mut outputs = Vec::with_capacity(graph.output.len());
+        let mut output_slots = Vec::with_capacity(graph.output.len());
+        for output in &graph.output {
+            let slot = self.slots.get(&output.name).copied().ok_or_else(|| {
+                graph_error(format!("nothing gives the output `{}`", shown(&output.name)))
+            })?;
+            // A node that is missing has said so.
+            let is_open = self.is_body || !self.missing.is_empty();
+            let info = if is_open { open(output) } else { value_info(output)? };
+            outputs.push(info);
+            output_slots.push(slot);
+        }
+        if outputs.is_empty() {
+            return Err(graph_error("it has no outputs".into()));
+        }
+        self.drop_dead(&output_slots);
+        let (sources, params) = self.sources(&output_slots)?;
+        let frame = match self.is_body || !self.missing.is_empty() {
+            true => ModelProto::default(),
+            false => self.frame(graph, &sources)?,
+        };
+        let norms = self.norms(&sources, &params);
+        let Builder { inputs, input_slots, steps, missing, .. } = self;
+        let program =
+            Program { inputs, outputs, input_slots, output_slots, sources, params, steps, norms };
+        Ok(Built { program, frame, missing, floats: Vec::new() })
+    }
+
+    /// The graph as it is run, its parameters without values.
+    fn frame(&self, graph: &GraphProto, sources: &[Source]) -> Result<ModelProto, OnnxError> {
+        let kept = self.steps.iter().map(|step| step.at).chain(self.kept.iter().copied());
+        frame::frame(graph, kept.collect(), |name| {
+            let slot = self.slot(name)?;
+            match (&sources[slot], &self.values[slot]) {
+                (Source::Param(_), Value::Constant(tensor)) => Some((slot, tensor, true)),
+                (_, Value::Constant(tensor)) => Some((slot, tensor, false)),
+                _ => None,
+            }
+        })
+    }
+
+    /// The batch norms that a convolution before them can do, each told apart by its scale, which is its own.
+    fn norms(&mut self, sources: &[Source], params: &[(String, Held)]) -> Vec<(String, bool)> {
+        let scale = |step: &Step| match step.inputs.get(1).copied().flatten() {
+            Some(slot) if step.name == BATCH_NORM => match sources[slot] {
+                Source::Param(param) => Some(param),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut readers = vec![0usize; params.len()];
+        self.steps.iter().filter_map(scale).for_each(|param| readers[param] += 1);
+        let mut norms = Vec::new();
+        for step in &mut self.steps {
+            let Some(param) = scale(step).filter(|param| readers[*param] == 1) else { continue };
+            let name = &params[param].0;
+            step.norm = Some(norms.len());
+            norms.push((name.strip_suffix(".weight").unwrap_or(name).to_string(), false));
+        }
+        norms
+    }
+
+    /// Leaves out the steps that no output depends on, and notes which values each step is the last to read.
+    fn drop_dead(&mut self, outputs: &[Slot]) {
+        let mut wanted = vec![false; self.values.len()];
+        outputs.iter().for_each(|&slot| wanted[slot] = true);
+        let mut kept = Vec::with_capacity(self.steps.len());
+        for mut step in std::mem::take(&mut self.steps).into_iter().rev() {
+            let own = step.outputs.iter().flatten();
+            if !own.clone().any(|&slot| wanted[slot]) {
+                continue;
+            }
+            step.last = own.copied().filter(|&slot| !wanted[slot]).collect();
+            for &slot in step.inputs.iter().flatten() {
+                if !std::mem::replace(&mut wanted[slot], true) {
+                    step.last.push(slot);
+                }
+            }
+            kept.push(step);
+        }
+        kept.reverse();
+        self.steps = kept;
+    }
+
+    /// What each value is: floats that a step reads become parameters, in the form that all uses agree on.
+    fn sources(&self, outputs: &[Slot]) -> Result<(Vec<Source>, Vec<(String, Held)>), OnnxError> {
+        let mut uses: Vec<Vec<Use>> = vec![Vec::new(); self.values.len()];
+        for step in &self.steps {
+            for (i, &slot) in step.inputs.iter().enumerate() {
+                if let Some(slot) = slot {
+                    uses[slot].push(step.operator.how(i));
+                }
+            }
+        }
+        outputs.iter().for_each(|&slot| uses[slot].push(Use::Value));
+        let mut sources = Vec::with_capacity(self.values.len());
+        let mut params = Vec::new();
+        for (slot, value) in self.values.iter().enumerate() {
+            sources.push(match value {
+                Value::Computed | Value::Unreadable(_) => Source::Computed,
+                Value::Constant(_) if uses[slot].is_empty() => Source::Computed,
+                Value::Constant(tensor) if self.is_body => Source::Constant(tensor.clone()),
+                Value::Constant(tensor) => {
+                    match held(tensor, &uses[slot], self.absent.contains(&slot)).map_err(
+                        |error| {
+                            let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
+                            OnnxError::Tensor { tensor, problem }
+                        },
+                    )? {
+                        Some(held) => {
+                            params.push((self.names[slot].clone(), held));
+                            Source::Param(params.len() - 1)
+                        }
+                        None if self.absent.contains(&slot) => {
+                            let (tensor, problem) =
+                                (shown(&self.names[slot]), "it has no values".into());
+                            return Err(OnnxError::Tensor { tensor, problem });
+                        }
+                        None => Source::Constant(tensor.clone()),
+                    }
+                }
+            });
+        }
+        Ok((sources, params))
+    }
+}
+
+/// A constant as the parameter that its uses make it, `None` if it is none.
+fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<Option<Held>> {
+    if tensor.dtype() != Dtype::F32 {
+        return Ok(None);
+    }
+    let param = |value: Tensor, role: Role| -> tinytorch_core::Result<Param> {
+        Ok(match absent {
+            true => Param::absent(*value.shape(), role),
+            false => Param::new(value.contiguous()?, role),
+        })
+    };
+    let weight = |value: Tensor, role| Ok(Some(Held::Weight(Weight::from(param(value, role)?))));
+    let one = uses.iter().all(|other| *other == uses[0]).then_some(uses[0]);
+    match one {
+        Some(Use::Weight(role)) => weight(tensor.clone(), role),
+        Some(Use::Signal { groups }) => weight(tensor.unsqueeze(2)?, Role::ConvWeight { groups }),
+        Some(Use::Transposed) => weight(tensor.transpose(0, 1)?, Role::LinearWeight),
+        Some(Use::Value) if tensor.len() <= 1 => Ok(None),
+        Some(Use::Buffer) => Ok(Some(Held::Param(param(tensor.clone(), Role::Buffer)?))),
+        _ => Ok(Some(Held::Param(param(tensor.clone(), Role::Vector)?))),
+    }
+}
+
+/// A value whose type and shape nobody asks for.
+fn open(proto: &ValueInfoProto) -> ValueInfo {
+    ValueInfo { name: proto.name.clone(), dtype: Dtype::F32, dims: None }
+}
+
+fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, OnnxError> {
+    let wrong = |problem: String| OnnxError::Tensor { tensor: shown(&proto.name), problem };
+    let kind = proto.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let kind = kind.ok_or_else(|| wrong("it is no tensor".into()))?;
+    let dtype = tensor::dtype(kind.elem_type).map_err(&wrong)?;
+    let dims = kind.shape.as_ref().map(|shape| {
+        let dim = |dim: &crate::proto::DimensionProto| match (dim.dim_value, &dim.dim_param) {
+            (Some(size), _) => usize::try_from(size)
+                .map(Dim::Size)
+                .map_err(|_| wrong(format!("its dimension {size} is negative"))),
+            (None, Some(name)) => Ok(Dim::Open(name.clone())),
+            (None, None) => Ok(Dim::Open(String::new())),
+        };
+        shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>()
+    });
+    Ok(ValueInfo { name: proto.name.clone(), dtype, dims: dims.transpose()? })
+}

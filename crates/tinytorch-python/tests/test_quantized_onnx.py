@@ -1,0 +1,228 @@
+"""Graphs that ONNX Runtime's quantizer has written, against what ONNX Runtime itself makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import pytest
+
+import tinytorch as tt
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+quantization = pytest.importorskip("onnxruntime.quantization", reason="onnxruntime has no quantizer here")
+
+Node = Any
+
+
+def node(op: str, inputs: list[str], output: str, **attributes: Any) -> Node:
+    return onnx.helper.make_node(op, inputs, [output], **attributes)
+
+
+class Weights:
+    """Random weights, in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+        self.made: list[Any] = []
+
+    def add(self, name: str, *shape: int, fan: Optional[int] = None) -> None:
+        fan = fan or int(np.prod(shape[1:])) or 100
+        values = self.rng.standard_normal(shape) / np.sqrt(fan)
+        self.made.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+
+
+def saved(folder: Path, name: str, nodes: list[Node], weights: Weights, shape: list[Any], out: list[Any]) -> Path:
+    ends = [onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, ["n", *sizes]) for end, sizes in (("x", shape), ("y", out))]
+    graph = onnx.helper.make_graph(nodes, name, ends[:1], ends[1:], weights.made)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    path = folder / f"{name}.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def residual(folder: Path) -> Path:
+    """Convolutions with an addition around two of them, pooling and a head."""
+    weights = Weights()
+    for i, channels in enumerate((3, 16, 16)):
+        weights.add(f"w{i}", 16, channels, 3, 3)
+        weights.add(f"b{i}", 16)
+    weights.add("head", 10, 16)
+    weights.add("bias", 10)
+    nodes = [
+        node("Conv", ["x", "w0", "b0"], "c0", pads=[1] * 4),
+        node("Relu", ["c0"], "r0"),
+        node("Conv", ["r0", "w1", "b1"], "c1", pads=[1] * 4),
+        node("Relu", ["c1"], "r1"),
+        node("Conv", ["r1", "w2", "b2"], "c2", pads=[1] * 4),
+        node("Add", ["c2", "r0"], "s"),
+        node("Relu", ["s"], "r2"),
+        node("MaxPool", ["r2"], "m", kernel_shape=[2, 2], strides=[2, 2]),
+        node("GlobalAveragePool", ["m"], "p"),
+        node("Flatten", ["p"], "f"),
+        node("Gemm", ["f", "head", "bias"], "y", transB=1),
+    ]
+    return saved(folder, "residual", nodes, weights, [3, 12, 12], [10])
+
+
+def separable(folder: Path) -> Path:
+    """A strided convolution, a depthwise and a pointwise one, clips and a concatenation."""
+    weights = Weights()
+    for name, shape in (("w0", (24, 3, 3, 3)), ("w1", (24, 1, 3, 3)), ("w2", (16, 24, 1, 1)), ("w3", (32, 16, 1, 1))):
+        weights.add(name, *shape)
+        weights.add(name.replace("w", "b"), shape[0])
+    weights.add("head", 10, 48)
+    weights.add("bias", 10)
+    weights.made += [onnx.numpy_helper.from_array(np.float32(value), name) for name, value in (("low", 0), ("high", 6))]
+    clip = lambda i: node("Clip", [f"c{i}", "low", "high"], f"r{i}")  # noqa: E731
+    nodes = [
+        node("Conv", ["x", "w0", "b0"], "c0", pads=[1] * 4, strides=[2, 2]),
+        clip(0),
+        node("Conv", ["r0", "w1", "b1"], "c1", pads=[1] * 4, group=24),
+        clip(1),
+        node("Conv", ["r1", "w2", "b2"], "c2"),
+        node("Conv", ["c2", "w3", "b3"], "c3"),
+        clip(3),
+        node("Concat", ["r3", "c2"], "cc", axis=1),
+        node("GlobalAveragePool", ["cc"], "p"),
+        node("Flatten", ["p"], "f"),
+        node("Gemm", ["f", "head", "bias"], "y", transB=1),
+    ]
+    return saved(folder, "separable", nodes, weights, [3, 16, 16], [10])
+
+
+def encoder(folder: Path) -> Path:
+    """Attention and a feed-forward part, of constants and of values."""
+    weights = Weights()
+    for name in ("wq", "wk", "wv", "wo"):
+        weights.add(name, 32, 32)
+    weights.add("w1", 32, 64)
+    weights.add("w2", 64, 32)
+    for name in ("bq", "bk", "shift"):
+        weights.add(name, 32)
+    weights.add("b1", 64)
+    weights.made.append(onnx.numpy_helper.from_array(np.ones(32, np.float32), "gain"))
+    nodes = [
+        node("LayerNormalization", ["x", "gain", "shift"], "n0", axis=-1),
+        node("MatMul", ["n0", "wq"], "q0"),
+        node("Add", ["q0", "bq"], "q"),
+        node("MatMul", ["n0", "wk"], "k0"),
+        node("Add", ["k0", "bk"], "k"),
+        node("MatMul", ["n0", "wv"], "v"),
+        node("Transpose", ["k"], "kt", perm=[0, 2, 1]),
+        node("MatMul", ["q", "kt"], "a"),
+        node("Softmax", ["a"], "sm", axis=-1),
+        node("MatMul", ["sm", "v"], "o"),
+        node("MatMul", ["o", "wo"], "p"),
+        node("Add", ["p", "x"], "h"),
+        node("MatMul", ["h", "w1"], "f0"),
+        node("Add", ["f0", "b1"], "f1"),
+        node("Relu", ["f1"], "f2"),
+        node("MatMul", ["f2", "w2"], "f3"),
+        node("Add", ["f3", "h"], "y"),
+    ]
+    return saved(folder, "encoder", nodes, weights, [8, 32], [8, 32])
+
+
+MODELS = {"residual": (residual, (3, 12, 12)), "separable": (separable, (3, 16, 16)), "encoder": (encoder, (8, 32))}
+
+
+class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        rng = np.random.default_rng(1)
+        self.batches: Iterator[dict[str, Any]] = iter([{"x": rng.standard_normal((8, *shape)).astype(np.float32)} for _ in range(8)])
+
+    def get_next(self) -> Optional[dict[str, Any]]:
+        return next(self.batches, None)
+
+
+def as_written(path: Path, x: Any) -> Any:
+    """What the graph means: each node by itself, in integers where it says so."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def assert_equal_but_for_ties(got: Any, want: Any) -> None:
+    """Rounding multiplies by the inverse of a step, where ONNX Runtime divides: once in a while a value falls on the
+    other side of a tie, which moves what depends on it by a level."""
+    span = float(np.abs(want).max())
+    assert np.abs(got - want).max() <= 0.02 * span
+    assert (np.abs(got - want) <= 1e-5 * span).mean() >= 0.98
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
+@pytest.mark.parametrize("types", [("QInt8", "QUInt8"), ("QInt8", "QInt8"), ("QUInt8", "QUInt8")], ids="-".join)
+def test_a_static_graph_means_what_onnxruntime_makes_of_it(name: str, form: str, per_channel: bool, types: tuple[str, str], tmp_path: Path) -> None:
+    make, shape = MODELS[name]
+    path, out = make(tmp_path), tmp_path / "int8.onnx"
+    weight, activation = (getattr(quantization.QuantType, kind) for kind in types)
+    quantization.quantize_static(
+        path,
+        out,
+        Batches(shape),
+        quant_format=getattr(quantization.QuantFormat, form),
+        per_channel=per_channel,
+        weight_type=weight,
+        activation_type=activation,
+    )
+    found = tt.inspect(out)
+    layers = sum(op.op_type in ("Conv", "Gemm") for op in onnx.load(path).graph.node) if name != "encoder" else 6
+    assert len(found["int8"]) >= layers and not found["floats"] and not found["missing"], found
+    x = np.random.default_rng(2).standard_normal((5, *shape)).astype(np.float32)
+    assert_equal_but_for_ties(tt.Plan(out).run({"x": x}), as_written(out, x))
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
+@pytest.mark.parametrize("kind", ["QInt8", "QUInt8"])
+def test_a_dynamic_graph_means_what_onnxruntime_makes_of_it(per_channel: bool, kind: str, tmp_path: Path) -> None:
+    path, out = encoder(tmp_path), tmp_path / "int8.onnx"
+    quantization.quantize_dynamic(path, out, per_channel=per_channel, weight_type=getattr(quantization.QuantType, kind))
+    found = tt.inspect(out)
+    assert len(found["int8"]) >= 6 and not found["floats"] and not found["missing"], found
+    x = np.random.default_rng(2).standard_normal((5, 8, 32)).astype(np.float32)
+    assert_equal_but_for_ties(tt.Plan(out).run({"x": x}), as_written(out, x))
+
+
+def classes(path: Path, shape: tuple[int, ...], count: int, seed: int) -> tuple[Any, Any]:
+    """Inputs, and what the float model says of them."""
+    x = np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
+    return x, as_written(path, x).argmax(axis=1)
+
+
+def test_the_first_example_of_the_readme_from_onnx_to_onnx(tmp_path: Path) -> None:
+    path, out = residual(tmp_path), tmp_path / "model.int8.onnx"
+    calibration, _ = classes(path, (3, 12, 12), 256, 3)
+    report = tt.quantize(path, calibration=calibration, max_error=0.05, out=out)
+    assert report and out.exists()
+    verdict = tt.audit(path, out, data=classes(path, (3, 12, 12), 300, 4), max_error=0.05, latency=False)
+    # Nothing is hidden in a file of another form: every gate is asked.
+    asked = {gate.id: gate.result for gate in verdict.gates}
+    for gate in ("structure", "coverage", "weight_bytes", "round_trip", "overflow", "output_error", "no_f32_copy"):
+        assert asked[gate] == "pass", (gate, verdict.gate(gate))
+    x = classes(path, (3, 12, 12), 5, 5)[0]
+    np.testing.assert_allclose(tt.Plan(out).run({"x": x}), report_model(report, x), rtol=1e-4, atol=1e-3)
+
+
+def report_model(report: tt.QuantizeReport, x: Any) -> Any:
+    return tt.Plan(report.model).run({"x": x})
+
+
+def test_a_graph_of_another_quantizer_is_judged_by_its_answers(tmp_path: Path) -> None:
+    path, out = residual(tmp_path), tmp_path / "int8.onnx"
+    quantization.quantize_static(path, out, Batches((3, 12, 12)), per_channel=True)
+    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.1, latency=False)
+    assert verdict.gate("structure").result == "n/a" and verdict.gate("output_error").result == "pass", str(verdict)
+    broken = onnx.load(out)
+    for tensor in broken.graph.initializer:
+        if tensor.name == "w1_scale":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(4 * onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save(broken, out)
+    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.1, latency=False)
+    assert not verdict and verdict.gate("output_error").result == "fail"
