@@ -89,13 +89,40 @@ pub(super) fn find(draft: &mut Draft, files: &mut Files) -> Result<Found, OnnxEr
         let Some(levels) = levels.filter(|levels| is_weight && levels.dims.len() >= 2) else {
             continue;
         };
-        match candidate(&search, at, levels, files)? {
+        match candidate(&search, at, levels, files) {
             Ok(candidate) => candidates.push(candidate),
-            Err(reason) => floats.push((shown(&levels.name), reason)),
+            Err(Refusal::Reason(reason)) => floats.push((shown(&levels.name), reason)),
+            Err(Refusal::Error(error)) => return Err(error),
         }
     }
     let weights = candidates.into_iter().flat_map(|candidate| candidate.adopt(draft));
     Ok((weights.collect(), floats))
+}
+
+/// Why a weight is not int8.
+enum Refusal {
+    /// It multiplies as floats, for this reason.
+    Reason(String),
+    /// The file is broken.
+    Error(OnnxError),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal::Reason(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Refusal {
+        Refusal::Reason(reason.to_string())
+    }
+}
+
+impl From<OnnxError> for Refusal {
+    fn from(error: OnnxError) -> Refusal {
+        Refusal::Error(error)
+    }
 }
 
 /// A weight that can be int8.
@@ -118,17 +145,11 @@ fn candidate(
     at: usize,
     levels: &TensorProto,
     files: &mut Files,
-) -> Result<Result<Candidate, String>, OnnxError> {
+) -> Result<Candidate, Refusal> {
     let node = &search.draft.nodes[at];
-    let Some(output) = node.output.first() else { return Ok(Err("nobody reads it".into())) };
-    let (layers, transposed) = match layers(search, output, levels.dims.len()) {
-        Ok(layers) => layers,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let steps = match steps(search.draft, node, levels, i64::from(transposed), files)? {
-        Ok(steps) => steps,
-        Err(reason) => return Ok(Err(reason)),
-    };
+    let output = node.output.first().ok_or("nobody reads it")?;
+    let (layers, transposed) = layers(search, output, levels.dims.len())?;
+    let steps = steps(search.draft, node, levels, i64::from(transposed), files)?;
     let (mut before, mut biases) = (Vec::new(), Vec::new());
     let mut inputs = Vec::with_capacity(layers.len());
     for &layer in &layers {
@@ -143,10 +164,10 @@ fn candidate(
     }
     let input = inputs[0];
     if inputs.iter().any(|other| *other != input) {
-        return Ok(Err("layers read it together with inputs of different ranges".into()));
+        return Err("layers read it together with inputs of different ranges".into());
     }
     let levels = levels.clone();
-    Ok(Ok(Candidate { at, levels, steps, layers, transposed, input, before, biases }))
+    Ok(Candidate { at, levels, steps, layers, transposed, input, before, biases })
 }
 
 /// The layers that multiply by a value, and whether they do by its transpose.
@@ -198,27 +219,27 @@ fn steps(
     levels: &TensorProto,
     channels: i64,
     files: &mut Files,
-) -> Result<Result<Steps, String>, OnnxError> {
+) -> Result<Steps, Refusal> {
     let given = |i: usize| node.input.get(i).filter(|name| !name.is_empty());
     let middle = match levels.data_type {
         element::I8 => 0.0,
         element::U8 => 128.0,
-        other => return Ok(Err(format!("its levels are {}", tensor::type_name(other)))),
+        other => return Err(format!("its levels are {}", tensor::type_name(other)).into()),
     };
     let zero_points = match given(2).map(|name| draft.constant(name)) {
         Some(Some(zero_point)) => tensor::numbers(zero_point, files)?,
         None => vec![0.0],
-        Some(None) => return Ok(Err("its zero point is computed".into())),
+        Some(None) => return Err("its zero point is computed".into()),
     };
     let Some(scales) = given(1).and_then(|name| draft.constant(name)) else {
-        return Ok(Err("its scale is computed".into()));
+        return Err("its scale is computed".into());
     };
     let scales = tensor::numbers(scales, files)?;
     if int(node, "block_size").is_some_and(|size| size != 0) {
-        return Ok(Err("its scales come in blocks".into()));
+        return Err("its scales come in blocks".into());
     }
     if let Some(scale) = scales.iter().find(|scale| !is_scale(**scale)) {
-        return Ok(Err(format!("its scale is {scale}")));
+        return Err(format!("its scale is {scale}").into());
     }
     let rank = levels.dims.len() as i64;
     let axis = int(node, "axis").unwrap_or(1);
@@ -226,16 +247,17 @@ fn steps(
     let expected = levels.dims.get(channels as usize).copied().unwrap_or(0);
     for (what, list) in [("scales", &scales), ("zero points", &zero_points)] {
         if list.len() != 1 && axis != channels {
-            return Ok(Err(format!(
+            return Err(format!(
                 "its {what} lie along axis {axis}, and its output channels along axis {channels}"
-            )));
+            )
+            .into());
         }
         if list.len() != 1 && list.len() as i64 != expected {
-            return Ok(Err(format!("it has {} {what} for {expected} channels", list.len())));
+            return Err(format!("it has {} {what} for {expected} channels", list.len()).into());
         }
     }
     let offsets = zero_points.iter().map(|zero_point| zero_point - middle).collect();
-    Ok(Ok(Steps { scales, offsets }))
+    Ok(Steps { scales, offsets })
 }
 
 impl Candidate {

@@ -1,0 +1,115 @@
+"""Quantizes public ONNX models with ONNX Runtime's quantizer, audits them as ONNX Runtime runs them, and prints docs/onnx.md's gallery.
+
+    cargo build --release
+    python scripts/onnx_gallery.py target/release/tinytorch --models MODELS --cifar10 train.bin.gz [--only resnet8]
+
+Models and pictures are those of `onnx_verdicts.py`, beside which this file lies. Needs `onnx`, `onnxruntime` and what that script
+needs; --folder keeps the arrays, the int8 models and the reports. The audit is `tinytorch audit FLOAT INT8 --data DATA --engine
+onnxruntime --max-error 5%`, and is printed as it is run.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime import quantization
+from onnxruntime.quantization import QuantFormat, QuantType
+
+import onnx_verdicts
+
+# What ONNX Runtime's quantizer is asked for; its defaults come first.
+FORMS = {
+    "static, QDQ": {"quant_format": QuantFormat.QDQ},
+    "static, QDQ, per channel": {"quant_format": QuantFormat.QDQ, "per_channel": True},
+    "static, QDQ, per channel, 7 bits": {"quant_format": QuantFormat.QDQ, "per_channel": True, "reduce_range": True},
+    "static, QOperator": {"quant_format": QuantFormat.QOperator},
+    "static, QDQ, unsigned weights": {"quant_format": QuantFormat.QDQ, "weight_type": QuantType.QUInt8},
+    "dynamic": None,
+}
+BUDGET = "5%"
+
+
+class Batches(quantization.CalibrationDataReader):
+    """The calibration samples, 16 at a time."""
+
+    def __init__(self, name, samples):
+        self.batches = iter([{name: samples[start : start + 16]} for start in range(0, len(samples), 16)])
+
+    def get_next(self):
+        return next(self.batches, None)
+
+
+def quantized(model, form, batches, out):
+    """ONNX Runtime's int8 model."""
+    if FORMS[form] is None:
+        return quantization.quantize_dynamic(model, out)
+    quantization.quantize_static(model, out, batches, **FORMS[form])
+
+
+def audited(tinytorch, model, int8, data, folder):
+    """The report of an audit; what it said if it gave none."""
+    command = [tinytorch, "audit", model, int8, "--data", data, "--engine", "onnxruntime", "--max-error", BUDGET, "--out", folder]
+    print("$", *command, file=sys.stderr)
+    environment = {**os.environ, "TINYTORCH_PYTHON": sys.executable}
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment)
+    print(done.stdout, done.stderr, file=sys.stderr)
+    if done.returncode > 1:
+        return done.stderr.strip().splitlines()[-1]
+    return json.loads((folder / "report.json").read_text())["models"][0]
+
+
+def row(name, form, model):
+    """A row of the table."""
+    if isinstance(model, str):
+        return f"| {name} | {form} | | | | | | | {model} |"
+    gates = {gate["id"]: gate for gate in model["gates"]}
+    value = lambda gate, unit: "" if gates[gate]["value"] is None else f"{gates[gate]['value']:.2f}{unit}"
+    times = [statistics.median(i / f for i, f in zip(at["int8_us"], at["float_us"])) for at in model["latency"]]
+    failed = [id for id, gate in gates.items() if gate["result"] not in ("pass", "n/a")]
+    cells = [name, form, value("output_error", " %"), value("exactness", " %"), value("agreement", " %"), value("file_bytes", "x")]
+    cells += [value("process_memory", "x"), f"{times[0]:.2f}x" if times else "", model["verdict"] + (f": {', '.join(failed)}" if failed else "")]
+    return f"| {' | '.join(cells)} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tinytorch")
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--cifar10", required=True)
+    parser.add_argument("--only", choices=onnx_verdicts.MODELS)
+    parser.add_argument("--folder")
+    args = parser.parse_args()
+    print(f"ONNX Runtime {onnxruntime.__version__}\n")
+    print("| model | quantizer | error | from its integers | same answer | file | process | time | verdict |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(args.folder or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in [args.only] if args.only else onnx_verdicts.MODELS:
+            file, data, _ = onnx_verdicts.MODELS[name]
+            model = next(pathlib.Path(args.models).rglob(file))
+            input_name = onnx.load(model).graph.input[0].name
+            (calibrate, _), (judge, labels) = data(args)
+            path = folder / f"{name}-judge.npz"
+            np.savez(path, **{input_name: judge["input"]}, **({} if labels is None else {"labels": labels}))
+            for i, form in enumerate(FORMS):
+                int8 = folder / f"{name}-{i}.onnx"
+                try:
+                    quantized(model, form, Batches(input_name, calibrate["input"]), int8)
+                except Exception as error:  # What the quantizer cannot do is a row of the table, too.
+                    print(row(name, form, f"not quantized: {' '.join(str(error).split())[:80]}"), flush=True)
+                    continue
+                report = audited(args.tinytorch, model, int8, path, folder / f"{name}-{i}-report")
+                print(row(name, form, report), flush=True)
+
+
+if __name__ == "__main__":
+    main()
