@@ -37,8 +37,13 @@ impl Foreign {
     pub fn of([float, int8]: [&Path; 2]) -> Result<Option<Foreign>> {
         let [float, int8] = [open(float)?, open(int8)?];
         let are_graphs = [&float, &int8].iter().all(|one| one.model.kind() == OnnxModel::NAME);
-        let is_same = float.model.description()? == int8.model.description()?
-            && QuantRecord::read(&int8.provenance).is_ok();
+        let has_int8 = |model: &dyn Model| {
+            model.named_params().iter().any(|(_, param)| param.int8().is_some())
+        };
+        // What is no float model, or no int8 one, is refused there, too.
+        let is_same = has_int8(&*float.model)
+            || float.model.description()? == int8.model.description()?
+                && (QuantRecord::read(&int8.provenance).is_ok() || !has_int8(&*int8.model));
         let foreign = Foreign { float: float.model, int8: int8.model };
         Ok((are_graphs && !is_same).then_some(foreign))
     }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import pytest
@@ -226,3 +231,114 @@ def test_a_graph_of_another_quantizer_is_judged_by_its_answers(tmp_path: Path) -
     onnx.save(broken, out)
     verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.1, latency=False)
     assert not verdict and verdict.gate("output_error").result == "fail"
+
+
+def command(*words: object, **environment: str) -> tuple[int, dict[str, Any]]:
+    """What a command of tinytorch ends with, and the gates of the report that it prints."""
+    line = [sys.executable, "-m", "tinytorch", *map(str, words), "--json", "--no-latency"]
+    done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TINYTORCH_PYTHON": sys.executable, **environment})
+    assert done.stdout, done.stderr
+    return done.returncode, {gate["id"]: gate for gate in json.loads(done.stdout)["models"][0]["gates"]}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A float model, ONNX Runtime's int8 of it, and data to judge by."""
+    folder = tmp_path_factory.mktemp("judged")
+    path, out, data = residual(folder), folder / "int8.onnx", folder / "data.npz"
+    quantization.quantize_static(path, out, Batches((3, 12, 12)), per_channel=True)
+    x, labels = classes(path, (3, 12, 12), 300, 4)
+    np.savez(data, x=x, labels=labels)
+    return path, out, data
+
+
+def test_the_command_judges_what_an_engine_answers(judged: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    path, out, data = judged
+    _, gates = command("audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path)
+    for gate in ("output_error", "exactness", "determinism", "batches"):
+        assert gates[gate]["result"] == "pass", gates[gate]
+    assert gates["structure"]["result"] == "n/a"
+    assert "of 4 int8 weights" in gates["exactness"]["reason"]
+
+
+def damaged(model: Path, out: Path, name: str, change: Callable[[Any], Any]) -> Path:
+    graph = onnx.load(model)
+    [tensor] = [one for one in graph.graph.initializer if one.name == name]
+    tensor.CopyFrom(onnx.numpy_helper.from_array(change(onnx.numpy_helper.to_array(tensor)), name))
+    onnx.save(graph, out)
+    return out
+
+
+FAULTS = {
+    "scales along the wrong axis": ("w1_scale", lambda scale: np.roll(scale, 1)),
+    "a zero point left out": ("x_zero_point", lambda zero: np.zeros_like(zero)),
+    "a bias that is not scaled": ("b0_quantized", lambda bias: bias // 64),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_a_file_are_found_through_an_engine(judged: tuple[Path, Path, Path], fault: str, tmp_path: Path) -> None:
+    path, out, data = judged
+    name, change = FAULTS[fault]
+    wrong = damaged(out, tmp_path / "wrong.onnx", name, change)
+    code, gates = command("audit", path, wrong, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path)
+    assert code == 1 and gates["output_error"]["result"] == "fail", gates["output_error"]
+    # The engine is not to blame.
+    assert gates["exactness"]["result"] == "pass", gates["exactness"]
+
+
+SATURATING = """
+import numpy
+import tinytorch
+
+__version__ = "0.0 that saturates"
+
+
+class SessionOptions:
+    intra_op_num_threads = 0
+
+
+class InferenceSession:
+    \"\"\"Cuts off what a sum of 16 bits would.\"\"\"
+
+    def __init__(self, file, *_, **__):
+        self.plan = tinytorch.Plan(file)
+        self.is_int8 = "int8" in file
+
+    def get_inputs(self):
+        return [type("Value", (), {"name": name, "shape": ["n"]}) for name, _ in self.plan.inputs]
+
+    def get_outputs(self):
+        return [type("Value", (), {"name": name}) for name in self.plan.outputs]
+
+    def run(self, _, inputs):
+        outputs = list(self.plan.run_all(inputs).values())
+        top = 0.4 * max(abs(output).max() for output in outputs)
+        return [numpy.clip(output, -top, top) if self.is_int8 else output for output in outputs]
+"""
+
+
+def test_an_engine_that_saturates_is_named(judged: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    path, out, data = judged
+    package = tmp_path / "packages" / "onnxruntime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(SATURATING)
+    code, gates = command(
+        "audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path, PYTHONPATH=str(package.parent)
+    )
+    assert code == 1 and gates["exactness"]["result"] == "fail", gates["exactness"]
+    assert "do not fit 16 bits" in gates["exactness"]["reason"]
+
+
+def test_an_engine_that_is_not_there_is_one_sentence(judged: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    path, out, data = judged
+    line = [sys.executable, "-m", "tinytorch", "audit", str(path), str(out), "--data", str(data), "--out", str(tmp_path), "--engine"]
+    for engine, environment, expected in (
+        ("onnxruntime", {"TINYTORCH_PYTHON": str(tmp_path / "python")}, "TINYTORCH_PYTHON"),
+        ("openvino", {"TINYTORCH_PYTHON": sys.executable, "PYTHONPATH": ""}, "openvino"),
+    ):
+        if engine == "openvino" and importlib.util.find_spec("openvino"):
+            continue
+        done = subprocess.run([*line, engine], capture_output=True, text=True, env={**os.environ, **environment})
+        told = done.stderr.strip().splitlines()
+        assert done.returncode == 2 and len(told) == 1 and expected in told[0], done

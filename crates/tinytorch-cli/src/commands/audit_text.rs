@@ -28,7 +28,10 @@ pub(super) fn of(model: &ModelReport, styled: bool) -> Result<String, fmt::Error
     if by_weight(&model.gates).next().is_some() {
         text.push('\n');
     }
-    writeln!(text, "{}", layers(&model.layers))?;
+    // Of a black box none are known.
+    if !model.layers.is_empty() {
+        writeln!(text, "{}", layers(&model.layers))?;
+    }
     write_advice(&mut text, &model.advice)?;
     for saturation in &model.saturation {
         text.push_str(&wrapped(&room(saturation), "  "));

@@ -120,6 +120,78 @@ fn a_classifier_is_quantized_within_a_budget_and_judged() {
     bench.good("profile m.onnx");
 }
 
+/// The float model, and the int8 one, as ONNX files: nothing that an audit asks is lost on the way.
+#[test]
+fn an_int8_model_in_an_onnx_file_is_judged_as_what_it_is() {
+    let bench = bench(-1, &["answer"]);
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx");
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.safetensors");
+    let told = bench.good("audit m.onnx q.onnx --data test.npz --no-latency");
+    assert!(told.contains("verdict: q pass"), "{told}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+    for gate in report["models"][0]["gates"].as_array().unwrap() {
+        assert_ne!(gate["result"], "n/a", "{gate}");
+    }
+    assert!(bench.good("inspect q.onnx").contains("3 of the parameters are int8"));
+    let answers = |model: &str| {
+        bench.good(&format!("run {model} --input few.npz --out a.npz"));
+        let mut arrays = tinytorch::data::Npz::open(bench.path("a.npz")).unwrap();
+        arrays.read("answer").unwrap()
+    };
+    assert!(answers("q.onnx").allclose(&answers("q.safetensors"), 1e-3, 1e-2).unwrap());
+
+    // Saved, loaded and saved again it is the same file.
+    bench.good("import q.onnx --out i.safetensors");
+    bench.good("export i.safetensors --out again.onnx");
+    bench.good("import again.onnx --out j.safetensors");
+    let values = |file: &str| {
+        let model = tinytorch::files::open_with(
+            bench.path(file),
+            &tinytorch::models::Kinds::built_in().with::<tinytorch_onnx::OnnxModel>(),
+        );
+        tinytorch::files::digest_params(&*model.unwrap().model).unwrap()
+    };
+    assert_eq!(values("i.safetensors"), values("j.safetensors"));
+}
+
+/// A graph that says no word of how it was made, and one that was made by others.
+#[test]
+fn a_graph_of_another_program_is_judged_by_its_answers() {
+    let bench = bench(-1, &["answer"]);
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx");
+    let mut graph = ModelProto::decode(&bench.read("q.onnx")[..]).unwrap();
+    graph.metadata_props.clear();
+    bench.write("other.onnx", &graph.encode_to_vec());
+    let gates = || -> Vec<serde_json::Value> {
+        let report: serde_json::Value =
+            serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+        report["models"][0]["gates"].as_array().unwrap().clone()
+    };
+    let result =
+        |id: &str| gates().into_iter().find(|gate| gate["id"] == id).unwrap()["result"].clone();
+    bench.run("audit m.onnx other.onnx --data test.npz --no-latency");
+    assert_eq!((result("structure"), result("output_error")), ("n/a".into(), "pass".into()));
+    assert_eq!(result("accuracy"), "pass");
+
+    // A scale that is twice what it should be.
+    let scales = graph.graph.as_mut().unwrap().initializer.iter_mut();
+    for scale in scales.filter(|one| one.name.ends_with("weight_scale")).take(1) {
+        let doubled = scale.raw_data.chunks_exact(4).flat_map(|bytes| {
+            (2.0 * f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).to_le_bytes()
+        });
+        scale.raw_data = doubled.collect::<Vec<u8>>().into();
+    }
+    bench.write("wrong.onnx", &graph.encode_to_vec());
+    bench.run("audit m.onnx wrong.onnx --data test.npz --no-latency");
+    assert_eq!(result("output_error"), "fail");
+
+    let line = bench.refused("audit m.onnx other.onnx --data digits");
+    assert!(line.contains("arrays called image"), "{line}");
+    let line = bench.refused("audit m.onnx q.safetensors --data test.npz --engine onnxruntime");
+    assert!(line.contains("tinytorch export"), "{line}");
+}
+
 #[test]
 fn several_outputs_and_a_fixed_batch_are_judged_output_by_output() {
     let bench = bench(1, &["answer", "h2"]);
@@ -166,8 +238,10 @@ fn data_that_do_not_fit_are_refused_and_nothing_is_written() {
         let line = quantize(data);
         assert!(line.contains(expected), "{data}: {line}");
     }
-    let line = bench.refused("quantize m.onnx --calibrate train.npz --out q.onnx");
-    assert!(line.contains("safetensors"), "{line}");
+    bench.good("import m.onnx --out f.safetensors");
+    let own = trained().display().to_string();
+    let line = bench.refused(&format!("quantize {own} --calibrate digits --out q.onnx"));
+    assert!(line.contains("no graph of ONNX's operators"), "{line}");
     let line = bench.refused("import m.onnx --architecture digits-mlp --out f.safetensors");
     assert!(line.contains("--architecture"), "{line}");
     let output = bench.run("audit m.onnx m.onnx --data test.npz");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
 use tinytorch::models::{Model, Rebuild};
-use tinytorch_onnx::OnnxModel;
+use tinytorch_onnx::{Exported, OnnxModel};
 
 /// Where the int8 model of a float model goes: a file, or a folder with settings and tokenizer.
 pub(crate) struct Destination<'a> {
@@ -37,7 +37,13 @@ impl Destination<'_> {
     /// What the file system says; nothing is left half-written then.
     pub(crate) fn save(&self, model: &dyn Model, provenance: &Provenance) -> Result<()> {
         if is_onnx(self.out) {
-            return export(self.out, model, provenance).map(drop);
+            let Exported { weights_only, floats, .. } = export(self.out, model, provenance)?;
+            for name in weights_only.iter().chain(&floats) {
+                tracing::warn!(
+                    "`{name}` multiplies floats in an ONNX file, which has no range that is found as values come and no scales in blocks"
+                );
+            }
+            return Ok(());
         }
         match self.folder() {
             Some(folder) => save_folder(self.out, folder, model, provenance)?,
