@@ -188,6 +188,7 @@ fn a_graph_of_another_program_is_judged_by_its_answers() {
 
     let line = bench.refused("audit m.onnx other.onnx --data digits");
     assert!(line.contains("arrays called image"), "{line}");
+    bench.good("import q.onnx --out q.safetensors");
     let line = bench.refused("audit m.onnx q.safetensors --data test.npz --engine onnxruntime");
     assert!(line.contains("tinytorch export"), "{line}");
 }
