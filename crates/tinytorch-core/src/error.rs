@@ -8,6 +8,7 @@ use crate::ops::OpError;
 use crate::plan::PlanError;
 use crate::tensor::TensorError;
 use std::error::Error as StdError;
+use tinytorch_kernels::os::NotEnoughMemory;
 
 /// Everything that can go wrong: one sentence that says what was wrong and what to do.
 ///
@@ -82,6 +83,8 @@ impl<E: CustomError> From<E> for Error {
         Error::Custom(Box::new(error))
     }
 }
+
+impl CustomError for NotEnoughMemory {}
 
 impl Error {
     /// The error as the type that reported it, if it is of that type.

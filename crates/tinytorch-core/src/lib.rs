@@ -35,3 +35,4 @@ pub use error::{CustomError, Error, Result};
 pub use rng::Rng;
 pub use tensor::Tensor;
 pub use tinytorch_kernels::Isa;
+pub use tinytorch_kernels::os::NotEnoughMemory;

@@ -14,7 +14,7 @@
 //! * [`threads`]: from how much work on threads share a kernel.
 //! * [`tuning`]: what each kernel promises, and the sizes of its tiles and blocks.
 //! * [`peak`]: what the machine can do at most.
-//! * [`os`]: bytes on the heap, bytes the process holds, files mapped into memory.
+//! * [`os`]: bytes on the heap, bytes the process holds, whole files in memory.
 //!
 //! Int8 products and convolutions say which kernel ran ([`Ran`]).
 //!

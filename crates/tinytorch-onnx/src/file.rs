@@ -8,37 +8,37 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use tinytorch_kernels::os::MappedFile;
+use tinytorch_kernels::os::WholeFile;
 
 /// Where the bytes of a model are.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     /// The folder below which external data may lie; `None` for a model that is in memory.
     folder: Option<PathBuf>,
-    main: Option<Arc<MappedFile>>,
-    external: BTreeMap<PathBuf, Arc<MappedFile>>,
+    main: Option<Arc<WholeFile>>,
+    external: BTreeMap<PathBuf, Arc<WholeFile>>,
 }
 
-/// A mapped file as the owner of bytes that are slices of it.
-struct Mapped(Arc<MappedFile>);
+/// A file as the owner of bytes that are slices of it.
+struct Shared(Arc<WholeFile>);
 
-impl AsRef<[u8]> for Mapped {
+impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         self.0.bytes()
     }
 }
 
-/// Bytes, and the mapped file that they are a slice of.
+/// Bytes, and the file that they are a slice of.
 pub(crate) struct Raw<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) file: Option<&'a Arc<MappedFile>>,
+    pub(crate) file: Option<&'a Arc<WholeFile>>,
 }
 
 impl Files {
-    /// Maps and decodes a model's file.
+    /// Reads and decodes a model's file.
     pub(crate) fn open(path: &Path) -> Result<(ModelProto, Files), OnnxError> {
-        let file = map(path)?;
-        let bytes = Bytes::from_owner(Mapped(file.clone()));
+        let file = read_whole(path)?;
+        let bytes = Bytes::from_owner(Shared(file.clone()));
         let model = decode(&path.display().to_string(), bytes)?;
         // An empty parent is the folder in which the program runs.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -70,7 +70,7 @@ impl Files {
         })?;
         let path = below(folder, location).map_err(&wrong)?;
         if !self.external.contains_key(&path) {
-            self.external.insert(path.clone(), map(&path)?);
+            self.external.insert(path.clone(), read_whole(&path)?);
         }
         let file = &self.external[&path];
         let size = file.bytes().len();
@@ -95,13 +95,13 @@ pub(crate) fn decode(name: &str, bytes: Bytes) -> Result<ModelProto, OnnxError> 
         .map_err(|error| OnnxError::Format { file, problem: error.to_string() })
 }
 
-fn map(path: &Path) -> Result<Arc<MappedFile>, OnnxError> {
+fn read_whole(path: &Path) -> Result<Arc<WholeFile>, OnnxError> {
     let read = |source| OnnxError::Read { path: path.to_path_buf(), source };
     // Asked before opening, since opening a pipe waits for its other end.
     if !fs::metadata(path).map_err(read)?.is_file() {
         return Err(OnnxError::NotAFile { path: path.to_path_buf() });
     }
-    Ok(Arc::new(MappedFile::open(path).map_err(read)?))
+    Ok(Arc::new(WholeFile::read(path).map_err(read)?))
 }
 
 /// The file at `location` below `folder`, unless the way there leaves it, be it by a link.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tinytorch_core::Tensor;
 use tinytorch_core::tensor::{Dtype, Element, Owner, Shape};
 use tinytorch_kernels::aligned::Number;
-use tinytorch_kernels::os::{MappedFile, SharedSlice};
+use tinytorch_kernels::os::{SharedSlice, WholeFile};
 
 /// Numbers of element types, as the format has them.
 pub(crate) mod element {
@@ -78,7 +78,7 @@ pub(crate) fn shape(dims: &[i64]) -> Result<Shape, String> {
     Shape::new(&sizes).map_err(|error| error.to_string())
 }
 
-/// A tensor of the file. Its elements stay where they are in a mapped file if they are aligned there; weights of
+/// A tensor of the file. Its elements stay where they are in the file's bytes if they are aligned there; weights of
 /// 16-bit floats become 32-bit ones.
 pub(crate) fn tensor(proto: &TensorProto, files: &mut Files) -> Result<Tensor, OnnxError> {
     read(proto, files).map_err(|problem| match problem {
@@ -203,7 +203,7 @@ fn shared<T: Element + Number, const N: usize>(
 }
 
 /// The bytes as a slice of the file that they lie in.
-fn slice_of<T: Number>(file: &Arc<MappedFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
+fn slice_of<T: Number>(file: &Arc<WholeFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
     let start = (bytes.as_ptr() as usize).checked_sub(file.bytes().as_ptr() as usize)?;
     SharedSlice::from_file(file.clone(), start..start.checked_add(bytes.len())?).ok()
 }

@@ -39,8 +39,8 @@ pub mod stats;
 pub mod train;
 
 pub use tinytorch_core::{
-    CustomError, Error, Isa, Result, Rng, Tensor, autograd, graph, int8, loss, ops, plan, rng,
-    tensor,
+    CustomError, Error, Isa, NotEnoughMemory, Result, Rng, Tensor, autograd, graph, int8, loss,
+    ops, plan, rng, tensor,
 };
 /// Counts what a program allocates: as its global allocator it lets the audit measure memory.
 ///

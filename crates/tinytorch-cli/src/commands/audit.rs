@@ -25,7 +25,7 @@ use tinytorch::audit::{
     Task, audit_model, audit_outside, page,
 };
 use tinytorch::data::Labels;
-use tinytorch::files::{Loaded, check_writable, replace, save_model};
+use tinytorch::files::{Loaded, TemporaryFolder, check_writable, replace, save_model};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -103,7 +103,7 @@ impl Audit {
         let models = match (&self.float, &self.int8, &self.data) {
             (Some(float), Some(int8), Some(data)) => {
                 // The fresh processes that measure memory read files of one form.
-                let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+                let folder = TemporaryFolder::new().context("cannot make a temporary folder")?;
                 let ours = in_our_forms([float, int8], folder.path())?;
                 let ours = [&*ours[0], &*ours[1]];
                 let data = data.clone().with_labels(self.labels.as_ref());

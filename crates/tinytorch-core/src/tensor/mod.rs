@@ -65,7 +65,7 @@ impl Tensor {
         Ok(Tensor { buffer: T::wrap(storage), shape, strides: shape.strides(), offset: 0 })
     }
 
-    /// A tensor over memory that somebody else owns (a mapped file, a NumPy array), uncopied.
+    /// A tensor over memory that somebody else owns (a file in memory, a NumPy array), uncopied.
     ///
     /// # Errors
     /// As [`Tensor::from_storage`].

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// Memory that a tensor reads but did not allocate: a mapped file, a NumPy array.
+/// Memory that a tensor reads but did not allocate: a whole file, a NumPy array.
 ///
 /// The owner keeps the memory alive and unchanged for as long as any tensor refers to it.
 pub trait Owner<T>: Send + Sync {
@@ -20,7 +20,7 @@ impl<T: Send + Sync> Owner<T> for tinytorch_kernels::os::SharedSlice<T> {
 pub enum Storage<T> {
     /// Allocated by the tensor.
     Owned(Arc<Vec<T>>),
-    /// Borrowed from a mapped file or another language, never written to.
+    /// Borrowed from a file in memory or another language, never written to.
     Foreign(Arc<dyn Owner<T>>),
 }
 

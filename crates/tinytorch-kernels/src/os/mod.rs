@@ -1,5 +1,5 @@
 //! What the operating system knows and Rust's safe standard library does not tell: how many bytes
-//! are on the heap, how much of the process is resident, and files mapped into memory.
+//! are on the heap, how much of the process is resident and how much more it may have, and whole files in memory.
 //!
 //! ```
 //! use tinytorch_kernels::os::{self, CountingAllocator};
@@ -14,11 +14,13 @@
 //! ```
 
 pub mod alloc;
-pub mod mapped;
 pub mod process;
+pub mod room;
 pub mod shared;
+pub mod whole;
 
 pub use alloc::{AllocStats, CountingAllocator};
-pub use mapped::{MappedFile, ViewError};
 pub use process::{ProcessMemory, ProcessMemoryError, give_back_freed};
+pub use room::NotEnoughMemory;
 pub use shared::SharedSlice;
+pub use whole::{ViewError, WholeFile};

@@ -13,8 +13,8 @@ use std::{fs, io};
 
 /// Memory of this process in bytes, as the kernel accounts for it.
 ///
-/// Pages of a mapped file count as resident once they are touched, and go away when the kernel
-/// needs them elsewhere: compare `private` where that must not blur the figure.
+/// Pages of a mapped file, such as the program's own, count as resident once they are touched, and go away
+/// when the kernel needs them elsewhere: compare `private` where that must not blur the figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessMemory {
     /// Resident set (`VmRSS`): pages in memory, shared ones included.

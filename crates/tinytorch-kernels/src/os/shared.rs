@@ -1,4 +1,4 @@
-//! Read-only numbers that somebody else owns: a mapped file, a NumPy array.
+//! Read-only numbers that somebody else owns: a file in memory, a NumPy array.
 //!
 //! ```
 //! use tinytorch_kernels::os::SharedSlice;
@@ -9,7 +9,7 @@
 //! assert_eq!(same[1], 2.0);
 //! ```
 
-use super::mapped::{MappedFile, ViewError};
+use super::whole::{ViewError, WholeFile};
 use crate::aligned::Number;
 use std::any::Any;
 use std::fmt;
@@ -45,15 +45,15 @@ impl<T: Number> SharedSlice<T> {
         Self { start, length, owner }
     }
 
-    /// The bytes `range` of a mapped file, which stays mapped as long as the slice lives.
+    /// The bytes `range` of a file, which stays in memory as long as the slice lives.
     ///
     /// # Errors
-    /// As for [`MappedFile::view`].
-    pub fn from_file(file: Arc<MappedFile>, range: Range<usize>) -> Result<Self, ViewError> {
+    /// As for [`WholeFile::view`].
+    pub fn from_file(file: Arc<WholeFile>, range: Range<usize>) -> Result<Self, ViewError> {
         let view = file.view::<T>(range)?;
         let (start, length) = (NonNull::from(view).cast(), view.len());
-        // SAFETY: `view` is a valid slice of the map, whose address does not depend on where the
-        // `MappedFile` itself lies, and `file` keeps it mapped.
+        // SAFETY: `view` is a valid slice of the file's bytes, whose address does not depend on where the
+        // `WholeFile` itself lies, and `file` keeps them.
         Ok(unsafe { Self::from_owner(start, length, file) })
     }
 
@@ -109,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_of_a_file_keeps_the_file_mapped() {
+    fn a_slice_of_a_file_keeps_its_bytes() {
         let name = format!("tinytorch-shared-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, [7_u8, 8, 9, 10]).unwrap();
-        let file = Arc::new(MappedFile::open(&path).unwrap());
+        let file = Arc::new(WholeFile::read(&path).unwrap());
         std::fs::remove_file(&path).unwrap();
         let slice = SharedSlice::<u8>::from_file(Arc::clone(&file), 1..3).unwrap();
         assert!(SharedSlice::<u16>::from_file(Arc::clone(&file), 1..3).is_err());

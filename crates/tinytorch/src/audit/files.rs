@@ -2,15 +2,14 @@
 
 use super::Subject;
 use crate::Result;
-use crate::files::{FileError, Provenance, save_model};
+use crate::files::{FileError, Provenance, TemporaryFolder, save_model};
 use crate::models::Model;
 use std::path::PathBuf;
-use tempfile::TempDir;
 
 /// The float and the int8 model in files: those that were delivered, or else files of the audit's own,
 /// which are removed with this value.
 pub struct Files {
-    folder: TempDir,
+    folder: TemporaryFolder,
     /// The float model's file.
     pub float: PathBuf,
     /// The int8 model's file.
@@ -24,7 +23,7 @@ impl Files {
     /// [`FileError`] if the temporary folder cannot be written.
     pub(super) fn of(subject: &Subject) -> Result<Files> {
         let unwritable = |source| FileError::Write { path: std::env::temp_dir(), source };
-        let folder = tempfile::tempdir().map_err(unwritable)?;
+        let folder = TemporaryFolder::new().map_err(unwritable)?;
         let (float, int8) = subject.delivered.clone().unzip();
         // What was fine-tuned is not in the float model's file.
         let float = float.flatten().filter(|_| subject.tuning.is_none());
@@ -49,7 +48,7 @@ impl Files {
     /// As for [`Files::of`].
     pub(super) fn none() -> Result<Files> {
         let unwritable = |source| FileError::Write { path: std::env::temp_dir(), source };
-        let folder = tempfile::tempdir().map_err(unwritable)?;
+        let folder = TemporaryFolder::new().map_err(unwritable)?;
         let [float, int8] = ["float", "int8"].map(|name| folder.path().join(name));
         Ok(Files { folder, float, int8 })
     }

@@ -41,7 +41,6 @@ mod split;
 mod table;
 mod tinytalks;
 mod transform;
-mod zip;
 mod zip_writer;
 
 pub use cifar::{decode_cifar10, read_cifar10};

@@ -2,11 +2,13 @@
 
 use super::DataError;
 use super::npy::{self, Encoder};
-use super::zip::Archive;
+use super::source::{Source, io_error, open_file};
 use super::zip_writer::Writer;
+use crate::files::random_access::RandomAccess;
 use crate::files::replace;
-use crate::{Result, Tensor};
-use std::io::Write;
+use crate::files::zip::{self, Member, ZipError};
+use crate::{Error, Result, Tensor};
+use std::io::{BufReader, Write};
 use std::path::Path;
 
 /// An open NPZ file, whose arrays are read when they are asked for.
@@ -23,7 +25,8 @@ use std::path::Path;
 /// ```
 pub struct Npz {
     name: String,
-    archive: Archive,
+    archive: RandomAccess,
+    members: Vec<Member>,
 }
 
 impl Npz {
@@ -34,7 +37,9 @@ impl Npz {
     /// its members overlap or promise to unpack to more than they can.
     pub fn open(path: impl AsRef<Path>) -> Result<Npz> {
         let path = path.as_ref();
-        Ok(Npz { name: path.display().to_string(), archive: Archive::open(path)? })
+        open_file(path)?;
+        let archive = RandomAccess::open(path).map_err(|error| io_error(path, error))?;
+        Npz::new(path.display().to_string(), archive)
     }
 
     /// As [`Npz::open`], from bytes in memory that errors call `name`.
@@ -42,12 +47,20 @@ impl Npz {
     /// # Errors
     /// As [`Npz::open`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Npz> {
-        Ok(Npz { name: name.to_owned(), archive: Archive::bytes(name, bytes)? })
+        Npz::new(name.to_owned(), RandomAccess::memory(bytes))
+    }
+
+    fn new(name: String, archive: RandomAccess) -> Result<Npz> {
+        let members = zip::members(&archive).map_err(|error| data_error(&name, error))?;
+        for member in &members {
+            member.check_readable().map_err(|error| data_error(&name, error))?;
+        }
+        Ok(Npz { name, archive, members })
     }
 
     /// The names of the arrays, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.archive.names().map(|n| n.strip_suffix(".npy").unwrap_or(n))
+        self.members.iter().map(|m| m.name.strip_suffix(".npy").unwrap_or(&m.name))
     }
 
     /// Reads one array, with the element types of [`read_npy`](super::read_npy).
@@ -61,8 +74,25 @@ impl Npz {
             let problem = format!("it holds no array {array:?}, only these: {names}");
             return Err(DataError::NotRecognized { path: self.name.clone(), problem }.into());
         };
-        npy::read(&mut self.archive.member(index)?)
+        let member = &self.members[index];
+        let name = format!("{}: {}", self.name, member.name);
+        let content = member.content(&self.archive).map_err(|error| data_error(&name, error))?;
+        let content = BufReader::with_capacity(1 << 16, content);
+        npy::read(&mut Source::new(name, content, member.size))
     }
+}
+
+fn data_error(file: &str, error: ZipError) -> Error {
+    let file = file.to_owned();
+    let error = match error {
+        ZipError::Malformed(problem) => DataError::Malformed { file, problem },
+        ZipError::Io(source) => DataError::Io { file, source },
+        ZipError::Unsupported { member, feature } => {
+            let remedy = "write it with numpy.savez or numpy.savez_compressed";
+            DataError::Unsupported { file: format!("{file}: {member}"), feature, remedy }
+        }
+    };
+    error.into()
 }
 
 fn write(arrays: &[(&str, Encoder)], out: &mut dyn Write) -> std::io::Result<()> {

@@ -1,19 +1,13 @@
 //! A file being read, plain or gzipped, that knows how much can still come out of it.
 
 use super::DataError;
+use crate::files::zip::{MAX_INFLATED, inflated_bound};
 use crate::tensor::Shape;
 use crate::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
-
-/// Largest number of bytes that compressed data may expand to.
-pub(super) const MAX_INFLATED: u64 = 1 << 32;
-
-/// DEFLATE cannot expand further than this (a 258-byte match takes at least two bits), so a header
-/// that promises more is found out before anything is allocated.
-const MAX_RATIO: u64 = 1032;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -26,11 +20,6 @@ pub(super) struct Source<'a> {
 
 pub(super) fn io_error(file: &Path, source: io::Error) -> Error {
     DataError::Io { file: file.display().to_string(), source }.into()
-}
-
-/// Upper bound of what `compressed` bytes of DEFLATE can expand to within the limit.
-pub(super) fn inflated_bound(compressed: u64) -> u64 {
-    compressed.saturating_mul(MAX_RATIO).min(MAX_INFLATED)
 }
 
 /// Opens a regular file; anything else (a folder, a pipe that never ends) is an error.

@@ -1,6 +1,6 @@
 //! Writing ZIP archives of stored members.
 
-use super::zip::{CENTRAL, END, LOCAL};
+use crate::files::zip::{CENTRAL, END, LOCAL};
 use flate2::Crc;
 use std::io::{self, ErrorKind, Write};
 

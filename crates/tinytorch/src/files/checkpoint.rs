@@ -97,8 +97,28 @@ impl Checkpoint {
         self.file(name).info(name)
     }
 
-    pub(super) fn bytes(&self, name: &str) -> Result<&[u8]> {
-        self.file(name).bytes(name)
+    /// Whether two tensors have the same bytes.
+    pub(super) fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
+        let mut first = self.file(first).reading(first)?;
+        let mut second = self.file(second).reading(second)?;
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        while first.piece(&mut one)? | second.piece(&mut other)? {
+            if one != other {
+                return Ok(false);
+            }
+        }
+        first.finish()?;
+        second.finish()?;
+        Ok(true)
+    }
+
+    /// Refuses to read tensors that take more memory than there is.
+    pub(super) fn require_memory(&self, names: &[String]) -> Result<()> {
+        for file in &self.files {
+            let here = names.iter().map(String::as_str).filter(|name| file.contains(name));
+            file.require_memory(here)?;
+        }
+        Ok(())
     }
 
     pub(super) fn tensor(&self, name: &str) -> Result<Tensor> {

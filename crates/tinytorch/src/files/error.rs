@@ -325,6 +325,14 @@ pub enum ContentError {
         /// The metadata entry that holds the checksums.
         entry: &'static str,
     },
+    /// A tensor that was there when the file was opened, and is not all there any more.
+    #[error(
+        "tensor {tensor:?} ends early, since the file was cut while it was read; copy it again, and read it once it is whole"
+    )]
+    Cut {
+        /// The tensor.
+        tensor: String,
+    },
     /// An int8 weight that cannot be packed.
     #[error("tensor {tensor:?}: {problem}")]
     Int8 {

@@ -1,8 +1,8 @@
 //! A safetensors file, read strictly, and PyTorch's state dicts in its place.
 
-use super::checksum;
-use super::header::Header;
-use super::sniff::{Foreign, foreign};
+use super::header::{Header, LENGTH_BYTES};
+use super::random_access::{RandomAccess, Section};
+use super::sniff::{Foreign, LOOKED_AT, foreign};
 use super::tensor_info::TensorInfo;
 use super::torch;
 use super::{ContentError, FileDtype, FileError, FormatError};
@@ -10,41 +10,23 @@ use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
 use half::{bf16, f16};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tinytorch_kernels::os::{MappedFile, SharedSlice};
-
-/// Bytes that are read before their pages are given back: few beside a model, and many beside the cost of
-/// telling the system.
-pub(super) const GIVE_BACK: usize = 256 << 10;
+use tinytorch_kernels::os::room;
 
 /// A safetensors file whose header has been read and checked, or a state dict that `torch.save` has written;
 /// its tensors are read on demand.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    source: Source,
+    source: RandomAccess,
     header: Header,
 }
 
-#[derive(Debug)]
-enum Source {
-    Mapped(Arc<MappedFile>),
-    Memory(Vec<u8>),
-}
-
-impl Source {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Source::Mapped(file) => file.bytes(),
-            Source::Memory(bytes) => bytes,
-        }
-    }
-}
-
 impl TensorFile {
-    /// Maps the file at `path` and checks its header. It must not be changed in place while it is
-    /// open; replacing it, as [`write_tensors`](super::write_tensors) does, is safe.
+    /// Opens the file at `path` and checks its header. If it is cut or changed in place while it is open, reading a
+    /// tensor is an error where that can be noticed; replacing it, as [`write_tensors`](super::write_tensors) does,
+    /// is safe.
     ///
     /// # Errors
     /// [`FileError::Read`], [`FileError::NotAFile`], or [`FileError::Format`] for anything that is not a
@@ -56,8 +38,7 @@ impl TensorFile {
         if !std::fs::metadata(path).map_err(read)?.is_file() {
             return Err(FileError::NotAFile { path: path.to_path_buf() }.into());
         }
-        let file = MappedFile::open(path).map_err(read)?;
-        TensorFile::check(path, Source::Mapped(Arc::new(file)))
+        TensorFile::check(path, RandomAccess::open(path).map_err(read)?)
     }
 
     /// A file that is in memory already; errors call it `name`.
@@ -65,24 +46,28 @@ impl TensorFile {
     /// # Errors
     /// [`FileError::Format`], as [`TensorFile::open`].
     pub fn from_bytes(name: impl AsRef<Path>, bytes: Vec<u8>) -> Result<TensorFile> {
-        TensorFile::check(name.as_ref(), Source::Memory(bytes))
+        TensorFile::check(name.as_ref(), RandomAccess::memory(bytes))
     }
 
-    fn check(path: &Path, source: Source) -> Result<TensorFile> {
+    fn check(path: &Path, source: RandomAccess) -> Result<TensorFile> {
         let path = path.to_path_buf();
-        let zip = foreign(source.bytes()) == Some(Foreign::Zip);
-        let torch = if zip { torch::header(source.bytes()) } else { Ok(None) };
-        let torch = torch.map_err(FormatError::Torch).transpose();
-        match torch.unwrap_or_else(|| Header::parse(source.bytes())) {
-            Ok(header) => Ok(TensorFile { path, source, header }),
-            Err(problem) => {
-                let problem = match problem {
-                    FormatError::Torch(_) => problem,
-                    _ => foreign(source.bytes()).map_or(problem, FormatError::Foreign),
-                };
-                Err(FileError::Format { path, problem }.into())
+        let read = |source| FileError::Read { path: path.clone(), source };
+        let start = source.read(0..LOOKED_AT.min(source.length())).map_err(read)?;
+        let kind = foreign(&start);
+        let torch = if kind == Some(Foreign::Zip) { torch::header(&source) } else { Ok(None) };
+        let problem = match torch {
+            Ok(Some(header)) => return Ok(TensorFile { path, source, header }),
+            Err(problem) => FormatError::Torch(problem),
+            Ok(None) => {
+                let end = Header::end(&start, source.length());
+                let head = source.read(0..end.max(LENGTH_BYTES).min(source.length()));
+                match Header::parse(&head.map_err(read)?, source.length()) {
+                    Ok(header) => return Ok(TensorFile { path, source, header }),
+                    Err(problem) => kind.map_or(problem, FormatError::Foreign),
+                }
             }
-        }
+        };
+        Err(FileError::Format { path, problem }.into())
     }
 
     /// The path it was opened by.
@@ -92,7 +77,7 @@ impl TensorFile {
 
     /// Bytes of the whole file.
     pub fn file_bytes(&self) -> usize {
-        self.source.bytes().len()
+        self.source.length()
     }
 
     /// The strings stored beside the tensors, but for the checksums.
@@ -132,39 +117,48 @@ impl TensorFile {
     /// was opened.
     pub fn damaged(&self) -> Vec<&str> {
         let names = self.tensors().map(|(name, _)| name);
-        names.filter(|name| self.check_and_give_back(name).is_err()).collect()
+        let is_whole = |name| self.reading(name).and_then(|reading| reading.all(|_| ()));
+        names.filter(|name| is_whole(name).is_err()).collect()
     }
 
     /// A tensor's bytes, little-endian, in row-major order.
     ///
     /// # Errors
-    /// [`ContentError::Missing`], or [`ContentError::Damaged`] if they do not agree with their checksum.
-    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
-        let bytes = self.unchecked(name)?;
-        let mut check = self.check_of(name);
-        check.update(bytes);
-        check.finish(self)?;
+    /// [`ContentError::Missing`], [`ContentError::Cut`], or [`ContentError::Damaged`] if they do not agree with
+    /// their checksum.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.info(name)?.bytes()];
+        let mut reading = self.reading(name)?;
+        reading.fill(&mut bytes)?;
+        reading.finish()?;
         Ok(bytes)
     }
 
-    /// A tensor's bytes, for those who check them on the way.
-    pub(super) fn unchecked(&self, name: &str) -> Result<&[u8]> {
-        Ok(&self.source.bytes()[self.span(self.info(name)?)])
+    /// Where a tensor's bytes are.
+    pub(super) fn section(&self, name: &str) -> Result<Section<'_>> {
+        let (start, range) = (self.header.data_start, &self.info(name)?.range);
+        Ok(self.source.section(start + range.start..start + range.end))
     }
 
-    /// What is to be told all of a tensor's bytes in their order.
-    pub(super) fn check_of<'a>(&self, name: &'a str) -> Check<'a> {
-        let expected = self.header.checksums.as_ref().and_then(|sums| sums.get(name)).copied();
-        Check { name, running: expected.map(|sum| (crc32fast::Hasher::new(), sum)) }
+    /// What a tensor's bytes should add up to, if the file says it.
+    pub(super) fn checksum(&self, name: &str) -> Option<u32> {
+        self.header.checksums.as_ref()?.get(name).copied()
     }
 
-    /// Gives back the pages of some of a tensor's bytes, which were read and will not be read soon.
-    pub(super) fn give_back(&self, name: &str, range: std::ops::Range<usize>) -> Result<()> {
-        if let Source::Mapped(file) = &self.source {
-            let start = self.span(self.info(name)?).start;
-            file.give_back(start + range.start..start + range.end);
-        }
-        Ok(())
+    /// Refuses to read tensors that take more memory than there is.
+    pub(super) fn require_memory<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<()> {
+        let needed: u64 = names.map(|name| self.memory_bytes(name)).sum();
+        room::require("what it holds", needed).map_err(|problem| {
+            let source = io::Error::new(io::ErrorKind::OutOfMemory, problem);
+            FileError::Read { path: self.path.clone(), source }.into()
+        })
+    }
+
+    /// Bytes that a tensor takes in memory; 0 for what cannot be read.
+    fn memory_bytes(&self, name: &str) -> u64 {
+        let size =
+            |info: &TensorInfo| Some(info.memory_dtype()?.size() as u64 * info.shape.len() as u64);
+        self.info(name).ok().and_then(size).unwrap_or(0)
     }
 
     /// A tensor with memory of its own:
@@ -181,41 +175,44 @@ impl TensorFile {
     ///
     /// # Errors
     /// [`ContentError::Missing`], [`ContentError::Dtype`] for an element type that tensors cannot have, or
-    /// [`ContentError::Flag`] for a truth value that is neither 0 nor 1.
+    /// [`ContentError::Flag`] for a truth value that is neither 0 nor 1; [`ContentError::Cut`] and
+    /// [`ContentError::Damaged`] for bytes that are not as the header says.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let info = self.info(name)?;
-        let bytes = self.bytes(name)?;
-        let shape = info.shape;
-        match info.dtype {
-            FileDtype::F32 => Tensor::from_vec(values(bytes, f32::from_le_bytes), shape),
+        let TensorInfo { dtype, shape, .. } = *self.info(name)?;
+        match dtype {
+            FileDtype::F32 => Tensor::from_vec(self.values(name, f32::from_le_bytes)?, shape),
             FileDtype::F16 => {
-                Tensor::from_vec(values(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)
+                Tensor::from_vec(self.values(name, |b| f16::from_le_bytes(b).to_f32())?, shape)
             }
             FileDtype::BF16 => {
-                Tensor::from_vec(values(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)
+                Tensor::from_vec(self.values(name, |b| bf16::from_le_bytes(b).to_f32())?, shape)
             }
             FileDtype::F64 => {
-                Tensor::from_vec(values(bytes, |b| f64::from_le_bytes(b) as f32), shape)
+                Tensor::from_vec(self.values(name, |b| f64::from_le_bytes(b) as f32)?, shape)
             }
-            FileDtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
+            FileDtype::I64 => Tensor::from_vec(self.values(name, i64::from_le_bytes)?, shape),
             FileDtype::U32 => {
-                Tensor::from_vec(values(bytes, |b| i64::from(u32::from_le_bytes(b))), shape)
+                Tensor::from_vec(self.values(name, |b| i64::from(u32::from_le_bytes(b)))?, shape)
             }
-            FileDtype::I32 => Tensor::from_vec(values(bytes, i32::from_le_bytes), shape),
+            FileDtype::I32 => Tensor::from_vec(self.values(name, i32::from_le_bytes)?, shape),
             FileDtype::I16 => {
-                Tensor::from_vec(values(bytes, |b| i32::from(i16::from_le_bytes(b))), shape)
+                Tensor::from_vec(self.values(name, |b| i32::from(i16::from_le_bytes(b)))?, shape)
             }
             FileDtype::U16 => {
-                Tensor::from_vec(values(bytes, |b| i32::from(u16::from_le_bytes(b))), shape)
+                Tensor::from_vec(self.values(name, |b| i32::from(u16::from_le_bytes(b)))?, shape)
             }
-            FileDtype::U8 => Tensor::from_vec(bytes.to_vec(), shape),
-            FileDtype::I8 => Tensor::from_vec(values(bytes, i8::from_le_bytes), shape),
-            FileDtype::BOOL => match bytes.iter().enumerate().find(|(_, byte)| **byte > 1) {
-                None => Tensor::from_vec(bytes.iter().map(|byte| *byte == 1).collect(), shape),
-                Some((index, &value)) => {
-                    Err(self.problem(ContentError::Flag { tensor: name.to_string(), index, value }))
+            FileDtype::U8 => Tensor::from_vec(self.bytes(name)?, shape),
+            FileDtype::I8 => Tensor::from_vec(self.values(name, i8::from_le_bytes)?, shape),
+            FileDtype::BOOL => {
+                let bytes = self.bytes(name)?;
+                match bytes.iter().enumerate().find(|(_, byte)| **byte > 1) {
+                    None => Tensor::from_vec(bytes.iter().map(|byte| *byte == 1).collect(), shape),
+                    Some((index, &value)) => {
+                        let tensor = name.to_string();
+                        Err(self.problem(ContentError::Flag { tensor, index, value }))
+                    }
                 }
-            },
+            }
             got => {
                 let expected = "a float of 16 to 64 bits, an integer of up to 32 bits, I64 or BOOL";
                 Err(self.problem(ContentError::Dtype { tensor: name.to_string(), got, expected }))
@@ -223,54 +220,15 @@ impl TensorFile {
         }
     }
 
-    /// A tensor over the mapped file itself, which stays mapped as long as the tensor lives; its
-    /// pages count as the process's memory only once they are touched. The bytes are checked before, if the file has checksums. It is copied, as by
-    /// [`TensorFile::tensor`], where the bytes are not the tensor's: other element types, unaligned
-    /// offsets, a file that is not mapped.
-    ///
-    /// # Errors
-    /// As [`TensorFile::tensor`].
-    pub fn mapped(&self, name: &str) -> Result<Tensor> {
-        let info = self.info(name)?;
-        self.check_and_give_back(name)?;
-        let in_place = match (&self.source, info.dtype) {
-            _ if cfg!(target_endian = "big") => None,
-            (Source::Mapped(file), FileDtype::F32) => self.view::<f32>(file, info),
-            (Source::Mapped(file), FileDtype::I64) => self.view::<i64>(file, info),
-            (Source::Mapped(file), FileDtype::I32) => self.view::<i32>(file, info),
-            (Source::Mapped(file), FileDtype::U8) => self.view::<u8>(file, info),
-            (Source::Mapped(file), FileDtype::I8) => self.view::<i8>(file, info),
-            _ => None,
-        };
-        in_place.unwrap_or_else(|| self.tensor(name))
-    }
-
-    /// Checks a tensor's bytes and leaves none of its pages in memory.
-    fn check_and_give_back(&self, name: &str) -> Result<()> {
-        let (bytes, mut check) = (self.unchecked(name)?, self.check_of(name));
-        if check.running.is_none() {
-            return Ok(());
-        }
-        for start in (0..bytes.len()).step_by(GIVE_BACK) {
-            let range = start..bytes.len().min(start + GIVE_BACK);
-            check.update(&bytes[range.clone()]);
-            self.give_back(name, range)?;
-        }
-        check.finish(self)
-    }
-
-    fn view<T>(&self, file: &Arc<MappedFile>, info: &TensorInfo) -> Option<Result<Tensor>>
-    where
-        T: crate::tensor::Element + tinytorch_kernels::aligned::Number,
-    {
-        let slice = SharedSlice::<T>::from_file(file.clone(), self.span(info)).ok()?;
-        Some(Tensor::from_owner(Arc::new(slice), info.shape))
-    }
-
-    /// A tensor's bytes in the file.
-    fn span(&self, info: &TensorInfo) -> std::ops::Range<usize> {
-        let start = self.header.data_start;
-        start + info.range.start..start + info.range.end
+    /// The numbers of a tensor, decoded piece by piece, so that its bytes are never all in memory beside them.
+    pub(super) fn values<const N: usize, T>(
+        &self,
+        name: &str,
+        decode: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
+        let mut values = Vec::with_capacity(self.info(name)?.bytes() / N);
+        self.reading(name)?.all(|piece| values.extend(decoded(piece, &decode)))?;
+        Ok(values)
     }
 
     /// Refuses a tensor of another shape.
@@ -298,30 +256,10 @@ impl TensorFile {
     }
 }
 
-/// The checksum of a tensor's bytes while they are read, if the file says what it should be.
-pub(super) struct Check<'a> {
-    name: &'a str,
-    running: Option<(crc32fast::Hasher, u32)>,
-}
-
-impl Check<'_> {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
-        if let Some((hasher, _)) = &mut self.running {
-            hasher.update(bytes);
-        }
-    }
-
-    pub(super) fn finish(self, file: &TensorFile) -> Result<()> {
-        let Some((hasher, expected)) = self.running else { return Ok(()) };
-        if hasher.finalize() == expected {
-            return Ok(());
-        }
-        let tensor = self.name.to_string();
-        Err(file.problem(ContentError::Damaged { tensor, entry: checksum::KEY }))
-    }
-}
-
-/// The numbers of a tensor's bytes.
-pub(super) fn values<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
+/// The numbers that bytes stand for.
+pub(super) fn decoded<const N: usize, T>(
+    bytes: &[u8],
+    decode: impl Fn([u8; N]) -> T,
+) -> impl Iterator<Item = T> {
+    bytes.as_chunks::<N>().0.iter().map(move |&chunk| decode(chunk))
 }

@@ -37,25 +37,35 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn parse(file: &[u8]) -> Result<Header, FormatError> {
-        let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
-            return Err(FormatError::TooShort { bytes: file.len() });
+    /// Where the header ends in a file of `file` bytes that begins so, as far as the format allows one.
+    pub(super) fn end(start: &[u8], file: usize) -> usize {
+        let length = start.first_chunk().map(|length| u64::from_le_bytes(*length));
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length.filter(|length| *length <= MAX_HEADER).unwrap_or(0);
+        file.min(LENGTH_BYTES + length)
+    }
+
+    /// Reads the first bytes of a file, of `file` bytes in all, up to the header's [end](Header::end).
+    pub(super) fn parse(start: &[u8], file: usize) -> Result<Header, FormatError> {
+        let Some((length, rest)) = start.split_first_chunk::<LENGTH_BYTES>() else {
+            return Err(FormatError::TooShort { bytes: file });
         };
         let claimed = u64::from_le_bytes(*length);
         let length = match usize::try_from(claimed) {
             Ok(length) if length <= MAX_HEADER => length,
             _ => return Err(FormatError::HeaderTooLarge { length: claimed, limit: MAX_HEADER }),
         };
-        let Some((json, data)) = rest.split_at_checked(length) else {
+        let Some(json) = rest.get(..length) else {
             let available = rest.len();
             return Err(FormatError::HeaderTruncated { length: claimed, available });
         };
+        let data_start = LENGTH_BYTES + length;
         if json.first() != Some(&b'{') {
             return Err(FormatError::Header { detail: "it does not begin with `{`".to_string() });
         }
         let raw: RawHeader = serde_json::from_slice(json)
             .map_err(|error| FormatError::Header { detail: error.to_string() })?;
-        let tensors = laid_out(raw.tensors, data.len())?;
+        let tensors = laid_out(raw.tensors, file - data_start)?;
         let mut index = HashMap::with_capacity(tensors.len());
         for (at, (name, _)) in tensors.iter().enumerate() {
             if index.insert(name.clone(), at).is_some() {
@@ -70,7 +80,7 @@ impl Header {
                 Some(read.ok_or(FormatError::DamagedHeader { entry: checksum::KEY })?)
             }
         };
-        Ok(Header { metadata, checksums, tensors, index, data_start: LENGTH_BYTES + length })
+        Ok(Header { metadata, checksums, tensors, index, data_start })
     }
 }
 
@@ -208,7 +218,7 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 /// The bytes before the tensors: length, JSON in the order given, and spaces up to a multiple of 8,
-/// so that every tensor can be read where it is mapped.
+/// so that every tensor begins where its numbers are aligned.
 pub(super) fn encode(
     tensors: &[(&str, TensorInfo)],
     metadata: &BTreeMap<String, String>,

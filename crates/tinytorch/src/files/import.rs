@@ -48,7 +48,7 @@ pub(super) fn import_into(
                     .iter_mut()
                     .filter(|name| **name == tokens)
                     .for_each(|name| *name = head.clone());
-            } else if checkpoint.bytes(&tokens)? != checkpoint.bytes(&head)? {
+            } else if !checkpoint.are_equal(&tokens, &head)? {
                 let problem = ContentError::TiedInModel { tensor: head.clone() };
                 return Err(checkpoint.problem(&head, problem));
             }
@@ -75,6 +75,7 @@ pub(super) fn import_into(
         let problem = ContentError::Unexpected { tensor: tensor.to_string() };
         return Err(checkpoint.problem(tensor, problem));
     }
+    checkpoint.require_memory(&found)?;
     let values = found.iter().zip(layouts);
     let values = values
         .map(|(name, layout)| as_the_model_has_it(checkpoint.tensor(name)?, layout))
@@ -188,6 +189,7 @@ pub fn load_renamed(
     }
     let used: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     file.expect_only(|name| used.contains(name) || ignore(name))?;
+    file.require_memory(names.iter().map(String::as_str))?;
     let values = names.iter().map(|name| file.tensor(name)).collect::<Result<Vec<_>>>()?;
     for ((_, param), value) in params.into_iter().zip(values) {
         param.store(Stored::F32(value));

@@ -11,7 +11,6 @@
 //! `dynamic16` or `weight-only`.
 
 use super::entry::Entry;
-use super::file::{GIVE_BACK, values};
 use super::{ContentError, FileDtype, TensorFile};
 use crate::Result;
 use crate::autograd::{Param, Role, Stored};
@@ -105,22 +104,21 @@ impl<'a> Plan<'a> {
         [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
     }
 
-    /// Streams the rows into the packed weight, which is the only memory of its size: pages of the file are
-    /// given back as they are read.
+    /// Streams the rows into the packed weight, which is the only memory of its size.
     pub(super) fn read(self, file: &TensorFile) -> Result<Stored> {
-        let (bytes, mut check) = (file.unchecked(self.name)?, file.check_of(self.name));
-        let mut given_back = 0;
-        let weight = QWeight::from_rows(self.shape, self.scales, |i, row| {
-            let (start, end) = (i * row.len(), (i + 1) * row.len());
-            row.iter_mut().zip(&bytes[start..end]).for_each(|(to, &from)| *to = from.cast_signed());
-            if end - given_back >= GIVE_BACK || end == bytes.len() {
-                check.update(&bytes[given_back..end]);
-                file.give_back(self.name, given_back..end)?;
-                given_back = end;
-            }
+        let mut reading = file.reading(self.name)?;
+        let mut bytes = Vec::new();
+        let weight = QWeight::from_rows(self.shape, self.scales, |_, row| {
+            bytes.resize(row.len(), 0);
+            reading.fill(&mut bytes)?;
+            row.iter_mut().zip(&bytes).for_each(|(to, from)| *to = from.cast_signed());
             Ok(())
         });
-        check.finish(file)?;
+        let weight = match weight {
+            // Damage explains what cannot be packed.
+            Ok(_) | Err(crate::Error::Int8(_)) => reading.all(|_| ()).and(weight),
+            unread => unread,
+        };
         let weight = match self.shift {
             Some(shift) => weight.and_then(|weight| weight.with_shift(shift)),
             None => weight,
@@ -145,7 +143,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
     match info.dtype {
         FileDtype::F16 => {
             file.expect_shape(name, Shape::new(&block_grid(weight))?)?;
-            let scales = values(file.bytes(name)?, f16::from_le_bytes);
+            let scales = file.values(name, f16::from_le_bytes)?;
             check_scales(file, name, scales.iter().map(|s| s.to_f32()))?;
             Ok(Scales::Blocks(scales.into()))
         }
@@ -154,7 +152,7 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             // A weight of one row reads as per channel, the usual form; the numbers are the same.
             let per_tensor = info.shape.dims() == [1] && rows != 1;
             file.expect_shape(name, Shape::new(&[if per_tensor { 1 } else { rows }])?)?;
-            let scales = values(file.bytes(name)?, f32::from_le_bytes);
+            let scales = file.values(name, f32::from_le_bytes)?;
             check_scales(file, name, scales.iter().copied())?;
             Ok(if per_tensor {
                 Scales::PerTensor(scales[0])
@@ -185,7 +183,7 @@ fn read_shift(
         return Err(file.problem(ContentError::Dtype { tensor: name, got, expected: "F32" }));
     }
     file.expect_shape(&name, Shape::new(&shape[..1])?)?;
-    Ok(Some(values(file.bytes(&name)?, f32::from_le_bytes).into()))
+    Ok(Some(file.values(&name, f32::from_le_bytes)?.into()))
 }
 
 /// The quantization of static activations.

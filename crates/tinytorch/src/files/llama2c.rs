@@ -1,7 +1,7 @@
 //! Model files of llama2.c, in its first form: seven 32-bit integers, then the weights as floats, all
 //! little-endian, layer after layer for each kind of weight.
 
-use super::file::values;
+use super::file::decoded;
 use super::sniff::foreign_file;
 use super::{FileError, FormatError, Loaded, Provenance};
 use crate::Result;
@@ -109,7 +109,7 @@ fn names(layers: usize) -> impl Iterator<Item = String> {
 fn floats(file: &mut File, count: usize) -> std::io::Result<Vec<f32>> {
     let mut bytes = vec![0; 4 * count];
     file.read_exact(&mut bytes)?;
-    Ok(values(&bytes, f32::from_le_bytes))
+    Ok(decoded(&bytes, f32::from_le_bytes).collect())
 }
 
 /// The sizes that a file begins with. A vocabulary below 0 says that the output head is separate.

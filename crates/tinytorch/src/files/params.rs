@@ -119,6 +119,7 @@ fn load_values(module: &mut dyn Module, file: &TensorFile) -> Result<()> {
     }
     file.expect_only(|name| used.contains(name) || name.starts_with(RESERVED_PREFIX))?;
     modes.expect_empty(file)?;
+    file.require_memory(used.iter().map(|name| &**name))?;
     let values: Vec<Stored> =
         plans.into_iter().map(|plan| plan.read(file)).collect::<Result<_>>()?;
     for ((_, param), stored) in params.into_iter().zip(values) {

@@ -2,7 +2,7 @@
 
 use super::encoder::STAGES;
 use super::open::own_file;
-use super::{FileError, Provenance, replace, save_model};
+use super::{FileError, Provenance, TemporaryFolder, replace, save_model};
 use crate::Result;
 use crate::models::Model;
 use serde_json::Value;
@@ -72,16 +72,9 @@ pub fn save_folder(
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".saving-");
-    // Temporary folders are private to their user by default; a saved model is an ordinary folder.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let folder = builder.tempdir_in(parent).map_err(unwritable(out))?;
+    let folder = TemporaryFolder::in_folder(parent, ".saving-").map_err(unwritable(out))?;
     fill(folder.path())?;
-    fs::rename(folder.path(), out).map_err(unwritable(out))?;
-    // It has its name now.
-    let _ = folder.keep();
+    folder.rename(out).map_err(unwritable(out))?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// First bytes that are looked at.
-const LOOKED_AT: usize = 512;
+pub(super) const LOOKED_AT: usize = 512;
 
 /// A kind of file that is no model of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

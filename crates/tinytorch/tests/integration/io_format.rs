@@ -177,21 +177,33 @@ fn halves_widen_when_they_are_loaded_and_other_types_stay_what_they_are() {
 }
 
 #[test]
-fn mapped_tensors_lie_in_the_file_and_copied_ones_do_not() {
+fn a_file_that_is_cut_while_it_is_open_names_the_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    let weight = Tensor::arange(1000).unwrap();
-    write_tensors(&path, &[("w", weight)], &BTreeMap::new()).unwrap();
+    let tensors = [("a", Tensor::arange(1000).unwrap()), ("b", Tensor::arange(300_000).unwrap())];
+    write_tensors(&path, &tensors, &BTreeMap::new()).unwrap();
     let file = TensorFile::open(&path).unwrap();
-    let (mapped, again) = (file.mapped("w").unwrap(), file.mapped("w").unwrap());
-    assert!(mapped.shares_storage(&again));
-    assert!(!file.tensor("w").unwrap().shares_storage(&mapped));
-    drop(file);
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(mapped.as_slice::<f32>().unwrap()[999], 999.0);
+    let length = file.file_bytes() as u64;
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    assert_eq!(file.tensor("a").unwrap().as_slice::<f32>().unwrap()[999], 999.0);
+    for error in [file.tensor("b").map(drop), file.bytes("b").map(drop)].map(Result::unwrap_err) {
+        let Some(FileError::Content { problem, .. }) = error.downcast_ref() else {
+            panic!("{error}")
+        };
+        assert_eq!(*problem, ContentError::Cut { tensor: "b".into() });
+        assert!(error.to_string().contains("was cut while it was read"), "{error}");
+    }
+    assert_eq!(file.damaged(), ["b"]);
+}
 
-    let in_memory = TensorFile::from_bytes("m", file_of_one_float()).unwrap();
-    assert_eq!(in_memory.mapped("w").unwrap().item().unwrap(), 1.5);
+#[test]
+fn a_tensor_is_there_when_its_file_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    std::fs::write(&path, file_of_one_float()).unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(file.tensor("w").unwrap().item().unwrap(), 1.5);
 }
 
 fn file_of_one_float() -> Vec<u8> {

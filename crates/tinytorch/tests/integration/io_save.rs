@@ -21,13 +21,9 @@ fn a_complete_file_replaces_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
     write(&path, 3).unwrap();
-    let mapped = TensorFile::open(&path).unwrap();
+    let open = TensorFile::open(&path).unwrap();
     write(&path, 5).unwrap();
-    assert_eq!(
-        mapped.tensor("w").unwrap().len(),
-        3,
-        "an open file goes on showing the old tensors"
-    );
+    assert_eq!(open.tensor("w").unwrap().len(), 3, "an open file goes on showing the old tensors");
     assert_eq!(TensorFile::open(&path).unwrap().tensor("w").unwrap().len(), 5);
     assert_eq!(entries(folder.path()), ["m.safetensors"]);
 }

@@ -8,7 +8,7 @@ pub enum TorchError {
     #[error("it is a zip archive, as torch.save writes, and damaged: {problem}; copy it again")]
     Archive {
         /// What is wrong.
-        problem: &'static str,
+        problem: String,
     },
     /// The pickle ends early, or its parts do not fit together.
     #[error("it is a PyTorch file whose pickle is damaged at byte {at}: {problem}; copy it again")]
