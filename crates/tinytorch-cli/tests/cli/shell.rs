@@ -39,3 +39,31 @@ fn warnings_can_be_left_out() {
     assert!(told(run).contains(".saving-old was left by a command"), "{}", told(run));
     assert!(!told(&format!("{run} -q")).contains(".saving-old"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_temporary_folder() {
+    use crate::support::AUDIT;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    let bench = Bench::with_models();
+    std::fs::create_dir(bench.path("temporary")).unwrap();
+    let is_empty = || std::fs::read_dir(bench.path("temporary")).unwrap().next().is_none();
+    for (signal, number) in [("TERM", 15), ("HUP", 1)] {
+        let mut child = bench
+            .command(AUDIT)
+            .env("TMPDIR", bench.path("temporary"))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while is_empty() {
+            assert!(child.try_wait().unwrap().is_none(), "the audit ended without a folder");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        assert_eq!(child.wait().unwrap().signal(), Some(number));
+        assert!(is_empty(), "{signal}");
+    }
+}

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 use tinytorch_kernels::aligned::{AlignedVec, flags, flags_mut, numbers, numbers_mut};
 use tinytorch_kernels::int8::{Int8Error, RowParams, min_max};
+use tinytorch_kernels::os::room;
 use tinytorch_kernels::{Isa, Ran};
 
 /// What a run writes to, beside the output.
@@ -83,6 +84,7 @@ impl Plan {
         if self.memory.arena.len() < placement.bytes {
             // The old memory is freed first, so that the peak is the new size alone.
             self.memory.arena = AlignedVec::new();
+            room::require("a pass of this batch", placement.bytes as u64)?;
             self.memory.arena = AlignedVec::zeroed(placement.bytes);
         }
         let mut run = Run { program: &self.program, placement, inputs, memory: &mut self.memory };

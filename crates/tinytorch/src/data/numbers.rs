@@ -4,6 +4,7 @@ use super::source::Source;
 use crate::tensor::{Element, Shape};
 use crate::{Result, Tensor};
 use half::f16;
+use tinytorch_kernels::os::room;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 16;
@@ -74,6 +75,8 @@ fn read<const N: usize, T: Element>(
     decode: impl Fn([u8; N]) -> T,
 ) -> Result<Tensor> {
     let len = shape.len();
+    let needed = (len as u64).saturating_mul(size_of::<T>() as u64);
+    room::require(&format!("the array of {}", source.name()), needed)?;
     let mut values: Vec<T> = Vec::with_capacity(len.min(TRUSTED));
     let mut chunk = vec![0; CHUNK.min(len * N)];
     while values.len() < len {

@@ -7,6 +7,7 @@ use crate::autograd::{Param, Role, Stored};
 use crate::nn::Module;
 use crate::tensor::Tensor;
 use tinytorch_kernels::int8::Int8Error;
+use tinytorch_kernels::os::room;
 
 /// An attempt to get float weights back from an int8 model.
 ///
@@ -48,10 +49,12 @@ pub(super) fn check<M: Module + ?Sized>(model: &M, config: &QuantConfig) -> Resu
     }
     let names: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
     config.check_patterns(&names)?;
-    if weights.iter().all(|(name, _)| config.keeps_float(name)) {
-        return Err(QuantError::NothingToQuantize { params: total }.into());
+    let quantized = weights.iter().filter(|(name, _)| !config.keeps_float(name));
+    match quantized.map(|(_, param)| param.shape().len() as u64).sum() {
+        0 => Err(QuantError::NothingToQuantize { params: total }.into()),
+        // A byte each; the floats are held until all are made.
+        bytes => Ok(room::require("the int8 weights", bytes)?),
     }
-    Ok(())
 }
 
 /// Refuses findings about another model.

@@ -4,9 +4,10 @@
 use super::published_support::*;
 use serde_json::{Value, json};
 use tinytorch::Tensor;
-use tinytorch::autograd::Ctx;
+use tinytorch::autograd::{Ctx, Stored};
 use tinytorch::files::{Embedder, import_folder, load_model, open_model, save_model};
-use tinytorch::nn::Forward;
+use tinytorch::models::{Bert, BertConfig};
+use tinytorch::nn::{Forward, Init, Module};
 
 /// The scores of the folder, read and read again from a file of our own.
 fn scores(config: &Value, tensors: &Tensors, want: &str) {
@@ -106,4 +107,64 @@ fn distilbert_and_roberta_give_their_vectors() {
         .unwrap_err()
         .to_string();
     assert!(line.contains(&format!("there are {}", CONTEXT - 3)), "{line}");
+}
+
+/// transformers' `create_position_ids_from_input_ids`: tokens that are no padding are numbered from behind the id
+/// of padding.
+fn roberta_positions(ids: &[i64], pad: i64) -> Vec<i64> {
+    let mut rank = 0;
+    let mut position = |id: &i64| {
+        rank += i64::from(*id != pad);
+        if *id == pad { pad } else { rank + pad }
+    };
+    ids.iter().map(&mut position).collect()
+}
+
+#[test]
+fn a_padded_roberta_takes_the_positions_of_transformers() {
+    let config = BertConfig {
+        vocab: 40,
+        context: 10,
+        types: 1,
+        dim: 8,
+        layers: 2,
+        heads: 2,
+        hidden: 16,
+        norm_eps: 1e-5,
+        pad: 1,
+        first_position: 2,
+    };
+    let counted_from_0 = BertConfig { first_position: 0, ..config.clone() };
+    let model = Bert::new(&config, &mut Init::seed(3)).unwrap();
+    let params = model.named_params();
+    let rows: [&[i64]; 3] =
+        [&[0, 5, 6, 7, 8, 9, 2], &[0, 30, 2, 1, 1, 1, 1], &[0, 4, 4, 4, 2, 1, 1]];
+    let run = |model: &Bert, rows: &[&[i64]]| {
+        let ids = Tensor::from_vec(rows.concat(), [rows.len(), rows[0].len()]).unwrap();
+        model.forward(&ids.into(), &mut Ctx::eval()).unwrap().value().to_vec::<f32>().unwrap()
+    };
+    let batch = run(&model, &rows);
+    for (i, row) in rows.iter().enumerate() {
+        let tokens = row.iter().take_while(|id| **id != 1).count();
+        let positions = roberta_positions(row, 1);
+        assert_eq!(positions[..tokens], (2..2 + tokens as i64).collect::<Vec<_>>());
+        // The rows of the table that the formula names, put where a BERT looks for its own.
+        let mut plain = Bert::new(&counted_from_0, &mut Init::absent()).unwrap();
+        for ((name, param), (_, from)) in plain.named_params_mut().into_iter().zip(&params) {
+            let value = from.value().unwrap();
+            let named = || {
+                let rows = positions.iter().chain(&[0; 3]).map(|&at| at as usize);
+                let rows: Vec<Tensor> =
+                    rows.map(|at| value.slice(0, at..at + 1).unwrap()).collect();
+                Tensor::cat::<f32>(&rows, 0).unwrap()
+            };
+            let value = if name == "positions.weight" { named() } else { value.clone() };
+            param.store(Stored::F32(value));
+        }
+        let alone = run(&plain, &[&row[..tokens]]);
+        let padded = &batch[8 * row.len() * i..][..8 * tokens];
+        for (got, want) in padded.iter().zip(&alone) {
+            assert!((got - want).abs() < 1e-5, "row {i}: {got} {want}");
+        }
+    }
 }

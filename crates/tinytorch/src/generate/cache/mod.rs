@@ -11,6 +11,7 @@ use crate::Result;
 use crate::models::DecoderSizes;
 use crate::nn::KeyValueCache;
 use crate::tensor::{Shape, Tensor};
+use tinytorch_kernels::os::room;
 
 /// How keys and values are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,8 @@ impl CacheKind {
     /// sequences.
     ///
     /// # Errors
-    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for impossible sizes.
+    /// [`TensorError::TooLarge`](crate::tensor::TensorError::TooLarge) for impossible sizes,
+    /// [`NotEnoughMemory`](crate::NotEnoughMemory) for more than there is memory for.
     pub fn caches(
         self,
         decoder: DecoderSizes,
@@ -35,6 +37,12 @@ impl CacheKind {
     ) -> Result<Vec<Box<dyn KeyValueCache>>> {
         let DecoderSizes { blocks, kv_heads, head_dim, .. } = decoder;
         let sizes = CacheSizes { batch, kv_heads, head_dim, capacity };
+        let bytes = match self {
+            CacheKind::F32 => size_of::<f32>() * sizes.entries()?.len(),
+            CacheKind::Int8 => sizes.entries()?.len() + size_of::<f32>() * sizes.rows()?.len(),
+        };
+        let needed = (2 * blocks as u64).saturating_mul(bytes as u64);
+        room::require(&format!("the cache of keys and values of {capacity} positions"), needed)?;
         let cache = |_| -> Result<Box<dyn KeyValueCache>> {
             Ok(match self {
                 CacheKind::F32 => Box::new(F32Cache::new(sizes)?),
