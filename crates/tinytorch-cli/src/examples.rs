@@ -42,7 +42,13 @@ const EXAMPLES: [(&str, &[&str]); 15] = [
     ),
     ("run", &["tinytorch run cnn.safetensors --input images.npy --out scores.npy"]),
     ("generate", &["tinytorch generate talks.safetensors --prompt \"Q: What\" --temperature 0.7"]),
-    ("embed", &["tinytorch embed all-MiniLM-L6-v2 --input sentences.txt --out vectors.npy"]),
+    (
+        "embed",
+        &[
+            "tinytorch embed all-MiniLM-L6-v2 --input sentences.txt --out vectors.npy",
+            "head -n 3 sentences.txt | tinytorch embed all-MiniLM-L6-v2 --input - --out - > vectors.npy",
+        ],
+    ),
     ("inspect", &["tinytorch inspect cnn.int8.safetensors"]),
     ("verify", &["tinytorch verify cnn.safetensors cnn.int8.safetensors"]),
     ("profile", &["tinytorch profile cnn.int8.safetensors --json"]),

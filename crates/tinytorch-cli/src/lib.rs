@@ -23,6 +23,7 @@ mod scale;
 mod sentences;
 mod shapes;
 mod share;
+mod standard;
 mod table;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,6 +1,7 @@
 //! Text in files: as a whole, and a sentence on each line.
 
 use crate::problem::Problem;
+use crate::standard;
 use anyhow::Result;
 use std::path::Path;
 use tinytorch::files::FileError;
@@ -10,9 +11,9 @@ pub(crate) fn is_text(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "txt")
 }
 
-/// The text in a file, which must be UTF-8.
+/// The text in a file or of standard input, which must be UTF-8.
 pub(crate) fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path)
+    let bytes = standard::read(path)
         .map_err(|source| tinytorch::Error::from(FileError::Read { path: path.into(), source }))?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -5,6 +5,7 @@ use crate::data::usual_config;
 use crate::output::{Progress, Screen, bars};
 use crate::overwrite::Paths;
 use crate::sentences::{read, sentences};
+use crate::standard;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -12,8 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
-use tinytorch::data::write_npy;
-use tinytorch::files::{Embedder, check_writable};
+use tinytorch::files::Embedder;
 use tinytorch::nn::Module;
 use tinytorch::quant::quantize_model;
 
@@ -25,10 +25,10 @@ const BATCH: usize = 32;
 pub(crate) struct Embed {
     /// The model's folder, float or int8: config.json, model.safetensors, tokenizer.json
     folder: PathBuf,
-    /// Text in UTF-8, one sentence on each line
+    /// Text in UTF-8, one sentence on each line; - is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// File for the vectors, as .npy: one row for each line
+    /// File for the vectors, as .npy: one row for each line; - is standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Quantize the model to int8 first, in memory
@@ -57,19 +57,18 @@ impl Embed {
         let text = read(&self.input)?;
         let sentences = sentences(&self.input, &text)?;
         let embedder = load(&self.folder, self.int8)?;
-        check_writable(&self.out)?;
+        standard::check_output(&self.out)?;
         let vectors = vectors(&embedder, &sentences, &mut bars())?;
-        write_npy(&self.out, &vectors)?;
         let outcome = Outcome {
             file: self.out.display().to_string(),
             sentences: sentences.len(),
             dim: vectors.shape().last_dim(),
             int8: holds_int8(&embedder),
         };
-        match self.json {
-            true => screen.json(&outcome)?,
-            false => outcome.print(screen)?,
-        }
+        standard::write_array(&self.out, &vectors, screen, |screen| match self.json {
+            true => screen.json(&outcome),
+            false => outcome.print(screen),
+        })?;
         Ok(Verdict::Good)
     }
 }

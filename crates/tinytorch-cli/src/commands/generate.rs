@@ -4,11 +4,12 @@ use crate::Verdict;
 use crate::language::{Language, quantize};
 use crate::output::Screen;
 use crate::problem::Problem;
+use crate::sentences;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tinytorch::generate::{CacheKind, Finish, Generated, Limits, Sampler, Sampling, generate};
 
 /// Continue a text with a language model.
@@ -24,7 +25,8 @@ pub(crate) struct Generate {
     /// that lies beside it
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Text to continue; by default a text begins anew, if the tokenizer has a token for that
+    /// Text to continue, or - for that of standard input; by default a text begins anew, if the tokenizer has a
+    /// token for that
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
     /// Largest number of tokens to generate
@@ -89,7 +91,12 @@ struct Outcome<'a> {
 }
 
 impl Generate {
-    pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+    pub(crate) fn run(mut self, screen: &mut Screen) -> Result<Verdict> {
+        if self.prompt.as_deref() == Some("-") {
+            let text = sentences::read(Path::new("-"))?;
+            // The end of a line belongs to the stream, not to the prompt.
+            self.prompt = Some(text.strip_suffix('\n').unwrap_or(&text).to_string());
+        }
         let mut shown = Ok(());
         let made = self.continued(|piece| {
             if !self.json && shown.is_ok() {

@@ -9,14 +9,15 @@ use crate::output::{Screen, progress_bar};
 use crate::overwrite::Paths;
 use crate::pictures::{self, Pictures};
 use crate::scale;
+use crate::standard::{self, Input};
 use anyhow::Result;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{Labels, write_npy};
-use tinytorch::files::{Loaded, check_writable};
+use tinytorch::data::Labels;
+use tinytorch::files::Loaded;
 use tinytorch::nn::Forward;
 
 /// Samples per pass; the result does not depend on it.
@@ -29,7 +30,7 @@ pub(crate) struct Run {
     file: PathBuf,
     /// Inputs as .npy, .npz or .csv, the first axis counting the samples; bytes are scaled to 0..1, and
     /// token ids are an .npy of 64-bit integers; for an ONNX model .npy, or .npz with an array under the name of
-    /// each input
+    /// each input; - is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Which column of a .csv holds labels and is left out, where its names, values or number of columns do
@@ -38,7 +39,8 @@ pub(crate) struct Run {
     labels: Option<Labels>,
     #[command(flatten)]
     pictures: Pictures,
-    /// File for the outputs, as .npy; for an ONNX model .npz too, by name
+    /// File for the outputs, as .npy; for an ONNX model .npz too, by name; - is standard output, for models that
+    /// are not ONNX's
     #[arg(long, alias = "output", value_name = "FILE")]
     out: PathBuf,
 }
@@ -49,18 +51,20 @@ impl Run {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let input = Input::of_data(&self.input)?;
+        let input = input.path();
         // Arrays without a word of how they become numbers are taken in any type that the model has.
-        if is_onnx(&self.file) && self.pictures.is_empty() && !pictures::are_at(&self.input) {
-            return onnx::run(&self.file, &self.input, &self.out, screen);
+        if is_onnx(&self.file) && self.pictures.is_empty() && !pictures::are_at(input) {
+            return onnx::run(&self.file, input, &self.out, screen);
         }
         let Loaded { model, provenance } = open(&self.file)?;
-        if Arrays::are_in(&self.input, &*model) {
+        if Arrays::are_in(input, &*model) {
             let pictures = self.pictures.or_noted(&provenance);
-            return onnx::run_named(&*model, &self.input, &pictures, &self.out, screen);
+            return onnx::run_named(&*model, input, &pictures, &self.out, screen);
         }
-        check_writable(&self.out)?;
+        standard::check_output(&self.out)?;
         let labels = self.labels.unwrap_or_default();
-        let inputs = load_inputs(&self.input, &labels, &*model, usize::MAX, 0)?;
+        let inputs = load_inputs(input, &labels, &*model, usize::MAX, 0)?;
         let data = self.input.display().to_string();
         check_inputs(&inputs, &data, &*model)?;
         scale::check(&inputs, &data, &provenance)?;
@@ -72,7 +76,6 @@ impl Run {
             outputs.push(model.call(&batch, &mut Ctx::eval())?.into_value());
         }
         let outputs = Tensor::cat::<f32>(&outputs, 0)?;
-        write_npy(&self.out, &outputs)?;
         let values = outputs.to_vec::<f32>()?;
         if let Some(at) = values.iter().position(|v| !v.is_finite()) {
             let (wrong, all) = (values.iter().filter(|v| !v.is_finite()).count(), values.len());
@@ -81,7 +84,9 @@ impl Run {
                 "{wrong} of {all} outputs are not finite, the first for sample {sample}; check the model's weights and the scale of the inputs"
             );
         }
-        writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?;
+        standard::write_array(&self.out, &outputs, screen, |screen| {
+            Ok(writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?)
+        })?;
         Ok(Verdict::Good)
     }
 }

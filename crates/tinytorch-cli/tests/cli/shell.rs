@@ -1,6 +1,9 @@
 //! What shells, manuals and bug reports ask of the command.
 
+use crate::embed;
 use crate::support::Bench;
+use tinytorch::Tensor;
+use tinytorch::data::{encode_npy, encode_npz};
 
 #[test]
 fn completions_and_pages_name_commands_and_options() {
@@ -38,6 +41,29 @@ fn warnings_can_be_left_out() {
     let told = |args: &str| String::from_utf8(bench.run(args).stderr).unwrap();
     assert!(told(run).contains(".saving-old was left by a command"), "{}", told(run));
     assert!(!told(&format!("{run} -q")).contains(".saving-old"));
+}
+
+#[test]
+fn a_dash_is_a_stream_with_what_a_file_has() {
+    let bench = embed::bench();
+    bench.good("embed encoder --input s.txt --out file.npy");
+    let piped = bench.piped("embed encoder --input - --out -", &bench.read("s.txt"));
+    assert_eq!(piped, bench.read("file.npy"));
+
+    let bench = Bench::with_model();
+    let (inputs, rows) = (Tensor::zeros([2, 1, 8, 8]).unwrap(), [0.5; 64].map(|v| v.to_string()));
+    let table = [rows.join(","), rows.join(",")].join("\n");
+    for (name, bytes) in [
+        ("x.npy", encode_npy(&inputs).unwrap()),
+        ("x.npz", encode_npz(&[("x", &inputs)]).unwrap()),
+        ("x.csv", table.into_bytes()),
+    ] {
+        bench.write(name, &bytes);
+        bench.good(&format!("run m.safetensors --input {name} --out y.npy --labels none"));
+        let piped = bench.piped("run m.safetensors --input - --out - --labels none", &bytes);
+        assert_eq!(piped, bench.read("y.npy"), "{name}");
+    }
+    assert!(!bench.path("-").exists());
 }
 
 #[cfg(unix)]

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -54,6 +55,22 @@ impl Bench {
 
     pub(crate) fn run(&self, args: &str) -> Output {
         self.command(args).output().unwrap()
+    }
+
+    /// What a command prints that must succeed, with these bytes as its standard input.
+    pub(crate) fn piped(&self, args: &str, input: &[u8]) -> Vec<u8> {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
+        assert!(output.stderr.is_empty(), "{args}: {output:?}");
+        output.stdout
     }
 
     /// What a command prints that must succeed.

@@ -99,10 +99,14 @@ impl Unlabeled {
 /// Up to `count` inputs, drawn by the seed.
 fn draw(inputs: &Tensor, count: usize, seed: u64, path: &Path) -> Result<Tensor> {
     let inputs = inputs.contiguous()?;
-    let Some(len) = inputs.shape().first().copied().filter(|&len| len > 0 && count > 0) else {
-        let len = inputs.shape().first().copied().unwrap_or(0);
+    let len = inputs.shape().first().copied().unwrap_or(0);
+    if len == 0 {
+        let problem = "it holds no samples, which its first axis counts".to_owned();
+        return Err(DataError::NotRecognized { path: path.display().to_string(), problem }.into());
+    }
+    if count == 0 {
         return Err(DataError::Split { count, len }.into());
-    };
+    }
     check_finite(&inputs, &path.display().to_string())?;
     let mut order: Vec<usize> = (0..len).collect();
     Rng::seed(seed).shuffle(&mut order);
