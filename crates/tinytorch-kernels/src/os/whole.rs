@@ -112,6 +112,9 @@ impl WholeFile {
         if !bytes.len().is_multiple_of(size) {
             return Err(ViewError::PartialElement { length: bytes.len(), element, size });
         }
+        if bytes.is_empty() {
+            return Ok(&[]);
+        }
         if !bytes.as_ptr().cast::<T>().is_aligned() {
             return Err(ViewError::Misaligned { start, element, align });
         }

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::audit::{AuditOptions, Evidence, Gate, Subject, probe};
+use crate::int8::QWeight;
 use crate::models::Model;
 use crate::profile::process::{ProbeReport, ProbeRequest, ProbeTask, copies_for};
 
@@ -65,6 +66,10 @@ fn limit(float: u64, dense: u64, least: u64) -> f64 {
     FULL.min(0.98 * float as f64 / possible.max(1) as f64)
 }
 
+/// What an int8 weight takes beside its numbers: what says how they lie, and 16 bytes that an allocator adds to each of
+/// the values, their sums, the scales and the weight itself. It is a tenth of a weight of 32 by 32.
+const HELD: usize = size_of::<QWeight>() + 4 * 16;
+
 /// Bytes of all weights that are int8, as floats and as the least that they can be in int8.
 fn weight_bytes(model: &dyn Model) -> (usize, usize) {
     let params = model.named_params();
@@ -72,7 +77,7 @@ fn weight_bytes(model: &dyn Model) -> (usize, usize) {
     weights.fold((0, 0), |(dense, least), weight| {
         let shift = weight.shift().map_or(0, size_of_val);
         let values = weight.shape().len() * size_of::<f32>();
-        (dense + values, least + super::least_bytes(weight) + shift)
+        (dense + values, least + super::least_bytes(weight) + shift + HELD)
     })
 }
 

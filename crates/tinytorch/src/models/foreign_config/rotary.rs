@@ -144,6 +144,23 @@ mod tests {
         }
     }
 
+    /// transformers' `_compute_dynamic_ntk_parameters`: the base of a sequence of this length.
+    fn dynamic_base(base: f64, dim: f64, factor: f64, length: f64, context: f64) -> f64 {
+        let length = length.max(context);
+        base * (factor * length / context - (factor - 1.0)).powf(dim / (dim - 2.0))
+    }
+
+    /// Beyond the context there are no positions, so that the formula's other bases are never asked for.
+    #[test]
+    fn dynamic_scaling_is_that_of_transformers_wherever_there_are_positions() {
+        let file = json!({"rope_theta": 2e4, "rope_scaling": {"type": "dynamic", "factor": 4.0}});
+        let read = f64::from(base(file).unwrap());
+        for length in 1..=64 {
+            assert_eq!(dynamic_base(2e4, 8.0, 4.0, f64::from(length), 64.0), read);
+        }
+        assert!(dynamic_base(2e4, 8.0, 4.0, 65.0, 64.0) > 1.08 * read);
+    }
+
     #[test]
     fn scaling_is_read_in_both_spellings() {
         let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
