@@ -57,6 +57,14 @@ impl Rebuild for OnnxModel {
     fn fixed_batch(&self) -> Option<usize> {
         OnnxModel::fixed_batch(self)
     }
+
+    fn first_sizes(&self) -> Vec<Option<usize>> {
+        let first = |input: &ValueInfo| match input.dims.as_deref() {
+            Some([Dim::Size(size), ..]) => Some(*size),
+            _ => None,
+        };
+        self.inputs().iter().map(first).collect()
+    }
 }
 
 fn names(values: &[ValueInfo]) -> Vec<String> {

@@ -124,6 +124,10 @@ impl Model for Watched {
         self.model.fixed_batch()
     }
 
+    fn first_sizes(&self) -> Vec<Option<usize>> {
+        self.model.first_sizes()
+    }
+
     fn output_names(&self) -> Vec<String> {
         self.model.output_names()
     }

@@ -1,7 +1,7 @@
 //! How near vectors stay to others, by their direction.
 
 use super::task::same_shape;
-use super::{AuditError, Direction, Metric};
+use super::{Alike, AuditError, Direction, Likeness, Metric};
 use crate::Result;
 use crate::tensor::Tensor;
 
@@ -28,15 +28,34 @@ impl Metric for Cosine {
     }
 
     fn score(&self, outputs: &[Tensor], targets: &[Tensor]) -> Result<f64> {
-        let output = outputs.first().ok_or(AuditError::Nothing { what: "output" })?;
-        let target = targets.first().ok_or(AuditError::Nothing { what: "target" })?;
-        same_shape(output, target)?;
-        let width = output.shape().last_dim().max(1);
-        let (output, target) = (output.to_vec::<f32>()?, target.to_vec::<f32>()?);
-        let rows = output.chunks(width).zip(target.chunks(width));
-        let cosines: Vec<f64> = rows.map(|(a, b)| cosine(a, b)).collect();
+        let cosines = cosines(outputs, targets)?;
         Ok(cosines.iter().sum::<f64>() / cosines.len().max(1) as f64)
     }
+}
+
+impl Likeness for Cosine {
+    fn name(&self) -> &str {
+        "cosine"
+    }
+
+    fn usual_limit(&self) -> f64 {
+        0.999
+    }
+
+    fn compare(&self, int8: &[Tensor], float: &[Tensor]) -> Result<Alike> {
+        Ok(Alike::Each(cosines(int8, float)?.into_iter().map(Some).collect()))
+    }
+}
+
+/// Of each row of the first output.
+fn cosines(outputs: &[Tensor], targets: &[Tensor]) -> Result<Vec<f64>> {
+    let output = outputs.first().ok_or(AuditError::Nothing { what: "output" })?;
+    let target = targets.first().ok_or(AuditError::Nothing { what: "target" })?;
+    same_shape(output, target)?;
+    let width = output.shape().last_dim().max(1);
+    let (output, target) = (output.to_vec::<f32>()?, target.to_vec::<f32>()?);
+    let rows = output.chunks(width).zip(target.chunks(width));
+    Ok(rows.map(|(a, b)| cosine(a, b)).collect())
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

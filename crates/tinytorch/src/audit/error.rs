@@ -78,6 +78,22 @@ pub enum AuditError {
         /// Shape of the target.
         target: Shape,
     },
+    /// Outputs that are no boxes with scores.
+    #[error(
+        "outputs of shape {boxes} and {scores} are no boxes [samples, boxes, 4] with scores [samples, boxes, classes]; name the outputs that are"
+    )]
+    NoBoxes {
+        /// Shape of what should be boxes.
+        boxes: Shape,
+        /// Shape of what should be scores.
+        scores: Shape,
+    },
+    /// An output that is no text.
+    #[error("an output of shape {output} is no text [samples, steps, classes]; name the output that is")]
+    NoText {
+        /// Shape of the output.
+        output: Shape,
+    },
     /// An int8 model that is not what stood before a fine-tuning.
     #[error(
         "`{name}` has other values than quantizing the float model gives; name the int8 model as it was before it was fine-tuned"

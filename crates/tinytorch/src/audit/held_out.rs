@@ -60,6 +60,27 @@ impl HeldOut {
         Ok(HeldOut { inputs, targets, len, groups: None, fixed: None })
     }
 
+    /// What a model with a state meets at the steps of a sequence: one tensor for each input, the rows of all steps
+    /// one below the other, and a scalar for all of them. A step is a pass.
+    ///
+    /// # Errors
+    /// [`AuditError::NoSamples`] without steps, [`AuditError::Ragged`] for rows that do not divide into the steps.
+    pub fn in_steps(inputs: Vec<Tensor>, steps: usize) -> Result<HeldOut> {
+        let rows = |tensor: &Tensor| tensor.shape().first().copied();
+        let len = inputs.first().and_then(rows).unwrap_or(0);
+        if len == 0 || steps == 0 {
+            return Err(AuditError::NoSamples.into());
+        }
+        for (i, input) in inputs.iter().enumerate() {
+            let uneven = rows(input).filter(|rows| !rows.is_multiple_of(steps) || *rows == 0);
+            if let Some(got) = uneven {
+                let tensor = format!("input {i}");
+                return Err(AuditError::Ragged { tensor, got, expected: len }.into());
+            }
+        }
+        Ok(HeldOut { inputs, targets: Vec::new(), len, groups: None, fixed: Some(len / steps) })
+    }
+
     /// The same samples, each of which belongs to the group of this name: a hospital, a camera, a dialect. No
     /// group may be lost, however small its share of all samples.
     ///
@@ -87,7 +108,10 @@ impl HeldOut {
 
     /// Other inputs in the place of these, and no targets.
     pub(super) fn with_inputs(&self, inputs: Vec<Tensor>) -> Result<HeldOut> {
-        Ok(HeldOut { fixed: self.fixed, ..HeldOut::new(inputs, [])? })
+        match self.fixed {
+            Some(rows) => HeldOut::in_steps(inputs, self.len / rows),
+            None => HeldOut::new(inputs, []),
+        }
     }
 
     /// Samples per pass over all of them.
@@ -137,15 +161,23 @@ impl HeldOut {
 
     /// The shape of each input for so many samples, however many there are, or for as many as a pass takes.
     pub(super) fn shapes_of(&self, samples: usize) -> Result<Vec<Vec<usize>>> {
-        let samples = self.fixed.unwrap_or(samples);
-        let of = |input: &Tensor| input.shape().with(0, samples).to_vec();
-        Ok(self.first(1)?.iter().map(of).collect())
+        let first = self.first(1)?;
+        let of = |input: &Tensor| match self.fixed {
+            Some(_) => input.shape().to_vec(),
+            None => input.shape().with(0, samples).to_vec(),
+        };
+        Ok(first.iter().map(of).collect())
     }
 
     /// The inputs of `count` samples from `start` on, or of as many as there are.
     pub(super) fn batch(&self, start: usize, count: usize) -> Result<Vec<Tensor>> {
         let end = self.len.min(start.saturating_add(count));
-        self.inputs.iter().map(|input| input.slice(0, start..end)).collect()
+        // A state may have another number of rows in a pass than the first input.
+        let of = |input: &Tensor| match input.shape().first() {
+            None => Ok(input.clone()),
+            Some(rows) => input.slice(0, start * rows / self.len..end * rows / self.len),
+        };
+        self.inputs.iter().map(of).collect()
     }
 }
 

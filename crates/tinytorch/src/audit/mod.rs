@@ -101,7 +101,9 @@
 
 mod advice;
 mod answers;
+mod boxes;
 mod changed;
+mod characters;
 mod class_report;
 mod compare;
 mod cosine;
@@ -116,6 +118,7 @@ mod held_out;
 mod interval;
 mod layer_times;
 mod layers;
+mod likeness;
 mod metric;
 mod numbers;
 mod options;
@@ -136,7 +139,9 @@ mod tuning;
 
 pub use crate::quant::relative_error;
 pub use advice::{Advice, Raised};
+pub use boxes::Boxes;
 pub use changed::{Changed, Confusion, Picture, SampleErrors};
+pub use characters::Characters;
 pub use class_report::ClassReport;
 pub use cosine::Cosine;
 pub use distribution::{Distribution, Int8Range};
@@ -147,6 +152,7 @@ pub use gate::{Gate, Outcome, Side};
 pub use held_out::HeldOut;
 pub use interval::Interval;
 pub use layers::LayerEvidence;
+pub use likeness::{Alike, Likeness};
 pub use metric::{Direction, Metric};
 pub use options::AuditOptions;
 pub use origins::{DataOrigin, ModelOrigin, Origins};

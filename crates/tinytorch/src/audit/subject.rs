@@ -1,16 +1,17 @@
 //! What an audit is about: two models and data to judge them by.
 
-use super::{AuditError, HeldOut, Metric, Task, rounding};
+use super::{AuditError, HeldOut, Likeness, Metric, Task, rounding};
 use crate::Result;
 use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
-use crate::models::{Kinds, Model};
+use crate::models::{Kinds, Model, Sequence};
 use crate::quant::{
     Activations, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, is_weight,
 };
 use crate::tensor::Tensor;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The entry of a file's metadata that names what its model was trained on.
 const TRAINING_DATA: &str = "training_data";
@@ -51,6 +52,10 @@ pub struct Subject {
     pub(super) judged_on: Option<(String, String)>,
     /// The seed of everything that was drawn to make the models.
     pub(super) seed: Option<u64>,
+    /// The steps that both models take with their own state fed back, if they have one.
+    pub(super) sequence: Option<Sequence>,
+    /// What the outputs are held against each other by, beside their error.
+    pub(super) likeness: Option<(Arc<dyn Likeness>, Option<f64>)>,
     /// What was fine-tuned after quantizing, if anything was.
     pub(super) tuning: Option<Tuning>,
 }
@@ -96,6 +101,8 @@ impl Subject {
             trained_on: None,
             judged_on: None,
             seed: None,
+            sequence: None,
+            likeness: None,
             tuning: None,
         })
     }
@@ -170,6 +177,23 @@ impl Subject {
             [] => format!("{} held-out samples", self.held_out.len()),
             targets => self.task.counted(targets),
         }
+    }
+
+    /// Judges both models over these steps too, each with its own state fed back: errors grow where a model goes on
+    /// from what it gave before.
+    pub fn over(self, sequence: Sequence) -> Subject {
+        Subject { sequence: Some(sequence), ..self }
+    }
+
+    /// Holds the outputs of both models against each other by this measure too, which must reach `limit`, or what
+    /// the measure itself says.
+    pub fn alike_by(self, likeness: Arc<dyn Likeness>, limit: Option<f64>) -> Subject {
+        Subject { likeness: Some((likeness, limit)), ..self }
+    }
+
+    /// The inputs by which a sample is known: a state is none of them.
+    pub(super) fn given(&self) -> Vec<Tensor> {
+        self.sequence.as_ref().map_or_else(|| self.held_out.inputs().to_vec(), Sequence::given)
     }
 
     /// Tells what the models are for.

@@ -48,6 +48,12 @@ pub enum ModelError {
         /// Outputs of the model.
         got: usize,
     },
+    /// A state that cannot be fed back.
+    #[error("the state cannot be fed back: {problem}")]
+    Feedback {
+        /// What is wrong.
+        problem: String,
+    },
     /// A size that makes no model.
     #[error("{architecture}: {name} is {value}, which must be from 1 to {max}")]
     Hyperparameter {

@@ -59,6 +59,11 @@ pub trait Model: ListModel {
         None
     }
 
+    /// The first size of each input, `None` where any will do; empty if that is so of all.
+    fn first_sizes(&self) -> Vec<Option<usize>> {
+        Vec::new()
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()
@@ -114,6 +119,10 @@ impl<M: Rebuild> Model for M {
 
     fn fixed_batch(&self) -> Option<usize> {
         Rebuild::fixed_batch(self)
+    }
+
+    fn first_sizes(&self) -> Vec<Option<usize>> {
+        Rebuild::first_sizes(self)
     }
 
     fn output_names(&self) -> Vec<String> {

@@ -93,6 +93,11 @@ pub trait Rebuild: Forward<<Self as Rebuild>::Input> + Clone + Send + Sync + 'st
         None
     }
 
+    /// The first size of each input, `None` where any will do; empty if that is so of all.
+    fn first_sizes(&self) -> Vec<Option<usize>> {
+        Vec::new()
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()

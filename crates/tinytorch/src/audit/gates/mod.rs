@@ -10,11 +10,13 @@ mod determinism;
 pub(super) mod f32_floor;
 mod file_bytes;
 pub(super) mod latency;
+mod likeness;
 mod no_f32_copy;
 pub(super) mod output_error;
 mod overflow;
 mod process_memory;
 mod round_trip;
+mod sequence;
 mod structure;
 pub(super) mod unseen;
 mod weight_bytes;
@@ -57,6 +59,8 @@ pub fn all(
         overflow::overflow(subject, options)?,
         calibration::calibration(subject, evidence, options)?,
     ];
+    gates.extend(likeness::likeness(subject, evidence)?);
+    gates.extend(sequence::sequence(subject, evidence, budget, options)?);
     let mut latency = Vec::new();
     if options.latency {
         let (gate, timed) = latency::latency(subject, options)?;

@@ -45,7 +45,7 @@ pub(crate) fn output_error(
 
 /// Why these outputs of the float model cannot tell how far others are off, if they cannot: an error is
 /// relative to what outputs differ by.
-fn tells_nothing(outputs: &[Tensor]) -> Result<Option<String>> {
+pub(super) fn tells_nothing(outputs: &[Tensor]) -> Result<Option<String>> {
     for output in outputs.iter().filter(|output| output.dtype() == Dtype::F32) {
         let columns = if output.rank() == 1 { 1 } else { output.shape().last_dim().max(1) };
         let rows = output.len() / columns;

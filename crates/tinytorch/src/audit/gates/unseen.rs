@@ -35,7 +35,7 @@ pub(crate) fn unseen(subject: &Subject) -> Result<Gate> {
             None => Gate::not_applicable(ID, reason),
         });
     };
-    let rows = SeenRows::of(subject.held_out.inputs())?;
+    let rows = SeenRows::of(&subject.given())?;
     let again: Vec<usize> =
         rows.iter().enumerate().filter(|(_, row)| seen.has(row)).map(|(i, _)| i).collect();
     let of = subject.held_out.len();
