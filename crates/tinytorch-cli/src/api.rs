@@ -2,15 +2,16 @@
 
 use crate::arrays::{joined, spread};
 pub use crate::black_box::{Foreign, Places};
-use crate::commands::audit::{in_our_forms, subject};
+use crate::commands::audit::{Judge, in_our_forms, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
 use crate::commands::quantize::destination::Destination;
-use crate::commands::quantize::made::{Made, make, make_of};
+use crate::commands::quantize::made::{Made, Samples, make, make_of};
 use crate::commands::quantize::outcome::Outcome;
 use crate::commands::quantize::settings::{Range, Settings};
 use crate::commands::{embed, inspect, profile};
 use crate::data::{EXAMPLE_TOKENS, Source, shortened, usual_config};
+use crate::feedback::States;
 use crate::output::Progress;
 use crate::overwrite::Paths;
 use crate::pictures::Pictures;
@@ -163,7 +164,8 @@ pub fn calibration(
 ) -> Result<Vec<Tensor>> {
     let calibrate = source.map(Source::from);
     let (pictures, labels) = (Pictures::default(), None);
-    let calibration = Calibration { calibrate, pictures, labels, samples, seed };
+    let states = States::default();
+    let calibration = Calibration { calibrate, pictures, states, labels, samples, seed };
     calibration.inputs(file, model, config, wanted.max_error.is_some(), provenance)
 }
 
@@ -223,7 +225,8 @@ pub fn quantize(
     provenance: &mut Provenance,
     progress: &mut Progress<'_>,
 ) -> Result<Quantized> {
-    make(model, samples, config, max_error, provenance, progress).map(Quantized)
+    let samples = Samples::Apart(samples.to_vec());
+    make(model, &samples, config, max_error, provenance, progress).map(Quantized)
 }
 
 /// Turns the weights of `model` into int8 by what calibrations have found, here or elsewhere. The provenance then
@@ -251,7 +254,7 @@ pub fn judged_by_data(
     folder: &Path,
 ) -> Result<Subject> {
     let [float, int8] = in_our_forms([float, int8], folder)?;
-    subject([&float, &int8], &Source::from(data), &Pictures::default(), before)
+    subject([&float, &int8], &Source::from(data), &Judge::default(), before)
 }
 
 /// Two models in files, for samples that are in memory; as [`judged_by_data`].

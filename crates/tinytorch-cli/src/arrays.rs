@@ -5,10 +5,11 @@ use crate::pictures::{self, Pictures};
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::Path;
+use std::sync::Arc;
 use tinytorch::Tensor;
 use tinytorch::data::{Npz, read_npy};
-use tinytorch::models::{Model, Sample};
-use tinytorch::tensor::{Dtype, Element};
+use tinytorch::models::{Feedback, Model, Sample, Sequence};
+use tinytorch::tensor::{Dtype, Element, Shape};
 
 /// Names of the array that says what is right.
 const LABELS: [&str; 3] = ["labels", "label", "y"];
@@ -42,22 +43,10 @@ impl Arrays {
             let labels = classes.map(|classes| Tensor::from_vec(classes, [count])).transpose()?;
             return Ok(Arrays { inputs: vec![input], labels, told: Some(told) });
         }
-        if has_extension(path, "npy") {
-            let input = exactly(read_npy(path)?, dtype_of(&samples[0]))?;
-            let input = pictures.array(input, &names[0], &samples[0])?;
-            check_types(&data, &names, std::slice::from_ref(&input), &samples)?;
-            return Ok(Arrays { inputs: vec![input], labels: None, told: None });
-        }
-        let mut arrays = Npz::open(path)?;
-        let known: Vec<String> = arrays.names().map(String::from).collect();
+        let mut file = Named::open(path, &names)?;
         let mut inputs = Vec::with_capacity(names.len());
         for (name, sample) in names.iter().zip(&samples) {
-            if !known.contains(name) {
-                let (input, holds) = (name.clone(), known.join(", "));
-                return Err(Problem::NoArray { data, input, holds }.into());
-            }
-            let input = exactly(arrays.read(name)?, dtype_of(sample))?;
-            inputs.push(pictures.array(input, name, sample)?);
+            inputs.push(pictures.array(file.input(name, sample)?, name, sample)?);
         }
         check_types(&data, &names, &inputs, &samples)?;
         let count = samples_in(&inputs);
@@ -68,20 +57,99 @@ impl Arrays {
                 return Err(Problem::UnevenArray { data, array, got, expected: count }.into());
             }
         }
-        let is_free = |label: &&&str| {
-            known.iter().any(|name| name == **label) && !names.iter().any(|name| name == **label)
-        };
+        let is_free = |label: &&&str| file.has(label) && !names.iter().any(|name| name == **label);
         let labels = match LABELS.iter().find(is_free) {
-            Some(name) => Some(classes(&data, name, &arrays.read(name)?, count)?),
+            Some(name) => Some(classes(&data, name, &file.read(name)?, count)?),
             None => None,
         };
         Ok(Arrays { inputs, labels, told: None })
+    }
+
+    /// Reads the steps of a sequence: an array for each input that is no state, and for a state what it begins with,
+    /// which is zeros where the file has no such array.
+    pub(crate) fn sequence(
+        path: &Path,
+        model: &dyn Model,
+        pictures: &Pictures,
+        feedback: &Arc<Feedback>,
+    ) -> Result<Sequence> {
+        let (names, samples, rows) = (model.input_names(), model.samples()?, model.first_sizes());
+        let rows = |i: usize| rows.get(i).copied().flatten().unwrap_or(1);
+        let given: Vec<usize> = (0..names.len()).filter(|i| !feedback.feeds(*i)).collect();
+        let of_given: Vec<String> = given.iter().map(|i| names[*i].clone()).collect();
+        let data = path.display().to_string();
+        if !has_extension(path, "npz") && !has_extension(path, "npy") {
+            return Err(Problem::NoSteps { data }.into());
+        }
+        let mut file = Named::open(path, &of_given)?;
+        let mut inputs = Vec::with_capacity(names.len());
+        for (i, (name, sample)) in names.iter().zip(&samples).enumerate() {
+            inputs.push(match feedback.feeds(i) && !file.has(name) {
+                true => nothing(sample, rows(i))?,
+                false => pictures.array(file.input(name, sample)?, name, sample)?,
+            });
+        }
+        check_types(&data, &names, &inputs, &samples)?;
+        let of_step = given.first().map_or(1, |i| rows(*i));
+        Ok(Sequence::new(feedback.clone(), inputs, of_step)?)
     }
 
     /// At most so many samples, spread over all of them; as many as fill passes of `fixed`.
     pub(crate) fn some(self, count: usize, fixed: Option<usize>) -> Result<Vec<Tensor>> {
         spread(&self.inputs, count, fixed)
     }
+}
+
+/// The arrays of a file by their names; the one of an .npy goes by the name of the one input.
+enum Named {
+    One { name: String, array: Tensor },
+    Several { data: String, arrays: Npz },
+}
+
+impl Named {
+    /// Of a model with these inputs.
+    fn open(path: &Path, inputs: &[String]) -> Result<Named> {
+        match (has_extension(path, "npy"), inputs) {
+            (true, [name]) => Ok(Named::One { name: name.clone(), array: read_npy(path)? }),
+            _ => Ok(Named::Several { data: path.display().to_string(), arrays: Npz::open(path)? }),
+        }
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        match self {
+            Named::One { name, .. } => name == wanted,
+            Named::Several { arrays, .. } => arrays.names().any(|name| name == wanted),
+        }
+    }
+
+    fn read(&mut self, wanted: &str) -> Result<Tensor> {
+        match self {
+            Named::One { array, .. } => Ok(array.clone()),
+            Named::Several { arrays, .. } => Ok(arrays.read(wanted)?),
+        }
+    }
+
+    /// The array of an input, in its type.
+    fn input(&mut self, name: &str, sample: &Sample) -> Result<Tensor> {
+        if let Named::Several { data, arrays } = self
+            && !arrays.names().any(|known| known == name)
+        {
+            let holds = arrays.names().collect::<Vec<_>>().join(", ");
+            return Err(Problem::NoArray { data: data.clone(), input: name.into(), holds }.into());
+        }
+        exactly(self.read(name)?, dtype_of(sample))
+    }
+}
+
+/// Zeros of so many rows.
+fn nothing(sample: &Sample, rows: usize) -> Result<Tensor> {
+    Ok(match sample {
+        Sample::Values(shape) => {
+            let sizes: Vec<usize> = [rows].into_iter().chain(shape.to_vec()).collect();
+            Tensor::zeros(Shape::new(&sizes)?)?
+        }
+        _ => Tensor::full(0i64, *sample.batch(rows)?.shape())?,
+    })
 }
 
 /// At most so many samples of these inputs, spread over all of them; as many as fill passes of `fixed`.

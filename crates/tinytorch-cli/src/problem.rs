@@ -60,7 +60,9 @@ pub(crate) enum Problem {
     NoText { path: PathBuf },
     #[error("line {line} of {} is empty; write one sentence on each line", path.display())]
     EmptyLine { path: PathBuf, line: usize },
-    #[error("{data} has no array `{input}` for the model's input of that name; it holds {holds}")]
+    #[error(
+        "{data} has no array `{input}` for the model's input of that name; it holds {holds}; if it is a state that an output becomes, say so with --state OUTPUT={input}"
+    )]
     NoArray { data: String, input: String, holds: String },
     #[error(
         "`{array}` of {data} holds {got} samples where the first input has {expected}; the first axis counts the samples, of which there must be one at least"
@@ -85,6 +87,8 @@ pub(crate) enum Problem {
         "a model that another program has quantized was not fine-tuned here; leave --before out"
     )]
     ForeignBefore,
+    #[error("models that are judged as black boxes are judged sample by sample; leave --state out")]
+    ForeignState,
     #[error("engines read ONNX files; export {} with `tinytorch export` first", path.display())]
     NotForEngine { path: PathBuf },
     #[error(
@@ -117,6 +121,20 @@ pub(crate) enum Problem {
     UnknownInput { input: String, known: String },
     #[error("the model takes {fixed} samples in a pass and no other number, got {got}")]
     FixedBatch { got: usize, fixed: usize },
+    #[error(
+        "{data} holds no steps of a sequence, which is what a model with a state takes; give an .npz with an array for each input that is no state"
+    )]
+    NoSteps { data: String },
+    #[error(
+        "{data} has no labels, which the metric top-1 needs; add an array `labels`, an integer for each sample, or choose another metric"
+    )]
+    NeedsLabels { data: String },
+    #[error(
+        "the metric reads {count} outputs; name them with --metric-outputs, of which the model has {known}"
+    )]
+    MetricOutputs { count: usize, known: String },
+    #[error("the command of --metric, {words:?}, gives no number: {problem}")]
+    Metric { words: String, problem: String },
     #[error("{threads} threads cannot be started; ask for fewer")]
     Threads { threads: usize },
     #[error("the model has {count} inputs and commands feed one; use the library")]

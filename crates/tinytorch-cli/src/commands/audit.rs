@@ -7,6 +7,8 @@ use crate::arrays::Arrays;
 use crate::black_box::{Foreign, Places};
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::engine::Engine;
+use crate::feedback::States;
+use crate::metrics::Metrics;
 use crate::open::{is_onnx, kinds, open};
 use crate::output::Screen;
 use crate::overwrite::Paths;
@@ -26,6 +28,7 @@ use tinytorch::audit::{
 };
 use tinytorch::data::Labels;
 use tinytorch::files::{Loaded, TemporaryFolder, check_writable, replace, save_model};
+use tinytorch::models::{compile, run};
 use tinytorch::train::ProgressBar;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
@@ -48,7 +51,7 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "first|last|NAME", requires = "data")]
     labels: Option<Labels>,
     #[command(flatten)]
-    pictures: Pictures,
+    judge: Judge,
     /// Largest error of the output, as a fraction or in percent
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_error: Share,
@@ -87,6 +90,17 @@ pub(crate) struct Audit {
     seed: u64,
 }
 
+/// What data are made into, and what outputs are judged by.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Judge {
+    #[command(flatten)]
+    pictures: Pictures,
+    #[command(flatten)]
+    states: States,
+    #[command(flatten)]
+    metrics: Metrics,
+}
+
 impl Audit {
     pub(crate) fn paths(&self) -> Paths<'_> {
         let models = [&self.float, &self.int8, &self.before];
@@ -116,7 +130,7 @@ impl Audit {
                     let places = Places { files, ours };
                     vec![self.judge_foreign(&foreign, places, &data, probe)?]
                 } else {
-                    let subject = subject(ours, &data, &self.pictures, self.before.as_deref())?;
+                    let subject = subject(ours, &data, &self.judge, self.before.as_deref())?;
                     let budget = self.budget(&subject.task)?;
                     vec![self.judge(&subject, budget, probe)?]
                 }
@@ -187,8 +201,11 @@ impl Audit {
         if self.before.is_some() {
             return Err(Problem::ForeignBefore.into());
         }
+        if !self.judge.states.is_empty() {
+            return Err(Problem::ForeignState.into());
+        }
         self.make_folder()?;
-        let samples = foreign.samples(data, &self.pictures)?;
+        let samples = foreign.samples(data, &self.judge.pictures)?;
         let task = samples.targets().first().map_or(Task::Regression, Task::for_target);
         let budget = Budget { max_error: self.max_error.0, ..self.budget(&task)? };
         let boxes = match self.engine {
@@ -197,7 +214,17 @@ impl Audit {
         };
         let options = AuditOptions { latency: !self.no_latency, ..AuditOptions::default() };
         let of = data.path().unwrap_or(Path::new("")).display().to_string();
-        let told = |subject: Subject| Ok(subject.judged_on(of, Part::All.words()));
+        if self.judge.metrics.needs_labels() && samples.targets().is_empty() {
+            return Err(Problem::NeedsLabels { data: of }.into());
+        }
+        let likeness = self.judge.metrics.likeness(&boxes[0])?;
+        let told = |subject: Subject| {
+            let subject = subject.judged_on(of, Part::All.words());
+            Ok(match likeness {
+                Some((likeness, limit)) => subject.alike_by(likeness, limit),
+                None => subject,
+            })
+        };
         Ok(audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?)
     }
 
@@ -255,19 +282,33 @@ fn in_our_form<'a>(file: &'a Path, folder: &Path) -> Result<Cow<'a, Path>> {
 pub(crate) fn subject(
     paths: [&Path; 2],
     data: &Source,
-    pictures: &Pictures,
+    judge: &Judge,
     before: Option<&Path>,
 ) -> Result<Subject> {
     let [float, int8] = paths;
     let files = ModelFiles::open_with(float, int8, &kinds())?;
-    let pictures = pictures.clone().or_noted(files.provenances()[1]);
+    let pictures = judge.pictures.clone().or_noted(files.provenances()[1]);
+    let feedback = judge.states.clone().or_noted(files.provenances()[1]).of(files.models()[0])?;
+    let likeness = judge.metrics.likeness(files.models()[0])?;
     let (arrays, text) = match data.path() {
         Some(path) if Arrays::are_in(path, files.models()[0]) => (Some(path), None),
         Some(path) if is_text(path) => (None, Some(path)),
         _ => (None, None),
     };
-    let subject = if let Some(path) = arrays {
+    let subject = if let Some(feedback) = feedback {
+        let data = data.to_string();
+        let Some(path) = arrays else { return Err(Problem::NoSteps { data }.into()) };
+        let sequence = Arrays::sequence(path, files.models()[0], &pictures, &feedback)?;
+        let mut plan = compile(files.models()[0], &sequence.first()?)?;
+        let met = sequence.met(|inputs| run(&mut plan, inputs))?;
+        let files = files.judged_by(HeldOut::in_steps(met, sequence.len())?);
+        let subject = files.with_context(|| int8.display().to_string())?;
+        subject.over(sequence).judged_on(data, Part::All.words())
+    } else if let Some(path) = arrays {
         let Arrays { inputs, labels, .. } = Arrays::read(path, files.models()[0], &pictures)?;
+        if judge.metrics.needs_labels() && labels.is_none() {
+            return Err(Problem::NeedsLabels { data: path.display().to_string() }.into());
+        }
         let files = files.judged_by(HeldOut::new(inputs, labels)?);
         let subject = files.with_context(|| int8.display().to_string())?;
         subject.judged_on(path.display().to_string(), Part::All.words())
@@ -285,6 +326,10 @@ pub(crate) fn subject(
         }
         let subject = files.judged_by(samples).with_context(|| int8.display().to_string())?;
         subject.judged_on(name, part.words())
+    };
+    let subject = match likeness {
+        Some((likeness, limit)) => subject.alike_by(likeness, limit),
+        None => subject,
     };
     match before {
         Some(before) => {

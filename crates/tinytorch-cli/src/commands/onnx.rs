@@ -2,6 +2,7 @@
 
 use crate::Verdict;
 use crate::arrays::{Arrays, exactly};
+use crate::feedback::States;
 use crate::open::has_extension;
 use crate::output::Screen;
 use crate::pictures::Pictures;
@@ -16,7 +17,7 @@ use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Npz, read_npy, write_npy, write_npz};
 use tinytorch::files::check_writable;
-use tinytorch::models::Model;
+use tinytorch::models::{Model, compile, run as deployed};
 use tinytorch_onnx::{OnnxModel, Report, ValueInfo};
 
 /// The stable form of `inspect --json`.
@@ -158,13 +159,19 @@ pub(crate) fn run(file: &Path, input: &Path, out: &Path, screen: &mut Screen) ->
 pub(crate) fn run_named(
     model: &dyn Model,
     input: &Path,
-    pictures: &Pictures,
+    (pictures, states): (&Pictures, &States),
     out: &Path,
     screen: &mut Screen,
 ) -> Result<Verdict> {
     check_writable(out)?;
     let names = model.output_names();
     let one = check_outputs(out, &names)?;
+    if let Some(feedback) = states.of(model)? {
+        let sequence = Arrays::sequence(input, model, pictures, &feedback)?;
+        let mut plan = compile(model, &sequence.first()?)?;
+        let outputs = sequence.outputs(|inputs| deployed(&mut plan, inputs))?;
+        return write(out, one, &names, &outputs, screen);
+    }
     let Arrays { inputs, told, .. } = Arrays::read(input, model, pictures)?;
     if let Some(told) = told {
         writeln!(screen, "{}: {told}", input.display())?;

@@ -4,6 +4,7 @@ use super::onnx;
 use crate::Verdict;
 use crate::arrays::Arrays;
 use crate::data::{check_inputs, load_inputs};
+use crate::feedback::States;
 use crate::open::{is_onnx, open};
 use crate::output::{Screen, progress_bar};
 use crate::overwrite::Paths;
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     labels: Option<Labels>,
     #[command(flatten)]
     pictures: Pictures,
+    #[command(flatten)]
+    states: States,
     /// File for the outputs, as .npy; for an ONNX model .npz too, by name; - is standard output, for models that
     /// are not ONNX's
     #[arg(long, alias = "output", value_name = "FILE")]
@@ -54,13 +57,18 @@ impl Run {
         let input = Input::of_data(&self.input)?;
         let input = input.path();
         // Arrays without a word of how they become numbers are taken in any type that the model has.
-        if is_onnx(&self.file) && self.pictures.is_empty() && !pictures::are_at(input) {
+        if is_onnx(&self.file)
+            && self.pictures.is_empty()
+            && self.states.is_empty()
+            && !pictures::are_at(input)
+        {
             return onnx::run(&self.file, input, &self.out, screen);
         }
         let Loaded { model, provenance } = open(&self.file)?;
         if Arrays::are_in(input, &*model) {
             let pictures = self.pictures.or_noted(&provenance);
-            return onnx::run_named(&*model, input, &pictures, &self.out, screen);
+            let states = self.states.or_noted(&provenance);
+            return onnx::run_named(&*model, input, (&pictures, &states), &self.out, screen);
         }
         standard::check_output(&self.out)?;
         let labels = self.labels.unwrap_or_default();

@@ -68,7 +68,8 @@ impl Boxes {
             let mut found = Vec::new();
             for at in sample * count..(sample + 1) * count {
                 let scores = &scores[at * classes..(at + 1) * classes];
-                let objects = scores.iter().enumerate().filter(|(i, _)| Some(*i) != self.background);
+                let objects =
+                    scores.iter().enumerate().filter(|(i, _)| Some(*i) != self.background);
                 let best = objects.max_by(|a, b| a.1.total_cmp(b.1));
                 if let Some((class, &score)) = best.filter(|(_, score)| **score >= SCORE) {
                     let corners = std::array::from_fn(|i| boxes[at * 4 + i]);
@@ -143,7 +144,15 @@ mod tests {
     fn picture(found: &[([f32; 4], usize, f32)]) -> Vec<Tensor> {
         let corners = found.iter().flat_map(|(corners, ..)| *corners).collect();
         let scores = found.iter().flat_map(|&(_, class, score)| {
-            (0..3).map(move |i| if i == class { score } else if i == 0 { 0.9 } else { 0.1 })
+            (0..3).map(move |i| {
+                if i == class {
+                    score
+                } else if i == 0 {
+                    0.9
+                } else {
+                    0.1
+                }
+            })
         });
         let boxes = Tensor::from_vec(corners, [1, found.len(), 4]).unwrap();
         vec![boxes, Tensor::from_vec(scores.collect(), [1, found.len(), 3]).unwrap()]
@@ -168,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_box_without_a_partner_counts_as_none_and_a_second_of_an_object_not_at_all() {
-        let (here, near, far) = ([0.0, 0.0, 4.0, 4.0], [0.5, 0.0, 4.5, 4.0], [9.0, 9.0, 12.0, 12.0]);
+        let (here, near, far) =
+            ([0.0, 0.0, 4.0, 4.0], [0.5, 0.0, 4.5, 4.0], [9.0, 9.0, 12.0, 12.0]);
         let (one, other) = ((here, 1, 0.9), (far, 1, 0.7));
         assert_eq!(alike(&[one, other], &[one]), Some(0.5));
         assert_eq!(alike(&[one, (near, 1, 0.8)], &[one]), Some(1.0), "the worse of one object");
@@ -178,7 +188,8 @@ mod tests {
     #[test]
     fn outputs_that_are_no_boxes_are_refused() {
         let flat = Tensor::ones([2, 4]).unwrap();
-        let error = BOXES.compare(&[flat.clone(), flat.clone()], &[flat.clone(), flat]).unwrap_err();
+        let error =
+            BOXES.compare(&[flat.clone(), flat.clone()], &[flat.clone(), flat]).unwrap_err();
         assert!(error.to_string().contains("[2, 4]"), "{error}");
     }
 }

@@ -89,7 +89,9 @@ pub enum AuditError {
         scores: Shape,
     },
     /// An output that is no text.
-    #[error("an output of shape {output} is no text [samples, steps, classes]; name the output that is")]
+    #[error(
+        "an output of shape {output} is no text [samples, steps, classes]; name the output that is"
+    )]
     NoText {
         /// Shape of the output.
         output: Shape,

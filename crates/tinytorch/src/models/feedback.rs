@@ -97,12 +97,15 @@ impl Sequence {
     ///
     /// # Errors
     /// [`ModelError::Feedback`] for rows that do not divide into the steps.
-    pub fn new(feedback: Arc<Feedback>, inputs: Vec<Tensor>, rows_of_step: usize) -> Result<Sequence> {
+    pub fn new(
+        feedback: Arc<Feedback>,
+        inputs: Vec<Tensor>,
+        rows_of_step: usize,
+    ) -> Result<Sequence> {
         let rows = rows_of_step.max(1);
         let given = (0..inputs.len()).filter(|i| !feedback.feeds(*i));
-        let lengths: Vec<(usize, usize)> = given
-            .filter_map(|i| Some((i, *inputs[i].shape().first()?)))
-            .collect();
+        let lengths: Vec<(usize, usize)> =
+            given.filter_map(|i| Some((i, *inputs[i].shape().first()?))).collect();
         let Some(&(_, first)) = lengths.first() else {
             return Err(refused("no input has an axis of steps".to_string()).into());
         };
@@ -143,6 +146,23 @@ impl Sequence {
     /// The states to begin with, in the order of the pairs.
     fn start(&self) -> Vec<Tensor> {
         self.feedback.pairs.iter().map(|(_, input)| self.inputs[*input].clone()).collect()
+    }
+
+    /// The inputs of the first step.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn first(&self) -> Result<Vec<Tensor>> {
+        self.step(0, &self.start())
+    }
+
+    /// So many steps at most, from the beginning.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn first_steps(&self, most: usize) -> Result<Sequence> {
+        let start: Vec<Tensor> = self.inputs.clone();
+        self.part(0..most.clamp(1, self.steps), &start)
     }
 
     /// The inputs of a step that finds these states.
@@ -269,12 +289,13 @@ impl Forward<Sequence> for Stepped<'_> {
         let mut steps: Vec<Vec<Var>> = Vec::with_capacity(sequence.steps);
         for step in 0..sequence.steps {
             let held: Vec<Tensor> = states.iter().map(|state| state.value().clone()).collect();
-            let inputs = sequence.step(step, &held)?.into_iter().enumerate().map(|(i, input)| {
-                match feedback.pairs.iter().position(|(_, state)| *state == i) {
-                    Some(pair) => states[pair].clone(),
-                    None => Var::from(input),
-                }
-            });
+            let inputs =
+                sequence.step(step, &held)?.into_iter().enumerate().map(
+                    |(i, input)| match feedback.pairs.iter().position(|(_, state)| *state == i) {
+                        Some(pair) => states[pair].clone(),
+                        None => Var::from(input),
+                    },
+                );
             let outputs = self.0.forward_list(&inputs.collect::<Vec<_>>(), ctx)?;
             for (pair, (from, _)) in feedback.pairs.iter().enumerate() {
                 let (given, found) = (outputs[*from].value(), states[pair].value());

@@ -2,6 +2,7 @@
 
 use crate::arrays::Arrays;
 use crate::data::{Learner, Origin, Source, check_inputs, example};
+use crate::feedback::States;
 use crate::language::own_tokenizer;
 use crate::pictures::Pictures;
 use crate::problem::Problem;
@@ -12,7 +13,7 @@ use std::path::Path;
 use tinytorch::Tensor;
 use tinytorch::data::Labels;
 use tinytorch::files::{Provenance, digest_tensors};
-use tinytorch::models::Model;
+use tinytorch::models::{Model, Sequence};
 use tinytorch::quant::{QuantConfig, SeenRows};
 
 /// The data to calibrate with, as the user names it.
@@ -24,6 +25,8 @@ pub(crate) struct Calibration {
     pub(crate) calibrate: Option<Source>,
     #[command(flatten)]
     pub(crate) pictures: Pictures,
+    #[command(flatten)]
+    pub(crate) states: States,
     /// Which column of a .csv holds the labels, where its names or values do not tell
     #[arg(long, value_name = "first|last|NAME|none", requires = "calibrate")]
     pub(crate) labels: Option<Labels>,
@@ -36,6 +39,25 @@ pub(crate) struct Calibration {
 }
 
 impl Calibration {
+    /// The steps to calibrate with, of a model whose state is fed back, of which the provenance then tells; `None`
+    /// if no output is said to be fed back.
+    pub(crate) fn sequence(
+        &self,
+        model: &dyn Model,
+        provenance: &mut Provenance,
+    ) -> Result<Option<Sequence>> {
+        let Some(feedback) = self.states.of(model)? else { return Ok(None) };
+        let Some(source) = &self.calibrate else { return Err(Problem::NothingToJudge.into()) };
+        let data = source.to_string();
+        let Some(path) = source.path() else { return Err(Problem::NoSteps { data }.into()) };
+        let sequence = Arrays::sequence(path, model, &self.pictures, &feedback)?;
+        let sequence = sequence.first_steps(self.samples)?;
+        self.pictures.note(provenance)?;
+        self.states.note(provenance)?;
+        note(&sequence.given(), &data, provenance)?;
+        Ok(Some(sequence))
+    }
+
     /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
     /// single input is enough, whatever its values: it shows which norms follow a convolution.
     pub(crate) fn inputs(

@@ -1,5 +1,7 @@
 //! Quantizing within a budget, and what that costs in time.
 
+use super::made::Samples;
+use super::steps::Steps;
 use crate::output::Progress;
 use crate::table::Table;
 use anyhow::Result;
@@ -8,7 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use tinytorch::autograd::Var;
 use tinytorch::int8::WeightBits;
-use tinytorch::models::{ListModel, Model, compile, run};
+use tinytorch::models::{ListModel, Model, Stepped, compile, run};
+use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
     Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, quantize_model, quantize_within,
@@ -76,26 +79,31 @@ impl Batches {
 /// model on the first rung.
 pub(super) fn climb(
     model: &mut dyn Model,
-    samples: &[Tensor],
+    samples: &Samples,
     max_error: f64,
     config: &QuantConfig,
     progress: &mut Progress<'_>,
 ) -> Result<(Ladder, Climbed)> {
-    let float = model.clone_box();
-    let Batches { calibration, held_out, held_out_samples } =
-        Batches::of(samples, model.fixed_batch())?;
-    let mut prices = Prices::measured(Isa::active());
-    let progress = &mut |done: usize, of: usize| progress("trying layers", done, of);
-    let list: &mut dyn ListModel = &mut *model;
-    let ladder =
-        quantize_within(list, &calibration, &held_out, max_error, config, &mut prices, progress)?;
-    let mut fastest = float.clone_box();
-    let patterns = config.patterns.clone();
-    let first = QuantConfig { patterns, ..ladder.config.clone() };
-    quantize_model(&mut *fastest as &mut dyn ListModel, calibration.into_iter().map(Ok), &first)?;
-    let timed = float.fixed_batch().unwrap_or(TIMED).min(samples[0].shape()[0]);
-    let batch = samples.iter().map(|input| input.slice(0, 0..timed));
-    let batch = batch.collect::<tinytorch::Result<Vec<_>>>()?;
+    let (float, mut fastest) = (model.clone_box(), model.clone_box());
+    let budget = (max_error, config);
+    let (ladder, held_out_samples, batch) = match samples {
+        Samples::Apart(samples) => {
+            let Batches { calibration, held_out, held_out_samples } =
+                Batches::of(samples, model.fixed_batch())?;
+            let (model, fastest): (&mut dyn ListModel, &mut dyn ListModel) = (model, &mut *fastest);
+            let ladder = search([model, fastest], &calibration, &held_out, budget, progress)?;
+            let timed = float.fixed_batch().unwrap_or(TIMED).min(samples[0].shape()[0]);
+            let batch = samples.iter().map(|input| input.slice(0, 0..timed));
+            (ladder, held_out_samples, batch.collect::<tinytorch::Result<Vec<_>>>()?)
+        }
+        Samples::Steps(sequence) => {
+            let Steps { calibration, held_out } = Steps::of(model, sequence)?;
+            let models = [&mut Stepped(model), &mut Stepped(&mut *fastest)];
+            let judged = std::slice::from_ref(&held_out);
+            let ladder = search(models, &calibration, judged, budget, progress)?;
+            (ladder, held_out.len(), sequence.first()?)
+        }
+    };
     let climbed = Climbed {
         max_error,
         error: ladder.error,
@@ -105,11 +113,32 @@ pub(super) fn climb(
         raised: ladder.raised.clone(),
         prices: ladder.prices.iter().map(named).collect(),
         models_tried: ladder.tried.len(),
-        batch: timed,
+        batch: batch[0].shape()[0],
         time_of_float: time_ratio(&*float, model, &batch)?,
         time_of_fastest: time_ratio(&*fastest, model, &batch)?,
     };
     Ok((ladder, climbed))
+}
+
+/// Quantizes the first model within the budget, and the second, which is the same, on the first rung.
+fn search<M, X>(
+    [model, fastest]: [&mut M; 2],
+    calibration: &[X],
+    held_out: &[X],
+    (max_error, config): (f64, &QuantConfig),
+    progress: &mut Progress<'_>,
+) -> Result<Ladder>
+where
+    M: Forward<X> + ?Sized,
+    X: Clone,
+{
+    let mut prices = Prices::measured(Isa::active());
+    let progress = &mut |done: usize, of: usize| progress("trying layers", done, of);
+    let ladder =
+        quantize_within(model, calibration, held_out, max_error, config, &mut prices, progress)?;
+    let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
+    quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
+    Ok(ladder)
 }
 
 fn named(priced: &Priced) -> (String, BTreeMap<String, f64>) {

@@ -1,12 +1,13 @@
 //! From a float model to an int8 one.
 
 use super::ladder::{Climbed, climb};
+use super::steps::Steps;
 use crate::output::Progress;
 use anyhow::Result;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::files::{Provenance, digest_params};
-use tinytorch::models::{ListModel, Model};
+use tinytorch::models::{ListModel, Model, Sequence, Stepped};
 use tinytorch::quant::{Prepared, QuantConfig, QuantRecord, QuantReport, apply, quantize_model};
 
 /// Samples per calibration pass; the ranges do not depend on it.
@@ -28,18 +29,37 @@ impl Made {
     }
 }
 
-/// Turns the weights of `model` into int8, within `max_error` if that is given, calibrated on `samples`, one
-/// tensor for each of its inputs; the provenance then tells how.
+/// What a model is calibrated with.
+pub(crate) enum Samples {
+    /// One tensor for each of its inputs, the samples one below the other.
+    Apart(Vec<Tensor>),
+    /// The steps of a sequence, the state fed back.
+    Steps(Sequence),
+}
+
+impl Samples {
+    fn count(&self) -> usize {
+        match self {
+            Samples::Apart(inputs) => {
+                inputs.first().and_then(|input| input.shape().first().copied()).unwrap_or(0)
+            }
+            Samples::Steps(sequence) => sequence.len(),
+        }
+    }
+}
+
+/// Turns the weights of `model` into int8, within `max_error` if that is given, calibrated on `samples`; the
+/// provenance then tells how.
 pub(crate) fn make(
     model: &mut dyn Model,
-    samples: &[Tensor],
+    samples: &Samples,
     config: QuantConfig,
     max_error: Option<f64>,
     provenance: &mut Provenance,
     progress: &mut Progress<'_>,
 ) -> Result<Made> {
     provenance.float_sha256 = Some(digest_params(&*model)?);
-    let calibration_samples = samples[0].shape().first().copied().unwrap_or(0);
+    let calibration_samples = samples.count();
     let (report, config, climbed) = match max_error {
         None => (quantize(model, samples, &config, progress)?, config, None),
         Some(max_error) => {
@@ -66,10 +86,18 @@ pub(crate) fn make_of(
 
 fn quantize(
     model: &mut dyn Model,
-    samples: &[Tensor],
+    samples: &Samples,
     config: &QuantConfig,
     progress: &mut Progress<'_>,
 ) -> Result<QuantReport> {
+    let samples = match samples {
+        Samples::Apart(samples) => samples,
+        Samples::Steps(sequence) => {
+            let Steps { calibration, .. } = Steps::of(model, sequence)?;
+            let batches = calibration.into_iter().map(Ok);
+            return Ok(quantize_model(&mut Stepped(model), batches, config)?);
+        }
+    };
     let n = samples[0].shape()[0];
     let size = model.fixed_batch().unwrap_or(BATCH);
     let steps = n.div_ceil(size);

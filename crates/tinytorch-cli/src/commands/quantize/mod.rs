@@ -6,6 +6,7 @@ mod ladder;
 pub(crate) mod made;
 pub(crate) mod outcome;
 pub(crate) mod settings;
+mod steps;
 
 use crate::Verdict;
 use crate::data::{Source, usual_config};
@@ -17,7 +18,7 @@ use anyhow::Result;
 use calibration::Calibration;
 use clap::Args;
 use destination::Destination;
-use made::make;
+use made::{Samples, make};
 use outcome::Outcome;
 use settings::Settings;
 use std::path::PathBuf;
@@ -62,8 +63,14 @@ impl Quantize {
         let max_error = self.max_error.map(|Share(share)| share);
         let config = self.settings.config(usual_config(&*model), max_error.is_some());
         let budgeted = max_error.is_some();
-        let samples =
-            self.calibration.inputs(&self.file, &*model, &config, budgeted, &mut provenance)?;
+        let samples = match self.calibration.sequence(&*model, &mut provenance)? {
+            Some(sequence) => Samples::Steps(sequence),
+            None => {
+                let calibration = &self.calibration;
+                let of = (&*self.file, &*model, &config);
+                Samples::Apart(calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?)
+            }
+        };
         let made = make(&mut *model, &samples, config, max_error, &mut provenance, &mut bars())?;
         destination.save(&*model, &provenance)?;
 

@@ -83,9 +83,8 @@ mod tests {
 
     #[test]
     fn a_score_keeps_its_share_or_reaches_what_is_said() {
-        let of = |direction, int8, limit| {
-            whole("score", direction, (int8, 80.0), limit, 0.99).result
-        };
+        let of =
+            |direction, int8, limit| whole("score", direction, (int8, 80.0), limit, 0.99).result;
         let (more, less) = (Direction::HigherIsBetter, Direction::LowerIsBetter);
         assert_eq!((of(more, 79.2, None), of(more, 79.1, None)), (Pass, Fail));
         assert_eq!((of(less, 80.8, None), of(less, 80.9, None)), (Pass, Fail));

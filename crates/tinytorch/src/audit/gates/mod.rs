@@ -10,7 +10,7 @@ mod determinism;
 pub(super) mod f32_floor;
 mod file_bytes;
 pub(super) mod latency;
-mod likeness;
+pub(super) mod likeness;
 mod no_f32_copy;
 pub(super) mod output_error;
 mod overflow;

@@ -14,7 +14,7 @@ pub use model::{Footprint, Outside};
 use super::answers::Answers;
 use super::files::Files;
 use super::gates::{
-    accuracy, agreement, batches, classes, f32_floor, latency, output_error, unseen,
+    accuracy, agreement, batches, classes, f32_floor, latency, likeness, output_error, unseen,
 };
 use super::origins::digest_of;
 use super::report::{Judged, verdict_of};
@@ -120,6 +120,7 @@ fn judge(
         gates::determinism(subject, evidence, int8)?,
         gates::exactness(subject, evidence, int8)?,
     ];
+    gates.extend(likeness::likeness(subject, evidence)?);
     gates.extend(gates::INSIDE.map(|(id, part)| gates::of_the_inside(id, part)));
     let mut timed = Vec::new();
     if options.latency {

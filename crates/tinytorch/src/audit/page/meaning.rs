@@ -12,8 +12,12 @@ pub(super) fn of(gate: &str) -> &'static str {
         }
         "structure" => "Quantizing changed how weights are stored, and nothing else.",
         "coverage" => "Weights are stored and multiplied as int8, not unpacked to floats on use.",
-        "likeness" => "The int8 outputs are alike to the float outputs by the measure that was asked for.",
-        "sequence" => "The int8 outputs stay close to the float outputs where each model goes on from its own state.",
+        "likeness" => {
+            "The int8 outputs are alike to the float outputs by the measure that was asked for."
+        }
+        "sequence" => {
+            "The int8 outputs stay close to the float outputs where each model goes on from its own state."
+        }
         "output_error" => "The int8 outputs lie close to the float outputs.",
         "accuracy" => {
             "The int8 model is as good at its task as the float model, beyond what chance explains."
