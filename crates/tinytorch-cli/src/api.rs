@@ -6,6 +6,7 @@ use crate::commands::audit::{Judge, in_our_forms, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
 use crate::commands::quantize::destination::Destination;
+use crate::commands::quantize::ladder::Budget;
 use crate::commands::quantize::made::{Made, Samples, make, make_of};
 use crate::commands::quantize::outcome::Outcome;
 use crate::commands::quantize::settings::{Range, Settings};
@@ -226,7 +227,10 @@ pub fn quantize(
     progress: &mut Progress<'_>,
 ) -> Result<Quantized> {
     let samples = Samples::Apart(samples.to_vec());
-    make(model, &samples, config, max_error, provenance, progress).map(Quantized)
+    let mut tell = |_: &str| {};
+    let mut budget =
+        max_error.map(|max_error| Budget { max_error, seconds: None, tell: &mut tell });
+    make(model, &samples, config, budget.as_mut(), provenance, progress).map(Quantized)
 }
 
 /// Turns the weights of `model` into int8 by what calibrations have found, here or elsewhere. The provenance then

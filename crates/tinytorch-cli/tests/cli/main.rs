@@ -4,6 +4,7 @@ mod bad_input;
 mod embed;
 mod generate;
 mod import;
+mod judge;
 mod mismatch;
 mod onnx;
 mod output;

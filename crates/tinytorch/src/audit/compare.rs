@@ -1,5 +1,6 @@
 //! Outputs held against each other.
 
+use super::spread::{Spread, squared_distance};
 use crate::Result;
 use crate::quant::relative_error;
 use crate::tensor::{Dtype, Tensor};
@@ -44,6 +45,23 @@ pub(super) fn errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
         }
     };
     got.iter().zip(want).map(error).collect()
+}
+
+/// How far each output is off that ought to be the same: as [`errors`], but relative to the size of an output whose
+/// rows do not differ, such as one of a single row.
+///
+/// # Errors
+/// If shapes differ.
+pub(super) fn apart(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
+    let of = |((error, got), want): ((f64, &Tensor), &Tensor)| {
+        if error != f64::INFINITY {
+            return Ok(error);
+        }
+        let mut spread = Spread::default();
+        spread.add(want)?;
+        Ok(squared_distance(got, want)?.sqrt() / spread.size())
+    };
+    errors(got, want)?.into_iter().zip(got).zip(want).map(of).collect()
 }
 
 /// Every element as a number that only the same bits give.
@@ -102,6 +120,16 @@ mod tests {
     fn one_number_for_each_sample_is_a_column() {
         let of = |values: [f32; 2]| Tensor::from_vec(values.to_vec(), [2]).unwrap();
         assert_eq!(errors(&[of([101.0, 101.0])], &[of([100.0, 102.0])]).unwrap(), [1.0]);
+    }
+
+    /// By hand: 0.03 of a row of length 5.
+    #[test]
+    fn a_single_row_is_held_against_its_size() {
+        let of = |x: f32, y: f32| [Tensor::from_vec(vec![x, y], [1, 2]).unwrap()];
+        let apart = |got, want| super::apart(&got, &want).unwrap()[0];
+        assert!((apart(of(3.0, 4.03), of(3.0, 4.0)) - 0.006).abs() < 1e-6);
+        assert_eq!(apart(of(3.0, 4.0), of(3.0, 4.0)), 0.0);
+        assert!(apart(of(f32::NAN, 4.0), of(3.0, 4.0)).is_nan());
     }
 
     #[test]

@@ -4,9 +4,10 @@ use super::{AuditError, HeldOut, Likeness, Metric, Task, rounding};
 use crate::Result;
 use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
-use crate::models::{Kinds, Model, Sequence};
+use crate::models::{Kinds, ListModel, Model, Sequence};
 use crate::quant::{
-    Activations, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, is_weight,
+    Activations, Equalization, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, equalize,
+    is_weight,
 };
 use crate::tensor::Tensor;
 use std::collections::BTreeSet;
@@ -56,6 +57,8 @@ pub struct Subject {
     pub(super) sequence: Option<Sequence>,
     /// What the outputs are held against each other by, beside their error.
     pub(super) likeness: Option<(Arc<dyn Likeness>, Option<f64>)>,
+    /// The float model as its file holds it, where what was quantized is an equal one with other channels.
+    pub(super) given: Option<Box<dyn Model>>,
     /// What was fine-tuned after quantizing, if anything was.
     pub(super) tuning: Option<Tuning>,
 }
@@ -103,15 +106,30 @@ impl Subject {
             seed: None,
             sequence: None,
             likeness: None,
+            given: None,
             tuning: None,
         })
     }
 
-    /// Tells how the int8 model was quantized.
+    /// Tells how the int8 model was quantized, but for what [`Subject::equalized`] tells.
     pub fn quantized_by(mut self, config: &QuantConfig, report: &QuantReport) -> Subject {
         self.config = config.clone();
         self.changed.clone_from(&report.changed);
         self
+    }
+
+    /// Tells that the float model's channels were brought to one range before it was quantized. The int8 model is then
+    /// held against that model, if it gives what the float model gives, to the bit, which a gate makes sure of.
+    ///
+    /// # Errors
+    /// As [`equalize`].
+    pub fn equalized(mut self, by: &[Equalization]) -> Result<Subject> {
+        if !by.is_empty() {
+            let given = self.float.clone_box();
+            equalize(&mut *self.float as &mut dyn ListModel, by)?;
+            self.given = Some(given);
+        }
+        Ok(self)
     }
 
     /// How the int8 model is quantized by what it holds, whatever is said about it.
@@ -287,6 +305,7 @@ impl ModelFiles {
             own_file(&int8_path)?.map(|file| Ok::<_, crate::Error>((own_file(&float_path)?, file)));
         let delivered = delivered.transpose()?;
         let subject = Subject::new(name, &*float.model, &*int8.model, held_out)?;
+        let subject = subject.equalized(&record.equalized)?;
         Ok(Subject {
             float_digest: int8.provenance.float_sha256.unwrap_or_default(),
             changed: record.changed,

@@ -34,6 +34,7 @@ mod changes;
 mod check;
 mod config;
 mod data_free;
+mod equalize;
 mod error;
 mod fold;
 mod input;
@@ -57,10 +58,13 @@ use check::check;
 pub use check::{is_weight, unquantize_model};
 pub use config::QuantConfig;
 pub use data_free::prepare_without_data;
+pub use equalize::{Equalization, equalize};
 pub use error::QuantError;
 pub(crate) use fold::{Folded, fold};
 pub(crate) use input::{input_of, static_range};
-pub use ladder::{Ladder, Priced, Prices, RUNGS, Trial, quantize_within};
+pub use ladder::{
+    Cost, Ladder, Priced, Prices, RUNGS, Trial, Watch, quantize_watched, quantize_within,
+};
 pub use prepared::Prepared;
 pub(crate) use products::{product_steps, steps_of_biases};
 pub use range::{RangeEstimator, RangeMethod};

@@ -1,6 +1,6 @@
 //! What a file tells of how its model was quantized.
 
-use super::{QuantConfig, QuantError, QuantReport};
+use super::{Equalization, QuantConfig, QuantError, QuantReport};
 use crate::Result;
 use crate::files::Provenance;
 use serde::{Deserialize, Serialize};
@@ -25,13 +25,17 @@ pub struct QuantRecord {
     pub changed: Vec<String>,
     /// Batch norms that their convolution does: [`QuantReport::folded`].
     pub folded: Vec<String>,
+    /// Channels that were brought to one range: [`QuantReport::equalized`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equalized: Vec<Equalization>,
 }
 
 impl QuantRecord {
     /// The record of a quantization.
     pub fn new(config: &QuantConfig, report: &QuantReport) -> QuantRecord {
         let (changed, folded) = (report.changed.clone(), report.folded.clone());
-        QuantRecord { config: config.clone(), changed, folded }
+        let equalized = report.equalized.clone();
+        QuantRecord { config: config.clone(), changed, folded, equalized }
     }
 
     /// Puts the record where [`QuantRecord::read`] looks for it.

@@ -1,5 +1,6 @@
 //! What quantizing has done.
 
+use super::Equalization;
 use crate::Result;
 use crate::int8::{Granularity, QWeight};
 use crate::tensor::{Shape, Tensor};
@@ -65,6 +66,8 @@ fn relative_error(value: &Tensor, weight: &QWeight) -> Result<f64> {
 pub struct QuantReport {
     /// The weights that are int8, whose float values are gone.
     pub weights: Vec<WeightReport>,
+    /// Channels that were brought to one range first, which changed nothing that the float model computes.
+    pub equalized: Vec<Equalization>,
     /// The weights that were left as floats, each with the reason.
     pub skipped: Vec<(String, &'static str)>,
     /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.

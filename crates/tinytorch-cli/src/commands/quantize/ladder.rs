@@ -8,13 +8,15 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 use tinytorch::autograd::Var;
 use tinytorch::int8::WeightBits;
 use tinytorch::models::{ListModel, Model, Stepped, compile, run};
 use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
-    Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, quantize_model, quantize_within,
+    Cost, Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, Watch, quantize_model,
+    quantize_watched,
 };
 use tinytorch::stats::{Settings, compare};
 use tinytorch::{Isa, Tensor};
@@ -42,9 +44,65 @@ pub(crate) struct Climbed {
     /// Seconds that each layer takes on each rung that is open to it, measured on this machine.
     prices: BTreeMap<String, BTreeMap<String, f64>>,
     models_tried: usize,
+    /// The error of each float output, by name.
+    errors: BTreeMap<String, f64>,
+    /// What trying layers was to cost, if any were tried.
+    planned: Option<Planned>,
+    seconds: f64,
+    /// Whether the time ran out before the search had ended.
+    interrupted: bool,
     batch: usize,
     time_of_float: f64,
     time_of_fastest: f64,
+}
+
+/// The stable form of `planned`.
+#[derive(Clone, Copy, Serialize)]
+struct Planned {
+    trials: usize,
+    passes: usize,
+    seconds: f64,
+}
+
+/// A search within a budget, as the user wants it.
+pub(crate) struct Budget<'a> {
+    pub(crate) max_error: f64,
+    /// After so many seconds the best is kept that was found until then.
+    pub(crate) seconds: Option<f64>,
+    /// Told what the search will cost, in a line.
+    pub(crate) tell: &'a mut dyn FnMut(&str),
+}
+
+/// Follows a search, and ends it when its time has come.
+struct Watched<'a, 'p> {
+    budget: &'a mut Budget<'p>,
+    progress: &'a mut Progress<'p>,
+    started: Instant,
+    planned: Option<Planned>,
+    interrupted: bool,
+}
+
+impl Watch for Watched<'_, '_> {
+    fn cost(&mut self, Cost { trials, passes, seconds }: Cost) {
+        self.planned = Some(Planned { trials, passes, seconds });
+        let ends = match self.budget.seconds {
+            Some(limit) if limit < seconds => format!(", of which {limit} are given to it"),
+            _ => String::new(),
+        };
+        (self.budget.tell)(&format!(
+            "the search takes {trials} trials of layers, {passes} passes of a batch: about {seconds:.0} seconds{ends}"
+        ));
+    }
+
+    fn tried(&mut self, done: usize, of: usize) {
+        (self.progress)("trying layers", done, of);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        let limit = self.budget.seconds.unwrap_or(f64::INFINITY);
+        self.interrupted |= self.started.elapsed().as_secs_f64() > limit;
+        !self.interrupted
+    }
 }
 
 /// The calibration samples, cut into batches.
@@ -77,21 +135,23 @@ impl Batches {
 
 /// Quantizes `model` as fast as the budget allows, and times it beside the float model and beside the same
 /// model on the first rung.
-pub(super) fn climb(
+pub(super) fn climb<'p>(
     model: &mut dyn Model,
     samples: &Samples,
-    max_error: f64,
+    budget: &mut Budget<'p>,
     config: &QuantConfig,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'p>,
 ) -> Result<(Ladder, Climbed)> {
     let (float, mut fastest) = (model.clone_box(), model.clone_box());
-    let budget = (max_error, config);
+    let max_error = budget.max_error;
+    let (started, planned, interrupted) = (Instant::now(), None, false);
+    let mut watch = Watched { budget, progress, started, planned, interrupted };
     let (ladder, held_out_samples, batch) = match samples {
         Samples::Apart(samples) => {
             let Batches { calibration, held_out, held_out_samples } =
                 Batches::of(samples, model.fixed_batch())?;
             let (model, fastest): (&mut dyn ListModel, &mut dyn ListModel) = (model, &mut *fastest);
-            let ladder = search([model, fastest], &calibration, &held_out, budget, progress)?;
+            let ladder = search([model, fastest], &calibration, &held_out, config, &mut watch)?;
             let timed = float.fixed_batch().unwrap_or(TIMED).min(samples[0].shape()[0]);
             let batch = samples.iter().map(|input| input.slice(0, 0..timed));
             (ladder, held_out_samples, batch.collect::<tinytorch::Result<Vec<_>>>()?)
@@ -100,10 +160,13 @@ pub(super) fn climb(
             let Steps { calibration, held_out } = Steps::of(model, sequence)?;
             let models = [&mut Stepped(model), &mut Stepped(&mut *fastest)];
             let judged = std::slice::from_ref(&held_out);
-            let ladder = search(models, &calibration, judged, budget, progress)?;
+            let ladder = search(models, &calibration, judged, config, &mut watch)?;
             (ladder, held_out.len(), sequence.first()?)
         }
     };
+    let Watched { planned, interrupted, .. } = watch;
+    let mut names = float.output_names().into_iter();
+    let names = (0..).map(|i| names.next().unwrap_or_else(|| format!("output {i}")));
     let climbed = Climbed {
         max_error,
         error: ladder.error,
@@ -113,6 +176,10 @@ pub(super) fn climb(
         raised: ladder.raised.clone(),
         prices: ladder.prices.iter().map(named).collect(),
         models_tried: ladder.tried.len(),
+        errors: names.zip(ladder.errors.iter().copied()).collect(),
+        planned,
+        seconds: started.elapsed().as_secs_f64(),
+        interrupted,
         batch: batch[0].shape()[0],
         time_of_float: time_ratio(&*float, model, &batch)?,
         time_of_fastest: time_ratio(&*fastest, model, &batch)?,
@@ -125,17 +192,16 @@ fn search<M, X>(
     [model, fastest]: [&mut M; 2],
     calibration: &[X],
     held_out: &[X],
-    (max_error, config): (f64, &QuantConfig),
-    progress: &mut Progress<'_>,
+    config: &QuantConfig,
+    watch: &mut Watched<'_, '_>,
 ) -> Result<Ladder>
 where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let mut prices = Prices::measured(Isa::active());
-    let progress = &mut |done: usize, of: usize| progress("trying layers", done, of);
+    let (mut prices, max_error) = (Prices::measured(Isa::active()), watch.budget.max_error);
     let ladder =
-        quantize_within(model, calibration, held_out, max_error, config, &mut prices, progress)?;
+        quantize_watched(model, calibration, held_out, max_error, config, &mut prices, watch)?;
     let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
     quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
     Ok(ladder)
@@ -201,6 +267,11 @@ impl fmt::Display for Climbed {
             self.held_out_samples,
             percent(self.max_error),
         )?;
+        if self.errors.len() > 1 {
+            let each =
+                self.errors.iter().map(|(name, error)| format!("`{name}` {}", percent(*error)));
+            write!(f, " ({})", each.collect::<Vec<_>>().join(", "))?;
+        }
         if !self.raised.is_empty() {
             write!(f, "; {} on the fastest rung", percent(self.fastest_error))?;
         }
@@ -211,6 +282,9 @@ impl fmt::Display for Climbed {
         )?;
         if !self.raised.is_empty() {
             write!(f, ", {:.2}x that on the fastest rung", self.time_of_fastest)?;
+        }
+        if self.interrupted {
+            write!(f, "\nthe time ran out: this is the best of {} models", self.models_tried)?;
         }
         writeln!(f)
     }

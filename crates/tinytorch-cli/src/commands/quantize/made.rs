@@ -1,6 +1,6 @@
 //! From a float model to an int8 one.
 
-use super::ladder::{Climbed, climb};
+use super::ladder::{Budget, Climbed, climb};
 use super::steps::Steps;
 use crate::output::Progress;
 use anyhow::Result;
@@ -48,22 +48,22 @@ impl Samples {
     }
 }
 
-/// Turns the weights of `model` into int8, within `max_error` if that is given, calibrated on `samples`; the
+/// Turns the weights of `model` into int8, within a budget if one is given, calibrated on `samples`; the
 /// provenance then tells how.
-pub(crate) fn make(
+pub(crate) fn make<'p>(
     model: &mut dyn Model,
     samples: &Samples,
     config: QuantConfig,
-    max_error: Option<f64>,
+    budget: Option<&mut Budget<'p>>,
     provenance: &mut Provenance,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'p>,
 ) -> Result<Made> {
     provenance.float_sha256 = Some(digest_params(&*model)?);
     let calibration_samples = samples.count();
-    let (report, config, climbed) = match max_error {
+    let (report, config, climbed) = match budget {
         None => (quantize(model, samples, &config, progress)?, config, None),
-        Some(max_error) => {
-            let (ladder, climbed) = climb(model, samples, max_error, &config, progress)?;
+        Some(budget) => {
+            let (ladder, climbed) = climb(model, samples, budget, &config, progress)?;
             (ladder.report, ladder.config, Some(climbed))
         }
     };

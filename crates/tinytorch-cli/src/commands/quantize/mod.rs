@@ -2,7 +2,7 @@
 
 pub(crate) mod calibration;
 pub(crate) mod destination;
-mod ladder;
+pub(crate) mod ladder;
 pub(crate) mod made;
 pub(crate) mod outcome;
 pub(crate) mod settings;
@@ -18,9 +18,11 @@ use anyhow::Result;
 use calibration::Calibration;
 use clap::Args;
 use destination::Destination;
+use ladder::Budget;
 use made::{Samples, make};
 use outcome::Outcome;
 use settings::Settings;
+use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::Loaded;
 
@@ -40,6 +42,9 @@ pub(crate) struct Quantize {
     /// for, layer by layer, on the calibration data. The exit code is 1 if there is none
     #[arg(long, value_name = "SHARE", conflicts_with_all = ["granularity", "wide"])]
     max_error: Option<Share>,
+    /// Seconds that the search for layers may take; then the best is kept that was found until then
+    #[arg(long, value_name = "SECONDS", requires = "max_error", value_parser = seconds)]
+    search_seconds: Option<f64>,
     #[command(flatten)]
     settings: Settings,
     /// Replace the float model itself
@@ -48,6 +53,11 @@ pub(crate) struct Quantize {
     /// Print the report as JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    seconds.ok_or_else(|| "a number of seconds is needed".to_string())
 }
 
 impl Quantize {
@@ -71,7 +81,16 @@ impl Quantize {
                 Samples::Apart(calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?)
             }
         };
-        let made = make(&mut *model, &samples, config, max_error, &mut provenance, &mut bars())?;
+        let mut tell = |line: &str| {
+            if !self.json {
+                // A screen that cannot be written to is told of when there is a result.
+                let _ = writeln!(screen, "{line}");
+            }
+        };
+        let seconds = self.search_seconds;
+        let mut budget = max_error.map(|max_error| Budget { max_error, seconds, tell: &mut tell });
+        let of = (&samples, config, budget.as_mut());
+        let made = make(&mut *model, of.0, of.1, of.2, &mut provenance, &mut bars())?;
         destination.save(&*model, &provenance)?;
 
         let outcome = Outcome::new(Some(&self.out), &made);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
 use tinytorch::int8::Granularity;
-use tinytorch::quant::QuantConfig;
+use tinytorch::quant::{Equalization, QuantConfig};
 
 /// The stable form of `--json`.
 #[derive(Serialize)]
@@ -19,6 +19,8 @@ pub(crate) struct Outcome<'a> {
     skipped: Vec<Skipped<'a>>,
     changed: &'a [String],
     folded: &'a [String],
+    #[serde(skip_serializing_if = "<[Equalization]>::is_empty")]
+    equalized: &'a [Equalization],
     float_bytes: usize,
     int8_bytes: usize,
     calibration_samples: usize,
@@ -64,6 +66,7 @@ impl<'a> Outcome<'a> {
             skipped: skipped.collect(),
             changed: &report.changed,
             folded: &report.folded,
+            equalized: &report.equalized,
             float_bytes: report.float_bytes(),
             int8_bytes: report.int8_bytes(),
             calibration_samples: *calibration_samples,
@@ -95,6 +98,10 @@ impl<'a> Outcome<'a> {
         }
         if !self.changed.is_empty() {
             writeln!(screen, "changed with them: {}", self.changed.join(", "))?;
+        }
+        if !self.equalized.is_empty() {
+            let names = self.equalized.iter().map(|one| one.weight.as_str()).collect::<Vec<_>>();
+            writeln!(screen, "channels brought to one range behind: {}", names.join(", "))?;
         }
         if let Some(ladder) = &self.ladder {
             write!(screen, "{ladder}")?;

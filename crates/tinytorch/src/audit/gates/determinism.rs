@@ -66,7 +66,7 @@ pub(crate) fn determinism(
     let mut furthest = (0f64, limits.first().copied().unwrap_or(FLOAT_ACROSS_ISAS));
     for &isa in &options.isas {
         plan = plan.on(isa);
-        let distances = compare::errors(&run(&mut plan, &some)?, &want)?;
+        let distances = compare::apart(&run(&mut plan, &some)?, &want)?;
         for ((&distance, &limit), name) in distances.iter().zip(&limits).zip(&evidence.outputs) {
             if distance > furthest.0 {
                 furthest = (distance, limit);

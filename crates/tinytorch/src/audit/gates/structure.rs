@@ -1,11 +1,11 @@
 //! Whether quantizing has changed anything but how weights are stored.
 
 use crate::Result;
-use crate::audit::{Evidence, Gate, Subject, compare, rounding};
+use crate::audit::{Evidence, Gate, Subject, compare, passes, rounding};
 use crate::autograd::{Param, ParamId, Stored, Var};
 use crate::files::digest_params;
 use crate::int8::WeightBits;
-use crate::models::ListModel;
+use crate::models::{ListModel, Model, compile};
 use crate::nn::LayerInfo;
 use crate::quant::{Folded, product_steps, steps_of_biases};
 use crate::tensor::Tensor;
@@ -23,8 +23,13 @@ const FURTHEST: f64 = 1.0;
 /// engines keep them.
 pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
-    if digest_params(subject.original())? != subject.float_digest {
+    let given = subject.given.as_deref().unwrap_or_else(|| subject.original());
+    if digest_params(given)? != subject.float_digest {
         faults.push("the float model is not the one that was quantized".to_string());
+    }
+    if subject.given.is_some() && !is_equal(given, subject, evidence)? {
+        let fault = "the float model with other channels gives other outputs than the float model";
+        faults.push(fault.to_string());
     }
     let (float, int8) = (subject.float.named_layers(), subject.int8.named_layers());
     compare_layers(&float, &int8, &evidence.folded, &mut faults);
@@ -39,12 +44,23 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
         0 => String::new(),
         n => format!("; {n} lie beyond the last level, by a step at most"),
     };
+    let equal = match subject.given {
+        Some(_) => "; channels were equalized, which changes no bit of the float model's outputs",
+        None => "",
+    };
     let checked = format!(
-        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to half a step{clipped}{tuned}",
+        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to half a step{clipped}{tuned}{equal}",
         subject.int8.named_layers().len(),
         subject.int8.named_params().len()
     );
     Ok(Gate::no_faults("structure", &faults, "faults", checked))
+}
+
+/// Whether a model gives the outputs of the float model, to the bit.
+fn is_equal(given: &dyn Model, subject: &Subject, evidence: &Evidence) -> Result<bool> {
+    let first = subject.held_out.first(1)?;
+    let outputs = passes::outputs(&mut compile(given, &first)?, &subject.held_out)?;
+    compare::all_same_bits(&outputs, &evidence.float)
 }
 
 fn compare_layers(
@@ -208,7 +224,7 @@ fn are_near(is: &[f32], expected: &[f32], steps: Option<&[f32]>) -> bool {
 mod tests {
     use super::*;
     use crate::autograd::Role;
-    use crate::models::{Architecture, MlpConfig, Model};
+    use crate::models::{Architecture, MlpConfig};
     use crate::nn::Init;
 
     fn mlp(hidden: &[usize]) -> Box<dyn Model> {

@@ -6,9 +6,11 @@ mod rungs;
 mod search;
 mod sensitivity;
 mod trial;
+mod watch;
 mod within;
 mod work;
 
 pub use prices::Prices;
 pub use rungs::{Priced, RUNGS};
-pub use within::{Ladder, Trial, quantize_within};
+pub use watch::{Cost, Watch};
+pub use within::{Ladder, Trial, quantize_watched, quantize_within};

@@ -4,6 +4,7 @@ use super::prices::Prices;
 use super::rungs::RUNGS;
 use super::search::{Climb, Layer, Position};
 use super::trial::{Judge, Trials};
+use super::watch::{Cost, Watch};
 use super::work::Work;
 use crate::Result;
 use crate::autograd::{ParamId, Role, Stored};
@@ -14,6 +15,9 @@ use crate::quant::{Activations, QuantConfig, Scheme, is_weight};
 /// Share of the weight bytes that may stay float, as the audit's gate `coverage` allows.
 const MOST_FLOAT: f64 = 0.1;
 
+/// Models that are usually judged before one is within the budget.
+const USUAL_MODELS: usize = 3;
+
 /// A weight that can be quantized.
 struct Weight {
     name: String,
@@ -22,7 +26,9 @@ struct Weight {
     float: Stored,
 }
 
-/// Tries every layer whose scheme is open on every rung from `first` on, in a model that is float otherwise.
+/// Tries every layer whose scheme is open on every rung from `first` on, in a model that is float otherwise. A pass
+/// takes so many seconds, and a model is judged in `judged` of them.
+#[expect(clippy::too_many_arguments, reason = "what a search knows, each of another kind")]
 pub(super) fn measure<M, X>(
     trials: &mut Trials<'_, M>,
     sample: &[&X],
@@ -30,7 +36,8 @@ pub(super) fn measure<M, X>(
     base: &QuantConfig,
     max_error: f64,
     prices: &mut Prices,
-    progress: &mut dyn FnMut(usize, usize),
+    (seconds_of_pass, judged): (f64, usize),
+    watch: &mut dyn Watch,
 ) -> Result<Climb>
 where
     M: Forward<X> + ?Sized,
@@ -45,8 +52,13 @@ where
     };
     let is_open = |weight: &&Weight| !base.settles(&weight.name);
     let all = weights.iter().filter(is_open).map(|weight| rungs(weight.role).count()).sum();
+    let passes = all * sample.len() + USUAL_MODELS * judged;
+    watch.cost(Cost { trials: all, passes, seconds: passes as f64 * seconds_of_pass });
     let (mut layers, mut done) = (Vec::new(), 0);
     for Weight { name, id, role, float } in weights.iter().filter(is_open) {
+        if !watch.goes_on() {
+            break;
+        }
         let (mut tried, mut stored) = (Vec::new(), Vec::new());
         for (rung, scheme) in rungs(*role) {
             let scheme = scheme.with_bits(bits);
@@ -56,7 +68,7 @@ where
                 tried.push((scheme, off.against(max_error).powi(2)));
             }
             done += 1;
-            progress(done, all);
+            watch.tried(done, all);
         }
         tried.push((Scheme::Float, 0.0));
         stored.push((RUNGS.len() - 1, float.clone()));

@@ -33,22 +33,26 @@ pub(super) struct Judge<'x, X> {
 }
 
 /// How far a model's outputs are from the float model's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Off {
-    /// The root of the sum of squares over the outputs, each relative to its own size: no output is off by
-    /// more.
-    pub(super) error: f64,
+    /// Of each float output, relative to what that output varies by.
+    pub(super) errors: Vec<f64>,
     /// The class that has lost its answers, if one has; of several that with the fewest left. A class is the
     /// place of the float model's largest number in a row of the first output.
     pub(super) lost: Option<usize>,
 }
 
 impl Off {
+    /// The error of the output that is furthest off, as an audit judges; NaN is furthest.
+    pub(super) fn error(&self) -> f64 {
+        self.errors.iter().copied().max_by(f64::total_cmp).unwrap_or(0.0)
+    }
+
     /// The error as the search sees it: a class is beyond any budget.
     pub(super) fn against(&self, max_error: f64) -> f64 {
         match self.lost {
-            Some(_) => self.error.max(WEIGHT_OF_A_CLASS * max_error),
-            None => self.error,
+            Some(_) => self.error().max(WEIGHT_OF_A_CLASS * max_error),
+            None => self.error(),
         }
     }
 }
@@ -63,12 +67,15 @@ impl<'x, X> Judge<'x, X> {
         Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more })
     }
 
+    /// Batches that a model runs to be judged.
+    pub(super) fn batches(&self) -> usize {
+        self.inputs.len() + self.more.len()
+    }
+
     fn off<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<Off> {
         let got = outputs(model, &self.inputs)?;
         let pairs = got.iter().zip(&self.outputs);
-        let mut errors = pairs.map(|(got, want)| relative_error(got, want));
-        let error =
-            errors.try_fold(0.0, |sum: f64, error| Ok::<_, crate::Error>(sum.hypot(error?)))?;
+        let errors = pairs.map(|(got, want)| relative_error(got, want)).collect::<Result<_>>()?;
         let more = outputs(model, &self.more)?;
         let mut classes = Classes::default();
         for (got, want) in [(&got, &self.outputs), (&more, &self.more_outputs)] {
@@ -76,7 +83,7 @@ impl<'x, X> Judge<'x, X> {
                 classes.add(got, want)?;
             }
         }
-        Ok(Off { error, lost: classes.lost() })
+        Ok(Off { errors, lost: classes.lost() })
     }
 
     /// The batches of all that hold the most answers of a class.
@@ -249,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_lost_class_is_beyond_any_budget() {
-        let off = |lost| Off { error: 0.006, lost };
+        let off = |lost| Off { errors: vec![0.002, 0.006], lost };
         assert_eq!(off(None).against(0.01), 0.006);
         assert_eq!(off(Some(2)).against(0.01), 0.02);
     }

@@ -5,10 +5,16 @@ use super::rungs::{Priced, RUNGS};
 use super::search::Climb;
 use super::sensitivity::measure;
 use super::trial::{Judge, Off, Trials};
+use super::watch::{Progress, Watch};
 use crate::Result;
 use crate::nn::Forward;
-use crate::quant::{Activations, QuantConfig, QuantError, QuantReport, Scheme, calibrate, check};
+use crate::quant::equalize::{candidates, undo};
+use crate::quant::{
+    Activations, Equalization, Prepared, QuantConfig, QuantError, QuantReport, Scheme, calibrate,
+    check, equalize,
+};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Calibration batches that each layer is tried on, on each rung.
 const SENSITIVITY_BATCHES: usize = 2;
@@ -16,6 +22,9 @@ const SENSITIVITY_BATCHES: usize = 2;
 /// What the search aims at and is content with, as a share of the largest error: other data judges, for
 /// which 0.99 % on 128 photographs was 1.03 % on 600 others.
 const AIM: f64 = 0.95;
+
+/// What equalizing must leave of the error to be worth having a model that is not the one in the float file.
+const PAYS: f64 = 0.95;
 
 /// Models that are judged at most. Three or four are usual.
 const MOST_TRIALS: usize = 20;
@@ -33,8 +42,10 @@ pub struct Ladder {
     /// What quantizing has done.
     pub report: QuantReport,
     /// Relative L2 error of the output on the held-out inputs ([`relative_error`](crate::quant::relative_error)); of
-    /// several outputs the root of the sum of squares.
+    /// several outputs that of the one that is furthest off.
     pub error: f64,
+    /// The error of each float output.
+    pub errors: Vec<f64>,
     /// Whether that is within the budget, and no class of answers is lost.
     pub is_within: bool,
     /// All models that were judged on the held-out inputs, the fastest first.
@@ -46,16 +57,19 @@ pub struct Ladder {
 pub struct Trial {
     /// The layers that stood higher than the others.
     pub raised: BTreeMap<String, Scheme>,
-    /// Relative L2 error of the output on the held-out inputs.
+    /// Relative L2 error of the output on the held-out inputs, of several the one that is furthest off.
     pub error: f64,
+    /// The error of each float output.
+    pub errors: Vec<f64>,
     /// The class whose answers were lost, if there was one, on all inputs: the place of the float model's largest
     /// number in a row of the first output. However rare it is, such a model is not within any budget.
     pub lost_class: Option<usize>,
 }
 
 impl Trial {
-    fn new(raised: BTreeMap<String, Scheme>, off: Off) -> Trial {
-        Trial { raised, error: off.error, lost_class: off.lost }
+    fn new(raised: BTreeMap<String, Scheme>, off: &Off) -> Trial {
+        let (error, errors) = (off.error(), off.errors.clone());
+        Trial { raised, error, errors, lost_class: off.lost }
     }
 }
 
@@ -102,6 +116,28 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
+    let watch = &mut Progress(progress);
+    quantize_watched(model, calibration, held_out, max_error, config, prices, watch)
+}
+
+/// [`quantize_within`], which tells what it will cost before layers are tried, and ends when it is told to: the best
+/// model that was judged until then is kept.
+///
+/// # Errors
+/// As [`quantize_within`].
+pub fn quantize_watched<M, X>(
+    model: &mut M,
+    calibration: &[X],
+    held_out: &[X],
+    max_error: f64,
+    config: &QuantConfig,
+    prices: &mut Prices,
+    watch: &mut dyn Watch,
+) -> Result<Ladder>
+where
+    M: Forward<X> + ?Sized,
+    X: Clone,
+{
     let refuse = |problem| Err(QuantError::Ladder { problem }.into());
     let first = match config.scheme.activations() {
         Activations::Static => 0,
@@ -123,27 +159,113 @@ where
     check(&*model, &base)?;
     let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
     let judge = Judge::new(&*model, held_out.iter().collect(), calibration.iter().collect())?;
-    let mut trials = Trials::new(model, prepared);
+    let first = First { number: first, base };
+    let begun = begin(model, prepared, calibration, &first.base, &judge, max_error)?;
+    let equalized = begun.equalized.clone();
+    match climb(model, begun, calibration, &first, &judge, max_error, prices, watch) {
+        Ok(mut ladder) => {
+            ladder.report.equalized = equalized;
+            Ok(ladder)
+        }
+        Err(error) => {
+            undo(model, &equalized)?;
+            Err(error)
+        }
+    }
+}
 
-    let off = trials.off(&base, &judge)?;
+/// The rung that all layers start on.
+struct First {
+    number: usize,
+    base: QuantConfig,
+}
+
+/// The model as the search begins with it.
+struct Begun {
+    prepared: Prepared,
+    off: Off,
+    equalized: Vec<Equalization>,
+    /// What a batch took.
+    seconds_of_pass: f64,
+}
+
+/// Brings channels to one range where that pays, which is tried with all layers on the first rung.
+fn begin<M, X>(
+    model: &mut M,
+    prepared: Prepared,
+    calibration: &[X],
+    base: &QuantConfig,
+    judge: &Judge<'_, X>,
+    max_error: f64,
+) -> Result<Begun>
+where
+    M: Forward<X> + ?Sized,
+    X: Clone,
+{
+    let started = Instant::now();
+    let off = Trials::new(&mut *model, prepared.clone()).off(base, judge)?;
+    let seconds_of_pass = started.elapsed().as_secs_f64() / judge.batches().max(1) as f64;
+    let mut best = Begun { prepared, off, equalized: Vec::new(), seconds_of_pass };
+    if within(best.off.against(max_error), AIM * max_error) {
+        return Ok(best);
+    }
+    for equalized in candidates(&*model, calibration)? {
+        equalize(model, &equalized)?;
+        let tried = calibrate(&*model, calibration.iter().cloned().map(Ok), base);
+        let tried = tried.and_then(|prepared| {
+            let off = Trials::new(&mut *model, prepared.clone()).off(base, judge)?;
+            Ok((prepared, off))
+        });
+        undo(model, &equalized)?;
+        let (prepared, off) = tried?;
+        if off.against(max_error) < PAYS * best.off.against(max_error) {
+            best = Begun { prepared, off, equalized, seconds_of_pass };
+        }
+    }
+    equalize(model, &best.equalized)?;
+    Ok(best)
+}
+
+/// The search itself, from all layers on the first rung.
+#[expect(clippy::too_many_arguments, reason = "what a search knows, each of another kind")]
+fn climb<M, X>(
+    model: &mut M,
+    begun: Begun,
+    calibration: &[X],
+    first: &First,
+    judge: &Judge<'_, X>,
+    max_error: f64,
+    prices: &mut Prices,
+    watch: &mut dyn Watch,
+) -> Result<Ladder>
+where
+    M: Forward<X> + ?Sized,
+    X: Clone,
+{
+    let cost = (begun.seconds_of_pass, judge.batches());
+    let (Begun { prepared, off, .. }, base) = (begun, &first.base);
+    let mut trials = Trials::new(model, prepared);
+    let (mut tried, mut priced) = (vec![Trial::new(BTreeMap::new(), &off)], Vec::new());
     let mut offs = vec![off];
-    let (mut tried, mut priced) = (vec![Trial::new(BTreeMap::new(), off)], Vec::new());
-    if !within(off.against(max_error), AIM * max_error) {
+    if !within(offs[0].against(max_error), AIM * max_error) {
         let mut sample: Vec<&X> = calibration.iter().take(SENSITIVITY_BATCHES).collect();
-        if let Some(class) = off.lost {
+        if let Some(class) = offs[0].lost {
             // It may be in none of these.
             sample.extend(judge.batches_of(trials.model(), class)?);
         }
-        let mut climb = measure(&mut trials, &sample, first, &base, max_error, prices, progress)?;
+        let mut climb =
+            measure(&mut trials, &sample, first.number, base, max_error, prices, cost, watch)?;
         priced = climb.prices();
         while tried.len() < MOST_TRIALS
+            && watch.goes_on()
             && advance(&mut climb, &tried, offs[offs.len() - 1].against(max_error), max_error)
         {
             let raised = climb.raised();
-            let off = trials.off(&with_schemes(&base, &raised), &judge)?;
+            let off = trials.off(&with_schemes(base, &raised), judge)?;
+            tried.push(Trial::new(raised, &off));
+            let is_enough = within(off.against(max_error), AIM * max_error);
             offs.push(off);
-            tried.push(Trial::new(raised, off));
-            if within(off.against(max_error), AIM * max_error) {
+            if is_enough {
                 break;
             }
         }
@@ -156,11 +278,11 @@ where
             errors.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(last, |(place, _)| place)
         }
     };
-    let Trial { raised, error, .. } = tried[best].clone();
-    let config = with_schemes(&base, &raised);
+    let Trial { raised, error, errors, .. } = tried[best].clone();
+    let config = with_schemes(base, &raised);
     let report = trials.keep(&config)?;
     let is_within = within(offs[best].against(max_error), max_error);
-    Ok(Ladder { config, raised, prices: priced, report, error, is_within, tried })
+    Ok(Ladder { config, raised, prices: priced, report, error, errors, is_within, tried })
 }
 
 /// NaN is within nothing.

@@ -1,0 +1,381 @@
+//! Channels brought to one range, so that 8 bits serve all of them: cross-layer equalization.
+//!
+//! `relu(s x) = s relu(x)` for a positive `s`, so that a channel may leave one convolution larger and be multiplied by
+//! smaller weights in the next (Nagel et al., 2019, "Data-Free Quantization Through Weight Equalization and Bias
+//! Correction", section 4.1). Weights have a scale for each output channel here, which takes up whatever its row
+//! is multiplied by; what is gained is that a channel of small values no longer shares the few levels that the range of
+//! a large one leaves to it. Factors are powers of two, which change no bit of any output.
+
+use super::trace::lowered;
+use super::{QuantError, is_weight};
+use crate::Result;
+use crate::autograd::{Ctx, Observer, Param, ParamId, Stored};
+use crate::graph::{Edge, Graph, Step, Weight};
+use crate::nn::{Forward, Module};
+use crate::tensor::{Dtype, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Largest power of two that a channel is multiplied by: more than 8 bits can use.
+const MOST: i8 = 12;
+
+/// The channels between two convolutions, and the powers of two that they are multiplied by there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Equalization {
+    /// The name of the weight whose output channels they are.
+    pub weight: String,
+    /// The name of its bias.
+    pub bias: Option<String>,
+    /// The name of the weight that reads them: of a depthwise convolution, or of one that adds all of them up.
+    pub next: String,
+    /// An exponent for each channel.
+    pub exponents: Vec<i8>,
+}
+
+/// Multiplies the channels, which leaves what the model computes as it is, to the bit.
+///
+/// # Errors
+/// [`QuantError::OtherModel`] if the model has no such float weights; it is then as it was before.
+pub fn equalize<M: Module + ?Sized>(model: &mut M, by: &[Equalization]) -> Result<()> {
+    scale(model, by, 1)
+}
+
+/// Takes [`equalize`] back.
+pub(super) fn undo<M: Module + ?Sized>(model: &mut M, by: &[Equalization]) -> Result<()> {
+    scale(model, by, -1)
+}
+
+fn scale<M: Module + ?Sized>(model: &mut M, by: &[Equalization], sign: i32) -> Result<()> {
+    let mut values: BTreeMap<String, Tensor> = BTreeMap::new();
+    let params: BTreeMap<String, &Param> = model.named_params().into_iter().collect();
+    for one in by {
+        let factors = |sign: i32| {
+            one.exponents.iter().map(|&e| 2f32.powi(sign * i32::from(e))).collect::<Vec<f32>>()
+        };
+        let mut change = |name: &str, factors: Vec<f32>| -> Result<()> {
+            let other = || QuantError::OtherModel { name: name.to_string() };
+            let value = match (values.get(name), params.get(name).map(|param| param.stored())) {
+                (Some(value), _) => value.clone(),
+                (None, Some(Stored::F32(value))) => value.clone(),
+                _ => return Err(other().into()),
+            };
+            let scaled = scaled(&value, &factors).ok_or_else(other)??;
+            values.insert(name.to_string(), scaled);
+            Ok(())
+        };
+        change(&one.weight, factors(sign))?;
+        if let Some(bias) = &one.bias {
+            change(bias, factors(sign))?;
+        }
+        let next = params.get(&one.next).map(|param| param.shape());
+        match next {
+            Some(shape) if shape.rank() == 4 && shape[1] == 1 => {
+                change(&one.next, factors(-sign))?;
+            }
+            _ => change_columns(&mut values, &params, &one.next, &factors(-sign))?,
+        }
+    }
+    for (name, param) in model.named_params_mut() {
+        if let Some(value) = values.remove(&name) {
+            let frozen = param.is_frozen();
+            param.store(Stored::F32(value));
+            param.set_frozen(frozen);
+        }
+    }
+    Ok(())
+}
+
+/// Rows along the first axis by a factor each; `None` unless there are as many.
+fn scaled(value: &Tensor, factors: &[f32]) -> Option<Result<Tensor>> {
+    let mut sizes = vec![1; value.rank()];
+    *sizes.first_mut()? = factors.len();
+    if value.shape()[0] != factors.len() {
+        return None;
+    }
+    Some(Tensor::from_vec(factors.to_vec(), &sizes[..]).and_then(|factors| value.mul(&factors)))
+}
+
+/// The second axis of a weight `[out, in, ..]` by a factor for each entry.
+fn change_columns(
+    values: &mut BTreeMap<String, Tensor>,
+    params: &BTreeMap<String, &Param>,
+    name: &str,
+    factors: &[f32],
+) -> Result<()> {
+    let value = match (values.get(name), params.get(name).map(|param| param.stored())) {
+        (Some(value), _) => value.clone(),
+        (None, Some(Stored::F32(value))) => value.clone(),
+        _ => return Err(QuantError::OtherModel { name: name.to_string() }.into()),
+    };
+    if value.rank() != 4 || value.shape()[1] != factors.len() {
+        return Err(QuantError::OtherModel { name: name.to_string() }.into());
+    }
+    let factors = Tensor::from_vec(factors.to_vec(), [1, factors.len(), 1, 1])?;
+    values.insert(name.to_string(), value.mul(&factors)?);
+    Ok(())
+}
+
+/// Two convolutions with nothing but a positive part between them.
+struct Pair {
+    weight: String,
+    bias: Option<String>,
+    next: String,
+    /// The largest size of each input channel's weights, if the next convolution adds channels up.
+    columns: Option<Vec<f32>>,
+}
+
+/// What may be equalized, by the ranges of the channels over these inputs: between convolutions and depthwise ones,
+/// and then between all of them.
+///
+/// # Errors
+/// If the model does not run on the inputs.
+pub(super) fn candidates<M, X>(model: &M, inputs: &[X]) -> Result<Vec<Vec<Equalization>>>
+where
+    M: Forward<X> + ?Sized,
+{
+    let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    let Some(graph) = lowered(model, first)? else { return Ok(Vec::new()) };
+    let pairs = pairs(model, &graph)?;
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let params = model.named_params();
+    let ids = params.iter().filter(|(name, _)| pairs.iter().any(|pair| pair.next == *name));
+    let mut watch = Channels {
+        names: ids.map(|(name, param)| (param.id(), name.clone())).collect(),
+        largest: BTreeMap::new(),
+    };
+    for input in inputs {
+        model.call(input, &mut Ctx::eval().observed(&mut watch))?;
+    }
+    let (mut depthwise, mut all) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        let Some(largest) = watch.largest.get(&pair.next) else { continue };
+        let exponents = match &pair.columns {
+            None => to_the_largest(largest),
+            Some(columns) => between(largest, columns),
+        };
+        if exponents.iter().all(|exponent| *exponent == 0) {
+            continue;
+        }
+        let Pair { weight, bias, next, columns } = pair;
+        let one = Equalization { weight, bias, next, exponents };
+        if columns.is_none() {
+            depthwise.push(one.clone());
+        }
+        all.push(one);
+    }
+    let mut candidates = vec![depthwise, all];
+    candidates.retain(|candidate| !candidate.is_empty());
+    candidates.dedup();
+    Ok(candidates)
+}
+
+fn pairs<M: Module + ?Sized>(model: &M, graph: &Graph) -> Result<Vec<Pair>> {
+    let params: BTreeMap<ParamId, (String, &Param)> =
+        model.named_params().into_iter().map(|(name, param)| (param.id(), (name, param))).collect();
+    let mut pairs = Vec::new();
+    for node in graph.nodes() {
+        let (Step::Conv2d { weight: Weight::F32(_), .. }, [next, ..], Some(mut edge)) =
+            (&node.step, &node.params[..], node.input(0))
+        else {
+            continue;
+        };
+        while is_positive_part(graph, edge) && graph.is_read_once(edge) {
+            match graph.node(edge).input(0) {
+                Some(before) => edge = before,
+                None => break,
+            }
+        }
+        let before = graph.node(edge);
+        let (weight, bias) = match (&before.step, &before.params[..]) {
+            (Step::Conv2d { weight: Weight::F32(_), bias: None, .. }, &[weight]) => (weight, None),
+            (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
+            _ => continue,
+        };
+        let is_shared = |param: ParamId| {
+            graph.nodes().iter().filter(|node| node.params.contains(&param)).count() > 1
+        };
+        if !graph.is_read_once(edge)
+            || [Some(weight), bias, Some(*next)].into_iter().flatten().any(is_shared)
+        {
+            continue;
+        }
+        let name = |id: ParamId| params.get(&id).map(|(name, _)| name.clone());
+        let (Some(name_of_weight), Some((name_of_next, reads))) = (name(weight), params.get(next))
+        else {
+            continue;
+        };
+        let bias = match bias.map(name) {
+            Some(None) => continue,
+            Some(Some(bias)) => Some(bias),
+            None => None,
+        };
+        let channels = params.get(&weight).map_or(0, |(_, param)| param.shape()[0]);
+        let shape = reads.shape();
+        if !is_weight(reads) || shape.rank() != 4 {
+            continue;
+        }
+        let columns = match shape[1] {
+            1 if shape[0] == channels => None,
+            inputs if inputs == channels => Some(largest_of(reads.value()?, 1)?),
+            _ => continue,
+        };
+        let (weight, next) = (name_of_weight, name_of_next.clone());
+        pairs.push(Pair { weight, bias, next, columns });
+    }
+    Ok(pairs)
+}
+
+fn is_positive_part(graph: &Graph, edge: Edge) -> bool {
+    matches!(&graph.node(edge).step, Step::Compute(op) if op.properties().positive_part)
+}
+
+/// The largest absolute value of each entry of an axis.
+fn largest_of(tensor: &Tensor, axis: usize) -> Result<Vec<f32>> {
+    let shape = *tensor.shape();
+    let inner: usize = shape[axis + 1..].iter().product();
+    let mut largest = vec![0f32; shape[axis]];
+    let dense = tensor.contiguous()?;
+    for (i, row) in dense.as_slice::<f32>()?.chunks(inner.max(1)).enumerate() {
+        let most = row.iter().fold(0f32, |most, v| most.max(v.abs()));
+        let entry = &mut largest[i % shape[axis]];
+        *entry = entry.max(most);
+    }
+    Ok(largest)
+}
+
+/// The largest absolute value of each channel that a convolution reads.
+struct Channels {
+    names: BTreeMap<ParamId, String>,
+    largest: BTreeMap<String, Vec<f32>>,
+}
+
+impl Observer for Channels {
+    fn activation(&mut self, weight: ParamId, activation: &Tensor) -> Result<()> {
+        let Some(name) = self.names.get(&weight) else { return Ok(()) };
+        if activation.dtype() != Dtype::F32 || activation.rank() != 4 {
+            return Ok(());
+        }
+        let seen = largest_of(activation, 1)?;
+        let known = self.largest.entry(name.clone()).or_insert_with(|| vec![0.0; seen.len()]);
+        known.iter_mut().zip(seen).for_each(|(known, seen)| *known = known.max(seen));
+        Ok(())
+    }
+}
+
+/// For a reader that keeps channels apart: each as large as the largest, as far as powers of two go.
+fn to_the_largest(largest: &[f32]) -> Vec<i8> {
+    let most = largest.iter().copied().fold(0f32, f32::max);
+    let exponent = |&own: &f32| match own > 0.0 {
+        true => ((most / own).log2().floor() as i8).clamp(0, MOST),
+        false => 0,
+    };
+    largest.iter().map(exponent).collect()
+}
+
+/// For a reader that adds channels up: halfway between values of one range and weights of one range, as the paper
+/// has it for the ranges of two weights, `s = sqrt(r1 r2) / r2`.
+fn between(largest: &[f32], columns: &[f32]) -> Vec<i8> {
+    let ratio = |i: usize| {
+        let (value, weight) = (largest[i], columns[i]);
+        (value > 0.0 && weight > 0.0).then(|| 0.5 * (weight / value).log2())
+    };
+    let most = (0..largest.len()).max_by(|a, b| largest[*a].total_cmp(&largest[*b]));
+    let Some(level) = most.and_then(ratio) else { return vec![0; largest.len()] };
+    let exponent = |i: usize| match ratio(i) {
+        Some(own) => ((own - level).round() as i8).clamp(-MOST, MOST),
+        None => 0,
+    };
+    (0..largest.len()).map(exponent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::autograd::Var;
+    use crate::graph::ConvGeometry;
+    use crate::nn::{Conv2d, Init, Path, Visitor, VisitorMut};
+
+    /// 1x1, depthwise 3x3 and 1x1, with positive parts between them.
+    struct Separable([Conv2d; 3]);
+
+    impl Separable {
+        fn new() -> Separable {
+            let (plain, init) = (ConvGeometry::default(), &mut Init::seed(3));
+            let apart = ConvGeometry { padding: [1, 1], groups: 8, ..plain };
+            Separable([
+                Conv2d::new(3, 8, [1, 1], plain, init).unwrap(),
+                Conv2d::new(8, 8, [3, 3], apart, init).unwrap(),
+                Conv2d::new(8, 4, [1, 1], plain, init).unwrap(),
+            ])
+        }
+    }
+
+    impl Module for Separable {
+        fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
+            for (name, conv) in ["a", "b", "c"].iter().zip(&self.0) {
+                path.within(name, |path| conv.visit(path, visitor));
+            }
+        }
+
+        fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
+            for (name, conv) in ["a", "b", "c"].iter().zip(&mut self.0) {
+                path.within(name, |path| conv.visit_mut(path, visitor));
+            }
+        }
+    }
+
+    impl Forward for Separable {
+        type Output = Var;
+
+        fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+            let x = self.0[0].forward(x, ctx)?.relu(ctx)?;
+            let x = self.0[1].forward(&x, ctx)?.relu(ctx)?;
+            self.0[2].forward(&x, ctx)
+        }
+    }
+
+    fn bits(model: &Separable, x: &Var) -> Vec<u32> {
+        let output = model.call(x, &mut Ctx::eval()).unwrap().value().to_vec::<f32>().unwrap();
+        output.into_iter().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn outputs_stay_as_they_are_to_the_bit_and_channels_become_alike() {
+        let mut model = Separable::new();
+        let x = Var::from(Tensor::randn([2, 3, 6, 6], 1.0, &mut Rng::seed(4)).unwrap());
+        let before = bits(&model, &x);
+        let found = candidates(&model, std::slice::from_ref(&x)).unwrap();
+        assert_eq!(found.len(), 2);
+        let [one] = &found[0][..] else { panic!("{found:?}") };
+        assert_eq!((&*one.weight, one.bias.as_deref()), ("a.weight", Some("a.bias")));
+        assert_eq!(one.next, "b.weight");
+        assert_eq!(
+            found[1].iter().map(|one| &*one.next).collect::<Vec<_>>(),
+            ["b.weight", "c.weight"]
+        );
+        for by in &found {
+            equalize(&mut model, by).unwrap();
+            assert_eq!(bits(&model, &x), before);
+            let again = candidates(&model, std::slice::from_ref(&x)).unwrap();
+            assert!(again.iter().flatten().all(|one| one.next != "b.weight"), "{again:?}");
+            undo(&mut model, by).unwrap();
+            assert_eq!(bits(&model, &x), before);
+        }
+        let foreign = Equalization { next: "d.weight".into(), ..found[0][0].clone() };
+        let error = equalize(&mut model, &[foreign]).unwrap_err().to_string();
+        assert!(error.contains("d.weight"), "{error}");
+        assert_eq!(bits(&model, &x), before);
+    }
+
+    /// 8 / 3 is between 2 and 4, and what is never seen has nothing to gain.
+    #[test]
+    fn exponents_fill_the_range_of_the_largest() {
+        assert_eq!(to_the_largest(&[8.0, 3.0, 0.5, 0.0, 1e-9]), [0, 1, 4, 0, MOST]);
+        // sqrt(1/8), sqrt(1/2) and sqrt(4/8) beside the first: ratios of 1, 2 and 2.
+        assert_eq!(between(&[8.0, 2.0, 8.0], &[1.0, 1.0, 4.0]), [0, 1, 1]);
+    }
+}
