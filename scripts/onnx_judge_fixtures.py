@@ -5,7 +5,7 @@
 `vad_lstm.onnx` and `vad_gru.onnx` have the shape of a voice activity detector: a frame of 40 bins and the state go in, whether
 there is speech and the next state come out. `vad.npz` has two sequences of 640 frames, and what ONNX Runtime makes of the second
 one when each step finds the state that the one before gave. `boxes.onnx` has the shape of a detector with depthwise
-convolutions and channels of very different ranges. Needs `numpy`, `onnx`, `onnxruntime` and `torch`; weights are random.
+convolutions and channels of very different ranges, and what `nan.onnx` gives are no numbers. Needs `numpy`, `onnx`, `onnxruntime` and `torch`; weights are random.
 """
 
 import pathlib
@@ -65,6 +65,17 @@ class Separable(torch.nn.Module):
         return torch.cat([low, low + torch.sigmoid(corners[..., 2:])], -1), torch.softmax(flat(self.scores(x)), -1)
 
 
+class NotANumber(torch.nn.Module):
+    """The logarithm of what is below 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(8, 4)
+
+    def forward(self, x):
+        return torch.log(self.linear(x) - 100)
+
+
 def sequence(random):
     """Frames like those of a filter bank: slow changes, and a loudness that comes and goes."""
     steps = random.normal(size=(FRAMES, BINS))
@@ -107,6 +118,7 @@ def main():
         export(Detector(kind, layers), inputs, path, ["frame", *names], ["speech", *(name + "n" for name in names)])
         arrays[kind.lower()] = stepwise(path, arrays["judge"], states)
     np.savez_compressed(folder / "vad.npz", **arrays)
+    export(NotANumber(), (torch.zeros(1, 8),), folder / "nan.onnx", ["x"], ["y"], dynamic_axes={"x": {0: "n"}, "y": {0: "n"}})
     axes = {name: {0: "n"} for name in ("image", "boxes", "scores")}
     export(Separable(), (torch.zeros(1, 3, 32, 32),), folder / "boxes.onnx", ["image"], ["boxes", "scores"], dynamic_axes=axes)
 

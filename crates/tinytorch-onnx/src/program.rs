@@ -169,6 +169,14 @@ impl Program {
         outputs.collect()
     }
 
+    /// What messages call the first node that reads this parameter.
+    pub(crate) fn node_of(&self, param: &str) -> Option<String> {
+        let place = self.params.iter().position(|(name, _)| name == param)?;
+        let is_it = |slot: &Slot| matches!(self.sources[*slot], Source::Param(i) if i == place);
+        let reads = |step: &&Step| step.inputs.iter().flatten().any(is_it);
+        self.steps.iter().find(reads).map(|step| step.title.clone())
+    }
+
     fn value(&self, slot: Slot, values: &[Option<Var>], ctx: &mut Ctx<'_>) -> Result<Option<Var>> {
         match &self.sources[slot] {
             Source::Computed => Ok(values[slot].clone()),

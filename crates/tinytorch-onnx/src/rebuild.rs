@@ -58,6 +58,10 @@ impl Rebuild for OnnxModel {
         OnnxModel::fixed_batch(self)
     }
 
+    fn node_of(&self, weight: &str) -> Option<String> {
+        self.program().node_of(weight)
+    }
+
     fn first_sizes(&self) -> Vec<Option<usize>> {
         let first = |input: &ValueInfo| match input.dims.as_deref() {
             Some([Dim::Size(size), ..]) => Some(*size),

@@ -124,6 +124,10 @@ impl Model for Watched {
         self.model.fixed_batch()
     }
 
+    fn node_of(&self, weight: &str) -> Option<String> {
+        self.model.node_of(weight)
+    }
+
     fn first_sizes(&self) -> Vec<Option<usize>> {
         self.model.first_sizes()
     }

@@ -192,7 +192,12 @@ fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
     assert_eq!(over.status.code(), Some(1), "{over:?}");
     let report: Value = serde_json::from_slice(&over.stdout).unwrap();
     assert_eq!(report["ladder"]["within"], false);
-    assert!(bench.run(&format!("{within} 0.0001%")).stdout.ends_with(b"q.safetensors\n"));
+    std::fs::remove_file(bench.path("q.safetensors")).unwrap();
+    let told = String::from_utf8(bench.run(&format!("{within} 0.0001%")).stdout).unwrap();
+    assert!(told.contains("nothing was saved") && !bench.path("q.safetensors").exists(), "{told}");
+    let best = bench.run(&format!("{within} 0.0001% --best"));
+    assert_eq!(best.status.code(), Some(1), "{best:?}");
+    assert!(best.stdout.ends_with(b"q.safetensors\n") && bench.path("q.safetensors").exists());
 }
 
 #[test]

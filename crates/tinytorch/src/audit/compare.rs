@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_single_row_is_held_against_its_size() {
         let of = |x: f32, y: f32| [Tensor::from_vec(vec![x, y], [1, 2]).unwrap()];
-        let apart = |got, want| super::apart(&got, &want).unwrap()[0];
+        let apart = |got: [Tensor; 1], want: [Tensor; 1]| super::apart(&got, &want).unwrap()[0];
         assert!((apart(of(3.0, 4.03), of(3.0, 4.0)) - 0.006).abs() < 1e-6);
         assert_eq!(apart(of(3.0, 4.0), of(3.0, 4.0)), 0.0);
         assert!(apart(of(f32::NAN, 4.0), of(3.0, 4.0)).is_nan());

@@ -114,6 +114,16 @@ pub enum AuditError {
         /// Where.
         index: usize,
     },
+    /// An output of the float model that is no number.
+    #[error(
+        "the float model gives NaN or infinity in `{output}` for sample {sample}, so that there is nothing to hold an int8 model against; check its weights and the scale of the inputs"
+    )]
+    NotFinite {
+        /// The output.
+        output: String,
+        /// The sample.
+        sample: usize,
+    },
     /// A name that no parameter has.
     #[error(
         "`{name}` was fine-tuned, it is said, but no float parameter of the int8 model is called so"

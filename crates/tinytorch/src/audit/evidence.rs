@@ -4,7 +4,7 @@ use super::files::Files;
 use super::layers::{Comparison, FloatPass, Int8Pass, LayerEvidence, RangePass};
 use super::passes::{batches, outputs};
 use super::saturation::{self, Saturation};
-use super::{AuditOptions, Subject, layer_times};
+use super::{AuditOptions, Subject, layer_times, numbers};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
 use crate::models::{ListModel, Model, compile};
@@ -44,6 +44,8 @@ impl Evidence {
         let folded = fold(&*subject.float as &dyn ListModel, &first, &subject.config_as_stored()?)?;
         let (mut layers, out_of_order) = layers(subject, options, &folded)?;
         let float = outputs(&mut compile(&*subject.float, &batch)?, &subject.held_out)?;
+        let names = names_of(&*subject.int8, float.len());
+        numbers::check_outputs(&float, &names)?;
         let mut deployed = compile(&*subject.int8, &batch)?.on(options.deployed);
         let int8 = outputs(&mut deployed, &subject.held_out)?;
         for step in deployed.steps() {

@@ -4,6 +4,7 @@ use super::{AuditError, Subject};
 use crate::Result;
 use crate::autograd::Stored;
 use crate::models::Model;
+use crate::tensor::{Dtype, Tensor};
 
 /// Refuses models of which a float parameter holds NaN: their outputs are no numbers either, if they run at all,
 /// and the layer that notices first is another than the one at fault.
@@ -13,6 +14,25 @@ use crate::models::Model;
 pub(super) fn check(subject: &Subject) -> Result<()> {
     of_model("float", &*subject.float)?;
     of_model("int8", &*subject.int8)
+}
+
+/// Refuses outputs of the float model that are no numbers.
+///
+/// # Errors
+/// [`AuditError::NotFinite`], which names the output and the sample.
+pub(super) fn check_outputs(outputs: &[Tensor], names: &[String]) -> Result<()> {
+    for (tensor, name) in outputs.iter().zip(names) {
+        if tensor.dtype() != Dtype::F32 {
+            continue;
+        }
+        let values = tensor.to_vec::<f32>()?;
+        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+            let samples = tensor.shape().first().copied().unwrap_or(1).max(1);
+            let sample = place / (values.len() / samples).max(1);
+            return Err(AuditError::NotFinite { output: name.clone(), sample }.into());
+        }
+    }
+    Ok(())
 }
 
 fn of_model(which: &'static str, model: &dyn Model) -> Result<()> {

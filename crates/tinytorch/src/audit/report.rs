@@ -6,6 +6,7 @@ use super::{
 };
 use crate::Result;
 use crate::files::TensorFile;
+use crate::quant::Tried;
 use crate::tensor::Tensor;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -103,6 +104,8 @@ pub struct ModelReport {
     pub sample_errors: Option<SampleErrors>,
     /// Which layers would help if they were raised, one after the other; empty unless precision is what is missing.
     pub advice: Vec<Advice>,
+    /// The models that were judged in a search for this one, the fastest first; empty where none was searched for.
+    pub tried: Vec<Tried>,
     /// Every layer with a weight, in the order in which they ran.
     pub layers: Vec<LayerReport>,
     /// How many activations lie outside of the ranges that calibration fixed, on the held-out samples and on
@@ -130,6 +133,7 @@ impl ModelReport {
             confusions: Vec::new(),
             sample_errors: None,
             advice: Vec::new(),
+            tried: Vec::new(),
             layers: Vec::new(),
             saturation: Vec::new(),
         }
@@ -177,7 +181,8 @@ impl ModelReport {
             confusions,
             sample_errors,
             advice: Vec::new(),
-            layers: evidence.layers.iter().map(LayerReport::new).collect(),
+            tried: subject.tried.clone(),
+            layers: evidence.layers.iter().map(|layer| LayerReport::new(layer, subject)).collect(),
             saturation: evidence.saturation.clone(),
         })
     }
@@ -247,6 +252,8 @@ pub struct LatencyPairs {
 pub struct LayerReport {
     /// Dotted name of its weight.
     pub name: String,
+    /// The node of the user's own graph that it is, operator and name, where there is such a graph.
+    pub node: Option<String>,
     /// The op that multiplied by the weight.
     pub op: &'static str,
     /// The kernel that ran.
@@ -275,9 +282,10 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    fn new(layer: &LayerEvidence) -> LayerReport {
+    fn new(layer: &LayerEvidence, subject: &Subject) -> LayerReport {
         LayerReport {
             name: layer.name.clone(),
+            node: subject.float.node_of(&layer.name),
             op: layer.op,
             kernel: layer.kernel.name,
             shape: layer.shape.to_vec(),

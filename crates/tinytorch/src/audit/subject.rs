@@ -6,8 +6,8 @@ use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
 use crate::models::{Kinds, ListModel, Model, Sequence};
 use crate::quant::{
-    Activations, Equalization, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, equalize,
-    is_weight,
+    Activations, Equalization, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, Tried,
+    equalize, is_weight,
 };
 use crate::tensor::Tensor;
 use std::collections::BTreeSet;
@@ -59,6 +59,8 @@ pub struct Subject {
     pub(super) likeness: Option<(Arc<dyn Likeness>, Option<f64>)>,
     /// The float model as its file holds it, where what was quantized is an equal one with other channels.
     pub(super) given: Option<Box<dyn Model>>,
+    /// The models that were judged in a search for this one.
+    pub(super) tried: Vec<Tried>,
     /// What was fine-tuned after quantizing, if anything was.
     pub(super) tuning: Option<Tuning>,
 }
@@ -107,6 +109,7 @@ impl Subject {
             sequence: None,
             likeness: None,
             given: None,
+            tried: Vec::new(),
             tuning: None,
         })
     }
@@ -115,6 +118,7 @@ impl Subject {
     pub fn quantized_by(mut self, config: &QuantConfig, report: &QuantReport) -> Subject {
         self.config = config.clone();
         self.changed.clone_from(&report.changed);
+        self.tried.clone_from(&report.tried);
         self
     }
 
@@ -313,6 +317,7 @@ impl ModelFiles {
             seen,
             trained_on,
             delivered,
+            tried: record.tried,
             ..subject
         })
     }

@@ -64,6 +64,12 @@ pub trait Model: ListModel {
         Vec::new()
     }
 
+    /// The node of the user's own graph that multiplies by this weight, operator and name, where there is such a graph.
+    fn node_of(&self, weight: &str) -> Option<String> {
+        let _ = weight;
+        None
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()
@@ -123,6 +129,10 @@ impl<M: Rebuild> Model for M {
 
     fn first_sizes(&self) -> Vec<Option<usize>> {
         Rebuild::first_sizes(self)
+    }
+
+    fn node_of(&self, weight: &str) -> Option<String> {
+        Rebuild::node_of(self, weight)
     }
 
     fn output_names(&self) -> Vec<String> {

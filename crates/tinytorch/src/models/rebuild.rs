@@ -98,6 +98,12 @@ pub trait Rebuild: Forward<<Self as Rebuild>::Input> + Clone + Send + Sync + 'st
         Vec::new()
     }
 
+    /// The node of the user's own graph that multiplies by this weight, operator and name, where there is such a graph.
+    fn node_of(&self, weight: &str) -> Option<String> {
+        let _ = weight;
+        None
+    }
+
     /// What the outputs are called in reports; `output 0` and so on where there is no name.
     fn output_names(&self) -> Vec<String> {
         Vec::new()

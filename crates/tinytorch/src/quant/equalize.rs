@@ -6,6 +6,7 @@
 //! is multiplied by; what is gained is that a channel of small values no longer shares the few levels that the range of
 //! a large one leaves to it. Factors are powers of two, which change no bit of any output.
 
+use super::fold::users;
 use super::trace::lowered;
 use super::{QuantError, is_weight};
 use crate::Result;
@@ -194,9 +195,7 @@ fn pairs<M: Module + ?Sized>(model: &M, graph: &Graph) -> Result<Vec<Pair>> {
             (Step::Conv2d { weight: Weight::F32(_), .. }, &[weight, bias]) => (weight, Some(bias)),
             _ => continue,
         };
-        let is_shared = |param: ParamId| {
-            graph.nodes().iter().filter(|node| node.params.contains(&param)).count() > 1
-        };
+        let is_shared = |param: ParamId| users(graph, param) > 1;
         if !graph.is_read_once(edge)
             || [Some(weight), bias, Some(*next)].into_iter().flatten().any(is_shared)
         {
@@ -305,7 +304,7 @@ mod tests {
     impl Separable {
         fn new() -> Separable {
             let (plain, init) = (ConvGeometry::default(), &mut Init::seed(3));
-            let apart = ConvGeometry { padding: [1, 1], groups: 8, ..plain };
+            let apart = ConvGeometry { padding: [[1, 1]; 2], groups: 8, ..plain };
             Separable([
                 Conv2d::new(3, 8, [1, 1], plain, init).unwrap(),
                 Conv2d::new(8, 8, [3, 3], apart, init).unwrap(),

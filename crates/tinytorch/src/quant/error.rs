@@ -4,6 +4,14 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantError {
+    /// Outputs of the float model that are no numbers.
+    #[error(
+        "the float model gives NaN or infinity in its output {output}, so that no error can be told; check its weights and the scale of the inputs"
+    )]
+    Outputs {
+        /// Which of its float outputs, from 0.
+        output: usize,
+    },
     /// A weight that is int8 already.
     #[error("`{name}` is int8 already; quantize a float model, once")]
     AlreadyQuantized {

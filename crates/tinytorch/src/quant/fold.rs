@@ -101,7 +101,7 @@ fn consumers(graph: &Graph, edge: Edge) -> usize {
 }
 
 /// Convolutions and linear layers made from a parameter.
-fn users(graph: &Graph, param: ParamId) -> usize {
+pub(super) fn users(graph: &Graph, param: ParamId) -> usize {
     let layers = graph.nodes().iter().filter(|node| {
         matches!(node.step, Step::Conv2d { .. } | Step::Linear { .. } | Step::Compute(_))
     });

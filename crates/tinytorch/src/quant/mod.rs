@@ -70,7 +70,7 @@ pub(crate) use products::{product_steps, steps_of_biases};
 pub use range::{RangeEstimator, RangeMethod};
 pub use record::QuantRecord;
 pub use relative_error::relative_error;
-pub use report::{QuantReport, WeightReport};
+pub use report::{QuantReport, Tried, WeightReport};
 pub use scheme::{Activations, Scheme};
 pub use seen::SeenRows;
 pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};

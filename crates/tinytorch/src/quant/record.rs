@@ -1,6 +1,6 @@
 //! What a file tells of how its model was quantized.
 
-use super::{Equalization, QuantConfig, QuantError, QuantReport};
+use super::{Equalization, QuantConfig, QuantError, QuantReport, Tried};
 use crate::Result;
 use crate::files::Provenance;
 use serde::{Deserialize, Serialize};
@@ -28,14 +28,17 @@ pub struct QuantRecord {
     /// Channels that were brought to one range: [`QuantReport::equalized`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equalized: Vec<Equalization>,
+    /// The models that a search judged: [`QuantReport::tried`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
 }
 
 impl QuantRecord {
     /// The record of a quantization.
     pub fn new(config: &QuantConfig, report: &QuantReport) -> QuantRecord {
         let (changed, folded) = (report.changed.clone(), report.folded.clone());
-        let equalized = report.equalized.clone();
-        QuantRecord { config: config.clone(), changed, folded, equalized }
+        let (equalized, tried) = (report.equalized.clone(), report.tried.clone());
+        QuantRecord { config: config.clone(), changed, folded, equalized, tried }
     }
 
     /// Puts the record where [`QuantRecord::read`] looks for it.

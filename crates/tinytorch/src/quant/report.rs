@@ -4,6 +4,7 @@ use super::Equalization;
 use crate::Result;
 use crate::int8::{Granularity, QWeight};
 use crate::tensor::{Shape, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// What quantizing has done to one weight.
 #[derive(Clone, Debug)]
@@ -61,6 +62,18 @@ fn relative_error(value: &Tensor, weight: &QWeight) -> Result<f64> {
     Ok(if difference == 0.0 { 0.0 } else { difference.sqrt() / size.sqrt() })
 }
 
+/// A model that a search within a budget judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tried {
+    /// Relative L2 error of the output that is furthest off, on inputs held out from calibration.
+    pub error: f64,
+    /// What the layers take together, in the unit of the prices.
+    pub time: f64,
+    /// Layers that stood higher than the first rung.
+    pub raised: usize,
+}
+
 /// What quantizing has done to a model.
 #[derive(Clone, Debug, Default)]
 pub struct QuantReport {
@@ -68,6 +81,8 @@ pub struct QuantReport {
     pub weights: Vec<WeightReport>,
     /// Channels that were brought to one range first, which changed nothing that the float model computes.
     pub equalized: Vec<Equalization>,
+    /// The models that a search within a budget judged, the fastest first; none where nothing was searched for.
+    pub tried: Vec<Tried>,
     /// The weights that were left as floats, each with the reason.
     pub skipped: Vec<(String, &'static str)>,
     /// Parameters that quantizing changed beside the int8 weights: biases that took in a batch norm.

@@ -39,12 +39,15 @@ pub(crate) struct Quantize {
     #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Largest error of the output, as a fraction or in percent: the fastest way within it is searched
-    /// for, layer by layer, on the calibration data. The exit code is 1 if there is none
+    /// for, layer by layer, on the calibration data. The exit code is 1 if there is none, and nothing is saved
     #[arg(long, value_name = "SHARE", conflicts_with_all = ["granularity", "wide"])]
     max_error: Option<Share>,
     /// Seconds that the search for layers may take; then the best is kept that was found until then
     #[arg(long, value_name = "SECONDS", requires = "max_error", value_parser = seconds)]
     search_seconds: Option<f64>,
+    /// Save the best that was found even if it is not within --max-error
+    #[arg(long, requires = "max_error")]
+    best: bool,
     #[command(flatten)]
     settings: Settings,
     /// Replace the float model itself
@@ -91,9 +94,11 @@ impl Quantize {
         let mut budget = max_error.map(|max_error| Budget { max_error, seconds, tell: &mut tell });
         let of = (&samples, config, budget.as_mut());
         let made = make(&mut *model, of.0, of.1, of.2, &mut provenance, &mut bars())?;
-        destination.save(&*model, &provenance)?;
-
-        let outcome = Outcome::new(Some(&self.out), &made);
+        let is_saved = made.is_within() || self.best;
+        if is_saved {
+            destination.save(&*model, &provenance)?;
+        }
+        let outcome = Outcome::new(is_saved.then_some(&*self.out), &made);
         match self.json {
             true => screen.json(&outcome)?,
             false => outcome.print(screen)?,

@@ -106,13 +106,19 @@ impl<'a> Outcome<'a> {
         if let Some(ladder) = &self.ladder {
             write!(screen, "{ladder}")?;
         }
+        let Some(file) = &self.file else {
+            writeln!(
+                screen,
+                "no int8 model was found within the budget, so that nothing was saved; allow a larger --max-error, or save the nearest with --best"
+            )?;
+            return Ok(());
+        };
         let (before, after) = (self.float_bytes, self.int8_bytes);
         writeln!(
             screen,
-            "{} weights in int8: {before} bytes became {after}, {:.2}x smaller; saved to {}",
+            "{} weights in int8: {before} bytes became {after}, {:.2}x smaller; saved to {file}",
             self.weights.len(),
-            before as f64 / after.max(1) as f64,
-            self.file.as_deref().unwrap_or("nothing")
+            before as f64 / after.max(1) as f64
         )?;
         Ok(())
     }

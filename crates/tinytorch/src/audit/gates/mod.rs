@@ -37,6 +37,8 @@ pub fn all(
     budget: &Budget,
     options: &AuditOptions,
 ) -> Result<Judged> {
+    // A measure of the user's own fails before the long work, not after it.
+    let likeness = likeness::likeness(subject, evidence)?;
     let answers = Answers::of(subject, evidence)?;
     let answers = answers.as_ref();
     let (of_classes, classes) = classes::classes(subject, answers);
@@ -59,7 +61,7 @@ pub fn all(
         overflow::overflow(subject, options)?,
         calibration::calibration(subject, evidence, options)?,
     ];
-    gates.extend(likeness::likeness(subject, evidence)?);
+    gates.extend(likeness);
     gates.extend(sequence::sequence(subject, evidence, budget, options)?);
     let mut latency = Vec::new();
     if options.latency {

@@ -197,6 +197,7 @@ fn report(
         confusions,
         sample_errors,
         advice: Vec::new(),
+        tried: Vec::new(),
         layers: Vec::new(),
         saturation: Vec::new(),
     })

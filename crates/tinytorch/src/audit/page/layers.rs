@@ -57,7 +57,7 @@ fn line(layer: &LayerReport, scales: &Scales) -> Markup {
     let gathered = share(layer.propagated_error_percent, scales.error);
     html! {
         tr {
-            th scope="row" { (layer.name) } td { code { (layer.kernel) } }
+            th scope="row" { (layer.name) (node(layer)) } td { code { (layer.kernel) } }
             td.number { (percent(layer.own_error_percent)) (bar("own", own, "own error")) }
             td.number { (percent(layer.expected_error_percent)) }
             td.number {
@@ -69,6 +69,11 @@ fn line(layer: &LayerReport, scales: &Scales) -> Markup {
             }
         }
     }
+}
+
+/// What the user's own graph calls it.
+fn node(layer: &LayerReport) -> Markup {
+    html! { @if let Some(node) = &layer.node { " " span.quiet { (node) } } }
 }
 
 /// The largest value of each kind.
@@ -99,7 +104,7 @@ fn card(layer: &LayerReport, scales: &Scales) -> Markup {
         article.layer {
             header {
                 h4 { (layer.name) }
-                p { (layer.op) " " span.quiet { (shape.join(" × ")) } }
+                p { (layer.op) " " span.quiet { (shape.join(" × ")) } (node(layer)) }
                 p.kernel { "ran " code { (layer.kernel) } }
             }
             div.bars {

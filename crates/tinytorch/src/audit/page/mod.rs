@@ -14,6 +14,7 @@ mod changed;
 mod classes;
 mod gates;
 mod headline;
+mod ladder;
 mod latency;
 mod layers;
 mod meaning;
@@ -98,6 +99,10 @@ fn model_section(model: &ModelReport, id: &str) -> Markup {
             @if !model.advice.is_empty() {
                 h3 { "What would help" }
                 (advice::list(&model.advice))
+            }
+            @if !model.tried.is_empty() {
+                h3 { "The search for this model" }
+                (ladder::list(&model.tried))
             }
             @if !model.latency.is_empty() {
                 h3 { "Latency" }

@@ -38,6 +38,7 @@ fn model(name: &str, verdict: Outcome, gates: Vec<Gate>) -> ModelReport {
 fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> LayerReport {
     LayerReport {
         name: name.to_string(),
+        node: None,
         op: "linear",
         kernel: "gemm_int8_scalar",
         shape: vec![10, 100],
@@ -347,4 +348,23 @@ fn a_large_report_stays_small() {
     model.latency = vec![pairs.clone(), pairs];
     let size = page(vec![model]).len();
     assert!(size < 1_000_000, "{size} bytes");
+}
+
+#[test]
+fn the_search_for_the_model_is_drawn_with_what_nothing_else_beats() {
+    use crate::quant::Tried;
+    let tried = [(0.04, 1.0, 0), (0.05, 2.0, 3), (0.01, 2.5, 5)];
+    let tried = tried.map(|(error, time, raised)| Tried { error, time, raised });
+    let html = render(&Report::new(vec![ModelReport {
+        tried: tried.to_vec(),
+        layers: vec![LayerReport {
+            node: Some("Conv `first`".to_string()),
+            ..layer("w", distribution(), None)
+        }],
+        ..model("m", Outcome::Pass, Vec::new())
+    }]));
+    assert_eq!(html.matches("class=\"front\"").count(), 2, "the second is slower and worse");
+    assert!(html.contains("5.00 %") && html.contains("2.50x"), "{html}");
+    assert!(html.contains("Conv `first`"));
+    assert!(!render(&Report::new(vec![model("m", Outcome::Pass, Vec::new())])).contains("search"));
 }

@@ -5,7 +5,7 @@ use crate::autograd::{Ctx, Stored};
 use crate::nn::{Forward, Module, Outputs};
 use crate::quant::apply::{changes_by, changes_of};
 use crate::quant::changes::Changes;
-use crate::quant::{Prepared, QuantConfig, QuantReport, Scheme, apply, relative_error};
+use crate::quant::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, apply, relative_error};
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
 
@@ -64,6 +64,11 @@ impl<'x, X> Judge<'x, X> {
         M: Forward<X> + ?Sized,
     {
         let (of_inputs, of_more) = (outputs(model, &inputs)?, outputs(model, &more)?);
+        for (output, values) in of_inputs.iter().enumerate() {
+            if values.to_vec::<f32>()?.iter().any(|value| !value.is_finite()) {
+                return Err(QuantError::Outputs { output }.into());
+            }
+        }
         Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more })
     }
 

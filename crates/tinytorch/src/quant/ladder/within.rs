@@ -10,8 +10,8 @@ use crate::Result;
 use crate::nn::Forward;
 use crate::quant::equalize::{candidates, undo};
 use crate::quant::{
-    Activations, Equalization, Prepared, QuantConfig, QuantError, QuantReport, Scheme, calibrate,
-    check, equalize,
+    Activations, Equalization, Prepared, QuantConfig, QuantError, QuantReport, Scheme, Tried,
+    calibrate, check, equalize,
 };
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -281,8 +281,24 @@ where
     let Trial { raised, error, errors, .. } = tried[best].clone();
     let config = with_schemes(base, &raised);
     let report = trials.keep(&config)?;
+    let report = QuantReport { tried: told(&tried, &priced), ..report };
     let is_within = within(offs[best].against(max_error), max_error);
     Ok(Ladder { config, raised, prices: priced, report, error, errors, is_within, tried })
+}
+
+/// What reports show of the trials: errors that are numbers, and times where layers were priced.
+fn told(tried: &[Trial], priced: &[Priced]) -> Vec<Tried> {
+    let time_of = |trial: &Trial, Priced { weight, times }: &Priced| {
+        let raised = trial.raised.get(weight);
+        let at = times.iter().find(|(scheme, _)| Some(scheme) == raised).or(times.first());
+        at.map_or(0.0, |(_, time)| *time)
+    };
+    let told = tried.iter().map(|trial| Tried {
+        error: trial.error,
+        time: priced.iter().map(|priced| time_of(trial, priced)).sum(),
+        raised: trial.raised.len(),
+    });
+    told.filter(|trial| trial.error.is_finite() && trial.time > 0.0).collect()
 }
 
 /// NaN is within nothing.
