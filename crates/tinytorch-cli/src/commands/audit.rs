@@ -305,13 +305,15 @@ pub(crate) fn subject(
         let subject = files.with_context(|| int8.display().to_string())?;
         subject.over(sequence).judged_on(data, Part::All.words())
     } else if let Some(path) = arrays {
-        let Arrays { inputs, labels, .. } = Arrays::read(path, files.models()[0], &pictures)?;
+        let Arrays { inputs, labels, told } = Arrays::read(path, files.models()[0], &pictures)?;
         if judge.metrics.needs_labels() && labels.is_none() {
             return Err(Problem::NeedsLabels { data: path.display().to_string() }.into());
         }
         let files = files.judged_by(HeldOut::new(inputs, labels)?);
         let subject = files.with_context(|| int8.display().to_string())?;
-        subject.judged_on(path.display().to_string(), Part::All.words())
+        let data = path.display();
+        let data = told.map_or_else(|| data.to_string(), |told| format!("{data}, {told}"));
+        subject.judged_on(data, Part::All.words())
     } else if let Some(text) = text {
         audit_by_text::subject(paths, files, text)?
     } else {

@@ -290,11 +290,15 @@ fn pictures_become_numbers_as_is_told() {
             image::imageops::resize(&picture(i + 60), 16, 16, image::imageops::FilterType::Nearest);
         large.save(bench.path(&format!("set/b/{i}.png"))).unwrap();
     }
-    bench.good("quantize m.onnx --calibrate set --scale 1/16 --out q.safetensors");
+    let told = bench.good("quantize m.onnx --calibrate set --scale 1/16 --out q.safetensors");
+    let pictures = "40 pictures of 8 x 8, 20 of them resized, gray, scale 0.0625, mean 0 (assumed)";
+    assert!(told.contains(pictures), "{told}");
     let output = bench.run("audit m.onnx q.safetensors --data set --no-latency --json");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let model = &report["models"][0];
     assert_eq!(model["held_out_samples"], 40);
+    let name = model["origins"]["data"]["name"].as_str().unwrap();
+    assert!(name.contains(pictures), "{name}");
     let unseen =
         model["gates"].as_array().unwrap().iter().find(|gate| gate["id"] == "unseen").unwrap();
     assert_eq!(

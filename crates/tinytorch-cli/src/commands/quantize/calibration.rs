@@ -16,6 +16,9 @@ use tinytorch::files::{Provenance, digest_tensors};
 use tinytorch::models::{Model, Sequence};
 use tinytorch::quant::{QuantConfig, SeenRows};
 
+/// The note in a model's file that says what the pictures were that it was calibrated with.
+pub(super) const PICTURES: &str = "calibration_pictures";
+
 /// The data to calibrate with, as the user names it.
 #[derive(Args)]
 pub(crate) struct Calibration {
@@ -80,7 +83,7 @@ impl Calibration {
         if let Some(path) = source.path().filter(|path| Arrays::are_in(path, model)) {
             let arrays = Arrays::read(path, model, &self.pictures)?;
             if let Some(told) = &arrays.told {
-                provenance.notes.insert("calibration_pictures".to_string(), told.clone());
+                provenance.notes.insert(PICTURES.to_string(), told.clone());
             }
             self.pictures.note(provenance)?;
             let arrays = arrays.some(self.samples, model.fixed_batch())?;

@@ -15,7 +15,7 @@ use crate::output::{Screen, bars};
 use crate::overwrite::Paths;
 use crate::share::Share;
 use anyhow::Result;
-use calibration::Calibration;
+use calibration::{Calibration, PICTURES};
 use clap::Args;
 use destination::Destination;
 use ladder::Budget;
@@ -84,6 +84,9 @@ impl Quantize {
                 Samples::Apart(calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?)
             }
         };
+        if let (false, Some(told)) = (self.json, provenance.notes.get(PICTURES)) {
+            writeln!(screen, "calibrated with {told}")?;
+        }
         let mut tell = |line: &str| {
             if !self.json {
                 // A screen that cannot be written to is told of when there is a result.
