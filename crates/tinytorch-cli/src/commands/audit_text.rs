@@ -80,6 +80,11 @@ fn sha(digest: &str) -> String {
 fn gates(gates: &[Gate]) -> Table<4> {
     let mut table = Table::new(["gate", "result", "measured", "limit"]);
     for gate in gates {
+        // What has no unit is a share of 1, of which thousandths count.
+        let number = |value: f64| match gate.unit.is_empty() && value.fract() != 0.0 {
+            true => format!("{value:.4}"),
+            false => number(value),
+        };
         let limit = match (gate.limit, gate.side) {
             (None, _) => String::new(),
             (Some(0.0), _) => "none".to_string(),
@@ -90,7 +95,9 @@ fn gates(gates: &[Gate]) -> Table<4> {
         table.row([
             gate.id.to_string(),
             gate.result.word().to_string(),
-            gate.value.map_or(String::new(), |v| format!("{} {}", number(v), gate.unit)),
+            gate.value.map_or(String::new(), |v| {
+                format!("{} {}", number(v), gate.unit).trim_end().into()
+            }),
             limit,
         ]);
     }
