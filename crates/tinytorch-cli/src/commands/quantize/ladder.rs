@@ -1,6 +1,6 @@
 //! Quantizing within a budget, and what that costs in time.
 
-use super::made::Samples;
+use super::samples::Samples;
 use super::steps::Steps;
 use crate::output::Progress;
 use crate::table::Table;

@@ -1,13 +1,14 @@
 //! From a float model to an int8 one.
 
 use super::ladder::{Budget, Climbed, climb};
+use super::samples::Samples;
 use super::steps::Steps;
 use crate::output::Progress;
 use anyhow::Result;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::files::{Provenance, digest_params};
-use tinytorch::models::{ListModel, Model, Sequence, Stepped};
+use tinytorch::models::{ListModel, Model, Stepped};
 use tinytorch::quant::{Prepared, QuantConfig, QuantRecord, QuantReport, apply, quantize_model};
 
 /// Samples per calibration pass; the ranges do not depend on it.
@@ -26,25 +27,6 @@ impl Made {
     /// Whether the budget was kept, if there was one.
     pub(crate) fn is_within(&self) -> bool {
         self.climbed.as_ref().is_none_or(|climbed| climbed.within)
-    }
-}
-
-/// What a model is calibrated with.
-pub(crate) enum Samples {
-    /// One tensor for each of its inputs, the samples one below the other.
-    Apart(Vec<Tensor>),
-    /// The steps of a sequence, the state fed back.
-    Steps(Sequence),
-}
-
-impl Samples {
-    fn count(&self) -> usize {
-        match self {
-            Samples::Apart(inputs) => {
-                inputs.first().and_then(|input| input.shape().first().copied()).unwrap_or(0)
-            }
-            Samples::Steps(sequence) => sequence.len(),
-        }
     }
 }
 

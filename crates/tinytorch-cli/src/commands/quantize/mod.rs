@@ -5,6 +5,7 @@ pub(crate) mod destination;
 pub(crate) mod ladder;
 pub(crate) mod made;
 pub(crate) mod outcome;
+pub(crate) mod samples;
 pub(crate) mod settings;
 mod steps;
 
@@ -19,8 +20,9 @@ use calibration::{Calibration, PICTURES};
 use clap::Args;
 use destination::Destination;
 use ladder::Budget;
-use made::{Samples, make};
+use made::make;
 use outcome::Outcome;
+use samples::Samples;
 use settings::Settings;
 use std::io::Write;
 use std::path::PathBuf;
