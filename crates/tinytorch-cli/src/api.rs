@@ -143,6 +143,11 @@ impl Output<'_> {
         Destination { of: self.of, out: self.out }.check(model)
     }
 
+    /// The settings of a model that is written there: a file for other engines takes fixed ranges only.
+    pub fn settings(&self, config: QuantConfig) -> QuantConfig {
+        Destination { of: self.of, out: self.out }.settings(config)
+    }
+
     /// Saves a model there, with what is told of it.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ pub(crate) fn quantize(
         py.detach(|| output.check(&**model, source.as_deref())).map_err(any)?;
     }
     let config = wanted.config(&**model).map_err(any)?;
+    let config = output.map_or(config.clone(), |output| output.settings(config));
     let samples = match (calibration, source) {
         (Some(arrays), None) => {
             let batches = Inputs::of(&**model).batches(arrays, job.samples)?;

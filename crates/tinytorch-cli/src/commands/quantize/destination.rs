@@ -7,6 +7,7 @@ use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
 use tinytorch::models::{Model, Rebuild};
+use tinytorch::quant::QuantConfig;
 use tinytorch_onnx::{Exported, OnnxModel};
 
 /// Where the int8 model of a float model goes: a file, or a folder with settings and tokenizer.
@@ -31,6 +32,11 @@ impl Destination<'_> {
             None => check_writable(self.out)?,
         }
         Ok(())
+    }
+
+    /// The settings of a model that is written there: other engines have fixed ranges only.
+    pub(crate) fn settings(&self, config: QuantConfig) -> QuantConfig {
+        if is_onnx(self.out) { config.portably() } else { config }
     }
 
     /// # Errors

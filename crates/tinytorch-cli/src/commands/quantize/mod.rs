@@ -77,6 +77,7 @@ impl Quantize {
         destination.check(&*model)?;
         let max_error = self.max_error.map(|Share(share)| share);
         let config = self.settings.config(usual_config(&*model), max_error.is_some());
+        let config = destination.settings(config);
         let budgeted = max_error.is_some();
         let samples = match self.calibration.sequence(&*model, &mut provenance)? {
             Some(sequence) => Samples::Steps(sequence),

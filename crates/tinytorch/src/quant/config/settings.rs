@@ -32,6 +32,10 @@ pub struct QuantConfig {
     /// Whether the caller knows that the float weights are destroyed; otherwise a warning says so.
     #[serde(skip)]
     pub destroys_floats_knowingly: bool,
+    /// Whether a search within a budget may only choose ranges that calibration fixes, which are all that graphs for
+    /// other engines can hold.
+    #[serde(skip)]
+    pub searches_fixed_ranges: bool,
 }
 
 impl QuantConfig {
@@ -56,6 +60,12 @@ impl QuantConfig {
     /// The same configuration, by a caller who knows that the float weights are destroyed.
     pub fn knowingly(self) -> QuantConfig {
         QuantConfig { destroys_floats_knowingly: true, ..self }
+    }
+
+    /// The same configuration, for a model that other engines will run: a search within a budget chooses fixed ranges
+    /// or floats.
+    pub fn portably(self) -> QuantConfig {
+        QuantConfig { searches_fixed_ranges: true, ..self }
     }
 
     /// How the weight of this name is quantized.
@@ -109,7 +119,7 @@ impl TryFrom<Form> for QuantConfig {
     fn try_from(form: Form) -> Result<QuantConfig, &'static str> {
         let range = form.range;
         let (scheme, patterns) = form.schemes()?;
-        Ok(QuantConfig { scheme, patterns, range, destroys_floats_knowingly: false })
+        Ok(QuantConfig { scheme, patterns, range, ..QuantConfig::default() })
     }
 }
 

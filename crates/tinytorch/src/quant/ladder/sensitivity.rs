@@ -46,8 +46,11 @@ where
     let work = Work::of(trials.model(), sample.first().copied())?;
     let weights = weights_of(trials.model());
     let bits = base.scheme.weight_bits();
+    let only_fixed = base.searches_fixed_ranges;
     let rungs = |role| {
-        let open = move |(_, rung): &(usize, Scheme)| !rung.is_float() && suits(*rung, role);
+        let open = move |(_, rung): &(usize, Scheme)| {
+            !rung.is_float() && suits(*rung, role) && (rung.is_static() || !only_fixed)
+        };
         RUNGS.into_iter().enumerate().skip(first).filter(open)
     };
     let is_open = |weight: &&Weight| !base.settles(&weight.name);
