@@ -339,6 +339,7 @@ fn convolutions(isa: Isa, threads: usize) {
         square(56, 64, 128, 1, 2),
         ConvShape { batch: 32, ..square(28, 1, 16, 3, 1) },
         ConvShape { batch: 32, ..square(14, 16, 32, 3, 1) },
+        depthwise(160, 16, 3, 1),
         depthwise(112, 32, 3, 1),
         depthwise(112, 64, 3, 2),
         depthwise(56, 128, 3, 1),

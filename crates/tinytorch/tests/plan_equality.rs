@@ -15,6 +15,7 @@ use tinytorch::nn::{
     AvgPool2d, BatchNorm2d, Conv2d, Flatten, Forward, Init, Linear, MaxPool2d, Module, Relu,
     Sequential,
 };
+use tinytorch::ops::Resize;
 use tinytorch::plan::Plan;
 use tinytorch::quant::{Activations, QuantConfig, quantize_model};
 use tinytorch::{Result, Tensor};
@@ -107,6 +108,63 @@ fn sums_of_stretched_images() {
             assert_every_form_equals_eager(&model, &[3, 5, 5]);
         }
     }
+}
+
+/// Two convolutions whose outputs, one clipped, are joined and resized between depthwise ones, as in networks for
+/// phones.
+#[derive(Module, Clone)]
+struct Joined {
+    depthwise: Conv2d,
+    clipped: Conv2d,
+    positive: Conv2d,
+    last: Conv2d,
+    #[module(config)]
+    highest: f32,
+}
+
+impl Joined {
+    fn new(highest: f32) -> Joined {
+        let mut init = Init::seed(7);
+        let mut conv = |from, to, kernel, geometry| {
+            Conv2d::new(from, to, [kernel; 2], geometry, &mut init).unwrap()
+        };
+        let same = ConvGeometry::default().with_padding(1);
+        let depthwise = conv(16, 16, 3, same.with_groups(16));
+        let (clipped, positive) = (conv(16, 5, 1, ConvGeometry::default()), conv(16, 3, 3, same));
+        Joined { depthwise, clipped, positive, last: conv(8, 4, 3, same), highest }
+    }
+}
+
+impl Forward for Joined {
+    type Output = Var;
+
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        let x = self.depthwise.forward(x, ctx)?.clamp(0.0, self.highest, ctx)?;
+        let clipped = self.clipped.forward(&x, ctx)?.clamp(0.0, self.highest, ctx)?;
+        let positive = self.positive.forward(&x, ctx)?.relu(ctx)?;
+        let both = Var::cat(&[&clipped, &positive], 1, ctx)?;
+        let scales = Var::from(Tensor::from_vec(vec![1.0f32, 1.0, 2.0, 2.0], [4])?);
+        let inputs = [Some(&both), None, Some(&scales), None];
+        let wide = ctx.apply_many(Resize::nearest(), &inputs)?.remove(0);
+        self.last.forward(&wide, ctx)
+    }
+}
+
+#[test]
+fn clipped_joined_and_resized_images() {
+    for highest in [0.4, 6.0] {
+        assert_every_form_equals_eager(&Joined::new(highest), &[16, 6, 7]);
+    }
+}
+
+#[test]
+fn levels_pass_through_what_joins_and_resizes_them() {
+    let mut model = Joined::new(6.0);
+    quantize(&mut model, &[16, 6, 7], Activations::Static, Granularity::PerChannel);
+    let plan = Plan::compile(&model, &randn(&[2, 16, 6, 7], 4)).unwrap();
+    let steps: Vec<&str> = plan.steps().iter().map(|step| step.op).collect();
+    let want = ["quantize", "conv2d", "conv2d", "conv2d + relu", "cat", "resize", "conv2d"];
+    assert_eq!(steps, want);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What rewrites, plans and reports ask of an op: facts about it, so that nothing compares names.
 
-/// Facts about what an op computes. All are false unless the op says otherwise; a fact that is left out
+/// Facts about what an op computes. All are false or `None` unless the op says otherwise; a fact that is left out
 /// costs speed, one that is wrong costs results.
 ///
 /// ```
@@ -8,7 +8,7 @@
 /// let doubling = Properties { pointwise: true, ..Properties::default() };
 /// assert!(!doubling.sums);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Properties {
     /// Each output depends on the inputs at its own place alone, up to broadcasting, so that the order of
     /// the axes in memory does not matter as long as it is the same everywhere.
@@ -20,12 +20,16 @@ pub struct Properties {
     /// a function that never decreases may as well be applied before it. Such an op of one input takes
     /// 8-bit levels too.
     pub selects: bool,
+    /// The inputs, one after the other along an axis. Such an op takes 8-bit levels too, of one range.
+    pub joins: bool,
     /// No output lies outside of the range of the inputs and 0.
     pub keeps_range: bool,
     /// The sum of two inputs, one of which may be stretched to the other.
     pub sums: bool,
     /// `max(x, 0)`.
     pub positive_part: bool,
+    /// `min(max(x, low), high)` with these two bounds, the lower one first.
+    pub clips: Option<[f32; 2]>,
     /// Inputs as a model is fed them become values of mean 0 and variance 1.
     pub standardizes: bool,
     /// Each channel is scaled and shifted by statistics, as in a batch norm.

@@ -3,8 +3,11 @@
 use super::moves;
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Var};
-use crate::graph::{Compute, Cost, Exec, Inputs, Known, View, ViewMut, Viewed, for_dtype};
+use crate::graph::{
+    Compute, Cost, Exec, Inputs, Known, Orders, Properties, View, ViewMut, Viewed, for_dtype,
+};
 use crate::tensor::{Dtype, Shape, Tensor, TensorError, join};
+use tinytorch_kernels::int8::Layout;
 
 /// Values of one type laid one after the other along an axis; each gets its part of the gradient.
 #[derive(Clone, Copy, Debug)]
@@ -24,33 +27,59 @@ impl Compute for Cat {
         Ok(vec![(join::joined(&shapes, self.axis)?, dtype)])
     }
 
+    fn properties(&self) -> Properties {
+        Properties { joins: true, orders: Orders::Alike, ..Properties::default() }
+    }
+
     fn run_typed(
         &self,
         inputs: &Inputs<'_>,
         outputs: &mut [ViewMut<'_>],
         _: &mut Exec,
     ) -> Result<()> {
-        fn of<T: Viewed>(axis: usize, inputs: &[View<'_>], out: &mut [T]) -> Result<()> {
-            let run = |shape: &Shape| shape[axis..].iter().product::<usize>();
-            let total: usize = inputs.iter().map(|v| run(&v.shape)).sum();
-            let mut start = 0;
-            for input in inputs {
-                let (len, values) = (run(&input.shape), input.values::<T>()?);
-                if len > 0 {
-                    let rows = out.chunks_exact_mut(total).zip(values.chunks_exact(len));
-                    rows.for_each(|(row, values)| row[start..start + len].copy_from_slice(values));
-                }
-                start += len;
-            }
-            Ok(())
-        }
+        let run = |shape: &Shape| shape[self.axis..].iter().product();
         let output = moves::only(outputs, self.name())?;
-        for_dtype!(output.dtype(), T => of::<T>(self.axis, inputs.views(), output.values()?))
+        for_dtype!(output.dtype(), T => join_runs::<T>(inputs.views(), run, output.values()?))
+    }
+
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        mut output: ViewMut<'_>,
+        orders: [Layout; 2],
+        exec: &mut Exec,
+    ) -> Result<()> {
+        if orders[0] == Layout::Nchw {
+            return self.run_typed(inputs, &mut [output], exec);
+        }
+        // Rows, pixels and channels of an image are its second, third and last axis in memory.
+        let from = [0, 3, 1, 2][self.axis];
+        let run = |shape: &Shape| [0, 2, 3, 1][from..].iter().map(|&axis| shape[axis]).product();
+        for_dtype!(output.dtype(), T => join_runs::<T>(inputs.views(), run, output.values()?))
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
         Cost::per_element(inputs, output, 0)
     }
+}
+
+/// Writes a run of each input in turn, as long as `run` says for its shape, until all are written.
+fn join_runs<T: Viewed>(
+    inputs: &[View<'_>],
+    run: impl Fn(&Shape) -> usize,
+    out: &mut [T],
+) -> Result<()> {
+    let total: usize = inputs.iter().map(|v| run(&v.shape)).sum();
+    let mut start = 0;
+    for input in inputs {
+        let (len, values) = (run(&input.shape), input.values::<T>()?);
+        if len > 0 {
+            let rows = out.chunks_exact_mut(total).zip(values.chunks_exact(len));
+            rows.for_each(|(row, values)| row[start..start + len].copy_from_slice(values));
+        }
+        start += len;
+    }
+    Ok(())
 }
 
 impl Op for Cat {
@@ -124,6 +153,30 @@ mod tests {
             let want = Tensor::cat::<f32>(&[x.clone(), x.clone()], axis).unwrap();
             assert_eq!(got.shape(), want.shape());
             assert_eq!(got.value().to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+        }
+    }
+
+    #[test]
+    fn images_in_either_order() {
+        let mut rng = Rng::seed(3);
+        let mut exec = Exec::new(tinytorch_kernels::Isa::active());
+        for axis in 0..4 {
+            let (mut narrow, mut whole) = ([2, 3, 4, 5], [2, 3, 4, 5]);
+            (narrow[axis], whole[axis]) = (1, whole[axis] + 1);
+            let images =
+                [[2, 3, 4, 5], narrow].map(|shape| Tensor::randn(shape, 1.0, &mut rng).unwrap());
+            let in_pixels = |x: &Tensor| x.permute(&[0, 2, 3, 1]).unwrap().contiguous().unwrap();
+            let want = in_pixels(&Tensor::cat::<f32>(&images, axis).unwrap());
+            let pixels = images.each_ref().map(in_pixels);
+            let view =
+                |i: usize| View { shape: *images[i].shape(), ..View::of(&pixels[i]).unwrap() };
+            let mut got = Tensor::zeros(*want.shape()).unwrap();
+            let output =
+                ViewMut { shape: Shape::new(&whole).unwrap(), ..ViewMut::of(&mut got).unwrap() };
+            let views = [view(0), view(1)];
+            let inputs = Inputs::all(&views);
+            Cat { axis }.run_images(&inputs, output, [Layout::Nhwc; 2], &mut exec).unwrap();
+            assert_eq!(got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap(), "{axis}");
         }
     }
 

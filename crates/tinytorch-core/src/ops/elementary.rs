@@ -30,6 +30,10 @@ impl Function for Clamp {
         let below = s.select(s.le(x, s.splat(self.high)), one, zero);
         s.select(s.le(s.splat(self.low), x), below, zero)
     }
+
+    fn bounds(self) -> Option<[f32; 2]> {
+        Some([self.low, self.high])
+    }
 }
 
 impl Var {

@@ -32,7 +32,7 @@ impl<F: Function + Debug + 'static> Compute for Pointwise<F> {
     }
 
     fn properties(&self) -> Properties {
-        Properties { pointwise: true, ..Properties::default() }
+        Properties { pointwise: true, clips: self.f.bounds(), ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

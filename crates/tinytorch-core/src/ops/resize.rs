@@ -5,10 +5,11 @@ use super::{OpError, moves};
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{
-    Compute, Cost, Exec, GraphError, Inputs, Known, Properties, Sizes, View, ViewMut, Viewed,
-    for_dtype, known,
+    Compute, Cost, Exec, GraphError, Inputs, Known, Orders, Properties, Sizes, View, ViewMut,
+    Viewed, for_dtype, known,
 };
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use tinytorch_kernels::int8::Layout;
 
 /// How a value between entries is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -323,6 +324,51 @@ impl Resize {
         }
         out.copy_from_slice(&values);
     }
+
+    /// The value resized, its axes and those of `axes` in the order in which they lie in memory.
+    fn resize(&self, x: &View<'_>, axes: &[Axis], output: &mut ViewMut<'_>) -> Result<()> {
+        match self.interpolation {
+            Interpolation::Nearest(_) => {
+                for_dtype!(x.dtype(), T => self.take_nearest::<T>(x, axes, output))
+            }
+            _ => {
+                self.interpolate(&x.shape, axes, x.f32()?, output.f32()?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The nearest entries, run by run along the last axis.
+    fn take_nearest<T: Viewed>(
+        &self,
+        x: &View<'_>,
+        axes: &[Axis],
+        output: &mut ViewMut<'_>,
+    ) -> Result<()> {
+        let strides = x.shape.strides();
+        let outside = T::from_f64(f64::from(self.outside));
+        let offsets = |(axis, stride): (&Axis, &usize)| {
+            let entries = self.entries(axis).into_iter();
+            let offset = |taps: Vec<(usize, f32)>| taps.first().map(|(entry, _)| entry * stride);
+            entries.map(offset).collect::<Vec<Option<usize>>>()
+        };
+        let offsets: Vec<_> = axes.iter().zip(&strides).map(offsets).collect();
+        let (values, out) = (x.values::<T>()?, output.values::<T>()?);
+        let Some((along, outer)) = offsets.split_last() else {
+            out.copy_from_slice(values);
+            return Ok(());
+        };
+        let sizes: Vec<usize> = outer.iter().map(Vec::len).collect();
+        let mut runs = out.chunks_exact_mut(along.len().max(1));
+        for_each_index(&Shape::new(&sizes)?, |index| {
+            let mut start = index.iter().zip(outer).map(|(&at, offsets)| offsets[at]);
+            let start = start.try_fold(0, |sum, offset| Some(sum + offset?));
+            for (out, offset) in runs.next().into_iter().flatten().zip(along) {
+                *out = start.zip(*offset).map_or(outside, |(start, offset)| values[start + offset]);
+            }
+        });
+        Ok(())
+    }
 }
 
 /// The weights of `count` entries from `start` after the entry `before` on.
@@ -349,7 +395,14 @@ impl Compute for Resize {
     fn properties(&self) -> Properties {
         let keeps_range = !matches!(self.interpolation, Interpolation::Cubic { .. });
         let keeps_range = keeps_range && self.place != Place::Crop;
-        Properties { keeps_range, sizes: Sizes::Follow, ..Properties::default() }
+        let is_nearest = matches!(self.interpolation, Interpolation::Nearest(_));
+        Properties {
+            selects: is_nearest && self.place != Place::Crop,
+            keeps_range,
+            orders: Orders::Alike,
+            sizes: Sizes::Follow,
+            ..Properties::default()
+        }
     }
 
     fn outputs(&self, inputs: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
@@ -374,39 +427,28 @@ impl Compute for Resize {
         outputs: &mut [ViewMut<'_>],
         _: &mut Exec,
     ) -> Result<()> {
-        fn nearest<T: Viewed>(
-            op: &Resize,
-            x: &View<'_>,
-            axes: &[Axis],
-            output: &mut ViewMut<'_>,
-        ) -> Result<()> {
-            let (strides, shape) = (x.shape.strides(), output.shape);
-            let outside = T::from_f64(f64::from(op.outside));
-            let entries: Vec<_> = axes.iter().map(|axis| op.entries(axis)).collect();
-            let (values, mut out) = (x.values::<T>()?, output.values::<T>()?.iter_mut());
-            for_each_index(&shape, |index| {
-                let from = index.iter().enumerate().try_fold(0, |sum, (axis, &at)| {
-                    let (entry, _) = entries[axis][at].first()?;
-                    Some(sum + entry * strides[axis])
-                });
-                if let Some(out) = out.next() {
-                    *out = from.map_or(outside, |from| values[from]);
-                }
-            });
-            Ok(())
-        }
         let x = inputs.need(0, self.name())?;
         let axes = self.read([0, 1, 2, 3].map(|i| inputs.get(i)), &x.shape)?;
-        let output = moves::only(outputs, self.name())?;
-        match self.interpolation {
-            Interpolation::Nearest(_) => {
-                for_dtype!(x.dtype(), T => nearest::<T>(self, x, &axes, output))
-            }
-            _ => {
-                self.interpolate(&x.shape, &axes, x.f32()?, output.f32()?);
-                Ok(())
-            }
-        }
+        self.resize(x, &axes, moves::only(outputs, self.name())?)
+    }
+
+    fn run_images(
+        &self,
+        inputs: &Inputs<'_>,
+        mut output: ViewMut<'_>,
+        orders: [Layout; 2],
+        _: &mut Exec,
+    ) -> Result<()> {
+        let x = inputs.need(0, self.name())?;
+        let axes = self.read([0, 1, 2, 3].map(|i| inputs.get(i)), &x.shape)?;
+        let (&[n, c, h, w], &[batch, channels, height, width], Layout::Nhwc) =
+            (&axes[..], x.shape.dims(), orders[0])
+        else {
+            return self.resize(x, &axes, &mut output);
+        };
+        let x = View { shape: Shape::new(&[batch, height, width, channels])?, ..*x };
+        output.shape = Shape::new(&[n.to, h.to, w.to, c.to])?;
+        self.resize(&x, &[n, h, w, c], &mut output)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
@@ -484,6 +526,28 @@ mod tests {
                 let op = Resize { interpolation, antialias, exclude_outside, ..Resize::nearest() };
                 gradcheck(|v, ctx| resize(&op, &v[0], &[2, 5, 2], ctx), &x, 1e-3).unwrap();
             }
+        }
+    }
+
+    /// Pixel by pixel the same numbers, to the bit, as channel by channel.
+    #[test]
+    fn images_in_either_order() {
+        let x = Tensor::randn([2, 3, 4, 5], 1.0, &mut Rng::seed(2)).unwrap();
+        let sizes = Tensor::from_vec(vec![2i64, 3, 7, 3], [4]).unwrap();
+        let pixels = x.permute(&[0, 2, 3, 1]).unwrap().contiguous().unwrap();
+        let mut exec = Exec::new(tinytorch_kernels::Isa::active());
+        for interpolation in [Interpolation::Nearest(Rounding::HalfDown), LINEAR] {
+            let op = Resize { interpolation, ..Resize::nearest() };
+            let want = resize(&op, &Var::from(x.clone()), &[2, 3, 7, 3], &mut Ctx::eval()).unwrap();
+            let want = want.value().permute(&[0, 2, 3, 1]).unwrap().to_vec::<f32>().unwrap();
+            let mut got = Tensor::zeros([2, 3, 7, 3]).unwrap();
+            let input = View { shape: *x.shape(), ..View::of(&pixels).unwrap() };
+            let views = [input, View::of(&sizes).unwrap()];
+            let places = [Some(0), None, None, Some(1)];
+            let inputs = Inputs::some(&views, &places);
+            let orders = [Layout::Nhwc; 2];
+            op.run_images(&inputs, ViewMut::of(&mut got).unwrap(), orders, &mut exec).unwrap();
+            assert_eq!(got.to_vec::<f32>().unwrap(), want, "{interpolation:?}");
         }
     }
 

@@ -4,7 +4,8 @@
 //! Two things are better. Where every reader of an edge quantizes it alike, with the same static
 //! parameters, the layer that writes it can do so once, in its epilogue. Max pools and reshapes may
 //! stand in between: quantizing never changes the order of two values, so the largest level is the
-//! level of the largest value. All other ops compute with floats. And images that int8 convolutions
+//! level of the largest value. So may what joins several values, if all of them can be levels of the same
+//! parameters. All other ops compute with floats. And images that int8 convolutions
 //! write and read stay pixel by pixel, as these kernels have them, floats included.
 
 use crate::Result;
@@ -39,6 +40,26 @@ impl Format {
 
 /// The form of every edge.
 pub(super) fn formats(graph: &Graph) -> Result<Vec<Format>> {
+    let mut in_floats = vec![false; graph.nodes().len()];
+    loop {
+        let formats = formats_unless(graph, &in_floats)?;
+        // One of the values that it joins has to be floats, and then all are.
+        let is_torn = |edge: &Edge| {
+            let mut inputs = graph.node(*edge).edges();
+            joins(&graph.node(*edge).step)
+                && formats[edge.node()].is_float()
+                && inputs.any(|input| !formats[input.node()].is_float())
+        };
+        let torn: Vec<Edge> = graph.firsts().filter(is_torn).collect();
+        if torn.is_empty() {
+            return Ok(formats);
+        }
+        torn.into_iter().for_each(|edge| in_floats[edge.node()] = true);
+    }
+}
+
+/// The form of every edge if the values that these nodes join are floats.
+fn formats_unless(graph: &Graph, in_floats: &[bool]) -> Result<Vec<Format>> {
     let mut wanted = vec![Wanted::default(); graph.nodes().len()];
     // Several outputs of a node, and the results of the graph, are floats or what else the op gives.
     let is_free = |&edge: &Edge| {
@@ -46,7 +67,7 @@ pub(super) fn formats(graph: &Graph) -> Result<Vec<Format>> {
     };
     for edge in graph.firsts().rev().filter(is_free) {
         wanted[edge.node()] = Wanted {
-            levels: levels_for_readers(graph, edge, &wanted),
+            levels: levels_for_readers(graph, edge, &wanted, in_floats),
             pixels_first: graph.readers(edge).any(|reader| reads_pixels(graph, reader, &wanted)),
         };
     }
@@ -87,7 +108,12 @@ struct Wanted {
 }
 
 /// The levels that every reader of an edge would take, if they agree.
-fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Format> {
+fn levels_for_readers(
+    graph: &Graph,
+    edge: Edge,
+    wanted: &[Wanted],
+    in_floats: &[bool],
+) -> Option<Format> {
     let mut readers = graph.readers(edge).map(|reader| {
         let passed_on = wanted[reader.node()].levels;
         match &graph.node(reader).step {
@@ -105,11 +131,16 @@ fn levels_for_readers(graph: &Graph, edge: Edge, wanted: &[Wanted]) -> Option<Fo
                     false => passed_on.filter(|format| format.layout == Layout::Nchw),
                 }
             }
+            step if joins(step) && !in_floats[reader.node()] => passed_on,
             _ => None,
         }
     });
     let first = readers.next()??;
     readers.all(|other| other == Some(first)).then_some(first)
+}
+
+fn joins(step: &Step) -> bool {
+    step.properties().joins
 }
 
 /// Whether a layer adds an edge's values to what it computes.
@@ -147,6 +178,7 @@ fn can_write_levels(graph: &Graph, edge: Edge, formats: &[Format]) -> Result<boo
         Step::Compute(op) if op.properties().selects => {
             Ok(node.input(0).is_some_and(|input| !formats[input.node()].is_float()))
         }
+        step if joins(step) => Ok(node.edges().all(|input| !formats[input.node()].is_float())),
         _ => Ok(false),
     }
 }
@@ -161,7 +193,13 @@ fn can_write_pixels(graph: &Graph, edge: Edge, formats: &[Format]) -> bool {
         Step::Conv2d { weight: Weight::Int8(weight), .. } => {
             weight.input() != Encoding::F32 && are_pixels(&node.inputs[1..])
         }
-        Step::Compute(op) => takes_pixels(op) && are_pixels(&node.inputs),
+        Step::Compute(op) if op.properties().pointwise || op.properties().joins => {
+            are_pixels(&node.inputs)
+        }
+        // What else it reads are no images.
+        Step::Compute(op) => {
+            takes_pixels(op) && are_pixels(&node.inputs[..node.inputs.len().min(1)])
+        }
         _ => false,
     }
 }
@@ -174,7 +212,7 @@ fn takes_pixels(op: &Arc<dyn Compute>) -> bool {
 
 /// Whether no input whatever makes a layer's output infinite. Where one could, the output stays
 /// float and is checked, so that a plan reports what an eager pass reports.
-fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Result<bool> {
+pub(super) fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Result<bool> {
     let Encoding::Static(params) = weight.input() else { return Ok(false) };
     let largest = |values: &[f32]| values.iter().fold(0f64, |max, v| max.max(f64::from(v.abs())));
     let scale = match weight.scales() {

@@ -15,6 +15,11 @@ pub trait Function: Copy + Send + Sync {
 
     /// The derivatives at the values of `x`.
     fn derivative<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+
+    /// The lowest and the highest value, if all that the function does is to move its argument between these.
+    fn bounds(self) -> Option<[f32; 2]> {
+        None
+    }
 }
 
 /// A function of two values.

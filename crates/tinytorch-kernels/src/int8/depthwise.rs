@@ -7,7 +7,7 @@
 
 use super::columns::{COLUMNS, Columns, Lanes};
 use super::conv_shape::ConvShape;
-use super::depthwise_block::{Block, VECTORS, rows_together};
+use super::depthwise_block::{Block, TOGETHER, VECTORS, rows_together};
 use super::finish::{Finish, FinishTile, Place, Staged, Target};
 use super::levels::{Levels, quantize_lanes};
 use super::panels::Packed;
@@ -49,6 +49,10 @@ struct Tile {
     count: usize,
     column: usize,
     width: usize,
+    /// The width of the last one.
+    last_width: usize,
+    /// Pixels that count as one, see [`Depthwise::side_by_side`].
+    pixels: usize,
 }
 
 impl Kernel for Depthwise<'_> {
@@ -57,18 +61,23 @@ impl Kernel for Depthwise<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        let pixels = self.side_by_side::<S>();
         for column in (0..self.weight.n).step_by(VECTORS * S::LANES) {
             let width = (VECTORS * S::LANES).min(self.weight.n - column);
             self.columns.describe(self.epilogue, self.weight.k, column, width);
             self.block.prepare(s, self.shape, self.weight, &self.columns, self.params, column);
+            if pixels > 1 {
+                self.block.repeat::<S>(self.shape, width);
+            }
             // The correction for the zero point is part of the sums.
             self.columns.sums.fill(0);
+            let all = (column, width, pixels);
             let same = self.shape.out_channels == self.shape.in_channels;
             match (same, self.shape.dilation[1] > 1) {
-                (true, false) => self.convolve::<S, true, false>(s, column, width),
-                (false, false) => self.convolve::<S, false, false>(s, column, width),
-                (true, true) => self.convolve::<S, true, true>(s, column, width),
-                (false, true) => self.convolve::<S, false, true>(s, column, width),
+                (true, false) => self.convolve::<S, true, false>(s, all),
+                (false, false) => self.convolve::<S, false, false>(s, all),
+                (true, true) => self.convolve::<S, true, true>(s, all),
+                (false, true) => self.convolve::<S, false, true>(s, all),
             }
         }
     }
@@ -80,31 +89,56 @@ impl Depthwise<'_> {
         columns_under(shape, SEGMENT.min(out_width)) * shape.kernel[0].div_ceil(GROUP) * COLUMNS
     }
 
-    /// Convolves `width` channels from `column` on; `SPREAD` if the kernel skips columns.
+    /// How many pixels one after the other count as one pixel of as many times the channels: where these are
+    /// so few that they would leave half of a block or more empty.
+    fn side_by_side<S: Simd>(&self) -> usize {
+        let (shape, block) = (self.shape, VECTORS * S::LANES);
+        let channels = shape.out_channels;
+        let in_order = self.finish.column_stride == 1
+            && self.finish.row_stride == channels
+            && matches!(self.finish.target, Target::U8(..));
+        let is_plain =
+            channels == shape.in_channels && shape.stride[1] == 1 && shape.dilation[1] == 1;
+        let fills = block.is_multiple_of(channels) && channels.is_multiple_of(TOGETHER);
+        if in_order && is_plain && fills { block / channels } else { 1 }
+    }
+
+    /// Convolves `width` channels from `column` on, so many pixels as one; `SPREAD` if the kernel skips columns.
     #[inline(always)]
     fn convolve<S: Simd, const SAME: bool, const SPREAD: bool>(
         &mut self,
         s: S,
-        column: usize,
-        width: usize,
+        (column, width, pixels): (usize, usize, usize),
     ) {
         let down = self.shape.stride[0] * self.slab.row_stride;
-        let across = self.shape.stride[1] * self.shape.in_channels;
+        let across = self.shape.stride[1] * self.shape.in_channels * pixels;
         let together = rows_together(self.shape);
+        let per_row = self.out_width.div_ceil(pixels);
+        let last_width = (self.out_width - (per_row - 1) * pixels) * width;
+        let segment = match pixels {
+            1 => SEGMENT,
+            // Each has columns of its own.
+            _ => columns_under(self.shape, SEGMENT.min(self.out_width)) / self.shape.kernel[1],
+        };
         for row in (0..self.rows).step_by(together) {
             let together = together.min(self.rows - row);
-            for x in (0..self.out_width).step_by(SEGMENT) {
-                let count = SEGMENT.min(self.out_width - x);
-                self.interleave::<S, SAME>(s, row * down + x * across, count, together, column);
+            for x in (0..per_row).step_by(segment) {
+                let count = segment.min(per_row - x);
+                let start = row * down + x * across;
+                self.interleave::<S, SAME>(s, start, (count, pixels), together, column);
                 for from in (0..count).step_by(PIXELS) {
+                    let (first, count) = (x + from, PIXELS.min(count - from));
+                    let is_last = first + count == per_row;
                     for i in 0..together {
                         let tile = Tile {
-                            first: (row + i) * self.out_width + x + from,
-                            count: PIXELS.min(count - from),
+                            first: (row + i) * self.out_width + first * pixels,
+                            count,
                             column,
-                            width,
+                            width: width * pixels,
+                            last_width: if is_last { last_width } else { width * pixels },
+                            pixels,
                         };
-                        let sums = self.sum::<S, SPREAD>(s, from, tile.count, i);
+                        let sums = self.sum::<S, SPREAD>(s, from, tile, i);
                         match self.finish.target {
                             Target::U8(out, levels) if self.finish.column_stride == 1 => {
                                 self.write_levels(s, sums, out, levels, tile);
@@ -118,23 +152,29 @@ impl Depthwise<'_> {
     }
 
     /// Interleaves the columns under `count` output pixels of `rows` rows, for the first of which input
-    /// values start at `start`.
+    /// values start at `start`; or under as many times `pixels` that count as one.
     #[inline(always)]
     fn interleave<S: Simd, const SAME: bool>(
         &mut self,
         s: S,
         start: usize,
-        count: usize,
+        (count, pixels): (usize, usize),
         rows: usize,
         column: usize,
     ) {
-        let block = VECTORS * S::LANES;
         let multiplier = self.shape.out_channels / self.shape.in_channels;
-        let groups = self.shape.kernel[0].div_ceil(GROUP);
-        let last = (rows - 1) * self.shape.stride[0] + self.shape.kernel[0] - 1;
+        let height = self.shape.kernel[0];
+        let last = (rows - 1) * self.shape.stride[0] + height - 1;
         let row_stride = self.shape.dilation[0] * self.slab.row_stride;
-        for x in 0..columns_under(self.shape, count) {
-            let start = start + x * self.shape.in_channels;
+        let block = VECTORS * S::LANES;
+        let (runs, run) = match pixels {
+            1 => (1, columns_under(self.shape, count)),
+            _ => (count, self.shape.kernel[1]),
+        };
+        let groups = height.div_ceil(GROUP);
+        for x in 0..runs * run {
+            let x_in = if pixels == 1 { x } else { x / run * pixels + x % run };
+            let start = start + x_in * self.shape.in_channels;
             let columns = self.taps[x * groups * block..][..groups * block].chunks_exact_mut(block);
             for (group, column_taps) in columns.enumerate() {
                 let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
@@ -152,21 +192,22 @@ impl Depthwise<'_> {
         }
     }
 
-    /// The sums of `count` output pixels of the segment from `first` on, the last one repeated up to
-    /// [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
+    /// The sums of the output pixels of a tile, which is the segment's from `first` on, the last one repeated up
+    /// to [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
     /// [`Simd::interleave`].
     #[inline(always)]
     fn sum<S: Simd, const SPREAD: bool>(
         &self,
         s: S,
         first: usize,
-        count: usize,
+        tile: Tile,
         row: usize,
     ) -> [[S::I32; VECTORS]; PIXELS] {
         let block = VECTORS * S::LANES;
         let height = self.shape.kernel[0].div_ceil(GROUP);
         let column = |x: usize| x * height * block;
-        let step = column(self.shape.stride[1]);
+        let [_, width] = self.shape.kernel;
+        let step = column(if tile.pixels > 1 { width } else { self.shape.stride[1] });
         let taps = &self.taps[first * step..];
         let mut sums = [[s.splat_i32(0); VECTORS]; PIXELS];
         for sums in &mut sums {
@@ -174,13 +215,13 @@ impl Depthwise<'_> {
                 sums[v] = s.load_i32(&self.block.start.0[v * S::LANES..]);
             }
         }
-        let of_kernel = column(self.shape.kernel[1]);
+        let of_kernel = column(width);
         let skipped = column(self.shape.dilation[1] - 1);
         let weights = self.block.weights[row * of_kernel..][..of_kernel].chunks_exact(block);
         for (i, (at, weights)) in (0..of_kernel).step_by(block).zip(weights).enumerate() {
             let at = if SPREAD { at + i / height * skipped } else { at };
             for p in 0..PIXELS {
-                let taps = &taps[p.min(count - 1) * step + at..][..block];
+                let taps = &taps[p.min(tile.count - 1) * step + at..][..block];
                 for v in 0..VECTORS {
                     let taps = s.i32_to_bytes(s.load_i32(&taps[v * S::LANES..]));
                     let weights = s.i32_to_bytes(s.load_i32(&weights[v * S::LANES..]));
@@ -208,9 +249,14 @@ impl Depthwise<'_> {
             scales[v] = s.load(&self.block.scales.0[v * S::LANES..]);
             bias[v] = s.load(&self.block.bias.0[v * S::LANES..]);
         }
-        let whole = tile.width == VECTORS * S::LANES;
+        let block = VECTORS * S::LANES;
+        let whole = match (tile.width == block, tile.last_width == block) {
+            (true, true) => tile.count,
+            (true, false) => tile.count - 1,
+            _ => 0,
+        };
         let row_stride = self.finish.row_stride;
-        let place = |p: usize| (tile.first + p) * row_stride + tile.column;
+        let place = |p: usize| (tile.first + p * tile.pixels) * row_stride + tile.column;
         // Without branches, so that the loop is unrolled and the sums stay in registers: with them it took
         // a quarter longer.
         for p in 0..PIXELS {
@@ -220,20 +266,19 @@ impl Depthwise<'_> {
                 q[v] = quantize_lanes(s, y, levels);
             }
             let spare = &mut self.spare[p * COLUMNS..];
-            let out = if whole && p < tile.count {
+            let out = if p < whole {
                 // SAFETY: the output holds the pixel, and no other thread writes there.
-                unsafe { out.slice(place(p), tile.width) }
+                unsafe { out.slice(place(p), block) }
             } else {
                 spare
             };
             s.store_interleaved(q, out);
         }
-        if !whole {
-            for p in 0..tile.count {
-                // SAFETY: as above.
-                let out = unsafe { out.slice(place(p), tile.width) };
-                copy_in_pieces(&self.spare[p * COLUMNS..], out);
-            }
+        for p in whole..tile.count {
+            let width = if p + 1 == tile.count { tile.last_width } else { tile.width };
+            // SAFETY: as above.
+            let out = unsafe { out.slice(place(p), width) };
+            copy_in_pieces(&self.spare[p * COLUMNS..], out);
         }
     }
 

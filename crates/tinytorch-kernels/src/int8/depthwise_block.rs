@@ -11,7 +11,7 @@ use crate::tuning::{DEPTHWISE_INT8, GROUP, PANEL};
 pub(super) const VECTORS: usize = DEPTHWISE_INT8.vectors;
 
 /// Channels that stay side by side when bytes are interleaved.
-const TOGETHER: usize = 4;
+pub(super) const TOGETHER: usize = 4;
 
 /// Output rows that the same fours of input rows serve: two under a 3 x 3 kernel with step 1. A kernel
 /// that skips rows has fours of its own for each.
@@ -38,7 +38,7 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     /// Numbers of scratch that [`Block::over`] takes.
     pub(super) fn numbers(shape: &ConvShape) -> usize {
-        rows_together(shape) * shape.kernel[0].div_ceil(GROUP) * shape.kernel[1] * COLUMNS
+        fours_of(shape) * COLUMNS
     }
 
     /// A block that keeps its weights in `numbers`.
@@ -51,17 +51,11 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Where the `i`-th [`TOGETHER`] channels of a block lie.
-    #[inline(always)]
-    fn place<S: Simd>(i: usize) -> usize {
-        i % VECTORS * S::LANES + i / VECTORS * TOGETHER
-    }
-
     /// Writes numbers of channels to `out` in the order of the channels.
     #[inline(always)]
     pub(super) fn in_order<S: Simd>(lanes: &[i32; COLUMNS], out: &mut [i32; COLUMNS]) {
         for (i, out) in out.chunks_exact_mut(TOGETHER).take(S::LANES).enumerate() {
-            out.copy_from_slice(&lanes[Self::place::<S>(i)..][..TOGETHER]);
+            out.copy_from_slice(&lanes[place::<S>(i)..][..TOGETHER]);
         }
     }
 
@@ -77,7 +71,7 @@ impl<'a> Block<'a> {
         column: usize,
     ) {
         for i in 0..S::LANES {
-            let (from, to) = (i * TOGETHER, Self::place::<S>(i));
+            let (from, to) = (i * TOGETHER, place::<S>(i));
             self.bias.0[to..to + TOGETHER].copy_from_slice(&columns.bias.0[from..from + TOGETHER]);
             for j in 0..TOGETHER {
                 self.scales.0[to + j] = params.scale * columns.scales.0[from + j];
@@ -101,6 +95,18 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Repeats what belongs to the first `channels` channels, which fill the block a whole number of times.
+    #[inline(always)]
+    pub(super) fn repeat<S: Simd>(&mut self, shape: &ConvShape, channels: usize) {
+        let fours = channels / TOGETHER;
+        let vectors = self.weights.chunks_exact_mut(VECTORS * S::LANES).take(fours_of(shape));
+        for numbers in vectors.chain([&mut self.start.0[..]]) {
+            repeat_fours::<S, _>(numbers, fours);
+        }
+        repeat_fours::<S, _>(&mut self.scales.0, fours);
+        repeat_fours::<S, _>(&mut self.bias.0, fours);
+    }
+
     /// Arranges the weights of a panel, whose first channel is the block's channel `at`.
     #[inline(always)]
     fn arrange<S: Simd>(
@@ -119,10 +125,7 @@ impl<'a> Block<'a> {
         let of_row = groups * width;
         for first in (0..panel_width).step_by(S::LANES) {
             let lanes = S::LANES.min(panel_width - first);
-            let weights = self
-                .weights
-                .chunks_exact_mut(VECTORS * S::LANES)
-                .take(of_row * rows_together(shape));
+            let weights = self.weights.chunks_exact_mut(VECTORS * S::LANES).take(fours_of(shape));
             for (i, numbers) in weights.enumerate() {
                 let mut arranged = s.splat_i32(0);
                 let (column, first_row) = (i % of_row / groups, i % groups * GROUP);
@@ -150,10 +153,30 @@ impl<'a> Block<'a> {
                 let mut in_order = [0; PANEL];
                 s.store_i32(arranged, &mut in_order);
                 for (j, four) in in_order[..S::LANES].chunks_exact(TOGETHER).enumerate() {
-                    let to = Self::place::<S>((at + first) / TOGETHER + j);
+                    let to = place::<S>((at + first) / TOGETHER + j);
                     numbers[to..to + TOGETHER].copy_from_slice(four);
                 }
             }
         }
+    }
+}
+
+/// Where the `i`-th [`TOGETHER`] channels of a block lie.
+#[inline(always)]
+fn place<S: Simd>(i: usize) -> usize {
+    i % VECTORS * S::LANES + i / VECTORS * TOGETHER
+}
+
+/// Vectors of four weights of each channel of a block.
+fn fours_of(shape: &ConvShape) -> usize {
+    rows_together(shape) * shape.kernel[0].div_ceil(GROUP) * shape.kernel[1]
+}
+
+/// Repeats the first so many fours of channels in all others of a block.
+#[inline(always)]
+fn repeat_fours<S: Simd, T: Copy>(numbers: &mut [T], fours: usize) {
+    for i in fours..S::LANES {
+        let from = place::<S>(i % fours);
+        numbers.copy_within(from..from + TOGETHER, place::<S>(i));
     }
 }

@@ -87,12 +87,44 @@ impl Kernel for PixelRow<'_> {
                 }
                 let mut lanes = [0; 16];
                 s.store_i32(bytes, &mut lanes);
-                let pixels = self.out[first * self.channels..].chunks_exact_mut(self.channels);
-                for (pixel, lane) in pixels.zip(&lanes[..count]) {
-                    pixel[channel..channel + together]
-                        .copy_from_slice(&lane.to_le_bytes()[..together]);
+                let out = &mut self.out[first * self.channels..];
+                match together {
+                    TOGETHER => write_fours(&lanes[..count], out, channel, self.channels),
+                    _ if self.channels < TOGETHER => write_few(&lanes[..count], out, together),
+                    _ => write_rest(&lanes[..count], out, channel, self.channels),
                 }
             }
+        }
+    }
+}
+
+/// Writes four channels of each pixel, from `channel` on.
+#[inline(always)]
+fn write_fours(lanes: &[i32], out: &mut [u8], channel: usize, channels: usize) {
+    for (pixel, lane) in out.chunks_exact_mut(channels).zip(lanes) {
+        pixel[channel..channel + TOGETHER].copy_from_slice(&lane.to_le_bytes());
+    }
+}
+
+/// Writes the last one to three channels of each pixel, from `channel` on.
+#[inline(always)]
+fn write_rest(lanes: &[i32], out: &mut [u8], channel: usize, channels: usize) {
+    for (pixel, lane) in out.chunks_exact_mut(channels).zip(lanes) {
+        for (out, byte) in pixel[channel..].iter_mut().zip(lane.to_le_bytes()) {
+            *out = byte;
+        }
+    }
+}
+
+/// Writes pixels of one to three channels, four bytes at a time: what is too much the next pixel overwrites. As
+/// many bytes as there are would be a call of `memcpy` for each pixel.
+#[inline(always)]
+fn write_few(lanes: &[i32], out: &mut [u8], channels: usize) {
+    for (i, lane) in lanes.iter().enumerate() {
+        let (at, bytes) = (i * channels, lane.to_le_bytes());
+        match out.get_mut(at..at + TOGETHER) {
+            Some(four) => four.copy_from_slice(&bytes),
+            None => out[at..at + channels].copy_from_slice(&bytes[..channels]),
         }
     }
 }

@@ -256,6 +256,60 @@ fn shapes_of_real_networks_are_exact() {
     check(6, wide, false, false, false);
 }
 
+/// Several pixels of few channels share a vector: 64 channels on AVX-512, 32 on AVX2, 16 in scalar code.
+#[test]
+fn depthwise_kernels_over_few_channels_are_exact() {
+    let few = |channels: usize, width: usize| ConvShape {
+        in_channels: channels,
+        out_channels: channels,
+        groups: channels,
+        height: 5,
+        width,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [[1, 1]; 2],
+        ..BASE
+    };
+    for (i, channels) in [4, 8, 12, 16, 32, 64].into_iter().enumerate() {
+        for (j, width) in [1, 3, 7, 8, 9, 16, 17, 61].into_iter().enumerate() {
+            check(40 + (8 * i + j) as u64, few(channels, width), false, j % 2 == 0, false);
+        }
+    }
+    check(100, ConvShape { kernel: [5, 5], ..few(16, 31) }, false, true, false);
+    check(
+        101,
+        ConvShape { kernel: [9, 2], padding: [[4, 4], [0, 1]], ..few(8, 30) },
+        false,
+        false,
+        true,
+    );
+    check(
+        102,
+        ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], ..few(16, 10) },
+        false,
+        true,
+        false,
+    );
+    check(
+        103,
+        ConvShape { kernel: [1, 7], padding: [[0; 2], [6, 0]], ..few(4, 90) },
+        false,
+        true,
+        false,
+    );
+    check(104, ConvShape { stride: [2, 1], ..few(16, 13) }, false, true, false);
+    check(
+        105,
+        ConvShape { dilation: [2, 1], padding: [[2, 2], [1, 1]], batch: 2, ..few(16, 13) },
+        false,
+        true,
+        false,
+    );
+    // Every other pixel, and a kernel that skips columns, keep to a pixel a vector.
+    check(106, ConvShape { stride: [1, 2], ..few(16, 13) }, false, true, false);
+    check(107, ConvShape { dilation: [1, 2], ..few(16, 13) }, false, true, false);
+}
+
 #[test]
 fn kernels_that_skip_pixels_are_exact() {
     let dense = ConvShape {

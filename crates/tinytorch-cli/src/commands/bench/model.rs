@@ -5,14 +5,17 @@ use crate::open::open;
 use crate::output::Screen;
 use crate::problem::Problem;
 use crate::shapes::Shapes;
+use crate::table::Table;
 use anyhow::Result;
 use clap::{Args, value_parser};
 use serde::Serialize;
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tinytorch::Tensor;
 use tinytorch::models::{compile, run};
+use tinytorch::plan::{Plan, StepTime};
 
 /// Passes before the clock starts: the first allocates, and caches are cold.
 const WARM_UP: usize = 3;
@@ -37,6 +40,9 @@ pub(super) struct Timed {
     seconds: f64,
     #[command(flatten)]
     shapes: Shapes,
+    /// Time every step of the plan too
+    #[arg(long)]
+    steps: bool,
     /// Print JSON instead of a sentence
     #[arg(long)]
     json: bool,
@@ -53,6 +59,18 @@ struct Times {
     median_ms: f64,
     p10: f64,
     p90: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
+}
+
+/// A step of the plan, and the median of its time.
+#[derive(Serialize)]
+struct Step {
+    /// The weight that it was made for, or what it does.
+    name: String,
+    does: &'static str,
+    kernel: &'static str,
+    median_us: f64,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -70,9 +88,12 @@ impl Timed {
         let threads = self.threads.map_or_else(rayon::current_num_threads, usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|_| Problem::Threads { threads })?;
-        let times = pool.install(|| {
+        let (times, steps) = pool.install(|| {
             let mut plan = compile(&*model, &inputs)?;
-            timed(self.seconds, || run(&mut plan, &inputs).map(drop))
+            let times = timed(self.seconds, || run(&mut plan, &inputs).map(drop))?;
+            let steps =
+                if self.steps { steps(&mut plan, &inputs, times.len())? } else { Vec::new() };
+            Ok::<_, tinytorch::Error>((times, steps))
         })?;
         let at = |share: f64| {
             let place = ((times.len() - 1) as f64 * share).round() as usize;
@@ -87,23 +108,38 @@ impl Timed {
             median_ms: at(0.5),
             p10: at(0.1),
             p90: at(0.9),
+            steps,
         };
         match self.json {
             true => screen.json(&times)?,
-            false => writeln!(
-                screen,
-                "{}: {:.3} ms per pass of {} (10 % below {:.3}, 10 % above {:.3}), {} passes on {} threads, {}",
-                times.file,
-                times.median_ms,
-                times.batch,
-                times.p10,
-                times.p90,
-                times.passes,
-                times.threads,
-                times.isa
-            )?,
+            false => write!(screen, "{times}")?,
         }
         Ok(Verdict::Good)
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.steps.is_empty() {
+            let mut table = Table::new(["step", "does", "kernel", "microseconds"]);
+            for Step { name, does, kernel, median_us } in &self.steps {
+                let [name, does, kernel] = [name.as_str(), *does, *kernel].map(str::to_string);
+                table.row([name, does, kernel, format!("{median_us:.1}")]);
+            }
+            writeln!(f, "{table}")?;
+        }
+        writeln!(
+            f,
+            "{}: {:.3} ms per pass of {} (10 % below {:.3}, 10 % above {:.3}), {} passes on {} threads, {}",
+            self.file,
+            self.median_ms,
+            self.batch,
+            self.p10,
+            self.p90,
+            self.passes,
+            self.threads,
+            self.isa
+        )
     }
 }
 
@@ -128,4 +164,23 @@ fn timed(
     }
     times.sort_unstable();
     Ok(times)
+}
+
+/// The steps of a plan, each with the median of its time over so many passes.
+fn steps(plan: &mut Plan, inputs: &[Tensor], passes: usize) -> tinytorch::Result<Vec<Step>> {
+    let inputs = inputs.to_vec();
+    let runs = (0..passes).map(|_| plan.profile(&inputs)).collect::<tinytorch::Result<Vec<_>>>()?;
+    let median = |step: usize| {
+        let mut times: Vec<Duration> = runs.iter().map(|run| run[step].time).collect();
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1e6
+    };
+    let rows = runs.first().into_iter().flatten().enumerate();
+    let step = |(i, row): (usize, &StepTime)| Step {
+        name: row.name.clone(),
+        does: row.op,
+        kernel: row.kernel,
+        median_us: median(i),
+    };
+    Ok(rows.map(step).collect())
 }

@@ -1,7 +1,7 @@
 //! ReLUs into what computes what they read.
 
 use crate::Result;
-use crate::graph::{Compute, Cost, Exec, Graph, Inputs, Known, Properties, Step, ViewMut};
+use crate::graph::{Compute, Cost, Exec, Graph, Inputs, Known, Orders, Properties, Step, ViewMut};
 use crate::tensor::{Dtype, Shape};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
@@ -37,7 +37,9 @@ impl Compute for ThenRelu {
     }
 
     fn properties(&self) -> Properties {
-        let Properties { pointwise, orders, looks_up, sizes, .. } = self.0.properties();
+        let Properties { pointwise, orders, looks_up, sizes, joins, .. } = self.0.properties();
+        // What joins images may only be in either order if it says that it joins, and then takes levels.
+        let orders = if joins { Orders::ByChannel } else { orders };
         Properties { pointwise, orders, looks_up, sizes, ..Properties::default() }
     }
 

@@ -8,6 +8,7 @@ use super::watch::{Cost, Watch};
 use super::work::Work;
 use crate::Result;
 use crate::autograd::{ParamId, Role, Stored};
+use crate::int8::{BLOCK, Granularity};
 use crate::nn::{Forward, Module};
 use crate::quant::input::multiplies_rows;
 use crate::quant::{Activations, QuantConfig, Scheme, is_weight};
@@ -47,23 +48,24 @@ where
     let weights = weights_of(trials.model());
     let bits = base.scheme.weight_bits();
     let only_fixed = base.searches_fixed_ranges;
-    let rungs = |role| {
+    let rungs = |weight| {
         let open = move |(_, rung): &(usize, Scheme)| {
-            !rung.is_float() && suits(*rung, role) && (rung.is_static() || !only_fixed)
+            !rung.is_float() && suits(*rung, weight) && (rung.is_static() || !only_fixed)
         };
         RUNGS.into_iter().enumerate().skip(first).filter(open)
     };
     let is_open = |weight: &&Weight| !base.settles(&weight.name);
-    let all = weights.iter().filter(is_open).map(|weight| rungs(weight.role).count()).sum();
+    let all = weights.iter().filter(is_open).map(|weight| rungs(weight).count()).sum();
     let passes = all * sample.len() + USUAL_MODELS * judged;
     watch.cost(Cost { trials: all, passes, seconds: passes as f64 * seconds_of_pass });
     let (mut layers, mut done) = (Vec::new(), 0);
-    for Weight { name, id, role, float } in weights.iter().filter(is_open) {
+    for weight in weights.iter().filter(is_open) {
         if !watch.goes_on() {
             break;
         }
+        let Weight { name, id, float, .. } = weight;
         let (mut tried, mut stored) = (Vec::new(), Vec::new());
-        for (rung, scheme) in rungs(*role) {
+        for (rung, scheme) in rungs(weight) {
             let scheme = scheme.with_bits(bits);
             let (off, int8) = trials.off_with_layer(name, scheme, &judge)?;
             if let Some(int8) = int8 {
@@ -86,9 +88,16 @@ where
     Ok(Climb::new(layers, floats_left(&weights, base)))
 }
 
-/// Whether a weight of this role can stand on the rung.
-fn suits(rung: Scheme, role: Role) -> bool {
-    rung.activations() != Activations::Dynamic16 || multiplies_rows(role)
+/// Whether a weight gains by standing on the rung. Scales in blocks are a scale for each channel where the
+/// channels of a kernel are so short, and a depthwise kernel of nine took 50 times the time with them.
+fn suits(rung: Scheme, weight: &Weight) -> bool {
+    let shape = weight.float.shape();
+    let k: usize = shape.iter().skip(1).product();
+    let one_block = matches!(weight.role, Role::ConvWeight { .. }) && k <= BLOCK;
+    match rung.granularity() {
+        Granularity::Blocks if one_block => false,
+        _ => rung.activations() != Activations::Dynamic16 || multiplies_rows(weight.role),
+    }
 }
 
 fn bytes(stored: &Stored) -> usize {
