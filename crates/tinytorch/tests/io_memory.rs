@@ -35,9 +35,10 @@ fn an_int8_model_is_loaded_into_the_bytes_that_it_keeps() {
     let small = 32 << 10;
     let kept = after.live_bytes - before.live_bytes;
     assert!(kept <= weights + biases + small, "{kept} bytes kept of {weights}");
-    // Not even one of the two weights was there as floats, for which this is four times too little.
-    let peak = after.peak_bytes - before.live_bytes;
-    assert!(peak <= weights + biases + small, "{peak} bytes at most for {weights}");
+    // Not even one of the two weights was there as floats, for which this is nearly four times too little: what is read
+    // passes through a buffer of 256 KiB.
+    let (peak, buffer) = (after.peak_bytes - before.live_bytes, 256 << 10);
+    assert!(peak <= weights + biases + small + buffer, "{peak} bytes at most for {weights}");
 
     alloc::reset_peak();
     let before = alloc::stats().unwrap();

@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn exponents_fill_the_range_of_the_largest() {
         assert_eq!(to_the_largest(&[8.0, 3.0, 0.5, 0.0, 1e-9]), [0, 1, 4, 0, MOST]);
-        // sqrt(1/8), sqrt(1/2) and sqrt(4/8) beside the first: ratios of 1, 2 and 2.
-        assert_eq!(between(&[8.0, 2.0, 8.0], &[1.0, 1.0, 4.0]), [0, 1, 1]);
+        // sqrt(1/8), sqrt(1/2) and sqrt(2/4) beside the first: ratios of 1, 2 and 2.
+        assert_eq!(between(&[8.0, 2.0, 4.0], &[1.0, 1.0, 2.0]), [0, 1, 1]);
     }
 }
