@@ -258,16 +258,22 @@ def verdict(args, folder, name):
     return json.loads((folder / f"{name}-report" / "report.json").read_text())
 
 
-def line(name, report):
-    """A row of the table."""
-    [model] = report["models"]
+def told(model):
+    """What a report says of a model: a gate's value with its unit, the time of int8 over float by batch, the verdict."""
     gates = {gate["id"]: gate for gate in model["gates"]}
     value = lambda gate, unit: "" if gates.get(gate, {}).get("value") is None else f"{gates[gate]['value']:.2f}{unit}"
     ratio = lambda at: statistics.median(i / f for i, f in zip(at["int8_us"], at["float_us"]))
     times = {at["batch"]: f"{ratio(at):.2f}x" for at in model["latency"]}
     failed = [id for id, gate in gates.items() if gate["result"] not in ("pass", "n/a")]
-    verdict = model["verdict"] + (f" ({', '.join(failed)})" if failed else "")
-    alike = f"{gates['likeness']['value']:.4f}" if "likeness" in gates else value("sequence", " % over the sequence")
+    return value, times, model["verdict"] + (f" ({', '.join(failed)})" if failed else "")
+
+
+def line(name, report):
+    """A row of the table."""
+    [model] = report["models"]
+    value, times, verdict = told(model)
+    likeness = [f"{gate['value']:.4f}" for gate in model["gates"] if gate["id"] == "likeness"]
+    alike = likeness[0] if likeness else value("sequence", " % over the sequence")
     cells = [MODELS[name][0], MODELS[name][2], value("output_error", " %"), value("agreement", " %") or alike]
     cells += [value("weight_bytes", "x smaller"), times.get(32, ""), times.get(1, ""), verdict]
     return f"| {' | '.join(cells)} |"

@@ -90,7 +90,8 @@ mod tests {
         }
         for example in EXAMPLES.iter().flat_map(|(_, examples)| *examples) {
             // What a shell would take for itself.
-            let called = example.split(" > ").next().unwrap().replace("\"Q: What\"", "Q");
+            let own = example.rsplit(" | ").next().unwrap();
+            let called = own.split(" > ").next().unwrap().replace("\"Q: What\"", "Q");
             let read = command.try_get_matches_from_mut(called.split_whitespace());
             assert!(read.is_ok(), "{example}: {}", read.unwrap_err());
         }

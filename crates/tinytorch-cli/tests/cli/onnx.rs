@@ -7,8 +7,8 @@ use tinytorch::data::{digits, write_npz};
 use tinytorch::files::load_model;
 use tinytorch::nn::Module;
 use tinytorch_onnx::proto::{
-    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 const F32: i32 = 1;
@@ -153,6 +153,36 @@ fn an_int8_model_in_an_onnx_file_is_judged_as_what_it_is() {
         tinytorch::files::digest_params(&*model.unwrap().model).unwrap()
     };
     assert_eq!(values("i.safetensors"), values("j.safetensors"));
+}
+
+/// An audit runs every op again: a resize without a region among the inputs, too.
+#[test]
+fn what_a_node_leaves_out_is_left_out_in_an_audit() {
+    let bench = bench(-1, &["answer"]);
+    let mut proto = ModelProto::decode(&bench.read("m.onnx")[..]).unwrap();
+    let graph = proto.graph.as_mut().unwrap();
+    graph.node[0].input[0] = "pooled".into();
+    let ints = |name: &str| AttributeProto {
+        name: name.into(),
+        r#type: 7,
+        ints: vec![2, 2],
+        ..Default::default()
+    };
+    let pool = node("MaxPool", &["large"], &["pooled"]);
+    let attribute = vec![ints("kernel_shape"), ints("strides")];
+    graph.node.insert(0, NodeProto { attribute, ..pool });
+    graph.node.insert(0, node("Resize", &["image", "", "scales"], &["large"]));
+    graph.initializer.push(TensorProto {
+        name: "scales".into(),
+        dims: vec![4],
+        data_type: F32,
+        float_data: vec![1.0, 1.0, 2.0, 2.0],
+        ..Default::default()
+    });
+    bench.write("r.onnx", &proto.encode_to_vec());
+    bench.good("quantize r.onnx --calibrate train.npz --samples 64 --out q.safetensors");
+    let told = bench.good("audit r.onnx q.safetensors --data test.npz --no-latency");
+    assert!(told.contains("verdict: q pass"), "{told}");
 }
 
 /// A graph that says no word of how it was made, and one that was made by others.

@@ -222,6 +222,7 @@ impl<'a> Ctx<'a> {
                 observer.ran(OpRun {
                     op: &shared,
                     inputs: &read,
+                    given: &values,
                     output,
                     outputs: &outputs,
                     kernel,

@@ -14,6 +14,8 @@ pub struct OpRun<'a> {
     pub op: &'a Arc<dyn Compute>,
     /// What it read, without optional inputs that were left out.
     pub inputs: &'a [&'a Tensor],
+    /// What it read by the place of each input, to run it again; `None` for one that was left out.
+    pub given: &'a [Option<&'a Tensor>],
     /// What it computed; of several outputs, the first.
     pub output: &'a Tensor,
     /// All outputs.

@@ -4,7 +4,7 @@ use super::AuditOptions;
 use super::compare::{apart, exceeds, same_bits};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, ParamId};
-use crate::graph::Exec;
+use crate::graph::{Exec, GraphError};
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
 use tinytorch_kernels::Isa;
@@ -80,8 +80,11 @@ impl<'a> Steadiness<'a> {
     }
 }
 
+/// The first output of the op, run again.
 fn output(run: &OpRun<'_>, isa: Isa) -> Result<Tensor> {
-    run.op.forward(run.inputs, &mut Exec::new(isa))
+    let outputs = run.op.forward_many(run.given, &mut Exec::new(isa))?;
+    let none = GraphError::OutputCount { op: run.op.name(), outputs: 0 };
+    Ok(outputs.into_iter().next().ok_or(none)?)
 }
 
 impl Observer for Steadiness<'_> {
