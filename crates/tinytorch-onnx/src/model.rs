@@ -89,7 +89,10 @@ impl OnnxModel {
     fn build(proto: &ModelProto, files: Files, values: Values) -> Result<OnnxModel> {
         let Built { program, frame, missing, .. } = build::build(proto, files, values)?;
         match missing.is_empty() {
-            true => Ok(OnnxModel { program, frame: Arc::new(frame), metadata: metadata(proto) }),
+            true => {
+                let frame = Arc::new(apart(&frame)?);
+                Ok(OnnxModel { program, frame, metadata: metadata(proto) })
+            }
             false => Err(OnnxError::Missing { nodes: missing }.into()),
         }
     }
@@ -189,6 +192,12 @@ impl OnnxModel {
         }
         Ok(())
     }
+}
+
+/// The same messages without a share in the bytes of the file that they were read from, which would keep all of it in
+/// memory.
+fn apart(proto: &ModelProto) -> Result<ModelProto, OnnxError> {
+    file::decode("the graph", Bytes::from(proto.encode_to_vec()))
 }
 
 /// What a file says beside its graph, but for what reading it has used.

@@ -185,7 +185,11 @@ fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, Strin
     }
 }
 
-/// Elements as they lie in the file if this machine can read them there, else a copy.
+/// Bytes from which elements are read where they lie: as long as one tensor does, all of the file stays in memory, also
+/// the floats of weights that have become int8 since. Biases are below it.
+const LEAST_SHARED: usize = 64 << 10;
+
+/// Elements as they lie in the file if that is worth it and this machine can read them there, else a copy.
 fn shared<T: Element + Number, const N: usize>(
     shape: Shape,
     raw: &Raw<'_>,
@@ -193,6 +197,7 @@ fn shared<T: Element + Number, const N: usize>(
 ) -> Result<Tensor, String> {
     check(raw.bytes.len(), &bytes_of(shape, N)?, "bytes")?;
     if cfg!(target_endian = "little")
+        && raw.bytes.len() >= LEAST_SHARED
         && let Some(file) = raw.file
         && let Some(slice) = slice_of::<T>(file, raw.bytes)
     {
