@@ -222,14 +222,14 @@ def report_model(report: tt.QuantizeReport, x: Any) -> Any:
 def test_a_graph_of_another_quantizer_is_judged_by_its_answers(tmp_path: Path) -> None:
     path, out = residual(tmp_path), tmp_path / "int8.onnx"
     quantization.quantize_static(path, out, Batches((3, 12, 12)), per_channel=True)
-    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.1, latency=False)
+    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.25, latency=False)
     assert verdict.gate("structure").result == "n/a" and verdict.gate("output_error").result == "pass", str(verdict)
     broken = onnx.load(out)
     for tensor in broken.graph.initializer:
         if tensor.name == "w1_scale":
             tensor.CopyFrom(onnx.numpy_helper.from_array(4 * onnx.numpy_helper.to_array(tensor), tensor.name))
     onnx.save(broken, out)
-    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.1, latency=False)
+    verdict = tt.audit(path, out, classes(path, (3, 12, 12), 300, 4), max_error=0.25, latency=False)
     assert not verdict and verdict.gate("output_error").result == "fail"
 
 
@@ -254,7 +254,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 def test_the_command_judges_what_an_engine_answers(judged: tuple[Path, Path, Path], tmp_path: Path) -> None:
     path, out, data = judged
-    _, gates = command("audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path)
+    _, gates = command("audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "25%", "--out", tmp_path)
     for gate in ("output_error", "exactness", "determinism", "batches"):
         assert gates[gate]["result"] == "pass", gates[gate]
     assert gates["structure"]["result"] == "n/a"
@@ -271,7 +271,7 @@ def damaged(model: Path, out: Path, name: str, change: Callable[[Any], Any]) -> 
 
 FAULTS = {
     "scales along the wrong axis": ("w1_scale", lambda scale: np.roll(scale, 1)),
-    "a zero point left out": ("x_zero_point", lambda zero: np.zeros_like(zero)),
+    "a zero point left out": ("r0_zero_point", lambda zero: np.zeros_like(zero)),
     "a bias that is not scaled": ("b0_quantized", lambda bias: bias // 64),
 }
 
@@ -281,7 +281,7 @@ def test_faults_of_a_file_are_found_through_an_engine(judged: tuple[Path, Path, 
     path, out, data = judged
     name, change = FAULTS[fault]
     wrong = damaged(out, tmp_path / "wrong.onnx", name, change)
-    code, gates = command("audit", path, wrong, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path)
+    code, gates = command("audit", path, wrong, "--data", data, "--engine", "onnxruntime", "--max-error", "25%", "--out", tmp_path)
     assert code == 1 and gates["output_error"]["result"] == "fail", gates["output_error"]
     # The engine is not to blame.
     assert gates["exactness"]["result"] == "pass", gates["exactness"]
@@ -324,7 +324,7 @@ def test_an_engine_that_saturates_is_named(judged: tuple[Path, Path, Path], tmp_
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(SATURATING)
     code, gates = command(
-        "audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "10%", "--out", tmp_path, PYTHONPATH=str(package.parent)
+        "audit", path, out, "--data", data, "--engine", "onnxruntime", "--max-error", "25%", "--out", tmp_path, PYTHONPATH=str(package.parent)
     )
     assert code == 1 and gates["exactness"]["result"] == "fail", gates["exactness"]
     assert "do not fit 16 bits" in gates["exactness"]["reason"]
