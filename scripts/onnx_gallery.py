@@ -30,7 +30,7 @@ FORMS = {
     "static, QDQ, per channel": {"quant_format": QuantFormat.QDQ, "per_channel": True},
     "static, QDQ, per channel, 7 bits": {"quant_format": QuantFormat.QDQ, "per_channel": True, "reduce_range": True},
     "static, QOperator": {"quant_format": QuantFormat.QOperator},
-    "static, QDQ, unsigned weights": {"quant_format": QuantFormat.QDQ, "weight_type": QuantType.QUInt8},
+    "static, QDQ, unsigned": {"quant_format": QuantFormat.QDQ, "weight_type": QuantType.QUInt8, "activation_type": QuantType.QUInt8},
     "dynamic": None,
 }
 BUDGET = "5%"
@@ -40,10 +40,11 @@ MODELS = ["resnet20", "resnet8", "ultraface", "yunet"]
 
 
 class Batches(quantization.CalibrationDataReader):
-    """The calibration samples, 16 at a time."""
+    """The calibration samples, as many at a time as the model takes, or 16."""
 
-    def __init__(self, name, samples):
-        self.batches = iter([{name: samples[start : start + 16]} for start in range(0, len(samples), 16)])
+    def __init__(self, value, samples):
+        size = value.type.tensor_type.shape.dim[0].dim_value or 16
+        self.batches = iter([{value.name: samples[start : start + size]} for start in range(0, len(samples), size)])
 
     def get_next(self):
         return next(self.batches, None)
@@ -95,14 +96,14 @@ def main():
         for name in [args.only] if args.only else MODELS:
             file, data, *_ = onnx_verdicts.MODELS[name]
             model = next(pathlib.Path(args.models).rglob(file))
-            input_name = onnx.load(model).graph.input[0].name
+            value = onnx.load(model).graph.input[0]
             (calibrate, _), (judge, labels) = data(args)
             path = folder / f"{name}-judge.npz"
-            np.savez(path, **{input_name: judge["input"]}, **({} if labels is None else {"labels": labels}))
+            np.savez(path, **{value.name: judge["input"]}, **({} if labels is None else {"labels": labels}))
             for i, form in enumerate(FORMS):
                 int8 = folder / f"{name}-{i}.onnx"
                 try:
-                    quantized(model, form, Batches(input_name, calibrate["input"]), int8)
+                    quantized(model, form, Batches(value, calibrate["input"]), int8)
                 except Exception as error:  # What the quantizer cannot do is a row of the table, too.
                     print(row(name, form, f"not quantized: {' '.join(str(error).split())[:80]}"), flush=True)
                     continue

@@ -17,7 +17,8 @@ use tinytorch_onnx::OnnxModel;
 /// graph that another program has quantized has other nodes, and does not tell how it came about.
 pub struct Foreign {
     float: Box<dyn Model>,
-    int8: Box<dyn Model>,
+    /// `None` of a file that only another engine reads.
+    int8: Option<Box<dyn Model>>,
 }
 
 /// Where the float and the int8 model are.
@@ -44,13 +45,15 @@ impl Foreign {
         let is_same = has_int8(&*float.model)
             || float.model.description()? == int8.model.description()?
                 && (QuantRecord::read(&int8.provenance).is_ok() || !has_int8(&*int8.model));
-        let foreign = Foreign { float: float.model, int8: int8.model };
+        let foreign = Foreign { float: float.model, int8: Some(int8.model) };
         Ok((are_graphs && !is_same).then_some(foreign))
     }
 
-    /// The models in two files, whatever they are.
+    /// The models in two files, whatever they are, for an engine that reads the second.
     pub(crate) fn any([float, int8]: [&Path; 2]) -> Result<Foreign> {
-        Ok(Foreign { float: open(float)?.model, int8: open(int8)?.model })
+        let float = open(float)?.model;
+        let int8 = open(int8).map(|int8| int8.model);
+        Ok(Foreign { float, int8: int8.inspect_err(|error| not_held(error)).ok() })
     }
 
     /// The float model, which says what the inputs are.
@@ -72,7 +75,7 @@ impl Foreign {
     /// Both models as black boxes that plans run, for these samples.
     ///
     /// # Errors
-    /// If a model cannot be compiled for the samples.
+    /// [`Problem::OnlyEngine`], or if a model cannot be compiled for the samples.
     pub fn boxes(
         &self,
         places: Places<'_>,
@@ -86,8 +89,9 @@ impl Foreign {
                 None => outside,
             })
         };
-        let name = name_of(places.files[1]);
-        Ok([boxed("float", &*self.float, 0)?, boxed(&name, &*self.int8, 1)?])
+        let path = places.files[1];
+        let int8 = self.int8.as_deref().ok_or_else(|| Problem::OnlyEngine { path: path.into() })?;
+        Ok([boxed("float", &*self.float, 0)?, boxed(&name_of(path), int8, 1)?])
     }
 
     /// Both models as another engine runs what it can read, the int8 one held to what its integers give.
@@ -106,14 +110,37 @@ impl Foreign {
             return Err(Problem::NotForEngine { path: int8.into() }.into());
         }
         let (of_int8, _) = engine.open(&name_of(int8), int8)?;
-        let exact = planned("integers", &*self.int8, samples)?;
-        let of_int8 = of_int8.held_to(exact, risk(&*self.int8));
-        let [of_float, _] = match is_onnx(float) {
-            true => [engine.open("float", float)?.0, of_int8.clone()],
-            false => self.boxes(places, samples, Some(probe))?,
+        let exact = self.int8.as_deref().and_then(|model| {
+            let exact = integers(model, samples).inspect_err(not_held).ok()?;
+            Some((exact, risk(model)))
+        });
+        let of_int8 = match exact {
+            Some((exact, risk)) => of_int8.held_to(exact, risk),
+            None => of_int8,
+        };
+        let of_float = match is_onnx(float) {
+            true => engine.open("float", float)?.0,
+            false => {
+                let of_float = planned("float", &*self.float, samples)?.in_file(float);
+                of_float.probed(places.ours[0], samples, probe.clone())?
+            }
         };
         Ok([of_float, of_int8])
     }
+}
+
+/// What the integers of a model give, if they can be computed: a sample is, to see.
+fn integers(model: &dyn Model, samples: &HeldOut) -> Result<Outside> {
+    let exact = planned("integers", model, samples)?;
+    let batch = model.fixed_batch().unwrap_or(1).min(samples.len());
+    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
+    exact.answer(&first.collect::<tinytorch::Result<Vec<_>>>()?)?;
+    Ok(exact)
+}
+
+/// Says why an engine is not held to the integers of a file.
+fn not_held(error: &anyhow::Error) {
+    tracing::warn!("the engine is not held to the integers of its file: {error}");
 }
 
 /// A model as a black box that a plan runs.

@@ -89,6 +89,8 @@ pub(crate) enum Problem {
     ForeignBefore,
     #[error("models that are judged as black boxes are judged sample by sample; leave --state out")]
     ForeignState,
+    #[error("only another engine reads {}; name one with --engine", path.display())]
+    OnlyEngine { path: PathBuf },
     #[error("engines read ONNX files; export {} with `tinytorch export` first", path.display())]
     NotForEngine { path: PathBuf },
     #[error(

@@ -118,10 +118,14 @@ impl Audit {
             (Some(float), Some(int8), Some(data)) => {
                 // The fresh processes that measure memory read files of one form.
                 let folder = TemporaryFolder::new().context("cannot make a temporary folder")?;
-                let ours = in_our_forms([float, int8], folder.path())?;
+                let files: [&Path; 2] = [float, int8];
+                let ours = match self.engine {
+                    // An engine may read what is not read here.
+                    Some(_) => [in_our_form(float, folder.path())?, Cow::Borrowed(files[1])],
+                    None => in_our_forms(files, folder.path())?,
+                };
                 let ours = [&*ours[0], &*ours[1]];
                 let data = data.clone().with_labels(self.labels.as_ref());
-                let files: [&Path; 2] = [float, int8];
                 let foreign = match self.engine {
                     Some(_) => Some(Foreign::any(files)?),
                     None => Foreign::of(files)?,
