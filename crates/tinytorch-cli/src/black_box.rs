@@ -53,7 +53,7 @@ impl Foreign {
     pub(crate) fn any([float, int8]: [&Path; 2]) -> Result<Foreign> {
         let float = open(float)?.model;
         let int8 = open(int8).map(|int8| int8.model);
-        Ok(Foreign { float, int8: int8.inspect_err(|error| not_held(error)).ok() })
+        Ok(Foreign { float, int8: int8.inspect_err(not_held).ok() })
     }
 
     /// The float model, which says what the inputs are.
