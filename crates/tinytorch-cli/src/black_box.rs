@@ -75,7 +75,7 @@ impl Foreign {
     /// Both models as black boxes that plans run, for these samples.
     ///
     /// # Errors
-    /// [`Problem::OnlyEngine`], or if a model cannot be compiled for the samples.
+    /// If only another engine reads the int8 file, or a model cannot be compiled for the samples.
     pub fn boxes(
         &self,
         places: Places<'_>,
