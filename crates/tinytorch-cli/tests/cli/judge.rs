@@ -165,6 +165,7 @@ fn a_search_tells_its_cost_and_ends_when_its_time_is_over() {
 }
 
 #[test]
+#[ignore = "takes minutes: its audit measures thousands of copies of a tiny model"]
 fn outputs_are_held_against_each_other_by_what_they_are_for() {
     let bench = boxes();
     bench.good("quantize m.onnx --calibrate calibrate.npz --out q.safetensors");
@@ -200,6 +201,7 @@ fn outputs_are_held_against_each_other_by_what_they_are_for() {
 }
 
 #[test]
+#[ignore = "takes minutes: its audit measures thousands of copies of a tiny model"]
 fn channels_are_equalized_where_that_pays_and_the_audit_sees_through_it() {
     let bench = boxes();
     let quantize = "quantize m.onnx --calibrate calibrate.npz --max-error 5% --out q.safetensors";
