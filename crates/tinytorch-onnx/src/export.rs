@@ -54,7 +54,8 @@ impl OnnxModel {
         if version < SCALES_BY_CHANNEL && !writer.int8.is_empty() {
             return Err(OnnxError::Opset { version, needed: SCALES_BY_CHANNEL }.into());
         }
-        let graph = writer.graph(graph)?;
+        let mut graph = writer.graph(graph)?;
+        as_held(&mut graph);
         model.graph = Some(GraphProto { name: "tinytorch".into(), ..graph });
         model.producer_name = "tinytorch".into();
         model.producer_version = env!("CARGO_PKG_VERSION").into();
@@ -355,6 +356,25 @@ impl<'m> Writer<'m> {
             int8: of(|weight| weight.scales().is_some() && weight.range().is_some()),
             weights_only: of(|weight| weight.scales().is_some() && weight.range().is_none()),
             floats: of(|weight| weight.scales().is_none()),
+        }
+    }
+}
+
+/// Declares values in the types in which they are held: the constants beside them are.
+fn as_held(graph: &mut GraphProto) {
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(kind) = value.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut()) {
+            kind.elem_type = tensor::held(kind.elem_type);
+        }
+    }
+    for node in &mut graph.node {
+        for attribute in &mut node.attribute {
+            attribute.g.iter_mut().for_each(as_held);
+            if node.op_type == "Cast" && attribute.name == "to" {
+                let held =
+                    i32::try_from(attribute.i).map_or(attribute.i, |to| tensor::held(to).into());
+                attribute.i = held;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::OnnxError;
 use std::fmt;
+use tinytorch::data::Number;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::module::{Module, Path, Visitor, VisitorMut};
@@ -16,7 +17,9 @@ pub(crate) type Slot = usize;
 pub struct ValueInfo {
     /// Its name.
     pub name: String,
-    /// The element type.
+    /// How the model's file declares its numbers.
+    pub number: Number,
+    /// The type in which they are held and computed.
     pub dtype: Dtype,
     /// The dimensions; `None` if even their number is open.
     pub dims: Option<Vec<Dim>>,
@@ -50,11 +53,15 @@ impl fmt::Display for ValueInfo {
 impl ValueInfo {
     /// Type and dimensions for people to read.
     pub fn spec(&self) -> String {
+        let mut spec = self.number.to_string();
+        if Number::from(self.dtype) != self.number {
+            spec = format!("{spec} (computed as {})", self.dtype);
+        }
         match &self.dims {
-            None => format!("{} of any shape", self.dtype),
+            None => format!("{spec} of any shape"),
             Some(dims) => {
                 let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
-                format!("{} [{}]", self.dtype, dims.join(", "))
+                format!("{spec} [{}]", dims.join(", "))
             }
         }
     }

@@ -159,6 +159,12 @@ pub struct TensorProto {
     /// Elements of any type, little-endian.
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
+    /// Floats of 64 bits.
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
+    /// Integers of 32 and 64 bits without a sign.
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
     /// Where in which other file the elements lie.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,

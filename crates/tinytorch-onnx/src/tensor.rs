@@ -5,9 +5,10 @@ use crate::file::{Files, Raw};
 use crate::proto::TensorProto;
 use half::{bf16, f16};
 use std::sync::Arc;
+use tinytorch::data::Number;
 use tinytorch_core::Tensor;
 use tinytorch_core::tensor::{Dtype, Element, Owner, Shape};
-use tinytorch_kernels::aligned::Number;
+use tinytorch_kernels::aligned::Number as Aligned;
 use tinytorch_kernels::os::{SharedSlice, WholeFile};
 
 /// Numbers of element types, as the format has them.
@@ -15,31 +16,62 @@ pub(crate) mod element {
     pub(crate) const F32: i32 = 1;
     pub(crate) const U8: i32 = 2;
     pub(crate) const I8: i32 = 3;
+    pub(crate) const U16: i32 = 4;
+    pub(crate) const I16: i32 = 5;
     pub(crate) const I32: i32 = 6;
     pub(crate) const I64: i32 = 7;
     pub(crate) const BOOL: i32 = 9;
     pub(crate) const F16: i32 = 10;
+    pub(crate) const F64: i32 = 11;
+    pub(crate) const U32: i32 = 12;
+    pub(crate) const U64: i32 = 13;
     pub(crate) const BF16: i32 = 16;
 }
 
-/// The type in which values of a type of the format are held.
-pub(crate) fn dtype(data_type: i32) -> Result<Dtype, String> {
+/// The numbers of a type of the format, as files of arrays have them: `bfloat16`, which they do not have, as floats
+/// of 32 bits.
+pub(crate) fn number(data_type: i32) -> Result<Number, String> {
     match data_type {
-        element::F32 => Ok(Dtype::F32),
-        element::U8 => Ok(Dtype::U8),
-        element::I8 => Ok(Dtype::I8),
-        element::I32 => Ok(Dtype::I32),
-        element::I64 => Ok(Dtype::I64),
-        element::BOOL => Ok(Dtype::Bool),
+        element::F32 | element::BF16 => Ok(Number::F32),
+        element::U8 => Ok(Number::U8),
+        element::I8 => Ok(Number::I8),
+        element::U16 => Ok(Number::U16),
+        element::I16 => Ok(Number::I16),
+        element::I32 => Ok(Number::I32),
+        element::I64 => Ok(Number::I64),
+        element::BOOL => Ok(Number::Bool),
+        element::F16 => Ok(Number::F16),
+        element::F64 => Ok(Number::F64),
+        element::U32 => Ok(Number::U32),
+        element::U64 => Ok(Number::U64),
         other => Err(format!("values of the type {} are not supported", type_name(other))),
     }
 }
 
-/// [`dtype`] of stored values, 16-bit floats among them.
-pub(crate) fn dtype_of_data(data_type: i32) -> Result<Dtype, String> {
-    match data_type {
-        element::F16 | element::BF16 => Ok(Dtype::F32),
-        other => dtype(other),
+/// The type that values are turned into by an operator which names a type of the format. Integers of the widths that
+/// are held in 64 bits are refused: there a value would not wrap around.
+pub(crate) fn computed(data_type: i32) -> Result<Dtype, String> {
+    match number(data_type)? {
+        Number::U16 | Number::I16 | Number::U32 | Number::U64 => {
+            Err(format!("values of the type {} are not computed", type_name(data_type)))
+        }
+        number => Ok(number.held()),
+    }
+}
+
+/// The number of the type in which values of a type of the format are held.
+pub(crate) fn held(data_type: i32) -> i32 {
+    number(data_type).map_or(data_type, |number| of_dtype(number.held()))
+}
+
+fn of_dtype(dtype: Dtype) -> i32 {
+    match dtype {
+        Dtype::F32 => element::F32,
+        Dtype::I64 => element::I64,
+        Dtype::I32 => element::I32,
+        Dtype::U8 => element::U8,
+        Dtype::I8 => element::I8,
+        Dtype::Bool => element::BOOL,
     }
 }
 
@@ -104,18 +136,18 @@ pub(crate) fn proto(name: &str, tensor: &Tensor) -> tinytorch_core::Result<Tenso
     ) -> tinytorch_core::Result<Vec<u8>> {
         Ok(tensor.to_vec::<T>()?.into_iter().flat_map(to).collect())
     }
-    let (data_type, raw) = match tensor.dtype() {
-        Dtype::F32 => (element::F32, bytes(tensor, f32::to_le_bytes)?),
-        Dtype::I64 => (element::I64, bytes(tensor, i64::to_le_bytes)?),
-        Dtype::I32 => (element::I32, bytes(tensor, i32::to_le_bytes)?),
-        Dtype::U8 => (element::U8, bytes(tensor, u8::to_le_bytes)?),
-        Dtype::I8 => (element::I8, bytes(tensor, i8::to_le_bytes)?),
-        Dtype::Bool => (element::BOOL, bytes(tensor, |value: bool| [u8::from(value)])?),
+    let raw = match tensor.dtype() {
+        Dtype::F32 => bytes(tensor, f32::to_le_bytes)?,
+        Dtype::I64 => bytes(tensor, i64::to_le_bytes)?,
+        Dtype::I32 => bytes(tensor, i32::to_le_bytes)?,
+        Dtype::U8 => bytes(tensor, u8::to_le_bytes)?,
+        Dtype::I8 => bytes(tensor, i8::to_le_bytes)?,
+        Dtype::Bool => bytes(tensor, |value: bool| [u8::from(value)])?,
     };
     Ok(TensorProto {
         name: name.to_string(),
         dims: tensor.shape().iter().map(|&size| size as i64).collect(),
-        data_type,
+        data_type: of_dtype(tensor.dtype()),
         raw_data: raw.into(),
         ..TensorProto::default()
     })
@@ -148,7 +180,12 @@ fn read(proto: &TensorProto, files: &mut Files) -> Result<Tensor, Problem> {
         element::BOOL => listed(shape, &proto.int32_data, |v| v != 0)?,
         element::F16 => listed(shape, &proto.int32_data, |v| f16::from_bits(v as u16).to_f32())?,
         element::BF16 => listed(shape, &proto.int32_data, |v| bf16::from_bits(v as u16).to_f32())?,
-        other => return Err(dtype(other).err().unwrap_or_default().into()),
+        element::F64 => listed(shape, &proto.double_data, |v| v as f32)?,
+        element::U16 => listed(shape, &proto.int32_data, |v| i64::from(v as u16))?,
+        element::I16 => listed(shape, &proto.int32_data, |v| i64::from(v as i16))?,
+        element::U32 => listed(shape, &proto.uint64_data, |v| i64::from(v as u32))?,
+        element::U64 => without_sign(listed(shape, &proto.uint64_data, |v| v as i64)?)?,
+        other => return Err(number(other).err().unwrap_or_default().into()),
     };
     Ok(tensor)
 }
@@ -181,7 +218,21 @@ fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, Strin
         element::BOOL => copied(shape, raw, |[byte]: [u8; 1]| byte != 0),
         element::F16 => copied(shape, raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
         element::BF16 => copied(shape, raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        other => Err(dtype(other).err().unwrap_or_default()),
+        element::F64 => copied(shape, raw, |bytes| f64::from_le_bytes(bytes) as f32),
+        element::U16 => copied(shape, raw, |bytes| i64::from(u16::from_le_bytes(bytes))),
+        element::I16 => copied(shape, raw, |bytes| i64::from(i16::from_le_bytes(bytes))),
+        element::U32 => copied(shape, raw, |bytes| i64::from(u32::from_le_bytes(bytes))),
+        element::U64 => without_sign(copied(shape, raw, i64::from_le_bytes)?),
+        other => Err(number(other).err().unwrap_or_default()),
+    }
+}
+
+/// Integers whose bits are those of integers without a sign, which are refused from 2^63 on.
+fn without_sign(values: Tensor) -> Result<Tensor, String> {
+    let least = values.as_slice::<i64>().map_err(|error| error.to_string())?.iter().min();
+    match least {
+        Some(..0) => Err("it holds an integer of 2^63 or more, which is not supported".into()),
+        _ => Ok(values),
     }
 }
 
@@ -190,7 +241,7 @@ fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, Strin
 const LEAST_SHARED: usize = 64 << 10;
 
 /// Elements as they lie in the file if that is worth it and this machine can read them there, else a copy.
-fn shared<T: Element + Number, const N: usize>(
+fn shared<T: Element + Aligned, const N: usize>(
     shape: Shape,
     raw: &Raw<'_>,
     from: impl Fn([u8; N]) -> T,
@@ -208,7 +259,7 @@ fn shared<T: Element + Number, const N: usize>(
 }
 
 /// The bytes as a slice of the file that they lie in.
-fn slice_of<T: Number>(file: &Arc<WholeFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
+fn slice_of<T: Aligned>(file: &Arc<WholeFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
     let start = (bytes.as_ptr() as usize).checked_sub(file.bytes().as_ptr() as usize)?;
     SharedSlice::from_file(file.clone(), start..start.checked_add(bytes.len())?).ok()
 }

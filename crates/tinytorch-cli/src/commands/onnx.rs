@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::Path;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{Npz, read_npy, write_npy, write_npz};
+use tinytorch::data::{Npz, Number, read_npy, write_npy_as, write_npz_as};
 use tinytorch::files::check_writable;
 use tinytorch::models::{Model, compile, run as deployed};
 use tinytorch_onnx::{OnnxModel, Report, ValueInfo};
@@ -68,7 +68,7 @@ impl<'a> Contents<'a> {
     fn of(file: &Path, report: &'a Report) -> Contents<'a> {
         let value = |info: &'a ValueInfo| ValueRow {
             name: &info.name,
-            dtype: info.dtype.to_string(),
+            dtype: info.number.to_string(),
             dims: info.dims.as_ref().map(|dims| dims.iter().map(ToString::to_string).collect()),
         };
         let params = report.params.iter();
@@ -149,10 +149,12 @@ fn print(file: &Path, report: &Report, screen: &mut Screen) -> Result<()> {
 pub(crate) fn run(file: &Path, input: &Path, out: &Path, screen: &mut Screen) -> Result<Verdict> {
     check_writable(out)?;
     let model = OnnxModel::open(file)?;
-    let names: Vec<String> = model.outputs().iter().map(|info| info.name.clone()).collect();
-    let one = check_outputs(out, &names)?;
+    let values = model.outputs();
+    let one = check_outputs(out, values.len())?;
     let outputs = model.run(&read_inputs(&model, input)?)?;
-    write(out, one, &names, &outputs, screen)
+    let named = values.iter().zip(&outputs);
+    let named = named.map(|(info, output)| (&*info.name, output, info.number)).collect::<Vec<_>>();
+    write(out, one, &named, screen)
 }
 
 /// [`run`] of a model that was made from an ONNX file, or on pictures.
@@ -165,12 +167,12 @@ pub(crate) fn run_named(
 ) -> Result<Verdict> {
     check_writable(out)?;
     let names = model.output_names();
-    let one = check_outputs(out, &names)?;
+    let one = check_outputs(out, names.len())?;
     if let Some(feedback) = states.of(model)? {
         let sequence = Arrays::sequence(input, model, pictures, &feedback)?;
         let mut plan = compile(model, &sequence.first()?)?;
         let outputs = sequence.outputs(|inputs| deployed(&mut plan, inputs))?;
-        return write(out, one, &names, &outputs, screen);
+        return write(out, one, &as_held(&names, &outputs), screen);
     }
     let Arrays { inputs, told, .. } = Arrays::read(input, model, pictures)?;
     if let Some(told) = told {
@@ -179,14 +181,20 @@ pub(crate) fn run_named(
     let inputs: Vec<Var> = inputs.iter().map(Var::from).collect();
     let outputs = model.forward_list(&inputs, &mut Ctx::eval())?;
     let outputs: Vec<Tensor> = outputs.into_iter().map(Var::into_value).collect();
-    write(out, one, &names, &outputs, screen)
+    write(out, one, &as_held(&names, &outputs), screen)
+}
+
+/// Outputs under their names, with numbers as they hold them.
+fn as_held<'a>(names: &'a [String], outputs: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor, Number)> {
+    let named = names.iter().zip(outputs);
+    named.map(|(name, output)| (name.as_str(), output, output.dtype().into())).collect()
 }
 
 /// Whether the outputs are to be one array without a name.
-fn check_outputs(out: &Path, names: &[String]) -> Result<bool> {
+fn check_outputs(out: &Path, count: usize) -> Result<bool> {
     let is_npy = has_extension(out, "npy");
-    if is_npy && names.len() != 1 {
-        return Err(Problem::SeveralOutputs { count: names.len() }.into());
+    if is_npy && count != 1 {
+        return Err(Problem::SeveralOutputs { count }.into());
     }
     Ok(is_npy)
 }
@@ -194,17 +202,15 @@ fn check_outputs(out: &Path, names: &[String]) -> Result<bool> {
 fn write(
     out: &Path,
     is_npy: bool,
-    names: &[String],
-    outputs: &[Tensor],
+    named: &[(&str, &Tensor, Number)],
     screen: &mut Screen,
 ) -> Result<Verdict> {
-    let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
-    match is_npy {
-        true => write_npy(out, &outputs[0])?,
-        false => write_npz(out, &named)?,
+    match (is_npy, named) {
+        (true, [(_, output, number)]) => write_npy_as(out, output, *number)?,
+        _ => write_npz_as(out, named)?,
     }
-    for (name, output) in named {
-        writeln!(screen, "{}: {name}: {} {}", out.display(), output.dtype(), output.shape())?;
+    for (name, output, number) in named {
+        writeln!(screen, "{}: {name}: {number} {}", out.display(), output.shape())?;
     }
     Ok(Verdict::Good)
 }

@@ -12,6 +12,7 @@ use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{frame, tensor};
 use std::collections::{BTreeMap, BTreeSet};
+use tinytorch::data::Number;
 use tinytorch_core::autograd::{Ctx, Param, Role, Var};
 use tinytorch_core::ops::Weight;
 use tinytorch_core::tensor::{Dtype, Tensor};
@@ -185,7 +186,7 @@ impl<'b> Builder<'b> {
                 self.absent.insert(slot);
                 continue;
             }
-            let value = match tensor::dtype_of_data(proto.data_type) {
+            let value = match tensor::number(proto.data_type) {
                 Ok(_) => {
                     let value = tensor::tensor(proto, self.files)?;
                     self.room = self.room.saturating_add(value.len().saturating_mul(8));
@@ -519,14 +520,15 @@ fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<O
 
 /// A value whose type and shape nobody asks for.
 fn open(proto: &ValueInfoProto) -> ValueInfo {
-    ValueInfo { name: proto.name.clone(), dtype: Dtype::F32, dims: None }
+    let (name, number) = (proto.name.clone(), Number::F32);
+    ValueInfo { name, number, dtype: number.held(), dims: None }
 }
 
 fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, OnnxError> {
     let wrong = |problem: String| OnnxError::Tensor { tensor: shown(&proto.name), problem };
     let kind = proto.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
     let kind = kind.ok_or_else(|| wrong("it is no tensor".into()))?;
-    let dtype = tensor::dtype(kind.elem_type).map_err(&wrong)?;
+    let number = tensor::number(kind.elem_type).map_err(&wrong)?;
     let dims = kind.shape.as_ref().map(|shape| {
         let dim = |dim: &crate::proto::DimensionProto| match (dim.dim_value, &dim.dim_param) {
             (Some(size), _) => usize::try_from(size)
@@ -537,5 +539,6 @@ fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, OnnxError> {
         };
         shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>()
     });
-    Ok(ValueInfo { name: proto.name.clone(), dtype, dims: dims.transpose()? })
+    let (name, dtype) = (proto.name.clone(), number.held());
+    Ok(ValueInfo { name, number, dtype, dims: dims.transpose()? })
 }

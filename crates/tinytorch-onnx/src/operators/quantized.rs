@@ -2,7 +2,7 @@
 
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
-use crate::tensor::dtype;
+use crate::tensor::computed;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::ops::{Clamp, Pointwise, Reduce, Reduction, Scalar};
 use tinytorch_core::tensor::{Dtype, TensorError};
@@ -36,7 +36,7 @@ pub(super) fn quantize(node: &Node<'_>) -> Reading<Operator> {
     }
     let wanted = match node.int("output_dtype")? {
         None | Some(0) => None,
-        Some(wanted) => Some(dtype(i32::try_from(wanted).unwrap_or(0))?),
+        Some(wanted) => Some(computed(i32::try_from(wanted).unwrap_or(0))?),
     };
     Ok(Operator::one(move |args, ctx| {
         let of_zero_point = args.get(2).map(|zero_point| zero_point.value().dtype());

@@ -1,5 +1,6 @@
 //! What can go wrong with data.
 
+use super::numbers::Number;
 use std::io;
 
 /// What can go wrong with data sets, loaders and data files.
@@ -61,6 +62,14 @@ pub enum DataError {
         feature: String,
         /// What to do instead.
         remedy: &'static str,
+    },
+    /// A value that is to be written as a kind of number that does not have it.
+    #[error("{value} cannot be written as {number}; write it as another kind of number")]
+    NoSuchNumber {
+        /// The value.
+        value: String,
+        /// The kind of number.
+        number: Number,
     },
     /// A compressed file expands beyond the limit.
     #[error(

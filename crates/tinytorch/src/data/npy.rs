@@ -1,12 +1,14 @@
 //! NPY, NumPy's file of one array: magic, version, a Python dictionary with type, order and shape,
 //! then the values (specified in NumPy's `numpy.lib.format`).
 
+use super::DataError;
 use super::literal::Literal;
 use super::numbers::Number;
 use super::source::Source;
 use crate::files::replace;
 use crate::tensor::Dtype;
 use crate::{Result, Tensor};
+use half::f16;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -49,7 +51,7 @@ pub fn decode_npy(name: &str, bytes: &[u8]) -> Result<Tensor> {
 /// None in practice, as for [`Tensor::contiguous`].
 pub fn encode_npy(t: &Tensor) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128 + t.bytes());
-    Encoder::new(t)?
+    Encoder::new(t, t.dtype().into())?
         .write(&mut out)
         .map_err(|e| super::source::io_error(Path::new("memory"), e))?;
     Ok(out)
@@ -60,7 +62,15 @@ pub fn encode_npy(t: &Tensor) -> Result<Vec<u8>> {
 /// # Errors
 /// [`FileError::Write`](crate::files::FileError::Write) if it cannot be written; an older file then survives.
 pub fn write_npy(path: impl AsRef<Path>, t: &Tensor) -> Result<()> {
-    let encoder = Encoder::new(t)?;
+    write_npy_as(path, t, t.dtype().into())
+}
+
+/// As [`write_npy`], with numbers of another kind that the tensor holds.
+///
+/// # Errors
+/// As [`write_npy`], and [`DataError::NoSuchNumber`] for one that this kind does not have.
+pub fn write_npy_as(path: impl AsRef<Path>, t: &Tensor, number: Number) -> Result<()> {
+    let encoder = Encoder::new(t, number)?;
     replace(path.as_ref(), |out| encoder.write(out))
 }
 
@@ -121,6 +131,7 @@ fn number(descr: &str) -> Option<(Number, bool)> {
         "i2" => Number::I16,
         "u4" => Number::U32,
         "i4" => Number::I32,
+        "u8" => Number::U64,
         "i8" => Number::I64,
         "f2" => Number::F16,
         "f4" => Number::F32,
@@ -171,17 +182,26 @@ impl Header {
 pub(super) struct Encoder {
     header: Vec<u8>,
     values: Tensor,
+    number: Number,
 }
 
 impl Encoder {
-    pub(super) fn new(t: &Tensor) -> Result<Encoder> {
-        let descr = match t.dtype() {
-            Dtype::F32 => "<f4",
-            Dtype::I64 => "<i8",
-            Dtype::U8 => "|u1",
-            Dtype::I8 => "|i1",
-            Dtype::I32 => "<i4",
-            Dtype::Bool => "|b1",
+    /// Of numbers of this kind.
+    pub(super) fn new(t: &Tensor, number: Number) -> Result<Encoder> {
+        check(t, number)?;
+        let descr = match number {
+            Number::Bool => "|b1",
+            Number::U8 => "|u1",
+            Number::I8 => "|i1",
+            Number::U16 => "<u2",
+            Number::I16 => "<i2",
+            Number::U32 => "<u4",
+            Number::I32 => "<i4",
+            Number::U64 => "<u8",
+            Number::I64 => "<i8",
+            Number::F16 => "<f2",
+            Number::F32 => "<f4",
+            Number::F64 => "<f8",
         };
         let dims: Vec<String> = t.shape().iter().map(usize::to_string).collect();
         let shape = match dims.as_slice() {
@@ -197,25 +217,47 @@ impl Encoder {
         header.extend_from_slice(dict.as_bytes());
         header.resize(len - 1, b' ');
         header.push(b'\n');
-        Ok(Encoder { header, values: t.contiguous()? })
+        Ok(Encoder { header, values: t.contiguous()?, number })
     }
 
     /// Number of bytes that [`Encoder::write`] writes.
     pub(super) fn len(&self) -> u64 {
-        (self.header.len() + self.values.bytes()) as u64
+        (self.header.len() + self.values.len() * self.number.size()) as u64
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&self.header)?;
         let t = &self.values;
-        match t.dtype() {
-            Dtype::F32 => write_values(out, t.as_slice::<f32>(), |v| v.to_le_bytes()),
-            Dtype::I64 => write_values(out, t.as_slice::<i64>(), |v| v.to_le_bytes()),
-            Dtype::U8 => write_values(out, t.as_slice::<u8>(), |v| v.to_le_bytes()),
-            Dtype::I8 => write_values(out, t.as_slice::<i8>(), |v| v.to_le_bytes()),
-            Dtype::I32 => write_values(out, t.as_slice::<i32>(), |v| v.to_le_bytes()),
-            Dtype::Bool => write_values(out, t.as_slice::<bool>(), |v| [u8::from(v)]),
+        let floats = || t.as_slice::<f32>();
+        let integers = || t.as_slice::<i64>();
+        match self.number {
+            Number::F16 => write_values(out, floats(), |v| f16::from_f32(v).to_le_bytes()),
+            Number::F32 => write_values(out, floats(), f32::to_le_bytes),
+            Number::F64 => write_values(out, floats(), |v| f64::from(v).to_le_bytes()),
+            // Their range was checked.
+            Number::U16 => write_values(out, integers(), |v| (v as u16).to_le_bytes()),
+            Number::I16 => write_values(out, integers(), |v| (v as i16).to_le_bytes()),
+            Number::U32 => write_values(out, integers(), |v| (v as u32).to_le_bytes()),
+            Number::U64 | Number::I64 => write_values(out, integers(), i64::to_le_bytes),
+            Number::U8 => write_values(out, t.as_slice::<u8>(), u8::to_le_bytes),
+            Number::I8 => write_values(out, t.as_slice::<i8>(), i8::to_le_bytes),
+            Number::I32 => write_values(out, t.as_slice::<i32>(), i32::to_le_bytes),
+            Number::Bool => write_values(out, t.as_slice::<bool>(), |v| [u8::from(v)]),
         }
+    }
+}
+
+/// Refuses a tensor whose values are not all of this kind.
+fn check(t: &Tensor, number: Number) -> Result<()> {
+    let wrong = |value: String| Err(DataError::NoSuchNumber { value, number }.into());
+    if t.dtype() != number.held() {
+        return wrong(format!("a tensor of {}", t.dtype()));
+    }
+    let (Dtype::I64, Some((least, most))) = (t.dtype(), number.range()) else { return Ok(()) };
+    let values = t.to_vec::<i64>()?;
+    match values.iter().find(|value| **value < least || **value > most) {
+        Some(value) => wrong(value.to_string()),
+        None => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::DataError;
 use super::npy::{self, Encoder};
+use super::numbers::Number;
 use super::source::{Source, io_error, open_file};
 use super::zip_writer::Writer;
 use crate::files::random_access::RandomAccess;
@@ -103,8 +104,17 @@ fn write(arrays: &[(&str, Encoder)], out: &mut dyn Write) -> std::io::Result<()>
     archive.finish()
 }
 
-fn encoders<'a>(arrays: &[(&'a str, &Tensor)]) -> Result<Vec<(&'a str, Encoder)>> {
-    arrays.iter().map(|(name, t)| Ok((*name, Encoder::new(t)?))).collect()
+fn encoders<'a>(
+    arrays: impl IntoIterator<Item = (&'a str, &'a Tensor, Number)>,
+) -> Result<Vec<(&'a str, Encoder)>> {
+    arrays.into_iter().map(|(name, t, number)| Ok((name, Encoder::new(t, number)?))).collect()
+}
+
+/// Arrays with numbers as they hold them.
+fn as_held<'a>(
+    arrays: &'a [(&'a str, &'a Tensor)],
+) -> impl Iterator<Item = (&'a str, &'a Tensor, Number)> {
+    arrays.iter().map(|(name, t)| (*name, *t, t.dtype().into()))
 }
 
 /// The bytes of an NPZ file with these arrays, uncompressed.
@@ -113,7 +123,7 @@ fn encoders<'a>(arrays: &[(&'a str, &Tensor)]) -> Result<Vec<(&'a str, Encoder)>
 /// [`DataError::Io`] beyond 4 GiB.
 pub fn encode_npz(arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    write(&encoders(arrays)?, &mut out)
+    write(&encoders(as_held(arrays))?, &mut out)
         .map_err(|source| DataError::Io { file: "an .npz in memory".into(), source })?;
     Ok(out)
 }
@@ -124,8 +134,19 @@ pub fn encode_npz(arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
 /// [`FileError::Write`](crate::files::FileError::Write) if it cannot be written or is beyond 4 GiB; an older
 /// file then survives.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
-    let encoders = encoders(arrays)?;
-    replace(path.as_ref(), |out| write(&encoders, out))
+    write_all(path.as_ref(), &encoders(as_held(arrays))?)
+}
+
+/// As [`write_npz`], each array with numbers of the kind that stands beside it.
+///
+/// # Errors
+/// As [`write_npz`], and [`DataError::NoSuchNumber`] for one that this kind does not have.
+pub fn write_npz_as(path: impl AsRef<Path>, arrays: &[(&str, &Tensor, Number)]) -> Result<()> {
+    write_all(path.as_ref(), &encoders(arrays.iter().copied())?)
+}
+
+fn write_all(path: &Path, arrays: &[(&str, Encoder)]) -> Result<()> {
+    replace(path, |out| write(arrays, out))
 }
 
 #[cfg(test)]
