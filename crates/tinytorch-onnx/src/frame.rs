@@ -9,7 +9,7 @@ use crate::node::free_names;
 use crate::program::Slot;
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::tensor::{self, element};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tinytorch_core::Tensor;
 
 /// The graph of these nodes. `constant` gives the value behind a name, its place among all, and whether it is a
@@ -38,9 +38,12 @@ pub(crate) fn frame<'t>(
     let unknown = wanted.iter().filter(|name| !given.contains(name));
     let mut constants: Vec<_> = unknown.filter_map(|name| named(name.as_str())).collect();
     constants.sort_by_key(|(slot, ..)| *slot);
+    // Levels of 16 bits are held in 64, and what they are decides how values are rounded.
+    let declared = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor.data_type));
+    let declared: BTreeMap<&str, i32> = declared.collect();
     let stored = |&(_, name, value, is_param): &(Slot, &str, &Tensor, bool)| match is_param {
         true => Ok(absent(name, value)),
-        false => tensor::proto(name, value)
+        false => tensor::proto_as(name, value, declared.get(name).copied())
             .map_err(|error| OnnxError::Tensor { tensor: shown(name), problem: error.to_string() }),
     };
     let initializer = constants.iter().map(stored).collect::<Result<Vec<_>, _>>()?;

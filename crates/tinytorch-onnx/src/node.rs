@@ -4,6 +4,7 @@ use crate::error::shown;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use tinytorch::data::Number;
 use tinytorch_core::Tensor;
 
 /// A node that is being read.
@@ -12,6 +13,7 @@ pub(crate) struct Node<'a> {
     /// The version of the set of operators that the node belongs to.
     pub(crate) opset: i64,
     constants: Vec<Option<Tensor>>,
+    numbers: Vec<Option<Number>>,
     asked: RefCell<BTreeSet<&'static str>>,
     consumed: RefCell<BTreeSet<usize>>,
 }
@@ -65,13 +67,20 @@ pub(crate) fn free_names(graph: &GraphProto, free: &mut BTreeSet<String>) {
 }
 
 impl<'a> Node<'a> {
-    /// A node, with the values of those inputs that are constants.
+    /// A node, with the values of those inputs that are constants, and the numbers of those that the file declares.
     pub(crate) fn new(
         proto: &'a NodeProto,
         opset: i64,
         constants: Vec<Option<Tensor>>,
+        numbers: Vec<Option<Number>>,
     ) -> Node<'a> {
-        Node { proto, opset, constants, asked: RefCell::default(), consumed: RefCell::default() }
+        let (asked, consumed) = (RefCell::default(), RefCell::default());
+        Node { proto, opset, constants, numbers, asked, consumed }
+    }
+
+    /// How the file declares input `i`, if it does.
+    pub(crate) fn number(&self, i: usize) -> Option<Number> {
+        self.numbers.get(i).copied().flatten()
     }
 
     /// The operator's name.

@@ -59,9 +59,12 @@ pub(crate) fn computed(data_type: i32) -> Result<Dtype, String> {
     }
 }
 
-/// The number of the type in which values of a type of the format are held.
+/// The number of the type in which floats of a type of the format are held; that of other values.
 pub(crate) fn held(data_type: i32) -> i32 {
-    number(data_type).map_or(data_type, |number| of_dtype(number.held()))
+    match data_type {
+        element::F16 | element::F64 | element::BF16 => element::F32,
+        other => other,
+    }
 }
 
 fn of_dtype(dtype: Dtype) -> i32 {
@@ -130,13 +133,32 @@ pub(crate) fn numbers(proto: &TensorProto, files: &mut Files) -> Result<Vec<f32>
 
 /// A tensor as a file holds it.
 pub(crate) fn proto(name: &str, tensor: &Tensor) -> tinytorch_core::Result<TensorProto> {
+    proto_as(name, tensor, None)
+}
+
+/// [`proto`] of integers that the file declared as others than those of 64 bits that they are held in.
+pub(crate) fn proto_as(
+    name: &str,
+    tensor: &Tensor,
+    declared: Option<i32>,
+) -> tinytorch_core::Result<TensorProto> {
     fn bytes<T: Element, const N: usize>(
         tensor: &Tensor,
         to: impl Fn(T) -> [u8; N],
     ) -> tinytorch_core::Result<Vec<u8>> {
         Ok(tensor.to_vec::<T>()?.into_iter().flat_map(to).collect())
     }
+    let declared = declared.filter(|_| tensor.dtype() == Dtype::I64);
     let raw = match tensor.dtype() {
+        Dtype::I64 if declared == Some(element::U16) => {
+            bytes(tensor, |v: i64| (v as u16).to_le_bytes())?
+        }
+        Dtype::I64 if declared == Some(element::I16) => {
+            bytes(tensor, |v: i64| (v as i16).to_le_bytes())?
+        }
+        Dtype::I64 if declared == Some(element::U32) => {
+            bytes(tensor, |v: i64| (v as u32).to_le_bytes())?
+        }
         Dtype::F32 => bytes(tensor, f32::to_le_bytes)?,
         Dtype::I64 => bytes(tensor, i64::to_le_bytes)?,
         Dtype::I32 => bytes(tensor, i32::to_le_bytes)?,
@@ -147,7 +169,7 @@ pub(crate) fn proto(name: &str, tensor: &Tensor) -> tinytorch_core::Result<Tenso
     Ok(TensorProto {
         name: name.to_string(),
         dims: tensor.shape().iter().map(|&size| size as i64).collect(),
-        data_type: of_dtype(tensor.dtype()),
+        data_type: declared.unwrap_or_else(|| of_dtype(tensor.dtype())),
         raw_data: raw.into(),
         ..TensorProto::default()
     })
@@ -180,7 +202,7 @@ fn read(proto: &TensorProto, files: &mut Files) -> Result<Tensor, Problem> {
         element::BOOL => listed(shape, &proto.int32_data, |v| v != 0)?,
         element::F16 => listed(shape, &proto.int32_data, |v| f16::from_bits(v as u16).to_f32())?,
         element::BF16 => listed(shape, &proto.int32_data, |v| bf16::from_bits(v as u16).to_f32())?,
-        element::F64 => listed(shape, &proto.double_data, |v| v as f32)?,
+        element::F64 => listed(shape, &proto.double_data, nearest)?,
         element::U16 => listed(shape, &proto.int32_data, |v| i64::from(v as u16))?,
         element::I16 => listed(shape, &proto.int32_data, |v| i64::from(v as i16))?,
         element::U32 => listed(shape, &proto.uint64_data, |v| i64::from(v as u32))?,
@@ -218,13 +240,19 @@ fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, Strin
         element::BOOL => copied(shape, raw, |[byte]: [u8; 1]| byte != 0),
         element::F16 => copied(shape, raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
         element::BF16 => copied(shape, raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        element::F64 => copied(shape, raw, |bytes| f64::from_le_bytes(bytes) as f32),
+        element::F64 => copied(shape, raw, |bytes| nearest(f64::from_le_bytes(bytes))),
         element::U16 => copied(shape, raw, |bytes| i64::from(u16::from_le_bytes(bytes))),
         element::I16 => copied(shape, raw, |bytes| i64::from(i16::from_le_bytes(bytes))),
         element::U32 => copied(shape, raw, |bytes| i64::from(u32::from_le_bytes(bytes))),
         element::U64 => without_sign(copied(shape, raw, i64::from_le_bytes)?),
         other => Err(number(other).err().unwrap_or_default()),
     }
+}
+
+/// The nearest float of 32 bits: masks hold the least finite double, which must stay finite.
+fn nearest(value: f64) -> f32 {
+    let float = value as f32;
+    if value.is_finite() { float.clamp(f32::MIN, f32::MAX) } else { float }
 }
 
 /// Integers whose bits are those of integers without a sign, which are refused from 2^63 on.

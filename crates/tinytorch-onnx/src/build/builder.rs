@@ -63,6 +63,8 @@ pub(crate) struct Builder<'b> {
     values: Vec<Value>,
     /// The name under which a value was met first.
     names: Vec<String>,
+    /// How the file declares constants and inputs, where it does.
+    numbers: BTreeMap<Slot, Number>,
     inputs: Vec<ValueInfo>,
     input_slots: Vec<Slot>,
     steps: Vec<Step>,
@@ -106,6 +108,7 @@ impl<'b> Builder<'b> {
             slots: BTreeMap::new(),
             values: Vec::new(),
             names: Vec::new(),
+            numbers: BTreeMap::new(),
             inputs: Vec::new(),
             input_slots: Vec::new(),
             steps: Vec::new(),
@@ -196,6 +199,7 @@ impl<'b> Builder<'b> {
             };
             let slot = self.value(&proto.name, value);
             self.name(&proto.name, slot)?;
+            self.numbers.extend(tensor::number(proto.data_type).map(|number| (slot, number)).ok());
         }
         let initialized: BTreeSet<&str> =
             graph.initializer.iter().map(|t| t.name.as_str()).collect();
@@ -204,6 +208,7 @@ impl<'b> Builder<'b> {
             let info = if self.is_body { open(input) } else { value_info(input)? };
             let slot = self.value(&input.name, Value::Computed);
             self.name(&input.name, slot)?;
+            self.numbers.insert(slot, info.number);
             self.inputs.push(info);
             self.input_slots.push(slot);
         }
@@ -279,7 +284,9 @@ impl<'b> Builder<'b> {
                 Err(format!("the model imports no operators of the domain {:?}", shown(domain)))
             }
             (None, Some(&opset)) => {
-                let node = Node::new(proto, opset, constants);
+                let number = |slot: &Option<Slot>| self.numbers.get(slot.as_ref()?).copied();
+                let numbers = inputs.iter().map(number).collect();
+                let node = Node::new(proto, opset, constants, numbers);
                 let read = match self.control(&title, proto, &node, &mut inputs)? {
                     Some(control) => control,
                     None => operators::read(proto, &node),

@@ -45,5 +45,6 @@ pub(crate) fn lower(graph: &GraphProto, files: &mut Files) -> Result<Option<Lowe
 
 fn is_quantized(node: &NodeProto) -> bool {
     let op = node.op_type.as_str();
-    op == draft::DEQUANTIZE || op.starts_with("QLinear") || op == "QGemm" || op == "MatMulInteger"
+    matches!(op, draft::DEQUANTIZE | "QGemm" | "MatMulInteger" | "ConvInteger")
+        || op.starts_with("QLinear")
 }

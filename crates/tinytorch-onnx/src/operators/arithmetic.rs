@@ -1,22 +1,42 @@
 //! Arithmetic of two values and more.
 
+use super::values;
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Op, Var};
 use tinytorch_core::ops::{Binary, Extremum, Power, Remainder};
 
-fn two(node: &Node<'_>, op: impl Op + Copy) -> Reading<Operator> {
-    stretched_if_told(node)?;
-    Ok(Operator::one(move |args, ctx| ctx.apply(op, &[args.need(0)?, args.need(1)?])))
+/// An operator of two values.
+pub(super) fn two(node: &Node<'_>, op: impl Op + Copy) -> Reading<Operator> {
+    let stretched = stretched_if_told(node)?;
+    Ok(Operator::one(move |args, ctx| {
+        let (a, b) = (args.need(0)?, args.need(1)?);
+        match stretched {
+            Some(axis) => {
+                let b = along(b, axis, a.shape().rank(), ctx)?;
+                ctx.apply(op, &[a, &b])
+            }
+            None => ctx.apply(op, &[a, b]),
+        }
+    }))
 }
 
-/// Before version 7 an attribute had to say that the last value is stretched, which later goes without saying.
-pub(super) fn stretched_if_told(node: &Node<'_>) -> Reading<()> {
-    if node.opset < 7 {
-        node.flag("broadcast", false)?;
+/// Before version 7 an attribute had to say that the last value is stretched, which later goes without saying, and
+/// another one along which axes of the first its own lie, if not along the last.
+pub(super) fn stretched_if_told(node: &Node<'_>) -> Reading<Option<i64>> {
+    if node.opset >= 7 {
+        return Ok(None);
     }
-    Ok(())
+    let is_stretched = node.flag("broadcast", false)?;
+    Ok(node.int("axis")?.filter(|_| is_stretched))
+}
+
+/// A value whose axes begin at this one of another's.
+fn along(x: &Var, axis: i64, rank: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let axis = values::axis(axis, rank, "broadcast")?;
+    let behind = rank.saturating_sub(axis + x.shape().rank());
+    (0..behind).try_fold(x.clone(), |x, _| x.unsqueeze(x.shape().rank(), ctx))
 }
 
 /// Values joined by an op of two, from the first on.

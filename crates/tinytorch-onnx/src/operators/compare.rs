@@ -1,46 +1,43 @@
 //! Comparisons, truth values, and the choice between two values.
 
+use super::arithmetic::two;
 use crate::apply::Operator;
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
-use tinytorch_core::autograd::{Ctx, Op, Var};
+use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::ops::{Compare, IsNot, Logic, Where};
 use tinytorch_core::tensor::Dtype;
 
-fn two(op: impl Op + Copy) -> Reading<Operator> {
-    Ok(Operator::one(move |args, ctx| ctx.apply(op, &[args.need(0)?, args.need(1)?])))
+pub(super) fn equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Equal)
 }
 
-pub(super) fn equal(_: &Node<'_>) -> Reading<Operator> {
-    two(Compare::Equal)
+pub(super) fn less(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Less)
 }
 
-pub(super) fn less(_: &Node<'_>) -> Reading<Operator> {
-    two(Compare::Less)
+pub(super) fn less_or_equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::LessOrEqual)
 }
 
-pub(super) fn less_or_equal(_: &Node<'_>) -> Reading<Operator> {
-    two(Compare::LessOrEqual)
+pub(super) fn greater(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::Greater)
 }
 
-pub(super) fn greater(_: &Node<'_>) -> Reading<Operator> {
-    two(Compare::Greater)
+pub(super) fn greater_or_equal(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Compare::GreaterOrEqual)
 }
 
-pub(super) fn greater_or_equal(_: &Node<'_>) -> Reading<Operator> {
-    two(Compare::GreaterOrEqual)
+pub(super) fn and(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::And)
 }
 
-pub(super) fn and(_: &Node<'_>) -> Reading<Operator> {
-    two(Logic::And)
+pub(super) fn or(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::Or)
 }
 
-pub(super) fn or(_: &Node<'_>) -> Reading<Operator> {
-    two(Logic::Or)
-}
-
-pub(super) fn xor(_: &Node<'_>) -> Reading<Operator> {
-    two(Logic::Xor)
+pub(super) fn xor(node: &Node<'_>) -> Reading<Operator> {
+    two(node, Logic::Xor)
 }
 
 fn negated(x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {

@@ -1,7 +1,7 @@
 //! Convolutions of signals and images.
 
-use super::values;
 use super::windows::{Along, Windows};
+use super::{values, volume};
 use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
@@ -10,11 +10,11 @@ use tinytorch_core::graph::ConvGeometry;
 use tinytorch_core::ops::Conv2d;
 use tinytorch_core::tensor::{Dtype, Shape, TensorError};
 
-/// The geometry of windows along one axis or two.
+/// The geometry of windows along one axis or two, the last ones of more.
 pub(super) fn geometry(along: &[Along], groups: usize) -> ConvGeometry {
     let geometry = ConvGeometry { groups, ..ConvGeometry::default() };
     match along {
-        [rows, columns] => ConvGeometry {
+        [.., rows, columns] => ConvGeometry {
             stride: [rows.stride, columns.stride],
             padding: [rows.pads, columns.pads],
             dilation: [rows.dilation, columns.dilation],
@@ -42,10 +42,12 @@ pub(super) fn conv(node: &Node<'_>) -> Reading<Operator> {
     let (windows, groups) = (Windows::read(node)?, groups(node)?);
     let kernel = node.ints("kernel_shape")?.map(<[i64]>::to_vec);
     let weight = node.constant(1);
-    if weight.is_some_and(|weight| !(3..=4).contains(&weight.rank())) {
-        return Err("convolutions of signals and images are supported, of no more axes".into());
+    if weight.is_some_and(|weight| !(3..=5).contains(&weight.rank())) {
+        return Err(
+            "convolutions of signals, images and volumes are supported, of no more axes".into()
+        );
     }
-    let is_weight = weight.is_some_and(|weight| weight.dtype() == Dtype::F32);
+    let is_weight = weight.is_some_and(|weight| weight.dtype() == Dtype::F32 && weight.rank() < 5);
     let operator =
         Operator::one(move |args, ctx| run(args, &windows, groups, kernel.as_deref(), ctx));
     if !is_weight {
@@ -78,7 +80,7 @@ fn run(
         Some(weight) => weight.layer_shape(),
         None => *args.need(1)?.shape(),
     };
-    values::check_rank(&shape, 3..=4, op)?;
+    values::check_rank(&shape, 3..=5, op)?;
     if kernel.is_some_and(|kernel| {
         kernel.iter().map(|&size| size as usize).ne(shape[2..].iter().copied())
     }) {
@@ -99,7 +101,12 @@ fn run(
             None => Ok(y),
         };
     }
-    let weight = args.need(1)?;
+    let of_param = args.value(1, ctx)?;
+    let weight = of_param.as_ref().map_or_else(|| args.need(1), Ok)?;
+    if let [depth, _, _] = &along[..] {
+        let bias = args.value(2, ctx)?;
+        return volume::conv([x, weight], bias.as_ref(), depth, geometry, ctx);
+    }
     let (x, weight) = match is_signal {
         true => (x.unsqueeze(2, ctx)?, weight.unsqueeze(2, ctx)?),
         false => (x.clone(), weight.clone()),

@@ -32,6 +32,7 @@ mod split;
 mod transpose;
 mod transposed;
 mod values;
+mod volume;
 mod windows;
 
 use crate::apply::Operator;

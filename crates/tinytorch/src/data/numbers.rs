@@ -4,6 +4,7 @@ use super::source::Source;
 use crate::tensor::{Dtype, Element, Shape};
 use crate::{Result, Tensor};
 use half::f16;
+use std::cell::Cell;
 use std::fmt;
 use tinytorch_kernels::os::room;
 
@@ -127,18 +128,8 @@ impl Number {
                 }
             };
         }
-        // As bits first: those beyond an i64 come out negative.
-        if self == Number::U64 {
-            let t = read!(i64, |v: i64| v)?;
-            return match t.as_slice::<i64>()?.iter().any(|v| *v < 0) {
-                true => Err(source.unsupported(
-                    "integers of 2^63 and more".into(),
-                    "save it as int64 or float32",
-                )),
-                false => Ok(t),
-            };
-        }
-        match self {
+        let beyond = Cell::new(None);
+        let tensor = match self {
             Number::Bool => read!(u8, |v: u8| v != 0),
             Number::U8 => read!(u8, |v: u8| v),
             Number::I8 => read!(i8, |v: i8| v),
@@ -146,10 +137,24 @@ impl Number {
             Number::I16 => read!(i16, i64::from),
             Number::U32 => read!(u32, i64::from),
             Number::I32 => read!(i32, i64::from),
-            Number::I64 | Number::U64 => read!(i64, |v: i64| v),
+            Number::I64 => read!(i64, |v: i64| v),
+            Number::U64 => read!(u64, |v: u64| i64::try_from(v).unwrap_or_else(|_| {
+                beyond.set(Some("integers of 2^63 and more"));
+                i64::MAX
+            })),
             Number::F16 => read!(f16, f16::to_f32),
             Number::F32 => read!(f32, |v: f32| v),
-            Number::F64 => read!(f64, |v: f64| v as f32),
+            Number::F64 => read!(f64, |v: f64| {
+                let float = v as f32;
+                if float.is_infinite() && v.is_finite() {
+                    beyond.set(Some("numbers beyond 3.4e38"));
+                }
+                float
+            }),
+        }?;
+        match beyond.get() {
+            Some(feature) => Err(source.unsupported(feature.into(), "scale its numbers first")),
+            None => Ok(tensor),
         }
     }
 }
