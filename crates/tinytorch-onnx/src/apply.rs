@@ -20,6 +20,12 @@ pub(crate) enum Use {
         /// Number of groups.
         groups: usize,
     },
+    /// As the weight `[out, in / groups, depth, rows, columns]` of a convolution of volumes, which is stored as that of
+    /// images with a channel for each slice.
+    Volume {
+        /// Number of groups.
+        groups: usize,
+    },
     /// As the weight `[in, out]` of a linear layer, which is stored as `[out, in]`.
     Transposed,
     /// As a layer's bias, or as a norm's scale or shift.

@@ -518,6 +518,10 @@ fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<O
     match one {
         Some(Use::Weight(role)) => weight(tensor.clone(), role),
         Some(Use::Signal { groups }) => weight(tensor.unsqueeze(2)?, Role::ConvWeight { groups }),
+        Some(Use::Volume { groups }) => {
+            let of_images = tensor.contiguous()?.flatten(1, 2)?;
+            weight(of_images, Role::ConvWeight { groups })
+        }
         Some(Use::Transposed) => weight(tensor.transpose(0, 1)?, Role::LinearWeight),
         Some(Use::Value) if tensor.len() <= 1 => Ok(None),
         Some(Use::Buffer) => Ok(Some(Held::Param(param(tensor.clone(), Role::Buffer)?))),

@@ -6,7 +6,7 @@ use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Role, Var};
-use tinytorch_core::graph::ConvGeometry;
+use tinytorch_core::graph::{ConvGeometry, GraphError};
 use tinytorch_core::ops::Conv2d;
 use tinytorch_core::tensor::{Dtype, Shape, TensorError};
 
@@ -47,15 +47,16 @@ pub(super) fn conv(node: &Node<'_>) -> Reading<Operator> {
             "convolutions of signals, images and volumes are supported, of no more axes".into()
         );
     }
-    let is_weight = weight.is_some_and(|weight| weight.dtype() == Dtype::F32 && weight.rank() < 5);
+    let weight = weight.filter(|weight| weight.dtype() == Dtype::F32);
+    let own = weight.map(|weight| *weight.shape());
     let operator =
-        Operator::one(move |args, ctx| run(args, &windows, groups, kernel.as_deref(), ctx));
-    if !is_weight {
-        return Ok(operator);
-    }
-    let is_signal = weight.is_some_and(|weight| weight.rank() == 3);
-    let how =
-        if is_signal { Use::Signal { groups } } else { Use::Weight(Role::ConvWeight { groups }) };
+        Operator::one(move |args, ctx| run(args, &windows, groups, (kernel.as_deref(), own), ctx));
+    let Some(weight) = weight else { return Ok(operator) };
+    let how = match weight.rank() {
+        3 => Use::Signal { groups },
+        5 => Use::Volume { groups },
+        _ => Use::Weight(Role::ConvWeight { groups }),
+    };
     let operator = operator.using(1, how);
     let is_bias = node.constant(2).is_some_and(|bias| bias.rank() == 1);
     Ok(if is_bias { operator.using(2, Use::Vector) } else { operator })
@@ -65,19 +66,14 @@ fn run(
     args: &Args<'_>,
     windows: &Windows,
     groups: usize,
-    kernel: Option<&[i64]>,
+    (kernel, own): (Option<&[i64]>, Option<Shape>),
     ctx: &mut Ctx<'_>,
 ) -> Result<Var> {
     let op = "conv";
     let x = &windows.held(args.need(0)?, ctx)?;
     let weight = args.weight(1);
-    let shape = match weight {
-        // Of signals it is stored as that of images of one row.
-        Some(weight) if x.shape().rank() == 3 => {
-            let stored = weight.layer_shape();
-            Shape::new(&[stored[0], stored[1], stored[3]])?
-        }
-        Some(weight) => weight.layer_shape(),
+    let shape = match own {
+        Some(own) => own,
         None => *args.need(1)?.shape(),
     };
     values::check_rank(&shape, 3..=5, op)?;
@@ -89,7 +85,13 @@ fn run(
     }
     let along = windows.along(x.shape(), &shape[2..], op)?;
     let geometry = geometry(&along, groups);
-    let is_signal = along.len() == 1;
+    let (is_signal, is_volume) = (along.len() == 1, along.len() == 3);
+    if let (true, Some(weight)) = (is_volume, weight) {
+        let (images, slices) = volume::images(x, &along[0], ctx)?;
+        let y = images.conv2d(weight, args.param(2), geometry, ctx)?;
+        let y = args.get(2).map_or(Ok(y.clone()), |bias| add_bias(&y, bias, ctx))?;
+        return volume::of_images(&y, slices, ctx);
+    }
     if let Some(weight) = weight {
         let bias = args.param(2);
         let y = match is_signal {
@@ -101,11 +103,9 @@ fn run(
             None => Ok(y),
         };
     }
-    let of_param = args.value(1, ctx)?;
-    let weight = of_param.as_ref().map_or_else(|| args.need(1), Ok)?;
-    if let [depth, _, _] = &along[..] {
-        let bias = args.value(2, ctx)?;
-        return volume::conv([x, weight], bias.as_ref(), depth, geometry, ctx);
+    let weight = args.need(1)?;
+    if is_volume {
+        return Err(GraphError::NotConstant { op }.into());
     }
     let (x, weight) = match is_signal {
         true => (x.unsqueeze(2, ctx)?, weight.unsqueeze(2, ctx)?),

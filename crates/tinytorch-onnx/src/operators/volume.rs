@@ -4,35 +4,30 @@ use super::values;
 use super::windows::Along;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
-use tinytorch_core::graph::ConvGeometry;
-use tinytorch_core::ops::{Border, Conv2d, Gather, Pad};
+use tinytorch_core::ops::{Border, Gather, Pad};
 use tinytorch_core::tensor::{Tensor, TensorError};
 
-/// `[batch, channels, depth, rows, columns]` by a kernel `[out, channels of a group, depth, rows, columns]`.
-pub(super) fn conv(
-    [x, weight]: [&Var; 2],
-    bias: Option<&Var>,
-    depth: &Along,
-    geometry: ConvGeometry,
-    ctx: &mut Ctx<'_>,
-) -> Result<Var> {
+/// Of `[batch, channels, depth, rows, columns]` an image for each place of the kernel in depth, `[batch * places,
+/// channels * kernel, rows, columns]`, and the number of places.
+pub(super) fn images(x: &Var, depth: &Along, ctx: &mut Ctx<'_>) -> Result<(Var, usize)> {
     // Which slices meet is decided by the volume's size: a plan refuses volumes of other sizes.
-    let axes = 2..x.shape().rank();
-    let x = axes
-        .into_iter()
-        .try_fold(x.clone(), |x, axis| x.unflatten(axis, &[x.shape()[axis]], ctx))?;
+    let mut axes = 2..x.shape().rank();
+    let x = axes.try_fold(x.clone(), |x, axis| x.unflatten(axis, &[x.shape()[axis]], ctx))?;
     let x = x.permute(&[0, 2, 1, 3, 4], ctx)?;
-    let (met, slices) = met(&x, depth, ctx)?;
+    let (met, places) = met(&x, depth, ctx)?;
     // Slices stay together with the channel that they are of, so that groups do too.
     let images = met
-        .unflatten(1, &[slices, depth.kernel], ctx)?
+        .unflatten(1, &[places, depth.kernel], ctx)?
         .flatten(0, 1, ctx)?
         .permute(&[0, 2, 1, 3, 4], ctx)?
         .flatten(1, 2, ctx)?;
-    let weight = weight.flatten(1, 2, ctx)?;
-    let inputs: Vec<&Var> = [&images, &weight].into_iter().chain(bias).collect();
-    let y = ctx.apply(Conv2d { geometry }, &inputs)?;
-    let sizes = [&[-1, slices as i64], &[1, 2, 3].map(|axis| y.shape()[axis] as i64)[..]].concat();
+    Ok((images, places))
+}
+
+/// Volumes `[batch, channels, places, rows, columns]` of their images `[batch * places, channels, rows, columns]`.
+pub(super) fn of_images(y: &Var, places: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
+    let of_image = [1, 2, 3].map(|axis| y.shape()[axis] as i64);
+    let sizes = [&[-1, places as i64], &of_image[..]].concat();
     y.reshape_to(&values::list(&sizes)?, ctx)?.permute(&[0, 2, 1, 3, 4], ctx)
 }
 
@@ -54,11 +49,11 @@ fn met(x: &Var, depth: &Along, ctx: &mut Ctx<'_>) -> Result<(Var, usize)> {
         let expected = format!("a depth of {span} or more, as the kernel spans");
         return Err(TensorError::Shape { op: "conv", shape: *x.shape(), expected }.into());
     }
-    let slices = (len - span) / depth.stride + 1;
-    let at = |slice: usize| {
-        let places = 0..depth.kernel;
-        places.map(move |place| (slice * depth.stride + place * depth.dilation) as i64)
+    let places = (len - span) / depth.stride + 1;
+    let at = |place: usize| {
+        let slices = 0..depth.kernel;
+        slices.map(move |slice| (place * depth.stride + slice * depth.dilation) as i64)
     };
-    let at: Vec<i64> = (0..slices).flat_map(at).collect();
-    Ok((ctx.apply(Gather { axis: 1 }, &[&x, &values::list(&at)?])?, slices))
+    let at: Vec<i64> = (0..places).flat_map(at).collect();
+    Ok((ctx.apply(Gather { axis: 1 }, &[&x, &values::list(&at)?])?, places))
 }

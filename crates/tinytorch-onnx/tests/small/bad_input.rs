@@ -65,10 +65,10 @@ fn tensors_that_cannot_be() {
     assert!(refused(add(floats("c", &[-2], &[]))).contains("negative"));
     assert!(refused(add(floats("c", &[i64::MAX, i64::MAX], &[]))).contains("too large"));
     assert!(refused(add(floats("c", &[1; 9], &[1.0]))).contains("`c`"));
-    let doubles = TensorProto { data_type: 11, ..floats("c", &[2], &[1.0; 4]) };
-    let sentence = refused(add(doubles));
+    let complex = TensorProto { data_type: 14, ..floats("c", &[2], &[1.0; 4]) };
+    let sentence = refused(add(complex));
     assert!(
-        sentence.contains("0 (Add)") && sentence.contains("`c`") && sentence.contains("double"),
+        sentence.contains("0 (Add)") && sentence.contains("`c`") && sentence.contains("complex64"),
         "{sentence}"
     );
     assert!(

@@ -6,3 +6,4 @@ mod frames;
 mod models;
 mod quantized;
 mod support;
+mod types;

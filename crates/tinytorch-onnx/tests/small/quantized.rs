@@ -258,3 +258,52 @@ fn what_cannot_be_int8_is_named_with_its_reason() {
         "7 (Neg) multiplies floats by it",
     );
 }
+
+/// `DynamicQuantizeLinear` and `ConvInteger` with a border, as ONNX Runtime's dynamic quantizer writes them.
+#[test]
+fn a_convolution_over_a_range_found_as_values_come_is_one_of_integers() {
+    let pads = tinytorch_onnx::proto::AttributeProto {
+        name: "pads".into(),
+        r#type: 7,
+        ints: vec![1; 4],
+        ..Default::default()
+    };
+    let nodes = vec![
+        node("DynamicQuantizeLinear", &["x"], &["q", "step", "zero"]),
+        with(node("ConvInteger", &["q", "w", "zero", "w_zero"], &["sums"]), &[pads]),
+        with(node("Cast", &["sums"], &["floats"]), &[int("to", 1)]),
+        node("Mul", &["floats", "step"], &["y"]),
+    ];
+    let weights: Vec<i32> = (0..27).map(|i| (i * 53) % 255 - 127).collect();
+    let zeros = [3, -5, 0];
+    let constants =
+        vec![numbers("w", I8, &[3, 1, 3, 3], &weights), numbers("w_zero", I8, &[3], &zeros)];
+    let ends = (value("x", F32, &[-1, 1, 3, 3]), value("y", F32, &[-1, 3, 3, 3]));
+    let model = read(graph(nodes, constants, vec![ends.0], vec![ends.1])).unwrap();
+    let int8 = reading(&model);
+    let is_w = |(name, input): &(String, Encoding)| {
+        name == "sums_weights" && matches!(input, Encoding::Static(_))
+    };
+    assert!(int8.iter().any(is_w), "{int8:?}");
+    // A range of -0.5 to 2.05 in steps of 0.01: the level of 0 is 50.
+    let x: Vec<f32> =
+        [0, 255, 3, 90, 50, 200, 77, 13, 128].map(|level| (level - 50) as f32 * 0.01).to_vec();
+    let step = ((205f32 * 0.01) - (-50f32 * 0.01)) / 255.0;
+    let at = |row: usize, column: usize| (x[row * 3 + column] / step).round() as i32;
+    let mut expected = Vec::new();
+    for (out, place) in (0..27).map(|i| (i / 9, i % 9)) {
+        let mut sum = 0;
+        for (kr, kc) in (0..9).map(|i| (i / 3, i % 3)) {
+            let (r, c) = (place / 3 + kr, place % 3 + kc);
+            if (1..4).contains(&r) && (1..4).contains(&c) {
+                sum += at(r - 1, c - 1) * (weights[out * 9 + kr * 3 + kc] - zeros[out]);
+            }
+        }
+        expected.push(sum as f32 * step);
+    }
+    let x = Tensor::from_vec(x.clone(), [1, 1, 3, 3]).unwrap();
+    let y = model.run(&[x]).unwrap()[0].to_vec::<f32>().unwrap();
+    for (got, expected) in y.iter().zip(&expected) {
+        assert!((got - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{got} for {expected}");
+    }
+}
