@@ -75,10 +75,6 @@ pub(crate) enum Problem {
     )]
     NoLabels { data: String, array: String, got: String, samples: usize },
     #[error(
-        "a {kind} has no graph of ONNX's operators, which only what came from an ONNX file has; save it as safetensors"
-    )]
-    NoGraph { kind: String },
-    #[error(
         "these graphs are judged by their answers, on an .npz with arrays called {}, an .npy or pictures",
         inputs.join(", ")
     )]

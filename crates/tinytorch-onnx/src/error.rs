@@ -31,6 +31,14 @@ pub enum OnnxError {
         /// What is wrong.
         problem: String,
     },
+    /// A model that was built here does something that is not written as ONNX's operators.
+    #[error(
+        "`{step}` is not written as ONNX's operators; perceptrons, convolutional and residual networks are, save others as safetensors"
+    )]
+    Untranslated {
+        /// What it does.
+        step: String,
+    },
     /// A tensor that cannot be what it says.
     #[error("tensor `{tensor}`: {problem}")]
     Tensor {

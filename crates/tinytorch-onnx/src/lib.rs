@@ -27,6 +27,8 @@ pub mod proto;
 mod rebuild;
 mod report;
 mod tensor;
+#[cfg(feature = "models")]
+mod translate;
 
 pub use error::{MissingNode, OnnxError};
 pub use export::Exported;

@@ -4,8 +4,8 @@ use crate::error::shown;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use tinytorch::data::Number;
 use tinytorch_core::Tensor;
+use tinytorch_core::tensor::Number;
 
 /// A node that is being read.
 pub(crate) struct Node<'a> {

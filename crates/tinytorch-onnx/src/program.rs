@@ -3,10 +3,10 @@
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::OnnxError;
 use std::fmt;
-use tinytorch::data::Number;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::module::{Module, Path, Visitor, VisitorMut};
+use tinytorch_core::tensor::Number;
 use tinytorch_core::tensor::{Dtype, Shape, Tensor};
 
 /// A value by its place among all of a graph.

@@ -39,10 +39,11 @@ impl PyModel {
         Ok(PyModel { model: Box::new(model), provenance, file: None })
     }
 
-    /// Writes the model to a safetensors file, or what came from ONNX to one that ends in ``.onnx``. The file appears
+    /// Writes the model to a safetensors file, or to an ONNX file if the name ends in ``.onnx``. The file appears
     /// whole or not at all.
     ///
-    /// Raises ``OSError`` if it cannot be written, ``ValueError`` for a model that has no graph of ONNX's operators.
+    /// Raises ``OSError`` if it cannot be written, ``ValueError`` for a model that ONNX's operators are not written for,
+    /// such as a decoder that did not come from ONNX.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         let output = Output { of: None, out: &path, force: true };
         py.detach(|| output.save(&*self.model, &self.provenance)).map_err(|e| raise_any(&e))

@@ -39,14 +39,17 @@ struct Outcome {
     floats: Vec<String>,
 }
 
-/// Writes a model that came from ONNX to an ONNX file, with where it comes from beside its graph.
+/// Writes a model to an ONNX file, with where it comes from beside its graph.
 ///
 /// # Errors
-/// [`Problem::NoGraph`] for another model, or what the file system says.
+/// A sentence that names a step that ONNX's operators are not written for, or what the file system says.
 pub(crate) fn export(out: &Path, model: &dyn Model, provenance: &Provenance) -> Result<Exported> {
     let graph = model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>());
-    let graph = graph.ok_or_else(|| Problem::NoGraph { kind: model.kind().to_string() })?;
-    let exported = graph.clone().with_metadata(provenance.to_entries()?).to_onnx()?;
+    let graph = match graph {
+        Some(graph) => graph.clone(),
+        None => OnnxModel::of(model)?,
+    };
+    let exported = graph.with_metadata(provenance.to_entries()?).to_onnx()?;
     replace(out, |file| file.write_all(&exported.bytes))?;
     Ok(exported)
 }

@@ -15,9 +15,10 @@ use std::io::Write;
 use std::path::Path;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
-use tinytorch::data::{Npz, Number, read_npy, write_npy_as, write_npz_as};
+use tinytorch::data::{Npz, read_npy, write_npy_as, write_npz_as};
 use tinytorch::files::check_writable;
 use tinytorch::models::{Model, compile, run as deployed};
+use tinytorch::tensor::Number;
 use tinytorch_onnx::{OnnxModel, Report, ValueInfo};
 
 /// The stable form of `inspect --json`.

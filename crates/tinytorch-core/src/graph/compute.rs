@@ -3,6 +3,7 @@
 use super::{Exec, GraphError, Inputs, Properties, View, ViewMut, for_dtype, places};
 use crate::Result;
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use tinytorch_kernels::int8::Layout;
@@ -98,7 +99,7 @@ pub fn known<'a, 'b>(
 /// [`shape`](Compute::shape) and [`run`](Compute::run), and has one output. An op with several outputs, with
 /// outputs of other types, or with inputs that may be left out, defines
 /// [`outputs`](Compute::outputs) and [`run_typed`](Compute::run_typed) instead.
-pub trait Compute: fmt::Debug + Send + Sync + 'static {
+pub trait Compute: Any + fmt::Debug + Send + Sync {
     /// The op's name in the field's own words, such as `relu`. It is for people to read: what decides is
     /// in [`Compute::properties`].
     fn name(&self) -> &'static str;

@@ -19,6 +19,7 @@ mod error;
 pub(crate) mod join;
 pub(crate) mod lanes;
 pub(crate) mod matmul;
+mod number;
 pub(crate) mod parallel;
 pub(crate) mod reduce;
 mod shape;
@@ -27,6 +28,7 @@ pub(crate) mod view;
 
 pub use dtype::{Buffer, Dtype, Element};
 pub use error::TensorError;
+pub use number::Number;
 pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use storage::{Owner, Storage};
 

@@ -12,9 +12,9 @@ use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{frame, tensor};
 use std::collections::{BTreeMap, BTreeSet};
-use tinytorch::data::Number;
 use tinytorch_core::autograd::{Ctx, Param, Role, Var};
 use tinytorch_core::ops::Weight;
+use tinytorch_core::tensor::Number;
 use tinytorch_core::tensor::{Dtype, Tensor};
 
 /// Elements that constants may grow to when they are computed, beside eight times as many as the file holds: a

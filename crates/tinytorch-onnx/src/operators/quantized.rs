@@ -4,9 +4,9 @@ use super::values;
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use crate::tensor::number;
-use tinytorch::data::Number;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::ops::{Clamp, Pointwise, Reduce, Reduction, Scalar};
+use tinytorch_core::tensor::Number;
 use tinytorch_core::tensor::{Dtype, TensorError};
 use tinytorch_core::{Result, Tensor};
 

@@ -6,4 +6,5 @@ mod frames;
 mod models;
 mod quantized;
 mod support;
+mod translate;
 mod types;

@@ -2,8 +2,8 @@
 
 use super::support::*;
 use tinytorch::Tensor;
-use tinytorch::data::Number;
 use tinytorch::tensor::Dtype;
+use tinytorch::tensor::Number;
 use tinytorch_onnx::proto::{GraphProto, NodeProto, TensorProto};
 
 const U8: i32 = 2;

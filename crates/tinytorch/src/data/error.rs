@@ -1,6 +1,6 @@
 //! What can go wrong with data.
 
-use super::numbers::Number;
+use crate::tensor::Number;
 use std::io;
 
 /// What can go wrong with data sets, loaders and data files.

@@ -1,8 +1,9 @@
 //! IDX, the format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions as
 //! big-endian u32, the values (described at <https://yann.lecun.com/exdb/mnist/>).
 
-use super::numbers::Number;
+use super::numbers;
 use super::source::Source;
+use crate::tensor::Number;
 use crate::{Result, Tensor};
 use std::path::Path;
 
@@ -50,7 +51,7 @@ fn read(source: &mut Source<'_>) -> Result<Tensor> {
     for _ in 0..rank {
         dims.push(u32::from_be_bytes(source.array("its IDX dimensions")?) as usize);
     }
-    let tensor = number.read(source, source.shape(&dims)?, true)?;
+    let tensor = numbers::read(number, source, source.shape(&dims)?, true)?;
     source.finish()?;
     Ok(tensor)
 }

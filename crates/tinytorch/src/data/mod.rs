@@ -55,7 +55,6 @@ pub use load::{Unlabeled, load, load_calibration, load_labeled};
 pub use loader::{Batch, Batches, DataLoader};
 pub use npy::{decode_npy, encode_npy, read_npy, write_npy, write_npy_as};
 pub use npz::{Npz, encode_npz, write_npz, write_npz_as};
-pub use numbers::Number;
 pub use split::{Split, Subset, stratified_split};
 pub use table::Table;
 pub use tinytalks::{TextSplits, TextWindows, next_tokens, tinytalks};

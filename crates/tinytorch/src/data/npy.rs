@@ -3,10 +3,10 @@
 
 use super::DataError;
 use super::literal::Literal;
-use super::numbers::Number;
+use super::numbers;
 use super::source::Source;
 use crate::files::replace;
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, Number};
 use crate::{Result, Tensor};
 use half::f16;
 use std::io::{self, Write};
@@ -102,11 +102,11 @@ pub(super) fn read(source: &mut Source<'_>) -> Result<Tensor> {
     };
     let shape = source.shape(&header.shape)?;
     if !header.fortran_order {
-        return number.read(source, shape, big).and_then(|t| finished(source, t));
+        return numbers::read(number, source, shape, big).and_then(|t| finished(source, t));
     }
     let reversed: Vec<usize> = header.shape.iter().rev().copied().collect();
     let order: Vec<usize> = (0..shape.rank()).rev().collect();
-    let t = number.read(source, source.shape(&reversed)?, big)?;
+    let t = numbers::read(number, source, source.shape(&reversed)?, big)?;
     finished(source, t.permute(&order)?.contiguous()?)
 }
 

@@ -2,12 +2,12 @@
 
 use super::DataError;
 use super::npy::{self, Encoder};
-use super::numbers::Number;
 use super::source::{Source, io_error, open_file};
 use super::zip_writer::Writer;
 use crate::files::random_access::RandomAccess;
 use crate::files::replace;
 use crate::files::zip::{self, Member, ZipError};
+use crate::tensor::Number;
 use crate::{Error, Result, Tensor};
 use std::io::{BufReader, Write};
 use std::path::Path;

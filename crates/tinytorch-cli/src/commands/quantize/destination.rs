@@ -2,7 +2,6 @@
 
 use crate::commands::export::export;
 use crate::open::is_onnx;
-use crate::problem::Problem;
 use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
@@ -21,11 +20,10 @@ impl Destination<'_> {
     /// Makes sure that this model can be written there, before the long work.
     ///
     /// # Errors
-    /// [`Problem::NoGraph`] for a model that is no graph and a file that ends in `.onnx`, or what the file system
-    /// says.
+    /// What the file system says, or [`OnnxModel::of`] of a model that cannot be a file of ONNX's.
     pub(crate) fn check(&self, model: &dyn Model) -> Result<()> {
         if is_onnx(self.out) && model.kind() != OnnxModel::NAME {
-            return Err(Problem::NoGraph { kind: model.kind().to_string() }.into());
+            OnnxModel::of(model)?;
         }
         match self.folder() {
             Some(_) => check_folder(self.out)?,
