@@ -6,7 +6,7 @@
 
 use super::Lengths;
 use crate::Isa;
-use crate::f32::gemm::{PackedA, Panels, Staged, Unfolded};
+use crate::f32::gemm::{Lines, PackedA, Panels, Staged, Unfolded, next_rows};
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
@@ -256,14 +256,18 @@ impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        const { assert!(A_PANEL.is_multiple_of(R), "a tile's channels lie in one panel") };
         for Pixels { corner, .. } in self.pixels {
             assert!(corner + self.reach + S::LANES <= self.image.len());
         }
-        for first in (0..self.channels).step_by(R) {
-            let sums = self.starts(s, first);
-            let sums = self.sum(s, first, sums);
-            self.store(s, first, sums);
+        let mut first = 0;
+        while first < self.channels {
+            let rows = next_rows::<R>(self.channels - first);
+            if R > 4 && rows <= 4 {
+                self.tile::<S, 4>(s, first);
+            } else {
+                self.tile::<S, R>(s, first);
+            }
+            first += rows;
         }
     }
 }
@@ -280,10 +284,18 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
         unsafe { self.out.slice(channel * self.plane + place, lanes) }
     }
 
+    /// The channels from `first` on, `M` at most.
     #[inline(always)]
-    fn starts<S: Simd>(&self, s: S, first: usize) -> [[S::F32; N]; R] {
-        let mut sums = [[s.splat(0.0); N]; R];
-        for i in 0..R {
+    fn tile<S: Simd, const M: usize>(&self, s: S, first: usize) {
+        let sums = self.starts::<S, M>(s, first);
+        let sums = self.sum(s, first, sums);
+        self.store(s, first, sums);
+    }
+
+    #[inline(always)]
+    fn starts<S: Simd, const M: usize>(&self, s: S, first: usize) -> [[S::F32; N]; M] {
+        let mut sums = [[s.splat(0.0); N]; M];
+        for i in 0..M {
             let channel = (first + i).min(self.channels - 1);
             for v in 0..N {
                 if self.adds {
@@ -299,8 +311,13 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
     }
 
     #[inline(always)]
-    fn sum<S: Simd>(&self, s: S, first: usize, mut sums: [[S::F32; N]; R]) -> [[S::F32; N]; R] {
-        let mut weights = self.weight.line(first);
+    fn sum<S: Simd, const M: usize>(
+        &self,
+        s: S,
+        first: usize,
+        mut sums: [[S::F32; N]; M],
+    ) -> [[S::F32; N]; M] {
+        let mut weights = Lines::<M>::packed(self.weight, first);
         let corners: [*const f32; N] =
             std::array::from_fn(|v| self.image[self.pixels[v].corner..].as_ptr());
         for &offset in self.offsets {
@@ -309,22 +326,22 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
                 // SAFETY: `run` checked the largest offset.
                 vectors[v] = unsafe { s.load_ptr(corners[v].add(offset)) };
             }
-            for i in 0..R {
+            for i in 0..M {
                 // SAFETY: a panel holds as many lines of weights as there are offsets, each of `A_PANEL`
-                // channels.
-                let weight = s.splat(unsafe { *weights.add(i) });
+                // channels, and the last one is filled up.
+                let weight = s.splat(unsafe { *weights.packed_at(i) });
                 for v in 0..N {
                     sums[i][v] = s.mul_add(weight, vectors[v], sums[i][v]);
                 }
             }
-            weights = weights.wrapping_add(A_PANEL);
+            weights.advance(A_PANEL);
         }
         sums
     }
 
     #[inline(always)]
-    fn store<S: Simd>(&self, s: S, first: usize, sums: [[S::F32; N]; R]) {
-        for i in 0..R {
+    fn store<S: Simd, const M: usize>(&self, s: S, first: usize, sums: [[S::F32; N]; M]) {
+        for i in 0..M {
             if first + i >= self.channels {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use super::pack::{pack_panels, packed_len};
 use super::product::{Left, Product, Right};
-use super::tile::{self, Panels, Rows, Start, Sums};
+use super::tile::{self, Panels, Rows, Start, Sums, next_rows};
 use super::unfold;
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
@@ -201,8 +201,10 @@ impl Block<'_> {
             };
             let cols = j..self.cols.end.min(j + vectors * S::LANES);
             j = cols.end;
-            for i in self.rows.clone().step_by(R) {
-                let rows = i..self.rows.end.min(i + R);
+            let mut i = self.rows.start;
+            while i < self.rows.end {
+                let rows = i..i + next_rows::<R>(self.rows.end - i);
+                i = rows.end;
                 match vectors {
                     1 => self.tile::<S, R, 1>(s, rows, cols.clone()),
                     2 => self.tile::<S, R, 2>(s, rows, cols.clone()),
@@ -243,7 +245,13 @@ impl Block<'_> {
             // SAFETY: the tile belongs to this thread's rectangle.
             let start = unsafe { product.row_of_c(rows.start, cols.clone()) }.as_mut_ptr();
             let relu = self.is_last && product.scaling.relu;
-            Sums { start, stride: product.c_stride, next: R * product.c_stride, from, relu }
+            Sums {
+                start,
+                stride: product.c_stride,
+                next: computed_rows * product.c_stride,
+                from,
+                relu,
+            }
         } else {
             // A tile that sticks out of the rectangle is computed on a copy.
             if let Start::Tile = from {

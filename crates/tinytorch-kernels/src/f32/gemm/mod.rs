@@ -44,7 +44,7 @@ mod vector;
 pub use matrix::{BatchDim, Matrix, MatrixMut};
 pub use pack::{PackedA, PackedB};
 pub use product::{Bias, Left, Right, Scaling};
-pub(in crate::f32) use tile::Panels;
+pub(in crate::f32) use tile::{Lines, Panels, next_rows};
 pub(in crate::f32) use unfold::Staged;
 pub use unfold::Unfolded;
 

@@ -28,6 +28,59 @@ impl<const W: usize> Panels<W> {
     }
 }
 
+/// Rows of a tile that one pointer serves: a panel of A, or two, where the tile may cross from one panel to the
+/// next.
+const fn rows_of_pointer(rows: usize) -> usize {
+    match rows {
+        A_PANEL => A_PANEL,
+        1 => 1,
+        _ => 2,
+    }
+}
+
+/// `R` lines of packed A side by side, as pointers to their next elements; those that
+/// [`rows_of_pointer`] makes needless the compiler leaves out.
+#[derive(Clone, Copy)]
+pub(in crate::f32) struct Lines<const R: usize>([*const f32; R]);
+
+impl<const R: usize> Lines<R> {
+    /// The lines from `first` on, which is even where a tile may cross to the next panel.
+    #[inline(always)]
+    pub(in crate::f32) fn packed(panels: Panels<A_PANEL>, first: usize) -> Self {
+        let mut lines = [panels.line(first); R];
+        for i in 0..R {
+            lines[i] = panels.line(first + i);
+        }
+        Self(lines)
+    }
+
+    /// The next element of line `i`.
+    #[inline(always)]
+    pub(in crate::f32) fn packed_at(&self, i: usize) -> *const f32 {
+        let lead = i - i % rows_of_pointer(R);
+        self.0[lead].wrapping_add(i - lead)
+    }
+
+    /// Moves all lines on by an element that lies `step` values further.
+    #[inline(always)]
+    pub(in crate::f32) fn advance(&mut self, step: usize) {
+        for line in &mut self.0 {
+            *line = line.wrapping_add(step);
+        }
+    }
+}
+
+/// Rows of the next of the tiles, of at most `R` rows each, that `left` rows are cut into: six and two would
+/// take the two as long as four take.
+#[inline(always)]
+pub(in crate::f32) const fn next_rows<const R: usize>(left: usize) -> usize {
+    match left {
+        7 | 8 if R == 6 => 4,
+        _ if left < R => left,
+        _ => R,
+    }
+}
+
 /// A block of A: packed, or a matrix as it lies in memory.
 #[derive(Clone, Copy)]
 pub(super) enum Rows {
@@ -72,7 +125,8 @@ pub(super) struct Sums {
 /// decide the speed but never the result.
 struct Tile<const R: usize, const V: usize, const PACKED: bool> {
     depth: usize,
-    a: *const f32,
+    /// If A is not packed, only the first row's counts.
+    a: Lines<R>,
     /// Distances between the rows and between the elements of A, unless it is packed.
     a_strides: (usize, usize),
     b: Panels<B_PANEL>,
@@ -96,11 +150,12 @@ pub(super) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(
 ) {
     match a {
         Rows::Packed(panels) => {
-            let (a, a_strides) = (panels.line(row), (1, A_PANEL));
+            let (a, a_strides) = (Lines::packed(panels, row), (1, A_PANEL));
             s.call(Tile::<R, V, true> { depth, a, a_strides, b, col, c });
         }
         Rows::Direct { start, row_stride, step } => {
-            let (a, a_strides) = (start.wrapping_add(row * row_stride), (row_stride, step));
+            let first = start.wrapping_add(row * row_stride);
+            let (a, a_strides) = (Lines([first; R]), (row_stride, step));
             s.call(Tile::<R, V, false> { depth, a, a_strides, b, col, c });
         }
     }
@@ -148,12 +203,14 @@ impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, P
             }
             for i in 0..R {
                 // SAFETY: `multiply`'s caller promises `depth` elements of the rows.
-                let x = s.splat(unsafe { *a.add(i * row_stride) });
+                let x = s.splat(unsafe {
+                    *if PACKED { a.packed_at(i) } else { a.0[0].wrapping_add(i * row_stride) }
+                });
                 for v in 0..V {
                     sums[i][v] = s.mul_add(x, vectors[v], sums[i][v]);
                 }
             }
-            a = a.wrapping_add(step);
+            a.advance(step);
         }
         for i in 0..R {
             for v in 0..V {
@@ -163,5 +220,66 @@ impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, P
                 unsafe { s.store_ptr(sum, c.start.add(i * c.stride + v * S::LANES)) };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of each tile that `rows` rows are cut into.
+    fn tiles<const R: usize>(rows: usize) -> Vec<usize> {
+        let (mut tiles, mut left) = (Vec::new(), rows);
+        while left > 0 {
+            tiles.push(next_rows::<R>(left));
+            left -= tiles[tiles.len() - 1];
+        }
+        tiles
+    }
+
+    #[test]
+    fn tiles_are_as_high_as_they_can_be_and_none_of_six_leaves_two() {
+        assert_eq!(tiles::<6>(16), [6, 6, 4]);
+        assert_eq!(tiles::<6>(20), [6, 6, 4, 4]);
+        assert_eq!(tiles::<6>(13), [6, 4, 3]);
+        assert_eq!(tiles::<8>(20), [8, 8, 4]);
+        assert_eq!(tiles::<4>(3), [3]);
+    }
+
+    #[test]
+    fn tiles_of_six_start_at_even_rows_and_end_in_panels_that_exist() {
+        for rows in 1..200usize {
+            let mut first = 0;
+            for height in tiles::<6>(rows) {
+                assert!(first % 2 == 0, "{rows} rows");
+                let computed = match height {
+                    3 => 4,
+                    5 => 6,
+                    height => height,
+                };
+                assert!(first + computed <= rows.next_multiple_of(A_PANEL), "{rows} rows");
+                first += height;
+            }
+            assert_eq!(first, rows);
+        }
+    }
+
+    #[test]
+    fn lines_of_packed_rows_lie_where_packing_puts_them() {
+        fn check<const R: usize>(first: usize) {
+            let values = [0.0; 5 * 3 * A_PANEL];
+            let panels = Panels::<A_PANEL>::packed(values.as_ptr(), 5);
+            let mut lines = Lines::<R>::packed(panels, first);
+            lines.advance(A_PANEL);
+            for line in first..first + R {
+                let place = line / A_PANEL * 5 * A_PANEL + A_PANEL + line % A_PANEL;
+                assert_eq!(lines.packed_at(line - first), values[place..].as_ptr());
+            }
+        }
+        check::<8>(8);
+        check::<6>(6);
+        check::<4>(6);
+        check::<2>(14);
+        check::<1>(12);
     }
 }
