@@ -259,9 +259,10 @@ impl Writer {
             _ => {}
         }
         if let Some(GlobalAvgPool) = any.downcast_ref() {
-            let name = self.write("GlobalAveragePool", one, Vec::new());
-            let name = self.write("Flatten", vec![name], vec![integer("axis", 1)]);
-            return Ok(Known { name, rank: 2, channels: x.channels });
+            return Ok(Known {
+                name: self.write("GlobalAveragePool", one, Vec::new()),
+                ..x.clone()
+            });
         }
         if let Some(Normalize { mean, std }) = any.downcast_ref() {
             let channels = |values: &[f32]| Tensor::from_vec(values.to_vec(), [values.len(), 1, 1]);

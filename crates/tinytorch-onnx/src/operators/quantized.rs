@@ -130,7 +130,7 @@ impl Lie {
         let Some(block) = self.block else { return Ok(x.clone()) };
         let axis = self.of(x.shape().rank())?;
         let size = x.shape()[axis];
-        if size % block != 0 {
+        if !size.is_multiple_of(block) {
             let expected = format!("blocks of {block} along axis {axis}");
             return Err(TensorError::Shape { op: "quantize", shape: *x.shape(), expected }.into());
         }
