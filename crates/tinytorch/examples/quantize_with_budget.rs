@@ -8,7 +8,7 @@ use tinytorch::data::{DataLoader, digits};
 use tinytorch::models::{Architecture, Kinds};
 use tinytorch::optim::Adam;
 use tinytorch::prelude::*;
-use tinytorch::quant::{Prices, QuantConfig, quantize_within};
+use tinytorch::quant::{Prices, QuantConfig, Search, quantize_within};
 use tinytorch::train::{Classification, Trainer};
 
 #[global_allocator]
@@ -35,16 +35,15 @@ fn main() -> Result<()> {
     let images = data.calibration(512, 0)?;
     let (calibration, judging) = (images.slice(0, 0..384)?, images.slice(0, 384..512)?);
     let mut int8 = float.clone();
-    let ladder = quantize_within(
-        &mut *int8,
-        &batches(&calibration)?,
-        &batches(&judging)?,
-        MAX_ERROR,
-        &QuantConfig::default().knowingly(),
+    let search = Search {
+        calibration: &batches(&calibration)?,
+        held_out: &batches(&judging)?,
+        max_error: MAX_ERROR,
+        config: &QuantConfig::default().knowingly(),
         // What a layer takes on each rung is measured on this machine.
-        &mut Prices::measured(Isa::active()),
-        &mut |_, _| (),
-    )?;
+        prices: &mut Prices::measured(Isa::active()),
+    };
+    let ladder = quantize_within(&mut *int8, search, &mut |_, _| ())?;
     for trial in &ladder.tried {
         let raised = trial.raised.len();
         println!("tried {raised} layers on higher rungs: {:.2} % error", 100.0 * trial.error);

@@ -181,7 +181,6 @@ fn a_metric_that_does_not_fit_is_refused() {
 }
 
 #[test]
-#[ignore = "takes minutes: its audit measures thousands of copies of a tiny model"]
 fn outputs_are_held_against_each_other_by_what_they_are_for() {
     let bench = boxes();
     bench.good("quantize m.onnx --calibrate calibrate.npz --out q.safetensors");
@@ -223,7 +222,6 @@ fn channels_are_equalized_where_that_pays() {
 }
 
 #[test]
-#[ignore = "takes minutes: its audit measures thousands of copies of a tiny model"]
 fn an_audit_sees_through_equalized_channels() {
     let bench = equalized();
     let audit = "audit m.onnx q.safetensors --data judge.npz --max-error 5%";

@@ -105,6 +105,7 @@ impl Gate {
         let range = format!("95 % interval {} to {}", short(interval.low), short(interval.high));
         let reason = match result {
             Outcome::Unknown => {
+                let limit = short(limit);
                 format!("{}; {range}: the samples cannot tell it from {limit}", self.reason)
             }
             _ => format!("{}; {range}", self.reason),
@@ -224,6 +225,16 @@ mod tests {
         assert_eq!(of(0.9, 1.1), Outcome::Unknown);
         assert_eq!(of(1.02, 1.1), Outcome::Fail);
         assert_eq!(decided(f64::NAN, f64::NAN).result, Outcome::Fail);
+    }
+
+    #[test]
+    fn what_samples_cannot_tell_it_from_is_short() {
+        let gate = Gate::at_least("g", 4.25, f64::MIN_POSITIVE, "%", "saved".to_string());
+        let told = gate.decided_by(Interval { low: -0.5, high: 12.345 }).reason;
+        assert_eq!(
+            told,
+            "saved; 95 % interval -0.5000 to 12.35: the samples cannot tell it from 0.0000"
+        );
     }
 
     #[test]

@@ -44,6 +44,15 @@ use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc, give_back_
 /// Bytes of float weights from which pages and allocator bins no longer blur a comparison.
 const HEAVY: usize = 64 << 20;
 
+/// Most copies of a model: one of a small ONNX graph takes 0.1 MB and 1 ms beside its values.
+const MOST_COPIES: usize = 1000;
+
+/// Passes of each copy, at most.
+const MOST_PASSES: usize = 100;
+
+/// Passes of all copies together, where each runs [`PASSES_TO_PEAK`] of them at least.
+const ALL_PASSES: usize = 1000;
+
 /// Passes of a peak: the first allocates working memory, the second runs in what is there.
 const PASSES_TO_PEAK: usize = 2;
 
@@ -140,10 +149,15 @@ impl Memory {
     }
 }
 
-/// How many copies of a model make 64 MB of float parameters, at least one. The float and the int8
-/// form of a model get the same number.
+/// How many copies of a model make 64 MB of float parameters, at least one and at most 1000. The float and the
+/// int8 form of a model get the same number.
 pub fn copies_for(model: &dyn Module) -> usize {
-    HEAVY.div_ceil((model.param_count() * size_of::<f32>()).max(1)).max(1)
+    HEAVY.div_ceil((model.param_count() * size_of::<f32>()).max(1)).clamp(1, MOST_COPIES)
+}
+
+/// How many passes each of so many copies runs: all together 1000, each at least 2 and at most 100.
+pub fn passes_for(copies: usize) -> usize {
+    (ALL_PASSES / copies.max(1)).clamp(PASSES_TO_PEAK, MOST_PASSES)
 }
 
 /// Measures in this process, a model of one of these kinds.
@@ -227,9 +241,10 @@ fn measure(
     // Threads allocate as they start and as they first look for work, which belongs to the process: counted
     // while some were still starting, a model seemed to keep 15 KB more than it does.
     rayon::broadcast(|_| ());
+    let stored = TensorFile::open(file)?;
     let before = Memory::now()?;
     for model in &mut models {
-        load_into(&mut **model, &TensorFile::open(file)?)?;
+        load_into(&mut **model, &stored)?;
     }
     let after_load = Memory::now()?;
     let (mut peak_of_compiling, mut compiled, mut peak_of_passes) = (None, None, None);
@@ -288,5 +303,22 @@ impl Observer for Outputs {
         self.ops += 1;
         self.bytes += run.output.bytes() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{Architecture, MlpConfig};
+
+    #[test]
+    fn the_work_of_a_probe_is_bounded() {
+        let copies = |inputs| {
+            let config = MlpConfig { inputs, hidden: vec![], outputs: 1 };
+            copies_for(&*Architecture::Mlp(config).build(&mut Init::absent()).unwrap())
+        };
+        // With a bias: 1 MB, 68 kB, 67 kB, 8 bytes.
+        assert_eq!([(1 << 18) - 1, 16_999, 16_777 - 1, 1].map(copies), [64, 987, 1000, 1000]);
+        assert_eq!([0, 1, 10, 11, 64, 499, 1000].map(passes_for), [100, 100, 100, 90, 15, 2, 2]);
     }
 }

@@ -54,28 +54,25 @@ fn scale<M: Module + ?Sized>(model: &mut M, by: &[Equalization], sign: i32) -> R
         let factors = |sign: i32| {
             one.exponents.iter().map(|&e| 2f32.powi(sign * i32::from(e))).collect::<Vec<f32>>()
         };
-        let mut change = |name: &str, factors: Vec<f32>| -> Result<()> {
+        let mut change = |name: &str, axis: usize, factors: &[f32]| -> Result<()> {
             let other = || QuantError::OtherModel { name: name.to_string() };
             let value = match (values.get(name), params.get(name).map(|param| param.stored())) {
-                (Some(value), _) => value.clone(),
-                (None, Some(Stored::F32(value))) => value.clone(),
+                (Some(value), _) => value,
+                (None, Some(Stored::F32(value))) => value,
                 _ => return Err(other().into()),
             };
-            let scaled = scaled(&value, &factors).ok_or_else(other)??;
+            let scaled = scaled(value, axis, factors).ok_or_else(other)??;
             values.insert(name.to_string(), scaled);
             Ok(())
         };
-        change(&one.weight, factors(sign))?;
-        if let Some(bias) = &one.bias {
-            change(bias, factors(sign))?;
+        for changed in [Some(&one.weight), one.bias.as_ref()].into_iter().flatten() {
+            change(changed, 0, &factors(sign))?;
         }
-        let next = params.get(&one.next).map(|param| param.shape());
-        match next {
-            Some(shape) if shape.rank() == 4 && shape[1] == 1 => {
-                change(&one.next, factors(-sign))?;
-            }
-            _ => change_columns(&mut values, &params, &one.next, &factors(-sign))?,
-        }
+        let is_depthwise = params.get(&one.next).is_some_and(|param| {
+            let shape = param.shape();
+            shape.rank() == 4 && shape[1] == 1
+        });
+        change(&one.next, usize::from(!is_depthwise), &factors(-sign))?;
     }
     for (name, param) in model.named_params_mut() {
         if let Some(value) = values.remove(&name) {
@@ -87,34 +84,14 @@ fn scale<M: Module + ?Sized>(model: &mut M, by: &[Equalization], sign: i32) -> R
     Ok(())
 }
 
-/// Rows along the first axis by a factor each; `None` unless there are as many.
-fn scaled(value: &Tensor, factors: &[f32]) -> Option<Result<Tensor>> {
+/// What lies along an axis by a factor each; `None` unless there are as many.
+fn scaled(value: &Tensor, axis: usize, factors: &[f32]) -> Option<Result<Tensor>> {
     let mut sizes = vec![1; value.rank()];
-    *sizes.first_mut()? = factors.len();
-    if value.shape()[0] != factors.len() {
+    *sizes.get_mut(axis)? = factors.len();
+    if value.shape()[axis] != factors.len() {
         return None;
     }
     Some(Tensor::from_vec(factors.to_vec(), &sizes[..]).and_then(|factors| value.mul(&factors)))
-}
-
-/// The second axis of a weight `[out, in, ..]` by a factor for each entry.
-fn change_columns(
-    values: &mut BTreeMap<String, Tensor>,
-    params: &BTreeMap<String, &Param>,
-    name: &str,
-    factors: &[f32],
-) -> Result<()> {
-    let value = match (values.get(name), params.get(name).map(|param| param.stored())) {
-        (Some(value), _) => value.clone(),
-        (None, Some(Stored::F32(value))) => value.clone(),
-        _ => return Err(QuantError::OtherModel { name: name.to_string() }.into()),
-    };
-    if value.rank() != 4 || value.shape()[1] != factors.len() {
-        return Err(QuantError::OtherModel { name: name.to_string() }.into());
-    }
-    let factors = Tensor::from_vec(factors.to_vec(), [1, factors.len(), 1, 1])?;
-    values.insert(name.to_string(), value.mul(&factors)?);
-    Ok(())
 }
 
 /// Two convolutions with nothing but a positive part between them.

@@ -63,7 +63,7 @@ pub use error::QuantError;
 pub(crate) use fold::{Folded, fold};
 pub(crate) use input::{input_of, static_range};
 pub use ladder::{
-    Cost, Ladder, Priced, Prices, RUNGS, Trial, Watch, quantize_watched, quantize_within,
+    Cost, Ladder, Priced, Prices, RUNGS, Search, Trial, Watch, quantize_watched, quantize_within,
 };
 pub use prepared::Prepared;
 pub(crate) use products::{product_steps, steps_of_biases};

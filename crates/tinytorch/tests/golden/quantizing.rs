@@ -8,8 +8,8 @@ use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::nn::Forward;
 use tinytorch::quant::{
-    Activations, Prepared, Prices, QuantReport, RangeMethod, Scheme, apply, calibrate, is_weight,
-    prepare_without_data, quantize_model, quantize_within,
+    Activations, Prepared, Prices, QuantReport, RangeMethod, Scheme, Search, apply, calibrate,
+    is_weight, prepare_without_data, quantize_model, quantize_within,
 };
 
 pub(crate) use tinytorch::quant::QuantConfig;
@@ -162,9 +162,18 @@ pub(crate) fn climbed(
     // What rungs were priced at when the values were recorded, and how they were called.
     let mut prices = Prices::table([1.0, 1.1, 1.4, 2.5, 3.0]);
     let silent = &mut |_, _| ();
-    let ladder =
-        quantize_within(&mut int8, &calibration, &held_out, budget, config, &mut prices, silent)
-            .unwrap();
+    let ladder = quantize_within(
+        &mut int8,
+        Search {
+            calibration: &calibration,
+            held_out: &held_out,
+            max_error: budget,
+            config,
+            prices: &mut prices,
+        },
+        silent,
+    )
+    .unwrap();
     let called = |rung: &Scheme| match *rung {
         Scheme::DYNAMIC_BLOCKS => "a8 in blocks".to_string(),
         Scheme::DYNAMIC16_BLOCKS => "a16".to_string(),

@@ -8,8 +8,8 @@ use tinytorch::models::Model;
 use tinytorch::nn::{Forward, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
-    Activations, Ladder, Prices, QuantConfig, Scheme, is_weight, quantize_model, quantize_within,
-    relative_error,
+    Activations, Ladder, Prices, QuantConfig, Scheme, Search, is_weight, quantize_model,
+    quantize_within, relative_error,
 };
 use tinytorch::{Result, Tensor};
 
@@ -29,7 +29,11 @@ fn climb(
     config: &QuantConfig,
 ) -> Result<Ladder> {
     let silent = &mut |_, _| ();
-    quantize_within(model, calibration, held_out, max_error, config, &mut prices(), silent)
+    quantize_within(
+        model,
+        Search { calibration, held_out, max_error, config, prices: &mut prices() },
+        silent,
+    )
 }
 
 /// Images to calibrate with, and others.

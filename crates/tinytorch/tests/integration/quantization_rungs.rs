@@ -5,7 +5,7 @@ use tinytorch::autograd::Var;
 use tinytorch::data::digits;
 use tinytorch::models::Architecture;
 use tinytorch::nn::Init;
-use tinytorch::quant::{Activations, Prices, QuantConfig, RUNGS, quantize_within};
+use tinytorch::quant::{Activations, Prices, QuantConfig, RUNGS, Search, quantize_within};
 
 /// Untrained models of seed 1: the activations, the budget, the error on 16 digits, and the rungs of the
 /// layers that were raised, as found with prices from a table.
@@ -66,11 +66,13 @@ fn climb_as_recorded(name: &str, recorded: &[Recorded]) {
         let silent = &mut |_, _| ();
         let ladder = quantize_within(
             &mut *model,
-            &calibration,
-            &held_out,
-            *budget,
-            &config,
-            &mut prices,
+            Search {
+                calibration: &calibration,
+                held_out: &held_out,
+                max_error: *budget,
+                config: &config,
+                prices: &mut prices,
+            },
             silent,
         );
         let ladder = ladder.unwrap();

@@ -6,8 +6,8 @@ use tinytorch::files::digest_params;
 use tinytorch::models::{Architecture, Model};
 use tinytorch::nn::{Conv2d, Forward, Init, Linear, Module};
 use tinytorch::quant::{
-    Activations, Calibrator, Prepared, Prices, QuantConfig, QuantError, RangeMethod, Scheme, apply,
-    calibrate, quantize_model, quantize_within, relative_error,
+    Activations, Calibrator, Prepared, Prices, QuantConfig, QuantError, RangeMethod, Scheme,
+    Search, apply, calibrate, quantize_model, quantize_within, relative_error,
 };
 use tinytorch::{Result, Rng, Tensor};
 
@@ -185,15 +185,34 @@ fn a_model_of_several_inputs_and_outputs_is_quantized_within_a_budget() {
     let fast = {
         let mut model = model.clone();
         let silent = &mut |_, _| ();
-        quantize_within(&mut model, &calibration, &held_out, 1.0, &config, &mut prices, silent)
-            .unwrap()
+        quantize_within(
+            &mut model,
+            Search {
+                calibration: &calibration,
+                held_out: &held_out,
+                max_error: 1.0,
+                config: &config,
+                prices: &mut prices,
+            },
+            silent,
+        )
+        .unwrap()
     };
     assert!(fast.is_within && fast.raised.is_empty() && fast.prices.is_empty());
     let budget = 0.8 * fast.error;
     let silent = &mut |_, _| ();
-    let ladder =
-        quantize_within(&mut model, &calibration, &held_out, budget, &config, &mut prices, silent)
-            .unwrap();
+    let ladder = quantize_within(
+        &mut model,
+        Search {
+            calibration: &calibration,
+            held_out: &held_out,
+            max_error: budget,
+            config: &config,
+            prices: &mut prices,
+        },
+        silent,
+    )
+    .unwrap();
     assert!(!ladder.raised.is_empty(), "{ladder:?}");
     assert_eq!(ladder.prices.len(), 3);
     let of = |model: &Twins| {
@@ -224,8 +243,18 @@ fn every_float_is_put_back_between_trials() {
     // The last held-out batch does not run, after the search has begun.
     let held_out = [images(2, 7), Var::from(Tensor::ones([2, 3]).unwrap())];
     let silent = &mut |_, _| ();
-    quantize_within(&mut *model, &batches(), &held_out, 1e-9, &config, &mut prices, silent)
-        .unwrap_err();
+    quantize_within(
+        &mut *model,
+        Search {
+            calibration: &batches(),
+            held_out: &held_out,
+            max_error: 1e-9,
+            config: &config,
+            prices: &mut prices,
+        },
+        silent,
+    )
+    .unwrap_err();
     assert_eq!(digest_params(&*model).unwrap(), before);
     assert_eq!(frozen(&*model), was);
     assert!(model.named_flags().iter().all(|(_, folded)| !folded));

@@ -238,7 +238,7 @@ fn a_program_that_unpacks_the_weights_when_it_first_runs() {
     let stage = Stage::enter();
     let options = probe("answer_a_probe_with_a_cache_of_floats");
     let report = audit_with(&stage.cnn().subject(), &options);
-    assert_caught(&report, "process_memory", "after 100 passes");
+    assert_caught(&report, "process_memory", "passes of each");
 }
 
 /// Made and thrown away while the model is compiled.

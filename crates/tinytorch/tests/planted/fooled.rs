@@ -10,7 +10,7 @@ use tinytorch::data::{Dataset, Examples};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Forward, Init};
 use tinytorch::quant::{
-    Prices, QuantConfig, Scheme, SeenRows, quantize_model, quantize_within, relative_error,
+    Prices, QuantConfig, Scheme, Search, SeenRows, quantize_model, quantize_within, relative_error,
 };
 use tinytorch::{Rng, Tensor};
 
@@ -112,9 +112,12 @@ fn case_1_a_budget_does_not_buy_a_rare_class() {
     let mut prices = Prices::table([1.0, 1.1, 1.4, 2.5, 3.0]);
     let config = QuantConfig::default().knowingly();
     let silent = &mut |_, _| ();
-    let ladder =
-        quantize_within(&mut *model, calibration, held_out, 0.01, &config, &mut prices, silent)
-            .unwrap();
+    let ladder = quantize_within(
+        &mut *model,
+        Search { calibration, held_out, max_error: 0.01, config: &config, prices: &mut prices },
+        silent,
+    )
+    .unwrap();
     assert!(ladder.tried[0].error < 0.0095, "by the whole alone the first would do: {ladder:?}");
     assert_eq!(ladder.tried[0].lost_class, Some(2), "{:?}", ladder.tried);
     assert!(ladder.is_within && ladder.raised.contains_key("layers.1.weight"), "{ladder:?}");

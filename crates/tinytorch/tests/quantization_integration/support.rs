@@ -11,7 +11,7 @@ use tinytorch::nn::{
 };
 use tinytorch::optim::{Adam, Schedule};
 use tinytorch::quant::{
-    Activations, Ladder, Prices, QuantConfig, QuantReport, quantize_model, quantize_within,
+    Activations, Ladder, Prices, QuantConfig, QuantReport, Search, quantize_model, quantize_within,
 };
 use tinytorch::train::{Classification, Trainer, evaluate};
 use tinytorch::{Result, Rng, Tensor};
@@ -210,7 +210,18 @@ pub(crate) fn within_budget<M: Forward<Output = Var>>(model: &mut M, samples: &V
     let (config, mut prices) =
         (plain(Activations::Static), Prices::table([1.0, 1.1, 1.4, 2.5, 3.0]));
     let silent = &mut |_, _| ();
-    quantize_within(model, &calibration, &held_out, 0.01, &config, &mut prices, silent).unwrap()
+    quantize_within(
+        model,
+        Search {
+            calibration: &calibration,
+            held_out: &held_out,
+            max_error: 0.01,
+            config: &config,
+            prices: &mut prices,
+        },
+        silent,
+    )
+    .unwrap()
 }
 
 /// What a model gives for an input.

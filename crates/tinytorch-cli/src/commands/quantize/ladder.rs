@@ -15,7 +15,7 @@ use tinytorch::models::{ListModel, Model, Stepped, compile, run};
 use tinytorch::nn::Forward;
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
-    Cost, Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, Watch, quantize_model,
+    Cost, Ladder, Priced, Prices, QuantConfig, RUNGS, Scheme, Search, Watch, quantize_model,
     quantize_watched,
 };
 use tinytorch::stats::{Settings, compare};
@@ -199,9 +199,9 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let (mut prices, max_error) = (Prices::measured(Isa::active()), watch.budget.max_error);
-    let ladder =
-        quantize_watched(model, calibration, held_out, max_error, config, &mut prices, watch)?;
+    let (prices, max_error) = (&mut Prices::measured(Isa::active()), watch.budget.max_error);
+    let search = Search { calibration, held_out, max_error, config, prices };
+    let ladder = quantize_watched(model, search, watch)?;
     let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
     quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
     Ok(ladder)

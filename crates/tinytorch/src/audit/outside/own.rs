@@ -5,13 +5,10 @@ use crate::Result;
 use crate::audit::{HeldOut, Probe};
 use crate::models::{Model, compile};
 use crate::profile::ProfileError;
-use crate::profile::process::{ProbeRequest, ProbeTask};
+use crate::profile::process::{ProbeRequest, ProbeTask, passes_for};
 use crate::tensor::Tensor;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-
-/// Passes after which memory is measured.
-const PASSES: usize = 100;
 
 impl Outside {
     /// A model that a plan runs, which is compiled for inputs like these. What it is made of is not looked at: so a
@@ -59,7 +56,8 @@ impl Outside {
     ) -> Result<Outside> {
         let (file, inputs) = (file.into(), samples.shapes_of_one()?);
         Ok(self.measured_by(move |copies| {
-            let task = ProbeTask::Resident { copies, inputs: inputs.clone(), passes: PASSES };
+            let passes = passes_for(copies);
+            let task = ProbeTask::Resident { copies, inputs: inputs.clone(), passes };
             let report = probe.ask(&ProbeRequest { file: file.clone(), task })?;
             let bytes = report.resident_by_passes().ok_or(ProfileError::NoResident)?;
             Ok(Footprint { bytes, how: "tinytorch in a process of its own".to_string() })

@@ -13,4 +13,4 @@ mod work;
 pub use prices::Prices;
 pub use rungs::{Priced, RUNGS};
 pub use watch::{Cost, Watch};
-pub use within::{Ladder, Trial, quantize_watched, quantize_within};
+pub use within::{Ladder, Search, Trial, quantize_watched, quantize_within};

@@ -73,29 +73,48 @@ impl Trial {
     }
 }
 
+/// What the fastest model within a budget is searched by.
+#[derive(Debug)]
+pub struct Search<'a, X> {
+    /// Batches that find the ranges, and what a layer costs.
+    pub calibration: &'a [X],
+    /// Other batches, by which models are judged.
+    pub held_out: &'a [X],
+    /// The largest error of an output: 0.01 is 1 %.
+    pub max_error: f64,
+    /// The settings to start with. Weights that a pattern names stay as it says.
+    pub config: &'a QuantConfig,
+    /// What a layer takes on each rung.
+    pub prices: &'a mut Prices,
+}
+
 /// Quantizes a model in place, as fast as its output error allows: every layer starts on the first of the
-/// [`RUNGS`], static or dynamic as `config.scheme` says, and those are raised that save the most error for
-/// their time, until the error on the held-out inputs is at most `max_error` (0.01 is 1 %) and no class of answers,
+/// [`RUNGS`], static or dynamic as the settings say, and those are raised that save the most error for
+/// their time, until the error on the held-out inputs is at most that of the budget and no class of answers,
 /// however rare, is lost.
 ///
 /// What a layer costs on a rung is the error of a float model in which it alone is quantized, on the first
-/// calibration batches, and its time by `prices`. Weights that a pattern of `config` names stay as it says,
-/// and at most a tenth of the weight bytes stays float. If no way is within the budget the model is left
-/// quantized in the best that was found, and [`Ladder::is_within`] says so. `progress` is told how many of
-/// how many trials are done.
+/// calibration batches, and its time by the prices. At most a tenth of the weight bytes stays float. If no way is
+/// within the budget the model is left quantized in the best that was found, and [`Ladder::is_within`] says so.
+/// `progress` is told how many of how many trials are done.
 ///
 /// ```
 /// use tinytorch::{Isa, Rng, Tensor, autograd::Var, nn::{Init, Linear}};
-/// use tinytorch::quant::{Prices, QuantConfig, quantize_within};
+/// use tinytorch::quant::{Prices, QuantConfig, Search, quantize_within};
 ///
 /// let mut model = Linear::new(64, 16, &mut Init::seed(1))?;
 /// let mut rng = Rng::seed(2);
 /// let mut batch = || Tensor::randn([64, 64], 1.0, &mut rng).map(Var::from);
 /// let data = [vec![batch()?], vec![batch()?]];
-/// let (config, mut prices) = (QuantConfig::default(), Prices::measured(Isa::active()));
 /// let [calibration, held_out] = &data;
-/// let ladder =
-///     quantize_within(&mut model, calibration, held_out, 0.008, &config, &mut prices, &mut |_, _| ())?;
+/// let search = Search {
+///     calibration,
+///     held_out,
+///     max_error: 0.008,
+///     config: &QuantConfig::default(),
+///     prices: &mut Prices::measured(Isa::active()),
+/// };
+/// let ladder = quantize_within(&mut model, search, &mut |_, _| ())?;
 /// assert!(ladder.is_within && ladder.error <= 0.008 && ladder.tried[0].error > 0.008);
 /// # Ok::<(), tinytorch::Error>(())
 /// ```
@@ -105,19 +124,14 @@ impl Trial {
 /// for weight-only settings, or without held-out inputs. The model is then as it was before.
 pub fn quantize_within<M, X>(
     model: &mut M,
-    calibration: &[X],
-    held_out: &[X],
-    max_error: f64,
-    config: &QuantConfig,
-    prices: &mut Prices,
+    search: Search<'_, X>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Ladder>
 where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let watch = &mut Progress(progress);
-    quantize_watched(model, calibration, held_out, max_error, config, prices, watch)
+    quantize_watched(model, search, &mut Progress(progress))
 }
 
 /// [`quantize_within`], which tells what it will cost before layers are tried, and ends when it is told to: the best
@@ -127,17 +141,14 @@ where
 /// As [`quantize_within`].
 pub fn quantize_watched<M, X>(
     model: &mut M,
-    calibration: &[X],
-    held_out: &[X],
-    max_error: f64,
-    config: &QuantConfig,
-    prices: &mut Prices,
+    search: Search<'_, X>,
     watch: &mut dyn Watch,
 ) -> Result<Ladder>
 where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
+    let Search { calibration, held_out, max_error, config, .. } = search;
     let refuse = |problem| Err(QuantError::Ladder { problem }.into());
     let first = match config.scheme.activations() {
         Activations::Static => 0,
@@ -160,9 +171,9 @@ where
     let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
     let judge = Judge::new(&*model, held_out.iter().collect(), calibration.iter().collect())?;
     let first = First { number: first, base };
-    let begun = begin(model, prepared, calibration, &first.base, &judge, max_error)?;
+    let begun = begin(model, prepared, &search, &first.base, &judge)?;
     let equalized = begun.equalized.clone();
-    match climb(model, begun, calibration, &first, &judge, max_error, prices, watch) {
+    match climb(model, begun, search, &first, &judge, watch) {
         Ok(mut ladder) => {
             ladder.report.equalized = equalized;
             Ok(ladder)
@@ -193,10 +204,9 @@ struct Begun {
 fn begin<M, X>(
     model: &mut M,
     prepared: Prepared,
-    calibration: &[X],
+    &Search { calibration, max_error, .. }: &Search<'_, X>,
     base: &QuantConfig,
     judge: &Judge<'_, X>,
-    max_error: f64,
 ) -> Result<Begun>
 where
     M: Forward<X> + ?Sized,
@@ -227,15 +237,12 @@ where
 }
 
 /// The search itself, from all layers on the first rung.
-#[expect(clippy::too_many_arguments, reason = "what a search knows, each of another kind")]
 fn climb<M, X>(
     model: &mut M,
     begun: Begun,
-    calibration: &[X],
+    Search { calibration, max_error, prices, .. }: Search<'_, X>,
     first: &First,
     judge: &Judge<'_, X>,
-    max_error: f64,
-    prices: &mut Prices,
     watch: &mut dyn Watch,
 ) -> Result<Ladder>
 where
