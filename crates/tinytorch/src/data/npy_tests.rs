@@ -71,6 +71,7 @@ fn every_type_in_either_byte_order() {
     assert_eq!(values::<i64>("<u2", &[0xff, 0xff]), [65_535]);
     assert_eq!(values::<i64>("<i2", &[0xff, 0xff]), [-1]);
     assert_eq!(values::<i64>("<u4", &[0xff; 4]), [0xffff_ffff]);
+    assert_eq!(values::<i64>("<u8", &i64::MAX.to_le_bytes()), [i64::MAX]);
     assert_eq!(values::<f32>("<f8", &0.1f64.to_le_bytes()), [0.1]);
     assert_eq!(values::<f32>(">f4", &1.5f32.to_be_bytes()), [1.5]);
     assert_eq!(values::<f32>("<f2", &[0x00, 0x3c]), [1.0]);
@@ -100,7 +101,7 @@ fn versions_2_and_3_have_a_longer_length() {
 
 #[test]
 fn what_is_no_array_of_numbers_is_refused_by_name() {
-    for descr in ["'|O'", "'<U5'", "'<c8'", "'<u8'", "[('a', '<f4')]"] {
+    for descr in ["'|O'", "'<U5'", "'<c8'", "[('a', '<f4')]"] {
         let message = error(&file(descr, "False", "(1,)", &[0; 8]));
         assert!(message.starts_with("x.npy uses the element type"), "{message}");
     }
@@ -118,4 +119,32 @@ fn a_shape_beyond_the_file_allocates_nothing() {
     assert!(message.contains("truncated") && message.contains("8796093022208"), "{message}");
     let message = error(&file("'<f8'", "True", "(4294967296, 4294967296)", &[]));
     assert!(message.contains("too large"), "{message}");
+}
+
+/// 2^63 and 1e39 are numbers of their types, and none that a tensor holds.
+#[test]
+fn a_number_that_no_tensor_holds_is_refused() {
+    let integer = error(&file("'<u8'", "False", "(1,)", &(1u64 << 63).to_le_bytes()));
+    assert!(integer.contains("2^63"), "{integer}");
+    let float = error(&file("'<f8'", "False", "(1,)", &1e39f64.to_le_bytes()));
+    assert!(float.contains("3.4e38"), "{float}");
+}
+
+#[test]
+fn numbers_are_written_as_they_are_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let bytes = |t: &Tensor, number: Number| -> Vec<u8> {
+        write_npy_as(&path, t, number).unwrap();
+        let all = std::fs::read(&path).unwrap();
+        assert_eq!(decode_npy("x", &all).unwrap().dtype(), number.held());
+        all[all.len() - t.len() * number.size()..].to_vec()
+    };
+    let floats = Tensor::from_vec(vec![1.5f32], [1]).unwrap();
+    assert_eq!(bytes(&floats, Number::F16), 0x3e00u16.to_le_bytes());
+    assert_eq!(bytes(&floats, Number::F64), 1.5f64.to_le_bytes());
+    let integers = Tensor::from_vec(vec![65_535i64], [1]).unwrap();
+    assert_eq!(bytes(&integers, Number::U16), [0xff, 0xff]);
+    let refused = write_npy_as(&path, &integers, Number::I16).unwrap_err().to_string();
+    assert!(refused.contains("65535 cannot be written as i16"), "{refused}");
 }
