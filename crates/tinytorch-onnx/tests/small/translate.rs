@@ -49,10 +49,9 @@ fn floats_are_the_same_function_of_batches_of_any_size() {
         let names = |model: &dyn Module| {
             model.named_params().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
-        let (mut own, mut theirs) = (names(model), names(&again));
-        own.sort_unstable();
-        theirs.sort_unstable();
-        assert_eq!(own, theirs);
+        // Fixed numbers of the model, such as the mean of its images, may stand beside its parameters.
+        let (own, theirs) = (names(model), names(&again));
+        assert!(own.iter().all(|name| theirs.contains(name)), "{own:?} of {theirs:?}");
         let x = inputs(model, 5);
         let difference = apart(&outputs(model, &x), &outputs(&again, &x));
         assert!(difference < 1e-5, "{}: {difference}", model.kind());
