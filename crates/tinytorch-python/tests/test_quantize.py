@@ -95,7 +95,7 @@ def test_a_perceptron_is_written_for_other_engines(make_mlp: Callable[..., Any],
     onnxruntime = pytest.importorskip("onnxruntime")
     out = tmp_path / "int8.onnx"
     x = rows(64, 12)
-    int8 = tt.quantize(make_mlp(12, 4), calibration=x, out=out).model
+    int8 = tt.quantize(make_mlp(12, 4).path, calibration=x, out=out).model
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     theirs = session.run(None, {session.get_inputs()[0].name: x})[0]
     ours = tt.Plan(int8).run(x)
