@@ -5,7 +5,7 @@
 
 use crate::OnnxModel;
 use crate::error::OnnxError;
-use crate::int8::plain;
+use crate::int8::{integer, plain};
 use crate::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -381,16 +381,11 @@ fn info(name: &str, shape: &Shape, dtype: Dtype) -> ValueInfoProto {
 /// Kinds of attributes, as the format numbers them.
 mod kind {
     pub(super) const FLOAT: i32 = 1;
-    pub(super) const INTEGER: i32 = 2;
     pub(super) const INTEGERS: i32 = 7;
 }
 
 fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), f, r#type: kind::FLOAT, ..Default::default() }
-}
-
-fn integer(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i, r#type: kind::INTEGER, ..Default::default() }
 }
 
 fn integers(name: &str, values: &[usize]) -> AttributeProto {

@@ -176,7 +176,7 @@ pub(crate) fn plain(op_type: &str, input: Vec<String>, output: &str) -> NodeProt
 }
 
 /// An integer attribute of a new node.
-pub(super) fn integer(name: &str, i: i64) -> AttributeProto {
+pub(crate) fn integer(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i, r#type: INTEGER, ..AttributeProto::default() }
 }
 

@@ -12,7 +12,7 @@ mod levels;
 mod off_center;
 mod weights;
 
-pub(crate) use draft::{dequantize, plain};
+pub(crate) use draft::{dequantize, integer, plain};
 pub(crate) use weights::{FileWeight, QUANTIZED, SHIFT};
 
 use crate::error::OnnxError;
