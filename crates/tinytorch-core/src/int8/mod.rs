@@ -66,6 +66,14 @@ pub enum Int8Error {
     /// Steps that cannot be learned.
     #[error("steps cannot be learned in blocks; choose one per tensor or per channel")]
     LearnedBlocks,
+    /// A weight whose steps no float is small enough for.
+    #[error(
+        "its largest value is {largest:e}, too small for steps of 8 bits; multiply it by a power of ten and divide what it gives, or leave it out"
+    )]
+    TooSmall {
+        /// The largest value.
+        largest: f32,
+    },
     /// A scale too large for 16 bits.
     #[error(
         "a block needs the scale {scale}, which 16 bits cannot hold; quantize this weight per channel"

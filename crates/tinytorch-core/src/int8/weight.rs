@@ -197,7 +197,7 @@ impl Scales {
     /// small for the 16 bits of block scales gets scales per channel.
     ///
     /// # Errors
-    /// As [`QWeight::quantize`].
+    /// As [`QWeight::quantize`], and [`Int8Error::TooSmall`].
     pub fn covering(weight: &Tensor, granularity: Granularity, bits: WeightBits) -> Result<Scales> {
         let layout = Layout::of(weight.shape())?;
         let dense = weight.contiguous()?;
@@ -207,6 +207,12 @@ impl Scales {
             let (min, max) = min_max(Isa::active(), values)?;
             Ok(symmetric_scale(max.max(-min))? * widening)
         };
+        let (min, max) = min_max(Isa::active(), values)?;
+        let largest = max.max(-min);
+        // A scale is the 127th part of it unless floats end before that. Single rows of such values are dead channels.
+        if largest > 0.0 && symmetric_scale(largest)? > largest / 100.0 {
+            return Err(Int8Error::TooSmall { largest }.into());
+        }
         Ok(match granularity {
             Granularity::PerTensor => Scales::PerTensor(covering(values)?),
             Granularity::PerChannel => {
@@ -421,6 +427,13 @@ mod tests {
         assert!(quantize(vec![1.0, f32::INFINITY], Granularity::PerTensor).is_err());
         assert!(quantize(vec![1e30, 1.0], Granularity::Blocks).is_err());
         assert!(quantize(vec![1e30, 1.0], Granularity::PerChannel).is_ok());
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
+            let error = quantize(vec![1e-41, -2e-41], granularity).unwrap_err().to_string();
+            assert!(error.contains("2e-41, too small"), "{error}");
+        }
+        // A dead channel beside others is none of theirs.
+        let weight = Tensor::from_vec(vec![1.0, 1e-41], [2, 1]).unwrap();
+        assert!(QWeight::quantize(&weight, Granularity::PerChannel).is_ok());
         let flat = Tensor::ones([3]).unwrap();
         assert!(QWeight::quantize(&flat, Granularity::PerChannel).is_err());
     }
