@@ -11,6 +11,7 @@ use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::tensor::{self, element};
 use std::collections::{BTreeMap, BTreeSet};
 use tinytorch_core::Tensor;
+use tinytorch_core::tensor::Shape;
 
 /// The graph of these nodes. `constant` gives the value behind a name, its place among all, and whether it is a
 /// parameter; `None` if nodes or inputs give it.
@@ -82,5 +83,10 @@ pub(crate) fn is_absent(proto: &TensorProto) -> bool {
 pub(crate) fn zeros(proto: &TensorProto) -> Result<Tensor, OnnxError> {
     let wrong = |problem: String| OnnxError::Tensor { tensor: shown(&proto.name), problem };
     let shape = tensor::shape(&proto.dims).map_err(&wrong)?;
-    Tensor::scalar(0.0).broadcast_to(shape).map_err(|error| wrong(error.to_string()))
+    of_shape(shape).map_err(|error| wrong(error.to_string()))
+}
+
+/// Floats of which nothing but the shape is known, in no memory.
+pub(crate) fn of_shape(shape: Shape) -> tinytorch_core::Result<Tensor> {
+    Tensor::scalar(0.0).broadcast_to(shape)
 }

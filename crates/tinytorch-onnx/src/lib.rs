@@ -26,6 +26,7 @@ pub mod proto;
 #[cfg(feature = "models")]
 mod rebuild;
 mod report;
+mod stream;
 mod tensor;
 #[cfg(feature = "models")]
 mod translate;

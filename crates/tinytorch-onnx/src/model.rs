@@ -10,7 +10,7 @@ use crate::report::Report;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
@@ -105,6 +105,16 @@ impl OnnxModel {
         let (proto, files) = Files::open(path.as_ref())?;
         let Built { program, missing, floats, .. } = build::build(&proto, files, Values::Present)?;
         Ok(Report { floats, ..Report::new(&proto, &program, missing) })
+    }
+
+    /// The files beside a model's file that hold its data.
+    ///
+    /// # Errors
+    /// [`OnnxError`] for a file that cannot be read.
+    pub fn external_files(path: impl AsRef<FilePath>) -> Result<Vec<PathBuf>> {
+        let (path, (proto, _)) = (path.as_ref(), Files::open(path.as_ref())?);
+        let folder = path.parent().unwrap_or(FilePath::new(""));
+        Ok(file::locations(&proto).into_iter().map(|location| folder.join(location)).collect())
     }
 
     /// What it takes, in order.

@@ -4,12 +4,9 @@ use crate::error::{OnnxError, shown};
 use crate::file::{Files, Raw};
 use crate::proto::TensorProto;
 use half::{bf16, f16};
-use std::sync::Arc;
 use tinytorch_core::Tensor;
-use tinytorch_core::tensor::Number;
-use tinytorch_core::tensor::{Dtype, Element, Owner, Shape};
-use tinytorch_kernels::aligned::Number as Aligned;
-use tinytorch_kernels::os::{SharedSlice, WholeFile};
+use tinytorch_core::tensor::{Dtype, Element, Number, Shape};
+use tinytorch_kernels::os::room;
 
 /// Numbers of element types, as the format has them.
 pub(crate) mod element {
@@ -113,8 +110,7 @@ pub(crate) fn shape(dims: &[i64]) -> Result<Shape, String> {
     Shape::new(&sizes).map_err(|error| error.to_string())
 }
 
-/// A tensor of the file. Its elements stay where they are in the file's bytes if they are aligned there; weights of
-/// 16-bit floats become 32-bit ones.
+/// A tensor of the file; floats of 16 bits become those of 32.
 pub(crate) fn tensor(proto: &TensorProto, files: &mut Files) -> Result<Tensor, OnnxError> {
     read(proto, files).map_err(|problem| match problem {
         Problem::Tensor(problem) => OnnxError::Tensor { tensor: shown(&proto.name), problem },
@@ -217,26 +213,21 @@ fn listed<S: Copy, T: Element>(
     values: &[S],
     f: impl Fn(S) -> T,
 ) -> Result<Tensor, String> {
-    check(values.len(), &shape, "elements")?;
+    let (got, expected) = (values.len(), shape.len());
+    if got != expected {
+        return Err(format!("it holds {got} elements where its shape {shape} needs {expected}"));
+    }
     Tensor::from_vec(values.iter().map(|&v| f(v)).collect(), shape)
         .map_err(|error| error.to_string())
 }
 
-fn check(got: usize, shape: &Shape, what: &str) -> Result<(), String> {
-    let expected = shape.len();
-    if got == expected {
-        return Ok(());
-    }
-    Err(format!("it holds {got} {what} where its shape {shape} needs {expected}"))
-}
-
 fn from_raw(data_type: i32, shape: Shape, raw: &Raw<'_>) -> Result<Tensor, String> {
     match data_type {
-        element::F32 => shared(shape, raw, f32::from_le_bytes),
-        element::I64 => shared(shape, raw, i64::from_le_bytes),
-        element::I32 => shared(shape, raw, i32::from_le_bytes),
-        element::U8 => shared(shape, raw, u8::from_le_bytes),
-        element::I8 => shared(shape, raw, i8::from_le_bytes),
+        element::F32 => copied(shape, raw, f32::from_le_bytes),
+        element::I64 => copied(shape, raw, i64::from_le_bytes),
+        element::I32 => copied(shape, raw, i32::from_le_bytes),
+        element::U8 => copied(shape, raw, u8::from_le_bytes),
+        element::I8 => copied(shape, raw, i8::from_le_bytes),
         element::BOOL => copied(shape, raw, |[byte]: [u8; 1]| byte != 0),
         element::F16 => copied(shape, raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
         element::BF16 => copied(shape, raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
@@ -264,47 +255,23 @@ fn without_sign(values: Tensor) -> Result<Tensor, String> {
     }
 }
 
-/// Bytes from which elements are read where they lie: as long as one tensor does, all of the file stays in memory, also
-/// the floats of weights that have become int8 since. Biases are below it.
-const LEAST_SHARED: usize = 64 << 10;
-
-/// Elements as they lie in the file if that is worth it and this machine can read them there, else a copy.
-fn shared<T: Element + Aligned, const N: usize>(
-    shape: Shape,
-    raw: &Raw<'_>,
-    from: impl Fn([u8; N]) -> T,
-) -> Result<Tensor, String> {
-    check(raw.bytes.len(), &bytes_of(shape, N)?, "bytes")?;
-    if cfg!(target_endian = "little")
-        && raw.bytes.len() >= LEAST_SHARED
-        && let Some(file) = raw.file
-        && let Some(slice) = slice_of::<T>(file, raw.bytes)
-    {
-        let owner: Arc<dyn Owner<T>> = Arc::new(slice);
-        return Tensor::from_owner(owner, shape).map_err(|error| error.to_string());
-    }
-    copied(shape, raw, from)
-}
-
-/// The bytes as a slice of the file that they lie in.
-fn slice_of<T: Aligned>(file: &Arc<WholeFile>, bytes: &[u8]) -> Option<SharedSlice<T>> {
-    let start = (bytes.as_ptr() as usize).checked_sub(file.bytes().as_ptr() as usize)?;
-    SharedSlice::from_file(file.clone(), start..start.checked_add(bytes.len())?).ok()
-}
-
 fn copied<T: Element, const N: usize>(
     shape: Shape,
     raw: &Raw<'_>,
     from: impl Fn([u8; N]) -> T,
 ) -> Result<Tensor, String> {
-    check(raw.bytes.len(), &bytes_of(shape, N)?, "bytes")?;
-    let (elements, _) = raw.bytes.as_chunks::<N>();
-    let values = elements.iter().map(|bytes| from(*bytes)).collect();
+    let bytes = shape.len().saturating_mul(N);
+    if raw.len() != bytes as u64 {
+        let got = raw.len();
+        return Err(format!("it holds {got} bytes where its shape {shape} needs {bytes}"));
+    }
+    let needed = shape.len().saturating_mul(size_of::<T>());
+    room::require("it", needed as u64).map_err(|problem| problem.to_string())?;
+    let mut values = Vec::with_capacity(shape.len());
+    let read = raw.pieces(|piece| {
+        let (elements, _) = piece.as_chunks::<N>();
+        values.extend(elements.iter().map(|bytes| from(*bytes)));
+    });
+    read.map_err(|error| format!("its bytes cannot be read: {error}"))?;
     Tensor::from_vec(values, shape).map_err(|error| error.to_string())
-}
-
-/// As many bytes as elements of this size need, as a shape of one dimension.
-fn bytes_of(shape: Shape, size: usize) -> Result<Shape, String> {
-    let bytes = shape.len().saturating_mul(size);
-    Shape::new(&[bytes]).map_err(|error| error.to_string())
 }

@@ -70,6 +70,9 @@ impl Ctx<'static> {
 }
 
 impl<'a> Ctx<'a> {
+    /// About how many operations take as long as an op does before it computes anything.
+    pub const OF_AN_OP: u64 = 1000;
+
     /// The same context, recording gradients from here on.
     pub fn recording(mut self) -> Ctx<'a> {
         self.tape = Some(Tape::for_gradients());
@@ -86,6 +89,26 @@ impl<'a> Ctx<'a> {
     pub fn at_most(mut self, elements: usize) -> Ctx<'a> {
         self.exec.limit = elements;
         self
+    }
+
+    /// The same context, in which all ops together may do no more than so many operations, an op itself being
+    /// [`Ctx::OF_AN_OP`] of them: for counts that a file names.
+    pub fn within(mut self, operations: u64) -> Ctx<'a> {
+        self.exec.work = operations;
+        self
+    }
+
+    /// The operations that may still be done.
+    pub fn work_left(&self) -> u64 {
+        self.exec.work
+    }
+
+    /// Takes operations that `op` does beside those of the ops that it runs off those that may still be done.
+    ///
+    /// # Errors
+    /// [`GraphError::TooMuchWork`] if none are left.
+    pub fn spend(&mut self, op: &'static str, operations: u64) -> Result<()> {
+        self.exec.spend(op, operations)
     }
 
     /// The same context with an observer.
@@ -201,6 +224,7 @@ impl<'a> Ctx<'a> {
         if let Some(param) = weight {
             self.reached = Some(Reached { param, done: false });
         }
+        self.exec.spend(op.name(), Ctx::OF_AN_OP)?;
         let op: Arc<dyn Op> = Arc::new(op);
         let values: Vec<Option<&Tensor>> = inputs.iter().map(|v| v.map(Var::value)).collect();
         let outputs = match &mut self.observer {

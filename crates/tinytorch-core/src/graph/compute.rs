@@ -261,6 +261,11 @@ fn many<C: Compute + ?Sized>(
         let (op, shape, limit) = (op.name(), *shape, exec.limit);
         return Err(GraphError::TooLarge { op, shape, limit }.into());
     }
+    if let Some((first, _)) = specs.first() {
+        let shapes: Vec<Shape> = dense.iter().map(|input| *input.shape()).collect();
+        let written = specs.iter().map(|(shape, _)| shape.len() as u64).sum::<u64>();
+        exec.spend(op.name(), op.cost(&shapes, first).flops.saturating_add(written))?;
+    }
     let views = dense.iter().map(View::of).collect::<Result<Vec<_>>>()?;
     let mut outputs = specs.iter().map(|spec| unwritten(*spec)).collect::<Result<Vec<_>>>()?;
     let mut out = outputs.iter_mut().map(ViewMut::of).collect::<Result<Vec<_>>>()?;

@@ -54,6 +54,14 @@ pub enum GraphError {
         /// How many elements it may have.
         limit: usize,
     },
+    /// More operations than the pass allows.
+    #[error(
+        "{op}: it takes more operations than are allowed here, together with what was computed before"
+    )]
+    TooMuchWork {
+        /// The op.
+        op: &'static str,
+    },
     /// An op whose description is incomplete.
     #[error(
         "{op} defines neither `shape` and `run` for one output of floats nor `outputs` and `run_typed`; define one of the pairs"

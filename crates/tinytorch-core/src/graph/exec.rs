@@ -1,6 +1,6 @@
 //! What computations run with.
 
-use super::{Turns, image_dims};
+use super::{GraphError, Turns, image_dims};
 use crate::Result;
 use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
@@ -30,6 +30,8 @@ pub struct Exec {
     pub(crate) turns: Turns,
     /// Elements that an output may have at most.
     pub(crate) limit: usize,
+    /// Operations that may still be done.
+    pub(crate) work: u64,
 }
 
 impl Exec {
@@ -48,7 +50,17 @@ impl Exec {
             order: Vec::new(),
             turns: Turns::default(),
             limit: usize::MAX,
+            work: u64::MAX,
         }
+    }
+
+    /// Takes operations that `op` is about to do off those that may still be done.
+    ///
+    /// # Errors
+    /// [`GraphError::TooMuchWork`] if it needs more.
+    pub(crate) fn spend(&mut self, op: &'static str, operations: u64) -> Result<()> {
+        self.work = self.work.checked_sub(operations).ok_or(GraphError::TooMuchWork { op })?;
+        Ok(())
     }
 
     /// The instruction set.

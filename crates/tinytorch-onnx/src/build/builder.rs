@@ -21,6 +21,9 @@ use tinytorch_core::tensor::{Dtype, Tensor};
 /// mask of 4,096 x 4,096 fits.
 const CONSTANTS: usize = 1 << 24;
 
+/// Operations that computing constants may take, beside a thousand for each element that the file holds.
+const WORK: u64 = 1 << 30;
+
 /// A graph, and the nodes that it cannot run.
 #[derive(Default)]
 pub(crate) struct Built {
@@ -71,6 +74,8 @@ pub(crate) struct Builder<'b> {
     missing: Vec<MissingNode>,
     /// Elements that constants may still grow by.
     room: usize,
+    /// Operations that computing constants may still take.
+    work: u64,
     /// Whether it is a graph within a node, whose constants are no parameters.
     is_body: bool,
     elsewhere: Elsewhere,
@@ -114,6 +119,7 @@ impl<'b> Builder<'b> {
             steps: Vec::new(),
             missing: Vec::new(),
             room: CONSTANTS,
+            work: WORK,
             is_body: false,
             elsewhere: Elsewhere::Some(BTreeSet::new()),
             absent: BTreeSet::new(),
@@ -153,7 +159,7 @@ impl<'b> Builder<'b> {
         known: Vec<(String, Value)>,
     ) -> Result<(Program, usize), OnnxError> {
         let mut inner = Builder::new(self.opsets, self.files);
-        (inner.room, inner.is_body) = (self.room, true);
+        (inner.room, inner.work, inner.is_body) = (self.room, self.work, true);
         inner.begin(graph)?;
         for (name, value) in known {
             let is_computed = matches!(value, Value::Computed);
@@ -166,9 +172,9 @@ impl<'b> Builder<'b> {
         for (at, node) in graph.node.iter().enumerate() {
             inner.node(graph, at, node)?;
         }
-        let room = inner.room;
+        let (room, work) = (inner.room, inner.work);
         let Built { program, mut missing, .. } = inner.finish(graph)?;
-        self.room = room;
+        (self.room, self.work) = (room, work);
         let count = missing.len();
         missing.iter_mut().for_each(|node| node.node = format!("{title}: {}", node.node));
         self.missing.append(&mut missing);
@@ -192,7 +198,7 @@ impl<'b> Builder<'b> {
             let value = match tensor::number(proto.data_type) {
                 Ok(_) => {
                     let value = tensor::tensor(proto, self.files)?;
-                    self.room = self.room.saturating_add(value.len().saturating_mul(8));
+                    self.allow(&value);
                     Value::Constant(value)
                 }
                 Err(problem) => Value::Unreadable(problem),
@@ -284,6 +290,10 @@ impl<'b> Builder<'b> {
                 Err(format!("the model imports no operators of the domain {:?}", shown(domain)))
             }
             (None, Some(&opset)) => {
+                if let Some(value) = self.stored(proto)? {
+                    let value = Value::Constant(value);
+                    return self.outputs(proto, |_| value.clone()).map(drop);
+                }
                 let number = |slot: &Option<Slot>| self.numbers.get(slot.as_ref()?).copied();
                 let numbers = inputs.iter().map(number).collect();
                 let node = Node::new(proto, opset, constants, numbers);
@@ -326,6 +336,30 @@ impl<'b> Builder<'b> {
         Ok(())
     }
 
+    /// The tensor that a `Constant` holds, which may lie in a file.
+    fn stored(&mut self, node: &NodeProto) -> Result<Option<Tensor>, OnnxError> {
+        let [attribute] = &node.attribute[..] else { return Ok(None) };
+        let is_constant = node.op_type == "Constant" && node.input.is_empty();
+        if !is_constant || !matches!(&*node.domain, "" | "ai.onnx") || attribute.name != "value" {
+            return Ok(None);
+        }
+        match &attribute.t {
+            Some(proto) if tensor::number(proto.data_type).is_ok() => {
+                let value = tensor::tensor(proto, self.files)?;
+                self.allow(&value);
+                Ok(Some(value))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Lets constants grow by what a tensor of the file is worth.
+    fn allow(&mut self, value: &Tensor) {
+        self.room = self.room.saturating_add(value.len().saturating_mul(8));
+        let work = Ctx::OF_AN_OP.saturating_mul(value.len() as u64);
+        self.work = self.work.saturating_add(work);
+    }
+
     /// Names what a node gives.
     fn outputs(
         &mut self,
@@ -366,7 +400,9 @@ impl<'b> Builder<'b> {
         });
         let args = Args { operator: name, args: args.collect() };
         let run = |source| OnnxError::Run { node: title.to_string(), source: Box::new(source) };
-        let outputs = operator.run(&args, &mut Ctx::eval().at_most(self.room)).map_err(run)?;
+        let mut ctx = Ctx::eval().at_most(self.room).within(self.work);
+        let outputs = operator.run(&args, &mut ctx).map_err(run)?;
+        self.work = ctx.work_left();
         let dense = outputs.into_iter().map(|output| output.into_value().contiguous());
         let outputs = dense.collect::<Result<Vec<_>, _>>().map_err(run)?;
         let elements = outputs.iter().map(Tensor::len).sum::<usize>();
@@ -459,8 +495,12 @@ impl<'b> Builder<'b> {
         self.steps = kept;
     }
 
-    /// What each value is: floats that a step reads become parameters, in the form that all uses agree on.
-    fn sources(&self, outputs: &[Slot]) -> Result<(Vec<Source>, Vec<(String, Held)>), OnnxError> {
+    /// What each value is: floats that a step reads become parameters, in the form that all uses agree on. Of those
+    /// nothing but the shape is left here, so that one in another order is there once.
+    fn sources(
+        &mut self,
+        outputs: &[Slot],
+    ) -> Result<(Vec<Source>, Vec<(String, Held)>), OnnxError> {
         let mut uses: Vec<Vec<Use>> = vec![Vec::new(); self.values.len()];
         for step in &self.steps {
             for (i, &slot) in step.inputs.iter().enumerate() {
@@ -472,31 +512,36 @@ impl<'b> Builder<'b> {
         outputs.iter().for_each(|&slot| uses[slot].push(Use::Value));
         let mut sources = Vec::with_capacity(self.values.len());
         let mut params = Vec::new();
-        for (slot, value) in self.values.iter().enumerate() {
-            sources.push(match value {
-                Value::Computed | Value::Unreadable(_) => Source::Computed,
-                Value::Constant(_) if uses[slot].is_empty() => Source::Computed,
-                Value::Constant(tensor) if self.is_body => Source::Constant(tensor.clone()),
-                Value::Constant(tensor) => {
-                    match held(tensor, &uses[slot], self.absent.contains(&slot)).map_err(
-                        |error| {
-                            let (tensor, problem) = (shown(&self.names[slot]), error.to_string());
-                            OnnxError::Tensor { tensor, problem }
-                        },
-                    )? {
-                        Some(held) => {
-                            params.push((self.names[slot].clone(), held));
-                            Source::Param(params.len() - 1)
-                        }
-                        None if self.absent.contains(&slot) => {
-                            let (tensor, problem) =
-                                (shown(&self.names[slot]), "it has no values".into());
-                            return Err(OnnxError::Tensor { tensor, problem });
-                        }
-                        None => Source::Constant(tensor.clone()),
-                    }
+        for (slot, uses) in uses.iter().enumerate() {
+            let tensor = match &self.values[slot] {
+                Value::Constant(tensor) if !uses.is_empty() => tensor.clone(),
+                _ => {
+                    sources.push(Source::Computed);
+                    continue;
                 }
-            });
+            };
+            let is_absent = self.absent.contains(&slot);
+            let wrong = |problem: String| {
+                let tensor = shown(&self.names[slot]);
+                OnnxError::Tensor { tensor, problem }
+            };
+            let held = match self.is_body {
+                true => None,
+                false => {
+                    held(&tensor, uses, is_absent).map_err(|error| wrong(error.to_string()))?
+                }
+            };
+            match held {
+                Some(held) => {
+                    let shape =
+                        frame::of_shape(*tensor.shape()).map_err(|e| wrong(e.to_string()))?;
+                    params.push((self.names[slot].clone(), held));
+                    sources.push(Source::Param(params.len() - 1));
+                    self.values[slot] = Value::Constant(shape);
+                }
+                None if is_absent && !self.is_body => return Err(wrong("it has no values".into())),
+                None => sources.push(Source::Constant(tensor)),
+            }
         }
         Ok((sources, params))
     }

@@ -85,6 +85,7 @@ pub(crate) fn repeated(body: Body, carried: usize) -> Reading<Operator> {
             if round >= ROUNDS {
                 return Err(GraphError::NotDecided { op: "loop" }.into());
             }
+            ctx.spend("loop", Ctx::OF_AN_OP)?;
             let number = Var::from(Tensor::from_vec(vec![round], [])?);
             let told = Var::from(Tensor::from_vec(vec![goes_on], [])?);
             let mut own = vec![number, told];
@@ -126,59 +127,79 @@ struct Way {
     backward: bool,
 }
 
-fn ways(
-    node: &Node<'_>,
-    axes: &'static str,
-    directions: &'static str,
-    count: usize,
-) -> Reading<Vec<Way>> {
-    let (axes, directions) = (node.ints(axes)?, node.ints(directions)?);
+fn ways(axes: Option<&[i64]>, directions: Option<&[i64]>, count: usize) -> Vec<Way> {
     let at =
         |list: Option<&[i64]>, i: usize| list.and_then(|list| list.get(i).copied()).unwrap_or(0);
-    Ok((0..count).map(|i| Way { axis: at(axes, i), backward: at(directions, i) != 0 }).collect())
+    (0..count).map(|i| Way { axis: at(axes, i), backward: at(directions, i) != 0 }).collect()
 }
 
 /// A graph for each entry of some values.
 pub(crate) fn scan(node: &Node<'_>, body: Body, inputs: usize) -> Reading<Operator> {
-    if node.opset < 9 {
-        return Err("of version 8; from version 9 on it is supported".into());
+    let by_sample = node.opset < 9;
+    // Lengths of sequences come first there.
+    let first = usize::from(by_sample);
+    if by_sample && node.has(0) {
+        return Err(
+            "of version 8 with lengths of sequences; leave them out if all are equal".into()
+        );
     }
+    let inputs = inputs.saturating_sub(first);
     let scanned = node.int("num_scan_inputs")?.and_then(|count| usize::try_from(count).ok());
     let scanned = scanned.filter(|count| (1..=inputs).contains(count));
     let scanned = scanned.ok_or("attribute `num_scan_inputs` does not fit its inputs")?;
     let carried = inputs - scanned;
     let stacked = body.outputs().checked_sub(carried).ok_or("its graph gives too few values")?;
-    let entering = ways(node, "scan_input_axes", "scan_input_directions", scanned)?;
-    let leaving = ways(node, "scan_output_axes", "scan_output_directions", stacked)?;
+    let (entering, leaving) = match by_sample {
+        true => (ways(None, node.ints("directions")?, scanned), ways(None, None, stacked)),
+        false => (
+            ways(node.ints("scan_input_axes")?, node.ints("scan_input_directions")?, scanned),
+            ways(node.ints("scan_output_axes")?, node.ints("scan_output_directions")?, stacked),
+        ),
+    };
+    let scan = Scan { body, carried, entering, leaving };
     Ok(Operator::many(move |args, ctx| {
-        let mut state = (0..carried).map(|i| args.need(i).cloned()).collect::<Result<Vec<_>>>()?;
-        let (mut sources, mut steps) = (Vec::with_capacity(scanned), None);
-        for (i, way) in entering.iter().enumerate() {
-            let x = args.need(carried + i)?;
+        let inputs = (first..first + inputs).map(|i| args.need(i).cloned());
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if by_sample { scan.samples(&inputs, args, ctx) } else { scan.run(inputs, args, ctx) }
+    }))
+}
+
+/// What a scan goes through.
+struct Scan {
+    body: Body,
+    carried: usize,
+    entering: Vec<Way>,
+    leaving: Vec<Way>,
+}
+
+impl Scan {
+    /// The states and sequences that it gives for states and sequences.
+    fn run(&self, inputs: Vec<Var>, args: &Args<'_>, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        let mut state = inputs;
+        let given = state.split_off(self.carried);
+        let (mut sources, mut steps) = (Vec::with_capacity(given.len()), None);
+        for (x, way) in given.iter().zip(&self.entering) {
             let axis = values::axis(way.axis, x.shape().rank(), "scan")?;
             let steps = *steps.get_or_insert(x.shape()[axis]);
-            // In parts that must make up the axis, so that a plan refuses values with more entries.
-            let split = Split { axis, parts: Parts::Sizes(vec![1; steps]) };
-            let mut parts = ctx.apply_many(split, &[Some(x)])?;
+            let mut parts = entries(x, axis, steps, ctx)?;
             if way.backward {
                 parts.reverse();
             }
-            sources.push((parts, axis));
+            sources.push(parts);
         }
-        let mut stacks: Vec<Vec<Var>> = vec![Vec::new(); stacked];
+        let mut stacks: Vec<Vec<Var>> = vec![Vec::new(); self.leaving.len()];
         for step in 0..steps.unwrap_or(0) {
+            ctx.spend("scan", Ctx::OF_AN_OP)?;
             let mut own = std::mem::take(&mut state);
-            for (parts, axis) in &sources {
-                own.push(parts[step].squeeze(*axis, ctx)?);
-            }
-            let mut given = body.run(own, args, ctx)?.into_iter();
-            state = given.by_ref().take(carried).collect();
-            for ((stack, value), way) in stacks.iter_mut().zip(given).zip(&leaving) {
+            own.extend(sources.iter().map(|parts| parts[step].clone()));
+            let mut given = self.body.run(own, args, ctx)?.into_iter();
+            state = given.by_ref().take(self.carried).collect();
+            for ((stack, value), way) in stacks.iter_mut().zip(given).zip(&self.leaving) {
                 let axis = values::axis(way.axis, value.shape().rank() + 1, "scan")?;
                 stack.push(value.unsqueeze(axis, ctx)?);
             }
         }
-        for (mut stack, way) in stacks.into_iter().zip(&leaving) {
+        for (mut stack, way) in stacks.into_iter().zip(&self.leaving) {
             if way.backward {
                 stack.reverse();
             }
@@ -186,5 +207,29 @@ pub(crate) fn scan(node: &Node<'_>, body: Body, inputs: usize) -> Reading<Operat
             state.push(joined(&stack, values::axis(way.axis, rank, "scan")?, args, ctx)?);
         }
         Ok(state)
-    }))
+    }
+
+    /// The same for every sample of a batch, by itself.
+    fn samples(&self, inputs: &[Var], args: &Args<'_>, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+        let scalar = || TensorError::Index { op: "scan", index: 0, len: 0 };
+        let first = inputs.first().ok_or_else(scalar)?;
+        let samples = *first.shape().first().ok_or_else(scalar)?;
+        let apart = inputs.iter().map(|x| entries(x, 0, samples, ctx));
+        let apart = apart.collect::<Result<Vec<_>>>()?;
+        let mut stacks: Vec<Vec<Var>> = vec![Vec::new(); self.body.outputs()];
+        for sample in 0..samples {
+            let own = apart.iter().map(|parts| parts[sample].clone()).collect();
+            for (stack, value) in stacks.iter_mut().zip(self.run(own, args, ctx)?) {
+                stack.push(value.unsqueeze(0, ctx)?);
+            }
+        }
+        stacks.iter().map(|stack| joined(stack, 0, args, ctx)).collect()
+    }
+}
+
+/// The entries of an axis of so many: as parts that must make it up, so that a plan refuses values with more of them.
+fn entries(x: &Var, axis: usize, count: usize, ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
+    let split = Split { axis, parts: Parts::Sizes(vec![1; count]) };
+    let parts = ctx.apply_many(split, &[Some(x)])?;
+    parts.iter().map(|part| part.squeeze(axis, ctx)).collect()
 }

@@ -1,16 +1,23 @@
 //! Sums of products by the names of axes.
 
+use super::values;
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
-use tinytorch_core::ops::{MatMul, Reduce, Reduction};
+use tinytorch_core::ops::{Gather, MatMul, Reduce, Reduction};
 use tinytorch_core::tensor::TensorError;
 
 struct Einsum {
     inputs: Vec<Vec<char>>,
     output: Vec<char>,
 }
+
+/// What stands for an ellipsis among the names of axes.
+const ELLIPSIS: char = '.';
+
+/// The first of the names that the axes of an ellipsis get, counted from the last of them.
+const UNNAMED: char = '\u{e000}';
 
 pub(super) fn einsum(node: &Node<'_>) -> Reading<Operator> {
     let equation = node.string("equation")?.ok_or("attribute `equation` is missing")?;
@@ -19,31 +26,31 @@ pub(super) fn einsum(node: &Node<'_>) -> Reading<Operator> {
         Some((left, right)) => (left, Some(right)),
         None => (equation.as_str(), None),
     };
-    if equation.contains('.') {
-        return Err(format!("the equation {equation:?} has an ellipsis, which is not supported"));
-    }
-    let inputs: Vec<Vec<char>> = left.split(',').map(|names| names.chars().collect()).collect();
+    let names = |text: &str| -> Vec<char> { text.replace("...", ".").chars().collect() };
+    let inputs: Vec<Vec<char>> = left.split(',').map(names).collect();
     let all: Vec<char> = inputs.concat();
     let output: Vec<char> = match right {
-        Some(names) => names.chars().collect(),
+        Some(right) => names(right),
         None => {
-            // What stands once, in the order of the alphabet.
-            let mut once: Vec<char> = all
-                .iter()
-                .copied()
-                .filter(|name| all.iter().filter(|other| *other == name).count() == 1)
-                .collect();
+            // What has no name, and then what stands once, in the order of the alphabet.
+            let stands_once = |name: &char| {
+                *name != ELLIPSIS && all.iter().filter(|other| *other == name).count() == 1
+            };
+            let mut once: Vec<char> = all.iter().copied().filter(stands_once).collect();
             once.sort_unstable();
-            once
+            let unnamed = all.contains(&ELLIPSIS).then_some(ELLIPSIS);
+            unnamed.into_iter().chain(once).collect()
         }
     };
     let repeats = |names: &[char]| (1..names.len()).any(|i| names[..i].contains(&names[i]));
-    let is_known =
-        output.iter().all(|name| all.contains(name)) && all.iter().all(char::is_ascii_alphabetic);
-    if !is_known
+    let ellipses = |names: &Vec<char>| names.iter().filter(|name| **name == ELLIPSIS).count();
+    let is_known = |name: &char| name.is_ascii_alphabetic() || *name == ELLIPSIS;
+    if !output.iter().all(|name| all.contains(name))
+        || !all.iter().all(is_known)
         || repeats(&output)
-        || inputs.iter().any(|names| repeats(names))
+        || inputs.iter().any(|names| ellipses(names) > 1)
         || inputs.len() > 8
+        || (all.contains(&ELLIPSIS) && !output.contains(&ELLIPSIS))
     {
         return Err(format!("the equation {equation:?} is not supported"));
     }
@@ -53,30 +60,84 @@ pub(super) fn einsum(node: &Node<'_>) -> Reading<Operator> {
 
 impl Einsum {
     fn run(&self, args: &Args<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
-        let mut names = Vec::new();
-        let mut value: Option<Var> = None;
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        let mut most = 0;
         for (i, own) in self.inputs.iter().enumerate() {
             let x = args.need(i)?;
-            if x.shape().rank() != own.len() {
+            let (own, unnamed) = named(own, x.shape().rank()).ok_or_else(|| {
                 let expected = format!("the equation names {} axes of input {i}", own.len());
-                return Err(TensorError::Shape { op: "einsum", shape: *x.shape(), expected }.into());
-            }
+                TensorError::Shape { op: "einsum", shape: *x.shape(), expected }
+            })?;
+            most = most.max(unnamed);
+            inputs.push(diagonal(own, x, ctx)?);
+        }
+        let output = with_names(&self.output, most);
+        let mut all: Option<(Vec<char>, Var)> = None;
+        for (i, (own, x)) in inputs.iter().enumerate() {
             let wanted = |name: &char| {
-                self.output.contains(name) || self.inputs[i + 1..].iter().any(|n| n.contains(name))
+                output.contains(name) || inputs[i + 1..].iter().any(|(n, _)| n.contains(name))
             };
-            (names, value) = match value {
-                None => (own.clone(), Some(x.clone())),
-                Some(before) => {
-                    let (names, value) = product((&names, &before), (own, x), &wanted, ctx)?;
-                    (names, Some(value))
-                }
-            };
+            all = Some(match all {
+                None => (own.clone(), x.clone()),
+                Some((names, value)) => product((&names, &value), (own, x), &wanted, ctx)?,
+            });
         }
         let missing = tinytorch_core::graph::GraphError::MissingInput { op: "einsum", input: 0 };
-        let (names, value) =
-            summed(&names, &value.ok_or(missing)?, &|name| self.output.contains(name), ctx)?;
-        ordered(&names, &value, &self.output, ctx)
+        let (names, value) = all.ok_or(missing)?;
+        let (names, value) = summed(&names, &value, &|name| output.contains(name), ctx)?;
+        ordered(&names, &value, &output, ctx)
     }
+}
+
+/// The names with one for each of so many axes in place of an ellipsis; those of one place counted from the last axis
+/// are equal.
+fn with_names(names: &[char], unnamed: usize) -> Vec<char> {
+    let own = |at: usize| char::from_u32(UNNAMED as u32 + at as u32).unwrap_or(UNNAMED);
+    let expanded = names.iter().flat_map(|&name| match name {
+        ELLIPSIS => (0..unnamed).rev().map(own).collect(),
+        name => vec![name],
+    });
+    expanded.collect()
+}
+
+/// The names of all axes of an input, and how many of them its ellipsis stands for; `None` if they do not fit its rank.
+fn named(names: &[char], rank: usize) -> Option<(Vec<char>, usize)> {
+    match names.contains(&ELLIPSIS) {
+        true => {
+            let unnamed = rank.checked_sub(names.len() - 1)?;
+            Some((with_names(names, unnamed), unnamed))
+        }
+        false => (names.len() == rank).then(|| (names.to_vec(), 0)),
+    }
+}
+
+/// A value with each name once: of axes of one name the entries at equal places.
+fn diagonal(mut names: Vec<char>, x: &Var, ctx: &mut Ctx<'_>) -> Result<(Vec<char>, Var)> {
+    let mut x = x.clone();
+    let again = |names: &[char]| {
+        let at = (1..names.len()).find(|&i| names[..i].contains(&names[i]))?;
+        Some((names[..at].iter().position(|name| *name == names[at])?, at))
+    };
+    while let Some((first, second)) = again(&names) {
+        let (len, other) = (x.shape()[first], x.shape()[second]);
+        if len != other {
+            let expected = "axes of one name of one size".to_string();
+            return Err(TensorError::Shape { op: "einsum", shape: *x.shape(), expected }.into());
+        }
+        // Which entries are chosen is decided by the size: a plan refuses values of others.
+        let held = x.unflatten(first, &[len], ctx)?.unflatten(second, &[len], ctx)?;
+        let mut order: Vec<usize> =
+            (0..names.len()).filter(|&i| i != first && i != second).collect();
+        let name = names[first];
+        names = order.iter().map(|&i| names[i]).collect();
+        names.push(name);
+        order.extend([first, second]);
+        let last = order.len() - 2;
+        let flat = held.permute(&order, ctx)?.flatten(last, last + 1, ctx)?;
+        let places: Vec<i64> = (0..len).map(|i| (i * (len + 1)) as i64).collect();
+        x = ctx.apply(Gather { axis: last }, &[&flat, &values::list(&places)?])?;
+    }
+    Ok((names, x))
 }
 
 /// A value summed over the axes that nobody wants.

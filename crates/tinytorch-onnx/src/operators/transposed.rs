@@ -1,7 +1,7 @@
 //! Transposed convolutions.
 
 use super::convolution::{add_bias, groups};
-use super::values;
+use super::{values, volume};
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
@@ -17,6 +17,26 @@ enum Auto {
     SameUpper,
     SameLower,
     Valid,
+}
+
+/// How a transposed convolution moves along one axis.
+#[derive(Clone, Copy)]
+pub(super) struct Along {
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) dilation: usize,
+    pub(super) pads: [usize; 2],
+    /// Entries beyond the last that the kernel reaches.
+    pub(super) extra: usize,
+}
+
+impl Along {
+    /// How many entries it gives of so many.
+    pub(super) fn reached(&self, len: usize) -> Option<usize> {
+        let span = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        let full = len.checked_sub(1)?.checked_mul(self.stride)?.checked_add(span)?;
+        full.checked_add(self.extra)?.checked_sub(self.pads[0])?.checked_sub(self.pads[1])
+    }
 }
 
 struct Transposed {
@@ -57,8 +77,10 @@ pub(super) fn conv_transpose(node: &Node<'_>) -> Reading<Operator> {
         extra: numbers(node, "output_padding")?.unwrap_or_default(),
         sizes: numbers(node, "output_shape")?,
     };
-    if node.constant(1).is_some_and(|weight| !(3..=4).contains(&weight.rank())) {
-        return Err("convolutions of signals and images are supported, of no more axes".into());
+    if node.constant(1).is_some_and(|weight| !(3..=5).contains(&weight.rank())) {
+        return Err(
+            "convolutions of signals, images and volumes are supported, of no more axes".into()
+        );
     }
     Ok(Operator::one(move |args, ctx| transposed.run(args, ctx)))
 }
@@ -66,16 +88,19 @@ pub(super) fn conv_transpose(node: &Node<'_>) -> Reading<Operator> {
 impl Transposed {
     fn run(&self, args: &Args<'_>, ctx: &mut Ctx<'_>) -> Result<Var> {
         let (op, x, weight) = ("conv_transpose", args.need(0)?, args.need(1)?);
-        values::check_rank(x.shape(), 3..=4, op)?;
+        values::check_rank(x.shape(), 3..=5, op)?;
         values::check_rank(weight.shape(), x.shape().rank()..=x.shape().rank(), op)?;
-        let (geometry, extra) = self.geometry(x.shape(), weight.shape())?;
-        let transposed = ConvTranspose2d { geometry, extra };
-        let y = match x.shape().rank() {
-            3 => {
+        let along = self.along(x.shape(), weight.shape())?;
+        let of_images = self.of_images(&along);
+        let y = match along[..] {
+            [_] => {
                 let (x, weight) = (x.unsqueeze(2, ctx)?, weight.unsqueeze(2, ctx)?);
-                ctx.apply(transposed, &[&x, &weight])?.squeeze(2, ctx)?
+                ctx.apply(of_images, &[&x, &weight])?.squeeze(2, ctx)?
             }
-            _ => ctx.apply(transposed, &[x, weight])?,
+            [depth, ..] if along.len() == 3 => {
+                volume::transposed(x, weight, &depth, of_images, ctx)?
+            }
+            _ => ctx.apply(of_images, &[x, weight])?,
         };
         match args.get(2) {
             Some(bias) => add_bias(&y, bias, ctx),
@@ -83,8 +108,21 @@ impl Transposed {
         }
     }
 
-    /// How the convolution moves whose transpose it is, of one axis as along the columns of two.
-    fn geometry(&self, x: &Shape, weight: &Shape) -> Result<(ConvGeometry, [usize; 2])> {
+    /// The transposed convolution of images along the last two axes, of one axis as along the columns.
+    fn of_images(&self, along: &[Along]) -> ConvTranspose2d {
+        let mut geometry = ConvGeometry { groups: self.groups, ..ConvGeometry::default() };
+        let mut extra = [0; 2];
+        for (at, along) in (0..2).rev().zip(along.iter().rev()) {
+            geometry.stride[at] = along.stride;
+            geometry.dilation[at] = along.dilation;
+            geometry.padding[at] = along.pads;
+            extra[at] = along.extra;
+        }
+        ConvTranspose2d { geometry, extra }
+    }
+
+    /// How the convolution moves whose transpose it is, along every axis.
+    fn along(&self, x: &Shape, weight: &Shape) -> Result<Vec<Along>> {
         let axes = x.rank() - 2;
         let wrong = || {
             let expected =
@@ -99,10 +137,8 @@ impl Transposed {
         if !self.pads.is_empty() && self.pads.len() != 2 * axes {
             return Err(wrong().into());
         }
-        let mut geometry = ConvGeometry { groups: self.groups, ..ConvGeometry::default() };
-        let mut all_extra = [0; 2];
+        let mut all = Vec::with_capacity(axes);
         for i in 0..axes {
-            let at = i + 2 - axes;
             let stride =
                 entry(&self.strides, i, 1).filter(|stride| *stride > 0).ok_or_else(wrong)?;
             let dilation = entry(&self.dilations, i, 1).filter(|d| *d > 0).ok_or_else(wrong)?;
@@ -124,7 +160,7 @@ impl Transposed {
             };
             let pads = match wanted {
                 Some(wanted) => {
-                    extra += wanted.saturating_sub(full);
+                    extra = extra.saturating_add(wanted.saturating_sub(full));
                     let total = full.saturating_sub(wanted);
                     match self.auto {
                         Auto::SameUpper => [total / 2, total - total / 2],
@@ -134,11 +170,8 @@ impl Transposed {
                 None if self.auto == Auto::Valid || self.pads.is_empty() => [0, 0],
                 None => [self.pads[i], self.pads[axes + i]],
             };
-            geometry.stride[at] = stride;
-            geometry.dilation[at] = dilation;
-            geometry.padding[at] = pads;
-            all_extra[at] = extra;
+            all.push(Along { kernel: weight[i + 2], stride, dilation, pads, extra });
         }
-        Ok((geometry, all_extra))
+        Ok(all)
     }
 }

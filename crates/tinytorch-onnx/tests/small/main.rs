@@ -5,6 +5,7 @@ mod export;
 mod frames;
 mod models;
 mod quantized;
+mod seldom;
 mod support;
 mod translate;
 mod types;
