@@ -3,6 +3,8 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Stdout, Write};
+use tinytorch::Tensor;
+use tinytorch::tensor::Dtype;
 
 /// Standard output. Once its reader is gone (`| head`), everything else is dropped and the command
 /// goes on: its files and its exit code still count.
@@ -53,6 +55,22 @@ impl Write for Screen {
         let flushed = self.stdout.flush();
         self.checked(flushed, ())
     }
+}
+
+/// Says how many outputs are NaN or infinite, and for which sample first; `which` is whose they are, if a model has several.
+pub(crate) fn warn_of_not_finite(which: &str, outputs: &Tensor) -> anyhow::Result<()> {
+    if outputs.dtype() != Dtype::F32 {
+        return Ok(());
+    }
+    let values = outputs.to_vec::<f32>()?;
+    let Some(at) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let (wrong, all) = (values.iter().filter(|v| !v.is_finite()).count(), values.len());
+    let samples = outputs.shape().first().copied().unwrap_or(1).max(1);
+    let sample = at / (all / samples).max(1);
+    tracing::warn!(
+        "{wrong} of {all} outputs{which} are not finite, the first for sample {sample}; check the model's weights and the scale of the inputs"
+    );
+    Ok(())
 }
 
 /// A bar of so many steps on stderr, drawn only if that is a terminal and gone when it is done.

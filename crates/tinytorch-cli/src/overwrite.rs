@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tinytorch::files::TensorFile;
+use tinytorch_onnx::OnnxModel;
 
 /// Folders below an input that are looked into; published models have one, data sets two.
 const DEPTH: usize = 4;
@@ -57,7 +58,13 @@ impl<'a> Paths<'a> {
     /// Refuses an output that is one of the inputs, under whatever name, or lies in an input folder and
     /// belongs to what is read there.
     pub(crate) fn check(&self) -> Result<(), Problem> {
-        self.outputs.iter().try_for_each(|output| self.check_output(output))
+        self.outputs.iter().try_for_each(|output| self.check_output(output))?;
+        for (i, output) in self.outputs.iter().enumerate() {
+            if self.outputs[..i].iter().any(|other| is_same(other, output)) {
+                return Err(Problem::WrittenTwice { path: output.to_path_buf() });
+            }
+        }
+        Ok(())
     }
 
     fn check_output(&self, path: &Path) -> Result<(), Problem> {
@@ -70,7 +77,10 @@ impl<'a> Paths<'a> {
                 _ if path.is_dir() => Identity::of(input)
                     .is_ok_and(|input| input == output || holds(path, &input, DEPTH)),
                 true => holds(input, &output, DEPTH) && !is_own_result(input, path),
-                false => Identity::of(input).is_ok_and(|input| input == output),
+                false => {
+                    let is_it = |path: &Path| Identity::of(path).is_ok_and(|path| path == output);
+                    is_it(input) || read_beside(input).iter().any(|path| is_it(path))
+                }
             };
             if is_input {
                 let path = path.to_path_buf();
@@ -83,6 +93,37 @@ impl<'a> Paths<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether two paths are of one file, be it there or not.
+fn is_same(a: &Path, b: &Path) -> bool {
+    match (Identity::of(a), Identity::of(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// The files that are read with a model's file: the data of an ONNX model, the settings and tokenizer of others, and
+/// the weights that an index names.
+fn read_beside(model: &Path) -> Vec<PathBuf> {
+    let extension = |path: &Path| path.extension().and_then(OsStr::to_str).map(str::to_string);
+    if extension(model).as_deref() == Some("onnx") {
+        return OnnxModel::external_files(model).unwrap_or_default();
+    }
+    let folder = model.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.join("config.json").exists() {
+        return Vec::new();
+    }
+    let is_index = extension(model).as_deref() == Some("json");
+    let is_report = |path: &Path| REPORTS.iter().any(|name| path.ends_with(name));
+    let is_read = |path: &PathBuf| match extension(path).as_deref() {
+        Some("json" | "model" | "txt") => !is_report(path),
+        Some("safetensors" | "bin") => is_index,
+        _ => false,
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(is_read).collect()
 }
 
 /// Names what an interrupted command has left beside an output.
@@ -215,6 +256,45 @@ mod tests {
         assert!(!bench.refuses("m", "q") && !bench.refuses("m/model.safetensors", "q"));
         let (m, force) = (bench.at("m"), true);
         assert!(Paths::to(&*m).reading_model(&*m, force).check().is_err());
+    }
+
+    #[test]
+    fn what_is_read_with_a_file_is_protected_too() {
+        let bench =
+            Bench::with(&["m/config.json", "m/tokenizer.json", "m/w.safetensors", "a/w.bin"]);
+        for file in ["config.json", "tokenizer.json"] {
+            assert!(bench.refuses("m/w.safetensors", &format!("m/{file}")), "{file}");
+        }
+        fs::write(bench.at("m/all.index.json"), "").unwrap();
+        assert!(bench.refuses("m/all.index.json", "m/w.safetensors"));
+        assert!(!bench.refuses("a/w.bin", "m/config.json"));
+    }
+
+    #[test]
+    fn the_data_of_an_onnx_model_is_protected_too() {
+        use prost::Message;
+        use tinytorch_onnx::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+        let bench = Bench::with(&["data/w.bin", "other.bin"]);
+        let location =
+            StringStringEntryProto { key: "location".into(), value: "data/w.bin".into() };
+        let initializer = vec![TensorProto {
+            data_location: 1,
+            external_data: vec![location],
+            ..TensorProto::default()
+        }];
+        let graph = Some(GraphProto { initializer, ..GraphProto::default() });
+        let model = ModelProto { graph, ..ModelProto::default() };
+        fs::write(bench.at("m.onnx"), model.encode_to_vec()).unwrap();
+        assert!(bench.refuses("m.onnx", "data/w.bin"));
+        assert!(!bench.refuses("m.onnx", "other.bin"));
+    }
+
+    #[test]
+    fn two_results_do_not_share_a_file() {
+        let bench = Bench::with(&["a"]);
+        let twice =
+            |a: &str, b: &str| Paths::to(bench.at(a)).and_to(Some(bench.at(b))).check().is_err();
+        assert!(twice("new", "new") && twice("a", "a") && !twice("a", "new"));
     }
 
     #[test]

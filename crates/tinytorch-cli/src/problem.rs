@@ -11,6 +11,8 @@ pub(crate) enum Problem {
         path.display()
     )]
     OverInput { path: PathBuf, remedy: &'static str },
+    #[error("{} would be written twice, as two results; name two files", path.display())]
+    WrittenTwice { path: PathBuf },
     #[error(
         "static activations take their ranges from data; name some with --calibrate, or choose --activations dynamic"
     )]

@@ -4,7 +4,7 @@ use crate::Verdict;
 use crate::arrays::{Arrays, exactly};
 use crate::feedback::States;
 use crate::open::has_extension;
-use crate::output::Screen;
+use crate::output::{Screen, warn_of_not_finite};
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::table::Table;
@@ -211,6 +211,7 @@ fn write(
         _ => write_npz_as(out, named)?,
     }
     for (name, output, number) in named {
+        warn_of_not_finite(&format!(" of `{name}`"), output)?;
         writeln!(screen, "{}: {name}: {number} {}", out.display(), output.shape())?;
     }
     Ok(Verdict::Good)

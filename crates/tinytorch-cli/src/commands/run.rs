@@ -6,7 +6,7 @@ use crate::arrays::Arrays;
 use crate::data::{check_inputs, load_inputs};
 use crate::feedback::States;
 use crate::open::{is_onnx, open};
-use crate::output::{Screen, progress_bar};
+use crate::output::{Screen, progress_bar, warn_of_not_finite};
 use crate::overwrite::Paths;
 use crate::pictures::{self, Pictures};
 use crate::scale;
@@ -84,14 +84,7 @@ impl Run {
             outputs.push(model.call(&batch, &mut Ctx::eval())?.into_value());
         }
         let outputs = Tensor::cat::<f32>(&outputs, 0)?;
-        let values = outputs.to_vec::<f32>()?;
-        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-            let (wrong, all) = (values.iter().filter(|v| !v.is_finite()).count(), values.len());
-            let sample = at / (all / n.max(1)).max(1);
-            tracing::warn!(
-                "{wrong} of {all} outputs are not finite, the first for sample {sample}; check the model's weights and the scale of the inputs"
-            );
-        }
+        warn_of_not_finite("", &outputs)?;
         standard::write_array(&self.out, &outputs, screen, |screen| {
             Ok(writeln!(screen, "{}: f32 {}", self.out.display(), outputs.shape())?)
         })?;
