@@ -3,10 +3,14 @@
 
 use std::path::Path;
 use tempfile::TempDir;
+use tinytorch::Tensor;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Npz, decode_cifar10, decode_csv, decode_idx, decode_npy, load};
 use tinytorch::files::{TensorFile, import_folder, load_llama2c, load_model};
+use tinytorch::nn::Forward;
+use tinytorch::tensor::Shape;
 use tinytorch::text::{HfTokenizer, Llama2cTokenizer, SentencePieceTokenizer, Tokenizer};
-use tinytorch_onnx::OnnxModel;
+use tinytorch_onnx::{Dim, OnnxModel, ValueInfo};
 
 /// A parser, given bytes.
 pub type Target = fn(&[u8]);
@@ -110,9 +114,34 @@ pub fn cifar10(bytes: &[u8]) {
     let _ = decode_cifar10("fuzz", bytes);
 }
 
-/// An ONNX model: its graph is read and its constants are computed.
+/// An ONNX model: its graph is read, its constants are computed, and it runs op by op on small inputs, and one file in
+/// sixteen as a plan too, whose outputs have the shapes and types of the others.
 pub fn onnx(bytes: &[u8]) {
-    let _ = OnnxModel::from_bytes("fuzz", bytes.to_vec());
+    let Ok(model) = OnnxModel::from_bytes("fuzz", bytes.to_vec()) else { return };
+    let inputs = model.inputs().iter().map(example).collect::<Option<Vec<Tensor>>>();
+    let Some(inputs) = inputs else { return };
+    let vars: Vec<Var> = inputs.iter().map(Var::from).collect();
+    let mut ctx = Ctx::eval().at_most(1 << 20).within(1 << 26);
+    let Ok(outputs) = model.forward(&vars, &mut ctx) else { return };
+    if crc32(bytes) % 16 > 0 {
+        return;
+    }
+    let Ok(mut plan) = model.plan_for(&inputs) else { return };
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let Ok(planned) = plan.run_many(&inputs) else { return };
+    for (planned, own) in planned.iter().zip(&outputs) {
+        assert_eq!((planned.shape(), planned.dtype()), (own.shape(), own.value().dtype()));
+    }
+}
+
+/// A few numbers as an input; `None` if it is not a small one.
+fn example(input: &ValueInfo) -> Option<Tensor> {
+    let size = |dim: &Dim| if let Dim::Size(size) = dim { *size } else { 2 };
+    let sizes: Vec<usize> = input.dims.iter().flatten().map(size).collect();
+    let shape = Shape::new(&sizes).ok().filter(|shape| shape.len() <= 4096)?;
+    let values = (0..shape.len()).map(|i| (i % 5) as f32 - 1.0).collect();
+    let values = Var::from(&Tensor::from_vec(values, shape).ok()?);
+    values.cast(input.dtype, &mut Ctx::eval()).map(Var::into_value).ok()
 }
 
 /// An archive of PyTorch, and every tensor that its pickle names.
