@@ -1,18 +1,21 @@
-"""Exports models of well-known architectures with torch, and holds `tinytorch run` against ONNX Runtime.
+"""Exports models of well-known architectures with torch, and holds `tinytorch run` and plans against ONNX Runtime.
 
-    cargo build --release
-    python scripts/onnx_models.py target/release/tinytorch [--only mobilenet] [--folder models]
+    cargo build --release --examples --bins
+    python scripts/onnx_models.py target/release/tinytorch [--only mobilenet] [--folder models] [--public shared/models]
 
 The weights are random, but for batch norms whose statistics are drawn as well, so that nothing is trivial. Each model is
-exported at an opset from 11 to 18, with a free batch where the exporter can, and run at the batch of its example and at
-another. A model passes if every output is within 1e-4 of ONNX Runtime's, relative to the output's largest value, and as a
-plan too, which `tinytorch profile` compiles. The exit code is 1 if one does not.
+exported at an opset from 11 to 18, with a free batch where the exporter can and a free length where texts have one, and run
+at the batch of its example, at 1 and at 3, and at another length. A model passes if every output is within 1e-4 of ONNX
+Runtime's, relative to the output's largest value: op by op, as `tinytorch run` computes, and as a plan, by the example
+`plan_outputs`, which compiles once and goes on to the other sizes. The exit code is 1 if one does not. With --public every
+.onnx file below that folder is tried too, on random inputs.
 
 Needs `torch`, `torchvision`, `onnx`, `onnxruntime` and `numpy`. With --folder the files are kept, and used again if they
 are there already.
 """
 
 import argparse
+import inspect
 import pathlib
 import subprocess
 import sys
@@ -208,13 +211,14 @@ def entries():
     yield ("super_resolution", 11, SuperResolution, lambda batch: (torch.randn(batch, 1, 24, 24),))
     yield ("style", 12, Style, image(24))
     yield ("detector", 16, Detector, image(64))
-    yield ("lstm_tagger", 14, lambda: Tagger(nn.LSTM), lambda batch: (ids(batch, 11, 50),))
-    yield ("gru_tagger", 15, lambda: Tagger(nn.GRU), lambda batch: (ids(batch, 11, 50),))
+    yield ("lstm_tagger", 14, lambda: Tagger(nn.LSTM), lambda batch, length=11: (ids(batch, length, 50),))
+    yield ("gru_tagger", 15, lambda: Tagger(nn.GRU), lambda batch, length=11: (ids(batch, length, 50),))
     yield ("speech", 14, Speech, lambda batch: (torch.randn(batch, 1, 160),))
-    mask = lambda batch: (torch.arange(9)[None, :] < torch.randint(3, 10, (batch, 1))).long()
-    yield ("encoder", 17, lambda: Encoder(False), lambda batch: (ids(batch, 9, 60), mask(batch)))
-    yield ("encoder_norm_first", 14, lambda: Encoder(True), lambda batch: (ids(batch, 9, 60), mask(batch)))
-    yield ("decoder", 16, Decoder, lambda batch: (ids(batch, 12, 40),))
+    mask = lambda batch, length: (torch.arange(length)[None, :] < torch.randint(3, length + 1, (batch, 1))).long()
+    masked = lambda batch, length=9: (ids(batch, length, 60), mask(batch, length))
+    yield ("encoder", 17, lambda: Encoder(False), masked)
+    yield ("encoder_norm_first", 14, lambda: Encoder(True), masked)
+    yield ("decoder", 16, Decoder, lambda batch, length=12: (ids(batch, length, 40),))
 
 
 class Single(nn.Module):
@@ -236,37 +240,70 @@ def export(path, opset, make, example):
     outputs = model(*inputs)
     given = [f"output_{i}" for i in range(len(outputs) if isinstance(outputs, (tuple, list)) else 1)]
     free = {name: {0: "batch"} for name in names + given}
+    if has_length(example):
+        free.update({name: {0: "batch", 1: "length"} for name in names})
     torch.onnx.export(model, inputs, path, input_names=names, output_names=given, opset_version=opset, dynamic_axes=free, dynamo=False)
 
 
-def compare(program, path, example, folder):
-    """The largest difference of any output at any batch, as a share of the output's largest value, and the number of batches."""
+def has_length(example):
+    """Whether inputs of other lengths can be made."""
+    return "length" in inspect.signature(example).parameters
+
+
+def inputs_of(session, example):
+    """The inputs to try, of several sizes."""
+    sizes = [{"batch": batch} for batch in (2, 1, 3)]
+    if has_length(example):
+        sizes += [{"batch": 2, "length": length} for length in (5, 16)]
+    for size in sizes:
+        torch.manual_seed(size["batch"])
+        yield {value.name: tensor.numpy() for value, tensor in zip(session.get_inputs(), example(**size))}
+
+
+def drawn(session, batch):
+    """Random inputs of a model of which only its file is known; open sizes but the first are 1."""
+    names = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    random = np.random.default_rng(batch)
+    inputs = {}
+    for value in session.get_inputs():
+        shape = [size if isinstance(size, int) else batch if i == 0 else 1 for i, size in enumerate(value.shape)]
+        inputs[value.name] = random.random(shape).astype(names[value.type])
+    return inputs
+
+
+def compare(program, path, sized, folder):
+    """The largest difference of any output at any size, op by op and of one plan, as a share of the output's largest value, and
+    the number of sizes; `sized` gives inputs for a session."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    worst, batches = 0.0, 0
-    for batch in (2, 3):
-        torch.manual_seed(batch)
-        inputs = {value.name: tensor.numpy() for value, tensor in zip(session.get_inputs(), example(batch))}
+    tried = []
+    for i, inputs in enumerate(sized(session)):
         try:
             expected = session.run(None, inputs)
         except Exception:  # The exporter has fixed the batch, and ONNX Runtime reports that in many ways.
             continue
-        batches += 1
-        np.savez(folder / "in.npz", **inputs)
-        done = subprocess.run([program, "run", path, "--input", folder / "in.npz", "--out", folder / "out.npz"], capture_output=True, text=True)
+        np.savez(folder / f"in{i}.npz", **inputs)
+        tried.append((folder / f"in{i}.npz", folder / f"run{i}.npz", folder / f"plan{i}.npz", expected))
+    if not tried:
+        return None, None, 0, "ONNX Runtime ran no batch"
+    commands = [[program, "run", path, "--input", source, "--out", out] for source, out, _, _ in tried]
+    plan = pathlib.Path(program).parent / "examples" / "plan_outputs"
+    commands.append([plan, path, *(file for source, _, out, _ in tried for file in (source, out))])
+    for command in commands:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if done.returncode != 0:
-            return None, 0, done.stderr.strip()
-        with np.load(folder / "out.npz") as got:
-            for value, want in zip(session.get_outputs(), expected):
-                have = got[value.name]
-                if have.shape != want.shape or not np.isfinite(have).all():
-                    return None, 0, f"{value.name}: {have.shape} for {want.shape}"
-                if not want.any():
-                    return None, 0, f"{value.name} is 0 everywhere, which says nothing"
-                worst = max(worst, float(np.abs(have - want).max() / np.abs(want).max()))
-    if batches == 0:
-        return None, 0, "ONNX Runtime ran no batch"
-    done = subprocess.run([program, "profile", path], capture_output=True, text=True)
-    return worst, batches, "" if done.returncode == 0 else f"as a plan: {done.stderr.strip()}"
+            return None, None, 0, done.stderr.strip()
+    worst = [0.0, 0.0]
+    for _, *outs, expected in tried:
+        for form, out in enumerate(outs):
+            with np.load(out) as got:
+                for value, want in zip(session.get_outputs(), expected):
+                    have = got[value.name]
+                    if have.shape != want.shape or not np.isfinite(have).all():
+                        return None, None, 0, f"{value.name}: {have.shape} for {want.shape}"
+                    if not want.any():
+                        return None, None, 0, f"{value.name} is 0 everywhere, which says nothing"
+                    worst[form] = max(worst[form], float(np.abs(have - want).max() / np.abs(want).max()))
+    return *worst, len(tried), ""
 
 
 def main():
@@ -274,6 +311,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--only", nargs="*", help="parts of the names of models to try")
     parser.add_argument("--folder", type=pathlib.Path, help="where the exported models are kept")
+    parser.add_argument("--public", type=pathlib.Path, help="a folder of models to try as they are")
     parser.add_argument("--export-only", action="store_true", help="write the files and run nothing")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -282,24 +320,30 @@ def main():
         folder = pathlib.Path(name)
         kept = arguments.folder or folder
         kept.mkdir(exist_ok=True, parents=True)
-        print("| model | opset | batches | largest difference | |\n|---|---|---|---|---|")
+        print("| model | opset | sizes | largest difference | of the plan | |\n|---|---|---|---|---|---|")
+        found = []
         for name, opset, make, example in entries():
+            path = kept / f"{name}.onnx"
+            found.append((name, opset, path, make, example))
+        for path in sorted(arguments.public.rglob("*.onnx")) if arguments.public else []:
+            found.append((path.stem, "", path, None, None))
+        for name, opset, path, make, example in found:
             if arguments.only and not any(part in name for part in arguments.only):
                 continue
-            path = kept / f"{name}.onnx"
             if not path.exists():
                 try:
                     export(path, opset, make, example)
                 except Exception as error:  # What torch cannot export is no matter of tinytorch's.
-                    print(f"| {name} | {opset} | | | not exported: {str(error).splitlines()[0][:120]} |", flush=True)
+                    print(f"| {name} | {opset} | | | | not exported: {str(error).splitlines()[0][:120]} |", flush=True)
                     continue
             if arguments.export_only:
                 continue
-            worst, batches, problem = compare(arguments.program, path, example, folder)
-            good = worst is not None and worst < TOLERANCE and not problem
+            sized = (lambda session: inputs_of(session, example)) if example else (lambda session: [drawn(session, n) for n in (1, 3)])
+            worst, planned, sizes, problem = compare(arguments.program, path, sized, folder)
+            good = worst is not None and max(worst, planned) < TOLERANCE and not problem
             failed += not good
-            difference = "" if worst is None else f"{worst:.1e}"
-            print(f"| {name} | {opset} | {batches or ''} | {difference} | {'' if good else problem or 'too far'} |", flush=True)
+            differences = " | " if worst is None else f"{worst:.1e} | {planned:.1e}"
+            print(f"| {name} | {opset} | {sizes or ''} | {differences} | {'' if good else problem or 'too far'} |", flush=True)
     return 1 if failed else 0
 
 

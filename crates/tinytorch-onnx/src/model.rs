@@ -28,8 +28,7 @@ pub struct OnnxModel {
 }
 
 impl OnnxModel {
-    /// Reads a model. The file must not be changed in place while the model is in use: weights are read where they
-    /// lie in it.
+    /// Reads a model; its weights are in memory once, whatever order they are needed in.
     ///
     /// # Errors
     /// [`OnnxError`]: for nodes that cannot run all of them at once, in [`OnnxError::Missing`].

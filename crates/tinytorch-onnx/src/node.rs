@@ -43,6 +43,19 @@ pub(crate) fn title(node: &NodeProto, at: usize) -> String {
     }
 }
 
+/// [`title`], with the values that the node reads, for what is wrong with them.
+pub(crate) fn title_of_values(node: &NodeProto, title: &str) -> String {
+    const SHOWN: usize = 4;
+    let names: Vec<&String> = node.input.iter().filter(|name| !name.is_empty()).collect();
+    let shown: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
+    match (shown.len(), names.len() > SHOWN) {
+        (0, _) => title.to_string(),
+        (_, true) => format!("{title} of {} and others", shown.join(", ")),
+        (_, false) => format!("{title} of {}", shown.join(", ")),
+    }
+}
+
 /// The operator, with its domain unless that is ONNX's own.
 pub(crate) fn operator(node: &NodeProto) -> String {
     match node.domain.as_str() {

@@ -107,6 +107,8 @@ const FOLDED: &str = "folded";
 pub(crate) struct Step {
     /// The node as messages call it.
     pub(crate) title: String,
+    /// The same with the values that it reads.
+    pub(crate) title_of_values: String,
     /// The node's place in the file's graph.
     pub(crate) at: usize,
     /// The operator.
@@ -154,7 +156,7 @@ impl Program {
         }
         for step in &self.steps {
             let outputs = self.step(step, &values, ctx).map_err(|source| OnnxError::Run {
-                node: step.title.clone(),
+                node: step.title_of_values.clone(),
                 source: Box::new(source),
             })?;
             for (slot, output) in step.outputs.iter().zip(outputs) {

@@ -1,7 +1,7 @@
 //! The messages of `onnx.proto3` that are read, by hand, with the numbers of the format; fields that say nothing
 //! about what a model computes are left out, and skipped when a file has them.
 //!
-//! Raw tensor data stays a slice of what it was decoded from, so that a file is in memory once.
+//! Raw tensor data stays a slice of the bytes that it was decoded from; of a file, what is large stays there.
 
 use bytes::Bytes;
 use prost::Message;

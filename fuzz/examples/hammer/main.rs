@@ -46,7 +46,7 @@ fn allowed(target: &str) -> Allowed {
     }
 }
 
-/// An input that takes longer is a hang. Other work may hold the processor for seconds.
+/// An input that takes longer, twice, is a hang: other work may hold the processor for seconds.
 const LONG: Duration = Duration::from_secs(10);
 
 /// What inputs are made of.
@@ -132,7 +132,12 @@ fn hammer(
         alloc::reset_peak();
         let began = Instant::now();
         let parsed = catch_unwind(AssertUnwindSafe(|| parse(&input)));
-        let took = began.elapsed();
+        let mut took = began.elapsed();
+        if took > LONG && parsed.is_ok() {
+            let again = Instant::now();
+            parse(&input);
+            took = took.min(again.elapsed());
+        }
         let peak = alloc::stats().map_or(0, |stats| stats.peak_bytes).saturating_sub(before);
         seen.slowest = seen.slowest.max(took);
         seen.most_bytes = seen.most_bytes.max(peak);

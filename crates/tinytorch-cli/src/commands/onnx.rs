@@ -173,7 +173,7 @@ pub(crate) fn run_named(
         let sequence = Arrays::sequence(input, model, pictures, &feedback)?;
         let mut plan = compile(model, &sequence.first()?)?;
         let outputs = sequence.outputs(|inputs| deployed(&mut plan, inputs))?;
-        return write(out, one, &as_held(&names, &outputs), screen);
+        return write(out, one, &declared(model, &names, &outputs), screen);
     }
     let Arrays { inputs, told, .. } = Arrays::read(input, model, pictures)?;
     if let Some(told) = told {
@@ -182,13 +182,22 @@ pub(crate) fn run_named(
     let inputs: Vec<Var> = inputs.iter().map(Var::from).collect();
     let outputs = model.forward_list(&inputs, &mut Ctx::eval())?;
     let outputs: Vec<Tensor> = outputs.into_iter().map(Var::into_value).collect();
-    write(out, one, &as_held(&names, &outputs), screen)
+    write(out, one, &declared(model, &names, &outputs), screen)
 }
 
-/// Outputs under their names, with numbers as they hold them.
-fn as_held<'a>(names: &'a [String], outputs: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor, Number)> {
-    let named = names.iter().zip(outputs);
-    named.map(|(name, output)| (name.as_str(), output, output.dtype().into())).collect()
+/// Outputs under their names, with numbers as an ONNX graph declares them, and else as they hold them.
+fn declared<'a>(
+    model: &dyn Model,
+    names: &'a [String],
+    outputs: &'a [Tensor],
+) -> Vec<(&'a str, &'a Tensor, Number)> {
+    let graph = model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>());
+    let number = |i: usize, output: &Tensor| match graph.and_then(|graph| graph.outputs().get(i)) {
+        Some(info) if info.dtype == output.dtype() => info.number,
+        _ => output.dtype().into(),
+    };
+    let named = names.iter().zip(outputs).enumerate();
+    named.map(|(i, (name, output))| (name.as_str(), output, number(i, output))).collect()
 }
 
 /// Whether the outputs are to be one array without a name.

@@ -361,3 +361,18 @@ fn a_model_is_timed_at_sizes_that_are_given() {
     );
     assert!(bench.refused("bench").contains("MODEL"));
 }
+
+#[test]
+fn run_says_which_output_is_not_finite() {
+    let bench = Bench::with_models();
+    bench.write("m.onnx", &model(-1, &["answer"]));
+    let mut pixels = Tensor::zeros([3, 1, 8, 8]).unwrap().to_vec::<f32>().unwrap();
+    pixels[64 + 5] = f32::NAN;
+    let pixels = Tensor::from_vec(pixels, [3, 1, 8, 8]).unwrap();
+    write_npz(bench.path("x.npz"), &[("image", &pixels)]).unwrap();
+    let out = bench.run("run m.onnx --input x.npz --out y.npz");
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("10 of 30 outputs of `answer` are not finite"), "{said}");
+    assert!(said.contains("the first for sample 1"), "{said}");
+}

@@ -47,11 +47,8 @@ pub(super) fn compile(
         let outputs = graph.node(edge).step.output_count();
         compiler.value_of.push((value..value + outputs).collect());
     }
-    let mut results = Vec::with_capacity(graph.outputs().len());
-    for &output in graph.outputs() {
-        let value = compiler.result(output, &results)?;
-        results.push(value);
-    }
+    let outputs = graph.outputs().iter();
+    let results = outputs.map(|&output| compiler.result(output)).collect::<Result<Vec<_>>>()?;
     let Compiler { values, instructions, .. } = compiler;
     Ok(Program { values, instructions, inputs: graph.inputs().len(), results })
 }
@@ -161,16 +158,17 @@ impl Compiler<'_> {
     }
 
     /// The value of a result of the graph, which no step reads and no other result is.
-    fn result(&mut self, output: Edge, others: &[ValueId]) -> Result<ValueId> {
+    fn result(&mut self, output: Edge) -> Result<ValueId> {
         let value = self.value_at(output);
         let at = root(&self.values, value);
         if self.values[at].encoding != Encoding::F32 {
             return Err(PlanError::EncodedOutput.into());
         }
         let is_read = |i: &Instruction| i.inputs.iter().any(|&x| root(&self.values, x) == at);
+        let is_it = |output: &&Edge| root(&self.values, self.value_at(**output)) == at;
         let is_own = matches!(self.values[at].origin, Origin::Computed)
             && !self.instructions.iter().any(is_read)
-            && !others.iter().any(|&other| root(&self.values, other) == at);
+            && self.graph.outputs().iter().filter(is_it).count() == 1;
         Ok(match is_own {
             true => value,
             false => self.instruction(output, Box::new(Copy), vec![value], Format::PLAIN),

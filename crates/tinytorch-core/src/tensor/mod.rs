@@ -35,6 +35,7 @@ pub use storage::{Owner, Storage};
 use crate::Result;
 use crate::rng::Rng;
 use std::{fmt, sync::Arc};
+use tinytorch_kernels::os::room;
 
 /// An n-dimensional array of one element type.
 #[derive(Clone)]
@@ -43,6 +44,17 @@ pub struct Tensor {
     shape: Shape,
     strides: [usize; MAX_RANK],
     offset: usize,
+}
+
+/// Refuses a large tensor that does not fit the memory that is available, which would end the process.
+fn require_room<T>(shape: &Shape) -> Result<()> {
+    /// Filling as many bytes takes far longer than asking what is available.
+    const LARGE: u64 = 16 << 20;
+    let bytes = (shape.len() as u64).saturating_mul(size_of::<T>() as u64);
+    if bytes >= LARGE {
+        room::require(&format!("a tensor of shape {shape}"), bytes)?;
+    }
+    Ok(())
 }
 
 impl Tensor {
@@ -81,9 +93,11 @@ impl Tensor {
     /// A tensor with every element set to `value`.
     ///
     /// # Errors
-    /// [`TensorError::TooLarge`] for an impossible shape.
+    /// [`TensorError::TooLarge`] for an impossible shape, [`NotEnoughMemory`](crate::NotEnoughMemory) for one that does
+    /// not fit the memory that is available.
     pub fn full<T: Element>(value: T, shape: impl IntoShape) -> Result<Tensor> {
         let shape = shape.into_shape()?;
+        require_room::<T>(&shape)?;
         Tensor::from_vec(vec![value; shape.len()], shape)
     }
 
@@ -123,6 +137,7 @@ impl Tensor {
     /// As [`Tensor::full`].
     pub fn randn(shape: impl IntoShape, std: f32, rng: &mut Rng) -> Result<Tensor> {
         let shape = shape.into_shape()?;
+        require_room::<f32>(&shape)?;
         Tensor::from_vec((0..shape.len()).map(|_| rng.normal() * std).collect(), shape)
     }
 
@@ -132,6 +147,7 @@ impl Tensor {
     /// As [`Tensor::full`].
     pub fn rand(shape: impl IntoShape, low: f32, high: f32, rng: &mut Rng) -> Result<Tensor> {
         let shape = shape.into_shape()?;
+        require_room::<f32>(&shape)?;
         Tensor::from_vec((0..shape.len()).map(|_| rng.uniform(low, high)).collect(), shape)
     }
 
@@ -220,8 +236,9 @@ impl Tensor {
     /// The elements in row-major order.
     ///
     /// # Errors
-    /// [`TensorError::Dtype`] for another element type.
+    /// [`TensorError::Dtype`] for another element type, [`NotEnoughMemory`](crate::NotEnoughMemory).
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        require_room::<T>(&self.shape)?;
         if self.is_contiguous() {
             return Ok(self.as_slice()?.to_vec());
         }

@@ -112,9 +112,9 @@ impl Tensor {
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Tensor> {
         let mut view = self.clone();
         view.shape = sliced(&self.shape, axis, &range)?;
-        let (start, len) = (range.start, self.shape[axis]);
-        // An empty slice at the end would otherwise point one past the buffer.
-        view.offset += if start == len { 0 } else { start * self.strides[axis] };
+        // A view of nothing would otherwise begin beyond the buffer, which may be as empty.
+        let start = range.start * self.strides[axis];
+        view.offset = if view.is_empty() { 0 } else { view.offset + start };
         Ok(view)
     }
 
@@ -314,6 +314,9 @@ mod tests {
         assert_eq!(values(&t.select(0, 1).unwrap()), [3.0, 4.0, 5.0]);
         assert_eq!(values(&tt.select(0, 1).unwrap()), [1.0, 4.0]);
         assert_eq!(t.slice(1, 3..3).unwrap().len(), 0);
+        let nothing = Tensor::zeros([2, 0, 6]).unwrap();
+        assert_eq!(values(&nothing.slice(2, 3..6).unwrap()), [0.0; 0]);
+        assert_eq!(nothing.select(0, 1).unwrap().as_slice::<f32>().unwrap(), [0.0; 0]);
     }
 
     #[test]

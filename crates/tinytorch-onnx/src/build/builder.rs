@@ -6,7 +6,7 @@ use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
 use crate::file::Files;
 use crate::memory::BATCH_NORM;
-use crate::node::{Node, operator, title};
+use crate::node::{Node, operator, title, title_of_values};
 use crate::operators;
 use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
@@ -247,6 +247,7 @@ impl<'b> Builder<'b> {
 
     fn node(&mut self, graph: &GraphProto, at: usize, proto: &NodeProto) -> Result<(), OnnxError> {
         let title = title(proto, at);
+        let title_of_values = title_of_values(proto, &title);
         let is_given = |(i, name): &(usize, &String)| {
             !name.is_empty()
                 && (self.slots.contains_key(*name) || proto.output[..*i].contains(name))
@@ -267,7 +268,17 @@ impl<'b> Builder<'b> {
             self.kept.push(first);
             let (outputs, inputs) = (self.outputs(proto, |_| Value::Computed)?, vec![Some(from)]);
             let (name, last, norm) = ("RoundToLevels", Vec::new(), None);
-            self.steps.push(Step { title, at, name, operator, inputs, outputs, last, norm });
+            self.steps.push(Step {
+                title,
+                title_of_values,
+                at,
+                name,
+                operator,
+                inputs,
+                outputs,
+                last,
+                norm,
+            });
             return Ok(());
         }
         let constants: Vec<Option<Tensor>> = inputs
@@ -324,7 +335,7 @@ impl<'b> Builder<'b> {
             slot.is_none_or(|slot| matches!(self.values[slot], Value::Constant(_)))
         };
         if inputs.iter().all(is_constant) {
-            let values = self.compute(&title, name, &operator, &inputs)?;
+            let values = self.compute(&title_of_values, name, &operator, &inputs)?;
             let mut values = values.into_iter();
             return self
                 .outputs(proto, |_| values.next().map_or(Value::Computed, Value::Constant))
@@ -332,7 +343,17 @@ impl<'b> Builder<'b> {
         }
         let outputs = self.outputs(proto, |_| Value::Computed)?;
         let (last, norm) = (Vec::new(), None);
-        self.steps.push(Step { title, at, name, operator, inputs, outputs, last, norm });
+        self.steps.push(Step {
+            title,
+            title_of_values,
+            at,
+            name,
+            operator,
+            inputs,
+            outputs,
+            last,
+            norm,
+        });
         Ok(())
     }
 
@@ -413,7 +434,12 @@ impl<'b> Builder<'b> {
     fn finish(mut self, graph: &GraphProto) -> Result<Built, OnnxError> {
         let mut outputs = Vec::with_capacity(graph.output.len());
         let mut output_slots = Vec::with_capacity(graph.output.len());
+        let mut given = BTreeSet::new();
         for output in &graph.output {
+            if !self.is_body && !given.insert(&output.name) {
+                let name = shown(&output.name);
+                return Err(graph_error(format!("the output `{name}` is named twice")));
+            }
             let slot = self.slots.get(&output.name).copied().ok_or_else(|| {
                 graph_error(format!("nothing gives the output `{}`", shown(&output.name)))
             })?;

@@ -289,3 +289,59 @@ fn constants_that_take_for_ever_are_refused() {
         );
     }
 }
+
+#[test]
+fn a_value_that_is_several_outputs_is_all_of_them() {
+    let nodes = vec![node("Relu", &["x"], &["y"]), node("Flatten", &["y"], &["flat"])];
+    let given =
+        vec![value("y", F32, &[2, 2]), value("flat", F32, &[2, 2]), value("x", F32, &[2, 2])];
+    let model = read(graph(nodes, vec![], vec![value("x", F32, &[2, 2])], given)).unwrap();
+    let x = Tensor::from_vec(vec![-1f32, 2.0, 3.0, -4.0], [2, 2]).unwrap();
+    let got = outputs(&model, std::slice::from_ref(&x));
+    for (output, want) in got.iter().zip([[0.0, 2.0, 3.0, 0.0]; 2]) {
+        assert_eq!(output.to_vec::<f32>().unwrap(), want);
+    }
+    assert_eq!(got[2].to_vec::<f32>().unwrap(), x.to_vec::<f32>().unwrap());
+}
+
+#[test]
+fn outputs_of_one_name_are_refused() {
+    let given = vec![value("y", F32, &[2]), value("y", F32, &[2])];
+    let nodes = vec![node("Relu", &["x"], &["y"])];
+    let sentence = refused(graph(nodes, vec![], vec![value("x", F32, &[2])], given));
+    assert!(sentence.contains("the output `y` is named twice"), "{sentence}");
+}
+
+#[test]
+fn what_does_not_fit_the_memory_is_a_sentence_that_names_node_and_value() {
+    let sizes = integers("sizes", &[1 << 22, 1 << 22]);
+    let nodes = vec![node("Expand", &["x", "sizes"], &["y"])];
+    let output = vec![value("y", F32, &[-1, -1])];
+    let model = read(graph(nodes, vec![sizes], vec![value("x", F32, &[1, 1])], output)).unwrap();
+    let error = model.run(&[Tensor::ones([1, 1]).unwrap()]).unwrap_err().to_string();
+    assert!(error.contains("node 0 (Expand) of `x`, `sizes`"), "{error}");
+    assert!(error.contains("are available"), "{error}");
+    // An input whose example would be as large.
+    let nodes = vec![node("Relu", &["x"], &["y"])];
+    let large = vec![value("x", F32, &[1 << 22, 1 << 22])];
+    let model = read(graph(nodes, vec![], large, vec![value("y", F32, &[-1, -1])])).unwrap();
+    let error = model.plan().unwrap_err().to_string();
+    assert!(error.contains("are available"), "{error}");
+}
+
+#[test]
+fn recurrent_layers_take_batches_of_nothing() {
+    for (kind, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        let weight = |name: &str, inputs: i64| {
+            let count = (gates * 3 * inputs) as usize;
+            floats(name, &[1, gates * 3, inputs], &vec![0.1; count])
+        };
+        let nodes = vec![with(node(kind, &["x", "w", "r"], &["", "y"]), &[int("hidden_size", 3)])];
+        let constants = vec![weight("w", 2), weight("r", 3)];
+        let given = vec![value("y", F32, &[1, -1, 3])];
+        let model =
+            read(graph(nodes, constants, vec![value("x", F32, &[2, -1, 2])], given)).unwrap();
+        let y = outputs(&model, &[Tensor::zeros([2, 0, 2]).unwrap()]);
+        assert_eq!(y[0].shape().dims(), [1, 0, 3], "{kind}");
+    }
+}
