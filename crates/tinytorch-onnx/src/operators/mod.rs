@@ -31,6 +31,7 @@ mod softmax;
 mod split;
 mod transpose;
 mod transposed;
+mod transposed_volume;
 mod values;
 mod volume;
 mod windows;

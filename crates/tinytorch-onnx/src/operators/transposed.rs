@@ -1,7 +1,8 @@
 //! Transposed convolutions.
 
 use super::convolution::{add_bias, groups};
-use super::{values, volume};
+use super::transposed_volume::{Along, of_volume};
+use super::values;
 use crate::apply::{Args, Operator};
 use crate::node::{Node, Reading};
 use tinytorch_core::Result;
@@ -17,26 +18,6 @@ enum Auto {
     SameUpper,
     SameLower,
     Valid,
-}
-
-/// How a transposed convolution moves along one axis.
-#[derive(Clone, Copy)]
-pub(super) struct Along {
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) dilation: usize,
-    pub(super) pads: [usize; 2],
-    /// Entries beyond the last that the kernel reaches.
-    pub(super) extra: usize,
-}
-
-impl Along {
-    /// How many entries it gives of so many.
-    pub(super) fn reached(&self, len: usize) -> Option<usize> {
-        let span = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
-        let full = len.checked_sub(1)?.checked_mul(self.stride)?.checked_add(span)?;
-        full.checked_add(self.extra)?.checked_sub(self.pads[0])?.checked_sub(self.pads[1])
-    }
 }
 
 struct Transposed {
@@ -97,9 +78,7 @@ impl Transposed {
                 let (x, weight) = (x.unsqueeze(2, ctx)?, weight.unsqueeze(2, ctx)?);
                 ctx.apply(of_images, &[&x, &weight])?.squeeze(2, ctx)?
             }
-            [depth, ..] if along.len() == 3 => {
-                volume::transposed(x, weight, &depth, of_images, ctx)?
-            }
+            [depth, ..] if along.len() == 3 => of_volume(x, weight, &depth, of_images, ctx)?,
             _ => ctx.apply(of_images, &[x, weight])?,
         };
         match args.get(2) {

@@ -1,11 +1,10 @@
-//! Convolutions of volumes, as convolutions of images: the slices that a kernel meets in depth become channels, and those
-//! that a transposed one gives are added where they meet.
+//! Convolutions of volumes, as convolutions of images: the slices that a kernel meets in depth become channels.
 
+use super::values;
 use super::windows::Along;
-use super::{transposed, values};
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
-use tinytorch_core::ops::{Border, ConvTranspose2d, Gather, Pad};
+use tinytorch_core::ops::{Border, Gather, Pad};
 use tinytorch_core::tensor::{Tensor, TensorError};
 
 /// Of `[batch, channels, depth, rows, columns]` an image for each place of the kernel in depth, `[batch * places,
@@ -30,55 +29,9 @@ pub(super) fn of_images(y: &Var, places: usize, ctx: &mut Ctx<'_>) -> Result<Var
 }
 
 /// A volume whose size decides which slices meet: a plan refuses volumes of other sizes.
-fn held(x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+pub(super) fn held(x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
     let mut axes = 2..x.shape().rank();
     axes.try_fold(x.clone(), |x, axis| x.unflatten(axis, &[x.shape()[axis]], ctx))
-}
-
-/// The transposed convolution of a volume with a weight `[in, out / groups, depth, rows, columns]`; `of_images` is the
-/// same for one slice.
-pub(super) fn transposed(
-    x: &Var,
-    weight: &Var,
-    depth: &transposed::Along,
-    of_images: ConvTranspose2d,
-    ctx: &mut Ctx<'_>,
-) -> Result<Var> {
-    let (shape, len) = (*x.shape(), x.shape()[2]);
-    let wrong = || {
-        let expected = "borders in depth that leave a slice".to_string();
-        TensorError::Shape { op: "conv_transpose", shape, expected }
-    };
-    let slices = depth.reached(len).filter(|slices| *slices > 0).ok_or_else(wrong)?;
-    let images = held(x, ctx)?.permute(&[0, 2, 1, 3, 4], ctx)?.flatten(0, 1, ctx)?;
-    // The places of the kernel in depth stay together with the channel that they give, so that groups do too.
-    let weight = weight.flatten(1, 2, ctx)?;
-    let y = ctx.apply(of_images, &[&images, &weight])?;
-    let (channels, rows, columns) = (y.shape()[1] / depth.kernel, y.shape()[2], y.shape()[3]);
-    let sizes = [len, channels, depth.kernel, rows.saturating_mul(columns)].map(|size| size as i64);
-    let y = y.reshape_to(&values::list(&[&[-1], &sizes[..]].concat())?, ctx)?;
-    let y = y.permute(&[0, 2, 1, 3, 4], ctx)?.flatten(2, 3, ctx)?;
-    // Behind the slices that are there one of zeros, for places at which none meets the kernel.
-    let none = (len * depth.kernel) as i64;
-    let (behind, zero) = (values::list(&[0, 0, 0, 0, 0, 0, 1, 0])?, Var::from(Tensor::scalar(0.0)));
-    let y = ctx.apply(Pad(Border::Constant), &[&y, &behind, &zero])?;
-    let mut sum: Option<Var> = None;
-    for place in 0..depth.kernel {
-        let source = |slice: usize| {
-            let away = (slice + depth.pads[0]).checked_sub(place * depth.dilation)?;
-            let met = away / depth.stride;
-            let is_met = away.is_multiple_of(depth.stride) && met < len;
-            is_met.then_some((met * depth.kernel + place) as i64)
-        };
-        let sources: Vec<i64> = (0..slices).map(|slice| source(slice).unwrap_or(none)).collect();
-        let own = ctx.apply(Gather { axis: 2 }, &[&y, &values::list(&sources)?])?;
-        sum = Some(match sum {
-            Some(sum) => sum.add(&own, ctx)?,
-            None => own,
-        });
-    }
-    let sizes = [channels, slices, rows, columns].map(|size| size as i64);
-    sum.ok_or_else(wrong)?.reshape_to(&values::list(&[&[-1], &sizes[..]].concat())?, ctx)
 }
 
 /// Of `[batch, depth, ..]` the slices that each place of the kernel meets, one after the other, and the number of places.
