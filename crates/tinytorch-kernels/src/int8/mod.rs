@@ -7,6 +7,7 @@
 mod areas;
 mod columns;
 mod conv;
+mod conv_access;
 mod conv_job;
 mod conv_shape;
 mod conv_tasks;
@@ -34,6 +35,7 @@ mod transposed;
 mod turned;
 mod weight_only;
 mod widen;
+mod winograd;
 mod words;
 
 pub use conv::conv2d;

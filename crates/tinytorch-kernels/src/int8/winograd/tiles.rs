@@ -1,0 +1,107 @@
+//! The products of some tiles with a panel, and the sums of their outputs: `A^T m A`.
+
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
+
+use super::super::finish::Staged;
+use super::{OUT, PLACES, SIDE};
+use crate::isa::{Kernel, Simd};
+use crate::tuning::{PANEL, by_isa};
+
+/// Tiles whose sums are in registers together: by two vectors of columns, 8 of the 16 that AVX2 has. The images of
+/// most networks are a multiple of four tiles wide.
+pub(super) const MULTIPLIED_TOGETHER: usize = 4;
+
+/// The sums over all channels at each place, for each tile and column.
+#[repr(align(64))]
+pub(super) struct Sums([[[i32; PANEL]; MULTIPLIED_TOGETHER]; PLACES]);
+
+impl Sums {
+    pub(super) fn new() -> Sums {
+        Sums([[[0; PANEL]; MULTIPLIED_TOGETHER]; PLACES])
+    }
+}
+
+/// Stages the sums of the upper and of the lower outputs of up to four tiles.
+pub(super) struct Tiles<'t> {
+    /// The transformed levels of each tile.
+    pub(super) inputs: &'t [i32],
+    /// The transformed weights of the panel.
+    pub(super) weights: &'t [i32],
+    /// Half the channels.
+    pub(super) pairs: usize,
+    pub(super) sums: &'t mut Sums,
+    pub(super) staged: &'t mut [Staged; OUT],
+}
+
+impl Kernel for Tiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        by_isa!(S, T => self.run_by::<S, { T.product_int8.whole[2].vectors }>(s));
+    }
+}
+
+impl Tiles<'_> {
+    /// The same with a panel that is `NV` vectors wide.
+    #[inline(always)]
+    fn run_by<S: Simd, const NV: usize>(self, s: S) {
+        const R: usize = MULTIPLIED_TOGETHER;
+        let (pairs, tile) = (self.pairs, self.pairs * PLACES);
+        let count = self.inputs.len() / tile;
+        let tiles: [&[i32]; R] =
+            std::array::from_fn(|r| &self.inputs[r.min(count - 1) * tile..][..tile]);
+        for place in 0..PLACES {
+            let weights = &self.weights[place * pairs * PANEL..][..pairs * PANEL];
+            let levels = tiles.map(|tile| &tile[place * pairs..][..pairs]);
+            let mut sums = [[s.splat_i32(0); NV]; R];
+            for (pair, weights) in weights.as_chunks::<PANEL>().0.iter().enumerate() {
+                let mut vectors = [s.i32_to_bytes(s.splat_i32(0)); NV];
+                for v in 0..NV {
+                    vectors[v] = s.i32_to_bytes(s.load_i32(&weights[v * S::LANES..]));
+                }
+                for r in 0..R {
+                    let levels = s.i32_to_bytes(s.splat_i32(levels[r][pair]));
+                    for v in 0..NV {
+                        sums[r][v] = s.dot_wide(sums[r][v], levels, vectors[v]);
+                    }
+                }
+            }
+            for r in 0..R {
+                for v in 0..NV {
+                    s.store_i32(sums[r][v], &mut self.sums.0[place][r][v * S::LANES..]);
+                }
+            }
+        }
+        for r in 0..count {
+            for column in (0..PANEL).step_by(S::LANES) {
+                stage(s, self.sums, self.staged, r, column);
+            }
+        }
+    }
+}
+
+/// Stages the outputs of a tile for the vector of columns from `column` on.
+#[inline(always)]
+fn stage<S: Simd>(s: S, sums: &Sums, staged: &mut [Staged; OUT], tile: usize, column: usize) {
+    let mut columns = [[s.splat_i32(0); OUT]; SIDE];
+    for x in 0..SIDE {
+        let mut line = [s.splat_i32(0); SIDE];
+        for y in 0..SIDE {
+            line[y] = s.load_i32(&sums.0[y * SIDE + x][tile][column..]);
+        }
+        columns[x] = outputs(s, line);
+    }
+    for y in 0..OUT {
+        let line = [columns[0][y], columns[1][y], columns[2][y], columns[3][y]];
+        for (x, sum) in outputs(s, line).into_iter().enumerate() {
+            s.store_i32(s.shr(sum, 2), &mut staged[y].row_mut(tile * OUT + x)[column..]);
+        }
+    }
+}
+
+/// One dimension of the sums.
+#[inline(always)]
+fn outputs<S: Simd>(s: S, [a, b, c, d]: [S::I32; SIDE]) -> [S::I32; OUT] {
+    [s.add_i32(a, s.add_i32(b, c)), s.sub_i32(b, s.add_i32(c, d))]
+}
