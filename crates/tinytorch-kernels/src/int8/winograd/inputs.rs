@@ -1,5 +1,7 @@
 //! What becomes of the levels: `B^T x B` for each tile and channel.
 
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
+
 use super::super::slab::Slab;
 use super::{OUT, PLACES, SIDE};
 use crate::isa::{Kernel, Simd};
@@ -33,10 +35,11 @@ impl Kernel for TransformInputs<'_> {
         let [height, width] = self.size;
         let tile_numbers = PLACES * self.channels / 2;
         for (y, tiles) in self.to.chunks_exact_mut(self.across * tile_numbers).enumerate() {
-            let rows: [&[u8]; SIDE] = std::array::from_fn(|i| {
-                let row = (y * OUT + i).min(height - 1);
-                &self.slab.pixels[row * self.slab.row_stride..][..width * self.channels]
-            });
+            let mut rows = [self.slab.pixels; SIDE];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let y = (y * OUT + i).min(height - 1);
+                *row = &row[y * self.slab.row_stride..][..width * self.channels];
+            }
             for first in (0..self.channels).step_by(at_once) {
                 // The last channels are some of those before where they fill no vector alone.
                 let channel = first.min(self.channels - at_once);
@@ -65,11 +68,12 @@ impl Pixels<'_> {
         let mut left = [self.column(s, 0), self.column(s, 1)];
         for (x, tile) in tiles.enumerate() {
             let right = [self.column(s, x * OUT + 2), self.column(s, x * OUT + 3)];
+            let tile = &mut tile[..PLACES * self.channels / 2];
             for i in 0..SIDE {
-                let line = [left[0][i], left[1][i], right[0][i], right[1][i]];
-                for (j, place) in transform(s, line).into_iter().enumerate() {
+                let places = transform(s, [left[0][i], left[1][i], right[0][i], right[1][i]]);
+                for j in 0..SIDE {
                     let at = ((i * SIDE + j) * self.channels + self.channel) / 2;
-                    s.store_i32(s.bytes_to_i32(place), &mut tile[at..]);
+                    s.store_i32(s.bytes_to_i32(places[j]), &mut tile[at..]);
                 }
             }
             left = right;

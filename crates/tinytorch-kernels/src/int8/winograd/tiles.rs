@@ -47,33 +47,42 @@ impl Tiles<'_> {
     #[inline(always)]
     fn run_by<S: Simd, const NV: usize>(self, s: S) {
         const R: usize = MULTIPLIED_TOGETHER;
-        let (pairs, tile) = (self.pairs, self.pairs * PLACES);
+        let tile = self.pairs * PLACES;
         let count = self.inputs.len() / tile;
-        let tiles: [&[i32]; R] =
-            std::array::from_fn(|r| &self.inputs[r.min(count - 1) * tile..][..tile]);
-        for place in 0..PLACES {
-            let weights = &self.weights[place * pairs * PANEL..][..pairs * PANEL];
-            let levels = tiles.map(|tile| &tile[place * pairs..][..pairs]);
+        assert!(count > 0 && self.weights.len() >= tile * PANEL);
+        // Tiles beyond the last one repeat it, and are not staged.
+        let mut levels = [self.inputs.as_ptr(); R];
+        for r in 0..R {
+            // SAFETY: the inputs hold `count` tiles.
+            levels[r] = unsafe { levels[r].add(r.min(count - 1) * tile) };
+        }
+        let mut weights = self.weights.as_ptr();
+        let mut at = 0;
+        for place in &mut self.sums.0 {
             let mut sums = [[s.splat_i32(0); NV]; R];
-            for (pair, weights) in weights.as_chunks::<PANEL>().0.iter().enumerate() {
+            for _ in 0..self.pairs {
                 let mut vectors = [s.i32_to_bytes(s.splat_i32(0)); NV];
                 for v in 0..NV {
-                    vectors[v] = s.i32_to_bytes(s.load_i32(&weights[v * S::LANES..]));
+                    // SAFETY: the weights hold a panel for each of the numbers of a tile.
+                    vectors[v] = unsafe { s.load_bytes(weights.add(v * S::LANES).cast()) };
                 }
                 for r in 0..R {
-                    let levels = s.i32_to_bytes(s.splat_i32(levels[r][pair]));
+                    // SAFETY: `at` is less than the numbers of a tile.
+                    let levels = unsafe { s.splat_bytes(levels[r].add(at).cast()) };
                     for v in 0..NV {
                         sums[r][v] = s.dot_wide(sums[r][v], levels, vectors[v]);
                     }
                 }
+                at += 1;
+                weights = weights.wrapping_add(PANEL);
             }
             for r in 0..R {
                 for v in 0..NV {
-                    s.store_i32(sums[r][v], &mut self.sums.0[place][r][v * S::LANES..]);
+                    s.store_i32(sums[r][v], &mut place[r][v * S::LANES..]);
                 }
             }
         }
-        for r in 0..count {
+        for r in 0..count.min(R) {
             for column in (0..PANEL).step_by(S::LANES) {
                 stage(s, self.sums, self.staged, r, column);
             }
@@ -94,8 +103,9 @@ fn stage<S: Simd>(s: S, sums: &Sums, staged: &mut [Staged; OUT], tile: usize, co
     }
     for y in 0..OUT {
         let line = [columns[0][y], columns[1][y], columns[2][y], columns[3][y]];
-        for (x, sum) in outputs(s, line).into_iter().enumerate() {
-            s.store_i32(s.shr(sum, 2), &mut staged[y].row_mut(tile * OUT + x)[column..]);
+        let sums = outputs(s, line);
+        for x in 0..OUT {
+            s.store_i32(s.shr(sums[x], 2), &mut staged[y].row_mut(tile * OUT + x)[column..]);
         }
     }
 }
