@@ -48,7 +48,8 @@ pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{
-    dequantize_i8, dequantize_u8, min_max, quantize_i8, quantize_rows_u8, quantize_u8,
+    dequantize_i8, dequantize_u8, min_max, quantize_finite_u8, quantize_i8, quantize_rows_u8,
+    quantize_u8,
 };
 pub use transposed::gemm_transposed;
 pub use weight_only::gemm_weight_only;

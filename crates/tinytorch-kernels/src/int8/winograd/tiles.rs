@@ -5,11 +5,14 @@
 use super::super::finish::Staged;
 use super::{OUT, PLACES, SIDE};
 use crate::isa::{Kernel, Simd};
-use crate::tuning::{PANEL, by_isa};
+use crate::tuning::{GROUP, PANEL, by_isa};
 
 /// Tiles whose sums are in registers together: by two vectors of columns, 8 of the 16 that AVX2 has. The images of
 /// most networks are a multiple of four tiles wide.
 pub(super) const MULTIPLIED_TOGETHER: usize = 4;
+
+/// Pairs of channels between two looks at whether there are more.
+const AT_ONCE: usize = GROUP / 2;
 
 /// The sums over all channels at each place, for each tile and column.
 #[repr(align(64))]
@@ -47,6 +50,7 @@ impl Tiles<'_> {
     #[inline(always)]
     fn run_by<S: Simd, const NV: usize>(self, s: S) {
         const R: usize = MULTIPLIED_TOGETHER;
+        assert!(self.pairs.is_multiple_of(AT_ONCE), "channels come in groups of four");
         let tile = self.pairs * PLACES;
         let count = self.inputs.len() / tile;
         assert!(count > 0 && self.weights.len() >= tile * PANEL);
@@ -60,21 +64,24 @@ impl Tiles<'_> {
         let mut at = 0;
         for place in &mut self.sums.0 {
             let mut sums = [[s.splat_i32(0); NV]; R];
-            for _ in 0..self.pairs {
-                let mut vectors = [s.i32_to_bytes(s.splat_i32(0)); NV];
-                for v in 0..NV {
-                    // SAFETY: the weights hold a panel for each of the numbers of a tile.
-                    vectors[v] = unsafe { s.load_bytes(weights.add(v * S::LANES).cast()) };
-                }
-                for r in 0..R {
-                    // SAFETY: `at` is less than the numbers of a tile.
-                    let levels = unsafe { s.splat_bytes(levels[r].add(at).cast()) };
+            for _ in 0..self.pairs / AT_ONCE {
+                // Two pairs at a time spare a tenth of the instructions.
+                for _ in 0..AT_ONCE {
+                    let mut vectors = [s.i32_to_bytes(s.splat_i32(0)); NV];
                     for v in 0..NV {
-                        sums[r][v] = s.dot_wide(sums[r][v], levels, vectors[v]);
+                        // SAFETY: the weights hold a panel for each of the numbers of a tile.
+                        vectors[v] = unsafe { s.load_bytes(weights.add(v * S::LANES).cast()) };
                     }
+                    for r in 0..R {
+                        // SAFETY: `at` is less than the numbers of a tile.
+                        let levels = unsafe { s.splat_bytes(levels[r].add(at).cast()) };
+                        for v in 0..NV {
+                            sums[r][v] = s.dot_wide(sums[r][v], levels, vectors[v]);
+                        }
+                    }
+                    at += 1;
+                    weights = weights.wrapping_add(PANEL);
                 }
-                at += 1;
-                weights = weights.wrapping_add(PANEL);
             }
             for r in 0..R {
                 for v in 0..NV {
