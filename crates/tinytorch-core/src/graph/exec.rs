@@ -6,7 +6,8 @@ use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
-    RowParams, min_max, quantize_finite_u8, quantize_nchw_to_nhwc, quantize_rows_i16, quantize_rows_u8,
+    RowParams, min_max, quantize_finite_u8, quantize_nchw_to_nhwc, quantize_rows_i16,
+    quantize_rows_u8,
 };
 use tinytorch_kernels::{Isa, Ran, Scratch};
 
