@@ -131,12 +131,12 @@ fn common_convolutions_and_their_gradients_match_the_definition() {
 }
 
 const TRANSFORMED: ConvShape =
-    ConvShape { in_channels: 16, height: 8, width: 8, out_channels: 16, ..PLAIN };
+    ConvShape { in_channels: 32, height: 8, width: 8, out_channels: 32, ..PLAIN };
 
 #[test]
 fn tiles_that_are_transformed_match_the_definition() {
     check(&TRANSFORMED);
-    check(&ConvShape { in_channels: 19, out_channels: 21, height: 13, width: 15, ..TRANSFORMED });
+    check(&ConvShape { in_channels: 35, out_channels: 37, height: 13, width: 15, ..TRANSFORMED });
     check(&ConvShape { padding: [[2, 0], [0, 3]], height: 7, width: 12, ..TRANSFORMED });
     check(&ConvShape {
         padding: [[0; 2]; 2],
@@ -148,7 +148,7 @@ fn tiles_that_are_transformed_match_the_definition() {
     check(&ConvShape { padding: [[5, 4], [4, 6]], height: 2, width: 3, ..TRANSFORMED });
     check(&ConvShape { height: 1, width: 61, ..TRANSFORMED });
     // Several tasks for an image.
-    check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 17, ..TRANSFORMED });
+    check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 33, ..TRANSFORMED });
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let dense =
         ConvShape { batch: 20, in_channels: 16, height: 16, width: 16, out_channels: 32, ..PLAIN };
     let depthwise = ConvShape { out_channels: 16, groups: 16, ..dense };
-    for shape in [dense, depthwise] {
+    for shape in [dense, depthwise, ConvShape { batch: 9, ..TRANSFORMED }] {
         let lengths = Lengths::of(&shape);
         let x = values(shape.batch * lengths.group_in * shape.groups, 1);
         let weight = values(lengths.group_weight() * shape.groups, 2);
