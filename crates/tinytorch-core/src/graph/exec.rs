@@ -6,7 +6,8 @@ use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
-    RowParams, min_max, quantize_nchw_to_nhwc, quantize_rows_i16, quantize_rows_u8, quantize_u8,
+    RowParams, min_max, quantize_finite_u8, quantize_nchw_to_nhwc, quantize_rows_i16,
+    quantize_rows_u8,
 };
 use tinytorch_kernels::{Isa, Ran, Scratch};
 
@@ -154,10 +155,7 @@ pub(crate) fn quantize_rows(
     params: &mut Vec<QParams>,
 ) -> Result<()> {
     match input {
-        Encoding::Static(params) => {
-            min_max(isa, x)?;
-            quantize_u8(isa, x, params, out)?;
-        }
+        Encoding::Static(params) => quantize_finite_u8(isa, x, params, out)?,
         Encoding::PerRow | Encoding::F32 => {
             params.resize(m, ANY);
             quantize_rows_u8(isa, x, m, x.len() / m.max(1), out, params)?;

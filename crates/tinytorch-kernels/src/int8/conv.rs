@@ -5,6 +5,7 @@
 //! kernel row, so the product reads them where they are: nothing is unfolded. Where runs are not
 //! a multiple of four values, as with three channels, a few output pixels at a time are gathered.
 
+use super::conv_access::Access;
 use super::conv_job::Job;
 use super::conv_shape::ConvShape;
 use super::error::check_length;
@@ -63,20 +64,21 @@ pub fn conv2d(
     check_length("the images", images.data.len(), shape.input_len()?)?;
     images.params.check("the images' scales", shape.batch)?;
     images.params.check_bytes("a convolution")?;
-    let k = shape.taps() * shape.group_channels();
+    let k = shape.k();
     if weight.k() != k {
         return Err(Int8Error::InnerSize { activations: k, weights: weight.k() });
     }
     check_length("the weight's rows", weight.n(), shape.out_channels)?;
     epilogue.check(weight.n(), weight.k())?;
     output.check(shape.output_len()?)?;
-    let names = if shape.is_depthwise() {
-        kernel_names!("depthwise_int8")
-    } else {
-        kernel_names!("conv_int8")
-    };
+    let access = Access::of(isa, shape, shape.output_size()?, epilogue);
     let target = Target::of(&mut output);
-    let job = Job { isa, shape, images, weight, epilogue, target, layout };
+    let job = Job { isa, shape, images, weight, epilogue, target, layout, access };
     job.run(scratch)?;
+    let names = match access {
+        Access::Depthwise => kernel_names!("depthwise_int8"),
+        Access::Winograd => kernel_names!("winograd_int8"),
+        _ => kernel_names!("conv_int8"),
+    };
     Ok(Ran::int8(names.of(isa, job.uses_pair_rule())))
 }

@@ -122,8 +122,13 @@ impl ConvShape {
     }
 
     /// Input pixels under the kernel.
-    pub(super) fn taps(&self) -> usize {
+    fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
+    }
+
+    /// Weights of an output channel.
+    pub(super) fn k(&self) -> usize {
+        self.taps() * self.group_channels()
     }
 
     /// Input channels of a group.

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::columns::{COLUMNS, Columns};
-use super::conv_job::{Access, Cut, Job, KernelRuns};
+use super::conv_access::{Access, KernelRuns};
+use super::conv_job::{Cut, Job};
 use super::depthwise::{Depthwise, PIXELS};
 use super::depthwise_block::Block;
 use super::finish::{Finish, Staged, Target};
@@ -15,6 +16,7 @@ use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::turned::{Turned, rows_at_once};
 use super::widen::Wide;
+use super::winograd::Winograd;
 use super::{Int8Error, QParams, RowParams};
 use crate::Scratch;
 use crate::parallel::{SharedOut, share};
@@ -24,7 +26,6 @@ use crate::tuning::{GROUP, PANEL};
 /// How the kernel meets the image.
 #[derive(Copy, Clone)]
 struct Reading<'a> {
-    access: Access,
     /// Where its runs lie, from the first one on.
     offsets: &'a [usize],
     weight: Packed<'a>,
@@ -93,18 +94,18 @@ impl Job<'_> {
             return Ok(());
         }
         let cut = self.cut(out_size);
-        let runs = self.kernel_runs();
-        let slab = if self.copies_slab(cut.access) {
+        let runs = KernelRuns::of(self.shape);
+        let slab = if self.copies_slab() {
             Slab::bytes(self.shape, Slab::height(self.shape, cut.task_rows))
         } else {
             0
         };
-        let gathered = match cut.access {
+        let gathered = match self.access {
             Access::Gathered(pixels) => pixels * self.weight.k() + COPY_SLACK,
             _ => 0,
         };
         let numbers = Columns::numbers(self.epilogue.scales.block(), self.weight.k());
-        let (block, taps) = match cut.access {
+        let (block, taps) = match self.access {
             Access::Depthwise => {
                 (Block::numbers(self.shape), Depthwise::numbers(self.shape, out_size[1]))
             }
@@ -126,7 +127,7 @@ impl Job<'_> {
             + levels_step
             + results_step
             + of_numbers.iter().sum::<usize>();
-        let padded_k = if cut.access == Access::Padded { runs.count * runs.read } else { 0 };
+        let padded_k = if self.access == Access::Padded { runs.count * runs.read } else { 0 };
         let padded = self.weight.n() * padded_k;
         let shared = bytes_for::<usize>(runs.count)
             + bytes_for::<i8>(padded)
@@ -135,7 +136,7 @@ impl Job<'_> {
         let offsets = arena.take::<usize>(runs.count);
         self.fill_offsets(offsets);
         let (panels, rows) = (arena.take(padded), arena.take(padded_k + self.weight.k()));
-        let weight = if cut.access == Access::Padded {
+        let weight = if self.access == Access::Padded {
             self.pad_weight(&runs, panels, rows)
         } else {
             self.weight.packed()
@@ -168,8 +169,7 @@ impl Job<'_> {
             };
             for index in worker {
                 let task = self.task(&cut, index, out_size[0]);
-                let Cut { access, is_turned, .. } = cut;
-                let reading = Reading { access, offsets, weight, is_turned };
+                let reading = Reading { offsets, weight, is_turned: cut.is_turned };
                 self.convolve(&task, &reading, out_size, &mut workspace);
             }
         });
@@ -232,13 +232,13 @@ impl Job<'_> {
         let params = self.images.params.of(task.image);
         let image_len = shape.height * shape.width * shape.in_channels;
         let image = &self.images.data[task.image * image_len..][..image_len];
-        let slab = if self.copies_slab(reading.access) {
+        let slab = if self.copies_slab() {
             Slab::copied(shape, image, &task.rows, params.zero_point, workspace.slab)
         } else {
             Slab::in_place(shape, image, &task.rows)
         };
         let place = self.place(task, out_size);
-        if reading.access == Access::Depthwise {
+        if self.access == Access::Depthwise {
             let depthwise = Depthwise {
                 shape,
                 slab,
@@ -303,7 +303,11 @@ impl Job<'_> {
         working: &mut Working<'_, '_>,
         finish: &mut dyn FnMut(usize, Range<usize>) -> Finish,
     ) {
-        let (shape, Reading { access, offsets, weight, .. }) = (self.shape, *reading);
+        let (shape, Reading { offsets, weight, .. }) = (self.shape, *reading);
+        if self.access == Access::Winograd {
+            let finish = finish(0, lines.columns.clone());
+            return self.multiply_transformed(lines, weight, working, finish);
+        }
         let Lines { out_width, slab, params, .. } = *lines;
         let m = lines.rows.len() * out_width;
         let (down, across) =
@@ -317,8 +321,8 @@ impl Job<'_> {
             };
             let start = &slab.pixels[lines.rows.start * down + group * shape.group_channels()..];
             let rows = Rows { start, inner: out_width, outer_stride: down, inner_stride: across };
-            let runs = self.kernel_runs();
-            let Access::Gathered(at_once) = access else {
+            let runs = KernelRuns::of(self.shape);
+            let Access::Gathered(at_once) = self.access else {
                 let runs = if runs.count == 1 {
                     Runs::contiguous(runs.len)
                 } else {
@@ -350,6 +354,29 @@ impl Job<'_> {
                 product.run_here(self.isa, working.numbers, working.wide.again());
             }
         }
+    }
+
+    /// The same for [tiles](super::winograd) that are transformed.
+    fn multiply_transformed(
+        &self,
+        lines: &Lines<'_>,
+        weight: Packed<'_>,
+        working: &mut Working<'_, '_>,
+        finish: Finish,
+    ) {
+        let Lines { ref rows, out_width, slab, params, .. } = *lines;
+        self.isa.run(Winograd {
+            shape: self.shape,
+            slab: Slab { pixels: &slab.pixels[rows.start * slab.row_stride..], ..slab },
+            rows: rows.len(),
+            out_width,
+            params,
+            weight,
+            epilogue: self.epilogue,
+            finish,
+            columns: Columns::over(working.numbers),
+            numbers: working.wide.weights,
+        });
     }
 
     fn product<'a>(

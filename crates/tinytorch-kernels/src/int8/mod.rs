@@ -7,6 +7,7 @@
 mod areas;
 mod columns;
 mod conv;
+mod conv_access;
 mod conv_job;
 mod conv_shape;
 mod conv_tasks;
@@ -34,6 +35,7 @@ mod transposed;
 mod turned;
 mod weight_only;
 mod widen;
+mod winograd;
 mod words;
 
 pub use conv::conv2d;
@@ -46,7 +48,8 @@ pub use pair_rule::pair_rule_holds;
 pub use panels::{MAX_K, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{
-    dequantize_i8, dequantize_u8, min_max, quantize_i8, quantize_rows_u8, quantize_u8,
+    dequantize_i8, dequantize_u8, min_max, quantize_finite_u8, quantize_i8, quantize_rows_u8,
+    quantize_u8,
 };
 pub use transposed::gemm_transposed;
 pub use weight_only::gemm_weight_only;

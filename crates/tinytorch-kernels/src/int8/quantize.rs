@@ -4,7 +4,7 @@
 //! fused multiply-add), the clamp comes before the conversion to an integer, and NaN becomes the
 //! lowest level.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::error::{check_length, checked_size};
 use super::levels::{Levels, quantize_lanes};
@@ -14,6 +14,7 @@ use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::threads::{QUANTIZE, QUANTIZE_ROWS};
 
+/// Quantizes, and says whether all values are finite.
 struct Quantize<'a> {
     x: &'a [f32],
     levels: Levels,
@@ -21,35 +22,45 @@ struct Quantize<'a> {
 }
 
 impl Kernel for Quantize<'_> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> bool {
         let levels = self.levels;
         let mut fours = self.x.chunks_exact(4 * S::LANES);
         let mut out_fours = self.out.chunks_exact_mut(4 * S::LANES);
+        let mut taints = [s.splat(0.0); 4];
         for (x, out) in (&mut fours).zip(&mut out_fours) {
             let mut q = [s.splat_i32(0); 4];
             for i in 0..4 {
-                q[i] = quantize_lanes(s, s.load(&x[i * S::LANES..]), levels);
+                let x = s.load(&x[i * S::LANES..]);
+                taints[i] = tainted(s, taints[i], x);
+                q[i] = quantize_lanes(s, x, levels);
             }
             s.store_low_bytes_of_four(q, out);
         }
-        let mut x = fours.remainder().chunks_exact(S::LANES);
-        let mut out = out_fours.into_remainder().chunks_exact_mut(S::LANES);
-        for (x, out) in (&mut x).zip(&mut out) {
-            s.store_low_bytes(quantize_lanes(s, s.load(x), levels), out);
+        let rest = fours.remainder().chunks(S::LANES);
+        for (x, out) in rest.zip(out_fours.into_remainder().chunks_mut(S::LANES)) {
+            let x = s.load_partial(x);
+            taints[0] = tainted(s, taints[0], x);
+            let mut last = [0; 16];
+            s.store_low_bytes(quantize_lanes(s, x, levels), &mut last);
+            out.copy_from_slice(&last[..out.len()]);
         }
-        let (x, out) = (x.remainder(), out.into_remainder());
-        let mut last = [0; 16];
-        s.store_low_bytes(quantize_lanes(s, s.load_partial(x), self.levels), &mut last);
-        out.copy_from_slice(&last[..out.len()]);
+        let all = taints.into_iter().fold(s.splat(0.0), |all, taint| s.add(all, taint));
+        !s.sum(all).is_nan()
     }
+}
+
+/// `taint` plus nothing, or NaN if a value is not finite.
+#[inline(always)]
+fn tainted<S: Simd>(s: S, taint: S::F32, x: S::F32) -> S::F32 {
+    s.mul_add(x, s.splat(0.0), taint)
 }
 
 /// Quantizes `x` with one scale and zero point.
 ///
-/// NaN becomes the lowest level, 0; [`min_max`] finds it beforehand.
+/// NaN becomes the lowest level, 0; [`quantize_finite_u8`] refuses it.
 ///
 /// ```
 /// use tinytorch_kernels::{Isa, int8::{QParams, quantize_u8}};
@@ -69,6 +80,22 @@ pub fn quantize_u8(isa: Isa, x: &[f32], params: QParams, out: &mut [u8]) -> Resu
     Ok(())
 }
 
+/// The same for values that have to be finite.
+///
+/// # Errors
+/// As [`quantize_u8`], or a value is NaN or infinite; the output is then unspecified.
+pub fn quantize_finite_u8(
+    isa: Isa,
+    x: &[f32],
+    params: QParams,
+    out: &mut [u8],
+) -> Result<(), Int8Error> {
+    params.check("the scale")?;
+    check_length("the quantized output", out.len(), x.len())?;
+    let all_finite = quantize(isa, x, params.levels(), out);
+    finite_range(x, (0.0, 0.0, all_finite)).map(drop)
+}
+
 /// Quantizes `x` to -127..=127 with one scale, as weights are.
 ///
 /// # Errors
@@ -85,13 +112,18 @@ fn as_unsigned(bytes: &mut [i8]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
-fn quantize(isa: Isa, x: &[f32], levels: Levels, out: &mut [u8]) {
+/// Quantizes on the threads of the current pool, and says whether all values are finite.
+fn quantize(isa: Isa, x: &[f32], levels: Levels, out: &mut [u8]) -> bool {
     let shared = SharedOut::new(out);
+    let all_finite = AtomicBool::new(true);
     split(x.len(), QUANTIZE.shares(x.len()), &|range| {
         // SAFETY: the ranges are disjoint and lie inside `out`, which is as long as `x`.
         let out = unsafe { shared.slice(range.start, range.len()) };
-        isa.run(Quantize { x: &x[range], levels, out });
+        if !isa.run(Quantize { x: &x[range], levels, out }) {
+            all_finite.store(false, Ordering::Relaxed);
+        }
     });
+    all_finite.into_inner()
 }
 
 /// Quantizes each of the `m` rows of `k` values over its own range, and writes how to `params`.
@@ -224,11 +256,7 @@ impl<S: Simd> Chain<S> {
 
     #[inline(always)]
     fn with(self, s: S, x: S::F32) -> Chain<S> {
-        Chain {
-            min: s.min(self.min, x),
-            max: s.max(self.max, x),
-            taint: s.mul_add(x, s.splat(0.0), self.taint),
-        }
+        Chain { min: s.min(self.min, x), max: s.max(self.max, x), taint: tainted(s, self.taint, x) }
     }
 }
 

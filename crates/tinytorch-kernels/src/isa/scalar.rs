@@ -45,6 +45,13 @@ fn zip<A: Copy, B: Copy, R>(a: [A; LANES], b: [B; LANES], f: impl Fn(A, B) -> R)
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+/// `f` of numbers of 16 bits.
+#[inline(always)]
+fn zip_i16(a: [u8; 4 * LANES], b: [u8; 4 * LANES], f: impl Fn(i16, i16) -> i16) -> [u8; 4 * LANES] {
+    let number = |x: &[u8; 4 * LANES], i: usize| i16::from_le_bytes([x[i], x[i + 1]]);
+    std::array::from_fn(|i| f(number(&a, i / 2 * 2), number(&b, i / 2 * 2)).to_le_bytes()[i % 2])
+}
+
 #[inline(always)]
 fn fold(x: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     f(f(x[0], x[2]), f(x[1], x[3]))
@@ -321,6 +328,19 @@ impl<D: Dot> Simd for Portable<D> {
     fn widen_quads(self, x: Self::Bytes) -> [Self::Bytes; 2] {
         let wide = |i: usize| i16::from(x[i].cast_signed()).to_le_bytes();
         [0, 2].map(|first| std::array::from_fn(|i| wide(i / 4 * 4 + first + i % 4 / 2)[i % 2]))
+    }
+    #[inline(always)]
+    fn widen_u8(self, x: &[u8]) -> Self::Bytes {
+        let x = &x[..2 * LANES];
+        std::array::from_fn(|i| u16::from(x[i / 2]).to_le_bytes()[i % 2])
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        zip_i16(a, b, i16::wrapping_add)
+    }
+    #[inline(always)]
+    fn sub_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        zip_i16(a, b, i16::wrapping_sub)
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32 {

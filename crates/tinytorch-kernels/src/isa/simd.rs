@@ -206,6 +206,12 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     fn dot_wide(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32;
     /// Of the four signed bytes of each lane the first two, and the last two, as numbers of 16 bits.
     fn widen_quads(self, x: Self::Bytes) -> [Self::Bytes; 2];
+    /// The first `2 * LANES` bytes, as numbers of 16 bits.
+    fn widen_u8(self, x: &[u8]) -> Self::Bytes;
+    /// `a + b` for numbers of 16 bits, wrapping.
+    fn add_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `a - b` for numbers of 16 bits, wrapping.
+    fn sub_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// The bytes as lanes of `i32`: lane `i` holds bytes `4i..4i + 4`, lowest first.
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32;
     /// The lanes as bytes: the inverse of [`bytes_to_i32`](Simd::bytes_to_i32).

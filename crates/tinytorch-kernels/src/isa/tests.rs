@@ -257,6 +257,35 @@ fn dot_is_exact_where_16_bits_would_saturate() {
     Isa::available().into_iter().for_each(|isa| isa.run(Dots));
 }
 
+struct Words;
+
+impl Kernel for Words {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let bytes: Vec<u8> = (0..2 * S::LANES).map(|i| 255 - (i * 7) as u8).collect();
+        let wide = s.widen_u8(&bytes);
+        let most = s.i32_to_bytes(s.splat_i32(i32::from(i16::MAX) << 16 | 200));
+        let numbers = |x: S::Bytes| {
+            let mut lanes = vec![0; S::LANES];
+            s.store_i32(s.bytes_to_i32(x), &mut lanes);
+            lanes.into_iter().flat_map(|x| [x as i16, (x >> 16) as i16]).collect::<Vec<_>>()
+        };
+        for (i, byte) in bytes.into_iter().enumerate() {
+            let (byte, other) = (i16::from(byte), [200, i16::MAX][i % 2]);
+            assert_eq!(numbers(wide)[i], byte);
+            assert_eq!(numbers(s.add_i16(wide, most))[i], byte.wrapping_add(other));
+            assert_eq!(numbers(s.sub_i16(wide, most))[i], byte - other);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_16_bits_wrap_and_keep_their_places() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Words));
+}
+
 struct Interleaving;
 
 impl Kernel for Interleaving {

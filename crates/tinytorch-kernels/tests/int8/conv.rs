@@ -374,6 +374,55 @@ fn kernels_that_skip_pixels_are_exact() {
     );
 }
 
+/// Where products of 16 bits are the fastest, tiles of these are transformed: whole and cut ones, with channels that
+/// fill vectors and panels and that do not.
+#[test]
+fn kernels_of_nine_pixels_are_exact() {
+    let square = ConvShape {
+        in_channels: 16,
+        out_channels: 16,
+        height: 8,
+        width: 8,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [[1, 1]; 2],
+        ..BASE
+    };
+    check(200, square, false, true, false);
+    check(
+        201,
+        ConvShape { batch: 3, in_channels: 20, out_channels: 8, ..square },
+        false,
+        false,
+        true,
+    );
+    check(202, ConvShape { width: 15, height: 9, out_channels: 33, ..square }, false, true, false);
+    check(
+        203,
+        ConvShape { in_channels: 36, width: 19, padding: [[0; 2]; 2], ..square },
+        false,
+        false,
+        false,
+    );
+    let uneven = ConvShape { padding: [[2, 0], [0, 3]], height: 7, width: 12, ..square };
+    check(204, ConvShape { in_channels: 64, out_channels: 50, ..uneven }, false, true, false);
+    check(205, ConvShape { batch: 2, in_channels: 44, ..uneven }, false, false, false);
+    check(
+        206,
+        ConvShape { height: 1, width: 33, padding: [[1, 2], [1, 1]], ..square },
+        false,
+        false,
+        false,
+    );
+    // More rows than are transformed together.
+    check(207, ConvShape { height: 61, width: 58, in_channels: 48, ..square }, false, true, false);
+    // The most channels that are transformed, and more.
+    for (i, channels) in [256, 260].into_iter().enumerate() {
+        let wide = ConvShape { in_channels: channels, height: 7, width: 7, ..square };
+        check(208 + i as u64, wide, false, false, false);
+    }
+}
+
 #[test]
 fn impossible_geometries_are_typed_errors() {
     let call = |shape: ConvShape| {

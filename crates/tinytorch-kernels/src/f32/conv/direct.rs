@@ -142,13 +142,13 @@ struct Slab<'a> {
 
 /// Output pixels side by side, a vector of them.
 #[derive(Copy, Clone)]
-struct Pixels {
+pub(super) struct Pixels {
     /// Where the first one's window starts in the copy of the image.
-    corner: usize,
+    pub(super) corner: usize,
     /// Where the first one lies in a channel of the output.
-    place: usize,
+    pub(super) place: usize,
     /// How many of the vector's lanes are pixels.
-    lanes: usize,
+    pub(super) lanes: usize,
 }
 
 impl Kernel for Slab<'_> {
@@ -233,22 +233,22 @@ impl Slab<'_> {
 }
 
 /// `N` vectors of pixels by all channels, `R` at a time.
-struct Strip<'a, const R: usize, const N: usize> {
-    image: &'a [f32],
-    offsets: &'a [usize],
+pub(super) struct Strip<'a, const R: usize, const N: usize> {
+    pub(super) image: &'a [f32],
+    pub(super) offsets: &'a [usize],
     /// The largest of the offsets.
-    reach: usize,
-    weight: Panels<A_PANEL>,
-    bias: Option<&'a [f32]>,
-    pixels: [Pixels; N],
-    channels: usize,
+    pub(super) reach: usize,
+    pub(super) weight: Panels<A_PANEL>,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) pixels: [Pixels; N],
+    pub(super) channels: usize,
     /// The first channel.
-    out: SharedOut<f32>,
+    pub(super) out: SharedOut<f32>,
     /// From a channel to the next.
-    plane: usize,
+    pub(super) plane: usize,
     /// Whether sums start from what the output holds.
-    adds: bool,
-    relu: bool,
+    pub(super) adds: bool,
+    pub(super) relu: bool,
 }
 
 impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {

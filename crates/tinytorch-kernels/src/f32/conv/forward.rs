@@ -2,6 +2,7 @@
 
 use super::depthwise::{depthwise, is_depthwise};
 use super::direct::{Direct, is_direct};
+use super::winograd::{Winograd, is_transformed};
 use super::{Lengths, check_len};
 use crate::Isa;
 use crate::f32::gemm::{
@@ -92,7 +93,8 @@ pub fn conv2d(
     if out.is_empty() {
         return;
     }
-    if is_direct(isa, shape, &lengths) {
+    let transformed = is_transformed(shape, &lengths);
+    if transformed || is_direct(isa, shape, &lengths) {
         let packed;
         let weight = match weight {
             ConvWeight::Packed(weight) => weight,
@@ -101,6 +103,10 @@ pub fn conv2d(
                 &packed
             }
         };
+        if transformed {
+            let weight = &weight.groups[0];
+            return Winograd { shape, x, weight, bias, relu }.run(isa, out);
+        }
         return Direct { shape, x, weight: &weight.groups, bias, relu }.run(isa, out);
     }
     let images =

@@ -130,6 +130,61 @@ fn common_convolutions_and_their_gradients_match_the_definition() {
     check(&ConvShape { batch: 19, in_channels: 2, ..PLAIN });
 }
 
+const TRANSFORMED: ConvShape =
+    ConvShape { in_channels: 32, height: 8, width: 8, out_channels: 32, ..PLAIN };
+
+#[test]
+fn tiles_that_are_transformed_match_the_definition() {
+    check(&TRANSFORMED);
+    check(&ConvShape { in_channels: 35, out_channels: 37, height: 13, width: 15, ..TRANSFORMED });
+    check(&ConvShape { padding: [[2, 0], [0, 3]], height: 7, width: 12, ..TRANSFORMED });
+    check(&ConvShape {
+        padding: [[0; 2]; 2],
+        out_channels: 50,
+        width: 10,
+        height: 12,
+        ..TRANSFORMED
+    });
+    check(&ConvShape { padding: [[5, 4], [4, 6]], height: 2, width: 3, ..TRANSFORMED });
+    check(&ConvShape { height: 1, width: 61, ..TRANSFORMED });
+    // Several tasks for an image.
+    check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 33, ..TRANSFORMED });
+}
+
+#[test]
+fn what_is_not_finite_stays_with_the_outputs_that_see_it() {
+    let lengths = Lengths::of(&TRANSFORMED);
+    let mut x = values(TRANSFORMED.batch * lengths.group_in, 1);
+    let weight = values(lengths.group_weight(), 2);
+    let (row, column) = (3, 4);
+    x[row * TRANSFORMED.width + column] = f32::INFINITY;
+    for isa in Isa::available() {
+        let mut y = vec![0.0; TRANSFORMED.batch * lengths.group_out];
+        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), None, false, &mut y);
+        for (i, y) in y.iter().enumerate() {
+            let (image, pixel) = (i / lengths.group_out, i % lengths.pixels);
+            let at = [pixel / TRANSFORMED.width, pixel % TRANSFORMED.width];
+            let sees = image == 0 && at[0].abs_diff(row) < 2 && at[1].abs_diff(column) < 2;
+            assert!(y.is_finite() != sees, "{isa:?} {at:?} {y}");
+        }
+    }
+}
+
+#[test]
+fn transformed_tiles_have_the_same_bits_on_all_vectors() {
+    let lengths = Lengths::of(&TRANSFORMED);
+    let x = values(TRANSFORMED.batch * lengths.group_in, 1);
+    let weight = values(lengths.group_weight(), 2);
+    let run = |isa| {
+        let mut y = vec![0.0; TRANSFORMED.batch * lengths.group_out];
+        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), None, false, &mut y);
+        y
+    };
+    let vectors = Isa::available().into_iter().filter(|isa| isa.lanes() >= 8);
+    let all: Vec<Vec<f32>> = vectors.map(run).collect();
+    assert!(all.windows(2).all(|two| two[0] == two[1]));
+}
+
 #[test]
 fn grouped_and_depthwise_convolutions_match_the_definition() {
     check(&ConvShape { in_channels: 4, out_channels: 6, groups: 2, ..PLAIN });
@@ -165,7 +220,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let dense =
         ConvShape { batch: 20, in_channels: 16, height: 16, width: 16, out_channels: 32, ..PLAIN };
     let depthwise = ConvShape { out_channels: 16, groups: 16, ..dense };
-    for shape in [dense, depthwise] {
+    for shape in [dense, depthwise, ConvShape { batch: 9, ..TRANSFORMED }] {
         let lengths = Lengths::of(&shape);
         let x = values(shape.batch * lengths.group_in * shape.groups, 1);
         let weight = values(lengths.group_weight() * shape.groups, 2);

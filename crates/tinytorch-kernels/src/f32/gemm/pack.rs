@@ -72,6 +72,13 @@ packed! {
     PackedB, B_PANEL, rows, |m| m.t()
 }
 
+impl PackedA {
+    /// All panels.
+    pub(in crate::f32) fn values(&self) -> &[f32] {
+        &self.panels
+    }
+}
+
 struct PackAll<'a, const W: usize> {
     m: Matrix<'a>,
     panels: &'a mut [f32],

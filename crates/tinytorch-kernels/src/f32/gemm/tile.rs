@@ -17,7 +17,7 @@ pub(in crate::f32) struct Panels<const W: usize> {
 impl<const W: usize> Panels<W> {
     /// Packed panels, `depth` elements deep.
     #[inline(always)]
-    pub(super) fn packed(start: *const f32, depth: usize) -> Self {
+    pub(in crate::f32) fn packed(start: *const f32, depth: usize) -> Self {
         Self { start, stride: depth * W, step: W }
     }
 

@@ -69,8 +69,12 @@ proptest! {
         x[at] = bad;
         for isa in Isa::available() {
             let error = min_max(isa, &x).unwrap_err();
-            let named = matches!(error, Int8Error::NotFinite { index, .. } if index == at);
-            prop_assert!(named);
+            let params = QParams { scale: 0.5, zero_point: 3 };
+            let quantized = quantize_finite_u8(isa, &x, params, &mut vec![0; len]).unwrap_err();
+            for error in [error, quantized] {
+                let named = matches!(error, Int8Error::NotFinite { index, .. } if index == at);
+                prop_assert!(named);
+            }
         }
     }
 }

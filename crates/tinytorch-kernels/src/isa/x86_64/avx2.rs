@@ -162,6 +162,8 @@ impl<P: Products> Simd for Vectors256<P> {
         fn shr(x: __m256i, n: u32) -> __m256i =
             _mm256_srav_epi32(x, _mm256_set1_epi32(n.cast_signed()));
 
+        fn add_i16(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi16(a, b);
+        fn sub_i16(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi16(a, b);
         fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = P::dot(acc, a, w);
         fn dot_wide(acc: __m256i, a: __m256i, w: __m256i) -> __m256i = P::dot_wide(acc, a, w);
         fn dot_pair_rule(acc: __m256i, a: __m256i, w: __m256i) -> __m256i =
@@ -181,6 +183,11 @@ impl<P: Products> Simd for Vectors256<P> {
                 |places| _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(x, places)),
             )
         }
+    }
+    #[inline(always)]
+    fn widen_u8(self, x: &[u8]) -> __m256i {
+        // SAFETY: the slice holds 16 bytes, and `self` proves that the CPU has these instructions.
+        unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(x[..2 * LANES].as_ptr().cast())) }
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: __m256i) -> __m256i {

@@ -146,6 +146,8 @@ impl Simd for Avx512Vnni {
         fn shr(x: __m512i, n: u32) -> __m512i =
             _mm512_srav_epi32(x, _mm512_set1_epi32(n.cast_signed()));
 
+        fn add_i16(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi16(a, b);
+        fn sub_i16(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi16(a, b);
         fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
             _mm512_dpbusd_epi32(acc, a, w);
         fn dot_wide(acc: __m512i, a: __m512i, w: __m512i) -> __m512i =
@@ -165,6 +167,11 @@ impl Simd for Avx512Vnni {
                 |places| _mm512_srai_epi16::<8>(_mm512_shuffle_epi8(x, places)),
             )
         }
+    }
+    #[inline(always)]
+    fn widen_u8(self, x: &[u8]) -> __m512i {
+        // SAFETY: the slice holds 32 bytes, and `self` proves that the CPU has these instructions.
+        unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(x[..2 * LANES].as_ptr().cast())) }
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: __m512i) -> __m512i {

@@ -1,0 +1,193 @@
+//! The products of each place, and the outputs that they add up to: `A^T m A`.
+
+#![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
+
+use super::super::direct::{Pixels, Strip};
+use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
+use crate::f32::gemm::Panels;
+use crate::isa::{Kernel, Simd};
+use crate::parallel::SharedOut;
+use crate::tuning::{A_PANEL, by_isa};
+
+/// Writes, place by place and output channel by output channel, the sums over the input channels for all tiles.
+pub(super) struct Sums<'t> {
+    /// Of the input and of the output.
+    pub(super) channels: [usize; 2],
+    pub(super) tiles: Tiles,
+    /// The panels of each place.
+    pub(super) weights: &'t [f32],
+    pub(super) pixels: &'t [f32],
+    /// Room for a number for each input channel.
+    pub(super) offsets: &'t mut [usize],
+    pub(super) to: &'t mut [f32],
+}
+
+impl Kernel for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        by_isa!(S, T => self.products::<
+            S, { T.product_f32.tile.rows }, { T.product_f32.tile.vectors },
+        >(s));
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn products<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        let ([inputs, outputs], tiles) = (self.channels, self.tiles.count());
+        for (channel, offset) in self.offsets.iter_mut().enumerate() {
+            *offset = channel * tiles;
+        }
+        let panels = self.weights.len() / PLACES;
+        let (pixels, sums) = (self.tiles.stride(inputs), self.tiles.stride(outputs));
+        for place in 0..PLACES {
+            let out = SharedOut::new(&mut self.to[place * sums..][..tiles * outputs]);
+            let weights = &self.weights[place * panels..][..panels];
+            let mut at = 0;
+            while at < tiles {
+                let strip = Place {
+                    image: &self.pixels[place * pixels..][..tiles * inputs],
+                    offsets: self.offsets,
+                    weight: Panels::packed(weights.as_ptr(), inputs),
+                    channels: outputs,
+                    out,
+                    tiles,
+                };
+                let count = ((tiles - at) / S::LANES).min(V);
+                match count {
+                    1 => strip.multiply::<S, R, 1>(s, at),
+                    2 => strip.multiply::<S, R, 2>(s, at),
+                    _ => strip.multiply::<S, R, V>(s, at),
+                }
+                at += count * S::LANES;
+            }
+        }
+    }
+}
+
+/// The product of a place.
+struct Place<'t> {
+    image: &'t [f32],
+    offsets: &'t [usize],
+    weight: Panels<A_PANEL>,
+    channels: usize,
+    out: SharedOut<f32>,
+    tiles: usize,
+}
+
+impl Place<'_> {
+    /// The sums of `N` vectors of tiles.
+    #[inline(always)]
+    fn multiply<S: Simd, const R: usize, const N: usize>(self, s: S, at: usize) {
+        let mut pixels = [Pixels { corner: at, place: at, lanes: S::LANES }; N];
+        for v in 0..N {
+            pixels[v].corner += v * S::LANES;
+            pixels[v].place += v * S::LANES;
+        }
+        s.call(Strip::<R, N> {
+            image: self.image,
+            offsets: self.offsets,
+            reach: self.offsets.last().copied().unwrap_or(0),
+            weight: self.weight,
+            bias: None,
+            pixels,
+            channels: self.channels,
+            out: self.out,
+            plane: self.tiles,
+            adds: false,
+            relu: false,
+        });
+    }
+}
+
+/// Adds up the outputs of all tiles, and writes those of `size` rows and columns.
+pub(super) struct Outputs<'t> {
+    pub(super) sums: &'t [f32],
+    pub(super) tiles: Tiles,
+    pub(super) size: [usize; 2],
+    pub(super) bias: Option<&'t [f32]>,
+    pub(super) relu: bool,
+    pub(super) channels: usize,
+    /// From the first row on.
+    pub(super) out: SharedOut<f32>,
+    /// From a channel to the next.
+    pub(super) plane: usize,
+}
+
+/// One dimension of the sums.
+#[inline(always)]
+fn outputs<S: Simd>(s: S, [a, b, c, d]: [S::F32; SIDE]) -> [S::F32; OUT] {
+    [s.add(a, s.add(b, c)), s.sub(b, s.add(c, d))]
+}
+
+impl Kernel for Outputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Tiles { images, down, across } = self.tiles;
+        for channel in 0..self.channels {
+            for image in 0..images {
+                let plane = (image * self.channels + channel) * self.plane;
+                for y in 0..down {
+                    let first = channel * self.tiles.count() + (image * down + y) * across;
+                    for x in (0..across).step_by(S::LANES) {
+                        self.add_up(s, channel, first + x, plane, [y, x]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Outputs<'_> {
+    /// The outputs of a vector of tiles, or of as many as are left in their row.
+    #[inline(always)]
+    fn add_up<S: Simd>(
+        &self,
+        s: S,
+        channel: usize,
+        first: usize,
+        plane: usize,
+        [y, x]: [usize; 2],
+    ) {
+        let stride = self.tiles.stride(self.channels);
+        let nothing = s.splat(0.0);
+        let mut columns = [[nothing; OUT]; SIDE];
+        for j in 0..SIDE {
+            let mut line = [nothing; SIDE];
+            for i in 0..SIDE {
+                line[i] = s.load(&self.sums[(i * SIDE + j) * stride + first..]);
+            }
+            columns[j] = outputs(s, line);
+        }
+        let bias = s.splat(self.bias.map_or(0.0, |bias| bias[channel]));
+        let [height, width] = self.size;
+        for i in 0..OUT.min(height - y * OUT) {
+            let line = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
+            let mut halves = [[0.0; WIDEST]; OUT];
+            let sums = outputs(s, line);
+            for j in 0..OUT {
+                let sum = s.add(sums[j], bias);
+                // This order leaves NaN as it is.
+                let sum = if self.relu { s.max(nothing, sum) } else { sum };
+                s.store(sum, &mut halves[j]);
+            }
+            let mut row = [0.0; OUT * WIDEST];
+            for t in 0..S::LANES {
+                (row[OUT * t], row[OUT * t + 1]) = (halves[0][t], halves[1][t]);
+            }
+            let count = (OUT * S::LANES).min(width - x * OUT);
+            let place = plane + (y * OUT + i) * width + x * OUT;
+            // SAFETY: these are outputs of the channel, which belong to this thread.
+            let out = unsafe { self.out.slice(place, count) };
+            if count == OUT * S::LANES {
+                out.copy_from_slice(&row[..OUT * S::LANES]);
+            } else {
+                out.copy_from_slice(&row[..count]);
+            }
+        }
+    }
+}
