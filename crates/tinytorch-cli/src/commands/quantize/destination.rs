@@ -7,7 +7,7 @@ use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
 use tinytorch::models::{Model, Rebuild};
 use tinytorch::quant::QuantConfig;
-use tinytorch_onnx::{Exported, OnnxModel};
+use tinytorch_onnx::{Exported, Form, OnnxModel};
 
 /// Where the int8 model of a float model goes: a file, or a folder with settings and tokenizer.
 pub(crate) struct Destination<'a> {
@@ -41,7 +41,8 @@ impl Destination<'_> {
     /// What the file system says; nothing is left half-written then.
     pub(crate) fn save(&self, model: &dyn Model, provenance: &Provenance) -> Result<()> {
         if is_onnx(self.out) {
-            let Exported { weights_only, floats, .. } = export(self.out, model, provenance)?;
+            let Exported { weights_only, floats, .. } =
+                export(self.out, model, provenance, Form::Qdq)?;
             for name in weights_only.iter().chain(&floats) {
                 tracing::warn!(
                     "`{name}` multiplies floats in an ONNX file, which has no range that is found as values come and no scales in blocks"
