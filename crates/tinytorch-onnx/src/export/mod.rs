@@ -54,6 +54,24 @@ pub struct Exported {
 }
 
 impl OnnxModel {
+    /// Whether a file of this model can hold int8 weights.
+    ///
+    /// # Errors
+    /// [`OnnxError::Opset`] for a version of ONNX's operators that has no scales by channel.
+    pub fn takes_int8(&self) -> Result<()> {
+        let version = self.version();
+        match version < SCALES_BY_CHANNEL {
+            true => Err(OnnxError::Opset { version, needed: SCALES_BY_CHANNEL }.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The version of ONNX's own operators.
+    fn version(&self) -> i64 {
+        let own = self.graph().opset_import.iter().find(|set| set.domain.is_empty());
+        own.map_or(1, |set| set.version)
+    }
+
     /// The model as an ONNX file.
     ///
     /// # Errors
@@ -71,11 +89,10 @@ impl OnnxModel {
     pub fn to_onnx_as(&self, form: Form) -> Result<Exported> {
         let mut model = self.graph().clone();
         let graph = model.graph.take().unwrap_or_default();
-        let version = model.opset_import.iter().find(|set| set.domain.is_empty());
-        let version = version.map_or(1, |set| set.version);
+        let version = self.version();
         let mut writer = Writer::new(self)?;
-        if version < SCALES_BY_CHANNEL && !writer.int8.is_empty() {
-            return Err(OnnxError::Opset { version, needed: SCALES_BY_CHANNEL }.into());
+        if !writer.int8.is_empty() {
+            self.takes_int8()?;
         }
         let mut graph = writer.graph(graph)?;
         as_held(&mut graph);

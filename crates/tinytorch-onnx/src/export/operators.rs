@@ -234,9 +234,17 @@ impl Writer {
             ref several => Tensor::from_vec(several.to_vec(), [several.len()])?,
         };
         if target.is_none() && !is_gemm {
-            return self.to_floats(at, &node, layer, [weight, middle]);
+            return self.floats_of(at, &node, layer, [weight, middle]);
         }
         let scale = self.add(format!("{}_steps", node.input[1]), &scales)?;
+        let middle = match (node.op_type.as_str(), scales.len()) {
+            // ONNX Runtime takes zero points of these of the scales' shape alone.
+            ("Gemm" | "MatMul", count) if scales.rank() == 1 => {
+                let middles = Tensor::from_vec(vec![128u8; count], [count])?;
+                self.add(format!("{}_middles", node.input[1]), &middles)?
+            }
+            _ => middle,
+        };
         let Levels { name, scale: step, zero_point } = layer.input;
         let mut inputs = vec![name, step, zero_point, weight, scale, middle];
         let steps = target.as_ref().map(|to| [to.scale.clone(), to.zero_point.clone()]);
@@ -289,7 +297,7 @@ impl Writer {
     }
 
     /// A product whose result is floats: a sum of integers times the products' steps.
-    fn to_floats(
+    fn floats_of(
         &mut self,
         at: usize,
         node: &NodeProto,

@@ -5,7 +5,7 @@ use crate::open::is_onnx;
 use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
-use tinytorch::models::{Model, Rebuild};
+use tinytorch::models::Model;
 use tinytorch::quant::QuantConfig;
 use tinytorch_onnx::{Exported, Form, OnnxModel};
 
@@ -22,8 +22,11 @@ impl Destination<'_> {
     /// # Errors
     /// What the file system says, or [`OnnxModel::of`] of a model that cannot be a file of ONNX's.
     pub(crate) fn check(&self, model: &dyn Model) -> Result<()> {
-        if is_onnx(self.out) && model.kind() != OnnxModel::NAME {
-            OnnxModel::of(model)?;
+        if is_onnx(self.out) {
+            match model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>()) {
+                Some(model) => model.takes_int8()?,
+                None => drop(OnnxModel::of(model)?),
+            }
         }
         match self.folder() {
             Some(_) => check_folder(self.out)?,
