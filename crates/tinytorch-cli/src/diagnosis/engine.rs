@@ -39,7 +39,7 @@ impl Suspect {
         let told = |left: f64| format!("{:.2} % are left of {:.2} %", 100.0 * left, 100.0 * apart);
         if let Some(left) = self.in_seven_bits(open)?.filter(|left| explains(*left)) {
             return Ok(Some(format!(
-                "its products saturate: with the same weights in 7 bits, where no two products exceed 16, {}",
+                "its products saturate: with the same weights in 7 bits, of which no two products exceed 16 bits, {}",
                 told(left)
             )));
         }
