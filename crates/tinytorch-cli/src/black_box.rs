@@ -2,16 +2,21 @@
 
 use crate::arrays::Arrays;
 use crate::data::Source;
+use crate::diagnosis::{Suspect, held_against};
 use crate::engine::Engine;
 use crate::open::{is_onnx, open};
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use anyhow::Result;
 use std::path::Path;
+use tinytorch::Tensor;
 use tinytorch::audit::{HeldOut, Outside, Probe};
 use tinytorch::models::{Model, Rebuild};
 use tinytorch::quant::QuantRecord;
 use tinytorch_onnx::OnnxModel;
+
+/// Samples on which it is found out what is wrong with an engine.
+const SUSPECT: usize = 64;
 
 /// A float and an int8 model of which the second was not made from the first here, or not by quantizing alone: a
 /// graph that another program has quantized has other nodes, and does not tell how it came about.
@@ -91,7 +96,12 @@ impl Foreign {
         };
         let path = places.files[1];
         let int8 = self.int8.as_deref().ok_or_else(|| Problem::OnlyEngine { path: path.into() })?;
-        Ok([boxed("float", &*self.float, 0)?, boxed(&name_of(path), int8, 1)?])
+        let of_int8 = boxed(&name_of(path), int8, 1)?;
+        let of_int8 = match is_onnx(path) {
+            true => held_against(of_int8, path, [&*self.float, int8], samples)?,
+            false => of_int8,
+        };
+        Ok([boxed("float", &*self.float, 0)?, of_int8])
     }
 
     /// Both models as another engine runs what it can read, the int8 one held to what its integers give.
@@ -109,17 +119,13 @@ impl Foreign {
         if !is_onnx(int8) {
             return Err(Problem::NotForEngine { path: int8.into() }.into());
         }
-        let (of_int8, _) = engine.open(&name_of(int8), int8)?;
-        let exact = self.int8.as_deref().and_then(|model| {
-            let exact = integers(model, samples).inspect_err(not_held).ok()?;
-            Some((exact, risk(model)))
-        });
-        let of_int8 = match exact {
-            Some((exact, risk)) => of_int8.held_to(exact, risk),
+        let of_int8 = engine.open(&name_of(int8), int8)?;
+        let of_int8 = match self.int8.as_deref() {
+            Some(model) => self.held_to(model, of_int8, engine, int8, samples)?,
             None => of_int8,
         };
         let of_float = match is_onnx(float) {
-            true => engine.open("float", float)?.0,
+            true => engine.open("float", float)?,
             false => {
                 let of_float = planned("float", &*self.float, samples)?.in_file(float);
                 of_float.probed(places.ours[0], samples, probe.clone())?
@@ -127,15 +133,42 @@ impl Foreign {
         };
         Ok([of_float, of_int8])
     }
+    /// The int8 model of an engine, held to what the integers of its file give and to the float model's weights.
+    fn held_to(
+        &self,
+        model: &dyn Model,
+        of_int8: Outside,
+        engine: Engine,
+        file: &Path,
+        samples: &HeldOut,
+    ) -> Result<Outside> {
+        let Some(exact) = integers(model, samples).inspect_err(not_held).ok() else {
+            return Ok(of_int8);
+        };
+        let (name, file) = (name_of(file), file.to_path_buf());
+        let inputs = first(model, samples, SUSPECT)?;
+        let suspect = Suspect { file, inputs, engine: of_int8.clone(), exact: exact.clone() };
+        let of_int8 = held_against(of_int8, &suspect.file, [&*self.float, model], samples)?;
+        Ok(of_int8.held_to(exact, risk(model)).diagnosed_by(move || {
+            let plain = || engine.open_plainly(&name, &suspect.file).map_err(Into::into);
+            let why = suspect.why(|file| Ok(engine.open(&name, file)?), plain);
+            Ok(why.unwrap_or_else(|error| Some(format!("why could not be found out: {error:#}"))))
+        }))
+    }
 }
 
 /// What the integers of a model give, if they can be computed: a sample is, to see.
 fn integers(model: &dyn Model, samples: &HeldOut) -> Result<Outside> {
     let exact = planned("integers", model, samples)?;
-    let batch = model.fixed_batch().unwrap_or(1).min(samples.len());
-    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
-    exact.answer(&first.collect::<tinytorch::Result<Vec<_>>>()?)?;
+    exact.answer(&first(model, samples, 1)?)?;
     Ok(exact)
+}
+
+/// The first so many samples, or as many as the model takes if it takes no other number.
+fn first(model: &dyn Model, samples: &HeldOut, count: usize) -> Result<Vec<Tensor>> {
+    let batch = model.fixed_batch().unwrap_or(count).min(samples.len());
+    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
+    Ok(first.collect::<tinytorch::Result<Vec<_>>>()?)
 }
 
 /// Says why an engine is not held to the integers of a file.
@@ -145,10 +178,7 @@ fn not_held(error: &anyhow::Error) {
 
 /// A model as a black box that a plan runs.
 fn planned(name: &str, model: &dyn Model, samples: &HeldOut) -> Result<Outside> {
-    let batch = model.fixed_batch().unwrap_or(1).min(samples.len());
-    let example = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
-    let example = example.collect::<tinytorch::Result<Vec<_>>>()?;
-    Ok(Outside::planned(name, model, &example)?)
+    Ok(Outside::planned(name, model, &first(model, samples, 1)?)?)
 }
 
 fn name_of(file: &Path) -> String {

@@ -24,7 +24,13 @@ const EXAMPLES: [(&str, &[&str]); 15] = [
         "import",
         &["tinytorch import resnet20.pt --architecture resnet20 --out resnet20.safetensors"],
     ),
-    ("export", &["tinytorch export model.int8.safetensors --out model.int8.onnx"]),
+    (
+        "export",
+        &[
+            "tinytorch export model.int8.safetensors --out model.int8.onnx",
+            "tinytorch export model.int8.safetensors --out model.int8.onnx --form qoperator",
+        ],
+    ),
     (
         "quantize",
         &[

@@ -11,6 +11,7 @@ mod arrays;
 mod black_box;
 mod commands;
 mod data;
+mod diagnosis;
 mod engine;
 mod examples;
 mod feedback;

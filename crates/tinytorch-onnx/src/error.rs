@@ -32,9 +32,7 @@ pub enum OnnxError {
         problem: String,
     },
     /// A model that was built here does something that is not written as ONNX's operators.
-    #[error(
-        "`{step}` is not written as ONNX's operators; perceptrons, convolutional and residual networks are, save others as safetensors"
-    )]
+    #[error("`{step}` is not written as ONNX's operators; save the model as safetensors")]
     Untranslated {
         /// What it does.
         step: String,

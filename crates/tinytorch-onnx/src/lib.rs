@@ -32,7 +32,8 @@ mod tensor;
 mod translate;
 
 pub use error::{MissingNode, OnnxError};
-pub use export::Exported;
+pub use export::{Exported, Form};
+pub use int8::{AgainstFloat, Misreading, against_float, in_seven_bits};
 pub use model::OnnxModel;
 pub use program::{Dim, ValueInfo};
 pub use report::Report;

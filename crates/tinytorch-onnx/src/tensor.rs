@@ -45,17 +45,6 @@ pub(crate) fn number(data_type: i32) -> Result<Number, String> {
     }
 }
 
-/// The type that values are turned into by an operator which names a type of the format. Integers of the widths that
-/// are held in 64 bits are refused: there a value would not wrap around.
-pub(crate) fn computed(data_type: i32) -> Result<Dtype, String> {
-    match number(data_type)? {
-        Number::U16 | Number::I16 | Number::U32 | Number::U64 => {
-            Err(format!("values of the type {} are not computed", type_name(data_type)))
-        }
-        number => Ok(number.held()),
-    }
-}
-
 /// The number of the type in which floats of a type of the format are held; that of other values.
 pub(crate) fn held(data_type: i32) -> i32 {
     match data_type {

@@ -33,7 +33,7 @@ def judged(int8: Any, float: Any = exact, data: Any = (X, Y), **options: Any) ->
 def test_a_callable_is_judged_by_its_answers() -> None:
     verdict = judged(rounded)
     assert [gate.id for gate in verdict.gates if gate.result == "n/a"] == [
-        "unseen", "file_bytes", "process_memory", "exactness", *INSIDE,
+        "unseen", "file_bytes", "process_memory", "exactness", "parameters", *INSIDE,
     ]  # fmt: skip
     assert verdict.gate("structure").reason == "only the answers of this model are known, not the parameters"
     want, got = exact(X), rounded(X)

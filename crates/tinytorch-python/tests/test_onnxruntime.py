@@ -109,3 +109,65 @@ def test_an_exported_int8_model_answers_in_onnxruntime_as_in_its_plan(
     verdict = tt.audit(float_model, exported, data, engine="onnxruntime", latency=False, memory=False, max_error=0.05)
     assert verdict.gate("output_error").result == "pass", verdict.gate("output_error")
     assert verdict.gate("file_bytes").result == "pass", verdict.gate("file_bytes")
+
+
+@pytest.fixture(scope="module")
+def gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small GPT that the command has trained for a moment."""
+    path = tmp_path_factory.mktemp("gpt") / "gpt.safetensors"
+    run("train", "--model", "talks-gpt", "--data", "tinytalks", "--epochs", "1", "--out", path)
+    return path
+
+
+def run(*words: object) -> str:
+    return subprocess.run([sys.executable, "-m", "tinytorch", *map(str, words)], check=True, capture_output=True, text=True).stdout
+
+
+def answered(path: Path, ids: Any, plainly: bool = False) -> Any:
+    """What ONNX Runtime makes of ids, if so asked without rewriting the graph."""
+    options = onnxruntime.SessionOptions()
+    if plainly:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"input": ids})[0]
+
+
+def off(got: Any, want: Any) -> float:
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def test_a_gpt_that_was_trained_here_runs_in_onnxruntime(gpt: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "gpt.onnx"
+    run("export", gpt, "--out", exported)
+    onnx.checker.check_model(onnx.load(exported))
+    rng = np.random.default_rng(0)
+    for shape in ((1, 64), (3, 17), (5, 1)):
+        ids = rng.integers(0, 69, shape)
+        assert off(answered(exported, ids), tt.Plan(gpt).run(ids)) < 1e-4, shape
+
+
+def test_an_int8_gpt_runs_in_onnxruntime(gpt: Path, tmp_path: Path) -> None:
+    int8, exported = tmp_path / "int8.safetensors", tmp_path / "int8.onnx"
+    run("quantize", gpt, "--calibrate", "tinytalks", "--granularity", "per-channel", "--activations", "static", "--out", int8)
+    told = json.loads(run("export", int8, "--out", exported, "--json"))
+    # Tables of positions are looked up only, and multiply nothing.
+    assert len(told["int8"]) >= 13 and not told["floats"], told
+    ids = np.random.default_rng(0).integers(0, 69, (4, 32))
+    want = tt.Plan(int8).run(ids)
+    assert off(answered(exported, ids, plainly=True), want) < 0.02
+    assert exported.stat().st_size < 0.4 * gpt.stat().st_size
+
+
+def test_operators_of_integers_run_in_onnxruntime(float_model: Path, data: tuple[Any, Any], tmp_path: Path) -> None:
+    int8, exported = tmp_path / "int8.safetensors", tmp_path / "int8.onnx"
+    calibration = np.random.default_rng(2).standard_normal((256, 64)).astype(np.float32)
+    tt.quantize(float_model, calibration, out=int8)
+    run("export", int8, "--out", exported, "--form", "qoperator")
+    operators = {node.op_type for node in onnx.load(exported).graph.node}
+    assert operators == {"QuantizeLinear", "QGemm"}, operators
+    x = data[0]
+    got = onnxruntime.InferenceSession(str(exported)).run(None, {"x": x})[0]
+    want = tt.Plan(int8).run(x)
+    # Unsigned weights do not saturate: what differs are sums of floats that fall on the other side of a tie.
+    assert (np.abs(got - want) < 1e-4 * np.abs(want).max()).mean() > 0.98
+    assert off(got, want) < 0.02

@@ -6,15 +6,15 @@ use crate::output::Screen;
 use crate::overwrite::Paths;
 use crate::problem::Problem;
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinytorch::files::{Loaded, Provenance, check_writable, replace};
 use tinytorch::models::Model;
-use tinytorch_onnx::{Exported, OnnxModel};
+use tinytorch_onnx::{Exported, Form, OnnxModel};
 
-/// Write an int8 model that came from ONNX as an ONNX file, for ONNX Runtime, OpenVINO and others.
+/// Write a model as an ONNX file, for ONNX Runtime, OpenVINO and others.
 ///
 /// Weights are int8 in the file, and what has a range from calibration passes through `QuantizeLinear` and `DequantizeLinear`.
 #[derive(Args)]
@@ -24,9 +24,22 @@ pub(crate) struct Export {
     /// File to write, whose name ends in .onnx
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// How the file says that layers multiply integers: `qdq` by pairs of QuantizeLinear and DequantizeLinear, `qoperator` by
+    /// QLinearConv, QGemm and others, which ONNX Runtime runs as they are
+    #[arg(long, value_enum, default_value = "qdq")]
+    form: Words,
     /// Print JSON instead of sentences
     #[arg(long)]
     json: bool,
+}
+
+/// The words for a file's form.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Words {
+    #[value(name = "qdq")]
+    Qdq,
+    #[value(name = "qoperator")]
+    QOperator,
 }
 
 /// The stable form of `--json`.
@@ -43,13 +56,18 @@ struct Outcome {
 ///
 /// # Errors
 /// A sentence that names a step that ONNX's operators are not written for, or what the file system says.
-pub(crate) fn export(out: &Path, model: &dyn Model, provenance: &Provenance) -> Result<Exported> {
+pub(crate) fn export(
+    out: &Path,
+    model: &dyn Model,
+    provenance: &Provenance,
+    form: Form,
+) -> Result<Exported> {
     let graph = model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>());
     let graph = match graph {
         Some(graph) => graph.clone(),
         None => OnnxModel::of(model)?,
     };
-    let exported = graph.with_metadata(provenance.to_entries()?).to_onnx()?;
+    let exported = graph.with_metadata(provenance.to_entries()?).to_onnx_as(form)?;
     replace(out, |file| file.write_all(&exported.bytes))?;
     Ok(exported)
 }
@@ -65,8 +83,12 @@ impl Export {
         }
         check_writable(&self.out)?;
         let Loaded { model, provenance } = open(&self.file)?;
+        let form = match self.form {
+            Words::Qdq => Form::Qdq,
+            Words::QOperator => Form::QOperator,
+        };
         let Exported { bytes, int8, weights_only, floats } =
-            export(&self.out, &*model, &provenance)?;
+            export(&self.out, &*model, &provenance, form)?;
         let (file, bytes) = (self.out.display().to_string(), bytes.len());
         if self.json {
             screen.json(&Outcome { file, bytes, int8, weights_only, floats })?;

@@ -5,10 +5,12 @@ import json
 import sys
 
 
-def onnxruntime(file, alone):
+def onnxruntime(file, alone, plain):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if alone:
         # Each session would start threads of its own, whose stacks are no model's.
         options.intra_op_num_threads = 1
@@ -19,7 +21,7 @@ def onnxruntime(file, alone):
     return told, lambda arrays: session.run(None, dict(zip(told["inputs"], arrays))), f"ONNX Runtime {onnxruntime.__version__}"
 
 
-def openvino(file, _):
+def openvino(file, _alone, _plain):
     import openvino
 
     model = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -68,19 +70,20 @@ def answer(run, stream, out):
         out.flush()
 
 
-def main(engine, file, copies):
+def main(engine, file, how):
     out = sys.stdout.buffer
     # What an engine prints is no answer.
     sys.stdout = sys.stderr
     try:
         load = ENGINES[engine]
-        told, run, name = load(file, copies is not None)
-        if copies is None:
-            say({**told, "name": name}, out)
+        is_measured = how.isdigit()
+        told, run, name = load(file, is_measured, how == "plain")
+        if not is_measured:
+            say(told, out)
             return answer(run, sys.stdin.buffer, out)
         # What a process has once, however many models it holds, is there with the first.
         held, before = [run], resident()
-        held += [load(file, True) for _ in range(int(copies))]
+        held += [load(file, True, False) for _ in range(int(how))]
         say({"bytes": max(resident() - before, 0), "name": name}, out)
     except ModuleNotFoundError as error:
         say({"error": f"{error.name} is not installed for {sys.executable}"}, out)
@@ -88,4 +91,4 @@ def main(engine, file, copies):
         say({"error": " ".join(str(error).split())}, out)
 
 
-main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+main(*sys.argv[1:])

@@ -5,7 +5,7 @@ mod process;
 mod wire;
 
 use clap::ValueEnum;
-use process::Process;
+use process::{Process, Task};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use tinytorch::audit::{Footprint, Outside};
@@ -30,12 +30,27 @@ impl Engine {
         }
     }
 
-    /// The model in this ONNX file as this engine runs it, and what the engine calls itself.
+    /// The model in this ONNX file as this engine runs it.
     ///
     /// # Errors
     /// [`EngineError`](error::EngineError) if there is no such engine, or what it says of the file.
-    pub(crate) fn open(self, name: &str, file: &Path) -> Result<(Outside, String)> {
-        let process = Process::start(self.module(), file)?;
+    pub(crate) fn open(self, name: &str, file: &Path) -> Result<Outside> {
+        self.started(name, file, Task::Answer)
+    }
+
+    /// The same model without what the engine makes of its graph first; `None` of an engine that cannot be told.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub(crate) fn open_plainly(self, name: &str, file: &Path) -> Result<Option<Outside>> {
+        match self {
+            Engine::OnnxRuntime => self.started(name, file, Task::AnswerPlainly).map(Some),
+            Engine::OpenVino => Ok(None),
+        }
+    }
+
+    fn started(self, name: &str, file: &Path, task: Task) -> Result<Outside> {
+        let process = Process::start(self.module(), file, task)?;
         let (told, path) = (process.told().clone(), file.to_path_buf());
         let process = Mutex::new(process);
         let answer = move |inputs: &[Tensor]| {
@@ -50,10 +65,9 @@ impl Engine {
                 let (bytes, name) = Process::footprint(self.module(), &measured, copies)?;
                 Ok(Footprint { bytes, how: format!("{name} in a process of its own, one thread") })
             });
-        let outside = match told.batch {
+        Ok(match told.batch {
             Some(samples) => outside.with_fixed_batch(samples),
             None => outside,
-        };
-        Ok((outside, told.name))
+        })
     }
 }

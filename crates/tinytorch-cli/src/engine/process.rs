@@ -25,8 +25,6 @@ pub(super) struct Told {
     pub(super) outputs: Vec<String>,
     /// How many samples it takes, if no other number.
     pub(super) batch: Option<usize>,
-    /// The engine and its version.
-    pub(super) name: String,
 }
 
 /// A process that holds a model, until it is dropped.
@@ -46,10 +44,25 @@ enum Answer<T> {
     Right(T),
 }
 
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// To answer.
+    Answer,
+    /// To answer without rewriting the graph.
+    AnswerPlainly,
+    /// To hold so many more copies of the model.
+    Hold(usize),
+}
+
 impl Process {
-    /// Starts an engine on a model.
-    pub(super) fn start(engine: &'static str, file: &Path) -> Result<Process, EngineError> {
-        let (mut child, mut from) = spawn(engine, file, None)?;
+    /// Starts an engine on a model, to answer.
+    pub(super) fn start(
+        engine: &'static str,
+        file: &Path,
+        task: Task,
+    ) -> Result<Process, EngineError> {
+        let (mut child, mut from) = spawn(engine, file, task)?;
         let to = child.stdin.take();
         let told = line(engine, &mut from)?;
         Ok(Process { engine, child, to, from, told })
@@ -88,7 +101,7 @@ impl Process {
             bytes: u64,
             name: String,
         }
-        let (mut child, mut from) = spawn(engine, file, Some(copies))?;
+        let (mut child, mut from) = spawn(engine, file, Task::Hold(copies))?;
         let held = line(engine, &mut from);
         // It has said all that it has to say.
         let _ = child.wait();
@@ -108,12 +121,16 @@ impl Drop for Process {
 fn spawn(
     engine: &'static str,
     file: &Path,
-    copies: Option<usize>,
+    task: Task,
 ) -> Result<(Child, BufReader<ChildStdout>), EngineError> {
     let python = std::env::var_os(PYTHON).unwrap_or_else(|| OsString::from("python3"));
     let start = |source| EngineError::Start { python: PathBuf::from(&python), source };
     let mut command = Command::new(&python);
-    command.args(["-c", PROGRAM, engine]).arg(file).args(copies.map(|n| n.to_string()));
+    command.args(["-c", PROGRAM, engine]).arg(file).arg(match task {
+        Task::Answer => "run".to_string(),
+        Task::AnswerPlainly => "plain".to_string(),
+        Task::Hold(copies) => copies.to_string(),
+    });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(start)?;
     let gone = || EngineError::Gone { engine, problem: "it has no output".to_string() };

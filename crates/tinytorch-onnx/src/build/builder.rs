@@ -585,7 +585,16 @@ fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<O
         })
     };
     let weight = |value: Tensor, role| Ok(Some(Held::Weight(Weight::from(param(value, role)?))));
-    let one = uses.iter().all(|other| *other == uses[0]).then_some(uses[0]);
+    let is_table = |how: &Use| *how == Use::Weight(Role::Embedding);
+    let multiplies_rows = |how: &Use| *how == Use::Weight(Role::LinearWeight);
+    let one = match uses.iter().all(|other| *other == uses[0]) {
+        true => Some(uses[0]),
+        // A table whose rows are also an output layer's.
+        false if uses.iter().all(|how| is_table(how) || multiplies_rows(how)) => {
+            Some(Use::Weight(Role::Embedding))
+        }
+        false => None,
+    };
     match one {
         Some(Use::Weight(role)) => weight(tensor.clone(), role),
         Some(Use::Signal { groups }) => weight(tensor.unsqueeze(2)?, Role::ConvWeight { groups }),

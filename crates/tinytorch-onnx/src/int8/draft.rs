@@ -175,6 +175,17 @@ pub(crate) fn plain(op_type: &str, input: Vec<String>, output: &str) -> NodeProt
     }
 }
 
+/// Whether a node multiplies its first two inputs as they are, and adds a third as it is.
+pub(crate) fn is_plain_product(node: &NodeProto) -> bool {
+    let is_factor = |name: &str| name == "alpha" || name == "beta";
+    let mut factors = node.attribute.iter().filter(|attribute| is_factor(&attribute.name));
+    let is_layer = matches!(node.op_type.as_str(), "Conv" | "Gemm" | "MatMul");
+    is_layer
+        && is_own(node)
+        && factors.all(|one| one.f == 1.0)
+        && int(node, "transA").unwrap_or(0) == 0
+}
+
 /// An integer attribute of a new node.
 pub(crate) fn integer(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i, r#type: INTEGER, ..AttributeProto::default() }

@@ -5,21 +5,25 @@
 //! levels that its layer reads become the encoding of its input. Pairs of `QuantizeLinear` and `DequantizeLinear` that
 //! something else reads stay in the graph and round as they say.
 
+mod against_float;
 mod draft;
 mod expand;
 mod integers;
 mod levels;
+mod misread;
 mod off_center;
+mod places;
 mod weights;
-
-pub(crate) use draft::{dequantize, integer, plain};
-pub(crate) use weights::{FileWeight, QUANTIZED, SHIFT};
 
 use crate::error::OnnxError;
 use crate::file::Files;
 use crate::proto::{GraphProto, NodeProto};
+pub use against_float::{AgainstFloat, against_float};
 use draft::Draft;
+pub(crate) use draft::{dequantize, integer, is_plain_product, plain};
+pub use misread::{Misreading, in_seven_bits};
 use std::collections::BTreeMap;
+pub(crate) use weights::{FileWeight, QUANTIZED, SHIFT};
 
 /// A graph over int8 weights.
 pub(crate) struct Lowered {

@@ -151,8 +151,13 @@ fn candidate(
     let (layers, transposed) = layers(search, output, levels.dims.len())?;
     let steps = steps(search.draft, node, levels, i64::from(transposed), files)?;
     let (mut before, mut biases) = (Vec::new(), Vec::new());
-    let mut inputs = Vec::with_capacity(layers.len());
-    for &layer in &layers {
+    let multiplying: Vec<usize> =
+        layers.iter().copied().filter(|&layer| !looks_up(&search.draft.nodes[layer])).collect();
+    if multiplying.len() < layers.len() && steps.offsets.iter().any(|offset| *offset != 0.0) {
+        return Err("rows are looked up in it, and its zero is not the level in the middle".into());
+    }
+    let mut inputs = Vec::with_capacity(multiplying.len());
+    for layer in multiplying {
         biases.extend(Bias::of(search, layer, files)?);
         inputs.push(match search.levels((layer, 0), files)? {
             Some(Levels { params, before: source }) => {
@@ -162,7 +167,8 @@ fn candidate(
             None => Encoding::F32,
         });
     }
-    let input = inputs[0];
+    // Rows that are looked up are multiplied by nothing.
+    let input = inputs.first().copied().unwrap_or(Encoding::F32);
     if inputs.iter().any(|other| *other != input) {
         return Err("layers read it together with inputs of different ranges".into());
     }
@@ -179,7 +185,11 @@ fn layers(search: &Search<'_>, value: &str, rank: usize) -> Result<(Vec<usize>, 
     let mut transposed = None;
     for &(at, input) in &readers {
         let node = &search.draft.nodes[at];
-        let how = (input == 1).then(|| multiplies(node, rank)).flatten();
+        let how = match input {
+            0 if rank == 2 && looks_up(node) => Some(false),
+            1 => multiplies(node, rank),
+            _ => None,
+        };
         let how =
             how.ok_or_else(|| format!("{} multiplies floats by it", crate::node::title(node, at)))?;
         if transposed.replace(how).is_some_and(|other| other != how) {
@@ -187,6 +197,11 @@ fn layers(search: &Search<'_>, value: &str, rank: usize) -> Result<(Vec<usize>, 
         }
     }
     Ok((readers.iter().map(|(at, _)| *at).collect(), transposed.unwrap_or(false)))
+}
+
+/// Whether a node looks up rows of its first input.
+fn looks_up(node: &NodeProto) -> bool {
+    node.op_type == "Gather" && is_own(node) && int(node, "axis").unwrap_or(0) == 0
 }
 
 /// Whether a node is a layer whose weight is its second input, of this rank, and if so whether that is `[in, out]`.

@@ -197,6 +197,43 @@ fn it_is_kept_as_any_model() {
     assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
 }
 
+/// Levels that `DynamicQuantizeLinear` gives, in a convolution of integers.
+fn dynamic() -> GraphProto {
+    let nodes = vec![
+        node("DynamicQuantizeLinear", &["x"], &["q", "step", "zero"]),
+        node("ConvInteger", &["q", "w", "zero"], &["sums"]),
+        with(node("Cast", &["sums"], &["floats"]), &[int("to", 1)]),
+        node("Mul", &["floats", "step"], &["y"]),
+    ];
+    let constants = vec![numbers("w", I8, &[3, 2, 2, 2], &levels())];
+    let ends = (value("x", F32, &[-1, 2, 3, 3]), value("y", F32, &[-1, 3, 2, 2]));
+    graph(nodes, constants, vec![ends.0], vec![ends.1])
+}
+
+#[test]
+fn every_form_is_saved_loaded_and_saved_to_the_same_bytes() {
+    let provenance = tinytorch::files::Provenance::default();
+    let folder = tempfile::tempdir().unwrap();
+    for graph in [qdq(), operator(false), operator(true), dynamic()] {
+        let model = read(graph).unwrap();
+        let onnx = model.to_onnx().unwrap().bytes;
+        let again = OnnxModel::from_bytes("again", onnx.clone()).unwrap();
+        assert_eq!(output(&again), output(&model));
+        assert!(again.to_onnx().unwrap().bytes == onnx);
+        let saved = |model: &OnnxModel, name: &str| {
+            let path = folder.path().join(name).with_extension("safetensors");
+            tinytorch::files::save_model(&path, model, &provenance).unwrap();
+            path
+        };
+        let first = saved(&model, "first");
+        let loaded = tinytorch::files::load::<OnnxModel>(&first).unwrap().model;
+        assert_eq!(output(&loaded), output(&model));
+        let second = saved(&loaded, "second");
+        assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+        assert!(loaded.to_onnx().unwrap().bytes == onnx);
+    }
+}
+
 /// What else reads rounded values reads them still, and what only rearranges them is no obstacle.
 #[test]
 fn other_readers_see_rounded_values() {

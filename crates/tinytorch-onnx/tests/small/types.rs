@@ -12,6 +12,7 @@ const I16: i32 = 5;
 const I32: i32 = 6;
 const F16: i32 = 10;
 const F64: i32 = 11;
+const U32: i32 = 12;
 const U64: i32 = 13;
 
 fn one(operator: NodeProto, constants: Vec<TensorProto>, ends: [(i32, &[i64]); 2]) -> GraphProto {
@@ -85,6 +86,23 @@ fn an_integer_that_64_bits_with_a_sign_do_not_hold_is_refused() {
 }
 
 /// What `QuantizeLinear` gives for 16 bits: rounded to even, and cut to what 16 bits have.
+#[test]
+fn integers_that_become_narrower_wrap_around() {
+    let values = [-1i64, 70_000, 40_000, -40_000, (1 << 32) + 7, 0];
+    let cast = |to: i32| {
+        let node = with(node("Cast", &["x"], &["y"]), &[int("to", to.into())]);
+        let model = read(one(node, Vec::new(), [(I64, &[6][..]), (to, &[6])])).unwrap();
+        let x = Tensor::from_vec(values.to_vec(), [6]).unwrap();
+        let plan = model.plan_for(std::slice::from_ref(&x)).unwrap().run(&x).unwrap();
+        let y = model.run(&[x]).unwrap()[0].to_vec::<i64>().unwrap();
+        assert_eq!(plan.to_vec::<i64>().unwrap(), y);
+        y
+    };
+    assert_eq!(cast(U16), values.map(|value| i64::from(value as u16)));
+    assert_eq!(cast(I16), values.map(|value| i64::from(value as i16)));
+    assert_eq!(cast(U32), values.map(|value| i64::from(value as u32)));
+}
+
 #[test]
 fn levels_of_16_bits_are_told_apart_by_what_the_file_declares() {
     for (declared, zero, expected) in

@@ -5,9 +5,9 @@ use crate::open::is_onnx;
 use anyhow::Result;
 use std::path::{MAIN_SEPARATOR, Path};
 use tinytorch::files::{Provenance, check_folder, check_writable, save_folder, save_model};
-use tinytorch::models::{Model, Rebuild};
+use tinytorch::models::Model;
 use tinytorch::quant::QuantConfig;
-use tinytorch_onnx::{Exported, OnnxModel};
+use tinytorch_onnx::{Exported, Form, OnnxModel};
 
 /// Where the int8 model of a float model goes: a file, or a folder with settings and tokenizer.
 pub(crate) struct Destination<'a> {
@@ -22,8 +22,11 @@ impl Destination<'_> {
     /// # Errors
     /// What the file system says, or [`OnnxModel::of`] of a model that cannot be a file of ONNX's.
     pub(crate) fn check(&self, model: &dyn Model) -> Result<()> {
-        if is_onnx(self.out) && model.kind() != OnnxModel::NAME {
-            OnnxModel::of(model)?;
+        if is_onnx(self.out) {
+            match model.as_any().and_then(|model| model.downcast_ref::<OnnxModel>()) {
+                Some(model) => model.takes_int8()?,
+                None => drop(OnnxModel::of(model)?),
+            }
         }
         match self.folder() {
             Some(_) => check_folder(self.out)?,
@@ -41,7 +44,8 @@ impl Destination<'_> {
     /// What the file system says; nothing is left half-written then.
     pub(crate) fn save(&self, model: &dyn Model, provenance: &Provenance) -> Result<()> {
         if is_onnx(self.out) {
-            let Exported { weights_only, floats, .. } = export(self.out, model, provenance)?;
+            let Exported { weights_only, floats, .. } =
+                export(self.out, model, provenance, Form::Qdq)?;
             for name in weights_only.iter().chain(&floats) {
                 tracing::warn!(
                     "`{name}` multiplies floats in an ONNX file, which has no range that is found as values come and no scales in blocks"

@@ -1,9 +1,10 @@
 //! The gates that ask of a black box what others ask of a model that can be looked into.
 
 use super::Outside;
+use super::model::Parameters;
 use crate::Result;
 use crate::audit::compare::all_same_bits;
-use crate::audit::{Evidence, Gate, Subject, compare, passes};
+use crate::audit::{Evidence, Gate, Outcome, Subject, compare, passes};
 
 /// Bytes of float models from which the pages of a process show them.
 const HEAVY: u64 = 64 << 20;
@@ -67,7 +68,23 @@ pub(super) fn exactness(subject: &Subject, evidence: &Evidence, int8: &Outside) 
         "from what the integers of its file give, which lie {:.2} % from the float model; {risk}",
         100.0 * own
     );
-    Ok(Gate::at_most(ID, 100.0 * apart, 100.0 * own.max(NEAR), "%", reason))
+    let gate = Gate::at_most(ID, 100.0 * apart, 100.0 * own.max(NEAR), "%", reason);
+    let Some(why) = int8.diagnosis().filter(|_| gate.result == Outcome::Fail) else {
+        return Ok(gate);
+    };
+    let why = why()?.unwrap_or_else(|| "it is none of the faults that are known".to_string());
+    Ok(Gate { reason: format!("{why}; {}", gate.reason), ..gate })
+}
+
+/// The weights and ranges that a file names are those of the float model.
+pub(super) fn parameters(int8: &Outside) -> Gate {
+    const ID: &str = "parameters";
+    match int8.parameters() {
+        None => of_the_inside(ID, "the weights and ranges"),
+        Some(Parameters { faults, checked }) => {
+            Gate::no_faults(ID, faults, "faults", checked.clone())
+        }
+    }
 }
 
 /// The file takes a third of the disk or less.

@@ -119,6 +119,7 @@ fn judge(
         gates::process_memory(float, int8)?,
         gates::determinism(subject, evidence, int8)?,
         gates::exactness(subject, evidence, int8)?,
+        gates::parameters(int8),
     ];
     gates.extend(likeness::likeness(subject, evidence)?);
     gates.extend(gates::INSIDE.map(|(id, part)| gates::of_the_inside(id, part)));

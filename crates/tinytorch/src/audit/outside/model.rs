@@ -42,13 +42,24 @@ pub struct Outside {
     file: Option<PathBuf>,
     measure: Option<Arc<Measure>>,
     exact: Option<Arc<Exact>>,
+    diagnosis: Option<Arc<Diagnosis>>,
+    parameters: Option<Arc<Parameters>>,
 }
+
+/// Finds out why an engine gives something else than the integers of its file.
+type Diagnosis = dyn Fn() -> Result<Option<String>> + Send + Sync;
 
 /// What the integers of a model give.
 struct Exact {
     model: Outside,
     /// What may make an engine give something else.
     risk: String,
+}
+
+/// What was found when a file's weights and ranges were held against the float model's.
+pub(super) struct Parameters {
+    pub(super) faults: Vec<String>,
+    pub(super) checked: String,
 }
 
 impl Outside {
@@ -59,8 +70,9 @@ impl Outside {
         answer: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
     ) -> Outside {
         let (name, answer) = (name.into(), Arc::new(answer));
-        let (outputs, fixed, file, measure, exact) = (Vec::new(), None, None, None, None);
-        Outside { name, answer, outputs, fixed, file, measure, exact }
+        let (outputs, fixed, file, measure) = (Vec::new(), None, None, None);
+        let (exact, diagnosis, parameters) = (None, None, None);
+        Outside { name, answer, outputs, fixed, file, measure, exact, diagnosis, parameters }
     }
 
     /// The same model, whose outputs are called so in the report.
@@ -95,6 +107,30 @@ impl Outside {
     /// What it is held to, and what to tell beside it.
     pub(super) fn exact(&self) -> Option<(&Outside, &str)> {
         self.exact.as_deref().map(|exact| (&exact.model, &*exact.risk))
+    }
+
+    /// The same model, of which `why` finds out what makes it give something else than what it is held to: it is asked
+    /// only if it does.
+    pub fn diagnosed_by(
+        self,
+        why: impl Fn() -> Result<Option<String>> + Send + Sync + 'static,
+    ) -> Outside {
+        Outside { diagnosis: Some(Arc::new(why)), ..self }
+    }
+
+    /// The same model, whose weights and ranges were held against the float model's: what is wrong with them, and what was
+    /// looked at.
+    pub fn with_parameters(self, faults: Vec<String>, checked: impl Into<String>) -> Outside {
+        let parameters = Parameters { faults, checked: checked.into() };
+        Outside { parameters: Some(Arc::new(parameters)), ..self }
+    }
+
+    pub(super) fn diagnosis(&self) -> Option<&Diagnosis> {
+        self.diagnosis.as_deref()
+    }
+
+    pub(super) fn parameters(&self) -> Option<&Parameters> {
+        self.parameters.as_deref()
     }
 
     /// What it is called.

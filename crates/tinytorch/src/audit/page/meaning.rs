@@ -38,6 +38,9 @@ pub(super) fn of(gate: &str) -> &'static str {
         "exactness" => {
             "The engine gives what the integers of the file give, and does not saturate."
         }
+        "parameters" => {
+            "The file's weights and ranges, as it says they are read, are those of the float model."
+        }
         "overflow" => "No integer sum can overflow, proved from the weights themselves.",
         "calibration" => "Calibrating on data beats the best ranges that can be had without data.",
         _ => "",

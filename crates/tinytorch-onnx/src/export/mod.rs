@@ -5,13 +5,17 @@
 //! make integer kernels. Batch norms that were folded become identities; beside the graph the file says what they
 //! were, so that it can be read as the same model again.
 
+mod operators;
+
 use crate::OnnxModel;
 use crate::apply::{Held, Use};
 use crate::error::{OnnxError, shown};
-use crate::int8::{QUANTIZED, SHIFT, dequantize, plain};
+use crate::int8::{QUANTIZED, SHIFT, dequantize, is_plain_product, plain};
 use crate::memory::Memory;
 use crate::program::Source;
-use crate::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
+use crate::proto::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
 use crate::tensor;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +28,17 @@ const SCALES_BY_CHANNEL: i64 = 13;
 
 /// Versions of ONNX's operators from which on a file needs a version of the format, by the table of ONNX's releases.
 const FORMATS: [(i64, i64); 6] = [(23, 11), (21, 10), (19, 9), (15, 8), (13, 7), (0, 6)];
+
+/// How an int8 file says that its layers multiply integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Operators of floats between `QuantizeLinear` and `DequantizeLinear`, from which engines make integer kernels.
+    #[default]
+    Qdq,
+    /// Operators of integers, such as `QLinearConv` and `QGemm`, which mean the same without being rewritten. The file is for
+    /// engines alone: it does not say how the float model can be told from it.
+    QOperator,
+}
 
 /// An ONNX file, and what it holds of a model.
 #[derive(Clone, Debug)]
@@ -39,6 +54,24 @@ pub struct Exported {
 }
 
 impl OnnxModel {
+    /// Whether a file of this model can hold int8 weights.
+    ///
+    /// # Errors
+    /// [`OnnxError::Opset`] for a version of ONNX's operators that has no scales by channel.
+    pub fn takes_int8(&self) -> Result<()> {
+        let version = self.version();
+        match version < SCALES_BY_CHANNEL {
+            true => Err(OnnxError::Opset { version, needed: SCALES_BY_CHANNEL }.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The version of ONNX's own operators.
+    fn version(&self) -> i64 {
+        let own = self.graph().opset_import.iter().find(|set| set.domain.is_empty());
+        own.map_or(1, |set| set.version)
+    }
+
     /// The model as an ONNX file.
     ///
     /// # Errors
@@ -46,23 +79,39 @@ impl OnnxModel {
     /// [`OnnxError::Tensor`] for a weight with something beside it, such as an adapter, and for parameters
     /// without values.
     pub fn to_onnx(&self) -> Result<Exported> {
+        self.to_onnx_as(Form::Qdq)
+    }
+
+    /// [`OnnxModel::to_onnx`] in a form.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::to_onnx`].
+    pub fn to_onnx_as(&self, form: Form) -> Result<Exported> {
         let mut model = self.graph().clone();
         let graph = model.graph.take().unwrap_or_default();
-        let version = model.opset_import.iter().find(|set| set.domain.is_empty());
-        let version = version.map_or(1, |set| set.version);
+        let version = self.version();
         let mut writer = Writer::new(self)?;
-        if version < SCALES_BY_CHANNEL && !writer.int8.is_empty() {
-            return Err(OnnxError::Opset { version, needed: SCALES_BY_CHANNEL }.into());
+        if !writer.int8.is_empty() {
+            self.takes_int8()?;
         }
         let mut graph = writer.graph(graph)?;
         as_held(&mut graph);
+        if form == Form::QOperator {
+            graph = operators::with_integers(graph)?;
+            if graph.node.iter().any(|node| node.domain == operators::DOMAIN) {
+                let (domain, version) = (operators::DOMAIN.to_string(), 1);
+                model.opset_import.push(OperatorSetIdProto { domain, version });
+            }
+        }
         model.graph = Some(GraphProto { name: "tinytorch".into(), ..graph });
         model.producer_name = "tinytorch".into();
         model.producer_version = env!("CARGO_PKG_VERSION").into();
         let format = FORMATS.iter().find(|(least, _)| version >= *least);
         model.ir_version = format.map_or(6, |(_, format)| *format);
         model.metadata_props = entries(self.metadata());
-        writer.memory.write(&mut model.metadata_props);
+        if form == Form::Qdq {
+            writer.memory.write(&mut model.metadata_props);
+        }
         Ok(writer.exported(&model))
     }
 }
@@ -381,9 +430,7 @@ fn as_held(graph: &mut GraphProto) {
 
 /// Whether a node adds its bias as it is, so that it may be a multiple of the products' steps.
 fn is_plain(node: &NodeProto) -> bool {
-    let is_factor = |name: &str| name == "alpha" || name == "beta";
-    let factors = node.attribute.iter().filter(|attribute| is_factor(&attribute.name));
-    matches!(node.op_type.as_str(), "Conv" | "Gemm") && factors.into_iter().all(|one| one.f == 1.0)
+    is_plain_product(node) && node.op_type != "MatMul"
 }
 
 /// The values of an int8 weight in the layer's own order.

@@ -1,0 +1,112 @@
+//! The weights and ranges of an int8 file against those of the float model.
+
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tinytorch::Tensor;
+use tinytorch::audit::{HeldOut, Outside};
+use tinytorch::autograd::{Stored, Var};
+use tinytorch::int8::{Encoding, QParams};
+use tinytorch::models::{ListModel, Model};
+use tinytorch::quant::{Prepared, QuantConfig, calibrate};
+use tinytorch_onnx::{AgainstFloat, against_float};
+
+/// Samples whose ranges are looked at.
+const SAMPLES: usize = 64;
+
+/// The share of a range that must lie outside of the levels, and would not with another zero point, before that is to blame.
+const CUT: f64 = 0.25;
+
+/// The model in this file, with what its weights and ranges say wrong of the float model's, if there is something to hold them against.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn held_against(
+    outside: Outside,
+    file: &Path,
+    [float, int8]: [&dyn Model; 2],
+    samples: &HeldOut,
+) -> Result<Outside> {
+    let weights: BTreeMap<String, Tensor> = float
+        .named_params()
+        .into_iter()
+        .filter_map(|(name, param)| match param.stored() {
+            Stored::F32(value) => Some((name, value.clone())),
+            _ => None,
+        })
+        .collect();
+    let AgainstFloat { mut faults, compared } = against_float(file, &weights)?;
+    let ranges = ranges(int8);
+    let seen = match ranges.is_empty() {
+        true => None,
+        // What cannot be calibrated has no ranges to compare with.
+        false => seen(float, samples).ok(),
+    };
+    let mut of_inputs = 0;
+    for (name, params) in &ranges {
+        let Some(range) = seen.as_ref().and_then(|seen| seen.range(name)) else { continue };
+        of_inputs += 1;
+        faults.extend(misplaced(name, *params, range));
+    }
+    if compared + of_inputs == 0 && faults.is_empty() {
+        return Ok(outside);
+    }
+    let checked = format!(
+        "{compared} weights and the ranges of {of_inputs} inputs are those of the float model's layers of the same names, as far as \
+         scales and zero points tell"
+    );
+    Ok(outside.with_parameters(faults, checked))
+}
+
+/// The fixed range of what each int8 weight multiplies.
+fn ranges(int8: &dyn Model) -> Vec<(String, QParams)> {
+    let params = int8.named_params().into_iter();
+    let fixed = params.filter_map(|(name, param)| match param.int8()?.input() {
+        Encoding::Static(params) => Some((name, params)),
+        _ => None,
+    });
+    fixed.collect()
+}
+
+/// The ranges of what the float model's weights multiply on the first samples.
+fn seen(float: &dyn Model, samples: &HeldOut) -> tinytorch::Result<Prepared> {
+    let batch = float.fixed_batch().unwrap_or(SAMPLES).min(samples.len());
+    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch).map(Var::from));
+    let first = first.collect::<tinytorch::Result<Vec<Var>>>();
+    calibrate(float as &dyn ListModel, [first], &QuantConfig::default())
+}
+
+/// What is wrong with where a range of levels lies, if the values that it is for lie elsewhere and it is wide enough for them.
+fn misplaced(name: &str, params: QParams, (low, high): (f32, f32)) -> Option<String> {
+    let scale = f64::from(params.scale);
+    let (low, high) = (f64::from(low), f64::from(high));
+    let first = -scale * f64::from(params.zero_point);
+    let last = first + 255.0 * scale;
+    let span = high - low;
+    let outside = (first - low).max(0.0) + (high - last).max(0.0);
+    let is_cut = span > 0.0 && outside > CUT * span && 255.0 * scale > (1.0 - CUT) * span;
+    let zero_point = (-low / scale).round().clamp(0.0, 255.0);
+    let moved = zero_point - f64::from(params.zero_point);
+    is_cut.then(|| {
+        format!(
+            "the zero point of what `{name}` multiplies is left out or wrong: its levels stand for {first:.3} to {last:.3}, and the float \
+             model has {low:.3} to {high:.3} there, which a zero point {moved:+} levels away would hold"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_lies_elsewhere_is_named_and_one_that_is_narrow_is_not() {
+        let params = |scale: f32, zero_point: u8| QParams { scale, zero_point };
+        let told = misplaced("w", params(0.1, 128), (0.0, 25.5)).unwrap();
+        assert!(told.contains("`w`") && told.contains("-128 levels"), "{told}");
+        assert!(misplaced("w", params(0.1, 0), (-12.8, 12.7)).unwrap().contains("+128 levels"));
+        assert_eq!(misplaced("w", params(0.1, 0), (0.0, 25.5)), None);
+        assert_eq!(misplaced("w", params(0.1, 0), (0.0, 30.0)), None);
+        assert_eq!(misplaced("w", params(0.1, 0), (0.0, 255.0)), None);
+    }
+}
