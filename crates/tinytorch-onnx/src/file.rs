@@ -102,6 +102,30 @@ impl Files {
         Ok((model, Files { folder: Some(folder), main, ..Files::default() }))
     }
 
+    /// Puts the elements of a graph's tensors into them, so that it can be written without these files.
+    pub(crate) fn fetch(&mut self, graph: &mut GraphProto) -> Result<(), OnnxError> {
+        graph.initializer.iter_mut().try_for_each(|tensor| self.fetch_tensor(tensor))?;
+        for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+            attribute.t.as_mut().map_or(Ok(()), |tensor| self.fetch_tensor(tensor))?;
+            attribute.g.as_mut().map_or(Ok(()), |graph| self.fetch(graph))?;
+        }
+        Ok(())
+    }
+
+    fn fetch_tensor(&mut self, tensor: &mut TensorProto) -> Result<(), OnnxError> {
+        let mut bytes = Vec::new();
+        match self.raw(tensor)? {
+            Raw::Here(_) => return Ok(()),
+            raw => raw.pieces(|piece| bytes.extend_from_slice(piece)).map_err(|problem| {
+                let (tensor, problem) = (shown(&tensor.name), problem.to_string());
+                OnnxError::Tensor { tensor, problem }
+            })?,
+        }
+        (tensor.raw_data, tensor.data_location) = (bytes.into(), 0);
+        tensor.external_data.clear();
+        Ok(())
+    }
+
     /// The elements of a tensor that has them as bytes.
     pub(crate) fn raw<'a>(&'a mut self, tensor: &'a TensorProto) -> Result<Raw<'a>, OnnxError> {
         if tensor.data_location != 1 {

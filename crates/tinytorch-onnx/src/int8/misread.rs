@@ -109,12 +109,7 @@ fn edited(
         return Ok(None);
     }
     let mut graph = GraphProto { name: "misread".into(), ..draft.into_graph(graph) };
-    // What lies in other files does not lie beside this one.
-    for constant in graph.initializer.iter_mut().filter(|constant| constant.data_location == 1) {
-        let bytes = files.raw(constant)?.bytes.to_vec();
-        (constant.raw_data, constant.data_location) = (bytes.into(), 0);
-        constant.external_data.clear();
-    }
+    files.fetch(&mut graph)?;
     Ok(Some(ModelProto { graph: Some(graph), ..proto.clone() }.encode_to_vec()))
 }
 

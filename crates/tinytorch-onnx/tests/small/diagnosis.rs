@@ -4,11 +4,11 @@
 use super::support::*;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tinytorch::Tensor;
 use tinytorch::nn::Module;
-use tinytorch_onnx::proto::TensorProto;
+use tinytorch_onnx::proto::{ModelProto, TensorProto};
 use tinytorch_onnx::{AgainstFloat, Misreading, OnnxModel, against_float, in_seven_bits};
 
 const SIZE: usize = 6;
@@ -189,6 +189,29 @@ fn a_misread_file_is_one_that_is_written_so() {
     }
     let (_folder, path) = Written::symmetric().saved();
     assert_eq!(Misreading::SymmetricWeights.of(&path).unwrap(), None);
+}
+
+/// The same file with a second layer, whose weight is so large that it stays in the file until it is asked for.
+fn followed_by_much(path: &Path) {
+    let mut file = ModelProto::decode(&std::fs::read(path).unwrap()[..]).unwrap();
+    let graph = file.graph.as_mut().unwrap();
+    let columns = 4000;
+    let much: Vec<f32> = (0..SIZE * columns).map(|i| (i % 7) as f32 - 3.0).collect();
+    graph.initializer.push(floats("much", &[SIZE as i64, columns as i64], &much));
+    graph.node.push(node("MatMul", &["y", "much"], &["z"]));
+    graph.output = vec![value("z", F32, &[-1, columns as i64])];
+    std::fs::write(path, file.encode_to_vec()).unwrap();
+}
+
+#[test]
+fn what_stayed_in_the_file_is_in_a_misread_one() {
+    let right = Written::asymmetric();
+    let wrong = Written { zero_points: None, ..right.clone() };
+    let [(_kept, right), (_too, wrong)] = [right, wrong].map(|written| written.saved());
+    [&right, &wrong].into_iter().for_each(|path| followed_by_much(path));
+    let misread = Misreading::NoWeightZeroPoints.of(&right).unwrap().unwrap();
+    let misread = OnnxModel::from_bytes("misread", misread).unwrap();
+    assert_eq!(outputs(&misread), outputs(&OnnxModel::open(&wrong).unwrap()));
 }
 
 #[test]
