@@ -152,7 +152,8 @@ pub const AVX2: Tuning = Tuning {
         narrow: Int8Tile { rows: 5, few_rows: 3, vectors: 2, together: 2 },
         whole: [Int8Tile { rows: 5, few_rows: 3, vectors: 2, together: 2 }; 3],
         blocks: [Int8Tile { rows: 3, few_rows: 3, vectors: 2, together: 2 }; 3],
-        row_block_bytes: 256 << 10,
+        // Widened they take twice as much, on each thread.
+        row_block_bytes: 128 << 10,
         ..ANY_PRODUCT_INT8
     },
     weight_only: Tile { rows: 4, vectors: 2 },

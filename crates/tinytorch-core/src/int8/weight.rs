@@ -209,8 +209,11 @@ impl Scales {
         };
         let (min, max) = min_max(Isa::active(), values)?;
         let largest = max.max(-min);
-        // A scale is the 127th part of it unless floats end before that. Single rows of such values are dead channels.
-        if largest > 0.0 && symmetric_scale(largest)? > largest / 100.0 {
+        let step = symmetric_scale(largest)?;
+        // A step is the 127th part of it unless floats end before that, and moves a value by half of that at most.
+        // Single rows of such values are dead channels.
+        let is_lost = |value: &f32| (value - step * (value / step).round()).abs() > largest / 200.0;
+        if step > largest / 100.0 && values.iter().any(is_lost) {
             return Err(Int8Error::TooSmall { largest }.into());
         }
         Ok(match granularity {

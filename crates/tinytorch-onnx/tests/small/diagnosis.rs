@@ -198,8 +198,8 @@ fn followed_by_much(path: &Path) {
     let columns = 4000;
     let much: Vec<f32> = (0..SIZE * columns).map(|i| (i % 7) as f32 - 3.0).collect();
     graph.initializer.push(floats("much", &[SIZE as i64, columns as i64], &much));
-    graph.node.push(node("MatMul", &["y", "much"], &["z"]));
-    graph.output = vec![value("z", F32, &[-1, columns as i64])];
+    graph.node.push(node("MatMul", &["y", "much"], &["more"]));
+    graph.output = vec![value("more", F32, &[-1, columns as i64])];
     std::fs::write(path, file.encode_to_vec()).unwrap();
 }
 
