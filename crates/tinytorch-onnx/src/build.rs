@@ -1,6 +1,8 @@
 //! From the messages of a file to a graph that runs.
 
 mod builder;
+mod ends;
+mod held;
 mod pairs;
 mod read;
 

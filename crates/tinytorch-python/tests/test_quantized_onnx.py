@@ -152,12 +152,14 @@ def as_written(path: Path, x: Any) -> Any:
     return session.run(None, {"x": x})[0]
 
 
-def assert_equal_but_for_ties(got: Any, want: Any) -> None:
+def assert_equal_but_for_ties(got: Any, want: Any, in_16_bits: bool = False) -> None:
     """Rounding multiplies by the inverse of a step, where ONNX Runtime divides: once in a while a value falls on the
-    other side of a tie, which moves what depends on it by a level, in attention a whole row."""
+    other side of a tie, which moves what depends on it by a level. Where it multiplies in 16 bits, 2.7 % of an encoder's
+    outputs differ, by two levels at most."""
     span = float(np.abs(want).max())
-    assert np.abs(got - want).max() <= 0.025 * span
-    assert (np.abs(got - want) <= 1e-5 * span).mean() >= 0.97
+    furthest, equal = (0.025, 0.97) if in_16_bits else (0.02, 0.98)
+    assert np.abs(got - want).max() <= furthest * span
+    assert (np.abs(got - want) <= 1e-5 * span).mean() >= equal
 
 
 def multiplies_in_16_bits() -> bool:
@@ -193,7 +195,7 @@ def test_a_static_graph_means_what_onnxruntime_makes_of_it(name: str, form: str,
     layers = sum(op.op_type in ("Conv", "Gemm") for op in onnx.load(path).graph.node) if name != "encoder" else 6
     assert len(found["int8"]) >= layers and not found["floats"] and not found["missing"], found
     x = np.random.default_rng(2).standard_normal((5, *shape)).astype(np.float32)
-    assert_equal_but_for_ties(tt.Plan(out).run({"x": x}), as_written(out, x))
+    assert_equal_but_for_ties(tt.Plan(out).run({"x": x}), as_written(out, x), in_16_bits)
 
 
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])

@@ -1,6 +1,8 @@
 //! From the messages of a graph to a program: names become places, constants are computed, and what is left of them
 //! becomes parameters.
 
+use super::ends::{open, value_info};
+use super::held::held;
 use super::pairs::Pair;
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
@@ -8,14 +10,12 @@ use crate::file::Files;
 use crate::memory::BATCH_NORM;
 use crate::node::{Node, operator, title, title_of_values};
 use crate::operators;
-use crate::program::{Dim, Program, Slot, Source, Step, ValueInfo};
-use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::program::{Program, Slot, Source, Step, ValueInfo};
+use crate::proto::{GraphProto, ModelProto, NodeProto};
 use crate::{frame, tensor};
 use std::collections::{BTreeMap, BTreeSet};
-use tinytorch_core::autograd::{Ctx, Param, Role, Var};
-use tinytorch_core::ops::Weight;
-use tinytorch_core::tensor::Number;
-use tinytorch_core::tensor::{Dtype, Tensor};
+use tinytorch_core::autograd::{Ctx, Var};
+use tinytorch_core::tensor::{Number, Tensor};
 
 /// Elements that constants may grow to when they are computed, beside eight times as many as the file holds: a
 /// mask of 4,096 x 4,096 fits.
@@ -266,20 +266,8 @@ impl<'b> Builder<'b> {
         let pair = Pair::ending(proto, &inputs, &self.steps, constant);
         if let Some(Pair { first, from, operator }) = pair {
             self.kept.push(first);
-            let (outputs, inputs) = (self.outputs(proto, |_| Value::Computed)?, vec![Some(from)]);
-            let (name, last, norm) = ("RoundToLevels", Vec::new(), None);
-            self.steps.push(Step {
-                title,
-                title_of_values,
-                at,
-                name,
-                operator,
-                inputs,
-                outputs,
-                last,
-                norm,
-            });
-            return Ok(());
+            let (titles, runs) = ((title, title_of_values), ("RoundToLevels", operator));
+            return self.push(proto, titles, at, runs, vec![Some(from)]);
         }
         let constants: Vec<Option<Tensor>> = inputs
             .iter()
@@ -341,6 +329,18 @@ impl<'b> Builder<'b> {
                 .outputs(proto, |_| values.next().map_or(Value::Computed, Value::Constant))
                 .map(drop);
         }
+        self.push(proto, (title, title_of_values), at, (name, operator), inputs)
+    }
+
+    /// Adds a node as a step, and what it gives as values that are computed.
+    fn push(
+        &mut self,
+        proto: &NodeProto,
+        (title, title_of_values): (String, String),
+        at: usize,
+        (name, operator): (&'static str, Operator),
+        inputs: Vec<Option<Slot>>,
+    ) -> Result<(), OnnxError> {
         let outputs = self.outputs(proto, |_| Value::Computed)?;
         let (last, norm) = (Vec::new(), None);
         self.steps.push(Step {
@@ -571,65 +571,4 @@ impl<'b> Builder<'b> {
         }
         Ok((sources, params))
     }
-}
-
-/// A constant as the parameter that its uses make it, `None` if it is none.
-fn held(tensor: &Tensor, uses: &[Use], absent: bool) -> tinytorch_core::Result<Option<Held>> {
-    if tensor.dtype() != Dtype::F32 {
-        return Ok(None);
-    }
-    let param = |value: Tensor, role: Role| -> tinytorch_core::Result<Param> {
-        Ok(match absent {
-            true => Param::absent(*value.shape(), role),
-            false => Param::new(value.contiguous()?, role),
-        })
-    };
-    let weight = |value: Tensor, role| Ok(Some(Held::Weight(Weight::from(param(value, role)?))));
-    let is_table = |how: &Use| *how == Use::Weight(Role::Embedding);
-    let multiplies_rows = |how: &Use| *how == Use::Weight(Role::LinearWeight);
-    let one = match uses.iter().all(|other| *other == uses[0]) {
-        true => Some(uses[0]),
-        // A table whose rows are also an output layer's.
-        false if uses.iter().all(|how| is_table(how) || multiplies_rows(how)) => {
-            Some(Use::Weight(Role::Embedding))
-        }
-        false => None,
-    };
-    match one {
-        Some(Use::Weight(role)) => weight(tensor.clone(), role),
-        Some(Use::Signal { groups }) => weight(tensor.unsqueeze(2)?, Role::ConvWeight { groups }),
-        Some(Use::Volume { groups }) => {
-            let of_images = tensor.contiguous()?.flatten(1, 2)?;
-            weight(of_images, Role::ConvWeight { groups })
-        }
-        Some(Use::Transposed) => weight(tensor.transpose(0, 1)?, Role::LinearWeight),
-        Some(Use::Value) if tensor.len() <= 1 => Ok(None),
-        Some(Use::Buffer) => Ok(Some(Held::Param(param(tensor.clone(), Role::Buffer)?))),
-        _ => Ok(Some(Held::Param(param(tensor.clone(), Role::Vector)?))),
-    }
-}
-
-/// A value whose type and shape nobody asks for.
-fn open(proto: &ValueInfoProto) -> ValueInfo {
-    let (name, number) = (proto.name.clone(), Number::F32);
-    ValueInfo { name, number, dtype: number.held(), dims: None }
-}
-
-fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, OnnxError> {
-    let wrong = |problem: String| OnnxError::Tensor { tensor: shown(&proto.name), problem };
-    let kind = proto.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-    let kind = kind.ok_or_else(|| wrong("it is no tensor".into()))?;
-    let number = tensor::number(kind.elem_type).map_err(&wrong)?;
-    let dims = kind.shape.as_ref().map(|shape| {
-        let dim = |dim: &crate::proto::DimensionProto| match (dim.dim_value, &dim.dim_param) {
-            (Some(size), _) => usize::try_from(size)
-                .map(Dim::Size)
-                .map_err(|_| wrong(format!("its dimension {size} is negative"))),
-            (None, Some(name)) => Ok(Dim::Open(name.clone())),
-            (None, None) => Ok(Dim::Open(String::new())),
-        };
-        shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>()
-    });
-    let (name, dtype) = (proto.name.clone(), number.held());
-    Ok(ValueInfo { name, number, dtype, dims: dims.transpose()? })
 }
