@@ -51,6 +51,10 @@ const TASK: usize = 64 << 10;
 /// Tiles that a task has at least, where there are as many.
 const TASK_TILES: usize = 48;
 
+/// Transformed weights that are multiplied while they are in the second-level cache, 128 KB, by a thread that has no
+/// second task for them.
+const STEP: usize = 32 << 10;
+
 /// Whether tiles are many enough, and channels. Which they are depends on the shape alone, so that every
 /// instruction set rounds alike.
 pub(super) fn is_transformed(shape: &ConvShape, lengths: &Lengths) -> bool {
@@ -92,7 +96,7 @@ impl Tiles {
     }
 }
 
-/// How the images are cut into tasks, and how many threads take them.
+/// How the images are cut into tasks, how many threads take them, and how they take the weights.
 struct Cut {
     /// Images of a task, one unless it has all their rows.
     images: usize,
@@ -100,6 +104,8 @@ struct Cut {
     row_parts: usize,
     tasks: usize,
     threads: usize,
+    /// Panels of weights that are transformed at a time: all, once for many tasks, or some for each.
+    panels: usize,
 }
 
 impl Winograd<'_> {
@@ -118,7 +124,11 @@ impl Winograd<'_> {
             1
         };
         let tasks = batch.div_ceil(images) * row_parts;
-        Cut { images, rows: rows * OUT, row_parts, tasks, threads: threads.min(tasks) }
+        let threads = threads.min(tasks);
+        let all = out_channels.div_ceil(A_PANEL);
+        let some = (STEP / (PLACES * in_channels * A_PANEL)).clamp(1, all);
+        let panels = if tasks > threads { all } else { some };
+        Cut { images, rows: rows * OUT, row_parts, tasks, threads, panels }
     }
 
     pub(super) fn run(&self, isa: Isa, out: &mut [f32]) {
@@ -128,7 +138,7 @@ impl Winograd<'_> {
         let across = lengths.output[1].div_ceil(OUT);
         let tiles = Tiles { images: cut.images, down: cut.rows / OUT, across };
         let lens = [
-            PLACES * in_channels * out_channels.next_multiple_of(A_PANEL),
+            PLACES * weights::stride(in_channels, cut.panels),
             pixels::staged_len(tiles),
             PLACES * tiles.stride(in_channels),
             PLACES * tiles.stride(out_channels) + WIDEST,
@@ -141,7 +151,11 @@ impl Winograd<'_> {
                 let mut arena = scratch.arena(bytes + offsets);
                 let [weights, staged, pixels, sums] = lens.map(|len| arena.take::<f32>(len));
                 let offsets = arena.take::<usize>(in_channels);
-                isa.run(TransformWeights { from: self.weight, to: &mut *weights });
+                let all = 0..out_channels.div_ceil(A_PANEL);
+                let once = cut.panels == all.len();
+                if once {
+                    isa.run(TransformWeights::new(self, all, &mut *weights));
+                }
                 for task in worker {
                     let first_image = task / cut.row_parts * cut.images;
                     let images = cut.images.min(self.shape.batch - first_image);
@@ -155,7 +169,9 @@ impl Winograd<'_> {
                         // SAFETY: the images lie in the output.
                         out: unsafe { out.skip(first_image * lengths.group_out) },
                         plane: lengths.pixels,
-                        weights: &*weights,
+                        panels: cut.panels,
+                        once,
+                        weights: &mut *weights,
                         staged: &mut *staged,
                         pixels: &mut *pixels,
                         sums: &mut *sums,
@@ -178,7 +194,11 @@ struct Task<'t> {
     out: SharedOut<f32>,
     /// From a channel of the output to the next.
     plane: usize,
-    weights: &'t [f32],
+    /// Panels of weights at a time.
+    panels: usize,
+    /// Whether all of them have been transformed.
+    once: bool,
+    weights: &'t mut [f32],
     staged: &'t mut [f32],
     pixels: &'t mut [f32],
     sums: &'t mut [f32],
@@ -202,14 +222,24 @@ impl Kernel for Task<'_> {
             staged: self.staged,
             to: &mut *self.pixels,
         });
-        s.call(Sums {
-            channels: [shape.in_channels, shape.out_channels],
-            tiles,
-            weights: self.weights,
-            pixels: &*self.pixels,
-            offsets: self.offsets,
-            to: &mut *self.sums,
-        });
+        let panels = shape.out_channels.div_ceil(A_PANEL);
+        for first in (0..panels).step_by(self.panels) {
+            let panels = first..panels.min(first + self.panels);
+            if !self.once {
+                let transform =
+                    TransformWeights::new(self.winograd, panels.clone(), &mut *self.weights);
+                s.call(transform);
+            }
+            s.call(Sums {
+                channels: [shape.in_channels, shape.out_channels],
+                tiles,
+                panels,
+                weights: &*self.weights,
+                pixels: &*self.pixels,
+                offsets: &mut *self.offsets,
+                to: &mut *self.sums,
+            });
+        }
         s.call(Outputs {
             sums: &*self.sums,
             tiles,

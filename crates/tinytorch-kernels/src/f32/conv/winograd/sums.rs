@@ -3,18 +3,21 @@
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
 use super::super::direct::{Pixels, Strip};
-use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
+use super::{OUT, PLACES, SIDE, Tiles, WIDEST, weights};
 use crate::f32::gemm::Panels;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
 use crate::tuning::{A_PANEL, by_isa};
+use std::ops::Range;
 
 /// Writes, place by place and output channel by output channel, the sums over the input channels for all tiles.
 pub(super) struct Sums<'t> {
     /// Of the input and of the output.
     pub(super) channels: [usize; 2],
     pub(super) tiles: Tiles,
-    /// The panels of each place.
+    /// The output channels in question.
+    pub(super) panels: Range<usize>,
+    /// Their panels for each place.
     pub(super) weights: &'t [f32],
     pub(super) pixels: &'t [f32],
     /// Room for a number for each input channel.
@@ -40,18 +43,21 @@ impl Sums<'_> {
         for (channel, offset) in self.offsets.iter_mut().enumerate() {
             *offset = channel * tiles;
         }
-        let panels = self.weights.len() / PLACES;
+        let weights = weights::stride(inputs, self.panels.len());
+        let first = self.panels.start * A_PANEL;
+        let channels = outputs.min(self.panels.end * A_PANEL) - first;
         let (pixels, sums) = (self.tiles.stride(inputs), self.tiles.stride(outputs));
         for place in 0..PLACES {
-            let out = SharedOut::new(&mut self.to[place * sums..][..tiles * outputs]);
-            let weights = &self.weights[place * panels..][..panels];
+            let out = &mut self.to[place * sums + first * tiles..][..tiles * channels];
+            let out = SharedOut::new(out);
+            let weights = &self.weights[place * weights..][..weights];
             let mut at = 0;
             while at < tiles {
                 let strip = Place {
                     image: &self.pixels[place * pixels..][..tiles * inputs],
                     offsets: self.offsets,
                     weight: Panels::packed(weights.as_ptr(), inputs),
-                    channels: outputs,
+                    channels,
                     out,
                     tiles,
                 };
