@@ -75,9 +75,15 @@ fn input_numbers(shape: &ConvShape, rows: usize, out_width: usize) -> usize {
     rows.div_ceil(OUT) * out_width.div_ceil(OUT) * PLACES * shape.in_channels / 2
 }
 
-/// Numbers of two transformed weights each of a panel.
+/// Numbers of two transformed weights each from a place of a panel to the next. Not a power of two: all places
+/// would lie in the same few lines of the cache.
+fn place_numbers(channels: usize) -> usize {
+    PANEL * channels / 2 + PANEL
+}
+
+/// Such numbers of a panel.
 fn weight_numbers(shape: &ConvShape) -> usize {
-    PLACES * PANEL * shape.in_channels / 2
+    PLACES * place_numbers(shape.in_channels)
 }
 
 /// Working memory for so many rows of outputs.

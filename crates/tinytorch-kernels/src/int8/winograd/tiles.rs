@@ -3,7 +3,7 @@
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and vector")]
 
 use super::super::finish::Staged;
-use super::{OUT, PLACES, SIDE};
+use super::{OUT, PLACES, SIDE, place_numbers};
 use crate::isa::{Kernel, Simd};
 use crate::tuning::{GROUP, PANEL, by_isa};
 
@@ -53,23 +53,24 @@ impl Tiles<'_> {
         assert!(self.pairs.is_multiple_of(AT_ONCE), "channels come in groups of four");
         let tile = self.pairs * PLACES;
         let count = self.inputs.len() / tile;
-        assert!(count > 0 && self.weights.len() >= tile * PANEL);
+        let stride = place_numbers(2 * self.pairs);
+        assert!(count > 0 && self.weights.len() >= PLACES * stride);
         // Tiles beyond the last one repeat it, and are not staged.
         let mut levels = [self.inputs.as_ptr(); R];
         for r in 0..R {
             // SAFETY: the inputs hold `count` tiles.
             levels[r] = unsafe { levels[r].add(r.min(count - 1) * tile) };
         }
-        let mut weights = self.weights.as_ptr();
         let mut at = 0;
-        for place in &mut self.sums.0 {
+        for (place, weights) in self.sums.0.iter_mut().zip(self.weights.chunks(stride)) {
+            let mut weights = weights.as_ptr();
             let mut sums = [[s.splat_i32(0); NV]; R];
             for _ in 0..self.pairs / AT_ONCE {
                 // Two pairs at a time spare a tenth of the instructions.
                 for _ in 0..AT_ONCE {
                     let mut vectors = [s.i32_to_bytes(s.splat_i32(0)); NV];
                     for v in 0..NV {
-                        // SAFETY: the weights hold a panel for each of the numbers of a tile.
+                        // SAFETY: a place has a panel for each of its numbers of a tile.
                         vectors[v] = unsafe { s.load_bytes(weights.add(v * S::LANES).cast()) };
                     }
                     for r in 0..R {

@@ -1,7 +1,7 @@
 //! What becomes of the weights: `2 G w (2 G)^T` for each channel and column of a panel.
 
 use super::super::panels::Packed;
-use super::SIDE;
+use super::{SIDE, place_numbers};
 use crate::isa::{Kernel, Simd};
 use crate::tuning::{GROUP, PANEL};
 
@@ -58,8 +58,8 @@ impl TransformPanel<'_> {
             for x in 0..SIDE {
                 let column = transform(s, [rows[0][x], rows[1][x], rows[2][x]]);
                 for (y, weights) in column.into_iter().enumerate() {
-                    let place = (y * SIDE + x) * self.channels / 2;
-                    let at = (place + quad * 2 + pair) * PANEL + first;
+                    let place = (y * SIDE + x) * place_numbers(self.channels);
+                    let at = place + (quad * 2 + pair) * PANEL + first;
                     s.store_i32(s.bytes_to_i32(weights), &mut self.to[at..]);
                 }
             }
