@@ -199,6 +199,15 @@ impl<D: Dot> Simd for Portable<D> {
     }
 
     #[inline(always)]
+    fn split_pairs(self, a: Self::F32, b: Self::F32) -> [Self::F32; 2] {
+        [[a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]]]
+    }
+    #[inline(always)]
+    fn join_pairs(self, even: Self::F32, odd: Self::F32) -> [Self::F32; 2] {
+        [[even[0], odd[0], even[1], odd[1]], [even[2], odd[2], even[3], odd[3]]]
+    }
+
+    #[inline(always)]
     fn sum(self, x: Self::F32) -> f32 {
         fold(x, |a, b| a + b)
     }

@@ -119,6 +119,11 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     /// `a` where the mask is true, `b` elsewhere.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
 
+    /// Of the values of `a`, then `b`: those at even places, and those at odd ones.
+    fn split_pairs(self, a: Self::F32, b: Self::F32) -> [Self::F32; 2];
+    /// The inverse of [`split_pairs`](Simd::split_pairs).
+    fn join_pairs(self, even: Self::F32, odd: Self::F32) -> [Self::F32; 2];
+
     /// The sum of all lanes: the upper half is added to the lower one until one lane is left.
     fn sum(self, x: Self::F32) -> f32;
     /// The largest lane; some lane if one is NaN.

@@ -177,6 +177,32 @@ fn conversions_and_reductions_are_exact_on_small_integers() {
     Isa::available().into_iter().for_each(|isa| isa.run(Conversions));
 }
 
+struct Pairs;
+
+impl Kernel for Pairs {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x: Vec<f32> = (0..2 * S::LANES).map(|i| i as f32).collect();
+        let [even, odd] = s.split_pairs(s.load(&x), s.load(&x[S::LANES..]));
+        let mut got = vec![0.0; S::LANES];
+        for (of, v) in [even, odd].into_iter().enumerate() {
+            s.store(v, &mut got);
+            assert!(got.iter().enumerate().all(|(i, got)| *got == x[2 * i + of]), "{got:?}");
+        }
+        for (v, want) in s.join_pairs(even, odd).into_iter().zip(x.chunks(S::LANES)) {
+            s.store(v, &mut got);
+            assert_eq!(got, want);
+        }
+    }
+}
+
+#[test]
+fn pairs_are_split_and_joined() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Pairs));
+}
+
 struct Partial;
 
 impl Kernel for Partial {

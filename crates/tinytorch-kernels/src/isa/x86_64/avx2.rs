@@ -99,6 +99,10 @@ impl<P: Products> Simd for Vectors256<P> {
     }
     #[inline(always)]
     fn store_partial(self, v: __m256, out: &mut [f32]) {
+        // A masked store of a whole vector takes AMD's CPUs several times as long.
+        if out.len() >= LANES {
+            return self.store(v, out);
+        }
         // SAFETY: masked lanes, which lie beyond the slice, are not accessed.
         unsafe { _mm256_maskstore_ps(out.as_mut_ptr(), first_lanes(out.len()), v) }
     }
@@ -138,6 +142,14 @@ impl<P: Products> Simd for Vectors256<P> {
         fn le(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
         fn eq(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
         fn select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+
+        fn split_pairs(a: __m256, b: __m256) -> [__m256; 2] =
+            [_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b)]
+                .map(|x| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(x))));
+        fn join_pairs(even: __m256, odd: __m256) -> [__m256; 2] = {
+            let (low, high) = (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        };
 
         fn sum(x: __m256) -> f32 = fold!(x, _mm_add_ps, _mm_add_ss);
         fn max_lane(x: __m256) -> f32 = fold!(x, _mm_max_ps, _mm_max_ss);

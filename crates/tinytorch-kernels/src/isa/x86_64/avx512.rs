@@ -123,6 +123,17 @@ impl Simd for Avx512Vnni {
         fn select(mask: __mmask16, a: __m512, b: __m512) -> __m512 =
             _mm512_mask_blend_ps(mask, b, a);
 
+        fn split_pairs(a: __m512, b: __m512) -> [__m512; 2] = {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            [_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b)]
+        };
+        fn join_pairs(even: __m512, odd: __m512) -> [__m512; 2] = {
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+            [_mm512_permutex2var_ps(even, first, odd), _mm512_permutex2var_ps(even, second, odd)]
+        };
+
         fn sum(x: __m512) -> f32 = fold!(x, _mm256_add_ps, _mm_add_ps, _mm_add_ss);
         fn max_lane(x: __m512) -> f32 = fold!(x, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
         fn min_lane(x: __m512) -> f32 = fold!(x, _mm256_min_ps, _mm_min_ps, _mm_min_ss);

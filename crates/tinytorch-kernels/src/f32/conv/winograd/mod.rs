@@ -37,12 +37,15 @@ const PLACES: usize = SIDE * SIDE;
 /// Values of the widest vector, by which rows of tiles are filled up.
 const WIDEST: usize = 16;
 
-/// Channels from which fewer products save more than transforming costs: on 32 images 32 channels take 1.5 ms instead
-/// of 2.0 and 64 as many, but 16 take 2.3 instead of 2.2 (ResNet-20 on a Zen 3).
-const LEAST_CHANNELS: usize = 32;
+/// Channels from which transforming may pay.
+const LEAST_CHANNELS: usize = 16;
 
-/// Tiles of an image from which transforming the weights pays.
-const LEAST_TILES: usize = 16;
+/// Tiles of an image from which fewer products save more than transforming costs, for so many channels: 16 take 1.2 times as
+/// long as sums as they are on 49 tiles, and 0.85 times on 196; 32 take as long on 16 tiles, and 0.7 times on 64 (one
+/// image, a Zen 4 on AVX2).
+fn least_tiles(channels: usize) -> usize {
+    if channels < 32 { 196 } else { 16 }
+}
 
 /// Values of transformed pixels and sums that a task works on, 256 KB, unless its tiles would be too few to pay for
 /// reading the weights.
@@ -60,10 +63,11 @@ const STEP: usize = 32 << 10;
 pub(super) fn is_transformed(shape: &ConvShape, lengths: &Lengths) -> bool {
     let [height, width] = lengths.output;
     let is_plain = shape.stride == [1; 2] && shape.dilation == [1; 2] && shape.groups == 1;
+    let channels = shape.in_channels.min(shape.out_channels);
     shape.kernel == [3; 2]
         && is_plain
-        && shape.in_channels.min(shape.out_channels) >= LEAST_CHANNELS
-        && height.div_ceil(OUT) * width.div_ceil(OUT) >= LEAST_TILES
+        && channels >= LEAST_CHANNELS
+        && height.div_ceil(OUT) * width.div_ceil(OUT) >= least_tiles(channels)
 }
 
 /// A convolution whose arguments have been checked.

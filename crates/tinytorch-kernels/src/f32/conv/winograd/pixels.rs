@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
-use super::{OUT, SIDE, Tiles, WIDEST};
+use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 
@@ -11,9 +11,9 @@ fn half_row(tiles: Tiles) -> usize {
     tiles.across + 1
 }
 
-/// Values that a channel takes while it is transformed, and a row on its way there.
+/// Values that a channel takes while it is transformed.
 pub(super) fn staged_len(tiles: Tiles) -> usize {
-    ((tiles.down * OUT + 2) * 2 + 2) * half_row(tiles) + WIDEST
+    (tiles.down * OUT + 2) * 2 * half_row(tiles) + WIDEST
 }
 
 /// Writes, place by place and channel by channel, the transformed pixels of all tiles.
@@ -24,7 +24,7 @@ pub(super) struct TransformPixels<'t> {
     /// The first row of outputs.
     pub(super) first_row: usize,
     pub(super) tiles: Tiles,
-    /// A row, then rows, each its even columns and then its odd ones.
+    /// Rows, each its even columns and then its odd ones.
     pub(super) staged: &'t mut [f32],
     pub(super) to: &'t mut [f32],
 }
@@ -43,7 +43,7 @@ impl Kernel for TransformPixels<'_> {
         let Tiles { images, down, across } = self.tiles;
         for channel in 0..self.shape.in_channels {
             for image in 0..images {
-                self.stage(image * self.shape.in_channels + channel);
+                self.stage(s, image * self.shape.in_channels + channel);
                 for y in 0..down {
                     let first = channel * self.tiles.count() + (image * down + y) * across;
                     for x in (0..across).step_by(S::LANES) {
@@ -58,69 +58,81 @@ impl Kernel for TransformPixels<'_> {
 impl TransformPixels<'_> {
     /// Copies the rows of a channel of an image that the tiles see, with their padding.
     #[inline(always)]
-    fn stage(&mut self, plane: usize) {
+    fn stage<S: Simd>(&mut self, s: S, plane: usize) {
         let ConvShape { height, width, padding: [[top, _], [left, _]], .. } = *self.shape;
         let half = half_row(self.tiles);
         let plane = &self.x[plane * height * width..][..height * width];
-        let (row, rows) = self.staged.split_at_mut(2 * half);
-        let (before, inside) = row.split_at_mut(left.min(2 * half));
-        before.fill(0.0);
-        let seen = width.min(inside.len());
-        inside[seen..].fill(0.0);
-        let rows = rows.chunks_exact_mut(2 * half).take(self.tiles.down * OUT + 2);
+        let rows = self.staged.chunks_exact_mut(2 * half).take(self.tiles.down * OUT + 2);
+        let left = left.min(2 * half);
         for (y, to) in rows.enumerate() {
-            let y = (self.first_row + y).checked_sub(top).filter(|&y| y < height);
-            let Some(y) = y else {
-                to.fill(0.0);
+            to.fill(0.0);
+            let Some(y) = (self.first_row + y).checked_sub(top).filter(|&y| y < height) else {
                 continue;
             };
-            row[left.min(2 * half)..][..seen].copy_from_slice(&plane[y * width..][..seen]);
+            let row = &plane[y * width..][..width.min(2 * half - left)];
             let (even, odd) = to.split_at_mut(half);
-            separate(row, even, odd);
+            // Behind an odd number of columns of padding the image's even columns are odd ones.
+            let [first, second] = if left.is_multiple_of(2) { [even, odd] } else { [odd, even] };
+            separate(s, row, &mut first[left / 2..], &mut second[left.div_ceil(2)..]);
         }
     }
 
     /// Transforms a vector of tiles, beyond the end of their row too.
     #[inline(always)]
     fn transform<S: Simd>(&mut self, s: S, first: usize, y: usize, x: usize) {
-        let half = half_row(self.tiles);
-        let rows = &self.staged[2 * half..];
-        let nothing = s.splat(0.0);
-        let mut lines = [[nothing; SIDE]; SIDE];
-        for i in 0..SIDE {
-            let even = (y * OUT + i) * 2 * half + x;
-            let odd = even + half;
-            let places = [even, odd, even + 1, odd + 1];
-            let mut line = [nothing; SIDE];
-            for j in 0..SIDE {
-                line[j] = s.load(&rows[places[j]..]);
-            }
-            lines[i] = transform(s, line);
-        }
-        let stride = self.tiles.stride(self.shape.in_channels);
-        for j in 0..SIDE {
-            let column = transform(s, [lines[0][j], lines[1][j], lines[2][j], lines[3][j]]);
+        let (half, stride) = (half_row(self.tiles), self.tiles.stride(self.shape.in_channels));
+        let corner = y * OUT * 2 * half + x;
+        assert!(corner + 7 * half + 1 + S::LANES <= self.staged.len());
+        assert!((PLACES - 1) * stride + first + S::LANES <= self.to.len());
+        // SAFETY: the last value that is read, a tile's last row and last column, and the last that is
+        // written, at its last place, lie in their slices.
+        let (rows, to) =
+            unsafe { (self.staged.as_ptr().add(corner), self.to.as_mut_ptr().add(first)) };
+        // Sums of a row are loaded anew for each column of places: kept, they would fill all registers.
+        let line = |a: usize, b: usize, add: bool| {
+            let mut column = [s.splat(0.0); SIDE];
             for i in 0..SIDE {
-                // What is too much is overwritten by the next tiles, or lies behind the last.
-                s.store(column[i], &mut self.to[(i * SIDE + j) * stride + first..]);
+                // SAFETY: as above.
+                let [a, b] = [a, b].map(|at| unsafe { s.load_ptr(rows.add(i * 2 * half + at)) });
+                column[i] = if add { s.add(a, b) } else { s.sub(a, b) };
             }
+            transform(s, column)
+        };
+        let columns = [
+            line(0, 1, false),
+            line(half, 1, true),
+            line(1, half, false),
+            line(half, half + 1, false),
+        ];
+        let mut top = to;
+        for column in columns {
+            let mut place = top;
+            for vector in column {
+                // What is too much is overwritten by the next tiles, or lies behind the last.
+                // SAFETY: as above.
+                unsafe { s.store_ptr(vector, place) };
+                place = place.wrapping_add(SIDE * stride);
+            }
+            top = top.wrapping_add(stride);
         }
     }
 }
 
-/// Copies every other value, eight pairs at a time as long as there are so many.
+/// Copies every other value, a vector of pairs at a time as long as there are so many.
 #[inline(always)]
-fn separate(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    const PAIRS: usize = 8;
-    let (sixteens, rest) = row.as_chunks::<{ 2 * PAIRS }>();
-    let (evens, even) = even.as_chunks_mut::<PAIRS>();
-    let (odds, odd) = odd.as_chunks_mut::<PAIRS>();
-    for ((pairs, even), odd) in sixteens.iter().zip(evens).zip(odds) {
-        for i in 0..PAIRS {
-            (even[i], odd[i]) = (pairs[2 * i], pairs[2 * i + 1]);
-        }
+fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    let mut at = 0;
+    while 2 * (at + S::LANES) <= row.len() {
+        let pairs = &row[2 * at..];
+        let [evens, odds] = s.split_pairs(s.load(pairs), s.load(&pairs[S::LANES..]));
+        s.store(evens, &mut even[at..]);
+        s.store(odds, &mut odd[at..]);
+        at += S::LANES;
     }
-    for ((pair, even), odd) in rest.as_chunks::<2>().0.iter().zip(even).zip(odd) {
-        (*even, *odd) = (pair[0], pair[1]);
+    for (pair, i) in row[2 * at..].chunks(2).zip(at..) {
+        even[i] = pair[0];
+        if let Some(second) = pair.get(1) {
+            odd[i] = *second;
+        }
     }
 }

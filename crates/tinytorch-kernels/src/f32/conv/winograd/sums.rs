@@ -160,39 +160,36 @@ impl Outputs<'_> {
         [y, x]: [usize; 2],
     ) {
         let stride = self.tiles.stride(self.channels);
+        assert!((PLACES - 1) * stride + first + S::LANES <= self.sums.len());
         let nothing = s.splat(0.0);
         let mut columns = [[nothing; OUT]; SIDE];
-        for j in 0..SIDE {
-            let mut line = [nothing; SIDE];
-            for i in 0..SIDE {
-                line[i] = s.load(&self.sums[(i * SIDE + j) * stride + first..]);
+        let mut top = self.sums[first..].as_ptr();
+        for column in &mut columns {
+            let (mut line, mut place) = ([nothing; SIDE], top);
+            for vector in &mut line {
+                // SAFETY: the vector at the last place lies in the sums.
+                *vector = unsafe { s.load_ptr(place) };
+                place = place.wrapping_add(SIDE * stride);
             }
-            columns[j] = outputs(s, line);
+            *column = outputs(s, line);
+            top = top.wrapping_add(stride);
         }
         let bias = s.splat(self.bias.map_or(0.0, |bias| bias[channel]));
         let [height, width] = self.size;
         for i in 0..OUT.min(height - y * OUT) {
-            let line = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
-            let mut halves = [[0.0; WIDEST]; OUT];
-            let sums = outputs(s, line);
-            for j in 0..OUT {
-                let sum = s.add(sums[j], bias);
+            let sums = outputs(s, [columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+            let row = sums.map(|sum| {
+                let sum = s.add(sum, bias);
                 // This order leaves NaN as it is.
-                let sum = if self.relu { s.max(nothing, sum) } else { sum };
-                s.store(sum, &mut halves[j]);
-            }
-            let mut row = [0.0; OUT * WIDEST];
-            for t in 0..S::LANES {
-                (row[OUT * t], row[OUT * t + 1]) = (halves[0][t], halves[1][t]);
-            }
+                if self.relu { s.max(nothing, sum) } else { sum }
+            });
+            let row = s.join_pairs(row[0], row[1]);
             let count = (OUT * S::LANES).min(width - x * OUT);
             let place = plane + (y * OUT + i) * width + x * OUT;
             // SAFETY: these are outputs of the channel, which belong to this thread.
             let out = unsafe { self.out.slice(place, count) };
-            if count == OUT * S::LANES {
-                out.copy_from_slice(&row[..OUT * S::LANES]);
-            } else {
-                out.copy_from_slice(&row[..count]);
+            for (vector, out) in row.into_iter().zip(out.chunks_mut(S::LANES)) {
+                s.store_partial(vector, out);
             }
         }
     }
