@@ -82,6 +82,14 @@ pub enum PoolOrder {
 pub trait Pooled: Number {
     /// The larger of two values; NaN counts as largest.
     fn larger(self, other: Self) -> Self;
+
+    /// The larger of each two neighbors.
+    #[inline(always)]
+    fn larger_of_pairs<S: Simd>(_: S, values: &[Self], out: &mut [Self]) {
+        for (out, pair) in out.iter_mut().zip(values.chunks_exact(2)) {
+            *out = pair[0].larger(pair[1]);
+        }
+    }
 }
 
 impl Pooled for u8 {
@@ -95,6 +103,22 @@ impl Pooled for f32 {
     #[inline(always)]
     fn larger(self, other: f32) -> f32 {
         if other > self || other.is_nan() { other } else { self }
+    }
+
+    #[inline(always)]
+    fn larger_of_pairs<S: Simd>(s: S, values: &[f32], out: &mut [f32]) {
+        let vectors = values.chunks_exact(2 * S::LANES).zip(out.chunks_exact_mut(S::LANES));
+        let done = vectors.len() * S::LANES;
+        for (values, out) in vectors {
+            let [first, second] = s.split_pairs(s.load(values), s.load(&values[S::LANES..]));
+            // The second one where either is NaN, then the first where that is.
+            let larger = s.max(first, second);
+            s.store(s.select(s.eq(first, first), larger, first), out);
+        }
+        let rest = values[2 * done..].chunks_exact(2);
+        for (out, pair) in out[done..].iter_mut().zip(rest) {
+            *out = pair[0].larger(pair[1]);
+        }
     }
 }
 
@@ -139,7 +163,8 @@ pub fn max_pool<T: Pooled>(
         return;
     }
     let pieces = MAX_POOL.shares(size_of_val(x)).min(out_rows);
-    let buffer_len = (width + 1) * channels;
+    let rows_at_once = if pools_pairs(shape) { (PAIRS / width).max(1) } else { 1 };
+    let buffer_len = (width * rows_at_once + 1) * channels;
     let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
     let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));
     let out = SharedOut::new(out);
@@ -149,9 +174,20 @@ pub fn max_pool<T: Pooled>(
             let buffer = unsafe { buffers.slice(piece * buffer_len, buffer_len) };
             let rows = out_rows * piece / pieces..out_rows * (piece + 1) / pieces;
             let to_planes = order == PoolOrder::NhwcToNchw;
-            isa.run(Rows { shape, x, out, out_size, to_planes, rows, buffer });
+            isa.run(Rows { shape, x, out, out_size, to_planes, rows, rows_at_once, buffer });
         }
     });
+}
+
+/// Values whose neighbors are compared at a time, 16 KB: as many as stay in the first-level cache.
+const PAIRS: usize = 4 << 10;
+
+/// Whether windows are pairs of neighbors of a plane, that lie side by side from row to row.
+fn pools_pairs(shape: &PoolShape) -> bool {
+    let PoolShape { channels, width, kernel, stride, padding, dilation, .. } = *shape;
+    channels == 1
+        && width.is_multiple_of(2)
+        && (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1)
 }
 
 /// Some rows of the output, counted over all images.
@@ -162,6 +198,8 @@ struct Rows<'a, T> {
     out_size: [usize; 2],
     to_planes: bool,
     rows: Range<usize>,
+    /// Rows that the buffer has room for, where windows are pairs.
+    rows_at_once: usize,
     buffer: &'a mut [T],
 }
 
@@ -170,36 +208,42 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
 
     // Plain loops, which the compiler turns into the instruction set's own `max`.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let PoolShape { channels, height, width, kernel, stride, padding, dilation, .. } =
-            *self.shape;
-        let [out_height, out_width] = self.out_size;
-        let row_len = width * channels;
-        let (tallest, pixel) = self.buffer.split_at_mut(row_len);
-        let pairs_of_a_plane =
-            channels == 1 && (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1);
-        for row in self.rows {
-            let (image, oy) = (row / out_height, row % out_height);
-            let rows = self
-                .shape
-                .window(0, height, oy)
-                .step_by(dilation[0])
-                .map(|y| &self.x[(image * height + y) * row_len..][..row_len]);
-            largest(tallest, rows);
-            if pairs_of_a_plane {
-                // SAFETY: each output row belongs to one thread.
-                let out = unsafe { self.out.slice(row * out_width, out_width) };
-                for (out, pair) in out.iter_mut().zip(tallest.chunks_exact(2)) {
-                    *out = pair[0].larger(pair[1]);
-                }
-                continue;
+    fn run<S: Simd>(mut self, s: S) {
+        if pools_pairs(self.shape) { self.pairs(s) } else { self.windows() }
+    }
+}
+
+impl<T: Pooled> Rows<'_, T> {
+    #[inline(always)]
+    fn pairs<S: Simd>(&mut self, s: S) {
+        let (width, [_, out_width]) = (self.shape.width, self.out_size);
+        for first in self.rows.clone().step_by(self.rows_at_once) {
+            let rows = first..self.rows.end.min(first + self.rows_at_once);
+            let count = rows.len();
+            let tallest = &mut self.buffer[..count * width];
+            for (row, tallest) in rows.zip(tallest.chunks_exact_mut(width)) {
+                largest(tallest, under(self.shape, self.x, self.out_size, row));
             }
+            // SAFETY: each output row belongs to one thread.
+            let out = unsafe { self.out.slice(first * out_width, count * out_width) };
+            T::larger_of_pairs(s, tallest, out);
+        }
+    }
+
+    #[inline(always)]
+    fn windows(&mut self) {
+        let PoolShape { channels, width, dilation, .. } = *self.shape;
+        let [out_height, out_width] = self.out_size;
+        let (tallest, pixel) = self.buffer.split_at_mut(width * channels);
+        for row in self.rows.clone() {
+            let (image, oy) = (row / out_height, row % out_height);
+            largest(tallest, under(self.shape, self.x, self.out_size, row));
             for ox in 0..out_width {
                 let pixels = self.shape.window(1, width, ox);
                 let under = &tallest[pixels.start * channels..pixels.end * channels];
                 if !self.to_planes {
                     let start = (row * out_width + ox) * channels;
-                    // SAFETY: as above.
+                    // SAFETY: each output row belongs to one thread.
                     largest_pixel(unsafe { self.out.slice(start, channels) }, under, dilation[1]);
                     continue;
                 }
@@ -212,6 +256,20 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
             }
         }
     }
+}
+
+/// The rows of the input under one of the output.
+#[inline(always)]
+fn under<'a, T>(
+    shape: &'a PoolShape,
+    x: &'a [T],
+    [out_height, _]: [usize; 2],
+    row: usize,
+) -> impl Iterator<Item = &'a [T]> {
+    let (image, oy) = (row / out_height, row % out_height);
+    let row_len = shape.width * shape.channels;
+    let rows = shape.window(0, shape.height, oy).step_by(shape.dilation[0]);
+    rows.map(move |y| &x[(image * shape.height + y) * row_len..][..row_len])
 }
 
 /// The largest of pixels side by side, of which one in `dilation` counts.

@@ -65,7 +65,7 @@ impl Blocks {
                     [n, channel, h * block + part / block, w * block + part % block]
                 }
             };
-            each(Some(from.iter().zip(strides).map(|(at, stride)| at * stride).sum()));
+            each(Some(from.iter().zip(strides).map(|(at, stride)| at * stride).sum()), 1);
         });
     }
 }

@@ -78,14 +78,36 @@ impl Pad {
         inside.and_then(|at| usize::try_from(at).ok())
     }
 
+    /// A row, as runs of entries that lie side by side in the value's row, or that are border.
+    fn runs(self, len: usize, before: i64, padded: usize) -> Vec<(Option<usize>, usize)> {
+        let mut runs: Vec<(Option<usize>, usize)> = Vec::new();
+        for at in 0..padded {
+            let entry = self.entry(at as i64 - before, len as i64);
+            match runs.last_mut() {
+                Some((from, count)) if from.map(|from| from + *count) == entry => *count += 1,
+                _ => runs.push((entry, 1)),
+            }
+        }
+        runs
+    }
+
     fn for_each(self, x: &Shape, padded: &Padded, each: Each<'_>) {
-        let strides = x.strides();
-        sources::for_each_index(&padded.shape, |index| {
-            let from = index.iter().enumerate().try_fold(0, |sum, (axis, &at)| {
+        let Some(last) = x.rank().checked_sub(1) else { return each(Some(0), 1) };
+        let (strides, shape) = (x.strides(), padded.shape);
+        let runs = self.runs(x[last], padded.before[last], shape[last]);
+        sources::for_each_index(&sources::rows_of(&shape), |index| {
+            let row = index[..last].iter().enumerate().try_fold(0, |sum, (axis, &at)| {
                 let entry = self.entry(at as i64 - padded.before[axis], x[axis] as i64)?;
                 Some(sum + entry * strides[axis])
             });
-            each(from);
+            match row {
+                None => each(None, shape[last]),
+                Some(row) => {
+                    for &(from, count) in &runs {
+                        each(from.map(|from| row + from), count);
+                    }
+                }
+            }
         });
     }
 }

@@ -1,6 +1,7 @@
 //! Parts of values, from positions that are values themselves.
 
 use super::moves;
+use super::sources::{for_each_index, rows_of};
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
 use crate::graph::{Compute, Cost, Exec, Inputs, Known, View, ViewMut, Viewed, for_dtype, known};
@@ -64,29 +65,42 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Calls `f` with the offset of every kept element, in order.
-    fn for_each(&self, mut f: impl FnMut(usize)) {
-        if self.shape.is_empty() {
-            return;
-        }
-        let (mut index, mut at) = ([0; MAX_RANK], self.start as isize);
-        loop {
-            f(at as usize);
-            let mut axis = self.shape.rank();
-            loop {
-                if axis == 0 {
-                    return;
-                }
-                axis -= 1;
-                index[axis] += 1;
-                // A step of one entry alone may be any number, and is taken back at once.
-                at = at.wrapping_add(self.steps[axis]);
-                if index[axis] < self.shape[axis] {
-                    break;
-                }
-                at = at.wrapping_sub(self.steps[axis].wrapping_mul(self.shape[axis] as isize));
-                index[axis] = 0;
+    /// Calls `f` with the kept elements of every row, in order.
+    fn for_each_row(&self, mut f: impl FnMut(Row)) {
+        let (outer, count, step) = match self.shape.rank().checked_sub(1) {
+            Some(last) => (last, self.shape[last], self.steps[last]),
+            None => (0, 1, 1),
+        };
+        for_each_index(&rows_of(&self.shape), |index| {
+            // Only a step to an entry that is there is added, so that the sum stays in the value.
+            let places = index[..outer].iter().zip(self.steps);
+            let offset: isize = places.map(|(&at, step)| at as isize * step).sum();
+            f(Row { start: self.start.wrapping_add_signed(offset), count, step });
+        });
+    }
+}
+
+/// Elements of a contiguous value at equal distances.
+struct Row {
+    start: usize,
+    count: usize,
+    step: isize,
+}
+
+impl Row {
+    /// The offset of one of the elements.
+    fn at(&self, i: usize) -> usize {
+        self.start.wrapping_add_signed(i as isize * self.step)
+    }
+
+    fn copy<T: Copy>(&self, values: &[T], to: &mut [T]) {
+        match usize::try_from(self.step) {
+            Ok(1) => to.copy_from_slice(&values[self.start..][..self.count]),
+            Ok(step @ 2..) if self.count > 1 => {
+                let values = values[self.start..].iter().step_by(step);
+                to.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
             }
+            _ => to.iter_mut().enumerate().for_each(|(i, to)| *to = values[self.at(i)]),
         }
     }
 }
@@ -114,11 +128,11 @@ impl Compute for Slice {
         _: &mut Exec,
     ) -> Result<()> {
         fn of<T: Viewed>(x: &View<'_>, kept: &Kept, output: &mut ViewMut<'_>) -> Result<()> {
-            let (values, mut out) = (x.values::<T>()?, output.values::<T>()?.iter_mut());
-            kept.for_each(|from| {
-                if let Some(out) = out.next() {
-                    *out = values[from];
-                }
+            let (values, mut out) = (x.values::<T>()?, output.values::<T>()?);
+            kept.for_each_row(|row| {
+                let (now, later) = std::mem::take(&mut out).split_at_mut(row.count);
+                row.copy(values, now);
+                out = later;
             });
             Ok(())
         }
@@ -152,7 +166,9 @@ impl Op for Slice {
         let dense = grad.contiguous()?;
         let mut g = dense.as_slice::<f32>()?.iter();
         let mut dx = vec![0f32; shape.len()];
-        kept.for_each(|from| dx[from] = g.next().copied().unwrap_or_default());
+        kept.for_each_row(|row| {
+            (0..row.count).zip(g.by_ref()).for_each(|(i, g)| dx[row.at(i)] = *g);
+        });
         let mut grads = vec![None; saved.inputs_len()];
         grads[0] = Some(Tensor::from_vec(dx, shape)?);
         Ok(grads)

@@ -5,8 +5,17 @@ use crate::Result;
 use crate::graph::{View, ViewMut, Viewed, for_dtype};
 use crate::tensor::{MAX_RANK, Shape, Tensor};
 
-/// Takes, for each element of an output in order, the offset of the input's element that it is, `None` for a fill.
-pub(super) type Each<'a> = &'a mut dyn FnMut(Option<usize>);
+/// Takes the elements of an output in order, some at a time: the offset of the first in the input, where as many lie side
+/// by side, `None` for fills.
+pub(super) type Each<'a> = &'a mut dyn FnMut(Option<usize>, usize);
+
+/// The shape with one entry on its last axis: an index for each row.
+pub(super) fn rows_of(shape: &Shape) -> Shape {
+    match shape.rank() {
+        0 => *shape,
+        rank => shape.with(rank - 1, shape[rank - 1].min(1)),
+    }
+}
 
 /// Calls `f` with every index of a shape, in row-major order.
 pub(super) fn for_each_index(shape: &Shape, mut f: impl FnMut(&[usize])) {
@@ -46,11 +55,15 @@ pub(super) fn gather(
     ) -> Result<()> {
         let fill = fill.map(View::values::<T>).transpose()?;
         let fill = fill.and_then(|values| values.first().copied()).unwrap_or_default();
-        let (values, mut out) = (x.values::<T>()?, output.values::<T>()?.iter_mut());
-        sources(&mut |from| {
-            if let Some(out) = out.next() {
-                *out = from.map_or(fill, |from| values[from]);
+        let (values, mut out) = (x.values::<T>()?, output.values::<T>()?);
+        sources(&mut |from, count| {
+            let (now, later) = std::mem::take(&mut out).split_at_mut(count);
+            match (from, &mut *now) {
+                (Some(from), [one]) => *one = values[from],
+                (Some(from), some) => some.copy_from_slice(&values[from..][..count]),
+                (None, some) => some.fill(fill),
             }
+            out = later;
         });
         Ok(())
     }
@@ -65,13 +78,14 @@ pub(super) fn give_back(
     sources: impl FnOnce(Each<'_>),
 ) -> Result<Tensor> {
     let dense = grad.contiguous()?;
-    let mut g = dense.as_slice::<f32>()?.iter();
+    let mut g = dense.as_slice::<f32>()?;
     let mut dx = vec![0f32; shape.len()];
-    sources(&mut |from| {
-        let g = g.next().copied().unwrap_or_default();
+    sources(&mut |from, count| {
+        let (now, later) = g.split_at(count);
         if let Some(from) = from {
-            dx[from] += g;
+            dx[from..][..count].iter_mut().zip(now).for_each(|(dx, g)| *dx += g);
         }
+        g = later;
     });
     Tensor::from_vec(dx, *shape)
 }

@@ -1,7 +1,7 @@
 //! Values laid side by side.
 
 use super::moves;
-use super::sources::{self, Each, for_each_index};
+use super::sources::{self, Each, for_each_index, rows_of};
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Exec, Inputs, Known, ViewMut, known};
@@ -27,10 +27,14 @@ fn tiled(x: &Shape, times: &[i64]) -> Result<Shape> {
 }
 
 fn for_each(x: &Shape, output: &Shape, each: Each<'_>) {
+    let Some(last) = x.rank().checked_sub(1) else { return each(Some(0), 1) };
     let strides = x.strides();
-    for_each_index(output, |index| {
-        let places = index.iter().zip(x.iter()).zip(strides);
-        each(Some(places.map(|((at, len), stride)| at % len * stride).sum()));
+    for_each_index(&rows_of(output), |index| {
+        let places = index[..last].iter().zip(x.iter()).zip(strides);
+        let row = places.map(|((at, len), stride)| at % len * stride).sum();
+        for _ in 0..output[last].checked_div(x[last]).unwrap_or(0) {
+            each(Some(row), x[last]);
+        }
     });
 }
 

@@ -23,7 +23,7 @@ impl Triangle {
             if let [.., row, column] = index {
                 let right = (*column as i64).saturating_sub(*row as i64).saturating_sub(diagonal);
                 let stays = if self.upper { right >= 0 } else { right <= 0 };
-                each(stays.then_some(from));
+                each(stays.then_some(from), 1);
             }
             from += 1;
         });
