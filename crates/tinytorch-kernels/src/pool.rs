@@ -83,6 +83,14 @@ pub trait Pooled: Number {
     /// The larger of two values; NaN counts as largest.
     fn larger(self, other: Self) -> Self;
 
+    /// The larger of each two values of two rows.
+    #[inline(always)]
+    fn larger_of_rows<S: Simd>(_: S, [a, b]: [&[Self]; 2], out: &mut [Self]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a.larger(*b);
+        }
+    }
+
     /// The larger of each two neighbors.
     #[inline(always)]
     fn larger_of_pairs<S: Simd>(_: S, values: &[Self], out: &mut [Self]) {
@@ -106,20 +114,37 @@ impl Pooled for f32 {
     }
 
     #[inline(always)]
+    fn larger_of_rows<S: Simd>(s: S, [a, b]: [&[f32]; 2], out: &mut [f32]) {
+        let (Some(last), true) = (out.len().checked_sub(S::LANES), a.len() == b.len()) else {
+            out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = a.larger(*b));
+            return;
+        };
+        // The last vector overlaps the one before where the row does not end with a whole one.
+        for at in (0..last).step_by(S::LANES).chain([last]) {
+            s.store(larger(s, s.load(&a[at..]), s.load(&b[at..])), &mut out[at..]);
+        }
+    }
+
+    #[inline(always)]
     fn larger_of_pairs<S: Simd>(s: S, values: &[f32], out: &mut [f32]) {
         let vectors = values.chunks_exact(2 * S::LANES).zip(out.chunks_exact_mut(S::LANES));
         let done = vectors.len() * S::LANES;
         for (values, out) in vectors {
             let [first, second] = s.split_pairs(s.load(values), s.load(&values[S::LANES..]));
-            // The second one where either is NaN, then the first where that is.
-            let larger = s.max(first, second);
-            s.store(s.select(s.eq(first, first), larger, first), out);
+            s.store(larger(s, first, second), out);
         }
         let rest = values[2 * done..].chunks_exact(2);
         for (out, pair) in out[done..].iter_mut().zip(rest) {
             *out = pair[0].larger(pair[1]);
         }
     }
+}
+
+/// The larger of each two lanes; NaN counts as largest.
+#[inline(always)]
+fn larger<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+    // The maximum is `b` where either is NaN.
+    s.select(s.eq(a, a), s.max(a, b), a)
 }
 
 /// The largest value of each window and channel of a batch of images.
@@ -216,13 +241,22 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
 impl<T: Pooled> Rows<'_, T> {
     #[inline(always)]
     fn pairs<S: Simd>(&mut self, s: S) {
-        let (width, [_, out_width]) = (self.shape.width, self.out_size);
+        let (shape, width, [_, out_width]) = (self.shape, self.shape.width, self.out_size);
+        // Then the rows under one of the output lie behind those under the one before, in all images.
+        let is_even = shape.height.is_multiple_of(2)
+            && (shape.kernel[0], shape.stride[0], shape.padding[0]) == (2, 2, [0, 0])
+            && shape.dilation[0] == 1;
         for first in self.rows.clone().step_by(self.rows_at_once) {
             let rows = first..self.rows.end.min(first + self.rows_at_once);
             let count = rows.len();
             let tallest = &mut self.buffer[..count * width];
             for (row, tallest) in rows.zip(tallest.chunks_exact_mut(width)) {
-                largest(tallest, under(self.shape, self.x, self.out_size, row));
+                if is_even {
+                    let (a, b) = self.x[2 * row * width..][..2 * width].split_at(width);
+                    T::larger_of_rows(s, [a, b], tallest);
+                } else {
+                    largest(tallest, under(shape, self.x, self.out_size, row));
+                }
             }
             // SAFETY: each output row belongs to one thread.
             let out = unsafe { self.out.slice(first * out_width, count * out_width) };

@@ -30,10 +30,7 @@ pub(super) fn is_direct(isa: Isa, shape: &ConvShape, lengths: &Lengths) -> bool 
     let (lanes, [_, output_width]) = (isa.lanes(), lengths.output);
     let is_matrix =
         shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.padding == [[0; 2]; 2];
-    !is_matrix
-        && lengths.window > 0
-        && output_width >= lanes
-        && 2 * output_width.next_multiple_of(lanes) <= 3 * output_width
+    !is_matrix && lengths.window > 0 && 2 * output_width.next_multiple_of(lanes) <= 3 * output_width
 }
 
 /// A convolution whose arguments have been checked.
