@@ -17,6 +17,7 @@ pub mod functions;
 pub mod gemm;
 mod map;
 pub mod optimizer;
+mod pairs;
 pub mod pool;
 pub mod reduce;
 pub mod rows;

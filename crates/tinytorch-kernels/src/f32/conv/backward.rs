@@ -175,9 +175,9 @@ impl Kernel for Unfold<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let rows = 0..self.windows.rows();
-        self.windows.write_rows(rows, self.output_rows, self.staging, self.columns);
+        self.windows.write_rows(s, rows, self.output_rows, self.staging, self.columns);
     }
 }
 

@@ -70,7 +70,7 @@ impl Kernel for Plane<'_> {
     fn run<S: Simd>(self, s: S) {
         let [height, width] = self.windows.output();
         let window = self.windows.rows();
-        let staged = self.windows.stage(0..1, 0..height, self.image);
+        let staged = self.windows.stage(s, 0..1, 0..height, self.image);
         let outputs =
             self.weight.chunks_exact(window).zip(self.out.chunks_exact_mut(height * width));
         for (channel, (weight, out)) in outputs.enumerate() {

@@ -169,7 +169,7 @@ impl Slab<'_> {
         for first in (0..all).step_by(at_once) {
             let channels = first..all.min(first + at_once);
             let p = channels.start * taps..channels.end * taps;
-            let staged = self.unfolded.stage(channels, self.rows.clone(), self.image);
+            let staged = self.unfolded.stage(s, channels, self.rows.clone(), self.image);
             let mut places = self.offsets.iter_mut();
             self.unfolded.for_each_tap(&staged, p.clone(), |tap| {
                 places.next().into_iter().for_each(|place| *place = tap);

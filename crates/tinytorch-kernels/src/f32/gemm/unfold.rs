@@ -1,6 +1,7 @@
 //! The windows of an image as the right-hand factor of a product, made block by block.
 
 use super::matrix::extent;
+use crate::f32::pairs::separate;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
 use crate::tuning::B_PANEL;
@@ -132,46 +133,80 @@ impl<'a> Unfolded<'a> {
 
     /// Copies what the output rows `output_rows` see of `channels` to `out`.
     #[inline(always)]
-    pub(in crate::f32) fn stage(
+    pub(in crate::f32) fn stage<S: Simd>(
         &self,
+        s: S,
         channels: Range<usize>,
         output_rows: Range<usize>,
         out: &mut [f32],
     ) -> Staged {
         let staged = self.staged(output_rows.len());
-        let [height, width] = self.size;
-        let [top, left] = self.padding;
-        let step = self.stride[1];
         let first_row = output_rows.start * self.stride[0];
+        if staged.row == 0 {
+            return staged;
+        }
         let mut rows = out.chunks_exact_mut(staged.row);
         for c in channels {
-            for y in first_row..first_row + staged.rows {
+            for i in 0..staged.rows {
                 let Some(out) = rows.next() else { return staged };
-                let Some(y) = y.checked_sub(top).filter(|&y| y < height) else {
-                    out.fill(0.0);
+                // Rows that the kernel steps over are not read.
+                if i % self.stride[0] >= self.span[0] {
                     continue;
-                };
-                let source = &self.image[(c * height + y) * width..][..width];
-                for (remainder, out) in out.chunks_exact_mut(staged.phase).enumerate() {
-                    // Places before `inside.start` and from `inside.end` on are padding.
-                    let before = |x: usize| (x + left).saturating_sub(remainder).div_ceil(step);
-                    let inside = before(0).min(staged.phase)..before(width).min(staged.phase);
-                    out[..inside.start].fill(0.0);
-                    out[inside.end..].fill(0.0);
-                    if inside.is_empty() {
-                        continue;
+                }
+                match self.row(c, first_row + i) {
+                    None => out.fill(0.0),
+                    Some(row) if self.stride[1] == 2 && self.span[1] > 1 => {
+                        self.pairs(s, &staged, row, out);
                     }
-                    let source = &source[inside.start * step + remainder - left..];
-                    let out = &mut out[inside];
-                    if step == 1 {
-                        out.copy_from_slice(&source[..out.len()]);
-                    } else {
-                        out.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, x)| *o = *x);
-                    }
+                    Some(row) => self.phases(&staged, row, out),
                 }
             }
         }
         staged
+    }
+
+    /// A row of the image with its padding, if it is not padding itself.
+    #[inline(always)]
+    fn row(&self, c: usize, y: usize) -> Option<&'a [f32]> {
+        let [height, width] = self.size;
+        let y = y.checked_sub(self.padding[0]).filter(|&y| y < height)?;
+        Some(&self.image[(c * height + y) * width..][..width])
+    }
+
+    /// Copies a row where the stride is 2.
+    #[inline(always)]
+    fn pairs<S: Simd>(&self, s: S, staged: &Staged, row: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        let left = self.padding[1];
+        if left < 2 * staged.phase {
+            let (even, odd) = out.split_at_mut(staged.phase);
+            // Behind an odd number of columns of padding the image's even columns are odd ones.
+            let [first, second] = if left.is_multiple_of(2) { [even, odd] } else { [odd, even] };
+            separate(s, row, &mut first[left / 2..], &mut second[left.div_ceil(2)..]);
+        }
+    }
+
+    /// Copies a row for any stride.
+    #[inline(always)]
+    fn phases(&self, staged: &Staged, row: &[f32], out: &mut [f32]) {
+        let ([_, left], [_, width], step) = (self.padding, self.size, self.stride[1]);
+        for (remainder, out) in out.chunks_exact_mut(staged.phase).enumerate() {
+            // Places before `inside.start` and from `inside.end` on are padding.
+            let before = |x: usize| (x + left).saturating_sub(remainder).div_ceil(step);
+            let inside = before(0).min(staged.phase)..before(width).min(staged.phase);
+            out[..inside.start].fill(0.0);
+            out[inside.end..].fill(0.0);
+            if inside.is_empty() {
+                continue;
+            }
+            let source = &row[inside.start * step + remainder - left..];
+            let out = &mut out[inside];
+            if step == 1 {
+                out.copy_from_slice(&source[..out.len()]);
+            } else {
+                out.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, x)| *o = *x);
+            }
+        }
     }
 
     /// Where the window of the output pixel (`y`, `x`), counted from the first staged output row, has
@@ -219,7 +254,7 @@ impl<'a> Unfolded<'a> {
     #[inline(always)]
     pub(super) fn pack<S: Simd>(
         &self,
-        _: S,
+        s: S,
         j: Range<usize>,
         p: Range<usize>,
         image: &mut [f32],
@@ -230,7 +265,8 @@ impl<'a> Unfolded<'a> {
             return;
         }
         let first = j.start / width;
-        let staged = self.stage(self.channels_of(&p), first..j.end.div_ceil(width), image);
+        let rows = first..j.end.div_ceil(width);
+        let staged = self.stage(s, self.channels_of(&p), rows, image);
         let depth = p.len();
         let columns = j.len();
         assert!(out.len() >= columns.next_multiple_of(B_PANEL) * depth + SLACK);
@@ -272,15 +308,16 @@ impl<'a> Unfolded<'a> {
 
     /// Writes the rows `p` of the columns under the output rows `output_rows`, row after row.
     #[inline(always)]
-    pub(in crate::f32) fn write_rows(
+    pub(in crate::f32) fn write_rows<S: Simd>(
         &self,
+        s: S,
         p: Range<usize>,
         output_rows: Range<usize>,
         image: &mut [f32],
         out: &mut [f32],
     ) {
         let width = self.output[1];
-        let staged = self.stage(self.channels_of(&p), output_rows.clone(), image);
+        let staged = self.stage(s, self.channels_of(&p), output_rows.clone(), image);
         let mut rows = out.chunks_exact_mut(width.max(1));
         self.for_each_tap(&staged, p, |tap| {
             for (y, out) in (0..output_rows.len()).zip(&mut rows) {

@@ -3,6 +3,7 @@
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
 use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
+use crate::f32::pairs::separate;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 
@@ -114,25 +115,6 @@ impl TransformPixels<'_> {
                 place = place.wrapping_add(SIDE * stride);
             }
             top = top.wrapping_add(stride);
-        }
-    }
-}
-
-/// Copies every other value, a vector of pairs at a time as long as there are so many.
-#[inline(always)]
-fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    let mut at = 0;
-    while 2 * (at + S::LANES) <= row.len() {
-        let pairs = &row[2 * at..];
-        let [evens, odds] = s.split_pairs(s.load(pairs), s.load(&pairs[S::LANES..]));
-        s.store(evens, &mut even[at..]);
-        s.store(odds, &mut odd[at..]);
-        at += S::LANES;
-    }
-    for (pair, i) in row[2 * at..].chunks(2).zip(at..) {
-        even[i] = pair[0];
-        if let Some(second) = pair.get(1) {
-            odd[i] = *second;
         }
     }
 }
