@@ -86,9 +86,7 @@ pub trait Pooled: Number {
     /// The larger of each two values of two rows.
     #[inline(always)]
     fn larger_of_rows<S: Simd>(_: S, [a, b]: [&[Self]; 2], out: &mut [Self]) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = a.larger(*b);
-        }
+        larger_each(out, a, b);
     }
 
     /// The larger of each two neighbors.
@@ -189,7 +187,7 @@ pub fn max_pool<T: Pooled>(
     }
     let pieces = MAX_POOL.shares(size_of_val(x)).min(out_rows);
     let rows_at_once = if pools_pairs(shape) { (PAIRS / width).max(1) } else { 1 };
-    let buffer_len = (width * rows_at_once + 1) * channels;
+    let buffer_len = (width * rows_at_once + out_size[1]) * channels;
     let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
     let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));
     let out = SharedOut::new(out);
@@ -266,27 +264,26 @@ impl<T: Pooled> Rows<'_, T> {
 
     #[inline(always)]
     fn windows(&mut self) {
-        let PoolShape { channels, width, dilation, .. } = *self.shape;
+        let PoolShape { channels, width, .. } = *self.shape;
         let [out_height, out_width] = self.out_size;
-        let (tallest, pixel) = self.buffer.split_at_mut(width * channels);
+        let (tallest, line) = self.buffer.split_at_mut(width * channels);
         for row in self.rows.clone() {
-            let (image, oy) = (row / out_height, row % out_height);
             largest(tallest, under(self.shape, self.x, self.out_size, row));
-            for ox in 0..out_width {
-                let pixels = self.shape.window(1, width, ox);
-                let under = &tallest[pixels.start * channels..pixels.end * channels];
-                if !self.to_planes {
-                    let start = (row * out_width + ox) * channels;
-                    // SAFETY: each output row belongs to one thread.
-                    largest_pixel(unsafe { self.out.slice(start, channels) }, under, dilation[1]);
-                    continue;
-                }
-                largest_pixel(pixel, under, dilation[1]);
-                for (channel, &value) in pixel.iter().enumerate() {
-                    let plane = (image * channels + channel) * out_height + oy;
-                    // SAFETY: as above.
-                    unsafe { self.out.at(plane * out_width + ox).write(value) };
-                }
+            if !self.to_planes {
+                let len = out_width * channels;
+                // SAFETY: each output row belongs to one thread.
+                largest_pixels(self.shape, tallest, unsafe { self.out.slice(row * len, len) });
+                continue;
+            }
+            let line = &mut line[..out_width * channels];
+            largest_pixels(self.shape, tallest, line);
+            let (image, oy) = (row / out_height, row % out_height);
+            for channel in 0..channels {
+                let place = ((image * channels + channel) * out_height + oy) * out_width;
+                // SAFETY: as above.
+                let out = unsafe { self.out.slice(place, out_width) };
+                let values = line[channel..].iter().step_by(channels);
+                out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
             }
         }
     }
@@ -306,11 +303,25 @@ fn under<'a, T>(
     rows.map(move |y| &x[(image * shape.height + y) * row_len..][..row_len])
 }
 
-/// The largest of pixels side by side, of which one in `dilation` counts.
+/// The largest pixels under each window along a row, channel by channel.
 #[inline(always)]
-fn largest_pixel<T: Pooled>(out: &mut [T], pixels: &[T], dilation: usize) {
-    let pixels = pixels.chunks_exact(out.len());
-    if dilation == 1 { largest(out, pixels) } else { largest(out, pixels.step_by(dilation)) }
+fn largest_pixels<T: Pooled>(shape: &PoolShape, row: &[T], out: &mut [T]) {
+    let PoolShape { channels, width, kernel, stride, padding, dilation, .. } = *shape;
+    if (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1) {
+        for (out, pair) in out.chunks_exact_mut(channels).zip(row.chunks_exact(2 * channels)) {
+            let (first, second) = pair.split_at(channels);
+            larger_each(out, first, second);
+        }
+        return;
+    }
+    for (ox, out) in out.chunks_exact_mut(channels).enumerate() {
+        let pixels = shape.window(1, width, ox);
+        let pixels = row[pixels.start * channels..pixels.end * channels].chunks_exact(channels);
+        match dilation[1] {
+            1 => largest(out, pixels),
+            step => largest(out, pixels.step_by(step)),
+        }
+    }
 }
 
 /// The largest of some rows or pixels, value by value. There is at least one: no window lies in the
@@ -318,11 +329,7 @@ fn largest_pixel<T: Pooled>(out: &mut [T], pixels: &[T], dilation: usize) {
 #[inline(always)]
 fn largest<'a, T: Pooled>(out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
     match (values.next(), values.next()) {
-        (Some(first), Some(second)) => {
-            for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
-                *out = a.larger(*b);
-            }
-        }
+        (Some(first), Some(second)) => larger_each(out, first, second),
         (Some(only), None) => out.copy_from_slice(only),
         (None, _) => {}
     }
@@ -330,6 +337,22 @@ fn largest<'a, T: Pooled>(out: &mut [T], mut values: impl Iterator<Item = &'a [T
         for (out, other) in out.iter_mut().zip(other) {
             *out = out.larger(*other);
         }
+    }
+}
+
+/// The larger of each two values, in blocks of so many that vectors do also for pixels of few channels.
+#[inline(always)]
+fn larger_each<T: Pooled>(out: &mut [T], a: &[T], b: &[T]) {
+    const BLOCK: usize = 16;
+    let ((blocks, rest), (a_blocks, a), (b_blocks, b)) =
+        (out.as_chunks_mut::<BLOCK>(), a.as_chunks::<BLOCK>(), b.as_chunks::<BLOCK>());
+    for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
+        for i in 0..BLOCK {
+            out[i] = a[i].larger(b[i]);
+        }
+    }
+    for ((out, a), b) in rest.iter_mut().zip(a).zip(b) {
+        *out = a.larger(*b);
     }
 }
 
