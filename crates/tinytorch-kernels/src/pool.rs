@@ -347,9 +347,7 @@ fn larger_each<T: Pooled>(out: &mut [T], a: &[T], b: &[T]) {
     let ((blocks, rest), (a_blocks, a), (b_blocks, b)) =
         (out.as_chunks_mut::<BLOCK>(), a.as_chunks::<BLOCK>(), b.as_chunks::<BLOCK>());
     for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for i in 0..BLOCK {
-            out[i] = a[i].larger(b[i]);
-        }
+        *out = std::array::from_fn(|i| a[i].larger(b[i]));
     }
     for ((out, a), b) in rest.iter_mut().zip(a).zip(b) {
         *out = a.larger(*b);
