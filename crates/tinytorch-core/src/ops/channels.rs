@@ -37,6 +37,16 @@ fn planes<'a>(shape: &Shape, x: &'a [f32], channel: usize) -> impl Iterator<Item
     (0..shape[0]).map(move |image| &x[(image * channels + channel) * pixels..][..pixels])
 }
 
+/// The sum of every channel: the gradient of a bias that is added to it.
+pub(super) fn sums(isa: Isa, shape: &Shape, x: &[f32]) -> Vec<f32> {
+    let mut sums = vec![0f32; shape[1]];
+    parallel::for_each_chunk(&mut sums, 1, x.len(), |channel, sum| {
+        let planes = planes(shape, x, channel).map(|plane| f64::from(reduce::sum(isa, plane)));
+        sum[0] = planes.sum::<f64>() as f32;
+    });
+    sums
+}
+
 /// Two numbers of every channel.
 fn of_each_channel(
     shape: &Shape,

@@ -1,5 +1,6 @@
 //! Convolutions of floats.
 
+use super::channels;
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
@@ -108,7 +109,8 @@ impl Op for Conv2d {
             grads[1] = Some(Tensor::from_vec(dw, shape)?);
         }
         if saved.inputs_len() > 2 && saved.needs(2) {
-            grads[2] = Some(dense.flatten(2, 3)?.sum_axis(2, false)?.sum_axis(0, false)?);
+            let sums = channels::sums(exec.isa(), dense.shape(), dense.as_slice()?);
+            grads[2] = Some(Tensor::from_vec(sums, [dense.shape()[1]])?);
         }
         Ok(grads)
     }

@@ -1,5 +1,6 @@
 //! Convolutions by int8 weights.
 
+use super::channels;
 use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
@@ -93,7 +94,9 @@ impl Op for Conv2dInt8 {
             grads[0] = Some(conv2d_input_gradient(isa, &self.geometry, shape, &weight, grad)?);
         }
         if saved.inputs_len() > 1 && saved.needs(1) {
-            grads[1] = Some(grad.flatten(2, 3)?.sum_axis(2, false)?.sum_axis(0, false)?);
+            let dense = grad.contiguous()?;
+            let sums = channels::sums(exec.isa(), dense.shape(), dense.as_slice()?);
+            grads[1] = Some(Tensor::from_vec(sums, [dense.shape()[1]])?);
         }
         Ok(grads)
     }

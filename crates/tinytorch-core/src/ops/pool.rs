@@ -44,7 +44,7 @@ impl Window {
     fn largest(&self, plane: &[f32]) -> usize {
         let mut best: Option<usize> = None;
         self.for_each_entry(|at| match best {
-            Some(best) if plane[at] <= plane[best] || plane[best].is_nan() => {}
+            Some(best) if !beats(plane[at], plane[best]) => {}
             _ => best = Some(at),
         });
         // A geometry that has passed its check leaves no window without an entry.
@@ -52,7 +52,37 @@ impl Window {
     }
 }
 
+/// Whether a value takes the place of the largest so far.
+#[inline]
+fn beats(value: f32, best: f32) -> bool {
+    !(value <= best || best.is_nan())
+}
+
+/// Hands a plane's gradient to the first largest entry of each square of four, which lie side by side, without a branch.
+fn spread_over_squares(x: &[f32], width: usize, g: &[f32], dx: &mut [f32]) {
+    let rows = x.chunks_exact(2 * width).zip(dx.chunks_exact_mut(2 * width));
+    for ((x, dx), g) in rows.zip(g.chunks_exact((width / 2).max(1))) {
+        let ((top, bottom), (dx_top, dx_bottom)) = (x.split_at(width), dx.split_at_mut(width));
+        let values = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+        let places = dx_top.as_chunks_mut::<2>().0.iter_mut().zip(dx_bottom.as_chunks_mut::<2>().0);
+        for (((top, bottom), (dx_top, dx_bottom)), &g) in values.zip(places).zip(g) {
+            let right = [top, bottom].map(|[left, right]| beats(*right, *left));
+            let best = [top[usize::from(right[0])], bottom[usize::from(right[1])]];
+            let lower = beats(best[1], best[0]);
+            let given = |is_first: bool| if is_first { g } else { 0.0 };
+            *dx_top = [given(!lower & !right[0]), given(!lower & right[0])];
+            *dx_bottom = [given(lower & !right[1]), given(lower & right[1])];
+        }
+    }
+}
+
 impl Pool {
+    /// Whether windows are squares of four that lie side by side.
+    fn takes_squares(&self) -> bool {
+        let PoolGeometry { kernel, stride, padding, dilation } = *self.geometry();
+        (kernel, stride, padding, dilation) == ([2; 2], [2; 2], [[0; 2]; 2], [1; 2])
+    }
+
     fn geometry(&self) -> &PoolGeometry {
         match self {
             Pool::Max(geometry) | Pool::Avg(geometry) => geometry,
@@ -180,6 +210,11 @@ impl Op for Pool {
         let dx_values = dx.as_mut_slice::<f32>()?;
         parallel::for_each_chunk(dx_values, plane_in, work, |plane, dx| {
             let g = &g[plane * plane_out..][..plane_out];
+            if let Some(x) = x
+                && self.takes_squares()
+            {
+                return spread_over_squares(&x[plane * plane_in..][..plane_in], input[3], g, dx);
+            }
             self.for_each_window(&input, &output, |window| {
                 let g = g[window.index];
                 match x {
@@ -233,6 +268,27 @@ mod tests {
             let x = [distinct([2, 2, 4, 5])];
             gradcheck(|v, ctx| v[0].max_pool2d(geometry, ctx), &x, 1e-3).unwrap();
             gradcheck(|v, ctx| v[0].avg_pool2d(geometry, ctx), &x, 1e-3).unwrap();
+        }
+    }
+
+    #[test]
+    fn squares_get_what_windows_get() {
+        let mut values: Vec<f32> = (0..2 * 5 * 7).map(|i| (i * 7919 % 5) as f32).collect();
+        for at in [3, 8, 20, 21, 44] {
+            values[at] = f32::NAN;
+        }
+        for (height, width) in [(5, 7), (4, 6), (2, 2), (5, 1)] {
+            let pool = Pool::Max(PoolGeometry::square(2));
+            let input = Shape::new(&[1, 1, height, width]).unwrap();
+            let output = Shape::new(&[1, 1, height / 2, width / 2]).unwrap();
+            let x = &values[..input.len()];
+            let g: Vec<f32> = (1..=output.len()).map(|i| i as f32).collect();
+            let (mut dx, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            spread_over_squares(x, width, &g, &mut dx);
+            pool.for_each_window(&input, &output, |window| {
+                want[window.largest(x)] += g[window.index];
+            });
+            assert_eq!(dx, want, "{height} x {width}");
         }
     }
 
