@@ -11,6 +11,7 @@ use std::iter::StepBy;
 use std::ops::Range;
 use tinytorch_kernels::Ran;
 use tinytorch_kernels::f32::pool::{Divisor, average_pool};
+use tinytorch_kernels::f32::squares::max_pool_backward;
 use tinytorch_kernels::int8::Layout;
 use tinytorch_kernels::pool::{PoolOrder, max_pool};
 
@@ -44,35 +45,11 @@ impl Window {
     fn largest(&self, plane: &[f32]) -> usize {
         let mut best: Option<usize> = None;
         self.for_each_entry(|at| match best {
-            Some(best) if !beats(plane[at], plane[best]) => {}
+            Some(best) if plane[at] <= plane[best] || plane[best].is_nan() => {}
             _ => best = Some(at),
         });
         // A geometry that has passed its check leaves no window without an entry.
         best.unwrap_or_default()
-    }
-}
-
-/// Whether a value takes the place of the largest so far.
-#[inline]
-fn beats(value: f32, best: f32) -> bool {
-    !(value <= best || best.is_nan())
-}
-
-/// Hands a plane's gradient to the first largest entry of each square of four, which lie side by side, without a branch.
-fn spread_over_squares(x: &[f32], width: usize, g: &[f32], dx: &mut [f32]) {
-    let rows = x.chunks_exact(2 * width).zip(dx.chunks_exact_mut(2 * width));
-    for ((x, dx), g) in rows.zip(g.chunks_exact((width / 2).max(1))) {
-        let ((top, bottom), (dx_top, dx_bottom)) = (x.split_at(width), dx.split_at_mut(width));
-        let values = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
-        let places = dx_top.as_chunks_mut::<2>().0.iter_mut().zip(dx_bottom.as_chunks_mut::<2>().0);
-        for (((top, bottom), (dx_top, dx_bottom)), &g) in values.zip(places).zip(g) {
-            let right = [top, bottom].map(|[left, right]| beats(*right, *left));
-            let best = [top[usize::from(right[0])], bottom[usize::from(right[1])]];
-            let lower = beats(best[1], best[0]);
-            let given = |is_first: bool| if is_first { g } else { 0.0 };
-            *dx_top = [given(!lower & !right[0]), given(!lower & right[0])];
-            *dx_bottom = [given(lower & !right[1]), given(lower & right[1])];
-        }
     }
 }
 
@@ -195,8 +172,13 @@ impl Op for Pool {
         }
     }
 
-    fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
-        let (input, output) = (*saved.shape(0), *grad.shape());
+    fn backward(
+        &self,
+        saved: &Saved,
+        grad: &Tensor,
+        exec: &mut Exec,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let (isa, input, output) = (exec.isa(), *saved.shape(0), *grad.shape());
         let (plane_in, plane_out) = (input[2] * input[3], output[2] * output[3]);
         let dense = grad.contiguous()?;
         let g = dense.as_slice::<f32>()?;
@@ -213,7 +195,8 @@ impl Op for Pool {
             if let Some(x) = x
                 && self.takes_squares()
             {
-                return spread_over_squares(&x[plane * plane_in..][..plane_in], input[3], g, dx);
+                let x = &x[plane * plane_in..][..plane_in];
+                return max_pool_backward(isa, input[3], x, g, dx);
             }
             self.for_each_window(&input, &output, |window| {
                 let g = g[window.index];
@@ -268,27 +251,6 @@ mod tests {
             let x = [distinct([2, 2, 4, 5])];
             gradcheck(|v, ctx| v[0].max_pool2d(geometry, ctx), &x, 1e-3).unwrap();
             gradcheck(|v, ctx| v[0].avg_pool2d(geometry, ctx), &x, 1e-3).unwrap();
-        }
-    }
-
-    #[test]
-    fn squares_get_what_windows_get() {
-        let mut values: Vec<f32> = (0..2 * 5 * 7).map(|i| (i * 7919 % 5) as f32).collect();
-        for at in [3, 8, 20, 21, 44] {
-            values[at] = f32::NAN;
-        }
-        for (height, width) in [(5, 7), (4, 6), (2, 2), (5, 1)] {
-            let pool = Pool::Max(PoolGeometry::square(2));
-            let input = Shape::new(&[1, 1, height, width]).unwrap();
-            let output = Shape::new(&[1, 1, height / 2, width / 2]).unwrap();
-            let x = &values[..input.len()];
-            let g: Vec<f32> = (1..=output.len()).map(|i| i as f32).collect();
-            let (mut dx, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            spread_over_squares(x, width, &g, &mut dx);
-            pool.for_each_window(&input, &output, |window| {
-                want[window.largest(x)] += g[window.index];
-            });
-            assert_eq!(dx, want, "{height} x {width}");
         }
     }
 

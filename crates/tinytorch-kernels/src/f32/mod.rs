@@ -7,7 +7,8 @@
 //!
 //! * [`gemm`](mod@gemm): matrix products.
 //! * [`map`](map()) and [`zip`](zip()): [`functions`] of each value, and of pairs, with derivatives.
-//! * [`conv`]: convolutions and their gradients; [`pool`]: averages of windows.
+//! * [`conv`]: convolutions and their gradients; [`pool`]: averages of windows; [`squares`]: the
+//!   gradient of the largest of four.
 //! * [`reduce`]: sums and products of whole arrays and of columns.
 //! * [`rows`]: softmax and normalization of each row.
 //! * [`optimizer`]: the update steps of SGD and Adam.
@@ -22,6 +23,7 @@ pub mod pool;
 pub mod reduce;
 pub mod rows;
 mod split;
+pub mod squares;
 #[cfg(test)]
 mod testing;
 
