@@ -14,13 +14,15 @@
 //! ```
 
 pub mod alloc;
+pub mod freed;
 pub mod process;
 pub mod room;
 pub mod shared;
 pub mod whole;
 
 pub use alloc::{AllocStats, CountingAllocator};
-pub use process::{ProcessMemory, ProcessMemoryError, give_back_freed};
+pub use freed::{KeepFreed, give_back_freed};
+pub use process::{ProcessMemory, ProcessMemoryError};
 pub use room::NotEnoughMemory;
 pub use shared::SharedSlice;
 pub use whole::{ViewError, WholeFile};

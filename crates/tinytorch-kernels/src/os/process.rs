@@ -77,16 +77,6 @@ impl ProcessMemory {
     }
 }
 
-/// Gives memory that was freed, and that the C library keeps for later, back to the system, so that
-/// [`ProcessMemory`] tells what is in use. Only glibc can be asked to; elsewhere nothing happens.
-pub fn give_back_freed() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: the function takes a number, locks what it changes, and changes nothing that is allocated.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 fn read(path: &'static str) -> Result<String, ProcessMemoryError> {
     fs::read_to_string(Path::new(path)).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ProcessMemoryError::Unsupported { path },

@@ -12,6 +12,7 @@ use crate::tensor::Tensor;
 use crate::{Result, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tinytorch_kernels::os::KeepFreed;
 
 /// How gradients are limited before a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,6 +197,7 @@ impl<O> Trainer<O> {
         }
         self.settings.schedule.check()?;
         check_trainable(model)?;
+        let _kept = KeepFreed::new();
         let first = self.position.history.len();
         let until = self.position.epochs.saturating_add(epochs);
         while self.position.epochs < until && !self.stopped() {

@@ -1,0 +1,19 @@
+//! What a process keeps of the memory that it frees, in a process of its own.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+use tinytorch_kernels::os::{KeepFreed, ProcessMemory};
+
+#[test]
+fn freed_memory_stays_until_the_last_one_who_wants_it_goes() {
+    const ARRAY: usize = 8 << 20;
+    let resident = || ProcessMemory::now().unwrap().resident;
+    let arrays = || (0..4).map(|_| vec![1u8; ARRAY]).collect::<Vec<_>>();
+    let before = resident();
+    let (first, second) = (KeepFreed::new(), KeepFreed::new());
+    drop(arrays());
+    drop(first);
+    assert!(resident() > before + 3 * ARRAY as u64, "nothing was kept");
+    drop(second);
+    assert!(resident() < before + ARRAY as u64, "it was not given back");
+}
