@@ -18,7 +18,7 @@ pub mod functions;
 pub mod gemm;
 mod map;
 pub mod optimizer;
-mod pairs;
+pub(crate) mod pairs;
 pub mod pool;
 pub mod reduce;
 pub mod rows;

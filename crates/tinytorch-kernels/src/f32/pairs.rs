@@ -4,7 +4,7 @@ use crate::isa::Simd;
 
 /// Copies the values at even places to `even` and those at odd places to `odd`, as far as there is room.
 #[inline(always)]
-pub(super) fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
+pub(crate) fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     let pairs = (row.len() / 2).min(even.len()).min(odd.len());
     let mut at = 0;
     while at + S::LANES <= pairs {

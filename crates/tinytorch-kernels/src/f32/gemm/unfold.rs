@@ -190,6 +190,13 @@ impl<'a> Unfolded<'a> {
     #[inline(always)]
     fn phases(&self, staged: &Staged, row: &[f32], out: &mut [f32]) {
         let ([_, left], [_, width], step) = (self.padding, self.size, self.stride[1]);
+        if step == 1 {
+            let (before, rest) = out.split_at_mut(left.min(staged.phase));
+            let (inside, after) = rest.split_at_mut(width.min(rest.len()));
+            before.fill(0.0);
+            inside.copy_from_slice(&row[..inside.len()]);
+            return after.fill(0.0);
+        }
         for (remainder, out) in out.chunks_exact_mut(staged.phase).enumerate() {
             // Places before `inside.start` and from `inside.end` on are padding.
             let before = |x: usize| (x + left).saturating_sub(remainder).div_ceil(step);
@@ -200,12 +207,8 @@ impl<'a> Unfolded<'a> {
                 continue;
             }
             let source = &row[inside.start * step + remainder - left..];
-            let out = &mut out[inside];
-            if step == 1 {
-                out.copy_from_slice(&source[..out.len()]);
-            } else {
-                out.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, x)| *o = *x);
-            }
+            let values = source.iter().step_by(step);
+            out[inside].iter_mut().zip(values).for_each(|(out, value)| *out = *value);
         }
     }
 

@@ -1,9 +1,14 @@
 //! Max pooling of images, of floats or of 8-bit levels, whose order is the order of what they stand
 //! for.
 
+mod planes;
+mod pooled;
+
+pub use self::pooled::Pooled;
+
+use self::pooled::larger_each;
 use std::ops::Range;
 
-use crate::aligned::Number;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
 use crate::scratch::bytes_for;
@@ -78,73 +83,6 @@ pub enum PoolOrder {
     NhwcToNchw,
 }
 
-/// What can be pooled: floats and levels.
-pub trait Pooled: Number {
-    /// The larger of two values; NaN counts as largest.
-    fn larger(self, other: Self) -> Self;
-
-    /// The larger of each two values of two rows.
-    #[inline(always)]
-    fn larger_of_rows<S: Simd>(_: S, [a, b]: [&[Self]; 2], out: &mut [Self]) {
-        larger_each(out, a, b);
-    }
-
-    /// The larger of each two neighbors.
-    #[inline(always)]
-    fn larger_of_pairs<S: Simd>(_: S, values: &[Self], out: &mut [Self]) {
-        for (out, pair) in out.iter_mut().zip(values.chunks_exact(2)) {
-            *out = pair[0].larger(pair[1]);
-        }
-    }
-}
-
-impl Pooled for u8 {
-    #[inline(always)]
-    fn larger(self, other: u8) -> u8 {
-        self.max(other)
-    }
-}
-
-impl Pooled for f32 {
-    #[inline(always)]
-    fn larger(self, other: f32) -> f32 {
-        if other > self || other.is_nan() { other } else { self }
-    }
-
-    #[inline(always)]
-    fn larger_of_rows<S: Simd>(s: S, [a, b]: [&[f32]; 2], out: &mut [f32]) {
-        let (Some(last), true) = (out.len().checked_sub(S::LANES), a.len() == b.len()) else {
-            out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = a.larger(*b));
-            return;
-        };
-        // The last vector overlaps the one before where the row does not end with a whole one.
-        for at in (0..last).step_by(S::LANES).chain([last]) {
-            s.store(larger(s, s.load(&a[at..]), s.load(&b[at..])), &mut out[at..]);
-        }
-    }
-
-    #[inline(always)]
-    fn larger_of_pairs<S: Simd>(s: S, values: &[f32], out: &mut [f32]) {
-        let vectors = values.chunks_exact(2 * S::LANES).zip(out.chunks_exact_mut(S::LANES));
-        let done = vectors.len() * S::LANES;
-        for (values, out) in vectors {
-            let [first, second] = s.split_pairs(s.load(values), s.load(&values[S::LANES..]));
-            s.store(larger(s, first, second), out);
-        }
-        let rest = values[2 * done..].chunks_exact(2);
-        for (out, pair) in out[done..].iter_mut().zip(rest) {
-            *out = pair[0].larger(pair[1]);
-        }
-    }
-}
-
-/// The larger of each two lanes; NaN counts as largest.
-#[inline(always)]
-fn larger<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
-    // The maximum is `b` where either is NaN.
-    s.select(s.eq(a, a), s.max(a, b), a)
-}
-
 /// The largest value of each window and channel of a batch of images.
 ///
 /// ```
@@ -186,8 +124,8 @@ pub fn max_pool<T: Pooled>(
         return;
     }
     let pieces = MAX_POOL.shares(size_of_val(x)).min(out_rows);
-    let rows_at_once = if pools_pairs(shape) { (PAIRS / width).max(1) } else { 1 };
-    let buffer_len = (width * rows_at_once + out_size[1]) * channels;
+    let buffer_len =
+        planes::buffer_len(shape, out_size[1]).unwrap_or((width + out_size[1]) * channels);
     let mut arena = scratch.arena(bytes_for::<T>(pieces * buffer_len));
     let buffers = SharedOut::new(arena.take::<T>(pieces * buffer_len));
     let out = SharedOut::new(out);
@@ -197,20 +135,9 @@ pub fn max_pool<T: Pooled>(
             let buffer = unsafe { buffers.slice(piece * buffer_len, buffer_len) };
             let rows = out_rows * piece / pieces..out_rows * (piece + 1) / pieces;
             let to_planes = order == PoolOrder::NhwcToNchw;
-            isa.run(Rows { shape, x, out, out_size, to_planes, rows, rows_at_once, buffer });
+            isa.run(Rows { shape, x, out, out_size, to_planes, rows, buffer });
         }
     });
-}
-
-/// Values whose neighbors are compared at a time, 16 KB: as many as stay in the first-level cache.
-const PAIRS: usize = 4 << 10;
-
-/// Whether windows are pairs of neighbors of a plane, that lie side by side from row to row.
-fn pools_pairs(shape: &PoolShape) -> bool {
-    let PoolShape { channels, width, kernel, stride, padding, dilation, .. } = *shape;
-    channels == 1
-        && width.is_multiple_of(2)
-        && (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1)
 }
 
 /// Some rows of the output, counted over all images.
@@ -221,8 +148,6 @@ struct Rows<'a, T> {
     out_size: [usize; 2],
     to_planes: bool,
     rows: Range<usize>,
-    /// Rows that the buffer has room for, where windows are pairs.
-    rows_at_once: usize,
     buffer: &'a mut [T],
 }
 
@@ -232,51 +157,30 @@ impl<T: Pooled> Kernel for Rows<'_, T> {
     // Plain loops, which the compiler turns into the instruction set's own `max`.
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        if pools_pairs(self.shape) { self.pairs(s) } else { self.windows() }
+        match planes::Way::of(self.shape) {
+            Some(planes::Way::Pairs) => self.pairs(s),
+            Some(planes::Way::Lines) => self.lines(s),
+            None => self.windows(s),
+        }
     }
 }
 
 impl<T: Pooled> Rows<'_, T> {
     #[inline(always)]
-    fn pairs<S: Simd>(&mut self, s: S) {
-        let (shape, width, [_, out_width]) = (self.shape, self.shape.width, self.out_size);
-        // Then the rows under one of the output lie behind those under the one before, in all images.
-        let is_even = shape.height.is_multiple_of(2)
-            && (shape.kernel[0], shape.stride[0], shape.padding[0]) == (2, 2, [0, 0])
-            && shape.dilation[0] == 1;
-        for first in self.rows.clone().step_by(self.rows_at_once) {
-            let rows = first..self.rows.end.min(first + self.rows_at_once);
-            let count = rows.len();
-            let tallest = &mut self.buffer[..count * width];
-            for (row, tallest) in rows.zip(tallest.chunks_exact_mut(width)) {
-                if is_even {
-                    let (a, b) = self.x[2 * row * width..][..2 * width].split_at(width);
-                    T::larger_of_rows(s, [a, b], tallest);
-                } else {
-                    largest(tallest, under(shape, self.x, self.out_size, row));
-                }
-            }
-            // SAFETY: each output row belongs to one thread.
-            let out = unsafe { self.out.slice(first * out_width, count * out_width) };
-            T::larger_of_pairs(s, tallest, out);
-        }
-    }
-
-    #[inline(always)]
-    fn windows(&mut self) {
+    fn windows<S: Simd>(&mut self, s: S) {
         let PoolShape { channels, width, .. } = *self.shape;
         let [out_height, out_width] = self.out_size;
         let (tallest, line) = self.buffer.split_at_mut(width * channels);
         for row in self.rows.clone() {
-            largest(tallest, under(self.shape, self.x, self.out_size, row));
+            largest(s, tallest, under(self.shape, self.x, self.out_size, row));
             if !self.to_planes {
                 let len = out_width * channels;
                 // SAFETY: each output row belongs to one thread.
-                largest_pixels(self.shape, tallest, unsafe { self.out.slice(row * len, len) });
+                largest_pixels(s, self.shape, tallest, unsafe { self.out.slice(row * len, len) });
                 continue;
             }
             let line = &mut line[..out_width * channels];
-            largest_pixels(self.shape, tallest, line);
+            largest_pixels(s, self.shape, tallest, line);
             let (image, oy) = (row / out_height, row % out_height);
             for channel in 0..channels {
                 let place = ((image * channels + channel) * out_height + oy) * out_width;
@@ -305,7 +209,7 @@ fn under<'a, T>(
 
 /// The largest pixels under each window along a row, channel by channel.
 #[inline(always)]
-fn largest_pixels<T: Pooled>(shape: &PoolShape, row: &[T], out: &mut [T]) {
+fn largest_pixels<S: Simd, T: Pooled>(s: S, shape: &PoolShape, row: &[T], out: &mut [T]) {
     let PoolShape { channels, width, kernel, stride, padding, dilation, .. } = *shape;
     if (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1) {
         for (out, pair) in out.chunks_exact_mut(channels).zip(row.chunks_exact(2 * channels)) {
@@ -318,8 +222,8 @@ fn largest_pixels<T: Pooled>(shape: &PoolShape, row: &[T], out: &mut [T]) {
         let pixels = shape.window(1, width, ox);
         let pixels = row[pixels.start * channels..pixels.end * channels].chunks_exact(channels);
         match dilation[1] {
-            1 => largest(out, pixels),
-            step => largest(out, pixels.step_by(step)),
+            1 => largest(s, out, pixels),
+            step => largest(s, out, pixels.step_by(step)),
         }
     }
 }
@@ -327,30 +231,14 @@ fn largest_pixels<T: Pooled>(shape: &PoolShape, row: &[T], out: &mut [T]) {
 /// The largest of some rows or pixels, value by value. There is at least one: no window lies in the
 /// padding completely.
 #[inline(always)]
-fn largest<'a, T: Pooled>(out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
+fn largest<'a, S: Simd, T: Pooled>(s: S, out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
     match (values.next(), values.next()) {
         (Some(first), Some(second)) => larger_each(out, first, second),
         (Some(only), None) => out.copy_from_slice(only),
         (None, _) => {}
     }
     for other in values {
-        for (out, other) in out.iter_mut().zip(other) {
-            *out = out.larger(*other);
-        }
-    }
-}
-
-/// The larger of each two values, in blocks of so many that vectors do also for pixels of few channels.
-#[inline(always)]
-fn larger_each<T: Pooled>(out: &mut [T], a: &[T], b: &[T]) {
-    const BLOCK: usize = 16;
-    let ((blocks, rest), (a_blocks, a), (b_blocks, b)) =
-        (out.as_chunks_mut::<BLOCK>(), a.as_chunks::<BLOCK>(), b.as_chunks::<BLOCK>());
-    for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        *out = std::array::from_fn(|i| a[i].larger(b[i]));
-    }
-    for ((out, a), b) in rest.iter_mut().zip(a).zip(b) {
-        *out = a.larger(*b);
+        T::raise(s, out, other);
     }
 }
 
