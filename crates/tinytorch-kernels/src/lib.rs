@@ -33,6 +33,7 @@ pub mod int8;
 pub mod isa;
 pub mod order;
 pub mod os;
+mod pairs;
 mod parallel;
 pub mod peak;
 pub mod pool;

@@ -18,7 +18,6 @@ pub mod functions;
 pub mod gemm;
 mod map;
 pub mod optimizer;
-pub(crate) mod pairs;
 pub mod pool;
 pub mod reduce;
 pub mod rows;

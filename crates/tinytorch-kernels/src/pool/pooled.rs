@@ -1,8 +1,8 @@
 //! What can be pooled, and how many of it are compared at a time.
 
 use crate::aligned::Number;
-use crate::f32::pairs::separate;
 use crate::isa::Simd;
+use crate::pairs::separate;
 
 /// Values that are compared together where the compiler makes the vectors: a pixel of few channels.
 const BLOCK: usize = 16;

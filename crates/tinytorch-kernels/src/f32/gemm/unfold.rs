@@ -1,9 +1,9 @@
 //! The windows of an image as the right-hand factor of a product, made block by block.
 
 use super::matrix::extent;
-use crate::f32::pairs::separate;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
+use crate::pairs::separate;
 use crate::tuning::B_PANEL;
 use std::ops::Range;
 

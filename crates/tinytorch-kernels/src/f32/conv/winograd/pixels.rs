@@ -3,9 +3,9 @@
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
 use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
-use crate::f32::pairs::separate;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
+use crate::pairs::separate;
 
 /// Values of a row's even columns, and of its odd ones, that are staged: one more than there are tiles.
 fn half_row(tiles: Tiles) -> usize {
