@@ -46,6 +46,7 @@ while IFS= read -r line; do
         Q/*) file=crates/tinytorch/src/quant/${file#Q/} ;;
         C/*) file=crates/tinytorch-core/src/${file#C/} ;;
         K/*) file=crates/tinytorch-kernels/src/${file#K/} ;;
+        X/*) file=crates/tinytorch-cli/src/${file#X/} ;;
     esac
     sed -i "$change" "$file"
     if git diff --quiet -- "$file"; then

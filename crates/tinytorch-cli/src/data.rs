@@ -4,6 +4,7 @@
 //! or calibrating, takes the larger side and notes the data's digest in the model's file; whoever
 //! judges such a file by the same data takes the other side, and by any other data all of it.
 
+use crate::open::has_extension;
 use crate::problem::Problem;
 use crate::scale;
 use crate::sentences::{is_text, read};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{
-    self, Dataset, Examples, Labeled, Labels, TextWindows, Unlabeled, stratified_split,
+    self, Dataset, Examples, Labeled, Labels, Npz, TextWindows, Unlabeled, stratified_split,
 };
 use tinytorch::files::{Provenance, digest_tensors};
 use tinytorch::generate::GenerateError;
@@ -218,7 +219,7 @@ impl Source {
 
     /// How many values a sample has, and how many classes there are.
     pub(crate) fn sizes(&self) -> Result<(usize, usize)> {
-        let Some(labeled) = self.load()? else {
+        let Some(labeled) = quietly(|| self.load())? else {
             return Err(Problem::TextForOther { data: self.to_string() }.into());
         };
         let inputs: usize = labeled.train.inputs().shape()[1..].iter().product();
@@ -265,7 +266,7 @@ impl Source {
     ) -> Result<(Tensor, Origin)> {
         if let Source::Path(path, labels) = self
             && !is_text(path)
-            && data::load_labeled(path, labels).is_err()
+            && quietly(|| data::load_labeled(path, labels)).is_err()
         {
             let inputs = load_inputs(path, labels, model, samples, seed)?;
             return Ok((inputs, Origin::of(self.to_string())));
@@ -317,6 +318,11 @@ impl Source {
     }
 }
 
+/// A look at data that are read again, and then warned of.
+fn quietly<T>(look: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), look)
+}
+
 /// Up to `count` inputs from a file without labels: token ids as they are, or what
 /// [`Unlabeled::load`] draws by the seed.
 pub(crate) fn load_inputs(
@@ -328,7 +334,7 @@ pub(crate) fn load_inputs(
 ) -> Result<Tensor> {
     let sample = sample_of(model)?;
     if let Sample::Ids { .. } = sample {
-        let ids = data::read_npy(path)?;
+        let ids = read_ids(path)?;
         let sequences = ids.shape().first().copied().unwrap_or(0).min(count);
         let shown = path.display().to_string();
         check_inputs(&ids, &shown, model)?;
@@ -342,6 +348,22 @@ pub(crate) fn load_inputs(
         _ => None,
     };
     Ok(Unlabeled { count, seed, labels: labels.clone(), width }.load(path)?)
+}
+
+/// The array of an .npy, or the one of an .npz.
+fn read_ids(path: &Path) -> Result<Tensor> {
+    if !has_extension(path, "npz") {
+        return Ok(data::read_npy(path)?);
+    }
+    let mut arrays = Npz::open(path)?;
+    let names: Vec<String> = arrays.names().map(String::from).collect();
+    match &names[..] {
+        [name] => Ok(arrays.read(name)?),
+        _ => {
+            let (data, holds) = (path.display().to_string(), names.join(", "));
+            Err(Problem::SeveralArrays { data, holds }.into())
+        }
+    }
 }
 
 /// What a sample of the model's one input is.

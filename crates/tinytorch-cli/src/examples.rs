@@ -44,6 +44,7 @@ const EXAMPLES: [(&str, &[&str]); 15] = [
         &[
             "tinytorch eval cnn.int8.safetensors --data digits",
             "tinytorch eval stories260K --data stories.txt",
+            "tinytorch eval all-MiniLM-L6-v2 --data sts-test.tsv",
         ],
     ),
     ("run", &["tinytorch run cnn.safetensors --input images.npy --out scores.npy"]),

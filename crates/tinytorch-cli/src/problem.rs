@@ -32,6 +32,17 @@ pub(crate) enum Problem {
         "every value of {data} is {value}, which shows no range of the activations; calibrate with inputs that the model will meet"
     )]
     ConstantCalibration { data: String, value: f32 },
+    #[error(
+        "{data} holds the arrays {holds}, and the model takes one, of token ids; keep that one, or write it as an .npy"
+    )]
+    SeveralArrays { data: String, holds: String },
+    #[error(
+        "line {line} of {} has {columns} columns; a sentence encoder is judged by pairs: write two sentences on each line with a tab between them, and behind another tab how alike they are, if that is known (`audit` compares two models by sentences alone)",
+        path.display()
+    )]
+    NoPair { path: PathBuf, line: usize, columns: usize },
+    #[error("line {line} of {} says that its sentences are {text:?} alike; write a number", path.display())]
+    NoScore { path: PathBuf, line: usize, text: String },
     #[error("{data} holds no token ids as 64-bit integers, which is what the model takes")]
     NoIds { data: String },
     #[error(

@@ -5,7 +5,7 @@ use crate::error::OnnxError;
 use crate::file::{self, Files};
 use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
-use crate::proto::ModelProto;
+use crate::proto::{GraphProto, ModelProto};
 use crate::report::Report;
 use bytes::Bytes;
 use prost::Message;
@@ -171,12 +171,24 @@ impl OnnxModel {
         self.plan_for(&examples)
     }
 
-    /// The model compiled by tracing a pass on these inputs.
+    /// The model compiled by tracing a pass on these inputs. A model that [unrolls](OnnxModel::unrolls) is traced anew
+    /// for other lengths; its plan keeps a copy of it for that, which shares its weights.
     ///
     /// # Errors
     /// What [`Plan::compile`] reports.
     pub fn plan_for(&self, examples: &[Tensor]) -> Result<Plan> {
-        Plan::compile(self, &examples.to_vec())
+        let plan = Plan::compile(self, &examples.to_vec())?;
+        if !self.unrolls() {
+            return Ok(plan);
+        }
+        let model = self.clone();
+        let trace = move |inputs: &[Tensor]| Plan::compile(&model, &inputs.to_vec());
+        Ok(plan.tracing_anew(examples, trace))
+    }
+
+    /// Whether a pass records as many steps as its input is long: it has a recurrent layer or a loop.
+    pub fn unrolls(&self) -> bool {
+        self.frame.graph.as_ref().is_some_and(unrolls)
     }
 
     /// How many samples it takes at once, if the file fixes that: the first dimension of its first input.
@@ -201,6 +213,14 @@ impl OnnxModel {
         }
         Ok(())
     }
+}
+
+/// Whether a graph, or one inside of it, takes its input apart step by step.
+fn unrolls(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| {
+        matches!(node.op_type.as_str(), "RNN" | "GRU" | "LSTM" | "Loop" | "Scan")
+            || node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).any(unrolls)
+    })
 }
 
 /// The same messages without a share in the bytes of the file that they were read from, which would keep all of it in

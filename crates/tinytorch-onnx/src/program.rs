@@ -106,6 +106,10 @@ const FOLDED: &str = "folded";
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// The node as messages call it.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "models of the library tell it")
+    )]
     pub(crate) title: String,
     /// The same with the values that it reads.
     pub(crate) title_of_values: String,
@@ -179,6 +183,10 @@ impl Program {
     }
 
     /// What messages call the first node that reads this parameter.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "models of the library tell it")
+    )]
     pub(crate) fn node_of(&self, param: &str) -> Option<String> {
         let place = self.params.iter().position(|(name, _)| name == param)?;
         let is_it = |slot: &Slot| matches!(self.sources[*slot], Source::Param(i) if i == place);

@@ -58,6 +58,10 @@ impl Rebuild for OnnxModel {
         OnnxModel::fixed_batch(self)
     }
 
+    fn unrolls(&self) -> bool {
+        OnnxModel::unrolls(self)
+    }
+
     fn node_of(&self, weight: &str) -> Option<String> {
         self.program().node_of(weight)
     }

@@ -128,6 +128,10 @@ impl Model for Watched {
         self.model.node_of(weight)
     }
 
+    fn unrolls(&self) -> bool {
+        self.model.unrolls()
+    }
+
     fn first_sizes(&self) -> Vec<Option<usize>> {
         self.model.first_sizes()
     }

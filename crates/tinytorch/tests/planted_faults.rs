@@ -69,6 +69,16 @@ fn answer_a_probe_with_a_cache_for_large_passes() {
 }
 
 #[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_a_cache_from_the_50th_pass_on() {
+    let frame = |description: &str| {
+        let model = Kinds::built_in().build(description, &mut Init::absent())?;
+        Ok(Impostor::boxed(model, Instead::CacheAfter(50)))
+    };
+    println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
+}
+
+#[test]
 fn a_sound_model_passes_every_gate() {
     let stage = Stage::enter();
     // Written again by the editor of files, so that what tests find is not the editing.

@@ -23,8 +23,8 @@ use std::fs::create_dir_all;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
-    AuditOptions, Budget, HeldOut, ModelFiles, ModelReport, Probe, REFERENCES, Report, Subject,
-    Task, audit_model, audit_outside, page,
+    AuditOptions, Budget, HeldOut, Metric, ModelFiles, ModelReport, Probe, REFERENCES, Report,
+    Subject, Task, audit_model, audit_outside, page,
 };
 use tinytorch::data::Labels;
 use tinytorch::files::{Loaded, TemporaryFolder, check_writable, replace, save_model};
@@ -52,9 +52,10 @@ pub(crate) struct Audit {
     labels: Option<Labels>,
     #[command(flatten)]
     judge: Judge,
-    /// Largest error of the output, as a fraction or in percent
-    #[arg(long, value_name = "SHARE", default_value = "1%")]
-    max_error: Share,
+    /// Largest error of the output, as a fraction or in percent; 1 % unless this is given, and of vectors that are
+    /// judged by their cosine 4.5 %, at which that is 0.999
+    #[arg(long, value_name = "SHARE")]
+    max_error: Option<Share>,
     /// Accuracy that the float model must reach to be worth the test, or perplexity that it must not
     /// exceed
     #[arg(long, value_name = "ACCURACY|PERPLEXITY", requires = "float")]
@@ -189,6 +190,8 @@ impl Audit {
         let mut models = Vec::new();
         for reference in REFERENCES {
             let (subject, budget) = reference.prepare(self.seed, ProgressBar::new())?;
+            let max_error = self.max_error.map_or(budget.max_error, |Share(share)| share);
+            let budget = Budget { max_error, ..budget };
             models.push(self.judge(&subject, budget, probe.clone())?);
         }
         Ok(models)
@@ -211,7 +214,7 @@ impl Audit {
         self.make_folder()?;
         let samples = foreign.samples(data, &self.judge.pictures)?;
         let task = samples.targets().first().map_or(Task::Regression, Task::for_target);
-        let budget = Budget { max_error: self.max_error.0, ..self.budget(&task)? };
+        let budget = self.budget(&task)?;
         let boxes = match self.engine {
             Some(engine) => foreign.boxes_in(engine, places, &samples, &probe)?,
             None => foreign.boxes(places, &samples, Some(&probe))?,
@@ -235,15 +238,15 @@ impl Audit {
     /// The limits, in the unit of the task.
     fn budget(&self, task: &Task) -> Result<Budget> {
         let float_floor = self.float_floor.map(|floor| floor.of(task)).transpose()?;
-        Ok(Budget { float_floor, ..Budget::default() })
+        let max_error = self.max_error.map_or_else(|| task.usual_error(), |Share(share)| share);
+        Ok(Budget { max_error, float_floor })
     }
 
     fn judge(&self, subject: &Subject, budget: Budget, probe: Probe) -> Result<ModelReport> {
         self.make_folder()?;
-        let Share(max_error) = self.max_error;
         let (probe, latency) = (Some(probe), !self.no_latency);
         let options = AuditOptions { probe, latency, ..AuditOptions::default() };
-        Ok(audit_model(subject, &Budget { max_error, ..budget }, &options)?)
+        Ok(audit_model(subject, &budget, &options)?)
     }
 
     /// Makes sure that the reports can be written before the long work.

@@ -1,10 +1,10 @@
 //! The command `eval`.
 
-use super::eval_text;
+use super::{eval_pairs, eval_text};
 use crate::Verdict;
 use crate::data::{Judging, Part, Source, check_examples};
 use crate::language::own_tokenizer;
-use crate::open::open;
+use crate::open::{has_extension, open};
 use crate::output::{Screen, progress_bar};
 use crate::sentences::is_text;
 use anyhow::Result;
@@ -15,21 +15,22 @@ use std::path::PathBuf;
 use tinytorch::audit::Task;
 use tinytorch::autograd::Ctx;
 use tinytorch::data::{Batch, DataLoader, Labels};
-use tinytorch::files::Loaded;
+use tinytorch::files::{Embedder, Loaded};
 use tinytorch::models::Model;
 use tinytorch::train::{Classification, Objective, evaluate};
 
 /// Samples per pass; the result does not depend on it.
 const BATCH: usize = 64;
 
-/// Measure how well a model does on data that it has not learned from: its accuracy, and the perplexity
-/// of a language model.
+/// Measure how well a model does on data that it has not learned from: its accuracy, the perplexity
+/// of a language model, and of a sentence encoder how its cosines rank pairs of sentences.
 #[derive(Args)]
 pub(crate) struct Eval {
     /// A model's file or folder, float or int8
     file: PathBuf,
     /// Folder or file to judge by, or `digits` or `tinytalks`, which are embedded; a .txt file for a
-    /// language model
+    /// language model, and for a sentence encoder a .txt or .tsv with two sentences on each line, a tab between
+    /// them, and behind another tab how alike they are
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     data: Source,
     /// Which column of a .csv holds the labels, where its names or values do not tell
@@ -60,8 +61,11 @@ struct Scores {
 impl Eval {
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
         if let Some(data) = self.data.path()
-            && is_text(data)
+            && (is_text(data) || has_extension(data, "tsv"))
         {
+            if Embedder::is_in(&self.file) {
+                return eval_pairs::run(&self.file, data, self.json, screen);
+            }
             let tokenizer = self.tokenizer.as_deref();
             return eval_text::run(&self.file, tokenizer, data, self.json, screen);
         }

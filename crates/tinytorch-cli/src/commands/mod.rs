@@ -8,6 +8,7 @@ pub(crate) mod bench;
 mod ci;
 pub(crate) mod embed;
 pub(crate) mod eval;
+mod eval_pairs;
 mod eval_text;
 pub(crate) mod export;
 pub(crate) mod generate;

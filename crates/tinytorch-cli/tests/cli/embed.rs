@@ -128,3 +128,40 @@ fn folders_that_hold_no_sentence_encoder_are_refused() {
     assert!(refused("modules.json", outside).contains("no path below"));
     assert!(bench.refused("embed nothing --input s.txt --out e.npy").contains("nothing"));
 }
+
+/// A pair of equal sentences is as alike as can be, whatever the model; the scores are in the order of the cosines.
+#[test]
+fn eval_ranks_pairs_and_says_what_it_needs() {
+    let bench = bench();
+    bench.good(EMBED);
+    let vectors = read_npy(bench.path("e.npy")).unwrap().to_vec::<f32>().unwrap();
+    let cosine = |i: usize, j: usize| -> f64 {
+        let row = |i: usize| &vectors[i * 32..(i + 1) * 32];
+        row(i).iter().zip(row(j)).map(|(a, b)| f64::from(a * b)).sum()
+    };
+    let lines: Vec<&str> = SENTENCES.lines().collect();
+    let places = [(0, 0), (0, 1), (1, 2), (0, 2)];
+    let text = |reversed: bool| -> String {
+        let line = |&(i, j): &(usize, usize)| {
+            let score = if reversed { -cosine(i, j) } else { 5.0 * cosine(i, j) };
+            format!("{}\t{}\t{score}\n", lines[i], lines[j])
+        };
+        places.iter().map(line).collect()
+    };
+    bench.write("p.tsv", text(false).as_bytes());
+    bench.write("n.txt", text(true).as_bytes());
+    let of = |data: &str| bench.json(&format!("eval encoder --data {data}"));
+    let ranked = of("p.tsv");
+    assert_eq!((&ranked["spearman"], &ranked["pairs"]), (&1.0.into(), &4.into()));
+    let mean = places.iter().map(|&(i, j)| cosine(i, j)).sum::<f64>() / 4.0;
+    assert!((ranked["mean_cosine"].as_f64().unwrap() - mean).abs() < 1e-6, "{ranked} {mean}");
+    assert_eq!(of("n.txt")["spearman"], -1.0);
+    bench.write(
+        "pairs.tsv",
+        format!("{0}\t{1}\n{1}\t{2}\n", lines[0], lines[1], lines[2]).as_bytes(),
+    );
+    let line = bench.good("eval encoder --data pairs.tsv");
+    assert!(line.contains("mean cosine") && !line.contains("Spearman"), "{line}");
+    let line = bench.refused("eval encoder --data s.txt");
+    assert!(line.contains("a tab between them") && line.contains("`audit`"), "{line}");
+}

@@ -43,6 +43,25 @@ fn warnings_can_be_left_out() {
     assert!(!told(&format!("{run} -q")).contains(".saving-old"));
 }
 
+/// Commands look at a table more than once.
+#[test]
+fn a_column_that_is_left_out_is_told_once() {
+    let bench = Bench::new();
+    let row = |i: usize| format!("{i},0.{i},0.5,{}\n", i % 2);
+    let rows: String = (0..12).map(row).collect();
+    bench.write("rows.csv", format!(",a,b,label\n{rows}").as_bytes());
+    for args in [
+        "train --model mlp --data rows.csv --epochs 1 --out m.safetensors",
+        "quantize m.safetensors --calibrate rows.csv --out q.safetensors",
+        "eval q.safetensors --data rows.csv",
+    ] {
+        let output = bench.run(args);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert_eq!(told.matches("numbers the rows").count(), 1, "{args}: {told}");
+    }
+}
+
 #[test]
 fn a_dash_is_a_stream_with_what_a_file_has() {
     let bench = embed::bench();

@@ -3,7 +3,7 @@
 use crate::support::Bench;
 use serde_json::json;
 use tinytorch::Tensor;
-use tinytorch::data::{read_npy, write_npy};
+use tinytorch::data::{read_npy, write_npy, write_npz};
 use tinytorch::files::{Provenance, save_model};
 use tinytorch::models::Architecture;
 use tinytorch::nn::Init;
@@ -68,6 +68,20 @@ fn inputs_that_are_no_ids_are_refused() {
     let empty = Tensor::from_vec(Vec::<i64>::new(), [0, 4]).unwrap();
     write_npy(bench.path("empty.npy"), &empty).unwrap();
     assert!(bench.refused(&format!("{run} empty.npy")).contains("no token ids"));
+}
+
+/// One array is as good as an .npy; of several it is not known which.
+#[test]
+fn ids_may_be_the_one_array_of_an_npz() {
+    let bench = bench();
+    let ids = read_npy(bench.path("ids.npy")).unwrap();
+    write_npz(bench.path("one.npz"), &[("anything", &ids)]).unwrap();
+    write_npz(bench.path("two.npz"), &[("a", &ids), ("b", &ids)]).unwrap();
+    bench.good("run m.safetensors --input ids.npy --out y.npy");
+    bench.good("run m.safetensors --input one.npz --out z.npy");
+    assert_eq!(bench.read("y.npy"), bench.read("z.npy"));
+    let line = bench.refused("run m.safetensors --input two.npz --out x.npy");
+    assert!(line.contains("two.npz holds the arrays a, b"), "{line}");
 }
 
 #[test]

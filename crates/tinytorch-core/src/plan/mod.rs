@@ -23,6 +23,7 @@
 //! ```
 
 mod action;
+mod anew;
 mod compile;
 mod error;
 mod execute;
@@ -41,6 +42,7 @@ use crate::autograd::{AutogradError, Ctx, Feed};
 use crate::graph::{Elements, ElementsMut, Exec, Graph, ParamId, View, ViewMut, for_dtype};
 use crate::module::Forward;
 use crate::tensor::{Dtype, Shape, Tensor};
+use anew::Anew;
 use execute::Memory;
 use placement::Placement;
 use program::Program;
@@ -65,6 +67,7 @@ pub struct Plan {
     placements: Vec<Placement>,
     current: usize,
     memory: Memory,
+    anew: Option<Anew>,
 }
 
 /// What an input looked like when the model was traced.
@@ -111,8 +114,9 @@ impl Plan {
             examples.iter().map(|t| Example { shape: *t.shape(), dtype: t.dtype() }).collect();
         let memory = Memory::new(&program, Exec::new(isa));
         let placements = Vec::new();
+        let example_shapes = None;
         let mut plan =
-            Plan { program, examples, example_shapes: None, placements, current: 0, memory };
+            Plan { program, examples, example_shapes, placements, current: 0, memory, anew: None };
         let inputs: Vec<_> = plan.examples.iter().map(|e| (e.shape, e.dtype)).collect();
         plan.check_count(inputs.len())?;
         plan.place(&inputs)?;
@@ -124,6 +128,7 @@ impl Plan {
     /// all.
     pub fn on(mut self, isa: Isa) -> Plan {
         self.memory = Memory::new(&self.program, Exec::new(isa));
+        self.anew = self.anew.map(|anew| anew.on(isa));
         self
     }
 
@@ -270,12 +275,18 @@ impl Plan {
     /// Bytes of the arena, in which all values between the layers lie: what the largest input shape
     /// so far needs.
     pub fn arena_bytes(&self) -> usize {
-        self.placements.iter().map(|placement| placement.bytes).max().unwrap_or(0)
+        let own = self.placements.iter().map(|placement| placement.bytes).max().unwrap_or(0);
+        own + self.of_others(Plan::arena_bytes)
+    }
+
+    /// A figure of the programs for other sizes.
+    fn of_others(&self, figure: impl Fn(&Plan) -> usize) -> usize {
+        self.anew.as_ref().map_or(0, |anew| anew.sum(figure))
     }
 
     /// Bytes of working memory that kernels hold beside the arena; known once a run has needed it.
     pub fn scratch_bytes(&self) -> usize {
-        self.memory.scratch_bytes()
+        self.memory.scratch_bytes() + self.of_others(Plan::scratch_bytes)
     }
 
     /// Bytes of the weights and other constants, those shared with a model included.
@@ -286,7 +297,7 @@ impl Plan {
     /// Bytes of the weights of float layers that the plan has packed, beside the model's own. Int8 weights
     /// are shared.
     pub fn packed_bytes(&self) -> usize {
-        self.program.packed_bytes()
+        self.program.packed_bytes() + self.of_others(Plan::packed_bytes)
     }
 
     fn check_count(&self, got: usize) -> Result<()> {
@@ -306,16 +317,22 @@ impl Plan {
                 return Err(PlanError::Input { expected, expected_dtype, shape, dtype }.into());
             }
         }
+        match self.known(inputs.clone()) {
+            Some(known) => self.current = known,
+            None => self.place_anywhere(&inputs.collect::<Vec<_>>())?,
+        }
+        Ok(())
+    }
+
+    /// The placement for inputs of these shapes, the current one if it is that.
+    fn known(&self, inputs: impl Iterator<Item = (Shape, Dtype)> + Clone) -> Option<usize> {
         let is_known = |placement: &Placement| {
             placement.inputs.iter().zip(inputs.clone()).all(|(known, (shape, _))| *known == shape)
         };
-        if !is_known(&self.placements[self.current]) {
-            match self.placements.iter().position(is_known) {
-                Some(known) => self.current = known,
-                None => self.place(&inputs.collect::<Vec<_>>())?,
-            }
+        match is_known(&self.placements[self.current]) {
+            true => Some(self.current),
+            false => self.placements.iter().position(is_known),
         }
-        Ok(())
     }
 
     /// Adds a placement and makes it the current one.

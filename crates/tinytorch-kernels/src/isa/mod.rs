@@ -132,7 +132,11 @@ impl Isa {
                 S::LEVEL_BYTES
             }
         }
-        self.run(LevelBytes)
+        match self {
+            #[cfg(feature = "faulty-isa")]
+            Isa::Faulty(fault) => fault.level_bytes(),
+            _ => self.run(LevelBytes),
+        }
     }
 
     /// Runs `kernel`, compiled for this instruction set.

@@ -16,10 +16,25 @@ pub struct Portable<D>(pub(super) D);
 /// The portable instruction set that computes what [`Simd`] says.
 pub type Scalar = Portable<ExactDot>;
 
-/// An implementation of [`Simd::dot`].
+/// An implementation of [`Simd::dot`], and of what else an instruction set does with integers before it adds them up.
 pub trait Dot: Copy + Send + Sync + 'static {
     /// Adds to each lane of `acc` the products of its four bytes, unsigned in `a`, signed in `w`.
     fn dot(self, acc: [i32; LANES], a: [u8; 4 * LANES], w: [u8; 4 * LANES]) -> [i32; LANES];
+
+    /// Adds to each lane of `acc` the products of its two numbers of 16 bits.
+    #[inline(always)]
+    fn dot_wide(self, acc: [i32; LANES], a: [i16; 2 * LANES], w: [i16; 2 * LANES]) -> [i32; LANES] {
+        let product = |i: usize| i32::from(a[i]).wrapping_mul(i32::from(w[i]));
+        std::array::from_fn(|i| {
+            acc[i].wrapping_add(product(2 * i)).wrapping_add(product(2 * i + 1))
+        })
+    }
+
+    /// What becomes of a sum or a difference of numbers of 16 bits.
+    #[inline(always)]
+    fn keep(self, sum: i16) -> i16 {
+        sum
+    }
 }
 
 /// The sum of the four products, as it is.
@@ -45,11 +60,17 @@ fn zip<A: Copy, B: Copy, R>(a: [A; LANES], b: [B; LANES], f: impl Fn(A, B) -> R)
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+/// The bytes as numbers of 16 bits.
+#[inline(always)]
+fn words(x: [u8; 4 * LANES]) -> [i16; 2 * LANES] {
+    std::array::from_fn(|i| i16::from_le_bytes([x[2 * i], x[2 * i + 1]]))
+}
+
 /// `f` of numbers of 16 bits.
 #[inline(always)]
 fn zip_i16(a: [u8; 4 * LANES], b: [u8; 4 * LANES], f: impl Fn(i16, i16) -> i16) -> [u8; 4 * LANES] {
-    let number = |x: &[u8; 4 * LANES], i: usize| i16::from_le_bytes([x[i], x[i + 1]]);
-    std::array::from_fn(|i| f(number(&a, i / 2 * 2), number(&b, i / 2 * 2)).to_le_bytes()[i % 2])
+    let (a, b) = (words(a), words(b));
+    std::array::from_fn(|i| f(a[i / 2], b[i / 2]).to_le_bytes()[i % 2])
 }
 
 #[inline(always)]
@@ -327,11 +348,7 @@ impl<D: Dot> Simd for Portable<D> {
     }
     #[inline(always)]
     fn dot_wide(self, acc: Self::I32, a: Self::Bytes, w: Self::Bytes) -> Self::I32 {
-        let number = |x: &Self::Bytes, i: usize| i32::from(i16::from_le_bytes([x[i], x[i + 1]]));
-        let product = |i: usize| number(&a, i).wrapping_mul(number(&w, i));
-        std::array::from_fn(|i| {
-            acc[i].wrapping_add(product(4 * i)).wrapping_add(product(4 * i + 2))
-        })
+        self.0.dot_wide(acc, words(a), words(w))
     }
     #[inline(always)]
     fn widen_quads(self, x: Self::Bytes) -> [Self::Bytes; 2] {
@@ -345,11 +362,11 @@ impl<D: Dot> Simd for Portable<D> {
     }
     #[inline(always)]
     fn add_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-        zip_i16(a, b, i16::wrapping_add)
+        zip_i16(a, b, |a, b| self.0.keep(a.wrapping_add(b)))
     }
     #[inline(always)]
     fn sub_i16(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-        zip_i16(a, b, i16::wrapping_sub)
+        zip_i16(a, b, |a, b| self.0.keep(a.wrapping_sub(b)))
     }
     #[inline(always)]
     fn bytes_to_i32(self, x: Self::Bytes) -> Self::I32 {

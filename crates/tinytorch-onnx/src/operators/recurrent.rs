@@ -1,5 +1,5 @@
-//! Recurrent layers, step by step: each step is recorded, so that gradients pass through all of them. A plan is for
-//! sequences as long as its example.
+//! Recurrent layers, step by step: each step is recorded, so that gradients pass through all of them, and a plan has a
+//! program for each length.
 
 use super::values;
 use crate::apply::{Args, Operator};
@@ -234,7 +234,7 @@ impl Recurrent {
         let count = self.activations.len() / if self.direction == Direction::Both { 2 } else { 1 };
         let functions = &self.activations[direction * count..][..count];
         let steps = x.shape()[0];
-        // In parts that must make up the axis, so that a plan refuses sequences of other lengths.
+        // In parts that must make up the axis, so that a plan notices sequences of other lengths.
         let split = Split { axis: 0, parts: Parts::Sizes(vec![1; steps]) };
         let parts = ctx.apply_many(split, &[Some(&projected)])?;
         let mut all: Vec<Var> = Vec::with_capacity(steps);

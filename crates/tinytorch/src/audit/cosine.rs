@@ -18,6 +18,9 @@ use crate::tensor::Tensor;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cosine;
 
+/// What a cosine must reach where nothing else is said.
+const LEAST: f64 = 0.999;
+
 impl Metric for Cosine {
     fn name(&self) -> &str {
         "cosine"
@@ -25,6 +28,15 @@ impl Metric for Cosine {
 
     fn direction(&self) -> Direction {
         Direction::HigherIsBetter
+    }
+
+    fn kept(&self) -> f64 {
+        LEAST
+    }
+
+    /// How far rows of one length are apart whose cosine is the least.
+    fn usual_error(&self) -> f64 {
+        (2.0 - 2.0 * LEAST).sqrt()
     }
 
     fn score(&self, outputs: &[Tensor], targets: &[Tensor]) -> Result<f64> {
@@ -39,7 +51,7 @@ impl Likeness for Cosine {
     }
 
     fn usual_limit(&self) -> f64 {
-        0.999
+        LEAST
     }
 
     fn compare(&self, int8: &[Tensor], float: &[Tensor]) -> Result<Alike> {
@@ -69,6 +81,16 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_error_is_that_of_the_least_cosine() {
+        let error = Cosine.usual_error();
+        // Two rows of length 1 at a distance of `error`.
+        let (x, y) = (1.0 - error * error / 2.0, error * (1.0 - error * error / 4.0).sqrt());
+        let of = |x: f64, y: f64| Tensor::from_vec(vec![x as f32, y as f32], [1, 2]).unwrap();
+        let score = Cosine.score(&[of(x, y)], &[of(1.0, 0.0)]).unwrap();
+        assert!((score - Cosine.kept()).abs() < 1e-6, "{score}");
+    }
 
     #[test]
     fn length_does_not_count_and_direction_does() {

@@ -43,6 +43,16 @@ pub trait Metric: Send + Sync {
     /// Whether more or less is better.
     fn direction(&self) -> Direction;
 
+    /// Share of the float model's score that must be kept where more is better.
+    fn kept(&self) -> f64 {
+        0.99
+    }
+
+    /// Largest relative error of the outputs with which they still serve, unless a budget says otherwise.
+    fn usual_error(&self) -> f64 {
+        0.01
+    }
+
     /// The measure for all outputs of the model and all targets, each `[samples, ..]`.
     ///
     /// # Errors

@@ -110,6 +110,20 @@ impl Metric for Task {
         }
     }
 
+    fn kept(&self) -> f64 {
+        match self {
+            Task::Own(metric) => metric.kept(),
+            _ => 0.99,
+        }
+    }
+
+    fn usual_error(&self) -> f64 {
+        match self {
+            Task::Own(metric) => metric.usual_error(),
+            _ => 0.01,
+        }
+    }
+
     fn score(&self, outputs: &[Tensor], targets: &[Tensor]) -> Result<f64> {
         if let Task::Own(metric) = self {
             return metric.score(outputs, targets);

@@ -1,11 +1,12 @@
 //! A sentence encoder with its tokenizer, from a folder.
 
 use super::encoder::read_encoder;
+use super::folder::read_architecture;
 use super::settings::{json_problem, read_text};
 use super::{Loaded, Provenance};
 use crate::Result;
 use crate::autograd::{Ctx, Var};
-use crate::models::{Rebuild, SentenceConfig, SentenceEncoder};
+use crate::models::{Architecture, Rebuild, SentenceConfig, SentenceEncoder};
 use crate::nn::Forward;
 use crate::tensor::Tensor;
 use crate::text::{HfTokenizer, Padding, Tokenizer, Truncation};
@@ -29,6 +30,11 @@ pub struct Embedder {
 }
 
 impl Embedder {
+    /// Whether a folder's `config.json` describes an encoder, so that [`Embedder::load`] is what reads it.
+    pub fn is_in(folder: impl AsRef<Path>) -> bool {
+        matches!(read_architecture(folder.as_ref()), Ok(Architecture::Bert(_)))
+    }
+
     /// Reads a folder as sentence-transformers publishes models: `config.json`, `model.safetensors` and
     /// `tokenizer.json`, and if there are, `modules.json` with its pooling,
     /// `sentence_bert_config.json` and `config_sentence_transformers.json`. Without `modules.json` vectors are

@@ -5,12 +5,22 @@ use crate::Result;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
-/// Compiles a model by tracing a pass on these examples, one for each input.
+/// Compiles a model by tracing a pass on these examples, one for each input. A model that
+/// [unrolls](Model::unrolls) is traced anew for other lengths; its plan keeps a copy of it for that, which shares its
+/// weights.
 ///
 /// # Errors
 /// As [`Plan::compile`].
 pub fn compile(model: &dyn Model, examples: &[Tensor]) -> Result<Plan> {
-    Plan::compile(model as &dyn ListModel, &examples.to_vec())
+    let traced = |model: &dyn Model, examples: &[Tensor]| {
+        Plan::compile(model as &dyn ListModel, &examples.to_vec())
+    };
+    let plan = traced(model, examples)?;
+    if !model.unrolls() {
+        return Ok(plan);
+    }
+    let model = model.clone_box();
+    Ok(plan.tracing_anew(examples, move |inputs| traced(&*model, inputs)))
 }
 
 /// Every output of a plan for these inputs.

@@ -59,6 +59,11 @@ pub trait Model: ListModel {
         None
     }
 
+    /// Whether a pass records as many steps as its input is long, so that another length is another graph.
+    fn unrolls(&self) -> bool {
+        false
+    }
+
     /// The first size of each input, `None` where any will do; empty if that is so of all.
     fn first_sizes(&self) -> Vec<Option<usize>> {
         Vec::new()
@@ -125,6 +130,10 @@ impl<M: Rebuild> Model for M {
 
     fn fixed_batch(&self) -> Option<usize> {
         Rebuild::fixed_batch(self)
+    }
+
+    fn unrolls(&self) -> bool {
+        Rebuild::unrolls(self)
     }
 
     fn first_sizes(&self) -> Vec<Option<usize>> {

@@ -93,6 +93,11 @@ pub trait Rebuild: Forward<<Self as Rebuild>::Input> + Clone + Send + Sync + 'st
         None
     }
 
+    /// Whether a pass records as many steps as its input is long, so that another length is another graph.
+    fn unrolls(&self) -> bool {
+        false
+    }
+
     /// The first size of each input, `None` where any will do; empty if that is so of all.
     fn first_sizes(&self) -> Vec<Option<usize>> {
         Vec::new()

@@ -32,6 +32,8 @@ pub enum ProbeTask {
     PeakHeap {
         /// Shape of each input, batch included.
         inputs: Vec<Vec<usize>>,
+        /// Passes, of which those beyond the second run while all of them together have taken less than 30 seconds.
+        passes: usize,
     },
 }
 
@@ -51,6 +53,8 @@ pub struct Memory {
 pub struct ProbeReport {
     /// Copies of the model that the figures are for.
     pub copies: usize,
+    /// Passes that the last of them ran.
+    pub passes: usize,
     /// Before their values were loaded.
     pub before: Memory,
     /// After they were loaded.

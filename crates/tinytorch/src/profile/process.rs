@@ -38,6 +38,7 @@ use crate::nn::{Init, Module};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tinytorch_kernels::kept_by_threads;
 use tinytorch_kernels::os::{ProcessMemory, ProcessMemoryError, alloc, give_back_freed};
 
@@ -55,6 +56,9 @@ const ALL_PASSES: usize = 1000;
 
 /// Passes of a peak: the first allocates working memory, the second runs in what is there.
 const PASSES_TO_PEAK: usize = 2;
+
+/// How long passes whose number is no part of a comparison may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes that an op may take on the tape, in the graph and in the program together while a plan is
 /// compiled, whatever the size of its weights. Such notes are 2.6 kB per op in `digits-mlp`.
@@ -180,7 +184,7 @@ pub fn run_with(request: &ProbeRequest, frame: &Frame<'_>) -> Result<ProbeReport
         ProbeTask::Resident { copies, inputs, passes } => {
             resident(file, frame, *copies, inputs, *passes)
         }
-        ProbeTask::PeakHeap { inputs } => peak_heap(file, frame, inputs),
+        ProbeTask::PeakHeap { inputs, passes } => peak_heap(file, frame, inputs, *passes),
     }
 }
 
@@ -210,13 +214,43 @@ fn resident(
         models::run(&mut plan, &inputs)?;
     }
     let frames = (0..copies).map(|_| frame(&description)).collect::<Result<Vec<_>>>()?;
-    measure(file, frames, Some(plan), &inputs, passes)
+    measure(file, frames, Some(plan), &inputs, Passes { most: passes, patience: Duration::MAX })
 }
 
-fn peak_heap(file: &Path, frame: &Frame<'_>, shapes: &[Vec<usize>]) -> Result<ProbeReport> {
+fn peak_heap(
+    file: &Path,
+    frame: &Frame<'_>,
+    shapes: &[Vec<usize>],
+    passes: usize,
+) -> Result<ProbeReport> {
+    if passes == 0 {
+        return Err(ProfileError::Zero { what: "the number of passes" }.into());
+    }
     let frame = frame(&read_description(file)?)?;
     let inputs = inputs_of(&*frame, shapes)?;
-    measure(file, vec![frame], None, &inputs, PASSES_TO_PEAK)
+    measure(file, vec![frame], None, &inputs, Passes { most: passes, patience: PATIENCE })
+}
+
+/// How often a plan runs.
+#[derive(Clone, Copy)]
+struct Passes {
+    most: usize,
+    /// What all passes may take before no other begins, but for those that a peak needs.
+    patience: Duration,
+}
+
+impl Passes {
+    /// Runs them, and says how many there were and how many bytes the outputs of one have.
+    fn run(self, plan: &mut Plan, inputs: &[Tensor]) -> Result<(usize, u64)> {
+        let (start, mut output_bytes) = (Instant::now(), 0);
+        for passes in 0..self.most {
+            if passes >= PASSES_TO_PEAK && start.elapsed() > self.patience {
+                return Ok((passes, output_bytes));
+            }
+            output_bytes = bytes(&models::run(plan, inputs)?);
+        }
+        Ok((self.most, output_bytes))
+    }
 }
 
 /// Inputs of these shapes, the same in every process.
@@ -236,7 +270,7 @@ fn measure(
     mut models: Vec<Box<dyn Model>>,
     mut plan: Option<Plan>,
     inputs: &[Tensor],
-    passes: usize,
+    passes: Passes,
 ) -> Result<ProbeReport> {
     // Threads allocate as they start and as they first look for work, which belongs to the process: counted
     // while some were still starting, a model seemed to keep 15 KB more than it does.
@@ -248,7 +282,7 @@ fn measure(
     }
     let after_load = Memory::now()?;
     let (mut peak_of_compiling, mut compiled, mut peak_of_passes) = (None, None, None);
-    let mut output_bytes = 0;
+    let (mut ran, mut output_bytes) = (0, 0);
     for model in &models {
         drop(plan.take());
         alloc::reset_peak();
@@ -257,9 +291,7 @@ fn measure(
         peak_of_compiling = peak_of_compiling.max(stats.map(|stats| stats.peak_bytes as u64));
         compiled = stats.map(|stats| stats.live_bytes as u64);
         alloc::reset_peak();
-        for _ in 0..passes {
-            output_bytes = bytes(&models::run(deployed, inputs)?);
-        }
+        (ran, output_bytes) = passes.run(deployed, inputs)?;
         peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
     }
     let after_passes = Memory::now()?;
@@ -271,6 +303,7 @@ fn measure(
     model.forward_list(&vars, &mut Ctx::eval().observed(&mut outputs))?;
     Ok(ProbeReport {
         copies: models.len(),
+        passes: ran,
         before,
         after_load,
         after_passes,

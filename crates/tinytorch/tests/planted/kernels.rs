@@ -1,9 +1,9 @@
 //! Kernels that compute something else, or in another way than they should.
 
 use super::models::{Impostor, Instead};
-use super::{Stage, assert_caught, audit, audit_with, faulty, probe, quantized};
-use tinytorch::audit::{AuditOptions, ModelReport, Outcome};
-use tinytorch::models::{Architecture, MlpConfig};
+use super::{Base, Stage, assert_caught, audit, audit_with, faulty, probe, quantized};
+use tinytorch::audit::{AuditOptions, ModelReport, Outcome, Subject};
+use tinytorch::models::{Architecture, CnnBlock, CnnConfig, MlpConfig};
 use tinytorch::nn::Init;
 use tinytorch::quant::{Activations, QuantConfig};
 use tinytorch::{Rng, Tensor};
@@ -26,6 +26,16 @@ fn floats_that_stay_alive_after_their_first_use() {
     let report = audit_with(&stage.mlp().subject(), &options);
     assert_caught(&report, "no_f32_copy", "`layers.");
     assert_caught(&report, "process_memory", "passes of each");
+}
+
+/// More passes than a peak needs show it, and no other gate does: nearly all copies of a small model run twice.
+#[test]
+#[cfg(target_os = "linux")]
+fn floats_that_are_first_kept_after_some_passes() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_from_the_50th_pass_on");
+    let report = audit_with(&stage.mlp().subject(), &options);
+    assert_caught(&report, "no_f32_copy", "a float copy of `layers.");
 }
 
 #[test]
@@ -92,6 +102,72 @@ fn sums_that_overflow_on_the_instruction_set_that_adds_them() {
         assert_caught(&report, "overflow", &format!("`{layer}` sums to"));
         assert_caught(&report, "overflow", "is exact");
     }
+}
+
+/// The int8 model with activations of 16 bits.
+fn by_words(base: &Base) -> Subject {
+    let config = QuantConfig::new(Activations::Dynamic16);
+    base.subject_of(base.quantize("words", base.train.inputs(), &config).unwrap()).unwrap()
+}
+
+#[test]
+fn a_kernel_that_loses_the_sign_of_16_bit_activations() {
+    let stage = Stage::enter();
+    let report = audit_with(&by_words(stage.mlp()), &faulty(Fault::UnsignedWords));
+    assert_caught(&report, "determinism", "`layers.0.weight` gives other bits on faulty");
+    assert_caught(&report, "output_error", "the kernel of `layers.0.weight`");
+    assert_caught(&report, "overflow", "`layers.0.weight` sums to");
+}
+
+#[test]
+fn a_kernel_that_keeps_sums_of_16_bit_activations_in_22_bits() {
+    let stage = Stage::enter();
+    let report = audit_with(&by_words(stage.gpt()), &faulty(Fault::NarrowWords));
+    assert_caught(&report, "determinism", "gives other bits on faulty");
+    assert_caught(&report, "output_error", "the kernel of `blocks.0.");
+    assert_caught(&report, "overflow", "`blocks.0.");
+}
+
+/// Hardly any output moves by that, and none by as much as its rounding to 8 bits.
+#[test]
+fn a_kernel_that_rounds_sums_of_16_bit_activations_to_floats() {
+    let stage = Stage::enter();
+    let report = audit_with(&by_words(stage.mlp()), &faulty(Fault::RoundedWords));
+    assert_caught(&report, "determinism", "`layers.0.weight` gives other bits on faulty");
+    assert_caught(&report, "overflow", "`layers.0.weight` sums to");
+}
+
+#[test]
+fn tiles_that_are_transformed_in_too_few_bits_or_without_their_sign() {
+    let stage = Stage::enter();
+    for fault in [Fault::NarrowTiles, Fault::UnsignedWords] {
+        let report = audit_with(&stage.wide_cnn().subject(), &faulty(fault));
+        let place = "`blocks.1.conv.weight`";
+        assert_caught(&report, "determinism", &format!("{place} gives other bits on faulty"));
+        assert_caught(&report, "output_error", &format!("the kernel of {place}"));
+        assert_caught(&report, "overflow", &format!("{place} convolves to"));
+        // One channel is too few for tiles.
+        for gate in &report.gates {
+            assert!(!gate.reason.contains("`blocks.0.conv.weight` gives"), "{}", gate.reason);
+        }
+    }
+}
+
+/// Weights of one sign sum to four times as much in tiles as they do otherwise, at the image that the gate gives them.
+#[test]
+fn tiles_whose_sums_saturate() {
+    let _stage = Stage::enter();
+    let blocks = [16, 16].map(|channels| CnnBlock { channels, pool: 1 }).to_vec();
+    let sizes = CnnConfig { input: [1, 8, 8], blocks, hidden: vec![], outputs: 2 };
+    let mut float = Architecture::Cnn(sizes).build(&mut Init::seed(1)).unwrap();
+    for (_, param) in float.named_params_mut() {
+        let ones = Tensor::ones(param.shape().dims()).unwrap();
+        *param.value_mut().unwrap() = ones;
+    }
+    let samples = Tensor::rand([32, 1, 8, 8], 0.0, 1.0, &mut Rng::seed(5)).unwrap();
+    let report = audit_with(&quantized(float, samples), &faulty(Fault::NarrowWords));
+    assert_caught(&report, "overflow", "`blocks.1.conv.weight` convolves to");
+    assert_caught(&report, "overflow", "where 4663");
 }
 
 /// A row of 40,000 weights of 127 sums to 40,000 times 127 times 255, 1.30e9, and the zero point adds nothing to

@@ -69,6 +69,16 @@ impl Stage {
         BASE.get_or_init(|| Base::train(architecture, centered_digits().unwrap(), 4, 0).unwrap())
     }
 
+    /// Convolutions of 16 channels and more, which are computed in transformed tiles where products of 16 bits are the
+    /// fastest.
+    pub(crate) fn wide_cnn(&self) -> &'static Base {
+        static BASE: OnceLock<Base> = OnceLock::new();
+        let blocks = [16, 16].map(|channels| CnnBlock { channels, pool: 1 }).to_vec();
+        let sizes = CnnConfig { input: [1, 8, 8], blocks, hidden: vec![], outputs: 10 };
+        let architecture = Architecture::Cnn(sizes);
+        BASE.get_or_init(|| Base::train(architecture, centered_digits().unwrap(), 3, 0).unwrap())
+    }
+
     /// A block of a decoder whose token table is also its output head.
     pub(crate) fn gpt(&self) -> &'static Base {
         static BASE: OnceLock<Base> = OnceLock::new();

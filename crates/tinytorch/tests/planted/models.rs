@@ -1,4 +1,4 @@
-use super::ops::{Dawdle, Drift, More, PlannedMore, Saying, Turned, WrongBelow};
+use super::ops::{Dawdle, Drift, KeepsLater, More, PlannedMore, Saying, Turned, WrongBelow};
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
@@ -17,6 +17,8 @@ pub(crate) enum Instead {
     Cache(OnceLock<Vec<Tensor>>),
     /// The same, from the first pass of so many samples on.
     CacheFrom(usize, OnceLock<Vec<Tensor>>),
+    /// The same, from so many runs of a plan on.
+    CacheAfter(usize),
     /// Runs the linear layers, and says that it was this kernel.
     Saying(Ran),
     /// Runs its model, and is wrong where a pass has fewer samples than this.
@@ -132,6 +134,12 @@ impl ListModel for Impostor {
                     floats.get_or_init(|| self.floats());
                 }
                 self.of.forward(input, ctx)
+            }
+            Instead::CacheAfter(runs) => {
+                let output = self.of.forward(input, ctx)?;
+                let params = self.of.named_params().into_iter().map(|(_, param)| param);
+                let weights = params.filter(|param| param.int8().is_some()).cloned().collect();
+                ctx.apply(KeepsLater::new(*runs, weights), &[&output])
             }
             Instead::Copies => {
                 std::hint::black_box(self.floats());

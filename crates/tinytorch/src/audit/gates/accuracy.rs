@@ -9,9 +9,6 @@ use crate::tensor::{Dtype, Tensor};
 
 const ID: &str = "accuracy";
 
-/// Share of the float model's score that must be kept where more is better, in percent.
-const KEPT: f64 = 99.0;
-
 /// How many times the float model's score the int8 model's may be where less is better.
 const LOST: f64 = 1.01;
 
@@ -35,7 +32,7 @@ pub(crate) fn accuracy(
         with_unit(int8, task),
         task.counted(targets)
     );
-    let gate = judged(task.direction(), float, int8, reason);
+    let gate = judged((task.direction(), task.kept() * 100.0), float, int8, reason);
     let samples = subject.held_out.len();
     Ok(match interval(subject, evidence, answers)? {
         Some(interval) => gate.decided_by(interval),
@@ -46,10 +43,11 @@ pub(crate) fn accuracy(
     })
 }
 
-fn judged(direction: Direction, float: f64, int8: f64, reason: String) -> Gate {
+/// `least` is what must be kept where more is better, in percent.
+fn judged((direction, least): (Direction, f64), float: f64, int8: f64, reason: String) -> Gate {
     match direction {
         Direction::HigherIsBetter => {
-            Gate::at_least(ID, kept(float, int8) * 100.0, KEPT, "% of f32", reason)
+            Gate::at_least(ID, kept(float, int8) * 100.0, least, "% of f32", reason)
         }
         Direction::LowerIsBetter => Gate::at_most(ID, grown(float, int8), LOST, "x f32", reason),
     }
@@ -157,11 +155,14 @@ mod tests {
     #[test]
     fn a_hundredth_of_a_score_may_be_lost() {
         use crate::audit::Outcome::{Fail, Pass};
-        let of = |direction, int8| judged(direction, 80.0, int8, String::new()).result;
+        let of = |direction, int8| judged((direction, 99.0), 80.0, int8, String::new()).result;
         assert_eq!(of(Direction::HigherIsBetter, 79.2), Pass);
         assert_eq!(of(Direction::HigherIsBetter, 79.1), Fail);
         assert_eq!(of(Direction::LowerIsBetter, 80.7), Pass);
         assert_eq!(of(Direction::LowerIsBetter, 80.9), Fail);
+        let cosine =
+            |int8| judged((Direction::HigherIsBetter, 99.9), 1.0, int8, String::new()).result;
+        assert_eq!((cosine(0.9991), cosine(0.9989)), (Pass, Fail));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod coverage;
 mod determinism;
 pub(super) mod f32_floor;
 mod file_bytes;
+mod hardest;
 pub(super) mod latency;
 pub(super) mod likeness;
 mod no_f32_copy;

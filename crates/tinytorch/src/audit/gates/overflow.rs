@@ -1,13 +1,11 @@
 //! Whether sums of products fit 32 bits.
 
+use super::hardest::{Hardest, Kernel};
 use crate::Result;
 use crate::audit::{AuditOptions, Gate, Subject};
+use crate::autograd::Param;
 use crate::int8::{BLOCK, Encoding, Granularity};
-use tinytorch_kernels::int8::{
-    Activations, Epilogue, MOST_WORDS, Output, Panels, QParams, RowParams, Scales, gemm,
-    pair_rule_holds,
-};
-use tinytorch_kernels::{Isa, Scratch};
+use tinytorch_kernels::int8::{MOST_WORDS, pair_rule_holds};
 
 /// No accumulator can overflow, on any instruction set: proved from the actual weights.
 ///
@@ -18,7 +16,8 @@ use tinytorch_kernels::{Isa, Scratch};
 /// adds nothing to the bound. Activations of 16 bits lie around 0, up to 32,767 of it, and are added over at most
 /// 512 values. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
 /// one sign may not sum beyond 128, which is checked here again from the weights. And each instruction set that may
-/// run the weight is given the activations for which its rows sum to most, and must add them exactly.
+/// run the weight is given the activations for which its rows sum to most, and must add them exactly; those of a
+/// convolution under its kernel too, where other sums may be formed on the way.
 pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate> {
     let (mut faults, mut most, mut pairs, mut rows) = (Vec::new(), 0i64, 0usize, 0usize);
     let mut isas = options.isas.clone();
@@ -27,6 +26,7 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
     }
     for (name, param) in subject.int8.named_params() {
         let Some(weight) = param.int8() else { continue };
+        let kernel = kernel_of(param);
         let panels = weight.panels();
         let is_wide = weight.input() == Encoding::PerRow16;
         let mut row = vec![0i8; panels.k()];
@@ -65,6 +65,11 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
                 let isa = isa.name();
                 faults.push(format!("`{name}` sums to {got} on {isa} where {exact} is exact"));
             }
+            let Some(kernel) = kernel else { continue };
+            if let Some((got, exact)) = hardest.wrong_convolution(isa, panels, kernel)? {
+                let isa = isa.name();
+                faults.push(format!("`{name}` convolves to {got} on {isa} where {exact} is exact"));
+            }
         }
         pairs += usize::from(rule);
     }
@@ -78,64 +83,11 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
     Ok(Gate::no_faults("overflow", &faults, "faults", checked))
 }
 
-/// The activations that are hardest on the rows of a weight: the largest wherever the weights of a row have one
-/// sign, for the rows with the largest sums and the largest pairs.
-#[derive(Default)]
-struct Hardest {
-    /// By what was looked for: the measure of the row that has most of it, and where its weights have the sign.
-    found: [(i64, Vec<bool>); 4],
-}
-
-impl Hardest {
-    fn consider(&mut self, row: &[i8]) {
-        for (of_sign, sign) in [1i64, -1].into_iter().enumerate() {
-            let part = |w: i8| (sign * i64::from(w)).max(0);
-            let sum = row.iter().map(|&w| part(w)).sum();
-            let pair = row.chunks(2).map(|pair| pair.iter().map(|&w| part(w)).sum()).max();
-            for (of_kind, measure) in [sum, pair.unwrap_or(0)].into_iter().enumerate() {
-                let most = &mut self.found[2 * of_sign + of_kind];
-                if measure > most.0 {
-                    *most = (measure, row.iter().map(|&w| part(w) > 0).collect());
-                }
-            }
-        }
-    }
-
-    /// The first sum that an instruction set gets wrong, and what it should be; of 16-bit activations if
-    /// `is_wide`.
-    fn wrong_sum(&self, isa: Isa, panels: &Panels, is_wide: bool) -> Result<Option<(f32, f32)>> {
-        let (n, k) = (panels.n(), panels.k());
-        let mut row = vec![0i8; k];
-        let params = [QParams { scale: 1.0, zero_point: 0 }];
-        for (_, signs) in self.found.iter().filter(|(measure, _)| *measure > 0) {
-            // Where weights have the other sign, 16-bit activations have it too: both add to the sum.
-            let (params, run, most, least) = match is_wide {
-                true => (RowParams::PerRow16(&params), MOST_WORDS, i16::MAX, -i16::MAX),
-                false => (RowParams::PerRow(&params), k, 255, 0),
-            };
-            let level = |&has_sign: &bool| if has_sign { most } else { least };
-            let levels: Vec<i16> = signs.iter().map(level).collect();
-            let data: Vec<u8> = match is_wide {
-                true => levels.iter().flat_map(|level| level.to_ne_bytes()).collect(),
-                false => levels.iter().map(|&level| level as u8).collect(),
-            };
-            let activations = Activations { data: &data, m: 1, k, params };
-            let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
-            let mut sums = vec![0f32; n];
-            let output = Output::F32(&mut sums);
-            gemm(isa, &activations, panels, &epilogue, output, &mut Scratch::new())?;
-            for (i, &got) in sums.iter().enumerate() {
-                panels.row_into(i, &mut row)?;
-                let product = |(&a, &w): (&i16, &i8)| i64::from(a) * i64::from(w);
-                let runs = levels.chunks(run.max(1)).zip(row.chunks(run.max(1)));
-                let exact = runs.fold(0.0, |sum, (levels, row)| {
-                    sum + levels.iter().zip(row).map(product).sum::<i64>() as f32
-                });
-                if got != exact {
-                    return Ok(Some((got, exact)));
-                }
-            }
-        }
-        Ok(None)
-    }
+/// What lies under the kernel of a two-dimensional convolution's weight.
+fn kernel_of(param: &Param) -> Option<Kernel> {
+    let weight = param.int8()?;
+    let [rows, channels, height, width] = *param.shape().dims() else { return None };
+    let panels = weight.panels();
+    let is_plain = panels.n() == rows && panels.k() == channels * height * width;
+    is_plain.then_some(Kernel { channels, size: [height, width] })
 }
