@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::error::{check_length, checked_size};
-use super::{Int8Error, QParams};
+use super::{Int8Error, Panels, QParams};
 
 /// How the rows of the activations were quantized.
 #[derive(Copy, Clone, Debug)]
@@ -103,11 +103,13 @@ impl Scales<'_> {
         }
     }
 
-    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
+    pub(super) fn check(&self, weight: &Panels) -> Result<(), Int8Error> {
         const WHAT: &str = "the weight's scales";
+        let (n, k) = (weight.n(), weight.k());
         match self {
             Scales::PerTensor(_) => Ok(()),
             Scales::PerChannel(scales) => check_length(WHAT, scales.len(), n),
+            Scales::Blocks { .. } if !weight.zero_points().is_empty() => Err(Int8Error::ZeroPoints),
             Scales::Blocks { size, scales } => {
                 if *size == 0 || size % 4 != 0 {
                     return Err(Int8Error::BlockSize { size: *size });
@@ -131,9 +133,9 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
-        self.scales.check(n, k)?;
-        self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), n))
+    pub(super) fn check(&self, weight: &Panels) -> Result<(), Int8Error> {
+        self.scales.check(weight)?;
+        self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), weight.n()))
     }
 }
 
