@@ -2,7 +2,6 @@
 
 use half::f16;
 
-use super::panels::Packed;
 use super::{Epilogue, Scales};
 use crate::tuning::MOST_INT8;
 
@@ -47,12 +46,13 @@ impl<'a> Columns<'a> {
         self.sums.len() / COLUMNS
     }
 
-    /// Gathers scales, bias and zero points of `width` columns from `first` on.
+    /// Gathers scales, bias and zero points of `width` columns from `first` on, for rows of `k` weights.
     #[inline(always)]
     pub(super) fn describe(
         &mut self,
         epilogue: &Epilogue<'_>,
-        weight: &Packed<'_>,
+        k: usize,
+        zero_points: &[i8],
         first: usize,
         width: usize,
     ) {
@@ -62,7 +62,7 @@ impl<'a> Columns<'a> {
                 copy(&scales[first..first + width], &mut self.scales);
             }
             Scales::Blocks { size, scales } => {
-                let blocks = weight.k.div_ceil(size);
+                let blocks = k.div_ceil(size);
                 let scales = &scales[first * blocks..][..width * blocks];
                 let transposed = self.block_scales.chunks_exact_mut(COLUMNS).take(blocks);
                 for (block, to) in transposed.enumerate() {
@@ -75,8 +75,8 @@ impl<'a> Columns<'a> {
         if let Some(bias) = epilogue.bias {
             copy(&bias[first..first + width], &mut self.bias);
         }
-        if !weight.zero_points.is_empty() {
-            let levels = &weight.zero_points[first..first + width];
+        if !zero_points.is_empty() {
+            let levels = &zero_points[first..first + width];
             self.zero_points.0.iter_mut().zip(levels).for_each(|(to, &z)| *to = i32::from(z));
         }
     }

@@ -64,7 +64,8 @@ impl Kernel for Depthwise<'_> {
         let pixels = self.side_by_side::<S>();
         for column in (0..self.weight.n).step_by(VECTORS * S::LANES) {
             let width = (VECTORS * S::LANES).min(self.weight.n - column);
-            self.columns.describe(self.epilogue, &self.weight, column, width);
+            let Packed { k, zero_points, .. } = self.weight;
+            self.columns.describe(self.epilogue, k, zero_points, column, width);
             self.block.prepare(s, self.shape, self.weight, &self.columns, self.params, column);
             if pixels > 1 {
                 self.block.repeat::<S>(self.shape, width);

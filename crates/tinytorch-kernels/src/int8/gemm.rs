@@ -51,7 +51,7 @@ pub fn gemm(
     let size = checked_size("the activations", &[a.m, a.k, a.params.level_bytes()])?;
     check_length("the activations", a.data.len(), size)?;
     a.params.check("the activations' scales", a.m)?;
-    epilogue.check(w)?;
+    epilogue.check(w.n(), w.k(), w.zero_points())?;
     match (a.params, epilogue.scales.block()) {
         (RowParams::PerRow16(_), Some(size)) if size > MOST_WORDS => {
             return Err(Int8Error::LongBlock { size, most: MOST_WORDS });

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::error::{check_length, checked_size};
-use super::{Int8Error, Panels, QParams};
+use super::{Int8Error, QParams};
 
 /// How the rows of the activations were quantized.
 #[derive(Copy, Clone, Debug)]
@@ -103,13 +103,12 @@ impl Scales<'_> {
         }
     }
 
-    pub(super) fn check(&self, weight: &Panels) -> Result<(), Int8Error> {
+    pub(super) fn check(&self, n: usize, k: usize, zero_points: &[i8]) -> Result<(), Int8Error> {
         const WHAT: &str = "the weight's scales";
-        let (n, k) = (weight.n(), weight.k());
         match self {
             Scales::PerTensor(_) => Ok(()),
             Scales::PerChannel(scales) => check_length(WHAT, scales.len(), n),
-            Scales::Blocks { .. } if !weight.zero_points().is_empty() => Err(Int8Error::ZeroPoints),
+            Scales::Blocks { .. } if !zero_points.is_empty() => Err(Int8Error::ZeroPoints),
             Scales::Blocks { size, scales } => {
                 if *size == 0 || size % 4 != 0 {
                     return Err(Int8Error::BlockSize { size: *size });
@@ -133,9 +132,10 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    pub(super) fn check(&self, weight: &Panels) -> Result<(), Int8Error> {
-        self.scales.check(weight)?;
-        self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), weight.n()))
+    /// Refuses scales and a bias that do not fit a weight with these zero points.
+    pub(super) fn check(&self, n: usize, k: usize, zero_points: &[i8]) -> Result<(), Int8Error> {
+        self.scales.check(n, k, zero_points)?;
+        self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), n))
     }
 }
 

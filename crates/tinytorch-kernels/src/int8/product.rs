@@ -353,7 +353,8 @@ impl Piece<'_, '_> {
             true => product.weight.width(panel),
             false => NV * S::LANES,
         };
-        self.columns.describe(&product.epilogue, &product.weight, panel * PANEL, width);
+        let Packed { k, zero_points, .. } = product.weight;
+        self.columns.describe(&product.epilogue, k, zero_points, panel * PANEL, width);
         let block_quads = product.block().map_or(0, |size| size / GROUP);
         product.weight.expand_tail(panel, width, &mut self.tail);
         let needed = self.zero_point;

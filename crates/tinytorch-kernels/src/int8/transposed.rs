@@ -50,7 +50,7 @@ pub fn gemm_transposed(
 ) -> Result<Ran, Int8Error> {
     let (n, k) = (w.n(), w.k());
     check_length("the gradient", g.len(), checked_size("the gradient", &[m, n])?)?;
-    scales.check(w)?;
+    scales.check(n, k, w.zero_points())?;
     check_length("the output", out.len(), checked_size("the output", &[m, k])?)?;
     out.fill(0.0);
     let strips = k.div_ceil(WIDTH);

@@ -47,7 +47,7 @@ pub fn gemm_weight_only(
     scratch: &mut Scratch,
 ) -> Result<Ran, Int8Error> {
     check_length("the activations", a.len(), checked_size("the activations", &[m, w.k()])?)?;
-    epilogue.check(w)?;
+    epilogue.check(w.n(), w.k(), w.zero_points())?;
     check_length("the output", out.len(), checked_size("the output", &[m, w.n()])?)?;
     let finish = Finish {
         target: Target::F32(SharedOut::new(out)),
@@ -111,7 +111,8 @@ impl WeightOnly<'_> {
     fn by_panels<S: Simd, const MR: usize, const NV: usize, const CENTERED: bool>(mut self, s: S) {
         for panel in self.panels.clone() {
             let width = self.w.width(panel);
-            self.columns.describe(self.epilogue, &self.w, panel * PANEL, width);
+            let Packed { k, zero_points, .. } = self.w;
+            self.columns.describe(self.epilogue, k, zero_points, panel * PANEL, width);
             let mut tail = [0; COLUMNS * GROUP];
             self.w.expand_tail(panel, width, &mut tail);
             let mut row = 0;

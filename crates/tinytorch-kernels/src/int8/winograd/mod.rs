@@ -138,7 +138,8 @@ impl Kernel for Winograd<'_> {
         let wanted = &self.finish.columns;
         for panel in wanted.start / PANEL..wanted.end.div_ceil(PANEL) {
             let (first_column, width) = (panel * PANEL, self.weight.width(panel));
-            self.columns.describe(self.epilogue, &self.weight, first_column, width);
+            let Packed { k, zero_points, .. } = self.weight;
+            self.columns.describe(self.epilogue, k, zero_points, first_column, width);
             let channels = self.shape.in_channels;
             s.call(TransformPanel { weight: self.weight, panel, channels, to: &mut *weights });
             for row in (0..self.rows).step_by(OUT) {
