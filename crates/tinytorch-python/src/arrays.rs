@@ -148,7 +148,7 @@ impl Rows for Kept {
     }
 
     fn rows(&self, range: Range<usize>) -> tinytorch::Result<Tensor> {
-        let rows = |py| {
+        let rows = |py: Python<'_>| {
             let array = Borrowed::direct(self.array.bind(py));
             let is_same = |array: &Borrowed<'_>| {
                 array

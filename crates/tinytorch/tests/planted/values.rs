@@ -154,8 +154,7 @@ fn off_center(file: &mut Contents, name: &str, floats: &[f32]) -> Vec<i8> {
     let rows = file.values::<f32>(&format!("{name}_scale")).len();
     let (mut scales, mut zero_points, mut levels) = (Vec::new(), Vec::new(), Vec::new());
     for row in floats.chunks(floats.len() / rows) {
-        // Further to one side, as it is where one large weight stands alone.
-        let low = 2.0 * row.iter().copied().fold(0.0, f32::min);
+        let low = row.iter().copied().fold(0.0, f32::min);
         let scale = (row.iter().copied().fold(0.0, f32::max) - low) / 255.0;
         let zero_point = (-128.0 - low / scale).round();
         levels.extend(row.iter().map(|v| ((v / scale).round() + zero_point) as i8));
