@@ -1,24 +1,25 @@
-"""Quantizes public ONNX models with ONNX Runtime's quantizer, audits them as ONNX Runtime runs them, and prints docs/onnx.md's gallery.
+"""Quantizes public ONNX models with ONNX Runtime's quantizer, audits them as engines run them, and prints docs/onnx.md's gallery.
 
     cargo build --release
     python scripts/onnx_gallery.py target/release/tinytorch --models MODELS --cifar10 train.bin.gz [--only resnet8]
 
 Models and pictures are those of `onnx_verdicts.py`, beside which this file lies. Needs `onnx`, `onnxruntime` and what that script
-needs; --folder keeps the arrays, the int8 models and the reports. The audit is `tinytorch audit FLOAT INT8 --data DATA --engine
-onnxruntime --max-error 5%`, and is printed as it is run.
+needs, and `openvino` for --engine openvino; --folder keeps the arrays, the int8 models and the reports, to which the commands below the
+table refer.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization import QuantFormat, QuantType
 
@@ -57,9 +58,14 @@ def quantized(model, form, batches, out):
     quantization.quantize_static(model, out, batches, **FORMS[form])
 
 
-def audited(tinytorch, model, int8, data, folder):
+def audit(model, int8, data, engine):
+    """The command that judges, with these for the files."""
+    return ["audit", model, int8, "--data", data, "--engine", engine, "--max-error", BUDGET]
+
+
+def audited(tinytorch, words, folder):
     """The report of an audit; what it said if it gave none."""
-    command = [tinytorch, "audit", model, int8, "--data", data, "--engine", "onnxruntime", "--max-error", BUDGET, "--out", folder]
+    command = [tinytorch, *words, "--out", folder]
     print("$", *command, file=sys.stderr)
     environment = {**os.environ, "TINYTORCH_PYTHON": sys.executable}
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment)
@@ -69,14 +75,25 @@ def audited(tinytorch, model, int8, data, folder):
     return json.loads((folder / "report.json").read_text())["models"][0]
 
 
-def row(name, form, model):
+def row(name, form, engine, model):
     """A row of the table."""
     if isinstance(model, str):
-        return f"| {name} | {form} | | | | | | | {model} |"
+        return f"| {name} | {form} | {engine} | | | | | | | {' '.join(model.split())[:120]} |"
     value, times, verdict = onnx_verdicts.told(model)
-    cells = [name, form, value("output_error", " %"), value("exactness", " %"), value("agreement", " %"), value("file_bytes", "x")]
+    cells = [name, form, engine, value("output_error", " %"), value("exactness", " %"), value("agreement", " %"), value("file_bytes", "x")]
     cells += [value("process_memory", "x"), next(iter(times.values()), ""), verdict]
     return f"| {' | '.join(cells)} |"
+
+
+def machine():
+    """The processor, and the widest products of bytes that it has."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), platform.processor())
+    widest = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
+    return f"{model}, {next((told for flag, told in widest.items() if flag in text.split()), 'no AVX2')}"
 
 
 def main():
@@ -85,11 +102,14 @@ def main():
     parser.add_argument("--models", required=True)
     parser.add_argument("--cifar10", required=True)
     parser.add_argument("--only", choices=MODELS)
+    parser.add_argument("--engine", choices=["onnxruntime", "openvino"], nargs="+", default=["onnxruntime"])
     parser.add_argument("--folder")
     args = parser.parse_args()
-    print(f"ONNX Runtime {onnxruntime.__version__}\n")
-    print("| model | quantizer | error | from its integers | same answer | file | process | time | verdict |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    versions = ", ".join(f"{engine} {importlib.metadata.version(engine)}" for engine in args.engine)
+    print(f"{versions}; {os.cpu_count()} cores of {machine()}\n")
+    print("| model | quantizer | engine | error | from its integers | same answer | file | process | time | verdict |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    commands = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(args.folder or temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,10 +125,13 @@ def main():
                 try:
                     quantized(model, form, Batches(value, calibrate["input"]), int8)
                 except Exception as error:  # What the quantizer cannot do is a row of the table, too.
-                    print(row(name, form, f"not quantized: {' '.join(str(error).split())[:80]}"), flush=True)
+                    print(row(name, form, "", f"not quantized: {' '.join(str(error).split())[:80]}"), flush=True)
                     continue
-                report = audited(args.tinytorch, model, int8, path, folder / f"{name}-{i}-report")
-                print(row(name, form, report), flush=True)
+                for engine in args.engine:
+                    report = audited(args.tinytorch, audit(model, int8, path, engine), folder / f"{name}-{i}-{engine}")
+                    print(row(name, form, engine, report), flush=True)
+                    commands.append(["tinytorch", *audit(model.name, int8.name, path.name, engine)])
+    print("\n```sh", *(" ".join(words) for words in commands), "```", sep="\n")
 
 
 if __name__ == "__main__":

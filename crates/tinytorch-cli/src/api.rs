@@ -1,7 +1,8 @@
 //! What commands do, given values instead of arguments.
 
 use crate::arrays::{joined, spread};
-pub use crate::black_box::{Foreign, Places};
+pub use crate::black_box::{Foreign, Places, Reads};
+use crate::black_box::{held_to, not_held};
 use crate::commands::audit::{Judge, in_our_forms, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
@@ -14,6 +15,7 @@ use crate::commands::quantize::settings::{Range, Settings};
 use crate::commands::{embed, inspect, profile};
 use crate::data::{EXAMPLE_TOKENS, Source, shortened, usual_config};
 use crate::feedback::States;
+use crate::open::is_onnx;
 use crate::output::Progress;
 use crate::overwrite::Paths;
 use crate::pictures::Pictures;
@@ -26,7 +28,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinytorch::Tensor;
-use tinytorch::audit::{ModelFiles, Subject};
+use tinytorch::audit::{HeldOut, ModelFiles, Outside, Subject};
 use tinytorch::files::{Embedder, Loaded, Provenance};
 use tinytorch::generate::Generated;
 use tinytorch::int8::WeightBits;
@@ -285,6 +287,23 @@ pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFile
 pub fn foreign(files: [&Path; 2], folder: &Path) -> Result<Option<(Foreign, [PathBuf; 2])>> {
     let Some(foreign) = Foreign::of(files)? else { return Ok(None) };
     Ok(Some((foreign, in_our_forms(files, folder)?.map(Cow::into_owned))))
+}
+
+/// The int8 model in an ONNX file as another engine runs it, held to what the integers of the file give, with a diagnosis
+/// where it gives something else; and to the weights of the float model, if `float` is the file of one.
+///
+/// # Errors
+/// If the samples do not fit the model.
+pub fn held_to_integers(
+    of_int8: Outside,
+    engine: impl Reads,
+    [float, int8]: [Option<&Path>; 2],
+    samples: &HeldOut,
+) -> Result<Outside> {
+    let Some(file) = int8.filter(|file| is_onnx(file)) else { return Ok(of_int8) };
+    let int8 = open(file).inspect_err(not_held).ok().map(|int8| int8.model);
+    let float = float.and_then(|float| open(float).ok()).map(|float| float.model);
+    held_to(of_int8, engine, [float.as_deref(), int8.as_deref()], file, samples)
 }
 
 /// What a pass costs; `shapes` are sizes of inputs by name, and sequences of ids are cut to `length`.

@@ -121,7 +121,9 @@ impl Foreign {
         }
         let of_int8 = engine.open(&name_of(int8), int8)?;
         let of_int8 = match self.int8.as_deref() {
-            Some(model) => self.held_to(model, of_int8, engine, int8, samples)?,
+            Some(model) => {
+                held_to(of_int8, engine, [Some(&*self.float), Some(model)], int8, samples)?
+            }
             None => of_int8,
         };
         let of_float = match is_onnx(float) {
@@ -133,28 +135,58 @@ impl Foreign {
         };
         Ok([of_float, of_int8])
     }
-    /// The int8 model of an engine, held to what the integers of its file give and to the float model's weights.
-    fn held_to(
-        &self,
-        model: &dyn Model,
-        of_int8: Outside,
-        engine: Engine,
-        file: &Path,
-        samples: &HeldOut,
-    ) -> Result<Outside> {
-        let Some(exact) = integers(model, samples).inspect_err(not_held).ok() else {
-            return Ok(of_int8);
-        };
-        let (name, file) = (name_of(file), file.to_path_buf());
-        let inputs = first(model, samples, SUSPECT)?;
-        let suspect = Suspect { file, inputs, engine: of_int8.clone(), exact: exact.clone() };
-        let of_int8 = held_against(of_int8, &suspect.file, [&*self.float, model], samples)?;
-        Ok(of_int8.held_to(exact, risk(model)).diagnosed_by(move || {
-            let plain = || engine.open_plainly(&name, &suspect.file).map_err(Into::into);
-            let why = suspect.why(|file| Ok(engine.open(&name, file)?), plain);
-            Ok(why.unwrap_or_else(|error| Some(format!("why could not be found out: {error:#}"))))
-        }))
+}
+
+/// What runs the models in files.
+pub trait Reads: Send + Sync + 'static {
+    /// The model in a file.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn open(&self, name: &str, file: &Path) -> Result<Outside>;
+
+    /// The same model without what the engine makes of its graph first; `None` of an engine that cannot be told.
+    ///
+    /// # Errors
+    /// As [`Reads::open`].
+    fn open_plainly(&self, name: &str, file: &Path) -> Result<Option<Outside>>;
+}
+
+impl Reads for Engine {
+    fn open(&self, name: &str, file: &Path) -> Result<Outside> {
+        Ok(Engine::open(*self, name, file)?)
     }
+
+    fn open_plainly(&self, name: &str, file: &Path) -> Result<Option<Outside>> {
+        Ok(Engine::open_plainly(*self, name, file)?)
+    }
+}
+
+/// The int8 model in a file as an engine runs it, held to what the integers of the file give and to the float model's
+/// weights, as far as these are known here.
+pub(crate) fn held_to(
+    of_int8: Outside,
+    engine: impl Reads,
+    [float, int8]: [Option<&dyn Model>; 2],
+    file: &Path,
+    samples: &HeldOut,
+) -> Result<Outside> {
+    let exact = int8.map(|model| integers(model, samples).map(|exact| (model, exact)));
+    let Some((model, exact)) = exact.transpose().inspect_err(not_held).ok().flatten() else {
+        return Ok(of_int8);
+    };
+    let (name, file) = (name_of(file), file.to_path_buf());
+    let inputs = first(model, samples, SUSPECT)?;
+    let suspect = Suspect { file, inputs, engine: of_int8.clone(), exact: exact.clone() };
+    let of_int8 = match float {
+        Some(float) => held_against(of_int8, &suspect.file, [float, model], samples)?,
+        None => of_int8,
+    };
+    Ok(of_int8.held_to(exact, risk(model)).diagnosed_by(move || {
+        let plain = || engine.open_plainly(&name, &suspect.file);
+        let why = suspect.why(|file| engine.open(&name, file), plain);
+        Ok(why.unwrap_or_else(|error| Some(format!("why could not be found out: {error:#}"))))
+    }))
 }
 
 /// What the integers of a model give, if they can be computed: a sample is, to see.
@@ -167,12 +199,12 @@ fn integers(model: &dyn Model, samples: &HeldOut) -> Result<Outside> {
 /// The first so many samples, or as many as the model takes if it takes no other number.
 fn first(model: &dyn Model, samples: &HeldOut, count: usize) -> Result<Vec<Tensor>> {
     let batch = model.fixed_batch().unwrap_or(count).min(samples.len());
-    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch));
+    let first = samples.inputs().iter().map(|input| input.rows(0..batch));
     Ok(first.collect::<tinytorch::Result<Vec<_>>>()?)
 }
 
 /// Says why an engine is not held to the integers of a file.
-fn not_held(error: &anyhow::Error) {
+pub(crate) fn not_held(error: &anyhow::Error) {
     tracing::warn!("the engine is not held to the integers of its file: {error}");
 }
 

@@ -1,12 +1,15 @@
 //! Arrays of NumPy, and of whoever speaks DLPack, as what models take; results as arrays of NumPy.
 
-use crate::errors::{invalid_type, invalid_value, raise};
+use crate::errors::{Raised, invalid_type, invalid_value, raise};
 use numpy::{
     IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 use tinytorch::Tensor;
+use tinytorch::audit::Rows;
 use tinytorch::graph::View;
 use tinytorch::tensor::{Dtype, Element, Shape};
 
@@ -99,12 +102,72 @@ impl<'py> Borrowed<'py> {
         })
     }
 
+    /// A copy of some rows.
+    fn rows(&self, range: Range<usize>) -> PyResult<Tensor> {
+        with_array!(self, array => {
+            let shape = Shape::new(array.shape()).map_err(|error| raise(error.into()))?;
+            let elements = array.as_slice().map_err(|error| invalid_value(error.to_string()))?;
+            let width: usize = shape.iter().skip(1).product();
+            let rows = elements[range.start * width..range.end * width].to_vec();
+            Tensor::from_vec(rows, shape.with(0, range.len())).map_err(raise)
+        })
+    }
+
+    /// The array itself, whose rows are read when they are asked for.
+    pub(crate) fn kept(&self, name: &str) -> PyResult<Arc<dyn Rows>> {
+        let (shape, dtype) = (self.view()?.shape, self.dtype());
+        let array = with_array!(self, array => array.as_any().clone().unbind());
+        Ok(Arc::new(Kept { array, name: name.to_string(), shape, dtype }))
+    }
+
     /// A copy that outlives the array.
     pub(crate) fn tensor(&self) -> PyResult<Tensor> {
         with_array!(self, array => {
             let elements = array.as_slice().map_err(|error| invalid_value(error.to_string()))?;
             Tensor::from_vec(elements.to_vec(), array.shape()).map_err(raise)
         })
+    }
+}
+
+/// An array that is kept for longer than a call, and read where it lies whenever rows of it are asked for.
+#[derive(Debug)]
+struct Kept {
+    array: Py<PyAny>,
+    name: String,
+    shape: Shape,
+    dtype: Dtype,
+}
+
+impl Rows for Kept {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn rows(&self, range: Range<usize>) -> tinytorch::Result<Tensor> {
+        let rows = |py: Python<'_>| {
+            let array = Borrowed::direct(self.array.bind(py));
+            let is_same = |array: &Borrowed<'_>| {
+                array
+                    .view()
+                    .is_ok_and(|view| view.shape == self.shape && array.dtype() == self.dtype)
+            };
+            match array.filter(is_same) {
+                Some(array) => array.rows(range),
+                None => Err(invalid_value(format!(
+                    "`{}` was given another form while it was read",
+                    self.name
+                ))),
+            }
+        };
+        Python::attach(rows).map_err(|error| Raised(error).into())
+    }
+
+    fn may_change(&self) -> bool {
+        true
     }
 }
 

@@ -37,10 +37,11 @@ pub(crate) fn audit(
         && let Some((foreign, ours)) =
             py.detach(|| api::foreign(paths, folder.path())).map_err(any)?
     {
-        let inputs = Inputs::of(foreign.float()).one_batch(inputs)?;
+        let inputs = Inputs::of(foreign.float()).kept(inputs)?;
         let samples = judging.held_out(inputs, labels)?;
         let places = Places { files: paths, ours: [&ours[0], &ours[1]] };
-        let boxes = foreign.boxes(places, &samples, options.probe.as_ref()).map_err(any)?;
+        let boxes =
+            py.detach(|| foreign.boxes(places, &samples, options.probe.as_ref())).map_err(any)?;
         let told = |subject| judging.told(subject).map_err(|error| Raised(error).into());
         let report = py.detach(|| {
             in_pool(|| audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options))
@@ -53,7 +54,7 @@ pub(crate) fn audit(
             .map_err(any)?,
         (None, Some(inputs)) => {
             let files = py.detach(|| api::model_files(paths, folder.path())).map_err(any)?;
-            let inputs = Inputs::of(files.models()[0]).one_batch(inputs)?;
+            let inputs = Inputs::of(files.models()[0]).kept(inputs)?;
             let subject = files.judged_by(judging.held_out(inputs, labels)?).map_err(raise)?;
             let subject = subject.judged_on("arrays", "all of it");
             match before {

@@ -5,7 +5,9 @@ use crate::errors::{invalid_type, invalid_value};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use std::sync::Arc;
 use tinytorch::Tensor;
+use tinytorch::audit::Rows;
 use tinytorch::models::{Model, Sample};
 use tinytorch::tensor::Dtype;
 
@@ -102,19 +104,25 @@ impl Inputs {
     /// Copies of the arrays of one batch, of which the first axis counts the samples, one at least.
     fn copied(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
         let arrays = self.borrowed(self.in_order(given, true)?)?;
-        let tensors = arrays.iter().map(Borrowed::tensor).collect::<PyResult<Vec<_>>>()?;
-        let samples = |tensor: &Tensor| tensor.shape().first().copied().unwrap_or(0);
-        let first = tensors.first().map_or(0, samples);
-        for (tensor, name) in tensors.iter().zip(&self.names) {
-            if samples(tensor) != first || first == 0 {
+        self.check_samples(&arrays)?;
+        arrays.iter().map(Borrowed::tensor).collect()
+    }
+
+    /// Refuses arrays of other numbers of samples than the first, and none.
+    fn check_samples(&self, arrays: &[Borrowed<'_>]) -> PyResult<()> {
+        let samples =
+            |array: &Borrowed<'_>| PyResult::Ok(array.view()?.shape.first().copied().unwrap_or(0));
+        let first = arrays.first().map_or(Ok(0), samples)?;
+        for (array, name) in arrays.iter().zip(&self.names) {
+            let got = samples(array)?;
+            if got != first || first == 0 {
                 return Err(invalid_value(format!(
-                    "`{name}` holds {} samples and `{}` {first}; the first axis counts the samples, of which there must be one at least",
-                    samples(tensor),
+                    "`{name}` holds {got} samples and `{}` {first}; the first axis counts the samples, of which there must be one at least",
                     self.names[0]
                 )));
             }
         }
-        Ok(tensors)
+        Ok(())
     }
 
     /// Copies of each batch: of an array, a dictionary or a tuple of arrays, which is one batch, or of whatever
@@ -133,9 +141,11 @@ impl Inputs {
         Ok(each.map(|batch| self.copied(&batch?)))
     }
 
-    /// Copies of arrays that are one batch.
-    pub(crate) fn one_batch(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
-        self.copied(given)
+    /// The arrays of all samples, of which rows are read when they are asked for.
+    pub(crate) fn kept(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<dyn Rows>>> {
+        let arrays = self.borrowed(self.in_order(given, true)?)?;
+        self.check_samples(&arrays)?;
+        arrays.iter().zip(&self.names).map(|(array, name)| array.kept(name)).collect()
     }
 
     /// Copies of all batches until `samples` are there.

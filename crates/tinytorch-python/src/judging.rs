@@ -6,9 +6,10 @@ use crate::options::option;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tinytorch::Tensor;
 use tinytorch::audit::{
-    AuditOptions, Budget, HeldOut, ModelReport, Outcome, Probe, Report, Subject, Task, page,
+    AuditOptions, Budget, HeldOut, ModelReport, Outcome, Probe, Report, Rows, Subject, Task, page,
 };
 use tinytorch::tensor::Dtype;
 
@@ -62,11 +63,11 @@ impl Judging {
     /// The samples with their labels, of which integers are classes.
     pub(crate) fn held_out(
         &self,
-        inputs: Vec<Tensor>,
+        inputs: Vec<Arc<dyn Rows>>,
         labels: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<HeldOut> {
         let labels = labels.map(|labels| targets(labels)).transpose()?;
-        let held_out = HeldOut::new(inputs, labels).map_err(raise)?;
+        let held_out = HeldOut::of_rows(inputs, labels).map_err(raise)?;
         match &self.groups {
             Some(groups) => held_out.grouped(groups.iter().cloned()).map_err(raise),
             None => Ok(held_out),

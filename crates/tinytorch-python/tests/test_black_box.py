@@ -152,6 +152,17 @@ def test_answers_without_labels_and_numbers_as_labels() -> None:
     assert named.model["task"] == "multi-label"
 
 
+def test_samples_that_change_while_they_judge_are_refused() -> None:
+    x = X.copy()
+
+    def changing(given: Any) -> Any:
+        x[-1, 0] += 1
+        return exact(given)
+
+    with pytest.raises(ValueError, match="the samples were changed while they judged"):
+        judged(changing, data=(x, Y))
+
+
 def test_a_plan_is_a_black_box_too(digits: Any) -> None:
     x = np.random.default_rng(3).random((64, 64)).astype(np.float32)
     plan = tt.Plan(digits)

@@ -23,6 +23,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 quantization = pytest.importorskip("onnxruntime.quantization", reason="onnxruntime has no quantizer here")
 
 ISAS = ["scalar"] + (["avx2"] if platform.machine() in ("x86_64", "AMD64") else [])
+CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+ISAS += [isa for isa in ("avxvnni", "avx512vnni") if isa.replace("512", "512_").replace("avxvnni", "avx_vnni") in CPU]
 
 
 @dataclass
@@ -209,6 +211,12 @@ def in_powers_of_two(path: Path) -> Any:
     return model
 
 
+def is_off_center(model: Any, weight: str) -> bool:
+    constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    zeros = constants[f"{weight}_zero_point"]
+    return bool((zeros != (128 if zeros.dtype == np.uint8 else 0)).any())
+
+
 class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
     def __init__(self) -> None:
         rng = np.random.default_rng(1)
@@ -248,10 +256,10 @@ def assert_kept(path: Path, folder: Path) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
-@pytest.mark.parametrize("types", [("QInt8", "QUInt8"), ("QInt8", "QInt8"), ("QUInt8", "QUInt8")], ids="-".join)
-def test_a_static_graph_gives_exact_integers(form: str, per_channel: bool, types: tuple[str, str], isa: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("types", [("QInt8", "QUInt8"), ("QInt8", "QInt8"), ("QUInt8", "QUInt8"), ("QInt8", "QUInt8", "off center")], ids="-".join)
+def test_a_static_graph_gives_exact_integers(form: str, per_channel: bool, types: tuple[str, ...], isa: str, tmp_path: Path) -> None:
     path, out = convolutions(tmp_path / "float.onnx"), tmp_path / "int8.onnx"
-    weight, activation = (getattr(quantization.QuantType, kind) for kind in types)
+    weight, activation = (getattr(quantization.QuantType, kind) for kind in types[:2])
     quantization.quantize_static(
         path,
         out,
@@ -260,8 +268,11 @@ def test_a_static_graph_gives_exact_integers(form: str, per_channel: bool, types
         per_channel=per_channel,
         weight_type=weight,
         activation_type=activation,
+        extra_options={"WeightSymmetric": False} if "off center" in types else {},
     )
     model = in_powers_of_two(out)
+    if "off center" in types or weight == quantization.QuantType.QUInt8:
+        assert any(is_off_center(model, name) for name in ("w0", "w1", "w2"))
     x = np.random.default_rng(2).standard_normal((7, 3, 6, 6)).astype(np.float32)
     want = Exact(model).run(x)
     assert len(np.unique(want)) > 10

@@ -65,6 +65,54 @@ def test_a_plan_gives_what_onnxruntime_gives(float_model: Path, data: tuple[Any,
     assert found["operators"] == {"Gemm": 3, "Relu": 2} and not found["missing"]
 
 
+@pytest.fixture(scope="module")
+def off_center_model(float_model: Path) -> Path:
+    """The same with static levels, unsigned weights and zero points off their middle."""
+    quantization = pytest.importorskip("onnxruntime.quantization", reason="onnxruntime has no quantizer here")
+
+    class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
+        left = [{"x": np.random.default_rng(3).standard_normal((256, 64)).astype(np.float32)}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    path = float_model.with_name("mlp.off_center.onnx")
+    kind = quantization.QuantType.QUInt8
+    quantization.quantize_static(float_model, path, Batches(), weight_type=kind, activation_type=kind, extra_options={"WeightSymmetric": False})
+    return path
+
+
+def without_zero_points(file: str) -> bytes:
+    """The same file with weights as an engine reads them that takes them for symmetric ones."""
+    model = onnx.load(file)
+    for one in model.graph.initializer:
+        if one.name.startswith("w") and one.name.endswith("zero_point"):
+            one.CopyFrom(onnx.numpy_helper.from_array(np.full_like(onnx.numpy_helper.to_array(one), 128), one.name))
+    return bytes(model.SerializeToString())
+
+
+def test_an_engine_that_misreads_is_told_what_it_misreads(
+    float_model: Path, off_center_model: Path, data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged() -> Any:
+        return tt.audit(float_model, off_center_model, data, engine="onnxruntime", latency=False, memory=False, max_error=0.5)
+
+    exact = judged().gate("exactness")
+    assert exact.result == "pass" or "its products saturate" in exact.reason, exact
+    session = onnxruntime.InferenceSession
+
+    def misreading(file: str, *options: Any, **others: Any) -> Any:
+        if "mlp.onnx" in str(file):
+            return session(file, *options, **others)
+        made = session(without_zero_points(file), *options, **others)
+        made._model_path = str(file)
+        return made
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", misreading)
+    found = judged().gate("exactness")
+    assert found.result == "fail" and "it reads asymmetric weights as symmetric ones" in found.reason, found
+
+
 def test_sessions_are_judged_with_file_and_process(float_model: Path, int8_model: Path, data: tuple[Any, Any]) -> None:
     sessions = [onnxruntime.InferenceSession(str(path)) for path in (float_model, int8_model)]
     verdict = tt.audit(sessions[0], sessions[1], data, latency=False, max_error=0.05)

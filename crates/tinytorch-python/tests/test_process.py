@@ -49,6 +49,31 @@ def test_a_run_adds_its_output_and_nothing_else(make_mlp: Callable[..., Any]) ->
     assert abs(grown - y.nbytes) < 1 << 20, (grown, y.nbytes)
 
 
+@HAS_PROC
+def test_samples_that_judge_are_held_once(make_mlp: Callable[..., Any]) -> None:
+    mlp = make_mlp(500, 8, 4)
+    int8 = mlp.path.with_name("int8.safetensors")
+    tt.quantize(mlp.path, np.random.default_rng(1).random((64, 500), np.float32), out=int8)
+    program = f'''
+import resource
+import numpy as np
+import tinytorch as tt
+
+x = np.random.default_rng(0).random((100_000, 500), np.float32)
+plans = [tt.Plan(path) for path in ({str(mlp.path)!r}, {str(int8)!r})]
+tt.audit({str(mlp.path)!r}, {str(int8)!r}, x[:100], latency=False, memory=False)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for models in (({str(mlp.path)!r}, {str(int8)!r}), [plan.run for plan in plans]):
+    tt.audit(*models, x, latency=False, memory=False)
+print(x.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+'''
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    array, grown = map(int, done.stdout.split())
+    # What both models answer to each sample is kept.
+    assert grown < array // 4, (grown, array)
+
+
 def test_other_threads_go_on_during_long_work(make_mlp: Callable[..., Any]) -> None:
     plan = tt.Plan(make_mlp(512, 2048, 2048, 2048, 10).path)
     x = np.ones((4096, 512), np.float32)

@@ -71,7 +71,7 @@ fn ranges(int8: &dyn Model) -> Vec<(String, QParams)> {
 /// The ranges of what the float model's weights multiply on the first samples.
 fn seen(float: &dyn Model, samples: &HeldOut) -> tinytorch::Result<Prepared> {
     let batch = float.fixed_batch().unwrap_or(SAMPLES).min(samples.len());
-    let first = samples.inputs().iter().map(|input| input.slice(0, 0..batch).map(Var::from));
+    let first = samples.inputs().iter().map(|input| input.rows(0..batch).map(Var::from));
     let first = first.collect::<tinytorch::Result<Vec<Var>>>();
     calibrate(float as &dyn ListModel, [first], &QuantConfig::default())
 }

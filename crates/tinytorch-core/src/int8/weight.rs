@@ -109,6 +109,26 @@ impl QWeight {
         Ok(QWeight { shift: Some(shift), ..self })
     }
 
+    /// The same weight with a level for each row that stands for 0 in it, as quantizers write that use all levels of
+    /// an uneven range: `w = (q - zero_point) * scale`.
+    ///
+    /// # Errors
+    /// There is not one for each row, scales come in blocks, or rows are too long:
+    /// [`MAX_K_OFF_CENTER`](tinytorch_kernels::int8::MAX_K_OFF_CENTER).
+    pub fn with_zero_points(self, zero_points: &[i8]) -> Result<QWeight> {
+        let QWeight { panels, scales, .. } = self;
+        let panels = panels.with_zero_points(zero_points).map_err(Int8Error::from)?;
+        if matches!(scales, Scales::Blocks(_)) && !panels.zero_points().is_empty() {
+            return Err(Int8Error::from(tinytorch_kernels::int8::Int8Error::ZeroPoints).into());
+        }
+        Ok(QWeight { panels, scales, ..self })
+    }
+
+    /// The level that stands for 0 in each row; nothing where it is 0 in all.
+    pub fn zero_points(&self) -> &[i8] {
+        self.panels.zero_points()
+    }
+
     /// What is added to each output channel beside a bias.
     pub fn shift(&self) -> Option<&[f32]> {
         self.shift.as_deref()
@@ -141,7 +161,7 @@ impl QWeight {
         &self.scales
     }
 
-    /// Bytes of the values, of the sums of rows that are kept beside them, of the scales and of the shift.
+    /// Bytes of the values, of the sums and zero points of rows that are kept beside them, of the scales and of the shift.
     pub fn bytes(&self) -> usize {
         self.panels.bytes() + self.scales.bytes() + self.shift.as_deref().map_or(0, size_of_val)
     }
@@ -166,7 +186,9 @@ impl QWeight {
         let layout = Layout::of(&self.shape())?;
         let mut packed = vec![0i8; layout.k];
         self.panels.row_into(i, &mut packed)?;
-        let float = |(j, &q): (usize, &i8)| f32::from(q) * self.scales.at(i, j, layout.k);
+        let zero_point = i16::from(self.panels.zero_point(i));
+        let steps = |q: i8| f32::from(i16::from(q) - zero_point);
+        let float = |(j, &q): (usize, &i8)| steps(q) * self.scales.at(i, j, layout.k);
         let floats: Vec<f32> = packed.iter().enumerate().map(float).collect();
         if out.len() != floats.len() {
             let (got, expected) = (out.len(), floats.len());
@@ -365,6 +387,29 @@ mod tests {
         assert_eq!(shifted.offset(Some(&[0.5, 0.5])).as_deref(), Some(&[1.5, 2.5][..]));
         assert!(weight.clone().with_shift([1.0].into()).is_err());
         assert!(weight.with_shift([1.0, f32::INFINITY].into()).is_err());
+    }
+
+    #[test]
+    fn zero_points_are_taken_off_the_levels() {
+        let scales = || Scales::PerChannel([0.5, 2.0].into());
+        let shape = Shape::new(&[2, 2]).unwrap();
+        let rows = |i: usize, row: &mut [i8]| {
+            row.copy_from_slice(&[[-128, 127], [3, 4]][i]);
+            Ok(())
+        };
+        let weight = QWeight::from_rows(shape, scales(), rows).unwrap();
+        let bytes = weight.bytes();
+        assert!(weight.zero_points().is_empty());
+        let weight = weight.with_zero_points(&[127, 3]).unwrap();
+        assert_eq!((weight.bytes(), weight.zero_points()), (bytes + 2, &[127, 3][..]));
+        let floats = weight.dequantize().unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(floats, [-127.5, 0.0, 0.0, 2.0]);
+        assert!(weight.clone().with_zero_points(&[1]).is_err());
+        let blocks = Scales::Blocks([f16::ONE; 2].into());
+        let blocks = QWeight::from_rows(shape, blocks, rows).unwrap();
+        assert!(blocks.clone().with_zero_points(&[0, 0]).is_ok());
+        let error = blocks.with_zero_points(&[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("zero points"), "{error}");
     }
 
     #[test]

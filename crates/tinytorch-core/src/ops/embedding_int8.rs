@@ -40,11 +40,13 @@ impl Compute for LookupInt8 {
             // A scale is asked for once for what it covers: asked for with each value, 64 rows of 128 in blocks
             // took 31 us instead of 5.
             let covered = scales.run(dim);
+            let zero_point = i16::from(panels.zero_point(row));
             for (run, (out, levels)) in
                 out.chunks_mut(covered).zip(levels.chunks(covered)).enumerate()
             {
                 let scale = scales.at(row, run * covered, dim);
-                out.iter_mut().zip(levels).for_each(|(v, &q)| *v = f32::from(q) * scale);
+                let float = |q: i8| f32::from(i16::from(q) - zero_point) * scale;
+                out.iter_mut().zip(levels).for_each(|(v, &q)| *v = float(q));
             }
             Ok(())
         })?;
@@ -78,8 +80,10 @@ mod tests {
     fn rows_of_an_int8_table_are_the_rows_it_stands_for() {
         let table = Tensor::randn([7, 40], 1.0, &mut Rng::seed(1)).unwrap();
         let ids = Var::from(Tensor::from_vec(vec![6i64, 0, 6, 3], [2, 2]).unwrap());
-        for granularity in [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks] {
-            let packed = QWeight::quantize(&table, granularity).unwrap();
+        let symmetric = [Granularity::PerTensor, Granularity::PerChannel, Granularity::Blocks]
+            .map(|granularity| QWeight::quantize(&table, granularity).unwrap());
+        let off_center = symmetric[1].clone().with_zero_points(&[7, -128, 127, 0, 1, 2, 3]);
+        for packed in symmetric.into_iter().chain(off_center) {
             let float = Param::new(packed.dequantize().unwrap(), Role::Embedding);
             let mut int8 = Param::new(table.clone(), Role::Embedding);
             int8.store(Stored::Int8(Int8Weight::new(packed, Encoding::F32)));

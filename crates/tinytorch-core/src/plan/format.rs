@@ -226,7 +226,8 @@ pub(super) fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Re
         return Ok(false);
     }
     // A thousandth covers the rounding of the few operations after each exact sum.
-    let sum = weight.panels().k() as f64 * 255.0 * 128.0;
+    let furthest = if weight.zero_points().is_empty() { 128.0 } else { 255.0 };
+    let sum = weight.panels().k() as f64 * 255.0 * furthest;
     let unscaled = sum * scale;
     let bound = (unscaled.max(scale) * f64::from(params.scale) + largest(&bias)) * 1.001;
     Ok(bound.max(unscaled) < f64::from(f32::MAX))

@@ -13,7 +13,7 @@ pub(super) const COLUMNS: usize = MOST_INT8.1;
 #[repr(align(64))]
 pub(super) struct Lanes<T>(pub(super) [T; COLUMNS]);
 
-/// Scales, bias and weight sums of up to [`COLUMNS`] columns.
+/// Scales, bias, weight sums and zero points of up to [`COLUMNS`] columns.
 pub(super) struct Columns<'a> {
     pub(super) bias: Lanes<f32>,
     /// The scale of each column; 1 where blocks have theirs.
@@ -23,6 +23,8 @@ pub(super) struct Columns<'a> {
     /// For each block along K, or once where there are none, the sum of each column's weights; 0
     /// where no zero point needs it.
     pub(super) sums: &'a mut [i32],
+    /// The level of each column that stands for 0.
+    pub(super) zero_points: Lanes<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -35,7 +37,8 @@ impl<'a> Columns<'a> {
     pub(super) fn over(numbers: &'a mut [i32]) -> Columns<'a> {
         let (sums, block_scales) = numbers.split_at_mut(numbers.len() / 3 * 2);
         let (bias, scales) = (Lanes([0.0; COLUMNS]), Lanes([1.0; COLUMNS]));
-        Columns { bias, scales, block_scales: as_f16(block_scales), sums }
+        let zero_points = Lanes([0; COLUMNS]);
+        Columns { bias, scales, block_scales: as_f16(block_scales), sums, zero_points }
     }
 
     /// Blocks along K; 1 where there are none.
@@ -43,12 +46,13 @@ impl<'a> Columns<'a> {
         self.sums.len() / COLUMNS
     }
 
-    /// Gathers scales and bias of `width` columns from `first` on, for rows of `k` weights.
+    /// Gathers scales, bias and zero points of `width` columns from `first` on, for rows of `k` weights.
     #[inline(always)]
     pub(super) fn describe(
         &mut self,
         epilogue: &Epilogue<'_>,
         k: usize,
+        zero_points: &[i8],
         first: usize,
         width: usize,
     ) {
@@ -70,6 +74,10 @@ impl<'a> Columns<'a> {
         }
         if let Some(bias) = epilogue.bias {
             copy(&bias[first..first + width], &mut self.bias);
+        }
+        if !zero_points.is_empty() {
+            let levels = &zero_points[first..first + width];
+            self.zero_points.0.iter_mut().zip(levels).for_each(|(to, &z)| *to = i32::from(z));
         }
     }
 }

@@ -69,7 +69,7 @@ pub fn conv2d(
         return Err(Int8Error::InnerSize { activations: k, weights: weight.k() });
     }
     check_length("the weight's rows", weight.n(), shape.out_channels)?;
-    epilogue.check(weight.n(), weight.k())?;
+    epilogue.check(weight.n(), weight.k(), weight.zero_points())?;
     output.check(shape.output_len()?)?;
     let access = Access::of(isa, shape, shape.output_size()?, epilogue);
     let target = Target::of(&mut output);

@@ -141,6 +141,11 @@ impl ConvShape {
         self.groups > 1 && self.groups == self.in_channels
     }
 
+    /// Columns of an image with those that are added.
+    pub(super) fn padded_width(&self) -> usize {
+        self.width + self.padding[1][0] + self.padding[1][1]
+    }
+
     /// Whether any pixel lies outside of the image.
     pub(super) fn is_padded(&self) -> bool {
         self.padding != [[0; 2]; 2]

@@ -8,6 +8,7 @@ use super::conv_job::{Cut, Job};
 use super::depthwise::{Depthwise, PIXELS};
 use super::depthwise_block::Block;
 use super::finish::{Finish, Staged, Target};
+use super::level_sums::SumWindows;
 use super::operands::Layout;
 use super::panels::{Packed, pack_row};
 use super::product::Product;
@@ -73,6 +74,8 @@ struct Workspace<'a> {
     gathered: &'a mut [u8],
     wide: Wide<'a>,
     numbers: &'a mut [i32],
+    /// Where weights have zero points: those of pixels and of windows.
+    level_sums: [&'a mut [i32]; 2],
     /// What is turned.
     results: &'a mut [f32],
     /// For depthwise convolutions: a block of weights, and what they are multiplied with.
@@ -85,6 +88,7 @@ struct Working<'w, 'a> {
     gathered: &'w mut [u8],
     wide: &'w mut Wide<'a>,
     numbers: &'w mut [i32],
+    level_sums: [&'w mut [i32]; 2],
 }
 
 impl Job<'_> {
@@ -120,7 +124,9 @@ impl Job<'_> {
         };
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
         let levels_step = bytes_for::<u8>(wide.levels);
-        let of_numbers = [numbers, block, taps, wide.weights].map(bytes_for::<i32>);
+        let summed = self.summed(cut.task_rows, out_size[1]);
+        let of_numbers = [numbers, block, taps, wide.weights, summed[0], summed[1]];
+        let of_numbers = of_numbers.map(bytes_for::<i32>);
         let results_step = bytes_for::<f32>(results);
         let per_thread = slab_step
             + gathered_step
@@ -148,6 +154,8 @@ impl Job<'_> {
         let all_numbers = SharedOut::new(arena.take::<i32>(cut.threads * numbers));
         let blocks = SharedOut::new(arena.take::<i32>(cut.threads * block));
         let all_taps = SharedOut::new(arena.take::<i32>(cut.threads * taps));
+        let all_summed =
+            summed.map(|numbers| SharedOut::new(arena.take::<i32>(cut.threads * numbers)));
         let tasks = cut.channel_parts * self.shape.batch * cut.row_parts;
         let all_results = SharedOut::new(arena.take::<f32>(cut.threads * results));
         share(tasks, cut.threads, &|worker| {
@@ -162,6 +170,7 @@ impl Job<'_> {
                         levels: all_levels.slice(thread * levels_step, wide.levels),
                     },
                     numbers: all_numbers.slice(thread * numbers, numbers),
+                    level_sums: [0, 1].map(|i| all_summed[i].slice(thread * summed[i], summed[i])),
                     results: all_results.slice(thread * results, results),
                     block: blocks.slice(thread * block, block),
                     taps: all_taps.slice(thread * taps, taps),
@@ -247,7 +256,7 @@ impl Job<'_> {
                 epilogue: self.epilogue,
                 finish: place.finish(0, 0..shape.out_channels),
                 columns: Columns::over(workspace.numbers),
-                block: Block::over(workspace.block),
+                block: Block::over(shape, workspace.block),
                 taps: workspace.taps,
                 staged: Staged::new(),
                 spare: [0; PIXELS * COLUMNS],
@@ -260,6 +269,7 @@ impl Job<'_> {
             gathered: workspace.gathered,
             wide: &mut workspace.wide,
             numbers: workspace.numbers,
+            level_sums: workspace.level_sums.each_mut().map(|sums| &mut **sums),
         };
         let columns = task.columns.clone();
         let lines = |rows| Lines { rows, columns: columns.clone(), out_width, slab, params };
@@ -304,9 +314,12 @@ impl Job<'_> {
         finish: &mut dyn FnMut(usize, Range<usize>) -> Finish,
     ) {
         let (shape, Reading { offsets, weight, .. }) = (self.shape, *reading);
+        let Working { gathered, wide, numbers, level_sums: [of_pixels, of_windows] } = working;
+        let level_sums = self.sum_levels(lines, of_pixels, of_windows);
         if self.access == Access::Winograd {
             let finish = finish(0, lines.columns.clone());
-            return self.multiply_transformed(lines, weight, working, finish);
+            let numbers = (&mut **numbers, &mut *wide.weights);
+            return self.multiply_transformed(lines, weight, level_sums, numbers, finish);
         }
         let Lines { out_width, slab, params, .. } = *lines;
         let m = lines.rows.len() * out_width;
@@ -322,6 +335,10 @@ impl Job<'_> {
             let start = &slab.pixels[lines.rows.start * down + group * shape.group_channels()..];
             let rows = Rows { start, inner: out_width, outer_stride: down, inner_stride: across };
             let runs = KernelRuns::of(self.shape);
+            let of_group = |rows: Range<usize>| match level_sums {
+                [] => level_sums,
+                sums => &sums[group * m..][rows],
+            };
             let Access::Gathered(at_once) = self.access else {
                 let runs = if runs.count == 1 {
                     Runs::contiguous(runs.len)
@@ -329,7 +346,7 @@ impl Job<'_> {
                     Runs { offsets, quads: runs.read / GROUP, tail: 0, tail_offset: 0 }
                 };
                 let product = self.product(m, rows, runs, weight, params, finish(0, columns));
-                product.run_here(self.isa, working.numbers, working.wide.again());
+                product.run_here(self.isa, numbers, wide.again(), of_group(0..m));
                 continue;
             };
             let k = self.weight.k();
@@ -338,22 +355,53 @@ impl Job<'_> {
                 for (i, pixel) in (first..first + count).enumerate() {
                     let from = pixel / out_width * down + pixel % out_width * across;
                     for (run, offset) in offsets.iter().enumerate() {
-                        let to = &mut working.gathered[i * k + run * runs.len..];
+                        let to = &mut gathered[i * k + run * runs.len..];
                         copy_short(&start[from + offset..], to, runs.len);
                     }
                 }
-                let rows = Rows {
-                    start: working.gathered,
-                    inner: count,
-                    outer_stride: 0,
-                    inner_stride: k,
-                };
+                let rows = Rows { start: gathered, inner: count, outer_stride: 0, inner_stride: k };
                 let finish = finish(first, columns.clone());
                 let runs = Runs::contiguous(k);
                 let product = self.product(count, rows, runs, weight, params, finish);
-                product.run_here(self.isa, working.numbers, working.wide.again());
+                let level_sums = of_group(first..first + count);
+                product.run_here(self.isa, numbers, wide.again(), level_sums);
             }
         }
+    }
+
+    /// Numbers of working memory that [`Job::sum_levels`] takes for so many rows of outputs.
+    fn summed(&self, rows: usize, out_width: usize) -> [usize; 2] {
+        match self.weight.zero_points().is_empty() || self.access == Access::Depthwise {
+            true => [0; 2],
+            false => [SumWindows::pixels(self.shape, rows), self.shape.groups * rows * out_width],
+        }
+    }
+
+    /// Where weights have zero points, what the levels under the kernel add up to, less theirs: for each group those
+    /// of all pixels.
+    fn sum_levels<'s>(
+        &self,
+        lines: &Lines<'_>,
+        of_pixels: &mut [i32],
+        of_windows: &'s mut [i32],
+    ) -> &'s [i32] {
+        let Lines { ref rows, out_width, slab, params, .. } = *lines;
+        if of_windows.is_empty() {
+            return &[];
+        }
+        let [pixels, windows] = self.summed(rows.len(), out_width);
+        let (pixels, sums) = (&mut of_pixels[..pixels], &mut of_windows[..windows]);
+        let start = rows.start * self.shape.stride[0] * slab.row_stride;
+        self.isa.run(SumWindows {
+            shape: self.shape,
+            slab: Slab { pixels: &slab.pixels[start..], ..slab },
+            zero_point: params.zero_point,
+            rows: rows.len(),
+            out_width,
+            pixels,
+            sums: &mut *sums,
+        });
+        sums
     }
 
     /// The same for [tiles](super::winograd) that are transformed.
@@ -361,7 +409,8 @@ impl Job<'_> {
         &self,
         lines: &Lines<'_>,
         weight: Packed<'_>,
-        working: &mut Working<'_, '_>,
+        level_sums: &[i32],
+        (columns, numbers): (&mut [i32], &mut [i32]),
         finish: Finish,
     ) {
         let Lines { ref rows, out_width, slab, params, .. } = *lines;
@@ -371,11 +420,12 @@ impl Job<'_> {
             rows: rows.len(),
             out_width,
             params,
+            level_sums,
             weight,
             epilogue: self.epilogue,
             finish,
-            columns: Columns::over(working.numbers),
-            numbers: working.wide.weights,
+            columns: Columns::over(columns),
+            numbers,
         });
     }
 

@@ -64,7 +64,8 @@ impl Kernel for Depthwise<'_> {
         let pixels = self.side_by_side::<S>();
         for column in (0..self.weight.n).step_by(VECTORS * S::LANES) {
             let width = (VECTORS * S::LANES).min(self.weight.n - column);
-            self.columns.describe(self.epilogue, self.weight.k, column, width);
+            let Packed { k, zero_points, .. } = self.weight;
+            self.columns.describe(self.epilogue, k, zero_points, column, width);
             self.block.prepare(s, self.shape, self.weight, &self.columns, self.params, column);
             if pixels > 1 {
                 self.block.repeat::<S>(self.shape, width);
@@ -138,7 +139,11 @@ impl Depthwise<'_> {
                             last_width: if is_last { last_width } else { width * pixels },
                             pixels,
                         };
-                        let sums = self.sum::<S, SPREAD>(s, from, tile, i);
+                        let mut sums = self.sum::<S, SPREAD, false>(s, from, tile, i);
+                        if !self.weight.zero_points.is_empty() {
+                            let levels = self.sum::<S, SPREAD, true>(s, from, tile, i);
+                            self.take_off(s, &mut sums, levels);
+                        }
                         match self.finish.target {
                             Target::U8(out, levels) if self.finish.column_stride == 1 => {
                                 self.write_levels(s, sums, out, levels, tile);
@@ -194,9 +199,9 @@ impl Depthwise<'_> {
 
     /// The sums of the output pixels of a tile, which is the segment's from `first` on, the last one repeated up
     /// to [`PIXELS`], in the `row`-th row above the interleaved columns. They are in the order of
-    /// [`Simd::interleave`].
+    /// [`Simd::interleave`]. With `ONES` they are those of the levels alone, less their zero point.
     #[inline(always)]
-    fn sum<S: Simd, const SPREAD: bool>(
+    fn sum<S: Simd, const SPREAD: bool, const ONES: bool>(
         &self,
         s: S,
         first: usize,
@@ -210,26 +215,49 @@ impl Depthwise<'_> {
         let step = column(if tile.pixels > 1 { width } else { self.shape.stride[1] });
         let taps = &self.taps[first * step..];
         let mut sums = [[s.splat_i32(0); VECTORS]; PIXELS];
+        let of_zeros = i32::from(self.params.zero_point) * (self.shape.k() as i32);
         for sums in &mut sums {
             for v in 0..VECTORS {
-                sums[v] = s.load_i32(&self.block.start.0[v * S::LANES..]);
+                sums[v] = match ONES {
+                    true => s.splat_i32(-of_zeros),
+                    false => s.load_i32(&self.block.start.0[v * S::LANES..]),
+                };
             }
         }
         let of_kernel = column(width);
         let skipped = column(self.shape.dilation[1] - 1);
         let weights = self.block.weights[row * of_kernel..][..of_kernel].chunks_exact(block);
+        let ones = &self.block.ones[row * width * height..][..width * height];
         for (i, (at, weights)) in (0..of_kernel).step_by(block).zip(weights).enumerate() {
             let at = if SPREAD { at + i / height * skipped } else { at };
+            let ones = s.splat_i32(if ONES { ones[i] } else { 0 });
             for p in 0..PIXELS {
                 let taps = &taps[p.min(tile.count - 1) * step + at..][..block];
                 for v in 0..VECTORS {
                     let taps = s.i32_to_bytes(s.load_i32(&taps[v * S::LANES..]));
-                    let weights = s.i32_to_bytes(s.load_i32(&weights[v * S::LANES..]));
+                    let weights = if ONES { ones } else { s.load_i32(&weights[v * S::LANES..]) };
+                    let weights = s.i32_to_bytes(weights);
                     sums[p][v] = s.dot(sums[p][v], taps, weights);
                 }
             }
         }
         sums
+    }
+
+    /// Takes sums of levels off those of products, as often as the weights' zero points say.
+    #[inline(always)]
+    fn take_off<S: Simd>(
+        &self,
+        s: S,
+        sums: &mut [[S::I32; VECTORS]; PIXELS],
+        levels: [[S::I32; VECTORS]; PIXELS],
+    ) {
+        for v in 0..VECTORS {
+            let zero_points = s.load_i32(&self.block.zero_points.0[v * S::LANES..]);
+            for p in 0..PIXELS {
+                sums[p][v] = s.sub_i32(sums[p][v], s.mul_i32(levels[p][v], zero_points));
+            }
+        }
     }
 
     /// Rescales, quantizes and writes sums, where channels lie side by side.
@@ -296,6 +324,7 @@ impl Depthwise<'_> {
             staged: &mut self.staged,
             columns: &self.columns,
             params: RowParams::Tensor(self.params),
+            level_sums: &[],
             finish: &self.finish,
             place: Place {
                 rows: tile.first..tile.first + tile.count,

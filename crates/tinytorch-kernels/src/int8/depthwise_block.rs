@@ -33,18 +33,29 @@ pub(super) struct Block<'a> {
     pub(super) start: Lanes<i32>,
     pub(super) scales: Lanes<f32>,
     pub(super) bias: Lanes<f32>,
+    /// The weights' zero points.
+    pub(super) zero_points: Lanes<i32>,
+    /// Ones in place of weights, as bytes of a number for each four of these.
+    pub(super) ones: &'a mut [i32],
 }
 
 impl<'a> Block<'a> {
     /// Numbers of scratch that [`Block::over`] takes.
     pub(super) fn numbers(shape: &ConvShape) -> usize {
-        fours_of(shape) * COLUMNS
+        fours_of(shape) * (COLUMNS + 1)
     }
 
     /// A block that keeps its weights in `numbers`.
-    pub(super) fn over(numbers: &'a mut [i32]) -> Block<'a> {
+    pub(super) fn over(shape: &ConvShape, numbers: &'a mut [i32]) -> Block<'a> {
+        let (weights, ones) = numbers.split_at_mut(fours_of(shape) * COLUMNS);
+        for (i, ones) in ones.iter_mut().enumerate() {
+            let is_tap = kernel_rows(shape, i).map(|row| u8::from(row.is_some()));
+            *ones = i32::from_le_bytes(is_tap);
+        }
         Block {
-            weights: numbers,
+            weights,
+            ones,
+            zero_points: Lanes([0; COLUMNS]),
             start: Lanes([0; COLUMNS]),
             scales: Lanes([0.0; COLUMNS]),
             bias: Lanes([0.0; COLUMNS]),
@@ -72,7 +83,9 @@ impl<'a> Block<'a> {
     ) {
         for i in 0..S::LANES {
             let (from, to) = (i * TOGETHER, place::<S>(i));
-            self.bias.0[to..to + TOGETHER].copy_from_slice(&columns.bias.0[from..from + TOGETHER]);
+            let ends = (from + TOGETHER, to + TOGETHER);
+            self.bias.0[to..ends.1].copy_from_slice(&columns.bias.0[from..ends.0]);
+            self.zero_points.0[to..ends.1].copy_from_slice(&columns.zero_points.0[from..ends.0]);
             for j in 0..TOGETHER {
                 self.scales.0[to + j] = params.scale * columns.scales.0[from + j];
             }
@@ -100,7 +113,7 @@ impl<'a> Block<'a> {
     pub(super) fn repeat<S: Simd>(&mut self, shape: &ConvShape, channels: usize) {
         let fours = channels / TOGETHER;
         let vectors = self.weights.chunks_exact_mut(VECTORS * S::LANES).take(fours_of(shape));
-        for numbers in vectors.chain([&mut self.start.0[..]]) {
+        for numbers in vectors.chain([&mut self.start.0[..], &mut self.zero_points.0[..]]) {
             repeat_fours::<S, _>(numbers, fours);
         }
         repeat_fours::<S, _>(&mut self.scales.0, fours);
@@ -128,14 +141,9 @@ impl<'a> Block<'a> {
             let weights = self.weights.chunks_exact_mut(VECTORS * S::LANES).take(fours_of(shape));
             for (i, numbers) in weights.enumerate() {
                 let mut arranged = s.splat_i32(0);
-                let (column, first_row) = (i % of_row / groups, i % groups * GROUP);
-                // The kernel lies lower by a step for each output row.
-                let down = i / of_row * shape.stride[0];
-                for r in 0..GROUP {
-                    let Some(row) = (first_row + r).checked_sub(down).filter(|row| *row < height)
-                    else {
-                        continue;
-                    };
+                let column = i % of_row / groups;
+                for (r, row) in kernel_rows(shape, i).into_iter().enumerate() {
+                    let Some(row) = row else { continue };
                     let tap = row * width + column;
                     let (group, place) = (tap / GROUP, tap % GROUP);
                     let bytes = if group < weight.k / GROUP {
@@ -159,6 +167,16 @@ impl<'a> Block<'a> {
             }
         }
     }
+}
+
+/// The rows of the kernel whose weights are the `i`-th four of [`Block::weights`].
+fn kernel_rows(shape: &ConvShape, i: usize) -> [Option<usize>; GROUP] {
+    let [height, width] = shape.kernel;
+    let groups = height.div_ceil(GROUP);
+    // The kernel lies lower by a step for each output row.
+    let down = i / (groups * width) * shape.stride[0];
+    let row = |r: usize| (i % groups * GROUP + r).checked_sub(down).filter(|row| *row < height);
+    std::array::from_fn(row)
 }
 
 /// Where the `i`-th [`TOGETHER`] channels of a block lie.

@@ -1,6 +1,6 @@
 //! What can be wrong with the arguments of an int8 kernel.
 
-use super::MAX_K;
+use super::{MAX_K, MAX_K_OFF_CENTER};
 
 /// Arguments that an int8 kernel refuses. Nothing is written when one is returned.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
@@ -13,6 +13,19 @@ pub enum Int8Error {
         /// Values in the dot product.
         k: usize,
     },
+    /// The same of weights whose zero is another level than 0.
+    #[error(
+        "a dot product over {k} values of weights with a zero point could overflow 32 bits: split it into parts of at most {MAX_K_OFF_CENTER}"
+    )]
+    TooLongOffCenter {
+        /// Values in the dot product.
+        k: usize,
+    },
+    /// Weights with zero points whose sums are not one integer.
+    #[error(
+        "weights with zero points take scales for each row and activations of 8 bits: choose these, or take the zero points off the weights"
+    )]
+    ZeroPoints,
     /// The sizes multiply to more than the address space.
     #[error("{what} is larger than the address space: check its shape")]
     TooLarge {

@@ -102,6 +102,8 @@ pub(super) struct FinishTile<'t, 'a, const BLOCKS: bool> {
     pub(super) staged: &'t mut Staged,
     pub(super) columns: &'t Columns<'a>,
     pub(super) params: RowParams<'t>,
+    /// Where weights have zero points, what the activations of each row add up to, less theirs; otherwise nothing.
+    pub(super) level_sums: &'t [i32],
     pub(super) finish: &'t Finish,
     pub(super) place: Place,
 }
@@ -201,8 +203,8 @@ pub(super) fn relu_of<S: Simd>(s: S, y: S::F32, wanted: bool) -> S::F32 {
 }
 
 /// What turns staged numbers of some columns into floats:
-/// `f32(sum - zero point * weight sum) * (row scale * column scale)`, or what blocks staged times the
-/// row scale.
+/// `f32(sum - zero point * weight sum - level sum * weight's zero point) * (row scale * column scale)`, or what
+/// blocks staged times the row scale.
 struct Rescale<S: Simd> {
     correction: S::I32,
     scale: S::F32,
@@ -218,6 +220,7 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
         let per_row = !matches!(self.params, RowParams::Tensor(_));
         for column in (0..self.place.width).step_by(S::LANES) {
             let bias = s.load(&self.columns.bias.0[column..]);
+            let zero_points = s.load_i32(&self.columns.zero_points.0[column..]);
             let mut rescale = self.rescale(s, column, self.params.of(rows.start));
             for r in 0..rows.len().min(ROWS) {
                 if per_row && r > 0 {
@@ -228,7 +231,11 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
                 let number = if BLOCKS {
                     s.bits_to_f32(number)
                 } else {
-                    s.i32_to_f32(s.sub_i32(number, rescale.correction))
+                    let mut sum = s.sub_i32(number, rescale.correction);
+                    if let Some(&level_sum) = self.level_sums.get(rows.start + r) {
+                        sum = s.sub_i32(sum, s.mul_i32(s.splat_i32(level_sum), zero_points));
+                    }
+                    s.i32_to_f32(sum)
                 };
                 write(staged, r, column, s.add(s.mul(number, rescale.scale), bias));
             }

@@ -17,6 +17,8 @@ use crate::isa::Simd;
 /// Where the rows of a tile are written, and how.
 pub(super) struct Whole<'t> {
     pub(super) params: RowParams<'t>,
+    /// See [`FinishTile`](super::finish::FinishTile).
+    pub(super) level_sums: &'t [i32],
     /// The first row.
     pub(super) row: usize,
     pub(super) target: Target,
@@ -75,8 +77,15 @@ impl Whole<'_> {
         s: S,
         columns: &Columns<'_>,
         column: usize,
-        sums: [S::I32; R],
+        mut sums: [S::I32; R],
     ) -> [S::F32; R] {
+        if !BLOCKS && !self.level_sums.is_empty() {
+            let zero_points = s.load_i32(&columns.zero_points.0[column..]);
+            for r in 0..R {
+                let level_sum = s.splat_i32(self.level_sums[self.row + r]);
+                sums[r] = s.sub_i32(sums[r], s.mul_i32(level_sum, zero_points));
+            }
+        }
         let bias = s.load(&columns.bias.0[column..]);
         let scales = s.load(&columns.scales.0[column..]);
         let weight_sums = s.load_i32(&columns.sums[column..]);

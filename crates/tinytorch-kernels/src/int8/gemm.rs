@@ -1,4 +1,4 @@
-//! The int8 matrix product: `y[m, n] = epilogue(sum over k of (a[m, k] - zero_point) * w[n, k])`.
+//! The int8 matrix product: `y[m, n] = epilogue(sum over k of (a[m, k] - zero_point) * (w[n, k] - zero_point[n]))`.
 
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, Target};
@@ -51,10 +51,13 @@ pub fn gemm(
     let size = checked_size("the activations", &[a.m, a.k, a.params.level_bytes()])?;
     check_length("the activations", a.data.len(), size)?;
     a.params.check("the activations' scales", a.m)?;
-    epilogue.check(w.n(), w.k())?;
+    epilogue.check(w.n(), w.k(), w.zero_points())?;
     match (a.params, epilogue.scales.block()) {
         (RowParams::PerRow16(_), Some(size)) if size > MOST_WORDS => {
             return Err(Int8Error::LongBlock { size, most: MOST_WORDS });
+        }
+        (RowParams::PerRow16(_), _) if !w.zero_points().is_empty() => {
+            return Err(Int8Error::ZeroPoints);
         }
         _ => {}
     }

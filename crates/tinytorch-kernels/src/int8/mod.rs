@@ -18,6 +18,7 @@ mod error;
 mod finish;
 mod finish_whole;
 mod gemm;
+mod level_sums;
 mod levels;
 mod name;
 mod nhwc;
@@ -45,7 +46,7 @@ pub use gemm::gemm;
 pub use nhwc::quantize_nchw_to_nhwc;
 pub use operands::{Activations, Epilogue, Images, Layout, Output, RowParams, Scales};
 pub use pair_rule::pair_rule_holds;
-pub use panels::{MAX_K, Panels};
+pub use panels::{MAX_K, MAX_K_OFF_CENTER, Panels};
 pub use params::{QParams, symmetric_scale};
 pub use quantize::{
     dequantize_i8, dequantize_u8, min_max, quantize_finite_u8, quantize_i8, quantize_rows_u8,

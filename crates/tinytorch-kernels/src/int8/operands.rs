@@ -103,11 +103,12 @@ impl Scales<'_> {
         }
     }
 
-    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
+    pub(super) fn check(&self, n: usize, k: usize, zero_points: &[i8]) -> Result<(), Int8Error> {
         const WHAT: &str = "the weight's scales";
         match self {
             Scales::PerTensor(_) => Ok(()),
             Scales::PerChannel(scales) => check_length(WHAT, scales.len(), n),
+            Scales::Blocks { .. } if !zero_points.is_empty() => Err(Int8Error::ZeroPoints),
             Scales::Blocks { size, scales } => {
                 if *size == 0 || size % 4 != 0 {
                     return Err(Int8Error::BlockSize { size: *size });
@@ -131,8 +132,9 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    pub(super) fn check(&self, n: usize, k: usize) -> Result<(), Int8Error> {
-        self.scales.check(n, k)?;
+    /// Refuses scales and a bias that do not fit a weight with these zero points.
+    pub(super) fn check(&self, n: usize, k: usize, zero_points: &[i8]) -> Result<(), Int8Error> {
+        self.scales.check(n, k, zero_points)?;
         self.bias.map_or(Ok(()), |bias| check_length("the bias", bias.len(), n))
     }
 }

@@ -16,6 +16,10 @@ use crate::tuning::{GROUP, PANEL};
 /// 65 793 * 255 * 128 <= 2^31 - 1.
 pub const MAX_K: usize = 65_793;
 
+/// The longest such product with weights less a zero point, which may be 255 steps away from it:
+/// 33 025 * 255 * 255 <= 2^31 - 1.
+pub const MAX_K_OFF_CENTER: usize = 33_025;
+
 /// Values in a row from which its sum is worth four bytes: 0.5 % of the row.
 const LEAST_SUMMED: usize = 768;
 
@@ -37,6 +41,8 @@ pub struct Panels {
     packed: AlignedVec<i8>,
     /// The sum of each row, or nothing.
     sums: Box<[i32]>,
+    /// The level that stands for 0 in each row, or nothing where it is 0 in all.
+    zero_points: Box<[i8]>,
     n: usize,
     k: usize,
     pair_rule: bool,
@@ -68,7 +74,8 @@ impl Panels {
         }
         let size = checked_size("the weight", &[n, k])?;
         let (packed, sums) = (AlignedVec::zeroed(size), Box::default());
-        let mut panels = Panels { packed, sums, n, k, pair_rule: true };
+        let zero_points = Box::default();
+        let mut panels = Panels { packed, sums, zero_points, n, k, pair_rule: true };
         let mut row = vec![0; k];
         for i in 0..n {
             fill(i, &mut row);
@@ -97,6 +104,31 @@ impl Panels {
         self
     }
 
+    /// The same weight with a level for each row that stands for 0 in it: what is multiplied are its values less
+    /// that. Products take off the sum of the activations as often, which they count once for all rows.
+    ///
+    /// # Errors
+    /// There is not one for each row, or `k` exceeds [`MAX_K_OFF_CENTER`].
+    pub fn with_zero_points(self, zero_points: &[i8]) -> Result<Panels, Int8Error> {
+        check_length("the weight's zero points", zero_points.len(), self.n)?;
+        let are_0 = zero_points.iter().all(|&level| level == 0);
+        if !are_0 && self.k > MAX_K_OFF_CENTER {
+            return Err(Int8Error::TooLongOffCenter { k: self.k });
+        }
+        let zero_points = if are_0 { Box::default() } else { zero_points.into() };
+        Ok(Panels { zero_points, ..self })
+    }
+
+    /// The level that stands for 0 in each row; nothing where it is 0 in all.
+    pub fn zero_points(&self) -> &[i8] {
+        &self.zero_points
+    }
+
+    /// The level that stands for 0 in row `i`.
+    pub fn zero_point(&self, i: usize) -> i8 {
+        self.zero_points.get(i).copied().unwrap_or(0)
+    }
+
     /// The same weight without the sums of its rows.
     pub fn without_sums(self) -> Panels {
         Panels { sums: Box::default(), ..self }
@@ -112,9 +144,9 @@ impl Panels {
         self.k
     }
 
-    /// Bytes held: exactly `n * k`, and four for each row whose sum is kept.
+    /// Bytes held: exactly `n * k`, four for each row whose sum is kept, and one for each zero point.
     pub fn bytes(&self) -> usize {
-        self.packed.len() + size_of_val(&*self.sums)
+        self.packed.len() + size_of_val(&*self.sums) + self.zero_points.len()
     }
 
     /// Whether [`pair_rule_holds`] for every row.
@@ -165,8 +197,8 @@ impl Panels {
 
     /// The panels, to be multiplied.
     pub(crate) fn packed(&self) -> Packed<'_> {
-        let Panels { ref packed, ref sums, n, k, pair_rule } = *self;
-        Packed { bytes: packed, sums, n, k, pair_rule }
+        let Panels { ref packed, ref sums, ref zero_points, n, k, pair_rule } = *self;
+        Packed { bytes: packed, sums, zero_points, n, k, pair_rule }
     }
 }
 
@@ -185,6 +217,8 @@ pub(crate) struct Packed<'a> {
     pub(crate) bytes: &'a [i8],
     /// The sum of each row, or nothing.
     pub(crate) sums: &'a [i32],
+    /// The level that stands for 0 in each row, or nothing.
+    pub(crate) zero_points: &'a [i8],
     pub(crate) n: usize,
     pub(crate) k: usize,
     pub(crate) pair_rule: bool,
@@ -289,6 +323,19 @@ mod tests {
             }
             assert_eq!(panels.without_sums().bytes(), 17 * k);
         }
+    }
+
+    #[test]
+    fn zero_points_are_kept_unless_all_are_0() {
+        let panels = Panels::pack(&[1, 2, 3, 4], 2, 2).unwrap();
+        let off = panels.clone().with_zero_points(&[0, -128]).unwrap();
+        assert_eq!((off.bytes(), off.zero_point(1), off.zero_points().len()), (6, -128, 2));
+        assert_eq!(off.clone().with_zero_points(&[0, 0]), Ok(panels));
+        assert!(matches!(off.with_zero_points(&[1]), Err(Int8Error::Length { .. })));
+        let k = MAX_K_OFF_CENTER + 1;
+        let long = Panels::pack(&vec![1; k], 1, k).unwrap();
+        assert!(long.clone().with_zero_points(&[0]).is_ok());
+        assert_eq!(long.with_zero_points(&[1]), Err(Int8Error::TooLongOffCenter { k }));
     }
 
     #[test]

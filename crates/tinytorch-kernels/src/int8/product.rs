@@ -11,6 +11,7 @@ use super::columns::{COLUMNS, Columns};
 use super::dot::{Dot, Exact, FewWords, PairRule, Widened, Words};
 use super::finish::{Finish, FinishTile, Place, Staged};
 use super::finish_whole::Whole;
+use super::level_sums::SumRows;
 use super::name::kernel_names;
 use super::operands::{Epilogue, RowParams};
 use super::panels::Packed;
@@ -20,9 +21,9 @@ use super::tile::{Tile, TileWeights};
 use super::widen::{Wide, WideSize, WidenLevels, WidenPanel};
 use super::words::MOST_WORDS;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, share};
+use crate::parallel::{SharedOut, share, split};
 use crate::scratch::bytes_for;
-use crate::threads::{PRODUCT_INT8, product_int8_operations};
+use crate::threads::{PRODUCT_INT8, QUANTIZE, product_int8_operations};
 use crate::tuning::{GROUP, PANEL, Tuning, by_isa};
 use crate::{Isa, Ran, Scratch};
 
@@ -70,7 +71,12 @@ impl Product<'_> {
         let cut = Cut::new(self.m, panels, threads, size.levels > 0);
         let levels_step = bytes_for::<u8>(size.levels);
         let of_numbers = bytes_for::<i32>(threads * len) + bytes_for::<i32>(threads * size.weights);
-        let mut arena = scratch.arena(of_numbers + threads * levels_step);
+        let summed = if self.weight.zero_points.is_empty() { 0 } else { self.m };
+        let mut arena =
+            scratch.arena(of_numbers + threads * levels_step + bytes_for::<i32>(summed));
+        let level_sums = arena.take::<i32>(summed);
+        self.sum_levels(isa, level_sums);
+        let level_sums = &*level_sums;
         let numbers = SharedOut::new(arena.take::<i32>(threads * len));
         let all_levels = SharedOut::new(arena.take::<u8>(threads * levels_step));
         let all_weights = SharedOut::new(arena.take::<i32>(threads * size.weights));
@@ -82,7 +88,7 @@ impl Product<'_> {
                 let levels = all_levels.slice(index * levels_step, size.levels);
                 (numbers.slice(index * len, len), Wide { weights, levels })
             };
-            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, wide);
+            self.run_areas(isa, &mut worker.map(|i| cut.area(i)), numbers, wide, level_sums);
         });
         let (vector, blocks) = (self.m == 1, self.epilogue.scales.block().is_some());
         let names = match (vector, blocks, self.is_wide()) {
@@ -99,10 +105,30 @@ impl Product<'_> {
     }
 
     /// Multiplies on this thread, with [`Columns::numbers`] numbers of scratch and what [`WideSize`]
-    /// says for all activations.
-    pub(super) fn run_here(&self, isa: Isa, numbers: &mut [i32], wide: Wide<'_>) {
+    /// says for all activations. Where weights have zero points, `level_sums` are what the activations of each
+    /// row add up to, less theirs.
+    pub(super) fn run_here(
+        &self,
+        isa: Isa,
+        numbers: &mut [i32],
+        wide: Wide<'_>,
+        level_sums: &[i32],
+    ) {
         let all = Area { rows: 0..self.m, panels: self.panels() };
-        self.run_areas(isa, &mut std::iter::once(all), numbers, wide);
+        self.run_areas(isa, &mut std::iter::once(all), numbers, wide, level_sums);
+    }
+
+    /// Adds up the activations of each row, which lie one behind the other.
+    fn sum_levels(&self, isa: Isa, sums: &mut [i32]) {
+        let (k, params) = (self.weight.k, self.params);
+        let threads = QUANTIZE.shares(sums.len() * k);
+        let levels = self.rows.start;
+        let (rows, sums) = (sums.len(), SharedOut::new(sums));
+        split(rows, threads, &|rows| {
+            // SAFETY: ranges do not overlap.
+            let sums = unsafe { sums.slice(rows.start, rows.len()) };
+            isa.run(SumRows { levels, k, params, first: rows.start, sums });
+        });
     }
 
     fn run_areas(
@@ -111,6 +137,7 @@ impl Product<'_> {
         areas: &mut dyn Iterator<Item = Area>,
         numbers: &mut [i32],
         wide: Wide<'_>,
+        level_sums: &[i32],
     ) {
         if self.m > 0 {
             self.assert_in_bounds();
@@ -123,6 +150,7 @@ impl Product<'_> {
                 levels: wide.levels,
                 piece: Piece {
                     product: self,
+                    level_sums,
                     columns,
                     panel: wide.weights,
                     staged: Staged::new(),
@@ -216,6 +244,8 @@ impl Kernel for Areas<'_, '_> {
 /// A product, and what a thread needs to compute a part of it.
 struct Piece<'p, 'a> {
     product: &'p Product<'a>,
+    /// See [`Product::run_here`].
+    level_sums: &'p [i32],
     columns: Columns<'p>,
     /// Where a panel is widened.
     panel: &'p mut [i32],
@@ -323,7 +353,8 @@ impl Piece<'_, '_> {
             true => product.weight.width(panel),
             false => NV * S::LANES,
         };
-        self.columns.describe(&product.epilogue, product.weight.k, panel * PANEL, width);
+        let Packed { k, zero_points, .. } = product.weight;
+        self.columns.describe(&product.epilogue, k, zero_points, panel * PANEL, width);
         let block_quads = product.block().map_or(0, |size| size / GROUP);
         product.weight.expand_tail(panel, width, &mut self.tail);
         let needed = self.zero_point;
@@ -360,10 +391,12 @@ impl Piece<'_, '_> {
         let finish = &product.finish;
         let (first_column, wanted) = (panel * PANEL, &finish.columns);
         let inside = wanted.start <= first_column && first_column + width <= wanted.end;
+        let level_sums = self.level_sums;
         let straight = (width == NV * S::LANES && inside && finish.column_stride == 1).then_some(
             #[inline(always)]
             |row: usize| Whole {
                 params: product.params,
+                level_sums,
                 row,
                 target: finish.target,
                 start: row * finish.row_stride + first_column - wanted.start,
@@ -423,6 +456,7 @@ impl Piece<'_, '_> {
                     staged: &mut self.staged,
                     columns: &self.columns,
                     params: product.params,
+                    level_sums,
                     finish: &product.finish,
                     place: Place { rows: row..row + count, first_column, width },
                 });

@@ -42,8 +42,7 @@ impl<'a> Slab<'a> {
 
     /// Bytes of a slab of `height` rows.
     pub(super) fn bytes(shape: &ConvShape, height: usize) -> usize {
-        let width = shape.width + shape.padding[1][0] + shape.padding[1][1];
-        height * width * shape.in_channels + SLACK
+        height * shape.padded_width() * shape.in_channels + SLACK
     }
 
     /// The rows where they are, in an image without padding.

@@ -50,7 +50,7 @@ pub fn gemm_transposed(
 ) -> Result<Ran, Int8Error> {
     let (n, k) = (w.n(), w.k());
     check_length("the gradient", g.len(), checked_size("the gradient", &[m, n])?)?;
-    scales.check(n, k)?;
+    scales.check(n, k, w.zero_points())?;
     check_length("the output", out.len(), checked_size("the output", &[m, k])?)?;
     out.fill(0.0);
     let strips = k.div_ceil(WIDTH);
@@ -128,8 +128,10 @@ impl Strips<'_> {
                 return;
             }
         };
+        let zero_point = s.splat_i32(i32::from(self.w.zero_point(row)));
         for (out, values) in out.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES)) {
-            s.store(s.mul(s.i32_to_f32(s.load_i8(values)), s.splat(scale)), out);
+            let steps = s.sub_i32(s.load_i8(values), zero_point);
+            s.store(s.mul(s.i32_to_f32(steps), s.splat(scale)), out);
         }
     }
 

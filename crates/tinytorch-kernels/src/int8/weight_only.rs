@@ -47,7 +47,7 @@ pub fn gemm_weight_only(
     scratch: &mut Scratch,
 ) -> Result<Ran, Int8Error> {
     check_length("the activations", a.len(), checked_size("the activations", &[m, w.k()])?)?;
-    epilogue.check(w.n(), w.k())?;
+    epilogue.check(w.n(), w.k(), w.zero_points())?;
     check_length("the output", out.len(), checked_size("the output", &[m, w.n()])?)?;
     let finish = Finish {
         target: Target::F32(SharedOut::new(out)),
@@ -98,16 +98,21 @@ impl Kernel for WeightOnly<'_> {
     // As many rows as leave registers for the four dequantized vectors of a group.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        by_isa!(S, T => self.by_panels::<S, { T.weight_only.rows }, { T.weight_only.vectors }>(s))
+        by_isa!(S, T => match self.w.zero_points.is_empty() {
+            true => self.by_panels::<S, { T.weight_only.rows }, { T.weight_only.vectors }, true>(s),
+            false => self.by_panels::<S, { T.weight_only.rows }, { T.weight_only.vectors }, false>(s),
+        })
     }
 }
 
 impl WeightOnly<'_> {
+    /// The same, of a weight without zero points if `CENTERED`, for each of whose values they cost an operation.
     #[inline(always)]
-    fn by_panels<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
+    fn by_panels<S: Simd, const MR: usize, const NV: usize, const CENTERED: bool>(mut self, s: S) {
         for panel in self.panels.clone() {
             let width = self.w.width(panel);
-            self.columns.describe(self.epilogue, self.w.k, panel * PANEL, width);
+            let Packed { k, zero_points, .. } = self.w;
+            self.columns.describe(self.epilogue, k, zero_points, panel * PANEL, width);
             let mut tail = [0; COLUMNS * GROUP];
             self.w.expand_tail(panel, width, &mut tail);
             let mut row = 0;
@@ -119,11 +124,11 @@ impl WeightOnly<'_> {
                 };
                 // One row is the decoding of a language model, which must not compute the others.
                 if self.m - row == 1 {
-                    self.tile::<S, 1, NV>(s, panel, &tail, place(1));
+                    self.tile::<S, 1, NV, CENTERED>(s, panel, &tail, place(1));
                     row += 1;
                 } else {
                     let rows = MR.min(self.m - row);
-                    self.tile::<S, MR, NV>(s, panel, &tail, place(rows));
+                    self.tile::<S, MR, NV, CENTERED>(s, panel, &tail, place(rows));
                     row += rows;
                 }
             }
@@ -131,7 +136,7 @@ impl WeightOnly<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const MR: usize, const NV: usize>(
+    fn tile<S: Simd, const MR: usize, const NV: usize, const CENTERED: bool>(
         &mut self,
         s: S,
         panel: usize,
@@ -173,9 +178,16 @@ impl WeightOnly<'_> {
                 );
                 for j in 0..count {
                     let shift = 24 - 8 * j as u32;
-                    let w = group.map(
+                    let w: [S::F32; NV] = std::array::from_fn(
                         #[inline(always)]
-                        |group| s.i32_to_f32(s.shr(s.shl(group, shift), 24)),
+                        |v| {
+                            let mut w = s.shr(s.shl(group[v], shift), 24);
+                            if !CENTERED {
+                                let zero_points = &self.columns.zero_points.0[v * S::LANES..];
+                                w = s.sub_i32(w, s.load_i32(zero_points));
+                            }
+                            s.i32_to_f32(w)
+                        },
                     );
                     for (sums, row) in sums.iter_mut().zip(rows) {
                         let a = s.splat(row[at + j]);
@@ -206,6 +218,7 @@ impl WeightOnly<'_> {
             staged: &mut self.staged,
             columns: &self.columns,
             params: RowParams::Tensor(QParams { scale: 1.0, zero_point: 0 }),
+            level_sums: &[],
             finish: self.finish,
             place,
         });

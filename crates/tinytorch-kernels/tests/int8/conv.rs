@@ -38,7 +38,21 @@ fn activation(
     }
 }
 
+/// Weights around 0 and, unless their scales come in blocks, weights that are not.
 fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
+    check_with(seed, shape, (blocks, false), relu, tame);
+    if !blocks {
+        check_with(seed, shape, (blocks, true), relu, tame);
+    }
+}
+
+fn check_with(
+    seed: u64,
+    shape: ConvShape,
+    (blocks, off_center): (bool, bool),
+    relu: bool,
+    tame: bool,
+) {
     let mut numbers = Numbers(seed);
     let data = numbers.u8s(shape.input_len().unwrap());
     let group_n = shape.out_channels / shape.groups;
@@ -47,6 +61,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
     if tame {
         w.iter_mut().for_each(|w| *w /= 2);
     }
+    let w_zeros = numbers.zero_points(shape.out_channels, off_center);
     let per_image: Vec<QParams> = (0..shape.batch)
         .map(|_| QParams { scale: numbers.scales(1)[0], zero_point: numbers.u8s(1)[0] })
         .collect();
@@ -82,7 +97,10 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
             group_n,
             k,
             |row, i| i64::from(activation(&shape, &data, &zero_points, group, row, i)),
-            |column, i| w[(columns.start + column) * k + i],
+            |column, i| {
+                let row = columns.start + column;
+                i64::from(w[row * k + i]) - i64::from(w_zeros[row])
+            },
             &RowParams::PerRow(&row_params),
             &of_group,
         );
@@ -98,6 +116,7 @@ fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
     }
 
     let panels = Panels::pack(&w, shape.out_channels, k).unwrap().with_sums();
+    let panels = panels.with_zero_points(&w_zeros).unwrap();
     let images = Images { data: &data, params: RowParams::PerRow(&per_image) };
     let plus = numbers.f32s(nhwc.len());
     let out_params = QParams { scale: 0.05, zero_point: 100 };

@@ -13,6 +13,7 @@ struct Case {
     a: Vec<f32>,
     g: Vec<f32>,
     w: Vec<i8>,
+    zero_points: Vec<i8>,
     channel: Vec<f32>,
     block: Vec<f16>,
     bias: Vec<f32>,
@@ -30,6 +31,7 @@ impl Case {
             a: numbers.f32s(m * k),
             g: numbers.f32s(m * n),
             w: numbers.i8s(n * k),
+            zero_points: numbers.zero_points(n, seed % 2 == 1),
             channel: numbers.scales(n),
             block: numbers.scales(n * k.div_ceil(BLOCK)).into_iter().map(f16::from_f32).collect(),
             bias: numbers.f32s(n),
@@ -50,12 +52,17 @@ impl Case {
         } else {
             f64::from(self.channel[row])
         };
-        f64::from(self.w[row * self.k + column]) * scale
+        let zero_point = if blocks { 0 } else { self.zero_points[row] };
+        (f64::from(self.w[row * self.k + column]) - f64::from(zero_point)) * scale
     }
 
     /// Both products on one instruction set and number of threads.
     fn run(&self, isa: Isa, threads: usize, blocks: bool) -> (Vec<f32>, Vec<f32>) {
         let panels = Panels::pack(&self.w, self.n, self.k).unwrap();
+        let panels = match blocks {
+            true => panels,
+            false => panels.with_zero_points(&self.zero_points).unwrap(),
+        };
         let scales = self.scales(blocks);
         let epilogue = Epilogue { scales, bias: Some(&self.bias), relu: true };
         let mut y = vec![f32::NAN; self.m * self.n];

@@ -44,7 +44,22 @@ fn input() -> impl Strategy<Value = Input> {
     prop::sample::select(vec![Input::Tensor, Input::PerRow, Input::PerRow16])
 }
 
-fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, input: Input, relu: bool, tame: bool) {
+/// Weights around 0 and, where the sums are one integer, weights that are not.
+fn check(seed: u64, sizes: [usize; 3], kind: Kind, input: Input, relu: bool, tame: bool) {
+    check_with(seed, sizes, (kind, false), input, relu, tame);
+    if !matches!((kind, input), (Kind::Blocks(_), _) | (_, Input::PerRow16)) {
+        check_with(seed, sizes, (kind, true), input, relu, tame);
+    }
+}
+
+fn check_with(
+    seed: u64,
+    [m, n, k]: [usize; 3],
+    (kind, off_center): (Kind, bool),
+    input: Input,
+    relu: bool,
+    tame: bool,
+) {
     let mut numbers = Numbers(seed);
     let words: Vec<i16> = numbers.words(m * k);
     let (a, level): (Vec<u8>, Vec<i64>) = match input {
@@ -62,6 +77,7 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, input: Input, relu: bool,
     if tame {
         w.iter_mut().for_each(|w| *w /= 2);
     }
+    let w_zeros = numbers.zero_points(n, off_center);
     let zero_points = match input {
         Input::PerRow16 => [0; 4],
         Input::Tensor | Input::PerRow => [0, 255, 128, numbers.next() as u8],
@@ -93,15 +109,17 @@ fn check(seed: u64, [m, n, k]: [usize; 3], kind: Kind, input: Input, relu: bool,
     let (bias, plus) = (numbers.f32s(n), numbers.f32s(m * n));
     let epilogue = Epilogue { scales, bias: relu.then_some(&bias[..]), relu };
 
-    let want = reference(m, n, k, |i, j| level[i * k + j], |i, j| w[i * k + j], &params, &epilogue);
+    let activation = |i: usize, j: usize| level[i * k + j];
+    let weight = |i: usize, j: usize| i64::from(w[i * k + j]) - i64::from(w_zeros[i]);
+    let want = reference(m, n, k, activation, weight, &params, &epilogue);
     let floats = Epilogue { relu: false, ..epilogue };
-    let sums = reference(m, n, k, |i, j| level[i * k + j], |i, j| w[i * k + j], &params, &floats);
+    let sums = reference(m, n, k, activation, weight, &params, &floats);
     let sums = sums.iter().zip(&plus).map(|(y, plus)| y + plus);
     let sums = sums.map(|sum| if relu && sum < 0.0 { 0.0 } else { sum });
     let want_sums: Vec<u32> = sums.map(f32::to_bits).collect();
     let out_params = QParams { scale: 0.05, zero_point: 77 };
     let want_levels = levels(&want, out_params);
-    let without_sums = Panels::pack(&w, n, k).unwrap();
+    let without_sums = Panels::pack(&w, n, k).unwrap().with_zero_points(&w_zeros).unwrap();
     let with_sums = without_sums.clone().with_sums();
     let activations = Activations { data: &a, m, k, params };
     let mut scratch = Scratch::new();
@@ -182,12 +200,35 @@ fn the_longest_row_fits_its_accumulator() {
 }
 
 #[test]
+fn the_longest_row_with_a_zero_point_fits_its_accumulator() {
+    let k = tinytorch_kernels::int8::MAX_K_OFF_CENTER;
+    for (weight, zero) in [(-128, 127), (127, -128)] {
+        let panels = Panels::pack(&vec![weight; k], 1, k).unwrap();
+        let panels = panels.with_zero_points(&[zero]).unwrap();
+        for (level, zero_point) in [(255, 0), (0, 255)] {
+            let data = vec![level; k];
+            let params = RowParams::Tensor(QParams { scale: 1.0, zero_point });
+            let a = Activations { data: &data, m: 1, k, params };
+            let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
+            let steps = i64::from(weight) - i64::from(zero);
+            let want = (i64::from(level) - i64::from(zero_point)) * steps * k as i64;
+            for isa in Isa::available() {
+                let (mut y, mut scratch) = ([0.0], Scratch::new());
+                gemm(isa, &a, &panels, &epilogue, Output::F32(&mut y), &mut scratch).unwrap();
+                assert_eq!(y, [want as f32], "{}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn threads_do_not_change_a_bit() {
     let mut numbers = Numbers(5);
     for [m, n, k] in [[200, 130, 331], [1, 4100, 1024], [600, 17, 515]] {
         let (a, w) = (numbers.u8s(m * k), numbers.i8s(n * k));
         let (channel, params) = (numbers.scales(n), QParams { scale: 0.1, zero_point: 9 });
         let panels = Panels::pack(&w, n, k).unwrap();
+        let panels = panels.with_zero_points(&numbers.zero_points(n, true)).unwrap();
         let activations = Activations { data: &a, m, k, params: RowParams::Tensor(params) };
         let epilogue = Epilogue { scales: Scales::PerChannel(&channel), bias: None, relu: false };
         for isa in Isa::available() {
@@ -238,7 +279,16 @@ fn wrong_arguments_are_typed_errors() {
     ));
     let zero = RowParams::Tensor(QParams { scale: 0.0, zero_point: 0 });
     assert!(matches!(call(&[0; 3], 3, zero, one, 2), Int8Error::Scale { .. }));
+    let blocks = Scales::Blocks { size: 4, scales: &[half::f16::ONE; 2] };
     let wide = [good];
+    for (params, scales) in [(tensor, blocks), (RowParams::PerRow16(&wide), one)] {
+        let panels = panels.clone().with_zero_points(&[0, 1]).unwrap();
+        let a = Activations { data: &[0; 6][..3 * params.level_bytes()], m: 1, k: 3, params };
+        let epilogue = Epilogue { scales, bias: None, relu: false };
+        let output = Output::F32(&mut [0.0; 2]);
+        let error = gemm(Isa::Scalar, &a, &panels, &epilogue, output, &mut Scratch::new());
+        assert_eq!(error, Err(Int8Error::ZeroPoints));
+    }
     assert!(matches!(
         call(&[0; 3], 3, RowParams::PerRow16(&wide), one, 2),
         Int8Error::Length { expected: 6, .. }

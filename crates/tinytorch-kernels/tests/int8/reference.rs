@@ -40,6 +40,11 @@ impl Numbers {
         (0..len).map(|_| value(self)).collect()
     }
 
+    /// Levels that stand for 0 in a weight, 0 in all rows unless that is `off_center`.
+    pub(crate) fn zero_points(&mut self, rows: usize, off_center: bool) -> Vec<i8> {
+        if off_center { self.i8s(rows) } else { vec![0; rows] }
+    }
+
     pub(crate) fn f32s(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.unit() * 2.0 - 1.0).collect()
     }
@@ -56,7 +61,7 @@ pub(crate) fn reference(
     n: usize,
     k: usize,
     a: impl Fn(usize, usize) -> i64,
-    w: impl Fn(usize, usize) -> i8,
+    w: impl Fn(usize, usize) -> i64,
     params: &RowParams<'_>,
     epilogue: &Epilogue<'_>,
 ) -> Vec<f32> {
@@ -68,9 +73,8 @@ pub(crate) fn reference(
             RowParams::PerRow(all) | RowParams::PerRow16(all) => all[row],
         };
         let dot = |column: usize, from: usize, to: usize| -> f32 {
-            let sum: i64 = (from..to)
-                .map(|i| (a(row, i) - i64::from(params.zero_point)) * i64::from(w(column, i)))
-                .sum();
+            let sum: i64 =
+                (from..to).map(|i| (a(row, i) - i64::from(params.zero_point)) * w(column, i)).sum();
             i32::try_from(sum).expect("sums stay inside 32 bits") as f32
         };
         for column in 0..n {

@@ -288,14 +288,32 @@ impl<'m> Writer<'m> {
             self.beside(name, dims(tensor::proto(name, &values)?));
             return Ok(());
         };
-        let axis = (scales.len() > 1).then(|| int8.axis());
-        let scales = if axis.is_some() { vector(scales)? } else { Tensor::scalar(scales[0]) };
+        let zero_points = int8.weight.zero_points();
+        let is_one = scales.len() == 1 && zero_points.windows(2).all(|pair| pair[0] == pair[1]);
+        let axis = (!is_one).then(|| int8.axis());
+        let rows = int8.weight.panels().n();
+        // Zero points and scales are as many of each.
+        let scales = match (is_one, scales) {
+            (true, _) => Tensor::scalar(scales[0]),
+            (false, [one]) => vector(&vec![*one; rows])?,
+            (false, _) => vector(scales)?,
+        };
         let values = in_file(values(int8.weight)?)?;
         let [quantized, scale] =
             [QUANTIZED, "_scale"].map(|what| self.fresh(format!("{name}{what}")));
         self.beside(name, dims(tensor::proto(&quantized, &values)?));
         self.beside(name, tensor::proto(&scale, &scales)?);
-        self.nodes.push(dequantize(vec![quantized, scale], name, axis));
+        let mut inputs = vec![quantized, scale];
+        if let Some(first) = zero_points.first() {
+            let levels = match is_one {
+                true => Tensor::from_vec(vec![*first], [])?,
+                false => Tensor::from_vec(zero_points.to_vec(), [rows])?,
+            };
+            let zero_point = self.fresh(format!("{name}_zero_point"));
+            self.beside(name, tensor::proto(&zero_point, &levels)?);
+            inputs.push(zero_point);
+        }
+        self.nodes.push(dequantize(inputs, name, axis));
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! The same file with operators of integers in place of pairs of `QuantizeLinear` and `DequantizeLinear`.
 //!
 //! A layer whose result is quantized becomes `QLinearConv`, `QLinearMatMul` or `QGemm`. One whose result is read as floats becomes
-//! `QGemm` too, or `ConvInteger` and `MatMulInteger` with a factor behind them. Weights are unsigned around 128, which engines
-//! multiply without saturating.
+//! `QGemm` too, or `ConvInteger` and `MatMulInteger` with a factor behind them. Weights are unsigned, around 128 or what
+//! zero point they have, which engines multiply without saturating.
 
 use crate::error::OnnxError;
 use crate::int8::{integer, is_plain_product, plain};
@@ -13,6 +13,9 @@ use tinytorch_core::{Result, Tensor};
 
 const QUANTIZE: &str = "QuantizeLinear";
 const DEQUANTIZE: &str = "DequantizeLinear";
+
+/// The level of unsigned weights that 0 becomes.
+const MIDDLE: f32 = 128.0;
 
 /// Whose operator `QGemm` is.
 pub(super) const DOMAIN: &str = "com.microsoft";
@@ -45,6 +48,8 @@ struct Layer {
     input: Levels,
     weight: Tensor,
     scales: Vec<f32>,
+    /// The zero point of each output channel of unsigned levels, or one for all.
+    zero_points: Vec<u8>,
     /// The bias in multiples of the products' steps, by its name.
     bias: Option<String>,
 }
@@ -160,6 +165,18 @@ impl Writer {
         else {
             return Ok(None);
         };
+        let zero_points = match w.input.get(2) {
+            Some(name) => self.floats(name)?.unwrap_or_default(),
+            None => vec![0.0],
+        };
+        let unsigned = |level: &f32| (level + MIDDLE) as u8;
+        let mut zero_points: Vec<u8> = zero_points.iter().map(unsigned).collect();
+        if zero_points.windows(2).all(|pair| pair[0] == pair[1]) {
+            zero_points.truncate(1);
+        } else if node.op_type == "Conv" {
+            // ONNX Runtime's convolutions take one for all.
+            return Ok(None);
+        }
         let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
             None => None,
             Some(bias) => {
@@ -176,6 +193,7 @@ impl Writer {
             input,
             weight,
             scales,
+            zero_points,
             bias,
         }))
     }
@@ -228,7 +246,16 @@ impl Writer {
         let weight = unsigned(&layer.weight)?;
         let weight = if transposed { weight.transpose(0, 1)?.contiguous()? } else { weight };
         let weight = self.add(format!("{}_unsigned", node.input[1]), &weight)?;
-        let middle = self.add("middle".to_string(), &Tensor::from_vec(vec![128u8], [])?)?;
+        let middle = match layer.zero_points[..] {
+            [128] => self.add("middle".to_string(), &Tensor::from_vec(vec![128u8], [])?)?,
+            [one] => {
+                self.add(format!("{}_middle", node.input[1]), &Tensor::from_vec(vec![one], [])?)?
+            }
+            ref several => {
+                let several = Tensor::from_vec(several.to_vec(), [several.len()])?;
+                self.add(format!("{}_middles", node.input[1]), &several)?
+            }
+        };
         let scales = match layer.scales[..] {
             [one] => Tensor::scalar(one),
             ref several => Tensor::from_vec(several.to_vec(), [several.len()])?,
@@ -239,8 +266,8 @@ impl Writer {
         let scale = self.add(format!("{}_steps", node.input[1]), &scales)?;
         let middle = match (node.op_type.as_str(), scales.len()) {
             // ONNX Runtime takes zero points of these of the scales' shape alone.
-            ("Gemm" | "MatMul", count) if scales.rank() == 1 => {
-                let middles = Tensor::from_vec(vec![128u8; count], [count])?;
+            ("Gemm" | "MatMul", count) if scales.rank() == 1 && layer.zero_points.len() == 1 => {
+                let middles = Tensor::from_vec(layer.zero_points.repeat(count), [count])?;
                 self.add(format!("{}_middles", node.input[1]), &middles)?
             }
             _ => middle,

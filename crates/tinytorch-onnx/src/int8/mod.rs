@@ -11,7 +11,6 @@ mod expand;
 mod integers;
 mod levels;
 mod misread;
-mod off_center;
 mod places;
 mod weights;
 

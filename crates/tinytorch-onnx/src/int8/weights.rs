@@ -2,7 +2,6 @@
 
 use super::draft::{DEQUANTIZE, Draft, floats, int, is_own};
 use super::levels::{Levels, Reader, Search, is_scale};
-use super::off_center::{self, OffCenter};
 use crate::error::{OnnxError, shown};
 use crate::file::Files;
 use crate::proto::{NodeProto, TensorProto};
@@ -12,6 +11,7 @@ use tinytorch_core::Tensor;
 use tinytorch_core::autograd::Stored;
 use tinytorch_core::int8::{Encoding, Int8Weight, QWeight, Scales};
 use tinytorch_core::tensor::Shape;
+use tinytorch_kernels::int8::MAX_K_OFF_CENTER;
 
 /// What quantizers call the levels of a value.
 pub(crate) const QUANTIZED: &str = "_quantized";
@@ -23,6 +23,8 @@ pub(crate) const SHIFT: &str = "_shift_quantized";
 pub(crate) struct FileWeight {
     levels: TensorProto,
     scales: Vec<f32>,
+    /// The level of each output channel that stands for 0, counted from the middle, or one for all.
+    zero_points: Vec<i8>,
     /// Whether the file's order is `[in, out]`.
     transposed: bool,
     input: Encoding,
@@ -30,20 +32,9 @@ pub(crate) struct FileWeight {
 }
 
 impl FileWeight {
-    /// A weight that adds up what it is multiplied by, of this many values.
-    pub(super) fn ones(count: usize, transposed: bool, input: Encoding) -> FileWeight {
-        let levels = TensorProto {
-            dims: vec![count as i64],
-            data_type: element::I8,
-            raw_data: vec![1; count].into(),
-            ..TensorProto::default()
-        };
-        FileWeight { levels, scales: vec![1.0], transposed, input, shift: None }
-    }
-
     /// The weight in a layer's own shape.
     pub(crate) fn stored(self, shape: Shape, files: &mut Files) -> tinytorch_core::Result<Stored> {
-        let FileWeight { levels, scales, transposed, input, shift } = self;
+        let FileWeight { levels, scales, zero_points, transposed, input, shift } = self;
         let levels = signed(&tensor::tensor(&levels, files)?)?;
         let rows = shape[0];
         let scales = match scales[..] {
@@ -57,6 +48,10 @@ impl FileWeight {
             }
             Ok(())
         })?;
+        let weight = match zero_points[..] {
+            [one] => weight.with_zero_points(&vec![one; rows])?,
+            _ => weight.with_zero_points(&zero_points)?,
+        };
         let weight = match shift {
             Some(shift) => weight.with_shift(shift.into())?,
             None => weight,
@@ -95,7 +90,7 @@ pub(super) fn find(draft: &mut Draft, files: &mut Files) -> Result<Found, OnnxEr
             Err(Refusal::Error(error)) => return Err(error),
         }
     }
-    let weights = candidates.into_iter().flat_map(|candidate| candidate.adopt(draft));
+    let weights = candidates.into_iter().map(|candidate| candidate.adopt(draft));
     Ok((weights.collect(), floats))
 }
 
@@ -131,7 +126,6 @@ struct Candidate {
     at: usize,
     levels: TensorProto,
     steps: Steps,
-    layers: Vec<usize>,
     transposed: bool,
     input: Encoding,
     /// Inputs that may read what was not rounded yet.
@@ -153,9 +147,6 @@ fn candidate(
     let (mut before, mut biases) = (Vec::new(), Vec::new());
     let multiplying: Vec<usize> =
         layers.iter().copied().filter(|&layer| !looks_up(&search.draft.nodes[layer])).collect();
-    if multiplying.len() < layers.len() && steps.offsets.iter().any(|offset| *offset != 0.0) {
-        return Err("rows are looked up in it, and its zero is not the level in the middle".into());
-    }
     let mut inputs = Vec::with_capacity(multiplying.len());
     for layer in multiplying {
         biases.extend(Bias::of(search, layer, files)?);
@@ -173,7 +164,7 @@ fn candidate(
         return Err("layers read it together with inputs of different ranges".into());
     }
     let levels = levels.clone();
-    Ok(Candidate { at, levels, steps, layers, transposed, input, before, biases })
+    Ok(Candidate { at, levels, steps, transposed, input, before, biases })
 }
 
 /// The layers that multiply by a value, and whether they do by its transpose.
@@ -224,8 +215,8 @@ fn multiplies(node: &NodeProto, rank: usize) -> Option<bool> {
 struct Steps {
     /// The scale of each output channel, or one for all.
     scales: Vec<f32>,
-    /// How far the zero points, likewise, lie off the middle of the levels.
-    offsets: Vec<f32>,
+    /// The zero points, likewise, counted from the middle of the levels.
+    zero_points: Vec<i8>,
 }
 
 fn steps(
@@ -271,14 +262,33 @@ fn steps(
             return Err(format!("it has {} {what} for {expected} channels", list.len()).into());
         }
     }
-    let offsets = zero_points.iter().map(|zero_point| zero_point - middle).collect();
-    Ok(Steps { scales, offsets })
+    let values = levels.dims.iter().product::<i64>() / expected.max(1);
+    let longest = MAX_K_OFF_CENTER as i64;
+    if values > longest && zero_points.iter().any(|zero_point| *zero_point != middle) {
+        return Err(format!(
+            "its channels have {values} values each and a zero point; up to {longest} certainly fit 32 bits"
+        )
+        .into());
+    }
+    let zero_points = zero_points.iter().map(|zero_point| from_middle(*zero_point, middle));
+    let zero_points = zero_points.collect::<Result<_, _>>()?;
+    Ok(Steps { scales, zero_points })
+}
+
+/// A zero point counted from the middle of the levels.
+fn from_middle(zero_point: f32, middle: f32) -> Result<i8, String> {
+    let steps = zero_point - middle;
+    let is_level = (f32::from(i8::MIN)..=f32::from(i8::MAX)).contains(&steps);
+    match is_level && steps.fract() == 0.0 {
+        true => Ok(steps as i8),
+        false => Err(format!("its zero point is {zero_point}, which none of its levels is")),
+    }
 }
 
 impl Candidate {
-    /// Makes the weight a parameter of the graph, and a second one if zero has no level in the middle.
-    fn adopt(self, draft: &mut Draft) -> Vec<(String, FileWeight)> {
-        let Candidate { at, levels, steps, layers, transposed, input, before, biases } = self;
+    /// Makes the weight a parameter of the graph.
+    fn adopt(self, draft: &mut Draft) -> (String, FileWeight) {
+        let Candidate { at, levels, steps, transposed, input, before, biases } = self;
         let name = own_name(draft, at, &levels.name);
         draft.replace(&levels.name, floats(&name, &levels.dims, &[]));
         for ((reader, i), source) in before {
@@ -297,18 +307,8 @@ impl Candidate {
                 false => bias.adopt(draft),
             }
         }
-        let Steps { scales, offsets } = steps;
-        let mut adopted = Vec::new();
-        if offsets.iter().any(|offset| *offset != 0.0) {
-            let (dims, scales) = (&levels.dims[..], &scales[..]);
-            let off = OffCenter { name: &name, dims, scales, offsets: &offsets, transposed };
-            for layer in layers {
-                let (ones, count) = off_center::correct(draft, layer, &off);
-                adopted.push((ones, FileWeight::ones(count, transposed, input)));
-            }
-        }
-        adopted.push((name, FileWeight { levels, scales, transposed, input, shift }));
-        adopted
+        let Steps { scales, zero_points } = steps;
+        (name, FileWeight { levels, scales, zero_points, transposed, input, shift })
     }
 }
 

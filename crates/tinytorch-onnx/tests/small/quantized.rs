@@ -4,8 +4,8 @@ use super::support::*;
 use tinytorch::Tensor;
 use tinytorch::nn::Module;
 use tinytorch_core::int8::Encoding;
-use tinytorch_onnx::OnnxModel;
-use tinytorch_onnx::proto::{GraphProto, NodeProto, TensorProto};
+use tinytorch_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tinytorch_onnx::{Form, OnnxModel};
 
 const U8: i32 = 2;
 const I8: i32 = 3;
@@ -160,16 +160,49 @@ fn an_operator_of_integers_means_the_same_with_signed_and_unsigned_weights() {
     }
 }
 
+const ZEROS: [i32; 3] = [0, 90, -77];
+
+/// Signed or unsigned levels whose zeros lie off the middle.
+fn off_center(unsigned: bool) -> GraphProto {
+    around(ZEROS, unsigned)
+}
+
+fn around(zeros: [i32; 3], unsigned: bool) -> GraphProto {
+    let (middle, data_type) = if unsigned { (128, U8) } else { (0, I8) };
+    let values: Vec<i32> = levels().iter().map(|level| level + middle).collect();
+    let mut graph = qdq();
+    *of(&mut graph, "conv.weight_quantized") =
+        numbers("conv.weight_quantized", data_type, &[3, 2, 2, 2], &values);
+    graph.initializer.push(numbers("w_zero", data_type, &[3], &zeros.map(|zero| zero + middle)));
+    graph.node[2].input.push("w_zero".into());
+    graph
+}
+
 /// A weight that is read without its zeros would be off by dozens of levels.
 #[test]
 fn zeros_off_the_middle_are_taken_off() {
-    let mut graph = qdq();
-    graph.initializer.push(numbers("w_zero", I8, &[3], &[0, 90, -77]));
-    graph.node[2].input.push("w_zero".into());
-    let model = read(graph).unwrap();
-    assert_eq!(reading(&model).len(), 2, "the weight, and one of ones");
-    assert_eq!(output(&model), with_zeros([0, 90, -77]));
-    assert_ne!(with_zeros([0, 90, -77]), in_integers());
+    for unsigned in [false, true] {
+        let model = read(off_center(unsigned)).unwrap();
+        assert_eq!(reading(&model).len(), 1);
+        let params = model.named_params();
+        let weight = params[0].1.int8().unwrap();
+        assert_eq!(weight.zero_points(), ZEROS.map(|zero| zero as i8));
+        assert_eq!(output(&model), with_zeros(ZEROS));
+    }
+    assert_ne!(with_zeros(ZEROS), in_integers());
+}
+
+/// Convolutions of integers take one zero point for all channels; others stay floats between levels.
+#[test]
+fn operators_of_integers_are_written_with_zero_points() {
+    for (zeros, operator) in [([-77; 3], "QLinearConv"), (ZEROS, "Conv")] {
+        let model = read(around(zeros, false)).unwrap();
+        let bytes = model.to_onnx_as(Form::QOperator).unwrap().bytes;
+        let written = <ModelProto as prost::Message>::decode(&bytes[..]).unwrap();
+        let nodes = written.graph.unwrap().node;
+        assert!(nodes.iter().any(|node| node.op_type == operator), "{operator}");
+        assert_eq!(output(&OnnxModel::from_bytes("again", bytes).unwrap()), with_zeros(zeros));
+    }
 }
 
 #[test]
@@ -214,7 +247,8 @@ fn dynamic() -> GraphProto {
 fn every_form_is_saved_loaded_and_saved_to_the_same_bytes() {
     let provenance = tinytorch::files::Provenance::default();
     let folder = tempfile::tempdir().unwrap();
-    for graph in [qdq(), operator(false), operator(true), dynamic()] {
+    let off_center = [off_center(false), off_center(true)];
+    for graph in [qdq(), operator(false), operator(true), dynamic()].into_iter().chain(off_center) {
         let model = read(graph).unwrap();
         let onnx = model.to_onnx().unwrap().bytes;
         let again = OnnxModel::from_bytes("again", onnx.clone()).unwrap();
@@ -289,6 +323,13 @@ fn what_cannot_be_int8_is_named_with_its_reason() {
     stays_float(
         |graph| *of(graph, "w_scale") = floats("w_scale", &[3], &[0.25, 0.0, 0.125]),
         "its scale is 0",
+    );
+    stays_float(
+        |graph| {
+            graph.initializer.push(floats("w_zero", &[], &[0.5]));
+            graph.node[2].input.push("w_zero".into());
+        },
+        "its zero point is 0.5, which none of its levels is",
     );
     stays_float(
         |graph| graph.node.push(node("Neg", &["w_f"], &["n"])),

@@ -37,6 +37,8 @@ class Engine:
     file: Optional[str] = None
     #: From a number of copies to the bytes that a fresh process takes to hold them, and what was measured.
     measure: Optional[Callable[[int], tuple[int, str]]] = None
+    #: The same engine on another file, and if that is asked for without rewriting its graph; ``None`` if it cannot do that.
+    reopen: Optional[Callable[[str, bool], Optional[Engine]]] = None
 
     def as_dict(self) -> dict[str, Any]:
         """As the extension takes it."""
@@ -47,7 +49,12 @@ class Engine:
             "fixed_batch": self.fixed_batch,
             "file": self.file,
             "measure": self.measure,
+            "reopen": None if self.reopen is None else self._reopened,
         }
+
+    def _reopened(self, file: str, plain: bool) -> Optional[dict[str, Any]]:
+        engine = None if self.reopen is None else self.reopen(os.fspath(file), plain)
+        return None if engine is None else engine.as_dict()
 
 
 def adapt(model: Any, engine: Optional[str]) -> Engine:
@@ -120,8 +127,19 @@ def _of_session(session: Any) -> Engine:
     engine = Engine("ONNX Runtime", call, names, [value.name for value in session.get_outputs()])
     first = inputs[0].shape[0] if inputs and inputs[0].shape else None
     engine.fixed_batch = first if isinstance(first, int) else None
+    engine.reopen = lambda file, plain: _of_session(_session(file, session.get_session_options(), session.get_providers(), plain))
     file = getattr(session, "_model_path", None)
     return _in_file(engine, "onnxruntime", file) if file else engine
+
+
+def _session(file: str, options: Any, providers: Sequence[str], plain: bool) -> Any:
+    onnxruntime = import_module("onnxruntime")
+    level = options.graph_optimization_level
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(file, options, providers=list(providers))
+    options.graph_optimization_level = level
+    return session
 
 
 def _of_compiled(compiled: Any) -> Engine:
@@ -168,7 +186,9 @@ def _read_by_openvino(file: str) -> Engine:
         raise FileNotFoundError(f"there is no file {file}")
     # Other than f32 is what OpenVINO may choose on some processors, where nobody asks for it.
     compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return _in_file(_of_compiled(compiled), "openvino", file)
+    engine = _in_file(_of_compiled(compiled), "openvino", file)
+    engine.reopen = lambda other, plain: None if plain else _read_by_openvino(other)
+    return engine
 
 
 #: How a file is read, by the name of the engine.

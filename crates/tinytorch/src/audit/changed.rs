@@ -2,7 +2,7 @@
 
 use super::answers::Answers;
 use super::spread::{Spread, squared_distance};
-use super::{Evidence, Subject};
+use super::{Evidence, Rows, Subject};
 use crate::Result;
 use crate::tensor::{Dtype, Tensor};
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub(super) fn of(subject: &Subject, answers: &Answers) -> Result<(Vec<Changed>, 
         if changed.len() < TOLD {
             let sample = answers.sample_of(answer);
             let right = answers.right.as_ref().map(|right| right[answer]);
-            let picture = picture(&subject.held_out.inputs()[0], sample)?;
+            let picture = picture(&*subject.held_out.inputs()[0], sample)?;
             changed.push(Changed { sample, float, int8, right, picture });
         }
     }
@@ -89,13 +89,14 @@ pub(super) fn of(subject: &Subject, answers: &Answers) -> Result<(Vec<Changed>, 
 }
 
 /// A sample `[channels, height, width]` of few pixels, the mean of its channels.
-fn picture(inputs: &Tensor, sample: usize) -> Result<Option<Picture>> {
-    let &[_, channels, height, width] = inputs.shape().dims() else { return Ok(None) };
+fn picture(inputs: &dyn Rows, sample: usize) -> Result<Option<Picture>> {
+    let shape = inputs.shape();
+    let &[_, channels, height, width] = shape.dims() else { return Ok(None) };
     let pixels = height * width;
     if inputs.dtype() != Dtype::F32 || !(1..=PIXELS).contains(&pixels) || channels == 0 {
         return Ok(None);
     }
-    let values = inputs.slice(0, sample..sample + 1)?.to_vec::<f32>()?;
+    let values = inputs.rows(sample..sample + 1)?.to_vec::<f32>()?;
     let mean =
         |pixel: usize| values.iter().skip(pixel).step_by(pixels).sum::<f32>() / channels as f32;
     let means: Vec<f32> = (0..pixels).map(mean).collect();

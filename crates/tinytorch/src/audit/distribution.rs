@@ -153,6 +153,18 @@ fn weight_range(values: &[f32], int8: &QWeight) -> Result<Int8Range> {
     };
     let max = LARGEST * scales.iter().copied().fold(0.0, f64::max);
     let narrowest_max = LARGEST * scales.iter().copied().fold(f64::INFINITY, f64::min);
+    let zero_points = int8.zero_points();
+    let end = |level: i8| {
+        let steps = zero_points.iter().map(move |zero| f64::from(level) - f64::from(*zero));
+        steps.zip(scales.iter().cycle()).map(|(steps, scale)| steps * scale)
+    };
+    let (min, max, narrowest_max) = match zero_points {
+        [] => (-max, max, narrowest_max),
+        _ => {
+            let max = end(i8::MAX).fold(f64::NEG_INFINITY, f64::max);
+            (end(i8::MIN).fold(f64::INFINITY, f64::min), max, max)
+        }
+    };
     let (rows, dequantized) = (int8.panels().n(), int8.dequantize()?.to_vec::<f32>()?);
     let mut row = vec![0i8; int8.panels().k()];
     let (mut used, mut clipped) = ([false; 256], 0usize);
@@ -160,20 +172,21 @@ fn weight_range(values: &[f32], int8: &QWeight) -> Result<Int8Range> {
         int8.row_into(i, &mut row)?;
         let start = i * row.len();
         let pairs = values.iter().skip(start).zip(dequantized.iter().skip(start));
+        let own = zero_points.get(i).map(|_| scales[i % scales.len()]);
         for (&level, (&value, &held)) in row.iter().zip(pairs) {
             used[usize::from(level.cast_unsigned())] = true;
-            let step = f64::from(held.abs()) / LARGEST;
-            let beyond = f64::from(value.abs()) - f64::from(held.abs());
+            let step = own.unwrap_or(f64::from(held.abs()) / LARGEST);
+            let beyond = f64::from(value - held) * f64::from(level.signum());
             clipped += usize::from(level.unsigned_abs() >= 127 && beyond > step / 2.0);
         }
     }
     Ok(Int8Range {
-        min: -max,
+        min,
         max,
         narrowest_max,
         clipped_percent: percent(clipped, values.len()),
         levels_used: used.iter().filter(|&&used| used).count(),
-        levels: 255,
+        levels: if zero_points.is_empty() { 255 } else { 256 },
     })
 }
 

@@ -54,6 +54,11 @@ pub enum AuditError {
         /// Those of the first input.
         expected: usize,
     },
+    /// Samples that somebody has changed while they judged.
+    #[error(
+        "the samples were changed while they judged; keep the arrays as they are until the audit has ended"
+    )]
+    SamplesChanged,
     /// Samples that do not fill the passes of a model that takes no other number of them.
     #[error(
         "{got} samples do not fill passes of {per_pass}, which is what the model takes; give a multiple of that"

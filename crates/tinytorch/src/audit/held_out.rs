@@ -1,9 +1,10 @@
 //! The samples that an audit judges by.
 
-use super::AuditError;
+use super::{AuditError, Rows};
 use crate::Result;
 use crate::data::{Dataset, Examples};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
+use std::sync::Arc;
 
 /// Samples per pass where a model takes any number; small enough that activations stay in cache, large enough that
 /// the passes, not their number, take the time.
@@ -23,7 +24,7 @@ const PER_PASS: usize = 64;
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeldOut {
-    inputs: Vec<Tensor>,
+    inputs: Vec<Arc<dyn Rows>>,
     targets: Vec<Tensor>,
     len: usize,
     /// A name for each sample.
@@ -42,17 +43,29 @@ impl HeldOut {
         inputs: impl IntoIterator<Item = Tensor>,
         targets: impl IntoIterator<Item = Tensor>,
     ) -> Result<HeldOut> {
-        let (inputs, targets): (Vec<Tensor>, Vec<Tensor>) =
-            (inputs.into_iter().collect(), targets.into_iter().collect());
-        let samples = |tensor: &Tensor| tensor.shape().first().copied().unwrap_or(0);
-        let len = inputs.first().map_or(0, samples);
+        HeldOut::of_rows(shared(inputs), targets)
+    }
+
+    /// The same, of inputs of which a batch is read at a time.
+    ///
+    /// # Errors
+    /// As [`HeldOut::new`].
+    pub fn of_rows(
+        inputs: Vec<Arc<dyn Rows>>,
+        targets: impl IntoIterator<Item = Tensor>,
+    ) -> Result<HeldOut> {
+        let targets: Vec<Tensor> = targets.into_iter().collect();
+        let samples = |shape: Shape| shape.first().copied().unwrap_or(0);
+        let len = inputs.first().map_or(0, |input| samples(input.shape()));
         if len == 0 {
             return Err(AuditError::NoSamples.into());
         }
-        let inputs_named = inputs.iter().enumerate().map(|(i, t)| (format!("input {i}"), t));
-        let targets_named = targets.iter().enumerate().map(|(i, t)| (format!("target {i}"), t));
-        for (tensor, values) in inputs_named.chain(targets_named) {
-            let got = samples(values);
+        let shapes =
+            inputs.iter().enumerate().map(|(i, rows)| (format!("input {i}"), rows.shape()));
+        let of_targets =
+            targets.iter().enumerate().map(|(i, target)| (format!("target {i}"), *target.shape()));
+        for (tensor, shape) in shapes.chain(of_targets) {
+            let got = samples(shape);
             if got != len {
                 return Err(AuditError::Ragged { tensor, got, expected: len }.into());
             }
@@ -66,7 +79,11 @@ impl HeldOut {
     /// # Errors
     /// [`AuditError::NoSamples`] without steps, [`AuditError::Ragged`] for rows that do not divide into the steps.
     pub fn in_steps(inputs: Vec<Tensor>, steps: usize) -> Result<HeldOut> {
-        let rows = |tensor: &Tensor| tensor.shape().first().copied();
+        HeldOut::of_rows_in_steps(shared(inputs), steps)
+    }
+
+    fn of_rows_in_steps(inputs: Vec<Arc<dyn Rows>>, steps: usize) -> Result<HeldOut> {
+        let rows = |input: &Arc<dyn Rows>| input.shape().first().copied();
         let len = inputs.first().and_then(rows).unwrap_or(0);
         if len == 0 || steps == 0 {
             return Err(AuditError::NoSamples.into());
@@ -107,10 +124,10 @@ impl HeldOut {
     }
 
     /// Other inputs in the place of these, and no targets.
-    pub(super) fn with_inputs(&self, inputs: Vec<Tensor>) -> Result<HeldOut> {
+    pub(super) fn with_inputs(&self, inputs: Vec<Arc<dyn Rows>>) -> Result<HeldOut> {
         match self.fixed {
-            Some(rows) => HeldOut::in_steps(inputs, self.len / rows),
-            None => HeldOut::new(inputs, []),
+            Some(rows) => HeldOut::of_rows_in_steps(inputs, self.len / rows),
+            None => HeldOut::of_rows(inputs, []),
         }
     }
 
@@ -130,13 +147,24 @@ impl HeldOut {
     }
 
     /// The inputs, each `[samples, ..]`.
-    pub fn inputs(&self) -> &[Tensor] {
+    pub fn inputs(&self) -> &[Arc<dyn Rows>] {
         &self.inputs
     }
 
     /// What the outputs should be, each `[samples, ..]`.
     pub fn targets(&self) -> &[Tensor] {
         &self.targets
+    }
+
+    /// All samples in the batches of a pass.
+    pub(super) fn batches(&self) -> impl Iterator<Item = Result<Vec<Tensor>>> + '_ {
+        let size = self.per_pass();
+        (0..self.len).step_by(size).map(move |start| self.batch(start, size))
+    }
+
+    /// Whether the inputs may change while they are read.
+    pub(super) fn may_change(&self) -> bool {
+        self.inputs.iter().any(|input| input.may_change())
     }
 
     /// Number of samples.
@@ -173,18 +201,22 @@ impl HeldOut {
     pub(super) fn batch(&self, start: usize, count: usize) -> Result<Vec<Tensor>> {
         let end = self.len.min(start.saturating_add(count));
         // A state may have another number of rows in a pass than the first input.
-        let of = |input: &Tensor| match input.shape().first() {
-            None => Ok(input.clone()),
-            Some(rows) => input.slice(0, start * rows / self.len..end * rows / self.len),
+        let of = |input: &Arc<dyn Rows>| {
+            let rows = input.shape().first().copied().unwrap_or(0);
+            input.rows(start * rows / self.len..end * rows / self.len)
         };
         self.inputs.iter().map(of).collect()
     }
 }
 
+fn shared(inputs: impl IntoIterator<Item = Tensor>) -> Vec<Arc<dyn Rows>> {
+    inputs.into_iter().map(|input| Arc::new(input) as Arc<dyn Rows>).collect()
+}
+
 impl From<Examples> for HeldOut {
     fn from(examples: Examples) -> HeldOut {
-        let (inputs, targets) = (examples.inputs().clone(), examples.labels().clone());
+        let (inputs, targets) = (shared([examples.inputs().clone()]), examples.labels().clone());
         let (groups, fixed) = (None, None);
-        HeldOut { len: examples.len(), inputs: vec![inputs], targets: vec![targets], groups, fixed }
+        HeldOut { len: examples.len(), inputs, targets: vec![targets], groups, fixed }
     }
 }

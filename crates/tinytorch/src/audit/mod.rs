@@ -130,6 +130,7 @@ mod probe;
 mod reference;
 mod report;
 mod rounding;
+mod rows;
 mod saturation;
 mod spread;
 mod steadiness;
@@ -160,6 +161,7 @@ pub use outside::{Footprint, Outside, OutsideError, audit_outside};
 pub use probe::Probe;
 pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, Judged, LatencyPairs, LayerReport, Machine, ModelReport, Report};
+pub use rows::Rows;
 pub use saturation::Saturation;
 pub use subject::{Budget, ModelFiles, Subject};
 pub use task::Task;
@@ -177,9 +179,11 @@ pub fn audit_model(
     options: &AuditOptions,
 ) -> Result<ModelReport> {
     numbers::check(subject)?;
+    let before = origins::Before::of(&subject.held_out)?;
     let evidence = Evidence::gather(subject, options)?;
     let judged = gates::all(subject, &evidence, budget, options)?;
     let origins = Origins::of(subject, &evidence, budget, options)?;
+    before.is_as(&origins.data)?;
     let advice = advice::of(subject, &evidence, &judged.gates, budget.max_error, options)?;
     Ok(ModelReport { advice, ..ModelReport::new(subject, &evidence, judged, origins)? })
 }

@@ -1,10 +1,9 @@
 //! What was judged and how: enough to judge it again.
 
-use super::{AuditOptions, Budget, Evidence, Subject};
+use super::{AuditError, AuditOptions, Budget, Evidence, HeldOut, Subject};
 use crate::Result;
-use crate::files::{FileError, TensorFile, digest_params, digest_tensors};
+use crate::files::{FileError, TensorDigest, TensorFile, digest_params};
 use crate::models::Model;
-use crate::tensor::Tensor;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -117,14 +116,45 @@ impl ModelOrigin {
 impl DataOrigin {
     fn of(subject: &Subject) -> Result<DataOrigin> {
         let held_out = &subject.held_out;
-        let named = |what: &str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
-            let tensors = tensors.iter().enumerate();
-            tensors.map(|(i, tensor)| (format!("{what} {i}"), tensor.clone())).collect()
-        };
-        let mut tensors = named("input", held_out.inputs());
-        tensors.extend(named("target", held_out.targets()));
         let (name, part) = subject.judged_on.clone().unzip();
-        Ok(DataOrigin { name, part, samples: held_out.len(), sha256: digest_tensors(&tensors)? })
+        Ok(DataOrigin { name, part, samples: held_out.len(), sha256: digest_of_samples(held_out)? })
+    }
+}
+
+/// The SHA-256 of all samples and their targets.
+fn digest_of_samples(held_out: &HeldOut) -> Result<String> {
+    /// Rows of a sample more or less that are read together.
+    const ROWS: usize = 256;
+    let mut digest = TensorDigest::default();
+    for (i, input) in held_out.inputs().iter().enumerate() {
+        let shape = input.shape();
+        digest.begin(&format!("input {i}"), input.dtype(), &shape);
+        let rows = shape.first().copied().unwrap_or(1);
+        for start in (0..rows).step_by(ROWS) {
+            digest.add(&input.rows(start..rows.min(start + ROWS))?)?;
+        }
+    }
+    for (i, target) in held_out.targets().iter().enumerate() {
+        digest.begin(&format!("target {i}"), target.dtype(), target.shape());
+        digest.add(target)?;
+    }
+    Ok(digest.finish())
+}
+
+/// The samples as they were before an audit, where they may change meanwhile.
+pub(super) struct Before(Option<String>);
+
+impl Before {
+    pub(super) fn of(held_out: &HeldOut) -> Result<Before> {
+        Ok(Before(held_out.may_change().then(|| digest_of_samples(held_out)).transpose()?))
+    }
+
+    /// Makes sure that they are what they were.
+    pub(super) fn is_as(&self, after: &DataOrigin) -> Result<()> {
+        match &self.0 {
+            Some(before) if *before != after.sha256 => Err(AuditError::SamplesChanged.into()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use tinytorch_kernels::Isa;
 /// All samples, as a model takes them.
 pub(super) fn batches(held_out: &HeldOut) -> impl Iterator<Item = Result<Vec<Var>>> + '_ {
     let vars = |inputs: Vec<Tensor>| inputs.into_iter().map(Var::from).collect();
-    let size = held_out.per_pass();
-    (0..held_out.len()).step_by(size).map(move |start| held_out.batch(start, size).map(vars))
+    held_out.batches().map(move |batch| batch.map(vars))
 }
 
 /// A deployed model's outputs for all samples, in batches.

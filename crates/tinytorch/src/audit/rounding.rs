@@ -94,6 +94,8 @@ pub(super) struct Furthest {
     /// That distance, in steps: of the row's own scale or of the one that rounding would have chosen,
     /// whichever is larger.
     pub(super) steps: f64,
+    /// How many steps of its own scale the row lies too high, where it differs by that alone, rounded or clipped.
+    pub(super) shifted: Option<f64>,
     /// The value furthest from its level of those that are further than rounding takes them, half a step, or
     /// clipping, a step beyond the last level: its row, its place in the row, and the distance in steps.
     pub(super) value: Option<(usize, usize, f64)>,
@@ -124,7 +126,7 @@ pub(super) fn furthest(
     for row in 0..rows {
         int8.row_into(row, &mut levels)?;
         int8.dequantize_row_into(row, &mut stands)?;
-        let mut squares = 0.0;
+        let (mut squares, mut sums) = (0.0, [0.0; 2]);
         for j in 0..k {
             let (float, stand) = (f64::from(floats[row * k + j]), f64::from(stands[j]));
             let level = f64::from(levels[j]);
@@ -133,8 +135,11 @@ pub(super) fn furthest(
             let step = own.max(f64::from(scale_at(&best, int8, row, j, k)));
             squares += ((float - stand) / step).powi(2);
             let distance = (float - stand).abs() / own;
+            let above = (stand - float) / own;
+            sums = [sums[0] + above, sums[1] + above * above];
             if distance > HALF || distance.is_nan() {
-                if level.abs() >= last && distance <= 1.0 && float.abs() > stand.abs() {
+                let is_beyond = (float - stand) * level > 0.0;
+                if level.abs() >= last && distance <= 1.0 && is_beyond {
                     clipped += 1;
                 } else if value.is_none_or(|(_, _, most)| distance > most || distance.is_nan()) {
                     value = Some((row, j, distance));
@@ -144,7 +149,10 @@ pub(super) fn furthest(
         let steps = (squares / k.max(1) as f64).sqrt();
         // In this order NaN is the largest number.
         if found.as_ref().is_none_or(|most| steps.total_cmp(&most.steps).is_gt()) {
-            found = Some(Furthest { row, steps, value: None, clipped: 0 });
+            let [mean, square] = sums.map(|sum| sum / k.max(1) as f64);
+            let is_alike = (square - mean * mean).sqrt() <= HALF;
+            let shifted = Some(mean.round()).filter(|steps| is_alike && *steps != 0.0);
+            found = Some(Furthest { row, steps, shifted, value: None, clipped: 0 });
         }
     }
     Ok(found.map(|most| Furthest { value, clipped, ..most }))
@@ -170,11 +178,14 @@ fn packed_place(int8: &QWeight, j: usize, k: usize) -> usize {
     }
 }
 
-/// The fewest bits that hold all values of an int8 weight.
+/// The fewest bits that hold all values of an int8 weight: all 8 if its zero is not the level in the middle.
 ///
 /// # Errors
 /// None for a weight that was built by this library.
 pub(super) fn bits_used(int8: &QWeight) -> Result<WeightBits> {
+    if !int8.zero_points().is_empty() {
+        return Ok(WeightBits::EIGHT);
+    }
     let mut row = vec![0i8; int8.panels().k()];
     let mut largest = 0;
     for i in 0..int8.panels().n() {

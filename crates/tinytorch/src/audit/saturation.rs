@@ -2,7 +2,8 @@
 
 use super::distribution::{clipped, percent};
 use super::passes::in_batches;
-use super::{AuditOptions, Metric, Subject, task};
+use super::rows::Scaled;
+use super::{AuditOptions, Metric, Rows, Subject, task};
 use crate::Result;
 use crate::autograd::{Ctx, Observer, OpRun, ParamId, Var};
 use crate::int8::{Encoding, QParams};
@@ -10,6 +11,7 @@ use crate::models::{compile, run};
 use crate::tensor::{Dtype, Tensor};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many times brighter inputs are than the held-out ones.
 const FACTORS: [f32; 3] = [1.0, 1.5, 2.0];
@@ -41,7 +43,7 @@ pub(super) fn saturation(subject: &Subject, options: &AuditOptions) -> Result<Ve
             ranges.insert(name, params);
         }
     }
-    let has_numbers = subject.held_out.inputs().iter().any(|t| t.dtype() == Dtype::F32);
+    let has_numbers = subject.held_out.inputs().iter().any(|rows| rows.dtype() == Dtype::F32);
     if ranges.is_empty() || !has_numbers {
         return Ok(Vec::new());
     }
@@ -57,11 +59,10 @@ fn at(
     names: &BTreeMap<ParamId, String>,
     ranges: &BTreeMap<String, QParams>,
 ) -> Result<Saturation> {
-    let inputs = subject.held_out.inputs().iter().map(|input| match input.dtype() {
-        Dtype::F32 => input.scale(factor),
-        _ => Ok(input.clone()),
-    });
-    let brighter = subject.held_out.with_inputs(inputs.collect::<Result<Vec<_>>>()?)?;
+    let inputs = subject.held_out.inputs().iter();
+    let inputs =
+        inputs.map(|rows| Arc::new(Scaled { rows: rows.clone(), factor }) as Arc<dyn Rows>);
+    let brighter = subject.held_out.with_inputs(inputs.collect())?;
     let mut outside = Outside { names, ranges, counts: BTreeMap::new() };
     let float = in_batches(&brighter, brighter.len(), |batch| {
         let inputs: Vec<Var> = batch.iter().map(Var::from).collect();

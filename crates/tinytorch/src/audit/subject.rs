@@ -213,9 +213,12 @@ impl Subject {
         Subject { likeness: Some((likeness, limit)), ..self }
     }
 
-    /// The inputs by which a sample is known: a state is none of them.
-    pub(super) fn given(&self) -> Vec<Tensor> {
-        self.sequence.as_ref().map_or_else(|| self.held_out.inputs().to_vec(), Sequence::given)
+    /// Batches of the inputs by which a sample is known: a state is none of them.
+    pub(super) fn given(&self) -> Box<dyn Iterator<Item = Result<Vec<Tensor>>> + '_> {
+        match &self.sequence {
+            Some(sequence) => Box::new(std::iter::once(Ok(sequence.given()))),
+            None => Box::new(self.held_out.batches()),
+        }
     }
 
     /// Tells what the models are for.

@@ -1,10 +1,10 @@
 //! Digests of models and data.
 
-use super::entry::Entry;
-use super::params;
+use super::entry::{Entry, file_dtype};
+use super::{FileDtype, params};
 use crate::Result;
 use crate::nn::Module;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Shape, Tensor};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
@@ -38,22 +38,61 @@ pub fn digest_params(module: &dyn Module) -> Result<String> {
 fn digest(entries: &[Entry<'_>]) -> String {
     let mut hash = Hash(Sha256::new());
     for entry in entries {
-        hash.count(entry.name.len());
-        hash.0.update(entry.name.as_bytes());
-        let dtype = entry.dtype.to_string();
-        hash.count(dtype.len());
-        hash.0.update(dtype);
-        hash.count(entry.shape.rank());
-        entry.shape.iter().for_each(|&d| hash.count(d));
+        hash.begin(&entry.name, entry.dtype, &entry.shape);
         // A hash takes every byte, and entries hold what they were checked to hold when made.
         entry.write(&mut hash).expect("a hash can be written to");
     }
-    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finish()
+}
+
+/// What [`digest_tensors`] gives, of tensors whose rows come part by part.
+pub(crate) struct TensorDigest(Hash);
+
+impl Default for TensorDigest {
+    fn default() -> TensorDigest {
+        TensorDigest(Hash(Sha256::new()))
+    }
+}
+
+impl TensorDigest {
+    /// The next tensor.
+    pub(crate) fn begin(&mut self, name: &str, dtype: Dtype, shape: &Shape) {
+        self.0.begin(name, file_dtype(dtype), shape);
+    }
+
+    /// More of its rows.
+    ///
+    /// # Errors
+    /// None in practice; reading a tensor is fallible in general.
+    pub(crate) fn add(&mut self, rows: &Tensor) -> Result<()> {
+        // A hash takes every byte, and an entry holds what it was checked to hold when made.
+        Entry::tensor("", rows)?.write(&mut self.0).expect("a hash can be written to");
+        Ok(())
+    }
+
+    /// The digest of all of them.
+    pub(crate) fn finish(self) -> String {
+        self.0.finish()
+    }
 }
 
 struct Hash(Sha256);
 
 impl Hash {
+    fn begin(&mut self, name: &str, dtype: FileDtype, shape: &Shape) {
+        self.count(name.len());
+        self.0.update(name.as_bytes());
+        let dtype = dtype.to_string();
+        self.count(dtype.len());
+        self.0.update(dtype);
+        self.count(shape.rank());
+        shape.iter().for_each(|&d| self.count(d));
+    }
+
+    fn finish(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn count(&mut self, n: usize) {
         self.0.update((n as u64).to_le_bytes());
     }

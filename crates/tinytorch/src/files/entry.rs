@@ -24,14 +24,7 @@ enum Payload<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn tensor(name: impl Into<Cow<'a, str>>, tensor: &Tensor) -> Result<Entry<'a>> {
-        let dtype = match tensor.dtype() {
-            Dtype::F32 => FileDtype::F32,
-            Dtype::I64 => FileDtype::I64,
-            Dtype::U8 => FileDtype::U8,
-            Dtype::I8 => FileDtype::I8,
-            Dtype::I32 => FileDtype::I32,
-            Dtype::Bool => FileDtype::BOOL,
-        };
+        let dtype = file_dtype(tensor.dtype());
         let payload = Payload::Tensor(tensor.contiguous()?);
         Ok(Entry { name: name.into(), dtype, shape: *tensor.shape(), payload })
     }
@@ -71,6 +64,18 @@ impl<'a> Entry<'a> {
                 })
             }
         }
+    }
+}
+
+/// What a file calls a type.
+pub(super) fn file_dtype(dtype: Dtype) -> FileDtype {
+    match dtype {
+        Dtype::F32 => FileDtype::F32,
+        Dtype::I64 => FileDtype::I64,
+        Dtype::U8 => FileDtype::U8,
+        Dtype::I8 => FileDtype::I8,
+        Dtype::I32 => FileDtype::I32,
+        Dtype::Bool => FileDtype::BOOL,
     }
 }
 

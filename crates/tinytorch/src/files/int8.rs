@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `conv.weight` | I8 in the layer's own shape |
 //! | `conv.weight_scale` | F32 `[out]` per channel, F32 `[1]` per tensor, F16 `[out, blocks]` in blocks |
+//! | `conv.weight_zero_point` | I8 `[out]`, if 0 is another level than 0 in any channel |
 //! | `conv.weight_shift` | F32 `[out]`, if the layer adds something to each channel beside its bias |
 //! | `conv.input_scale`, `conv.input_zero_point` | F32 `[1]` and U8 `[1]`, for static activations |
 //!
@@ -21,6 +22,10 @@ use std::collections::BTreeMap;
 
 fn scale_name(weight: &str) -> String {
     format!("{weight}_scale")
+}
+
+fn zero_point_name(weight: &str) -> String {
+    format!("{weight}_zero_point")
 }
 
 fn shift_name(weight: &str) -> String {
@@ -56,6 +61,11 @@ pub(super) fn entries<'a>(name: &'a str, weight: &'a Int8Weight) -> Result<Vec<E
         }
     };
     let mut entries = vec![Entry::weight(name, weight), scale];
+    if !weight.zero_points().is_empty() {
+        let levels = weight.zero_points();
+        let levels = Tensor::from_vec(levels.to_vec(), [levels.len()])?;
+        entries.push(Entry::tensor(zero_point_name(name), &levels)?);
+    }
     if let Some(shift) = weight.shift() {
         let shift = Tensor::from_vec(shift.to_vec(), [shift.len()])?;
         entries.push(Entry::tensor(shift_name(name), &shift)?);
@@ -73,6 +83,7 @@ pub(super) struct Plan<'a> {
     name: &'a str,
     shape: Shape,
     scales: Scales,
+    zero_points: Option<Vec<i8>>,
     shift: Option<Box<[f32]>>,
     input: Encoding,
 }
@@ -86,6 +97,7 @@ impl<'a> Plan<'a> {
     ) -> Result<Plan<'a>> {
         let shape = file.info(name)?.shape;
         let scales = read_scales(file, &scale_name(name), &shape)?;
+        let zero_points = read_zero_points(file, name, &shape)?;
         let shift = read_shift(file, name, param, &shape)?;
         let input = match modes.take(name) {
             Some(InputMode::Dynamic) => Encoding::PerRow,
@@ -93,15 +105,17 @@ impl<'a> Plan<'a> {
             Some(InputMode::WeightOnly) => Encoding::F32,
             None => Encoding::Static(read_params(file, name)?),
         };
-        Ok(Plan { name, shape, scales, shift, input })
+        Ok(Plan { name, shape, scales, zero_points, shift, input })
     }
 
     /// The tensors beside the weight that were used.
     pub(super) fn tensors(&self) -> impl Iterator<Item = String> {
         let is_static = matches!(self.input, Encoding::Static(_));
         let input = is_static.then(|| input_names(self.name));
+        let zero_points = self.zero_points.is_some().then(|| zero_point_name(self.name));
         let shift = self.shift.is_some().then(|| shift_name(self.name));
-        [scale_name(self.name)].into_iter().chain(shift).chain(input.into_iter().flatten())
+        let beside = zero_points.into_iter().chain(shift).chain(input.into_iter().flatten());
+        [scale_name(self.name)].into_iter().chain(beside)
     }
 
     /// Streams the rows into the packed weight, which is the only memory of its size.
@@ -118,6 +132,10 @@ impl<'a> Plan<'a> {
             // Damage explains what cannot be packed.
             Ok(_) | Err(crate::Error::Int8(_)) => reading.all(|_| ()).and(weight),
             unread => unread,
+        };
+        let weight = match self.zero_points {
+            Some(levels) => weight.and_then(|weight| weight.with_zero_points(&levels)),
+            None => weight,
         };
         let weight = match self.shift {
             Some(shift) => weight.and_then(|weight| weight.with_shift(shift)),
@@ -165,6 +183,20 @@ fn read_scales(file: &TensorFile, name: &str, weight: &Shape) -> Result<Scales> 
             Err(file.problem(ContentError::Dtype { tensor: tensor(), got, expected }))
         }
     }
+}
+
+/// The level that stands for 0 in each row, if the file says so.
+fn read_zero_points(file: &TensorFile, weight: &str, shape: &Shape) -> Result<Option<Vec<i8>>> {
+    let name = zero_point_name(weight);
+    if !file.contains(&name) {
+        return Ok(None);
+    }
+    let got = file.info(&name)?.dtype;
+    if got != FileDtype::I8 {
+        return Err(file.problem(ContentError::Dtype { tensor: name, got, expected: "I8" }));
+    }
+    file.expect_shape(&name, Shape::new(&shape[..1])?)?;
+    Ok(Some(file.bytes(&name)?.iter().map(|level| level.cast_signed()).collect()))
 }
 
 /// The shift, if there is one. An embedding has no output channels to add it to.

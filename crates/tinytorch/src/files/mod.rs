@@ -55,6 +55,7 @@ mod write;
 pub(crate) mod zip;
 
 pub(crate) use attached::{attached, from_metadata as attached_in};
+pub(crate) use digest::TensorDigest;
 pub use digest::{digest_params, digest_tensors};
 pub use embedder::Embedder;
 pub use error::{ContentError, FileError, FormatError};

@@ -2,6 +2,8 @@
 
 use super::contents::Contents;
 use super::{Stage, assert_caught, audit};
+use tinytorch::Tensor;
+use tinytorch::audit::Outcome;
 
 #[test]
 fn scales_along_the_wrong_axis() {
@@ -118,6 +120,52 @@ fn four_bits_sold_as_eight() {
 }
 
 /// The floats that the levels of a weight stand for, and its scales, one for each row.
+/// Zero points that are left out, or taken off with the other sign.
+#[test]
+fn zero_points_of_weights() {
+    let stage = Stage::enter();
+    let floats: Vec<f32> = stage.mlp().floats().values("layers.1.weight");
+    let judged = |plant: fn(i8) -> Option<i8>| {
+        audit(&stage.mlp().edited(|file| {
+            let zero_points = off_center(file, "layers.1.weight", &floats);
+            if let Some(levels) = zero_points.into_iter().map(plant).collect::<Option<Vec<i8>>>() {
+                let levels = Tensor::from_vec(levels, [128]).unwrap();
+                file.tensors.push(("layers.1.weight_zero_point".to_string(), levels));
+            }
+        }))
+    };
+    let sound = judged(Some);
+    let failed: Vec<_> = sound.gates.iter().filter(|gate| gate.result == Outcome::Fail).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let culprit = "`layers.1.weight` does not stand for its floats: row";
+    for (plant, told) in [
+        ((|_| None) as fn(i8) -> Option<i8>, "as by a zero point of 0 instead of"),
+        (|level| Some(level.saturating_neg()), "as by a zero point of"),
+    ] {
+        let report = judged(plant);
+        assert_caught(&report, "structure", culprit);
+        assert_caught(&report, "structure", told);
+        assert_caught(&report, "output_error", "`layers.1.weight`");
+    }
+}
+
+/// Makes levels of a weight over the whole range of each row. Gives the levels that stand for 0.
+fn off_center(file: &mut Contents, name: &str, floats: &[f32]) -> Vec<i8> {
+    let rows = file.values::<f32>(&format!("{name}_scale")).len();
+    let (mut scales, mut zero_points, mut levels) = (Vec::new(), Vec::new(), Vec::new());
+    for row in floats.chunks(floats.len() / rows) {
+        let low = row.iter().copied().fold(0.0, f32::min);
+        let scale = (row.iter().copied().fold(0.0, f32::max) - low) / 255.0;
+        let zero_point = (-128.0 - low / scale).round();
+        levels.extend(row.iter().map(|v| ((v / scale).round() + zero_point) as i8));
+        scales.push(scale);
+        zero_points.push(zero_point as i8);
+    }
+    file.change(name, |to: &mut [i8]| to.copy_from_slice(&levels));
+    file.change(&format!("{name}_scale"), |to: &mut [f32]| to.copy_from_slice(&scales));
+    zero_points
+}
+
 fn dequantized(file: &mut Contents, name: &str) -> (Vec<f32>, Vec<f32>) {
     let levels = file.values::<i8>(name);
     let scales = file.values::<f32>(&format!("{name}_scale"));

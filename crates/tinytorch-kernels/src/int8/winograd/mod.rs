@@ -106,6 +106,8 @@ pub(super) struct Winograd<'t> {
     pub(super) rows: usize,
     pub(super) out_width: usize,
     pub(super) params: QParams,
+    /// What [`Product::run_here`](super::product::Product::run_here) takes.
+    pub(super) level_sums: &'t [i32],
     pub(super) weight: Packed<'t>,
     pub(super) epilogue: &'t Epilogue<'t>,
     pub(super) finish: Finish,
@@ -136,7 +138,8 @@ impl Kernel for Winograd<'_> {
         let wanted = &self.finish.columns;
         for panel in wanted.start / PANEL..wanted.end.div_ceil(PANEL) {
             let (first_column, width) = (panel * PANEL, self.weight.width(panel));
-            self.columns.describe(self.epilogue, self.weight.k, first_column, width);
+            let Packed { k, zero_points, .. } = self.weight;
+            self.columns.describe(self.epilogue, k, zero_points, first_column, width);
             let channels = self.shape.in_channels;
             s.call(TransformPanel { weight: self.weight, panel, channels, to: &mut *weights });
             for row in (0..self.rows).step_by(OUT) {
@@ -159,6 +162,7 @@ impl Kernel for Winograd<'_> {
                             staged,
                             columns: &self.columns,
                             params: RowParams::Tensor(self.params),
+                            level_sums: self.level_sums,
                             finish: &self.finish,
                             place: Place { rows, first_column, width },
                         });

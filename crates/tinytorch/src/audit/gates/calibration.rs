@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::audit::interval::FEWEST;
 use crate::audit::passes;
-use crate::audit::{AuditOptions, Evidence, Gate, Interval, Subject, compare};
+use crate::audit::{AuditOptions, Evidence, Gate, HeldOut, Interval, Subject, compare};
 use crate::autograd::Var;
 use crate::int8::Encoding;
 use crate::models::{ListModel, compile};
@@ -38,7 +38,7 @@ pub(crate) fn calibration(
     let input: Vec<Var> = example.iter().map(Var::from).collect();
     let mut data_free = subject.float.clone();
     let config = subject.config_as_stored()?.knowingly();
-    let range = range_of(subject.held_out.inputs())?;
+    let range = range_of(&subject.held_out)?;
     let model: &dyn ListModel = &*data_free;
     let quantized = prepare_without_data(model, &input, &config, range).and_then(|prepared| {
         let model: &mut dyn ListModel = &mut *data_free;
@@ -82,12 +82,14 @@ fn judged(with: &[f64], without: &[f64], reason: String) -> Result<Gate> {
 }
 
 /// The range of a model's float inputs; `None` if it has none.
-fn range_of(inputs: &[Tensor]) -> Result<Option<(f32, f32)>> {
+fn range_of(held_out: &HeldOut) -> Result<Option<(f32, f32)>> {
     let mut range: Option<(f32, f32)> = None;
-    for input in inputs.iter().filter(|input| input.dtype() == Dtype::F32) {
-        for value in input.to_vec::<f32>()? {
-            let (low, high) = range.unwrap_or((value, value));
-            range = Some((low.min(value), high.max(value)));
+    for batch in held_out.batches() {
+        for input in batch?.iter().filter(|input| input.dtype() == Dtype::F32) {
+            for value in input.to_vec::<f32>()? {
+                let (low, high) = range.unwrap_or((value, value));
+                range = Some((low.min(value), high.max(value)));
+            }
         }
     }
     Ok(range)

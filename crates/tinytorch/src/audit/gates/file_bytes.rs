@@ -21,16 +21,20 @@ const RECORD: usize = 1024;
 pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
     let (float, int8) =
         (TensorFile::open(&evidence.files.float)?, TensorFile::open(&evidence.files.int8)?);
+    let scale_of = |name: &str| format!("{name}_scale");
+    // Zero points have eight bits too, and no scales.
     let weights: Vec<&str> = int8
         .tensors()
-        .filter(|(_, info)| info.dtype == FileDtype::I8)
+        .filter(|(name, info)| info.dtype == FileDtype::I8 && int8.contains(&scale_of(name)))
         .map(|(name, _)| name)
         .collect();
     let (mut dense, mut packed, mut blocks, names) = (0, 0, false, NAMES * weights.len());
     for name in weights {
         dense += float.info(name)?.bytes();
-        let scales = int8.info(&format!("{name}_scale"))?;
-        packed += int8.info(name)?.bytes() + scales.bytes();
+        let scales = int8.info(&scale_of(name))?;
+        let zero_points = int8.info(&format!("{name}_zero_point"));
+        let zero_points = zero_points.map_or(0, |zero_points| zero_points.bytes());
+        packed += int8.info(name)?.bytes() + scales.bytes() + zero_points;
         blocks |= scales.dtype == FileDtype::F16;
     }
     let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();

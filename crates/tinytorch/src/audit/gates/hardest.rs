@@ -95,7 +95,8 @@ impl Hardest {
             gemm(isa, &activations, panels, &epilogue, output, &mut Scratch::new())?;
             for (i, &got) in sums.iter().enumerate() {
                 panels.row_into(i, &mut row)?;
-                let product = |(&a, &w): (&i16, &i8)| i64::from(a) * i64::from(w);
+                let zero_point = i64::from(panels.zero_point(i));
+                let product = |(&a, &w): (&i16, &i8)| i64::from(a) * (i64::from(w) - zero_point);
                 let runs = levels.chunks(run.max(1)).zip(row.chunks(run.max(1)));
                 let exact = runs.fold(0.0, |sum, (levels, row)| {
                     sum + levels.iter().zip(row).map(product).sum::<i64>() as f32
@@ -107,6 +108,7 @@ impl Hardest {
         }
         Ok(None)
     }
+
     /// The same of a convolution of images that are 0 but for the activations under one place of the kernel.
     pub(super) fn wrong_convolution(
         &self,
@@ -134,7 +136,9 @@ impl Hardest {
             for (i, &got) in sums[at..at + panels.n()].iter().enumerate() {
                 panels.row_into(i, &mut row)?;
                 let under = signs.iter().zip(&row).filter(|(has_sign, _)| **has_sign);
-                let exact = under.map(|(_, &w)| 255 * i64::from(w)).sum::<i64>() as f32;
+                let zero_point = i64::from(panels.zero_point(i));
+                let products = under.map(|(_, &w)| 255 * (i64::from(w) - zero_point));
+                let exact = products.sum::<i64>() as f32;
                 if got != exact {
                     return Ok(Some((got, exact)));
                 }

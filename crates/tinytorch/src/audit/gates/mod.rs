@@ -78,9 +78,9 @@ pub fn all(
     Ok(Judged { gates, latency, classes, changed, confusions, sample_errors })
 }
 
-/// Bytes that an int8 weight cannot do without: its values and scales.
+/// Bytes that an int8 weight cannot do without: its values, scales and zero points.
 fn least_bytes(weight: &QWeight) -> usize {
-    weight.shape().len() + weight.scales().bytes()
+    weight.shape().len() + weight.scales().bytes() + weight.zero_points().len()
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

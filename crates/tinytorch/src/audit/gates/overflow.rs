@@ -13,7 +13,8 @@ use tinytorch_kernels::int8::{MOST_WORDS, pair_rule_holds};
 /// 32 if scales are in blocks. Whatever the activations are, and after each product, the sum lies between 255
 /// times the sum of the negative and 255 times that of the positive weights. The zero point takes off at most
 /// 255 times the sum of all weights, which lies between the two, and what is left between them again: so it
-/// adds nothing to the bound. Activations of 16 bits lie around 0, up to 32,767 of it, and are added over at most
+/// adds nothing to the bound. What weights have for a zero point takes off the sum of the activations as often, which
+/// leaves the sum of products with weights less that; the bound is the larger of both. Activations of 16 bits lie around 0, up to 32,767 of it, and are added over at most
 /// 512 values. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
 /// one sign may not sum beyond 128, which is checked here again from the weights. And each instruction set that may
 /// run the weight is given the activations for which its rows sum to most, and must add them exactly; those of a
@@ -38,9 +39,11 @@ pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate
                 _ if is_wide => MOST_WORDS,
                 Granularity::PerTensor | Granularity::PerChannel => row.len().max(1),
             };
-            for run in row.chunks(run) {
+            let zero_point = i64::from(panels.zero_point(i));
+            // As they are multiplied, and as they stand for floats.
+            for (run, zero_point) in row.chunks(run).flat_map(|run| [(run, 0), (run, zero_point)]) {
                 let sum = |keep: fn(i64) -> bool| -> i64 {
-                    run.iter().map(|&w| i64::from(w)).filter(|&w| keep(w)).sum()
+                    run.iter().map(|&w| i64::from(w) - zero_point).filter(|&w| keep(w)).sum()
                 };
                 let (above, below) = (sum(|w| w > 0), -sum(|w| w < 0));
                 furthest = furthest.max(if is_wide {

@@ -184,9 +184,13 @@ fn weight_fault(
     }
     let Some(furthest) = rounding::furthest(float, int8, bits)? else { return Ok((None, 0)) };
     if compare::exceeds(furthest.steps, FURTHEST) {
+        let rounding::Furthest { row, steps, shifted, .. } = furthest;
+        let why = shifted.map_or_else(String::new, |above| {
+            let is = f64::from(int8.panels().zero_point(row));
+            format!(", as by a zero point of {is} instead of {}", is + above)
+        });
         let fault = format!(
-            "`{name}` does not stand for its floats: row {} is {:.1} steps off",
-            furthest.row, furthest.steps
+            "`{name}` does not stand for its floats: row {row} is {steps:.1} steps off{why}"
         );
         return Ok((Some(fault), 0));
     }

@@ -35,9 +35,12 @@ pub(crate) fn unseen(subject: &Subject) -> Result<Gate> {
             None => Gate::not_applicable(ID, reason),
         });
     };
-    let rows = SeenRows::of(&subject.given())?;
-    let again: Vec<usize> =
-        rows.iter().enumerate().filter(|(_, row)| seen.has(row)).map(|(i, _)| i).collect();
+    let (mut again, mut first) = (Vec::new(), 0);
+    for batch in subject.given() {
+        let rows = SeenRows::of(&batch?)?;
+        again.extend(rows.iter().zip(first..).filter(|(row, _)| seen.has(row)).map(|(_, i)| i));
+        first += rows.len();
+    }
     let of = subject.held_out.len();
     let reason = match again.is_empty() {
         true => {

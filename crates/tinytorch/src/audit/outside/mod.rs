@@ -16,7 +16,7 @@ use super::files::Files;
 use super::gates::{
     accuracy, agreement, batches, classes, f32_floor, latency, likeness, output_error, unseen,
 };
-use super::origins::digest_of;
+use super::origins::{Before, digest_of};
 use super::report::{Judged, verdict_of};
 use super::{
     AuditOptions, Budget, BytesPair, Evidence, Gate, HeldOut, Metric, ModelOrigin, ModelReport,
@@ -59,10 +59,12 @@ pub fn audit_outside(
     budget: &Budget,
     options: &AuditOptions,
 ) -> Result<ModelReport> {
+    let before = Before::of(&held_out)?;
     let subject = told(Subject::new(int8.name(), float, int8, held_out)?)?;
     let evidence = gather(&subject, [float, int8])?;
     let judged = judge(&subject, &evidence, [float, int8], budget, options)?;
     let origins = Origins::of(&subject, &evidence, budget, options)?;
+    before.is_as(&origins.data)?;
     let origins = Origins {
         float: origin(float, origins.float)?,
         int8: origin(int8, origins.int8)?,

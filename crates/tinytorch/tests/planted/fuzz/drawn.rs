@@ -124,7 +124,8 @@ impl Drawn {
     /// Whether the outputs are further from the float model's than quantizing takes them, as computed here and
     /// not by an audit.
     pub(super) fn is_harmed(&self, subject: &Subject) -> bool {
-        let inputs = Var::from(subject.held_out.inputs()[0].clone());
+        let inputs =
+            Var::from(subject.held_out.inputs()[0].rows(0..subject.held_out.len()).unwrap());
         let of = |model: &dyn Model| -> Tensor {
             model
                 .forward_list(std::slice::from_ref(&inputs), &mut Ctx::eval())
