@@ -119,7 +119,6 @@ fn four_bits_sold_as_eight() {
     assert_caught(&audit(&subject), "output_error", "`head.layers.0.weight`");
 }
 
-/// The floats that the levels of a weight stand for, and its scales, one for each row.
 /// Zero points that are left out, or taken off with the other sign.
 #[test]
 fn zero_points_of_weights() {
@@ -130,7 +129,10 @@ fn zero_points_of_weights() {
             let zero_points = off_center(file, "layers.1.weight", &floats);
             if let Some(levels) = zero_points.into_iter().map(plant).collect::<Option<Vec<i8>>>() {
                 let levels = Tensor::from_vec(levels, [128]).unwrap();
-                file.tensors.push(("layers.1.weight_zero_point".to_string(), levels));
+                // Where the library writes them: bytes lie behind wider numbers.
+                let weight = |(name, _): &(String, Tensor)| name == "layers.1.weight";
+                let at = file.tensors.iter().position(weight).unwrap() + 1;
+                file.tensors.insert(at, ("layers.1.weight_zero_point".to_string(), levels));
             }
         }))
     };
@@ -166,6 +168,7 @@ fn off_center(file: &mut Contents, name: &str, floats: &[f32]) -> Vec<i8> {
     zero_points
 }
 
+/// The floats that the levels of a weight stand for, and its scales, one for each row.
 fn dequantized(file: &mut Contents, name: &str) -> (Vec<f32>, Vec<f32>) {
     let levels = file.values::<i8>(name);
     let scales = file.values::<f32>(&format!("{name}_scale"));
