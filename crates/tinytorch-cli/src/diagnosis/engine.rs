@@ -37,16 +37,16 @@ impl Suspect {
         let apart = off(&answers, &self.exact.answer(&self.inputs)?)?;
         let explains = |left: f64| left * EXPLAINED <= apart;
         let told = |left: f64| format!("{:.2} % are left of {:.2} %", 100.0 * left, 100.0 * apart);
+        let readings = Misreading::ALL.into_iter().filter_map(|how| self.read_as(how, &answers));
+        let best = readings.min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((left, how)) = best.filter(|(left, _)| explains(*left)) {
+            return Ok(Some(format!("{}: read like that, {}", sentence(how), told(left))));
+        }
         if let Some(left) = self.in_seven_bits(open)?.filter(|left| explains(*left)) {
             return Ok(Some(format!(
                 "its products saturate: with the same weights in 7 bits, of which no two products exceed 16 bits, {}",
                 told(left)
             )));
-        }
-        let readings = Misreading::ALL.into_iter().filter_map(|how| self.read_as(how, &answers));
-        let best = readings.min_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((left, how)) = best.filter(|(left, _)| explains(*left)) {
-            return Ok(Some(format!("{}: read like that, {}", sentence(how), told(left))));
         }
         let Some(plain) = plain()? else { return Ok(None) };
         let left = off(&plain.answer(&self.inputs)?, &self.exact.answer(&self.inputs)?)?;
