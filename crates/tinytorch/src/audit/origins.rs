@@ -59,7 +59,7 @@ pub struct DataOrigin {
     pub part: Option<String>,
     /// How many there are.
     pub samples: usize,
-    /// The SHA-256 of inputs and targets, as [`digest_tensors`] gives it.
+    /// The SHA-256 of inputs and targets, as [`digest_tensors`](crate::files::digest_tensors) gives it.
     pub sha256: String,
 }
 
