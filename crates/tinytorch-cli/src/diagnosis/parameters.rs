@@ -58,14 +58,22 @@ pub(crate) fn held_against(
     Ok(outside.with_parameters(faults, checked))
 }
 
+/// What integers are over whose range is found as values come: they are counted from the middle, in steps of 1.
+const INTEGERS: QParams = QParams { scale: 1.0, zero_point: 128 };
+
 /// The fixed range of what each int8 weight multiplies.
 fn ranges(int8: &dyn Model) -> Vec<(String, QParams)> {
     let params = int8.named_params().into_iter();
-    let fixed = params.filter_map(|(name, param)| match param.int8()?.input() {
-        Encoding::Static(params) => Some((name, params)),
-        _ => None,
-    });
+    let fixed = params.filter_map(|(name, param)| Some((name, fixed(param.int8()?.input())?)));
     fixed.collect()
+}
+
+/// The range that a file fixes for the float model's values.
+fn fixed(input: Encoding) -> Option<QParams> {
+    match input {
+        Encoding::Static(params) if params != INTEGERS => Some(params),
+        _ => None,
+    }
 }
 
 /// The ranges of what the float model's weights multiply on the first samples.
@@ -98,6 +106,14 @@ fn misplaced(name: &str, params: QParams, (low, high): (f32, f32)) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_of_a_range_that_is_found_later_have_no_fixed_one() {
+        assert_eq!(fixed(Encoding::Static(INTEGERS)), None);
+        assert_eq!(fixed(Encoding::F32), None);
+        let pictures = QParams { scale: 1.0, zero_point: 0 };
+        assert_eq!(fixed(Encoding::Static(pictures)), Some(pictures));
+    }
 
     #[test]
     fn a_range_that_lies_elsewhere_is_named_and_one_that_is_narrow_is_not() {
