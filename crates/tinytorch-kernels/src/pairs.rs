@@ -20,11 +20,54 @@ pub(crate) fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [
     odd[at..].iter_mut().zip(rest).for_each(|(odd, value)| *odd = *value);
 }
 
+/// The same of a row with `left` values in front of it that stay as they are; `even` and `odd` are as long as each other.
+#[inline(always)]
+pub(crate) fn separate_behind<S: Simd>(
+    s: S,
+    left: usize,
+    row: &[f32],
+    even: &mut [f32],
+    odd: &mut [f32],
+) {
+    let left = left.min(even.len() + odd.len());
+    // Behind an odd number of values those at even places come to odd ones.
+    let [first, second] = if left.is_multiple_of(2) { [even, odd] } else { [odd, even] };
+    separate(s, row, &mut first[left / 2..], &mut second[left.div_ceil(2)..]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Isa;
     use crate::isa::Kernel;
+
+    struct Behind<'a>(usize, &'a [f32], [&'a mut [f32]; 2]);
+
+    impl Kernel for Behind<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let [even, odd] = self.2;
+            separate_behind(s, self.0, self.1, even, odd);
+        }
+    }
+
+    #[test]
+    fn padding_moves_a_row_along() {
+        let row: Vec<f32> = (0..60).map(|i| i as f32).collect();
+        for isa in Isa::available() {
+            for left in [0, 1, 2, 3, 8, 33, 80, 81, 99] {
+                let (mut even, mut odd) = ([-1.0; 40], [-1.0; 40]);
+                isa.run(Behind(left, &row, [&mut even, &mut odd]));
+                for place in 0..80usize {
+                    let at = place.checked_sub(left).and_then(|at| row.get(at));
+                    let got = if place % 2 == 0 { even[place / 2] } else { odd[place / 2] };
+                    assert_eq!(got, at.copied().unwrap_or(-1.0), "{left} in front, place {place}");
+                }
+            }
+        }
+    }
 
     struct Separate<'a>(&'a [f32], &'a mut [f32], &'a mut [f32]);
 

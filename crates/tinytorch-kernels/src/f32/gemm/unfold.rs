@@ -3,7 +3,7 @@
 use super::matrix::extent;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
-use crate::pairs::separate;
+use crate::pairs::separate_behind;
 use crate::tuning::B_PANEL;
 use std::ops::Range;
 
@@ -156,7 +156,9 @@ impl<'a> Unfolded<'a> {
                 match self.row(c, first_row + i) {
                     None => out.fill(0.0),
                     Some(row) if self.stride[1] == 2 && self.span[1] > 1 => {
-                        self.pairs(s, &staged, row, out);
+                        out.fill(0.0);
+                        let (even, odd) = out.split_at_mut(staged.phase);
+                        separate_behind(s, self.padding[1], row, even, odd);
                     }
                     Some(row) => self.phases(&staged, row, out),
                 }
@@ -171,19 +173,6 @@ impl<'a> Unfolded<'a> {
         let [height, width] = self.size;
         let y = y.checked_sub(self.padding[0]).filter(|&y| y < height)?;
         Some(&self.image[(c * height + y) * width..][..width])
-    }
-
-    /// Copies a row where the stride is 2.
-    #[inline(always)]
-    fn pairs<S: Simd>(&self, s: S, staged: &Staged, row: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
-        let left = self.padding[1];
-        if left < 2 * staged.phase {
-            let (even, odd) = out.split_at_mut(staged.phase);
-            // Behind an odd number of columns of padding the image's even columns are odd ones.
-            let [first, second] = if left.is_multiple_of(2) { [even, odd] } else { [odd, even] };
-            separate(s, row, &mut first[left / 2..], &mut second[left.div_ceil(2)..]);
-        }
     }
 
     /// Copies a row for any stride.

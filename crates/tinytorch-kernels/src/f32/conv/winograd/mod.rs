@@ -40,8 +40,8 @@ const WIDEST: usize = 16;
 /// Channels from which transforming may pay.
 const LEAST_CHANNELS: usize = 16;
 
-/// Tiles of an image from which fewer products save more than transforming costs, for so many channels: 16 take 1.2 times as
-/// long as sums as they are on 49 tiles, and 0.85 times on 196; 32 take as long on 16 tiles, and 0.7 times on 64 (one
+/// Tiles of an image from which fewer products save more than transforming costs, for so many channels: 16 take 1.1 times as
+/// long as sums as they are on 49 tiles, and 0.88 times on 196; 32 take as long on 16 tiles, and 0.68 times on 64 (one
 /// image, a Zen 4 on AVX2).
 fn least_tiles(channels: usize) -> usize {
     if channels < 32 { 196 } else { 16 }
@@ -156,8 +156,7 @@ impl Winograd<'_> {
                 let [weights, staged, pixels, sums] = lens.map(|len| arena.take::<f32>(len));
                 let offsets = arena.take::<usize>(in_channels);
                 let all = 0..out_channels.div_ceil(A_PANEL);
-                let once = cut.panels == all.len();
-                if once {
+                if cut.panels == all.len() {
                     isa.run(TransformWeights::new(self, all, &mut *weights));
                 }
                 for task in worker {
@@ -174,7 +173,6 @@ impl Winograd<'_> {
                         out: unsafe { out.skip(first_image * lengths.group_out) },
                         plane: lengths.pixels,
                         panels: cut.panels,
-                        once,
                         weights: &mut *weights,
                         staged: &mut *staged,
                         pixels: &mut *pixels,
@@ -198,10 +196,8 @@ struct Task<'t> {
     out: SharedOut<f32>,
     /// From a channel of the output to the next.
     plane: usize,
-    /// Panels of weights at a time.
+    /// Panels of weights at a time; if these are all, they have been transformed.
     panels: usize,
-    /// Whether all of them have been transformed.
-    once: bool,
     weights: &'t mut [f32],
     staged: &'t mut [f32],
     pixels: &'t mut [f32],
@@ -229,7 +225,7 @@ impl Kernel for Task<'_> {
         let panels = shape.out_channels.div_ceil(A_PANEL);
         for first in (0..panels).step_by(self.panels) {
             let panels = first..panels.min(first + self.panels);
-            if !self.once {
+            if panels.len() < shape.out_channels.div_ceil(A_PANEL) {
                 let transform =
                     TransformWeights::new(self.winograd, panels.clone(), &mut *self.weights);
                 s.call(transform);

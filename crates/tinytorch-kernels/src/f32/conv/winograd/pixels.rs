@@ -5,7 +5,7 @@
 use super::{OUT, PLACES, SIDE, Tiles, WIDEST};
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::pairs::separate;
+use crate::pairs::separate_behind;
 
 /// Values of a row's even columns, and of its odd ones, that are staged: one more than there are tiles.
 fn half_row(tiles: Tiles) -> usize {
@@ -64,17 +64,13 @@ impl TransformPixels<'_> {
         let half = half_row(self.tiles);
         let plane = &self.x[plane * height * width..][..height * width];
         let rows = self.staged.chunks_exact_mut(2 * half).take(self.tiles.down * OUT + 2);
-        let left = left.min(2 * half);
         for (y, to) in rows.enumerate() {
             to.fill(0.0);
             let Some(y) = (self.first_row + y).checked_sub(top).filter(|&y| y < height) else {
                 continue;
             };
-            let row = &plane[y * width..][..width.min(2 * half - left)];
             let (even, odd) = to.split_at_mut(half);
-            // Behind an odd number of columns of padding the image's even columns are odd ones.
-            let [first, second] = if left.is_multiple_of(2) { [even, odd] } else { [odd, even] };
-            separate(s, row, &mut first[left / 2..], &mut second[left.div_ceil(2)..]);
+            separate_behind(s, left, &plane[y * width..][..width], even, odd);
         }
     }
 
