@@ -4,7 +4,8 @@ use crate::problem::Problem;
 use crate::standard;
 use anyhow::Result;
 use std::path::Path;
-use tinytorch::files::FileError;
+use tinytorch::Tensor;
+use tinytorch::files::{Embedder, FileError};
 
 /// Whether a path names a plain text.
 pub(crate) fn is_text(path: &Path) -> bool {
@@ -32,4 +33,22 @@ pub(crate) fn sentences<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, 
         Some(at) => Err(Problem::EmptyLine { path: path.to_path_buf(), line: at + 1 }),
         None => Ok(sentences),
     }
+}
+
+/// Up to `most` lines of the text in the file `data`, evenly spread over it, as sentence encoders take them: by the
+/// tokenizer in the first of these that is a folder.
+pub(crate) fn sentence_ids(models: &[&Path], data: &Path, most: usize) -> Result<Tensor> {
+    let Some(folder) = models.iter().find(|path| path.is_dir()) else {
+        let looked = match models.len() {
+            1 => "its folder",
+            _ => "the folder of either model",
+        };
+        let (path, looked) = (models[0].to_path_buf(), looked.to_string());
+        return Err(Problem::NoSentenceTokenizer { path, looked }.into());
+    };
+    let text = read(data)?;
+    let sentences = sentences(data, &text)?;
+    let every = sentences.len().div_ceil(most.max(1));
+    let chosen: Vec<&str> = sentences.into_iter().step_by(every).collect();
+    Ok(Embedder::load(folder)?.ids(&chosen)?)
 }

@@ -3,7 +3,7 @@
 use crate::data::Part;
 use crate::language::reader;
 use crate::problem::Problem;
-use crate::sentences::{read, sentences};
+use crate::sentences::{read, sentence_ids};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use tinytorch::Tensor;
 use tinytorch::audit::{Cosine, HeldOut, ModelFiles, Subject, Task};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Examples, next_tokens};
-use tinytorch::files::Embedder;
 use tinytorch::generate::GenerateError;
 use tinytorch::models::{DecoderSizes, Model, Rebuild, SentenceEncoder};
 use tinytorch::nn::Forward;
@@ -90,13 +89,7 @@ fn cut(tokens: usize, context: usize, most: usize) -> (usize, usize) {
 
 /// The sentences, and what the float model makes of them.
 fn vectors(paths: [&Path; 2], float: &dyn Model, data: &Path) -> Result<HeldOut> {
-    let folder = paths.into_iter().find(|path| path.is_dir());
-    let Some(folder) = folder else {
-        let (path, looked) = (paths[0].to_path_buf(), "the folder of either model".to_string());
-        return Err(Problem::NoSentenceTokenizer { path, looked }.into());
-    };
-    let text = read(data)?;
-    let ids = Embedder::load(folder)?.ids(&sentences(data, &text)?)?;
+    let ids = sentence_ids(&paths, data, usize::MAX)?;
     let count = ids.shape()[0];
     let batch = |start: usize| {
         let ids = ids.slice(0, start..count.min(start + BATCH))?;

@@ -1,6 +1,7 @@
 //! Sentences to vectors.
 
 use crate::support::Bench;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use tinytorch::Tensor;
@@ -164,4 +165,30 @@ fn eval_ranks_pairs_and_says_what_it_needs() {
     assert!(line.contains("mean cosine") && !line.contains("Spearman"), "{line}");
     let line = bench.refused("eval encoder --data s.txt");
     assert!(line.contains("a tab between them") && line.contains("`audit`"), "{line}");
+}
+
+/// A text calibrates an encoder line by line, as it judges one, and not in windows of its context.
+#[test]
+fn lines_calibrate_an_encoder_within_a_budget() {
+    let bench = bench();
+    for (name, start) in [("lines.txt", "Sentence"), ("others.txt", "Line")] {
+        let line = |i: usize| format!("{start} {i} of this text, {}\n", i * i);
+        bench.write(name, (0..48).map(line).collect::<String>().as_bytes());
+    }
+    let quantize = "quantize encoder --calibrate lines.txt --max-error 5% --out within";
+    let ladder = &bench.json(quantize)["ladder"];
+    assert_eq!((&ladder["within"], &ladder["held_out_samples"]), (&true.into(), &12.into()));
+    let unseen = |data: &str| {
+        bench.run(&format!("audit encoder within --data {data} --no-latency"));
+        let report: Value =
+            serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
+        let gates = report["models"][0]["gates"].as_array().unwrap().clone();
+        gates.iter().find(|gate| gate["id"] == "unseen").unwrap()["result"].clone()
+    };
+    assert_eq!((unseen("lines.txt"), unseen("others.txt")), ("fail".into(), "pass".into()));
+    fs::copy(bench.path("encoder/model.safetensors"), bench.path("alone.safetensors")).unwrap();
+    fs::copy(bench.path("encoder/config.json"), bench.path("config.json")).unwrap();
+    let line =
+        bench.refused("quantize alone.safetensors --calibrate lines.txt --out q.safetensors");
+    assert!(line.contains("alone.safetensors") && line.contains("tokenizer"), "{line}");
 }

@@ -7,13 +7,14 @@ use crate::language::own_tokenizer;
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::scale;
+use crate::sentences::{is_text, sentence_ids};
 use anyhow::Result;
 use clap::Args;
 use std::path::Path;
 use tinytorch::Tensor;
 use tinytorch::data::Labels;
 use tinytorch::files::{Provenance, digest_tensors};
-use tinytorch::models::{Model, Sequence};
+use tinytorch::models::{Model, Rebuild, SentenceEncoder, Sequence};
 use tinytorch::quant::{QuantConfig, SeenRows};
 
 /// The note in a model's file that says what the pictures were that it was calibrated with.
@@ -23,7 +24,7 @@ pub(super) const PICTURES: &str = "calibration_pictures";
 #[derive(Args)]
 pub(crate) struct Calibration {
     /// Folder or file to take the activations' ranges from, or `digits` or `tinytalks`, which are embedded; a
-    /// .txt file for a language model
+    /// .txt file for a language model, and for a sentence encoder one with a sentence on each line
     #[arg(long, value_name = "PATH|digits|tinytalks")]
     pub(crate) calibrate: Option<Source>,
     #[command(flatten)]
@@ -89,6 +90,12 @@ impl Calibration {
             let arrays = arrays.some(self.samples, model.fixed_batch())?;
             note(&arrays, &source.to_string(), provenance)?;
             return Ok(arrays);
+        }
+        let text = source.path().filter(|path| is_text(path));
+        if let Some(path) = text.filter(|_| model.kind() == SentenceEncoder::NAME) {
+            let ids = vec![sentence_ids(&[file], path, self.samples)?];
+            note(&ids, &source.to_string(), provenance)?;
+            return Ok(ids);
         }
         let own = match source.is_text() {
             true => own_tokenizer(file, model, provenance)?,

@@ -17,9 +17,10 @@ const SAMPLES: usize = 16;
 
 /// Share of the rounding error that the whole model may differ by between instruction sets, if it
 /// computes in float before it rounds to 8 bits: a difference in the last bit flips a level now and
-/// then, which weighs as much as any rounding. In `talks-gpt` it is 1.6e-4 of 7.2e-3, in a ResNet-20 with
-/// five float layers 1.9e-3 of 9.0e-3.
-const SHARE_OF_ERROR: f64 = 0.3;
+/// then, which weighs as much as any rounding, and more of them layer by layer. In `talks-gpt` it is 1.6e-4 of 7.2e-3,
+/// in a ResNet-20 with five float layers 1.9e-3 of 9.0e-3, in all-MiniLM-L6-v2, whose 36 layers round each row as it
+/// comes, 1.4e-2 of 4.4e-2. Roundings that have nothing in common any more would be the whole error apart.
+const SHARE_OF_ERROR: f64 = 0.5;
 
 /// The int8 model gives the same result every time. Each op does, on equal inputs, when it runs again,
 /// and on every instruction set: integers to the bit, floats to 1e-5. The deployed model does, to the

@@ -30,6 +30,8 @@ pub(super) struct Judge<'x, X> {
     /// More inputs, by which classes alone are judged: a rare one may be in none of the others.
     more: Vec<&'x X>,
     more_outputs: Vec<Tensor>,
+    /// Whether the first output has a number for each class.
+    has_classes: bool,
 }
 
 /// How far a model's outputs are from the float model's.
@@ -69,7 +71,8 @@ impl<'x, X> Judge<'x, X> {
                 return Err(QuantError::Outputs { output }.into());
             }
         }
-        Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more })
+        let has_classes = of_inputs.first().map_or(Ok(false), are_scores)?;
+        Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more, has_classes })
     }
 
     /// Batches that a model runs to be judged.
@@ -81,6 +84,9 @@ impl<'x, X> Judge<'x, X> {
         let got = outputs(model, &self.inputs)?;
         let pairs = got.iter().zip(&self.outputs);
         let errors = pairs.map(|(got, want)| relative_error(got, want)).collect::<Result<_>>()?;
+        if !self.has_classes {
+            return Ok(Off { errors, lost: None });
+        }
         let more = outputs(model, &self.more)?;
         let mut classes = Classes::default();
         for (got, want) in [(&got, &self.outputs), (&more, &self.more_outputs)] {
@@ -108,6 +114,17 @@ impl<'x, X> Judge<'x, X> {
         counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         Ok(counted.into_iter().take(BATCHES_OF_A_CLASS).map(|(_, input)| input).collect())
     }
+}
+
+/// Whether the rows of an output may be scores of classes. Directions are none: rows of length 1 with values of both
+/// signs, as sentence encoders give them, whose largest number answers nothing.
+fn are_scores(output: &Tensor) -> Result<bool> {
+    let is_direction = |row: &[f32]| {
+        let square: f32 = row.iter().map(|value| value * value).sum();
+        (square - 1.0).abs() < 1e-3 && row.iter().any(|value| *value < 0.0)
+    };
+    let width = output.shape().last_dim().max(1);
+    Ok(!output.to_vec::<f32>()?.chunks(width).all(is_direction))
 }
 
 /// How many of the answers of each class are as they were.
@@ -257,6 +274,16 @@ mod tests {
         let column = Tensor::arange(8).unwrap().reshape([8, 1]).unwrap();
         classes.add(&Tensor::zeros([8, 1]).unwrap(), &column).unwrap();
         assert_eq!(classes.lost(), None);
+    }
+
+    #[test]
+    fn the_largest_number_of_a_direction_is_no_class() {
+        let of = |values: &[f32]| {
+            are_scores(&Tensor::from_vec(values.to_vec(), [2, 2]).unwrap()).unwrap()
+        };
+        assert!(!of(&[0.6, -0.8, -0.6, 0.8]));
+        assert!(of(&[0.6, -0.8, -0.6, 0.7]), "not of length 1");
+        assert!(of(&[1.0, 0.0, 0.0, 1.0]), "probabilities that are sure");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Values interpolated to other sizes.
 
+mod taps;
+
 use super::sources::for_each_index;
 use super::{OpError, moves};
 use crate::Result;
@@ -9,6 +11,7 @@ use crate::graph::{
     Viewed, for_dtype, known,
 };
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use taps::Axis;
 use tinytorch_kernels::int8::Layout;
 
 /// How a value between entries is found.
@@ -85,21 +88,6 @@ pub struct Resize {
     pub exclude_outside: bool,
     /// What stands where [`Place::Crop`] leaves the value.
     pub outside: f32,
-}
-
-/// How an axis is resized.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    from: usize,
-    to: usize,
-    scale: f64,
-    crop: [f64; 2],
-}
-
-/// The entries that make an entry of the result, from `first` on, before they are moved into the axis.
-struct Taps {
-    first: i64,
-    weights: Vec<f64>,
 }
 
 impl Resize {
@@ -192,100 +180,6 @@ impl Resize {
         Some(())
     }
 
-    /// Where entry `i` lies.
-    fn place(&self, axis: &Axis, i: usize) -> f64 {
-        let Axis { from, to, scale, crop: [start, end] } = *axis;
-        if from == to && scale == 1.0 && self.place != Place::Crop {
-            return i as f64;
-        }
-        let (i, last) = (i as f64, from as f64 - 1.0);
-        let half_pixel = (i + 0.5) / scale - 0.5;
-        match self.place {
-            Place::HalfPixel => half_pixel,
-            Place::HalfPixelSymmetric => {
-                let center = from as f64 / 2.0;
-                center * (1.0 - to as f64 / (scale * from as f64)) + half_pixel
-            }
-            Place::HalfPixelOrFirst => {
-                if to == 1 {
-                    0.0
-                } else {
-                    half_pixel
-                }
-            }
-            Place::AlignCorners => {
-                // Scales that do not fit the sizes count as they are.
-                let spread = scale * from as f64 - 1.0;
-                if to == 1 || spread <= 0.0 { 0.0 } else { i * last / spread }
-            }
-            Place::Asymmetric => i / scale,
-            Place::Crop if to == 1 => (start + end) * last / 2.0,
-            Place::Crop => start * last + i * (end - start) * last / (to as f64 - 1.0),
-        }
-    }
-
-    fn taps(&self, axis: &Axis, at: f64) -> Taps {
-        let rounded = |rounding: Rounding| match rounding {
-            Rounding::HalfDown => (at - 0.5).ceil(),
-            Rounding::HalfUp => (at + 0.5).floor(),
-            Rounding::Down => at.floor(),
-            Rounding::Up => at.ceil(),
-        };
-        // The last entry before the place, and how far behind that it is, up to and including 1.
-        let before = at.ceil() - 1.0;
-        let past = at - before;
-        let shrinks = if self.antialias { axis.scale.min(1.0) } else { 1.0 };
-        // No window needs more entries than the axis has on either side.
-        let widest = -2.0 * (axis.from as f64 + 1.0);
-        let mut taps = match self.interpolation {
-            Interpolation::Nearest(rounding) => {
-                Taps { first: rounded(rounding) as i64, weights: vec![1.0] }
-            }
-            Interpolation::Linear => {
-                let start = ((-1.0 / shrinks).floor() + 1.0).max(widest);
-                let weight = |k: f64| (1.0 - ((k - past) * shrinks).abs()).clamp(0.0, 1.0);
-                window(before, start, 2.0 - 2.0 * start, weight)
-            }
-            Interpolation::Cubic { a } => {
-                let a = f64::from(a);
-                let start = ((-2.0 / shrinks).floor() + 1.0).max(widest);
-                let weight = |k: f64| cubic(a, ((k - past) * shrinks).abs());
-                window(before, start, 2.0 - 2.0 * start, weight)
-            }
-        };
-        if self.exclude_outside {
-            let inside = 0..axis.from as i64;
-            let first = taps.first;
-            for (k, weight) in taps.weights.iter_mut().enumerate() {
-                if !inside.contains(&(first + k as i64)) {
-                    *weight = 0.0;
-                }
-            }
-        }
-        let sum: f64 = taps.weights.iter().sum();
-        if sum != 0.0 {
-            taps.weights.iter_mut().for_each(|weight| *weight /= sum);
-        }
-        taps
-    }
-
-    /// Every entry of an axis: the weighted entries that make it, or none where it lies outside of a crop.
-    fn entries(&self, axis: &Axis) -> Vec<Vec<(usize, f32)>> {
-        let last = axis.from.saturating_sub(1) as i64;
-        let entry = |i: usize| {
-            let at = self.place(axis, i);
-            if self.place == Place::Crop && !(0.0..=last as f64).contains(&at) {
-                return Vec::new();
-            }
-            let taps = self.taps(axis, at);
-            let tap = |(k, weight): (usize, &f64)| {
-                ((taps.first + k as i64).clamp(0, last) as usize, *weight as f32)
-            };
-            taps.weights.iter().enumerate().map(tap).collect()
-        };
-        (0..axis.to).map(entry).collect()
-    }
-
     /// The sizes of the axes before and after, from the inputs.
     fn read(&self, inputs: [Option<&View<'_>>; 4], x: &Shape) -> Result<Vec<Axis>> {
         let [_, crop, scales, sizes] = inputs;
@@ -295,13 +189,20 @@ impl Resize {
         self.axes(x, crop, scales, sizes.as_deref())
     }
 
+    /// The axes that change, in the order in which they do: what shrinks comes first, so that nothing on the way is
+    /// larger than both ends.
+    fn in_turn<'a>(&self, axes: &'a [Axis]) -> Vec<(usize, &'a Axis)> {
+        let mut changing: Vec<_> =
+            axes.iter().enumerate().filter(|(_, axis)| !axis.is_kept(self.place)).collect();
+        let growth = |axis: &Axis| axis.to as f64 / axis.from as f64;
+        changing.sort_by(|(_, a), (_, b)| growth(a).total_cmp(&growth(b)));
+        changing
+    }
+
     /// The value resized along one axis after the other.
     fn interpolate(&self, x: &Shape, axes: &[Axis], values: &[f32], out: &mut [f32]) {
         let (mut shape, mut values) = (*x, std::borrow::Cow::Borrowed(values));
-        for (axis, sizes) in axes.iter().enumerate() {
-            if sizes.from == sizes.to && sizes.scale == 1.0 && self.place != Place::Crop {
-                continue;
-            }
+        for (axis, sizes) in self.in_turn(axes) {
             let entries = self.entries(sizes);
             let inner: usize = shape[axis + 1..].iter().product();
             let next = shape.with(axis, sizes.to);
@@ -327,6 +228,10 @@ impl Resize {
 
     /// The value resized, its axes and those of `axes` in the order in which they lie in memory.
     fn resize(&self, x: &View<'_>, axes: &[Axis], output: &mut ViewMut<'_>) -> Result<()> {
+        if output.shape.is_empty() {
+            // Beside an axis without entries another may have any number of them.
+            return Ok(());
+        }
         match self.interpolation {
             Interpolation::Nearest(_) => {
                 for_dtype!(x.dtype(), T => self.take_nearest::<T>(x, axes, output))
@@ -368,22 +273,6 @@ impl Resize {
             }
         });
         Ok(())
-    }
-}
-
-/// The weights of `count` entries from `start` after the entry `before` on.
-fn window(before: f64, start: f64, count: f64, weight: impl Fn(f64) -> f64) -> Taps {
-    let weights = (0..count as usize).map(|k| weight(start + k as f64)).collect();
-    Taps { first: (before + start) as i64, weights }
-}
-
-fn cubic(a: f64, x: f64) -> f64 {
-    if x <= 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
-    } else {
-        0.0
     }
 }
 
@@ -477,9 +366,14 @@ impl Op for Resize {
         let [a, b, c, d] = views;
         let views = [a?, b?, c?, d?];
         let axes = self.read(views.each_ref().map(Option::as_ref), &x)?;
+        if grad.shape().is_empty() {
+            let mut grads = vec![None; saved.inputs_len()];
+            grads[0] = Some(Tensor::zeros(x)?);
+            return Ok(grads);
+        }
         // The last axis that was resized goes back first.
         let (mut shape, mut values) = (*grad.shape(), grad.to_vec::<f32>()?);
-        for (axis, sizes) in axes.iter().enumerate().rev() {
+        for (axis, sizes) in self.in_turn(&axes).into_iter().rev() {
             let entries = self.entries(sizes);
             let inner: usize = shape[axis + 1..].iter().product();
             let next = shape.with(axis, sizes.from);
@@ -565,6 +459,19 @@ mod tests {
         let corners = Resize { place: Place::AlignCorners, ..linear };
         let want = [1.0, 1.4, 1.8, 2.4, 3.2, 4.0];
         assert!(values(&corners).iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-6));
+    }
+
+    /// What is small at both ends needs no more on the way, and what is empty needs nothing.
+    #[test]
+    fn no_axis_alone_decides_what_is_taken() {
+        let x = Var::from(Tensor::ones([2, 1 << 20]).unwrap());
+        for interpolation in [Interpolation::Nearest(Rounding::Down), LINEAR] {
+            let op = Resize { interpolation, ..Resize::nearest() };
+            let y = resize(&op, &x, &[1 << 20, 2], &mut Ctx::eval()).unwrap();
+            assert_eq!(y.value().to_vec::<f32>().unwrap(), vec![1.0; 2 << 20]);
+            let empty = resize(&op, &x, &[0, 1 << 46], &mut Ctx::eval()).unwrap();
+            assert!(empty.shape().is_empty());
+        }
     }
 
     #[test]
