@@ -39,6 +39,8 @@ fn allowed(target: &str) -> Allowed {
         "tokenizer_json" | "tokenizer_bin" | "tokenizer_model" => {
             Allowed { fixed: 16 << 20, times: 1100 }
         }
+        // A few bytes may ask for a thousand layers, which take 8 MB before it is seen that they have no values.
+        "llama2c" | "model" | "config_json" => Allowed { fixed: 16 << 20, times: 1100 },
         // Constants of 16 million elements may be computed from a few bytes, one operator's working memory beside them.
         "onnx" => Allowed { fixed: 600 << 20, times: 1100 },
         // Deflate packs up to a thousand bytes in one.

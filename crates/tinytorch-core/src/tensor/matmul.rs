@@ -55,6 +55,10 @@ pub(crate) type Operand<'a> = (Shape, [usize; MAX_RANK], &'a [f32]);
 /// Computes `a @ b` into `out`, which has the length of [`product_shape`].
 pub(crate) fn matmul_into(isa: Isa, a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) -> Result<()> {
     let shape = product_shape(&a.0, &b.0)?;
+    if shape.is_empty() {
+        // A batch of none has no first matrix.
+        return Ok(());
+    }
     let rank = shape.rank();
     let (m, k, n) = (shape[rank - 2], a.0.last_dim(), shape[rank - 1]);
     let (sa, sb) = (aligned(&a, rank), aligned(&b, rank));
@@ -110,6 +114,16 @@ mod tests {
         let b = Tensor::arange(12).unwrap().reshape([4, 3]).unwrap().transpose(0, 1).unwrap();
         let copies = a.contiguous().unwrap().matmul(&b.contiguous().unwrap()).unwrap();
         assert_eq!(a.matmul(&b).unwrap().to_vec::<f32>().unwrap(), copies.to_vec::<f32>().unwrap());
+    }
+
+    #[test]
+    fn a_batch_of_none_gives_none() {
+        for (a, b) in
+            [([0, 3, 3], vec![3, 2]), ([0, 3, 3], vec![1, 3, 2]), ([1, 3, 3], vec![0, 3, 2])]
+        {
+            let c = Tensor::zeros(a).unwrap().matmul(&Tensor::zeros(&b[..]).unwrap()).unwrap();
+            assert_eq!(c.shape().dims(), [0, 3, 2]);
+        }
     }
 
     #[test]
