@@ -36,7 +36,8 @@ impl PackedConvWeight {
         let pack = |group: &[f32]| {
             PackedA::new(isa, Matrix::new(group, lengths.channels_out, lengths.window))
         };
-        Self { groups: weight.chunks_exact(lengths.group_weight().max(1)).map(pack).collect() }
+        let group = |i: usize| &weight[i * lengths.group_weight()..][..lengths.group_weight()];
+        Self { groups: (0..shape.groups).map(|i| pack(group(i))).collect() }
     }
 
     /// Bytes on the heap.

@@ -130,6 +130,16 @@ fn common_convolutions_and_their_gradients_match_the_definition() {
     check(&ConvShape { batch: 19, in_channels: 2, ..PLAIN });
 }
 
+#[test]
+fn convolutions_of_nothing_give_nothing_or_their_bias() {
+    for groups in [1, 2] {
+        let even = ConvShape { in_channels: 4, out_channels: 4, groups, ..PLAIN };
+        check(&ConvShape { batch: 0, ..even });
+        check(&ConvShape { out_channels: 0, ..even });
+        check(&ConvShape { in_channels: 0, ..even });
+    }
+}
+
 const TRANSFORMED: ConvShape =
     ConvShape { in_channels: 32, height: 8, width: 8, out_channels: 32, ..PLAIN };
 
