@@ -63,8 +63,8 @@ impl Rebuild for Memory {
     }
 
     fn samples(&self) -> Result<Vec<Sample>> {
-        let values = || Ok(Sample::Values(Shape::new(&[WIDTH])?));
-        Ok(vec![values()?, values()?])
+        let values = Sample::Values(Shape::new(&[WIDTH])?);
+        Ok(vec![values.clone(), values])
     }
 
     fn input_names(&self) -> Vec<String> {

@@ -16,12 +16,12 @@ fn rows_that_point_elsewhere() {
     let base = stage.mlp();
     let mut turned = base.subject();
     turned.int8 = Impostor::boxed(turned.int8, Instead::Turned);
-    let mut linear = base.subject();
-    linear.int8 = Impostor::boxed(linear.int8, Instead::Linear);
+    let mut swapped = base.subject();
+    swapped.int8 = Impostor::boxed(swapped.int8, Instead::Order(vec![0, 2, 1, 3, 4]));
     let pulled = base.edited(|file| {
         file.change("layers.4.bias", |values: &mut [f32]| values[7] += 5.0);
     });
-    for faulty in [turned, linear, pulled] {
+    for faulty in [turned, swapped, pulled] {
         assert_caught(&audit(&by_direction(faulty, None)), "likeness", "mean cosine");
     }
 }
