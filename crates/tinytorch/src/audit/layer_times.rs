@@ -95,7 +95,6 @@ mod tests {
         assert!(taken.borrow().chunks(2).all(|pair| pair == ["float", "int8"]));
         assert_eq!((float.len(), int8.len()), (PASSES, PASSES));
         assert_eq!((float[0], int8[0]), (3, 4));
-        assert!(PASSES >= 21, "a median of fewer moves from run to run");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Rebuild for Memory {
 
     fn samples(&self) -> Result<Vec<Sample>> {
         let values = Sample::Values(Shape::new(&[WIDTH])?);
-        Ok(vec![values.clone(), values])
+        Ok(vec![values, values])
     }
 
     fn input_names(&self) -> Vec<String> {
