@@ -4,6 +4,8 @@
 
 #[path = "audit_own/several.rs"]
 mod several;
+#[path = "audit_own/state.rs"]
+mod state;
 #[path = "audit_own/support.rs"]
 mod support;
 #[path = "audit_own/tasks.rs"]

@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
+use tinytorch::audit::Cosine;
 use tinytorch::files::Embedder;
 
 /// The stable form of `--json`.
@@ -37,9 +38,8 @@ pub(super) fn run(folder: &Path, data: &Path, json: bool, screen: &mut Screen) -
     let all: Vec<&str> = pairs.iter().flat_map(|pair| pair.sentences).collect();
     let vectors = vectors(&embedder, &all, &mut bars())?;
     let width = vectors.shape().last_dim();
-    let values = vectors.to_vec::<f32>()?;
-    let of_pair = |pair: &[f32]| cosine(&pair[..width], &pair[width..]);
-    let cosines: Vec<f64> = values.chunks(2 * width).map(of_pair).collect();
+    let sides = vectors.reshape([pairs.len(), 2, width])?;
+    let cosines = Cosine::of_rows(&sides.slice(1, 0..1)?, &sides.slice(1, 1..2)?)?;
     let known: Option<Vec<f64>> = pairs.iter().map(|pair| pair.score).collect();
     let scores = Scores {
         mean_cosine: cosines.iter().sum::<f64>() / cosines.len() as f64,
@@ -79,14 +79,6 @@ fn pairs<'t>(path: &Path, text: &'t str) -> Result<Vec<Pair<'t>>> {
         Ok(Pair { sentences: [columns[0], columns[1]], score })
     };
     lines.into_iter().enumerate().map(of).collect()
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let product = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    let lengths = (product(a, a) * product(b, b)).sqrt();
-    if lengths == 0.0 { 0.0 } else { product(a, b) / lengths }
 }
 
 /// The correlation of the ranks; 0 where one side has a single rank.

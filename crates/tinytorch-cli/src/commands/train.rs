@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, ValueEnum, value_parser};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use tinytorch::audit::{REFERENCES, Reference};
 use tinytorch::autograd::Var;
 use tinytorch::data::{Compose, DataLoader, Examples, Labels, RandomCrop, RandomHorizontalFlip};
 use tinytorch::files::{
@@ -21,12 +22,10 @@ use tinytorch::fit::{convert, prepare_qat};
 use tinytorch::int8::{Granularity, WeightBits};
 use tinytorch::models::{Architecture, MlpConfig, Model};
 use tinytorch::nn::{Init, Module};
-use tinytorch::optim::{Adam, AdamW, Schedule, Sgd};
 use tinytorch::quant::{QuantConfig, QuantRecord};
 use tinytorch::text::Tokenizer;
 use tinytorch::train::{
-    Classification, Clip, EarlyStopping, EpochRecord, ProgressBar, TrainableSummary, Trainer,
-    Watch, trainable_summary,
+    EpochRecord, Method, ProgressBar, Recipe, TrainableSummary, trainable_summary,
 };
 
 /// Train a new model or a saved one, and save it with its architecture.
@@ -34,6 +33,9 @@ use tinytorch::train::{
 /// The learning rate falls along half a cosine. After every epoch the model is evaluated on the data's
 /// test part, which it never learns from; of data without one, a fifth is held out. A text has a part of
 /// its own for that, which chooses the epoch to keep and ends the training when nothing gets better.
+///
+/// What is not said is as an audit without arguments has it for digits-mlp, digits-cnn and talks-gpt on their
+/// embedded data, so that both train the same model.
 #[derive(Args)]
 #[command(group(ArgGroup::new("start").required(true).args(["file", "model"])))]
 pub(crate) struct Train {
@@ -50,9 +52,9 @@ pub(crate) struct Train {
     /// Which column of a .csv holds the labels, where its names or values do not tell
     #[arg(long, value_name = "first|last|NAME|none")]
     labels: Option<Labels>,
-    /// Passes over the training data
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
-    epochs: u64,
+    /// Passes over the training data, 10 unless this is given
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
     /// File to save the model to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -69,12 +71,12 @@ pub(crate) struct Train {
     /// Highest learning rate; by default 0.003, for sgd 0.05
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
-    /// Samples in one step
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    batch_size: usize,
-    /// What turns gradients into steps
-    #[arg(long, value_enum, default_value_t = OptimizerName::Adamw)]
-    optimizer: OptimizerName,
+    /// Samples in one step, 64 unless this is given
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// What turns gradients into steps, adamw unless this is given
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerName>,
     /// Random changes to the training images: windows of the padded image, mirror images, or both
     #[arg(long, value_enum, value_name = "CHANGE", value_delimiter = ',')]
     augment: Vec<Augmentation>,
@@ -105,15 +107,12 @@ enum OptimizerName {
     Sgd,
 }
 
-impl OptimizerName {
-    /// A training with this learning rate, or else one that suits small networks.
-    fn trainer(self, lr: Option<f64>) -> Trainer<Classification> {
-        match self {
-            OptimizerName::Adam => Trainer::new(Classification, Adam::new(lr.unwrap_or(3e-3))),
-            OptimizerName::Adamw => Trainer::new(Classification, AdamW::new(lr.unwrap_or(3e-3))),
-            OptimizerName::Sgd => {
-                Trainer::new(Classification, Sgd::new(lr.unwrap_or(0.05)).momentum(0.9))
-            }
+impl From<OptimizerName> for Method {
+    fn from(name: OptimizerName) -> Method {
+        match name {
+            OptimizerName::Adam => Method::Adam,
+            OptimizerName::Adamw => Method::AdamW,
+            OptimizerName::Sgd => Method::Sgd,
         }
     }
 }
@@ -166,18 +165,11 @@ impl Train {
         scale::check(data.train.inputs(), &data.name, &provenance)?;
         data.note(&mut provenance)?;
         let origin = data.origin();
-        let loader = self.loader(data.train)?;
-        let held_out = DataLoader::new(data.held_out, self.batch_size)?;
-
-        let total = self.epochs.saturating_mul(loader.len() as u64);
-        let warmup = if data.choosing { total / 20 } else { 0 };
-        let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
-        let trainer = self.optimizer.trainer(self.lr).seed(self.seed).schedule(schedule);
-        let mut trainer = trainer.progress(ProgressBar::until(self.epochs));
-        if data.choosing {
-            let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };
-            trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
-        }
+        let recipe = self.recipe();
+        let loader = self.loader(data.train, recipe.batch)?;
+        let held_out = DataLoader::new(data.held_out, recipe.batch)?;
+        let trainer = recipe.trainer(loader.len() as u64, data.choosing, self.seed);
+        let mut trainer = trainer.progress(ProgressBar::until(recipe.epochs));
         let config = self.prepare(&mut *model, &mut provenance)?;
         let summary = trainable_summary(&*model);
         if let Some(checkpoint) =
@@ -187,7 +179,7 @@ impl Train {
         }
         // Without a terminal there is no bar that shows the epochs.
         let tells = !self.json && !std::io::stderr().is_terminal();
-        while trainer.epochs() < self.epochs && !trainer.stopped() {
+        while trainer.epochs() < recipe.epochs && !trainer.stopped() {
             let done = trainer.fit(&mut model, &loader, Some(&held_out), 1)?;
             if let Some(record) = done.last().filter(|_| tells) {
                 writeln!(screen, "{record}")?;
@@ -227,6 +219,24 @@ impl Train {
 
     fn data(&self) -> Source {
         self.data.clone().with_labels(self.labels.as_ref())
+    }
+
+    /// The settings that are asked for, and for the rest those of the audit's reference of this name and data, or else
+    /// the usual ones.
+    fn recipe(&self) -> Recipe {
+        let data = self.data.to_string();
+        let is_this = |reference: &&Reference| {
+            Some(reference.name) == self.model.as_deref() && reference.data() == data
+        };
+        let usual = REFERENCES.iter().find(is_this).map(|known| known.recipe).unwrap_or_default();
+        let method = self.optimizer.map_or(usual.method, Method::from);
+        let rate = if method == usual.method { usual.rate } else { method.usual_rate() };
+        Recipe {
+            epochs: self.epochs.unwrap_or(usual.epochs),
+            batch: self.batch_size.unwrap_or(usual.batch),
+            method,
+            rate: self.lr.unwrap_or(rate),
+        }
     }
 
     /// The model to begin with.
@@ -280,20 +290,21 @@ impl Train {
         let own = own.as_ref().map(|own| own as &dyn Tokenizer);
         let (inputs, origin) = self.data().to_calibrate(model, own, CALIBRATION, self.seed)?;
         let n = inputs.shape()[0];
+        let size = self.recipe().batch;
         let batch = |start: usize| {
-            Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(self.batch_size)))?))
+            Ok(Var::from(inputs.slice(0, start..n.min(start.saturating_add(size)))?))
         };
         let config = usual_config(model)
             .map(|scheme| scheme.with_bits(self.bits).with_granularity(Granularity::PerChannel));
-        prepare_qat(model, (0..n).step_by(self.batch_size).map(batch), &config)?;
+        prepare_qat(model, (0..n).step_by(size).map(batch), &config)?;
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
         Ok(Some(config))
     }
 
-    fn loader(&self, train: Examples) -> Result<DataLoader> {
+    fn loader(&self, train: Examples, batch: usize) -> Result<DataLoader> {
         let shape = *train.inputs().shape();
-        let loader = DataLoader::new(train, self.batch_size)?.shuffle(true).seed(self.seed);
+        let loader = DataLoader::new(train, batch)?.shuffle(true).seed(self.seed);
         if self.augment.is_empty() {
             return Ok(loader);
         }
@@ -332,5 +343,47 @@ impl Outcome<'_> {
             self.file
         )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        train: Train,
+    }
+
+    fn recipe(line: &str) -> Recipe {
+        let words = ["train", "--out", "o"].into_iter().chain(line.split(' '));
+        Line::try_parse_from(words).unwrap().train.recipe()
+    }
+
+    #[test]
+    fn references_are_trained_as_the_audit_trains_them() {
+        for reference in REFERENCES {
+            let line = format!("--model {} --data {}", reference.name, reference.data());
+            assert_eq!(recipe(&line), reference.recipe);
+            assert_ne!(recipe(&line), Recipe::default());
+        }
+        // As README has it.
+        let cnn = recipe("--model digits-cnn --data digits --epochs 12");
+        assert_eq!(cnn, recipe("--model digits-cnn --data digits"));
+    }
+
+    #[test]
+    fn what_is_said_is_done_and_other_models_and_data_have_the_usual_settings() {
+        let said = recipe("--model digits-mlp --data digits --epochs 3 --batch-size 8 --lr 0.5");
+        assert_eq!(said, Recipe { epochs: 3, batch: 8, method: Method::Adam, rate: 0.5 });
+        let sgd = recipe("--model digits-mlp --data digits --optimizer sgd");
+        assert_eq!((sgd.method, sgd.rate, sgd.epochs), (Method::Sgd, 0.05, 30));
+        for other in
+            ["--model digits-mlp --data mnist/", "--model mlp --data digits", "m --data digits"]
+        {
+            assert_eq!(recipe(other), Recipe::default(), "{other}");
+        }
     }
 }

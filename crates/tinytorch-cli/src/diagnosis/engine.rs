@@ -242,6 +242,18 @@ mod tests {
         let told = why(wrong, Some(right.clone())).unwrap();
         assert!(told.starts_with("it rewrites the graph"), "{told}");
         assert_eq!(why(wrong, None), None);
-        assert_eq!(why(wrong, Some(scaled(right, 0.9))), None);
+        assert_eq!(why(wrong, Some(scaled(right.clone(), 0.9))), None);
+        // What is left may be a fourth of what it was, and no more.
+        assert!(why(wrong, Some(scaled(right.clone(), 0.976))).is_some());
+        assert_eq!(why(wrong, Some(scaled(right, 0.974))), None);
+    }
+
+    #[test]
+    fn outputs_of_another_shape_explain_nothing() {
+        let rows = Tensor::ones([2, 3]).unwrap();
+        let other = Tensor::ones([3, 2]).unwrap();
+        let rows = std::slice::from_ref(&rows);
+        assert_eq!(off(rows, std::slice::from_ref(&other)).unwrap(), f64::INFINITY);
+        assert_eq!(off(rows, rows).unwrap(), 0.0);
     }
 }

@@ -1,8 +1,10 @@
 //! `train`: what it learns from, shows and goes on from.
 
 use crate::support::Bench;
+use tinytorch::audit::REFERENCES;
 use tinytorch::data::{digits, write_npz};
-use tinytorch::files::TensorFile;
+use tinytorch::files::{TensorFile, digest_params, load_model};
+use tinytorch::train::NoProgress;
 
 /// A table of two classes that one number tells apart.
 fn table(rows: usize, scale: f32) -> String {
@@ -179,4 +181,29 @@ fn pictures_in_a_folder_for_each_class_are_learned() {
     bench.good("train --model mlp --data d --epochs 30 --out m.safetensors");
     let told = bench.json("eval m.safetensors --data d");
     assert_eq!((&told["accuracy"], &told["samples"]), (&1.0.into(), &4.into()));
+}
+
+/// The whole training of the digits, and an epoch of the text's, whose steps say what each is.
+#[test]
+fn a_reference_of_the_audit_is_what_train_and_quantize_make() {
+    for mut reference in REFERENCES {
+        let bench = Bench::new();
+        let (name, data) = (reference.name, reference.data());
+        let (epochs, activations) = match data {
+            "tinytalks" => (" --epochs 1", " --activations dynamic"),
+            _ => ("", ""),
+        };
+        if !epochs.is_empty() {
+            reference.recipe.epochs = 1;
+        }
+        bench.good(&format!("train --model {name} --data {data}{epochs} --out m.safetensors"));
+        bench.good(&format!(
+            "quantize m.safetensors --calibrate {data}{activations} --out q.safetensors"
+        ));
+        let (subject, _) = reference.prepare(0, NoProgress).unwrap();
+        let made =
+            |file: &str| digest_params(&*load_model(bench.path(file)).unwrap().model).unwrap();
+        assert_eq!(made("m.safetensors"), subject.float_digest, "{name}");
+        assert_eq!(made("q.safetensors"), digest_params(&*subject.int8).unwrap(), "{name}");
+    }
 }

@@ -40,7 +40,7 @@ impl Metric for Cosine {
     }
 
     fn score(&self, outputs: &[Tensor], targets: &[Tensor]) -> Result<f64> {
-        let cosines = cosines(outputs, targets)?;
+        let cosines = of_first(outputs, targets)?;
         Ok(cosines.iter().sum::<f64>() / cosines.len().max(1) as f64)
     }
 }
@@ -55,19 +55,28 @@ impl Likeness for Cosine {
     }
 
     fn compare(&self, int8: &[Tensor], float: &[Tensor]) -> Result<Alike> {
-        Ok(Alike::Each(cosines(int8, float)?.into_iter().map(Some).collect()))
+        Ok(Alike::Each(of_first(int8, float)?.into_iter().map(Some).collect()))
+    }
+}
+
+impl Cosine {
+    /// The cosine of each row, along the last axis, with the same row of the other tensor.
+    ///
+    /// # Errors
+    /// For tensors of two shapes, or of other values than floats.
+    pub fn of_rows(a: &Tensor, b: &Tensor) -> Result<Vec<f64>> {
+        same_shape(a, b)?;
+        let width = a.shape().last_dim().max(1);
+        let (a, b) = (a.to_vec::<f32>()?, b.to_vec::<f32>()?);
+        Ok(a.chunks(width).zip(b.chunks(width)).map(|(a, b)| cosine(a, b)).collect())
     }
 }
 
 /// Of each row of the first output.
-fn cosines(outputs: &[Tensor], targets: &[Tensor]) -> Result<Vec<f64>> {
+fn of_first(outputs: &[Tensor], targets: &[Tensor]) -> Result<Vec<f64>> {
     let output = outputs.first().ok_or(AuditError::Nothing { what: "output" })?;
     let target = targets.first().ok_or(AuditError::Nothing { what: "target" })?;
-    same_shape(output, target)?;
-    let width = output.shape().last_dim().max(1);
-    let (output, target) = (output.to_vec::<f32>()?, target.to_vec::<f32>()?);
-    let rows = output.chunks(width).zip(target.chunks(width));
-    Ok(rows.map(|(a, b)| cosine(a, b)).collect())
+    Cosine::of_rows(output, target)
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -6,10 +6,9 @@ use crate::autograd::Var;
 use crate::data::{self, DataLoader, Examples};
 use crate::models::{Architecture, Model, Sample};
 use crate::nn::Init;
-use crate::optim::{Adam, Schedule};
 use crate::quant::{Activations, QuantConfig, quantize_model};
 use crate::tensor::Tensor;
-use crate::train::{Classification, Clip, EarlyStopping, Progress, Trainer, Watch};
+use crate::train::{Method, Progress, Recipe};
 
 /// A model that the audit without arguments trains, quantizes and judges.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +17,9 @@ pub struct Reference {
     pub name: &'static str,
     /// How good the float model must be: see [`Budget::float_floor`].
     pub float_floor: f64,
+    /// How the float model is trained.
+    pub recipe: Recipe,
     data: Source,
-    epochs: u64,
-    batch: usize,
-    /// Adam's highest learning rate.
-    rate: f64,
 }
 
 /// What a reference model learns from.
@@ -48,26 +45,20 @@ pub const REFERENCES: [Reference; 3] = [
     Reference {
         name: "digits-mlp",
         float_floor: 95.0,
+        recipe: Recipe { epochs: 30, batch: 64, method: Method::Adam, rate: 3e-3 },
         data: Source::Digits,
-        epochs: 30,
-        batch: 64,
-        rate: 3e-3,
     },
     Reference {
         name: "digits-cnn",
         float_floor: 98.0,
+        recipe: Recipe { epochs: 12, batch: 64, method: Method::Adam, rate: 3e-3 },
         data: Source::Digits,
-        epochs: 12,
-        batch: 64,
-        rate: 3e-3,
     },
     Reference {
         name: "talks-gpt",
         float_floor: 6.0,
+        recipe: Recipe { epochs: 8, batch: 32, method: Method::Adam, rate: 2e-3 },
         data: Source::Talks,
-        epochs: 8,
-        batch: 32,
-        rate: 2e-3,
     },
 ];
 
@@ -88,6 +79,11 @@ struct Parts {
 }
 
 impl Reference {
+    /// What the embedded data are called that the model learns from and is judged by.
+    pub fn data(&self) -> &'static str {
+        self.data.name()
+    }
+
     /// Trains the model on its embedded data and quantizes a copy of it.
     ///
     /// # Errors
@@ -109,7 +105,7 @@ impl Reference {
             .quantized_by(&config, &report)
             .calibrated_on(std::slice::from_ref(&parts.calibration))?
             .trained_on("the training part of the same data set")
-            .judged_on(self.data.name(), "test part")
+            .judged_on(self.data(), "test part")
             .seeded(seed);
         Ok((subject, Budget { float_floor: Some(self.float_floor), ..Budget::default() }))
     }
@@ -147,19 +143,12 @@ impl Reference {
         seed: u64,
         progress: impl Progress + 'static,
     ) -> Result<()> {
-        let loader = DataLoader::new(parts.train.clone(), self.batch)?.shuffle(true).seed(seed);
-        let valid = parts.valid.clone().map(|valid| DataLoader::new(valid, self.batch));
-        let valid = valid.transpose()?;
-        let total = self.epochs * loader.len() as u64;
-        let warmup = if valid.is_some() { total / 20 } else { 0 };
-        let schedule = Schedule::Cosine { warmup, total, floor: 0.0 };
-        let trainer = Trainer::new(Classification, Adam::new(self.rate)).seed(seed);
-        let mut trainer = trainer.schedule(schedule).progress(progress);
-        if valid.is_some() {
-            let stopping = EarlyStopping { watch: Watch::Loss, patience: 3, min_delta: 0.0 };
-            trainer = trainer.clip(Clip::Norm(1.0)).early_stopping(stopping);
-        }
-        trainer.fit(model, &loader, valid.as_ref(), self.epochs)?;
+        let Recipe { epochs, batch, .. } = self.recipe;
+        let loader = DataLoader::new(parts.train.clone(), batch)?.shuffle(true).seed(seed);
+        let valid = parts.valid.clone().map(|valid| DataLoader::new(valid, batch)).transpose()?;
+        let trainer = self.recipe.trainer(loader.len() as u64, valid.is_some(), seed);
+        let mut trainer = trainer.progress(progress);
+        trainer.fit(model, &loader, valid.as_ref(), epochs)?;
         trainer.restore_best(model);
         Ok(())
     }

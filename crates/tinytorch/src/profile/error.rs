@@ -17,6 +17,12 @@ pub enum ProfileError {
     /// The memory of the process could not be read, though the system has the files for it.
     #[error(transparent)]
     Memory(#[from] ProcessMemoryError),
+    /// The thread that runs the passes could not be started.
+    #[error("cannot start a thread to measure on: {problem}; end other programs")]
+    Thread {
+        /// What the system said.
+        problem: String,
+    },
     /// The system does not tell it.
     #[error("this system does not tell what a process holds")]
     NoResident,

@@ -5,7 +5,8 @@
 //!
 //! What is measured is the deployed form: the file as it is loaded, run by a [`Plan`]. All copies
 //! of the model stay in memory, and one plan at a time is compiled from each of them and runs the
-//! passes. The copies make weights heavy enough to be seen among pages. What a process has once,
+//! passes, on one thread where resident memory counts: which threads of several have worked by then, and
+//! hold what they needed, changes from run to run. The copies make weights heavy enough to be seen among pages. What a process has once,
 //! however many weights it holds, is there from the start: code, threads, a plan's working memory,
 //! and the layers as structures without values, which are the same for float and int8. What a plan
 //! holds of its own beside that, and a copy of the weights in particular, shows in the peaks.
@@ -37,6 +38,7 @@ use crate::models::{self, Kinds, Model, ModelError};
 use crate::nn::{Init, Module};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tinytorch_kernels::kept_by_threads;
@@ -207,14 +209,36 @@ fn resident(
     let mut uncounted = frame(&description)?;
     load_into(&mut *uncounted, &TensorFile::open(file)?)?;
     let inputs = inputs_of(&*uncounted, shapes)?;
-    let mut plan = models::compile(&*uncounted, &inputs)?;
+    let worker = Workers::one()?;
+    let mut plan = worker.run(|| models::compile(&*uncounted, &inputs))?;
+    let passes = Passes { most: passes, patience: Duration::MAX };
     // What a process keeps once, such as the working memory of its threads, is there before anything
     // counts.
-    for _ in 0..passes {
-        models::run(&mut plan, &inputs)?;
-    }
+    worker.run(|| passes.run(&mut plan, &inputs))?;
     let frames = (0..copies).map(|_| frame(&description)).collect::<Result<Vec<_>>>()?;
-    measure(file, frames, Some(plan), &inputs, Passes { most: passes, patience: Duration::MAX })
+    measure(file, frames, Some(plan), &inputs, passes, &worker)
+}
+
+/// The threads that run plans.
+struct Workers(Option<ThreadPool>);
+
+impl Workers {
+    /// One, which has the same to do in every process.
+    fn one() -> Result<Workers> {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build();
+        let pool = pool.map_err(|error| ProfileError::Thread { problem: error.to_string() })?;
+        Ok(Workers(Some(pool)))
+    }
+
+    /// All that the process has.
+    const ALL: Workers = Workers(None);
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
 }
 
 fn peak_heap(
@@ -228,7 +252,8 @@ fn peak_heap(
     }
     let frame = frame(&read_description(file)?)?;
     let inputs = inputs_of(&*frame, shapes)?;
-    measure(file, vec![frame], None, &inputs, Passes { most: passes, patience: PATIENCE })
+    let passes = Passes { most: passes, patience: PATIENCE };
+    measure(file, vec![frame], None, &inputs, passes, &Workers::ALL)
 }
 
 /// How often a plan runs.
@@ -271,6 +296,7 @@ fn measure(
     mut plan: Option<Plan>,
     inputs: &[Tensor],
     passes: Passes,
+    workers: &Workers,
 ) -> Result<ProbeReport> {
     // Threads allocate as they start and as they first look for work, which belongs to the process: counted
     // while some were still starting, a model seemed to keep 15 KB more than it does.
@@ -286,12 +312,12 @@ fn measure(
     for model in &models {
         drop(plan.take());
         alloc::reset_peak();
-        let deployed = plan.insert(models::compile(&**model, inputs)?);
+        let deployed = plan.insert(workers.run(|| models::compile(&**model, inputs))?);
         let stats = alloc::stats();
         peak_of_compiling = peak_of_compiling.max(stats.map(|stats| stats.peak_bytes as u64));
         compiled = stats.map(|stats| stats.live_bytes as u64);
         alloc::reset_peak();
-        (ran, output_bytes) = passes.run(deployed, inputs)?;
+        (ran, output_bytes) = workers.run(|| passes.run(deployed, inputs))?;
         peak_of_passes = peak_of_passes.max(alloc::stats().map(|stats| stats.peak_bytes as u64));
     }
     let after_passes = Memory::now()?;

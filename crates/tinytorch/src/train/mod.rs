@@ -24,6 +24,7 @@ mod frozen;
 mod metrics;
 mod objective;
 mod progress;
+mod recipe;
 mod stopping;
 mod trainer;
 
@@ -32,5 +33,6 @@ pub use frozen::{TrainableSummary, Untrained, frozen, trainable_summary};
 pub use metrics::{EpochRecord, Metrics, evaluate};
 pub use objective::{Classification, Objective, Outcome};
 pub use progress::{NoProgress, Progress, ProgressBar, StepReport};
+pub use recipe::{Method, Recipe};
 pub use stopping::{EarlyStopping, Watch};
 pub use trainer::{Clip, Trainer};

@@ -173,7 +173,7 @@ fn tiles_whose_sums_saturate() {
 /// A row of 40,000 weights of 127 sums to 40,000 times 127 times 255, 1.30e9, and the zero point adds nothing to
 /// that; longer ones than 65,793, which alone could exceed 32 bits, are never packed.
 #[test]
-fn rows_whose_sum_fits_do_not_overflow() {
+fn case_9_rows_whose_sum_fits_do_not_overflow() {
     let _stage = Stage::enter();
     let widths = MlpConfig { inputs: 40_000, hidden: vec![], outputs: 2 };
     let mut float = Architecture::Mlp(widths).build(&mut Init::seed(1)).unwrap();

@@ -9,6 +9,7 @@ mod fooled;
 mod fuzz;
 mod kernels;
 mod language;
+mod likeness;
 pub(crate) mod models;
 mod ops;
 mod ranges;

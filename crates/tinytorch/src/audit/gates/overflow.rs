@@ -13,12 +13,13 @@ use tinytorch_kernels::int8::{MOST_WORDS, pair_rule_holds};
 /// 32 if scales are in blocks. Whatever the activations are, and after each product, the sum lies between 255
 /// times the sum of the negative and 255 times that of the positive weights. The zero point takes off at most
 /// 255 times the sum of all weights, which lies between the two, and what is left between them again: so it
-/// adds nothing to the bound. What weights have for a zero point takes off the sum of the activations as often, which
-/// leaves the sum of products with weights less that; the bound is the larger of both. Activations of 16 bits lie around 0, up to 32,767 of it, and are added over at most
-/// 512 values. Kernels that add pairs in 16 bits run only where the pair rule holds: `a` and `b` of
-/// one sign may not sum beyond 128, which is checked here again from the weights. And each instruction set that may
-/// run the weight is given the activations for which its rows sum to most, and must add them exactly; those of a
-/// convolution under its kernel too, where other sums may be formed on the way.
+/// adds nothing to the bound. What weights have for a zero point takes off the sum of the activations as often,
+/// which leaves the sum of products with weights less that; the bound is the larger of both. Activations of 16 bits
+/// lie around 0, up to 32,767 of it, and are added over at most 512 values. Kernels that add pairs in 16 bits run
+/// only where the pair rule holds: `a` and `b` of one sign may not sum beyond 128, which is checked here again from
+/// the weights. And each instruction set that may run the weight is given the activations for which its rows sum to
+/// most, and must add them exactly; those of a convolution under its kernel too, where other sums may be formed on
+/// the way.
 pub(crate) fn overflow(subject: &Subject, options: &AuditOptions) -> Result<Gate> {
     let (mut faults, mut most, mut pairs, mut rows) = (Vec::new(), 0i64, 0usize, 0usize);
     let mut isas = options.isas.clone();

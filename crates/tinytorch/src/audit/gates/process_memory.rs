@@ -11,8 +11,7 @@ const ID: &str = "process_memory";
 /// How many times smaller the model's share of a process must be, where what is no weight allows it.
 const FULL: f64 = 3.5;
 
-/// Bytes by which a process may take more than its model: runs differ by 0.03 MB, and with 64 threads it takes 0.1 MB
-/// more than with two.
+/// Bytes by which a process may take more than its model: runs of one differ by 0.1 MB, with one thread and with 64.
 const BLUR: u64 = 128 << 10;
 
 /// A process that holds the int8 model is smaller, by the operating system.

@@ -39,29 +39,44 @@ pub(crate) fn sequence(
     if let Some(why) = tells_nothing(&outputs)? {
         return Ok(Some(Gate::unknown(ID, why)));
     }
-    let (mut worst, mut reasons) = (0.0f64, Vec::new());
+    let mut errors = Vec::with_capacity(judged.len());
     for place in judged {
-        let whole = compare::errors(&got[place..=place], &want[place..=place])?[0];
-        let parts = parts(&got[place], &want[place])?;
-        let last = parts[PARTS - 1];
-        worst = if whole.max(last).is_nan() || whole.is_nan() || last.is_nan() {
-            f64::NAN
-        } else {
-            worst.max(whole).max(last)
-        };
+        errors.push(Errors {
+            output: &evidence.outputs[place],
+            whole: compare::errors(&got[place..=place], &want[place..=place])?[0],
+            parts: parts(&got[place], &want[place])?,
+        });
+    }
+    let fed: Vec<String> =
+        sequence.feedback().names().map(|(from, to)| format!("`{from}` to `{to}`")).collect();
+    let over = format!("{} steps with {} fed back", sequence.len(), fed.join(", "));
+    Ok(Some(decided(&over, &errors, budget)))
+}
+
+/// How far an output is off over all steps, and over each part of them.
+struct Errors<'e> {
+    output: &'e str,
+    whole: f64,
+    parts: [f64; PARTS],
+}
+
+/// The worst of all outputs decides, each by the larger of its error over all steps and over the last part.
+fn decided(over: &str, errors: &[Errors<'_>], budget: &Budget) -> Gate {
+    let (mut worst, mut reasons) = (0.0, Vec::with_capacity(errors.len()));
+    for Errors { output, whole, parts } in errors {
+        let (first, last) = (parts[0], parts[PARTS - 1]);
+        for error in [*whole, last] {
+            worst = if error.is_nan() || error > worst { error } else { worst };
+        }
         reasons.push(format!(
-            "`{}` {:.2} % off, {:.2} % in the first quarter and {:.2} % in the last",
-            evidence.outputs[place],
+            "`{output}` {:.2} % off, {:.2} % in the first quarter and {:.2} % in the last",
             whole * 100.0,
-            parts[0] * 100.0,
+            first * 100.0,
             last * 100.0
         ));
     }
-    let steps = sequence.len();
-    let fed: Vec<String> =
-        sequence.feedback().names().map(|(from, to)| format!("`{from}` to `{to}`")).collect();
-    let reason = format!("{steps} steps with {} fed back: {}", fed.join(", "), reasons.join("; "));
-    Ok(Some(Gate::at_most(ID, worst * 100.0, budget.max_error * 100.0, "%", reason)))
+    let reason = format!("{over}: {}", reasons.join("; "));
+    Gate::at_most(ID, worst * 100.0, budget.max_error * 100.0, "%", reason)
 }
 
 /// The error of each part, relative to what the output varies by over the whole sequence.
@@ -82,6 +97,47 @@ fn parts(got: &Tensor, want: &Tensor) -> Result<[f64; PARTS]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Outcome::{Fail, Pass};
+
+    /// What the gate says of outputs that are off by so much over all steps, and in the first and the last quarter.
+    fn of(outputs: &[(f64, f64, f64)]) -> Gate {
+        let errors = outputs.iter().map(|&(whole, first, last)| Errors {
+            output: "speech",
+            whole,
+            parts: [first, whole, whole, last],
+        });
+        let budget = Budget { max_error: 0.02, ..Budget::default() };
+        decided("40 steps with `hn` to `h` fed back", &errors.collect::<Vec<_>>(), &budget)
+    }
+
+    #[test]
+    fn all_steps_and_the_last_quarter_are_held_to_the_budget() {
+        assert_eq!(of(&[(0.02, 0.0, 0.02)]).result, Pass);
+        assert_eq!(of(&[(0.0201, 0.0, 0.0)]).result, Fail);
+        assert_eq!(of(&[(0.01, 0.0, 0.0201)]).result, Fail);
+        // An error that falls is no drift, as long as all steps together are within the budget.
+        assert_eq!(of(&[(0.01, 0.05, 0.0)]).result, Pass);
+        assert!((of(&[(0.01, 0.0, 0.019)]).value.unwrap() - 1.9).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_worst_output_decides_and_every_one_is_told() {
+        for outputs in
+            [[(0.001, 0.0, 0.0), (0.03, 0.0, 0.0)], [(0.03, 0.0, 0.0), (0.001, 0.0, 0.0)]]
+        {
+            let gate = of(&outputs);
+            assert_eq!((gate.result, gate.value), (Fail, Some(3.0)));
+            assert_eq!(gate.reason.matches("`speech`").count(), 2, "{}", gate.reason);
+        }
+    }
+
+    #[test]
+    fn errors_that_are_no_numbers_never_pass() {
+        let none = f64::NAN;
+        for outputs in [[(none, 0.0, 0.0), (0.0, 0.0, 0.0)], [(0.0, 0.0, 0.0), (0.0, 0.0, none)]] {
+            assert_eq!(of(&outputs).result, Fail);
+        }
+    }
 
     /// Off by 1 in the last of four parts, of values -1 and 1, which vary by 1: that part is off by all of it.
     #[test]
