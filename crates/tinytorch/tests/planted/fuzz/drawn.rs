@@ -8,7 +8,7 @@ use tinytorch::audit::{ModelFiles, Subject, relative_error};
 use tinytorch::autograd::{Ctx, Var};
 use tinytorch::data::{Examples, tinytalks};
 use tinytorch::models::{Architecture, CnnBlock, CnnConfig, GptConfig, MlpConfig, Model};
-use tinytorch::quant::{Activations, QuantConfig};
+use tinytorch::quant::QuantConfig;
 use tinytorch::{Rng, Tensor};
 
 /// What outputs must be off, as a share and beside the sound model, for a fault to have done harm: three times
@@ -72,7 +72,8 @@ impl Drawn {
             Kind::Mlp | Kind::Cnn => images().clone(),
         };
         let base = Base::train(architecture.clone(), data, epochs, seed).unwrap();
-        base.quantize("int8", base.train.inputs(), &config_of(kind)).unwrap();
+        let config = QuantConfig::for_architecture(&architecture);
+        base.quantize("int8", base.train.inputs(), &config).unwrap();
         Drawn { base, kind, architecture, seed }
     }
 
@@ -87,6 +88,11 @@ impl Drawn {
             Kind::Mlp | Kind::Cnn => images().clone(),
         };
         Base::train(self.architecture.clone(), data, 0, self.seed + 1).unwrap()
+    }
+
+    /// How it is quantized: as `tinytorch quantize` does it.
+    pub(super) fn config(&self) -> QuantConfig {
+        QuantConfig::for_architecture(&self.architecture)
     }
 
     pub(super) fn contents(&self) -> Contents {
@@ -137,14 +143,6 @@ impl Drawn {
         let error = |model: &dyn Model| relative_error(&of(model), &float).unwrap();
         let sound = error(&*self.base.subject().int8);
         error(&*subject.int8) > HARM + 3.0 * sound
-    }
-}
-
-/// How a model of this kind is quantized: decoders as `tinytorch quantize` does it.
-pub(super) fn config_of(kind: Kind) -> QuantConfig {
-    match kind {
-        Kind::Gpt => QuantConfig::new(Activations::Dynamic16),
-        Kind::Mlp | Kind::Cnn => QuantConfig::default(),
     }
 }
 
