@@ -27,8 +27,9 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use tinytorch::Tensor;
-use tinytorch::audit::{HeldOut, ModelFiles, Outside, Subject};
+use tinytorch::audit::{HeldOut, ModelFiles, Outside, Rows, Subject};
 use tinytorch::files::{Embedder, Loaded, Provenance};
 use tinytorch::generate::Generated;
 use tinytorch::int8::WeightBits;
@@ -178,26 +179,34 @@ pub fn calibration(
     calibration.inputs(file, model, config, wanted.max_error.is_some(), provenance)
 }
 
-/// At most `samples` of these batches, each of which holds a tensor for each input of the model, spread over all
-/// of them. The provenance then tells of them.
+/// The samples of batches, each of which holds a tensor for each input of the model, one batch after the other.
 ///
 /// # Errors
-/// What does not fit together, or inputs that are all one number.
+/// What does not fit together.
+pub fn one_after_the_other(batches: &[Vec<Tensor>]) -> Result<Vec<Arc<dyn Rows>>> {
+    let of_input = |i: usize| {
+        let parts: Vec<Tensor> = batches.iter().filter_map(|batch| batch.get(i).cloned()).collect();
+        let all: Tensor = match &parts[..] {
+            [one] => one.clone(),
+            _ => joined(&parts)?,
+        };
+        Ok(Arc::new(all) as Arc<dyn Rows>)
+    };
+    (0..batches.first().map_or(0, Vec::len)).map(of_input).collect()
+}
+
+/// Copies of at most `samples` of these, spread over all of them; each input of the model has its rows. The provenance
+/// then tells of them.
+///
+/// # Errors
+/// What cannot be read, or inputs that are all one number.
 pub fn calibration_of(
-    batches: &[Vec<Tensor>],
+    inputs: &[Arc<dyn Rows>],
     samples: usize,
     model: &dyn Model,
     provenance: &mut Provenance,
 ) -> Result<Vec<Tensor>> {
-    let count = batches.first().map_or(0, Vec::len);
-    let of_input = |i: usize| {
-        let parts: Vec<Tensor> = batches.iter().filter_map(|batch| batch.get(i).cloned()).collect();
-        match &parts[..] {
-            [one] => Ok(one.clone()),
-            _ => joined(&parts),
-        }
-    };
-    let inputs = (0..count).map(of_input).collect::<Result<Vec<Tensor>>>()?;
+    let inputs: Vec<&dyn Rows> = inputs.iter().map(|rows| &**rows).collect();
     let chosen = spread(&inputs, samples, model.fixed_batch())?;
     note(&chosen, "arrays", provenance)?;
     Ok(chosen)

@@ -7,6 +7,7 @@ use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
 use tinytorch::Tensor;
+use tinytorch::audit::Rows;
 use tinytorch::data::{Npz, read_npy};
 use tinytorch::models::{Feedback, Model, Sample, Sequence};
 use tinytorch::tensor::{Dtype, Element, Shape};
@@ -96,7 +97,8 @@ impl Arrays {
 
     /// At most so many samples, spread over all of them; as many as fill passes of `fixed`.
     pub(crate) fn some(self, count: usize, fixed: Option<usize>) -> Result<Vec<Tensor>> {
-        spread(&self.inputs, count, fixed)
+        let inputs: Vec<&dyn Rows> = self.inputs.iter().map(|input| input as &dyn Rows).collect();
+        spread(&inputs, count, fixed)
     }
 }
 
@@ -153,15 +155,19 @@ fn nothing(sample: &Sample, rows: usize) -> Result<Tensor> {
 }
 
 /// At most so many samples of these inputs, spread over all of them; as many as fill passes of `fixed`.
-pub(crate) fn spread(inputs: &[Tensor], count: usize, fixed: Option<usize>) -> Result<Vec<Tensor>> {
-    let all = samples_in(inputs);
+pub(crate) fn spread(
+    inputs: &[&dyn Rows],
+    count: usize,
+    fixed: Option<usize>,
+) -> Result<Vec<Tensor>> {
+    let all = inputs.first().and_then(|input| input.shape().first().copied()).unwrap_or(0);
     let fixed = fixed.unwrap_or(1).max(1);
     let passes = (count.min(all) / fixed).max(1);
     let step = (all / fixed).max(1) as f64 / passes as f64;
     let starts = (0..passes).map(|pass| (pass as f64 * step) as usize * fixed);
     let starts: Vec<usize> = starts.collect();
-    let chosen = |input: &Tensor| {
-        let parts = starts.iter().map(|&start| input.slice(0, start..all.min(start + fixed)));
+    let chosen = |input: &&dyn Rows| {
+        let parts = starts.iter().map(|&start| input.rows(start..all.min(start + fixed)));
         let parts = parts.collect::<tinytorch::Result<Vec<_>>>()?;
         joined(&parts)
     };

@@ -7,22 +7,27 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 import tinytorch as tt
 
+RUNS, ROUNDS = 2000, 10
 
-def best_microseconds(work: Callable[[], Any], times: int) -> float:
-    """The least mean of ten rounds, which other work on the machine disturbs least."""
-    means = []
-    for _ in range(10):
+
+def microseconds(plan: tt.Plan, x: Any) -> tuple[float, float]:
+    """The least means of a run by Python and of the same run without Python, which other work on the machine disturbs
+    least. Rounds of both take turns."""
+
+    def by_python() -> float:
         started = time.perf_counter()
-        for _ in range(times):
-            work()
-        means.append((time.perf_counter() - started) / times * 1e6)
-    return min(means)
+        for _ in range(RUNS):
+            plan.run(x)
+        return (time.perf_counter() - started) / RUNS
+
+    rounds = [(by_python(), plan.seconds(x, RUNS)) for _ in range(ROUNDS)]
+    return min(python for python, _ in rounds) * 1e6, min(rust for _, rust in rounds) * 1e6
 
 
 def main() -> None:
@@ -33,15 +38,13 @@ def main() -> None:
         started = time.perf_counter()
         tt.quantize(float_file, "digits", out=int8_file)
         quantizing = time.perf_counter() - started
-        print("| `digits-mlp` | batch 1 | batch 32 |\n|---|---|---|")
+        print("| `digits-mlp` | `Plan.run` | the plan in Rust | Python |\n|---|---|---|---|")
         rng = np.random.default_rng(0)
         for name, file in (("float", float_file), ("int8", int8_file)):
             plan = tt.Plan(file)
-            times = []
             for rows in (1, 32):
-                x = rng.random((rows, 64), np.float32)
-                times.append(best_microseconds(lambda plan=plan, x=x: plan.run(x), 2000))
-            print(f"| {name}, `Plan.run` | {times[0]:.1f} us | {times[1]:.1f} us |")
+                python, rust = microseconds(plan, rng.random((rows, 64), np.float32))
+                print(f"| {name}, batch {rows} | {python:.1f} us | {rust:.1f} us | {python - rust:.1f} us |")
         print(f"\nQuantized and saved in {quantizing * 1e3:.0f} ms.")
 
 

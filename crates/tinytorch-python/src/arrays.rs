@@ -5,6 +5,7 @@ use numpy::{
     IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +13,12 @@ use tinytorch::Tensor;
 use tinytorch::audit::Rows;
 use tinytorch::graph::View;
 use tinytorch::tensor::{Dtype, Element, Shape};
+
+/// Takes NumPy's functions now: where they are taken when they are first needed, a Ctrl-C in between would be a panic.
+pub(crate) fn set_up(py: Python<'_>) -> PyResult<()> {
+    py.import("numpy")?.getattr("zeros")?.call1((0,))?.cast::<PyUntypedArray>()?;
+    Ok(())
+}
 
 /// An array whose memory is read where it lies, in row-major order.
 pub(crate) enum Borrowed<'py> {
@@ -180,9 +187,13 @@ fn as_array<'py>(given: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, P
     let numpy = py.import("numpy")?;
     let array = match given.hasattr("__dlpack__")? {
         true => numpy.call_method1("from_dlpack", (given,))?,
-        false => numpy
-            .call_method1("asarray", (given,))
-            .map_err(|error| invalid_value(format!("`{name}` is no array: {}", error.value(py))))?,
+        false => numpy.call_method1("asarray", (given,)).map_err(|error| {
+            match error.is_instance_of::<PyException>(py) {
+                true => invalid_value(format!("`{name}` is no array: {}", error.value(py))),
+                // Ctrl-C.
+                false => error,
+            }
+        })?,
     };
     array.cast_into().map_err(|_| invalid_type(format!("`{name}` is no array of numbers")))
 }

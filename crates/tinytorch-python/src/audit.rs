@@ -4,8 +4,7 @@ use crate::errors::{Raised, invalid_value, raise, raise_any};
 use crate::feed::Inputs;
 use crate::judging::{Answer, Judging, answer};
 use crate::model::PyModel;
-use crate::process::in_pool;
-use crate::watch::{Watch, Watched};
+use crate::watch::watched;
 use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ pub(crate) fn audit(
     labels: Option<&Bound<'_, PyAny>>,
     judging: Judging,
 ) -> PyResult<Answer> {
-    let (budget, options) = (judging.budget()?, judging.options());
+    let options = judging.options();
     let before = judging.before.as_deref();
     let any = |error: anyhow::Error| raise_any(&error);
     let folder = tempfile::tempdir().map_err(|error| raise_any(&error.into()))?;
@@ -39,19 +38,20 @@ pub(crate) fn audit(
     {
         let inputs = Inputs::of(foreign.float()).kept(inputs)?;
         let samples = judging.held_out(inputs, labels)?;
+        let budget = judging.budget_by(&samples)?;
         let places = Places { files: paths, ours: [&ours[0], &ours[1]] };
-        let boxes =
-            py.detach(|| foreign.boxes(places, &samples, options.probe.as_ref())).map_err(any)?;
         let told = |subject| judging.told(subject).map_err(|error| Raised(error).into());
-        let report = py.detach(|| {
-            in_pool(|| audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options))
+        let report = watched(py, None, |_| {
+            let boxes = foreign.boxes(places, &samples, options.probe.as_ref())?;
+            Ok(audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?)
         });
-        return answer(report.map_err(raise)?);
+        return answer(report?.map_err(any)?);
     }
     let subject = match (data, inputs) {
-        (Some(data), _) => py
-            .detach(|| in_pool(|| api::judged_by_data(paths, data, before, folder.path())))
-            .map_err(any)?,
+        (Some(data), _) => {
+            watched(py, None, |_| api::judged_by_data(paths, data, before, folder.path()))?
+                .map_err(any)?
+        }
         (None, Some(inputs)) => {
             let files = py.detach(|| api::model_files(paths, folder.path())).map_err(any)?;
             let inputs = Inputs::of(files.models()[0]).kept(inputs)?;
@@ -64,13 +64,10 @@ pub(crate) fn audit(
         }
         (None, None) => return Err(invalid_value("an audit needs data to judge by; give data=")),
     };
-    let watch = Watch::new(None);
-    let watched = |model| Box::new(Watched { model, watch: watch.clone() });
-    let mut subject = judging.told(subject)?;
-    subject.float = watched(subject.float);
-    subject.int8 = watched(subject.int8);
-    let report = py.detach(|| in_pool(|| audit_model(&subject, &budget, &options)));
-    answer(report.map_err(raise)?)
+    let subject = judging.told(subject)?;
+    let budget = judging.budget(&subject.task)?;
+    let report = watched(py, None, |_| audit_model(&subject, &budget, &options));
+    answer(report?.map_err(raise)?)
 }
 
 /// The file of a model, which is written to the folder if it has none.

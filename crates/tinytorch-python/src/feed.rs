@@ -1,15 +1,16 @@
 //! What a model is fed: an array, several in order, or several by name.
 
 use crate::arrays::Borrowed;
-use crate::errors::{invalid_type, invalid_value};
+use crate::errors::{invalid_type, invalid_value, raise, raise_any};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
 use std::sync::Arc;
 use tinytorch::Tensor;
 use tinytorch::audit::Rows;
 use tinytorch::models::{Model, Sample};
 use tinytorch::tensor::Dtype;
+use tinytorch_cli::api;
 
 /// What a model's inputs are called, and what they hold where that is known.
 #[derive(Clone)]
@@ -125,20 +126,25 @@ impl Inputs {
         Ok(())
     }
 
-    /// Copies of each batch: of an array, a dictionary or a tuple of arrays, which is one batch, or of whatever
-    /// gives batches when it is iterated over.
-    pub(crate) fn each_batch<'py>(
+    /// All samples in passes of at most so many: copied from where they lie if arrays are given whole, and from copies
+    /// of each batch of whatever else gives batches when it is iterated over.
+    pub(crate) fn each_pass<'py>(
         &'py self,
         given: &Bound<'py, PyAny>,
-    ) -> PyResult<impl Iterator<Item = PyResult<Vec<Tensor>>> + 'py> {
-        let is_one =
-            is_array(given) || given.cast::<PyDict>().is_ok() || given.cast::<PyTuple>().is_ok();
-        let (one, several) = match is_one {
-            true => (Some(Ok(given.clone())), None),
-            false => (None, Some(given.try_iter()?)),
+        pass: usize,
+    ) -> PyResult<Box<dyn Iterator<Item = PyResult<Vec<Tensor>>> + 'py>> {
+        if is_whole(given) {
+            return Ok(Box::new(passes(self.kept(given)?, pass)));
+        }
+        let of_batch = move |batch: PyResult<Bound<'py, PyAny>>| {
+            let batch = batch.and_then(|batch| self.copied(&batch));
+            let (rows, error) = match batch {
+                Ok(batch) => (batch.into_iter().map(shared).collect(), None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            passes(rows, pass).chain(error)
         };
-        let each = one.into_iter().chain(several.into_iter().flatten());
-        Ok(each.map(|batch| self.copied(&batch?)))
+        Ok(Box::new(iterated(given)?.flat_map(of_batch)))
     }
 
     /// The arrays of all samples, of which rows are read when they are asked for.
@@ -148,25 +154,29 @@ impl Inputs {
         arrays.iter().zip(&self.names).map(|(array, name)| array.kept(name)).collect()
     }
 
-    /// Copies of all batches until `samples` are there.
-    pub(crate) fn batches(
+    /// The samples of all batches, at least so many if they are there: arrays that are given whole are read where they
+    /// lie, others are copies.
+    pub(crate) fn samples(
         &self,
         given: &Bound<'_, PyAny>,
-        samples: usize,
-    ) -> PyResult<Vec<Vec<Tensor>>> {
+        at_least: usize,
+    ) -> PyResult<Vec<Arc<dyn Rows>>> {
+        if is_whole(given) {
+            return self.kept(given);
+        }
         let (mut batches, mut got) = (Vec::new(), 0);
-        for batch in self.each_batch(given)? {
-            let batch = batch?;
+        for batch in iterated(given)? {
+            let batch = self.copied(&batch?)?;
             got += batch[0].shape()[0];
             self.check_like(&batches, &batch)?;
             batches.push(batch);
-            if got >= samples {
+            if got >= at_least {
                 break;
             }
         }
         match batches.is_empty() {
             true => Err(invalid_value("there is not one batch to calibrate with")),
-            false => Ok(batches),
+            false => api::one_after_the_other(&batches).map_err(|error| raise_any(&error)),
         }
     }
 
@@ -187,6 +197,38 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+fn shared(tensor: Tensor) -> Arc<dyn Rows> {
+    Arc::new(tensor)
+}
+
+/// Copies of the rows of these, of at most so many at a time.
+fn passes(
+    all: Vec<Arc<dyn Rows>>,
+    pass: usize,
+) -> impl Iterator<Item = PyResult<Vec<Tensor>>> + use<> {
+    let count = all.first().map_or(0, |rows| rows.shape()[0]);
+    (0..count).step_by(pass).map(move |start| {
+        let of = |rows: &Arc<dyn Rows>| rows.rows(start..count.min(start + pass));
+        all.iter().map(of).collect::<tinytorch::Result<Vec<Tensor>>>().map_err(raise)
+    })
+}
+
+/// Batches of what gives them when it is iterated over.
+fn iterated<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    if !given.hasattr("__iter__")? && !given.hasattr("__getitem__")? {
+        return Err(invalid_type(format!(
+            "samples are arrays, or what gives batches of them when it is iterated over, and {} is neither",
+            given.get_type().name()?
+        )));
+    }
+    given.try_iter()
+}
+
+/// Whether this is an array, or a dictionary or a tuple of arrays, rather than what gives batches.
+fn is_whole(given: &Bound<'_, PyAny>) -> bool {
+    is_array(given) || given.cast::<PyDict>().is_ok() || given.cast::<PyTuple>().is_ok()
 }
 
 /// Whether as many of these as a model has inputs are arrays, of which there is one at least.

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tinytorch::Tensor;
 use tinytorch::audit::{
-    AuditOptions, Budget, HeldOut, ModelReport, Outcome, Probe, Report, Rows, Subject, Task, page,
+    AuditOptions, Budget, HeldOut, Metric, ModelReport, Outcome, Probe, Report, Rows, Subject,
+    Task, page,
 };
 use tinytorch::tensor::Dtype;
 
 /// What an audit is asked for, as Python says it.
 pub(crate) struct Judging {
-    max_error: f64,
+    max_error: Option<f64>,
     float_floor: Option<f64>,
     latency: bool,
     task: Option<String>,
@@ -45,14 +46,22 @@ impl<'py> FromPyObject<'_, 'py> for Judging {
 }
 
 impl Judging {
-    pub(crate) fn budget(&self) -> PyResult<Budget> {
-        if !(self.max_error.is_finite() && self.max_error > 0.0) {
+    /// The limits for a model with this task.
+    pub(crate) fn budget(&self, task: &Task) -> PyResult<Budget> {
+        let max_error = self.max_error.unwrap_or_else(|| task.usual_error());
+        if !(max_error.is_finite() && max_error > 0.0) {
             return Err(invalid_value(format!(
-                "max_error is {}; give a positive share, such as 0.01 for 1 %",
-                self.max_error
+                "max_error is {max_error}; give a positive share, such as 0.01 for 1 %"
             )));
         }
-        Ok(Budget { max_error: self.max_error, float_floor: self.float_floor })
+        Ok(Budget { max_error, float_floor: self.float_floor })
+    }
+
+    /// The limits for a model of which only its answers to these samples are known.
+    pub(crate) fn budget_by(&self, samples: &HeldOut) -> PyResult<Budget> {
+        let task = self.task()?;
+        let of_targets = || samples.targets().first().map_or(Task::Regression, Task::for_target);
+        self.budget(&task.unwrap_or_else(of_targets))
     }
 
     pub(crate) fn options(&self) -> AuditOptions {
@@ -80,8 +89,15 @@ impl Judging {
         if let Some(name) = &self.name {
             subject.name.clone_from(name);
         }
-        let task = match self.task.as_deref() {
-            None => return Ok(subject),
+        Ok(match self.task()? {
+            Some(task) => subject.task(task),
+            None => subject,
+        })
+    }
+
+    fn task(&self) -> PyResult<Option<Task>> {
+        Ok(Some(match self.task.as_deref() {
+            None => return Ok(None),
             Some("classification") => Task::Classification,
             Some("language-model") => Task::LanguageModel,
             Some("regression") => Task::Regression,
@@ -91,8 +107,7 @@ impl Judging {
                     "task cannot be {other:?}; it is one of classification, language-model, regression, multi-label"
                 )));
             }
-        };
-        Ok(subject.task(task))
+        }))
     }
 }
 

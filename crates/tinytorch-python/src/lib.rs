@@ -30,7 +30,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 #[pymodule]
 fn _tinytorch(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    process::set_up(module.py())?;
+    let py = module.py();
+    process::set_up(py)?;
+    arrays::set_up(py)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<model::PyModel>()?;
     module.add_class::<plan::PyPlan>()?;

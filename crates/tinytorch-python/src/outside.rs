@@ -110,7 +110,7 @@ pub(crate) fn audit_outside(
     labels: Option<&Bound<'_, PyAny>>,
     judging: Judging,
 ) -> PyResult<Answer> {
-    let (budget, options) = (judging.budget()?, judging.options());
+    let options = judging.options();
     if inputs.is_empty() {
         return Err(invalid_value("an audit needs inputs to judge by; give data="));
     }
@@ -120,6 +120,7 @@ pub(crate) fn audit_outside(
         arrays::Borrowed::of(input, &name, None)?.kept(&name)
     });
     let held_out = judging.held_out(inputs.collect::<PyResult<_>>()?, labels)?;
+    let budget = judging.budget_by(&held_out)?;
     let files = [float.file.clone(), int8.file.clone()];
     let reopen = int8.reopen.as_ref().map(|reopen| Reopened(reopen.clone_ref(py)));
     let (float, int8) = (float.into_outside(), int8.into_outside());

@@ -3,9 +3,8 @@
 use crate::errors::{invalid_value, raise, raise_any};
 use crate::feed::Inputs;
 use crate::model::PyModel;
-use crate::process::in_pool;
 use crate::settings::Settings;
-use crate::watch::{Watch, Watched};
+use crate::watch::watched;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,9 @@ use tinytorch::files::Provenance;
 use tinytorch::models::ListModel;
 use tinytorch::quant::{Calibrator, Prepared, SeenRows};
 use tinytorch_cli::api::Wanted;
+
+/// Samples per pass; what is found does not depend on it, but how soon Ctrl-C is heard, and memory.
+const PASS: usize = 64;
 
 /// What a calibration has found, as plain data: it can be pickled, and merged with what other processes have found.
 #[pyclass(name = "Prepared", module = "tinytorch", frozen)]
@@ -107,19 +109,19 @@ pub(crate) fn calibrate(
     let given = PyModel::given(model)?;
     let model = &given.get().model;
     let config = Wanted::from(settings).config(&**model).map_err(|error| raise_any(&error))?;
-    let (inputs, watch) = (Inputs::of(&**model), Watch::new(progress));
-    let watched = Watched { model: model.clone_box(), watch: watch.clone() };
-    let watched: &dyn ListModel = &watched;
-    let mut calibrator = Calibrator::new(watched, &config).map_err(raise)?;
+    let inputs = Inputs::of(&**model);
+    let list_model: &dyn ListModel = &**model;
+    let mut calibrator = Calibrator::new(list_model, &config).map_err(raise)?;
     let mut seen = SeenRows::default();
-    for batch in inputs.each_batch(batches)? {
+    for batch in inputs.each_pass(batches, model.fixed_batch().unwrap_or(PASS))? {
         let batch = batch?;
         let rows = SeenRows::of(&batch).map_err(raise)?;
         let vars: Vec<Var> = batch.into_iter().map(Var::from).collect();
-        py.detach(|| in_pool(|| calibrator.observe(watched, &vars))).map_err(raise)?;
+        watched(py, None, |_| calibrator.observe(list_model, &vars))?.map_err(raise)?;
         seen = seen.followed_by(&rows);
-        watch.tell("calibrating", calibrator.batches(), 0);
-        watch.check_here()?;
+        if let Some(progress) = &progress {
+            progress.call1(py, ("calibrating", calibrator.batches(), 0))?;
+        }
     }
     Ok(PyPrepared { prepared: calibrator.finish().map_err(raise)?, seen })
 }

@@ -5,18 +5,14 @@ use crate::feed::Inputs;
 use crate::model::PyModel;
 use crate::options::option;
 use crate::prepared::PyPrepared;
-use crate::process::in_pool;
 use crate::settings::Settings;
-use crate::watch::{Watch, Watched};
+use crate::watch::{Watch, watched};
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tinytorch::Tensor;
 use tinytorch::files::Provenance;
 use tinytorch::models::Model;
-use tinytorch::quant::QuantConfig;
 use tinytorch_cli::api::{self, Output, Quantized, Wanted};
 
 /// Which samples calibrate, and where the result goes.
@@ -68,8 +64,8 @@ pub(crate) fn quantize(
     let config = output.map_or(config.clone(), |output| output.settings(config));
     let samples = match (calibration, source) {
         (Some(arrays), None) => {
-            let batches = Inputs::of(&**model).batches(arrays, job.samples)?;
-            py.detach(|| api::calibration_of(&batches, job.samples, &**model, &mut provenance))
+            let rows = Inputs::of(&**model).samples(arrays, job.samples)?;
+            py.detach(|| api::calibration_of(&rows, job.samples, &**model, &mut provenance))
                 .map_err(any)?
         }
         (None, _) if config.scheme.is_static() || wanted.max_error.is_some() => {
@@ -84,28 +80,15 @@ pub(crate) fn quantize(
             py.detach(|| api::calibration(file, source, count, of, &mut provenance)).map_err(any)?
         }
     };
-    let watch = Watch::new(progress);
-    let mut watched = Watched { model: model.clone_box(), watch: watch.clone() };
-    let made = py.detach(|| {
-        in_pool(|| {
-            let made = make(&mut watched, &samples, config, wanted.max_error, &mut provenance)?;
-            save(output, &*watched.model, &provenance, &watch)?;
-            Ok(made)
-        })
-    });
-    answer(made.map_err(any)?, watched.model, provenance, job.out)
-}
-
-fn make(
-    model: &mut Watched,
-    samples: &[Tensor],
-    config: QuantConfig,
-    max_error: Option<f64>,
-    provenance: &mut Provenance,
-) -> anyhow::Result<Quantized> {
-    let watch = model.watch.clone();
-    let mut tell = |what: &'static str, done: usize, of: usize| watch.tell(what, done, of);
-    api::quantize(model, samples, config, max_error, provenance, &mut tell)
+    let mut int8 = model.clone_box();
+    let made = watched(py, progress.as_ref(), |watch| {
+        let tell = &mut |what: &'static str, done, of| watch.tell(what, done, of);
+        let (samples, notes) = (&samples[..], &mut provenance);
+        let made = api::quantize(&mut *int8, samples, config, wanted.max_error, notes, tell)?;
+        save(output, &*int8, &provenance, watch)?;
+        Ok(made)
+    })?;
+    answer(made.map_err(any)?, int8, provenance, job.out)
 }
 
 /// Saves a model, unless somebody has asked to stop before.
@@ -113,9 +96,9 @@ fn save(
     output: Option<Output<'_>>,
     model: &dyn Model,
     provenance: &Provenance,
-    watch: &Arc<Watch>,
+    watch: &Watch,
 ) -> anyhow::Result<()> {
-    watch.check_now()?;
+    watch.settle()?;
     output.map_or(Ok(()), |output| output.save(model, provenance))
 }
 
@@ -147,13 +130,11 @@ pub(crate) fn apply(
         py.detach(|| output.check(&**model, None)).map_err(any)?;
     }
     let (mut int8, mut provenance) = (model.clone_box(), provenance.clone());
-    let made = py.detach(|| {
-        in_pool(|| {
-            prepared.seen.write(&mut provenance);
-            let made = api::apply(&mut *int8, &prepared.prepared, &mut provenance)?;
-            save(output, &*int8, &provenance, &Watch::new(None))?;
-            Ok(made)
-        })
-    });
+    let made = watched(py, None, |watch| {
+        prepared.seen.write(&mut provenance);
+        let made = api::apply(&mut *int8, &prepared.prepared, &mut provenance)?;
+        save(output, &*int8, &provenance, watch)?;
+        Ok(made)
+    })?;
     answer(made.map_err(any)?, int8, provenance, out)
 }

@@ -1,10 +1,10 @@
 //! Text: how it goes on, and its vectors.
 
 use crate::arrays::to_array;
-use crate::errors::{Raised, invalid_value, raise_any};
+use crate::errors::{invalid_value, raise_any};
 use crate::options::option;
 use crate::process::in_pool;
-use crate::watch::Watch;
+use crate::watch::watched;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -70,15 +70,13 @@ pub(crate) fn generate(
         cache,
         int8,
     };
-    let shown = |piece: &str| {
-        let told = Python::attach(|py| {
-            py.check_signals()?;
-            show.as_ref().map_or(Ok(()), |show| show.call1(py, (piece,)).map(drop))
-        });
-        Ok(told.map_err(Raised)?)
-    };
-    let made = py.detach(|| in_pool(|| continuation.continued(shown)));
-    let made = made.map_err(|error| raise_any(&error))?;
+    let made = watched(py, show.as_ref(), |watch| {
+        continuation.continued(|piece| {
+            watch.show(piece);
+            watch.check()
+        })
+    });
+    let made = made?.map_err(|error| raise_any(&error))?;
     let finish = serde_json::to_value(made.finish).ok();
     let finish = finish.and_then(|word| word.as_str().map(String::from)).unwrap_or_default();
     let rate = made.tokens_per_second();
@@ -115,10 +113,10 @@ impl PyEncoder {
         if sentences.is_empty() {
             return Err(invalid_value("there is not one sentence to embed"));
         }
-        let watch = Watch::new(progress);
-        let tell = &mut |what: &'static str, done, of| watch.tell(what, done, of);
-        let vectors = py.detach(|| in_pool(|| api::embed(&self.encoder, &sentences, tell)));
-        watch.check_here()?;
-        to_array(py, &vectors.map_err(|error| raise_any(&error))?)
+        let vectors = watched(py, progress.as_ref(), |watch| {
+            let tell = &mut |what: &'static str, done, of| watch.tell(what, done, of);
+            api::embed(&self.encoder, &sentences, tell)
+        });
+        to_array(py, &vectors?.map_err(|error| raise_any(&error))?)
     }
 }

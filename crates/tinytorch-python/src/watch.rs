@@ -1,150 +1,127 @@
 //! Work that Python can look into while it goes on: it stops for Ctrl-C and tells how far it is.
 
-use crate::errors::{Raised, raise};
+use crate::errors::invalid_value;
+use crate::process::in_pool;
 use pyo3::prelude::*;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tinytorch::Result;
-use tinytorch::autograd::{Ctx, Var};
-use tinytorch::models::{Decoder, ListModel, Model, Sample};
-use tinytorch::nn::{Chain, Init, Module, Path, Visitor, VisitorMut};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{Builder, scope};
+use std::time::Duration;
+use tinytorch::graph::Stop;
 
-/// How often signals are looked for. Taking the interpreter's lock costs microseconds, but waiting for a thread
-/// that has it up to 5 ms.
+/// How often signals are looked for.
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// What looks after a piece of work.
-pub(crate) struct Watch {
-    state: Mutex<State>,
-    /// Called with what is done, and how many steps of how many.
-    progress: Option<Py<PyAny>>,
+/// How far the work may run ahead of whoever is told of it.
+const AHEAD: usize = 16;
+
+/// As much as the first thread of a process has, where the work was done otherwise.
+const STACK: usize = 8 << 20;
+
+/// What somebody is told of.
+enum News {
+    /// What is done, and how many steps of how many.
+    Step(&'static str, usize, usize),
+    /// A piece of text.
+    Piece(String),
+    /// That the work waits until this is gone.
+    Waits(SyncSender<()>),
 }
 
-struct State {
-    looked: Instant,
-    /// What is to be raised where the work can stop.
-    raised: Option<PyErr>,
+/// What work tells, and whether it is to go on.
+pub(crate) struct Watch {
+    stop: Stop,
+    told: SyncSender<News>,
 }
 
 impl Watch {
-    pub(crate) fn new(progress: Option<Py<PyAny>>) -> Arc<Watch> {
-        let state = State { looked: Instant::now(), raised: None };
-        Arc::new(Watch { state: Mutex::new(state), progress })
-    }
-
     /// Tells how far the work is.
     pub(crate) fn tell(&self, what: &'static str, done: usize, of: usize) {
-        let Some(progress) = &self.progress else { return };
-        if let Err(error) = Python::attach(|py| progress.call1(py, (what, done, of))) {
-            self.state().raised.get_or_insert(error);
-        }
+        self.send(News::Step(what, done, of));
     }
 
-    /// Stops the work if somebody wants it stopped.
-    pub(crate) fn check(&self) -> Result<()> {
-        let is_due = {
-            let mut state = self.state();
-            let is_due = state.raised.is_some() || state.looked.elapsed() >= OFTEN;
-            if is_due {
-                state.looked = Instant::now();
-            }
-            is_due
+    /// Shows a piece of text.
+    pub(crate) fn show(&self, piece: &str) {
+        self.send(News::Piece(piece.to_string()));
+    }
+
+    /// Waits until all that was told has been heard, and goes on unless somebody wants the work ended: for what
+    /// cannot be taken back.
+    pub(crate) fn settle(&self) -> tinytorch::Result<()> {
+        let (waits, gone) = sync_channel(1);
+        self.send(News::Waits(waits));
+        // It ends with the sender.
+        let _ = gone.recv();
+        self.check()
+    }
+
+    /// Goes on, unless somebody wants the work ended.
+    pub(crate) fn check(&self) -> tinytorch::Result<()> {
+        self.stop.check()
+    }
+
+    fn send(&self, news: News) {
+        // Whoever listens does so until the work has ended.
+        let _ = self.told.send(news);
+    }
+}
+
+/// Does work on a thread of its own, without the interpreter's lock. Only the caller's thread may be the one that is
+/// shown signals, and callbacks belong there: meanwhile it looks for signals and calls `listener`, if there is one, with
+/// what the work tells. What either raises ends the work at its next op, and comes out as itself.
+pub(crate) fn watched<T: Send>(
+    py: Python<'_>,
+    listener: Option<&Py<PyAny>>,
+    work: impl FnOnce(&Watch) -> T + Send,
+) -> PyResult<T> {
+    py.detach(|| {
+        let stop = Stop::default();
+        let (told, news) = sync_channel(AHEAD);
+        let watch = Watch { stop: stop.clone(), told };
+        scope(|scope| {
+            // The watch is dropped with the work, which ends the news.
+            let work = move || in_pool(move || watch.stop.clone().during(|| work(&watch)));
+            let worker = Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            let worker = worker.map_err(|error| {
+                invalid_value(format!("there is no thread for the work: {error}"))
+            })?;
+            let raised = look_after(&news, listener, &stop);
+            let done = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            raised.map_or(Ok(done), Err)
+        })
+    })
+}
+
+/// Looks for signals and passes news on until the work has ended, and returns what was raised first.
+fn look_after(news: &Receiver<News>, listener: Option<&Py<PyAny>>, stop: &Stop) -> Option<PyErr> {
+    let mut raised = None;
+    loop {
+        let news = match news.recv_timeout(OFTEN) {
+            Ok(news) => Some(news),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return raised,
         };
-        if is_due { self.check_now() } else { Ok(()) }
-    }
-
-    /// [`Watch::check`], however short the time since the last.
-    pub(crate) fn check_now(&self) -> Result<()> {
-        if let Some(error) = self.state().raised.take() {
-            return Err(Raised(error).into());
+        // Gone at the end of this turn, when what was raised has been noted.
+        let (news, _waits) = match news {
+            Some(News::Waits(waits)) => (None, Some(waits)),
+            news => (news, None),
+        };
+        if raised.is_some() {
+            continue;
         }
-        Ok(Python::attach(|py| py.check_signals()).map_err(Raised)?)
-    }
-
-    /// [`Watch::check_now`] where Python is the caller.
-    pub(crate) fn check_here(&self) -> PyResult<()> {
-        self.check_now().map_err(raise)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that could panic is done while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A model whose passes stop for a [`Watch`].
-pub(crate) struct Watched {
-    pub(crate) model: Box<dyn Model>,
-    pub(crate) watch: Arc<Watch>,
-}
-
-impl Module for Watched {
-    fn visit<'a>(&'a self, path: &mut Path, visitor: &mut dyn Visitor<'a>) {
-        self.model.visit(path, visitor);
-    }
-
-    fn visit_mut<'a>(&'a mut self, path: &mut Path, visitor: &mut dyn VisitorMut<'a>) {
-        self.model.visit_mut(path, visitor);
-    }
-}
-
-impl ListModel for Watched {
-    fn forward_list(&self, inputs: &[Var], ctx: &mut Ctx<'_>) -> Result<Vec<Var>> {
-        self.watch.check()?;
-        self.model.forward_list(inputs, ctx)
-    }
-}
-
-impl Model for Watched {
-    fn kind(&self) -> &str {
-        self.model.kind()
-    }
-
-    fn description(&self) -> Result<String> {
-        self.model.description()
-    }
-
-    fn rebuild(&self, description: &str, init: &mut Init) -> Result<Box<dyn Model>> {
-        self.model.rebuild(description, init)
-    }
-
-    fn samples(&self) -> Result<Vec<Sample>> {
-        self.model.samples()
-    }
-
-    fn clone_box(&self) -> Box<dyn Model> {
-        Box::new(Watched { model: self.model.clone_box(), watch: self.watch.clone() })
-    }
-
-    fn input_names(&self) -> Vec<String> {
-        self.model.input_names()
-    }
-
-    fn fixed_batch(&self) -> Option<usize> {
-        self.model.fixed_batch()
-    }
-
-    fn node_of(&self, weight: &str) -> Option<String> {
-        self.model.node_of(weight)
-    }
-
-    fn unrolls(&self) -> bool {
-        self.model.unrolls()
-    }
-
-    fn first_sizes(&self) -> Vec<Option<usize>> {
-        self.model.first_sizes()
-    }
-
-    fn output_names(&self) -> Vec<String> {
-        self.model.output_names()
-    }
-
-    fn as_decoder(&self) -> Option<&dyn Decoder> {
-        self.model.as_decoder()
-    }
-
-    fn as_chain(&mut self) -> Option<&mut dyn Chain> {
-        self.model.as_chain()
+        let heard = Python::attach(|py| {
+            py.check_signals()?;
+            let (Some(listener), Some(news)) = (listener, news) else { return Ok(()) };
+            match news {
+                News::Step(what, done, of) => listener.call1(py, (what, done, of)),
+                News::Piece(piece) => listener.call1(py, (piece,)),
+                News::Waits(_) => return Ok(()),
+            }
+            .map(drop)
+        });
+        if let Err(error) = heard {
+            stop.ask();
+            raised = Some(error);
+        }
     }
 }

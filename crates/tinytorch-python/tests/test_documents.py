@@ -91,7 +91,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     in_readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in printed.splitlines() if line.startswith("|")]
-    assert len(rows) == 4 and all(f"|{row}|" in in_readme for row in rows if "---" not in row)
+    assert len(rows) == 6 and all(f"|{row}|" in in_readme for row in rows if "---" not in row)
 
 
 def test_workers_of_ray_find_what_one_process_finds(make_mlp: Any, tmp_path: Path) -> None:

@@ -310,3 +310,25 @@ def test_a_dynamic_graph_gives_exact_integers(made: Any, kind: str, isa: str, tm
     assert_exact(out, x, Exact(model).run(x), isa, tmp_path)
     if isa == ISAS[0]:
         assert_kept(out, tmp_path)
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
+@pytest.mark.parametrize("types", [("QInt8", "QUInt8"), ("QInt8", "QUInt8", "off center"), ("QUInt8", "QUInt8", "off center")], ids="-".join)
+def test_what_is_exported_gives_the_same_integers_in_openvino(per_channel: bool, types: tuple[str, ...], tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    path, out, kept, exported = (tmp_path / name for name in ("float.onnx", "int8.onnx", "int8.safetensors", "exported.onnx"))
+    weight, activation = (getattr(quantization.QuantType, kind) for kind in types[:2])
+    quantization.quantize_static(convolutions(path), out, Batches(), per_channel=per_channel, weight_type=weight, activation_type=activation)
+    model = in_powers_of_two(out)
+    if "off center" in types:
+        move_zeros(model, out)
+    command("import", out, "--out", kept)
+    command("export", kept, "--out", exported)
+    x = np.random.default_rng(2).standard_normal((7, 3, 6, 6)).astype(np.float32)
+    # Left alone it computes in 16 bits where a processor can.
+    compiled = openvino.compile_model(str(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    got, want = compiled([x])[compiled.outputs[0]], Exact(model).run(x)
+    assert np.abs(got - want).max() <= 0.02 * np.abs(want).max()
+    if "vnni" in CPU:
+        # Elsewhere its products of bytes may saturate.
+        assert (got == want).mean() >= 0.98

@@ -28,6 +28,15 @@ def test_a_plan_gives_what_numpy_gives(make_mlp: Callable[..., Any]) -> None:
         np.testing.assert_array_equal(y, plan.run_all([x])["output_0"])
 
 
+def test_a_run_may_be_timed_without_python(make_mlp: Callable[..., Any]) -> None:
+    plan = tt.Plan(make_mlp(20, 32, 5).path)
+    assert 0 < plan.seconds(batch(4, 20), runs=3) < 60
+    with pytest.raises(ValueError, match="one run"):
+        plan.seconds(batch(4, 20), runs=0)
+    with pytest.raises(ValueError, match="shape"):
+        plan.seconds(batch(4, 21))
+
+
 def test_arrays_of_every_kind_that_hold_the_same_give_the_same(make_mlp: Callable[..., Any]) -> None:
     plan = tt.Plan(make_mlp(6, 4, 3).path)
     x = batch(5, 6)

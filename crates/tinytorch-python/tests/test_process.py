@@ -38,15 +38,28 @@ def test_memory_is_flat_over_10000_runs_and_1000_quantizations(make_mlp: Callabl
 
 @HAS_PROC
 def test_a_run_adds_its_output_and_nothing_else(make_mlp: Callable[..., Any]) -> None:
-    plan = tt.Plan(make_mlp(8, 512).path)
-    x = np.ones((20_000, 8), np.float32)
-    # What a first run needs once: its working memory.
-    plan.run(x)
-    before = resident()
-    y = plan.run(x)
-    grown = resident() - before
-    assert y.nbytes == 20_000 * 512 * 4
-    assert abs(grown - y.nbytes) < 1 << 20, (grown, y.nbytes)
+    # In a process that has freed nothing large before, whose memory would be used again.
+    program = f'''
+from pathlib import Path
+import numpy as np
+import tinytorch as tt
+
+def resident():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+plan, x = tt.Plan({str(make_mlp(8, 512).path)!r}), np.ones((20_000, 8), np.float32)
+# What a first run needs once: its working memory.
+plan.run(x)
+before = resident()
+y = plan.run(x)
+print(y.nbytes, resident() - before)
+'''
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    output, grown = map(int, done.stdout.split())
+    assert output == 20_000 * 512 * 4
+    assert abs(grown - output) < 1 << 20, (grown, output)
 
 
 @HAS_PROC
@@ -72,6 +85,28 @@ print(x.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 
     array, grown = map(int, done.stdout.split())
     # What both models answer to each sample is kept.
     assert grown < array // 4, (grown, array)
+
+
+@HAS_PROC
+@pytest.mark.parametrize("work", ["tt.quantize(model, x)", "tt.calibrate(model, x)", "tt.calibrate(model, {'input': x})"])
+def test_samples_that_calibrate_are_read_where_they_lie(make_mlp: Callable[..., Any], work: str) -> None:
+    program = f'''
+import resource
+import numpy as np
+import tinytorch as tt
+
+model = {str(make_mlp(500, 8, 4).path)!r}
+x = np.random.default_rng(0).random((100_000, 500), np.float32)
+tt.quantize(model, x[:512])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+{work}
+print(x.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+'''
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    array, grown = map(int, done.stdout.split())
+    # A digest of each sample is kept, so that it does not judge.
+    assert grown < array // 10, (grown, array)
 
 
 def test_other_threads_go_on_during_long_work(make_mlp: Callable[..., Any]) -> None:

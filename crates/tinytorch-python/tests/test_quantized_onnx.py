@@ -210,6 +210,28 @@ def test_a_dynamic_graph_means_what_onnxruntime_makes_of_it(per_channel: bool, k
     assert_equal_but_for_ties(tt.Plan(out).run({"x": x}), as_written(out, x))
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["QInt8", "QUInt8"])
+def test_operators_of_integers_that_are_written_again_mean_the_same(name: str, kind: str, tmp_path: Path) -> None:
+    make, shape = MODELS[name]
+    path, out, kept, again = make(tmp_path), tmp_path / "int8.onnx", tmp_path / "int8.safetensors", tmp_path / "again.onnx"
+    # With 7 bits, since products of 8 saturate on some processors.
+    kind = getattr(quantization.QuantType, kind)
+    quantization.quantize_static(path, out, Batches(shape), activation_type=kind, per_channel=True, reduce_range=multiplies_in_16_bits())
+    for words in (("import", out, "--out", kept), ("export", kept, "--out", again, "--form", "qoperator")):
+        subprocess.run([sys.executable, "-m", "tinytorch", *map(str, words)], check=True, capture_output=True)
+    operators = {op.op_type for op in onnx.load(again).graph.node}
+    of_floats = {"LayerNormalization", "Softmax", "MatMul", "Add"} if name == "encoder" else {"Relu", "Clip", "MaxPool", "Flatten"}
+    of_integers = {"QLinearConv", "QGemm", "QLinearMatMul", "QLinearAdd", "QLinearConcat", "QLinearGlobalAveragePool"}
+    assert operators <= of_floats | of_integers | {"QuantizeLinear", "DequantizeLinear", "Transpose"}, operators
+    wanted = {"residual": "QLinearAdd", "separable": "QLinearConcat", "encoder": "QLinearMatMul"}[name]
+    assert wanted in operators and (name == "encoder" or "QLinearGlobalAveragePool" in operators), operators
+    x = np.random.default_rng(2).standard_normal((5, *shape)).astype(np.float32)
+    want = as_written(out, x)
+    for got in (as_written(again, x), tt.Plan(again).run({"x": x})):
+        assert_equal_but_for_ties(got, want, multiplies_in_16_bits())
+
+
 def classes(path: Path, shape: tuple[int, ...], count: int, seed: int) -> tuple[Any, Any]:
     """Inputs, and what the float model says of them."""
     x = np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
@@ -294,16 +316,18 @@ FAULTS = {
 }
 
 
-def judged_in_engine(path: Path, int8: Path, data: Path, folder: Path) -> tuple[int, dict[str, Any]]:
-    return command("audit", path, int8, "--data", data, "--engine", "onnxruntime", "--max-error", "25%", "--out", folder)
+def judged_in_engine(path: Path, int8: Path, data: Path, folder: Path, engine: str = "onnxruntime") -> tuple[int, dict[str, Any]]:
+    return command("audit", path, int8, "--data", data, "--engine", engine, "--max-error", "25%", "--out", folder)
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_of_a_file_are_found_and_named_through_an_engine(judged: tuple[Path, Path, Path], fault: str, tmp_path: Path) -> None:
+def test_faults_of_a_file_are_found_and_named_through_an_engine(judged: tuple[Path, Path, Path], fault: str, engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(engine, reason=f"{engine} is not installed")
     path, out, data = judged
     name, change, told = FAULTS[fault]
     wrong = damaged(out, tmp_path / "wrong.onnx", name, change)
-    code, gates = judged_in_engine(path, wrong, data, tmp_path)
+    code, gates = judged_in_engine(path, wrong, data, tmp_path, engine)
     assert code == 1 and gates["output_error"]["result"] == "fail", gates["output_error"]
     if told is not None:
         assert gates["parameters"]["result"] == "fail" and told in gates["parameters"]["reason"], gates["parameters"]

@@ -158,6 +158,18 @@ def test_sentences_become_the_vectors_that_numpy_computes(encoder: tuple[Path, d
     assert 0.98 < (int8 * vectors).sum(axis=1).min() < 1
 
 
+def test_an_encoder_is_judged_by_its_cosine(encoder: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = encoder
+    sentences, int8 = tmp_path / "sentences.txt", tmp_path / "int8.safetensors"
+    words = ["the king ruled", "a dog ran home", "rivers flow to the sea", "no one knows", "it was cold", "she sang"]
+    sentences.write_text("\n".join(f"{first} and {second}" for first in words for second in words))
+    tt.quantize(folder, out=int8, activations="dynamic", force=True)
+    verdict = tt.audit(folder, int8, sentences, latency=False, memory=False)
+    # The distance of two vectors of length 1 whose cosine is 0.999.
+    assert verdict.gate("output_error").limit == pytest.approx(100 * math.sqrt(2 * 0.001), rel=1e-3)
+    assert tt.audit(folder, int8, sentences, latency=False, memory=False, max_error=0.02).gate("output_error").limit == 2
+
+
 def test_what_is_no_sentence_is_refused(encoder: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not one sentence"):
         tt.embed(encoder[0], [])

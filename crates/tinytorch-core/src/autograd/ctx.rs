@@ -26,7 +26,8 @@ pub enum Mode {
 /// What a pass needs beside its input: the mode, random numbers, the tape, an observer, and the
 /// instruction set and working memory of the kernels.
 ///
-/// Contexts are values made for a pass; there is no global state.
+/// Contexts are values made for a pass; all that they take from around them is what may [stop](crate::graph::Stop)
+/// the work.
 pub struct Ctx<'a> {
     mode: Mode,
     rng: Rng,
@@ -81,7 +82,7 @@ impl<'a> Ctx<'a> {
 
     /// The same context with kernels on `isa`.
     pub fn on(mut self, isa: Isa) -> Ctx<'a> {
-        self.exec = Exec::new(isa);
+        self.exec = self.exec.on(isa);
         self
     }
 
@@ -224,6 +225,7 @@ impl<'a> Ctx<'a> {
         if let Some(param) = weight {
             self.reached = Some(Reached { param, done: false });
         }
+        self.exec.go_on()?;
         self.exec.spend(op.name(), Ctx::OF_AN_OP)?;
         let op: Arc<dyn Op> = Arc::new(op);
         let values: Vec<Option<&Tensor>> = inputs.iter().map(|v| v.map(Var::value)).collect();

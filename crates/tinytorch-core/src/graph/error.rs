@@ -62,6 +62,9 @@ pub enum GraphError {
         /// The op.
         op: &'static str,
     },
+    /// Work that was to stop.
+    #[error("the work was stopped, as was asked for")]
+    Stopped,
     /// An op whose description is incomplete.
     #[error(
         "{op} defines neither `shape` and `run` for one output of floats nor `outputs` and `run_typed`; define one of the pairs"

@@ -1,6 +1,6 @@
 //! What computations run with.
 
-use super::{GraphError, Turns, image_dims};
+use super::{GraphError, Stop, Turns, image_dims};
 use crate::Result;
 use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
@@ -33,6 +33,8 @@ pub struct Exec {
     pub(crate) limit: usize,
     /// Operations that may still be done.
     pub(crate) work: u64,
+    /// What may end the work that this is part of.
+    stop: Option<Stop>,
 }
 
 impl Exec {
@@ -52,7 +54,21 @@ impl Exec {
             turns: Turns::default(),
             limit: usize::MAX,
             work: u64::MAX,
+            stop: Stop::current(),
         }
+    }
+
+    /// The same working memory, empty, for kernels on `isa`.
+    pub(crate) fn on(&self, isa: Isa) -> Exec {
+        Exec { stop: self.stop.clone(), ..Exec::new(isa) }
+    }
+
+    /// Goes on, unless the work is to end.
+    ///
+    /// # Errors
+    /// [`GraphError::Stopped`] if it is.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.stop.as_ref().map_or(Ok(()), Stop::check)
     }
 
     /// Takes operations that `op` is about to do off those that may still be done.

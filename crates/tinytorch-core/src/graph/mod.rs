@@ -27,6 +27,7 @@ mod error;
 mod exec;
 mod param_id;
 mod properties;
+mod stop;
 mod turns;
 mod view;
 
@@ -41,6 +42,7 @@ pub use exec::{Exec, QuantizedRows};
 pub(crate) use exec::{quantize_images, quantize_rows};
 pub use param_id::ParamId;
 pub use properties::{Orders, Properties, Sizes};
+pub use stop::Stop;
 pub(crate) use turns::Turns;
 pub use view::{Elements, ElementsMut, Inputs, View, ViewMut, Viewed};
 pub(crate) use view::{for_dtype, places};

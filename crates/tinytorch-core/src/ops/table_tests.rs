@@ -123,6 +123,7 @@ fn the_properties_are_those_that_the_ops_report() {
         ("Expand", Box::new(Expand)),
         ("Extremum", Box::new(Extremum::Max)),
         ("Gather", Box::new(Gather { axis })),
+        ("GatherElements", Box::new(GatherElements { axis })),
         ("GlobalAvgPool", Box::new(GlobalAvgPool)),
         ("IsNot", Box::new(IsNot { value: 0 })),
         ("Linear", Box::new(Linear)),

@@ -123,6 +123,7 @@ impl Run<'_> {
         for (i, instruction) in self.program.instructions.iter().enumerate() {
             let started = times.is_some().then(Instant::now);
             if self.placement.runs[i] {
+                self.memory.exec.go_on()?;
                 if let Err(error) = self.one(instruction, results) {
                     self.blame_input(instruction)?;
                     return Err(error);

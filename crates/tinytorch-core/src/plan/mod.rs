@@ -127,7 +127,7 @@ impl Plan {
     /// The same plan with kernels on `isa`; float weights stay as they were packed, which is the same for
     /// all.
     pub fn on(mut self, isa: Isa) -> Plan {
-        self.memory = Memory::new(&self.program, Exec::new(isa));
+        self.memory = Memory::new(&self.program, self.memory.exec().on(isa));
         self.anew = self.anew.map(|anew| anew.on(isa));
         self
     }

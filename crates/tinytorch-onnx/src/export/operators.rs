@@ -2,13 +2,16 @@
 //!
 //! A layer whose result is quantized becomes `QLinearConv`, `QLinearMatMul` or `QGemm`. One whose result is read as floats becomes
 //! `QGemm` too, or `ConvInteger` and `MatMulInteger` with a factor behind them. Weights are unsigned, around 128 or what
-//! zero point they have, which engines multiply without saturating.
+//! zero point they have, which engines multiply without saturating; so are the levels that they multiply, since ONNX Runtime
+//! has no product of signed and unsigned ones. Sums, concatenations and means of levels that give levels are operators of
+//! ONNX Runtime.
 
 use crate::error::OnnxError;
 use crate::int8::{integer, is_plain_product, plain};
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::tensor::{self, element};
 use std::collections::{BTreeMap, BTreeSet};
+use tinytorch_core::tensor::Dtype;
 use tinytorch_core::{Result, Tensor};
 
 const QUANTIZE: &str = "QuantizeLinear";
@@ -17,19 +20,29 @@ const DEQUANTIZE: &str = "DequantizeLinear";
 /// The level of unsigned weights that 0 becomes.
 const MIDDLE: f32 = 128.0;
 
-/// Whose operator `QGemm` is.
+/// Whose operators `QGemm` and those between levels are.
 pub(super) const DOMAIN: &str = "com.microsoft";
 
 /// Operators that give values of their first input, so that they may as well give levels.
 const REARRANGING: [&str; 7] =
     ["Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
 
-/// Writes every layer of levels as an operator of integers.
+/// Operators that compute levels from levels, each with the one of floats that it stands for.
+const BETWEEN_LEVELS: [(&str, &str); 3] = [
+    ("Add", "QLinearAdd"),
+    ("Concat", "QLinearConcat"),
+    ("GlobalAveragePool", "QLinearGlobalAveragePool"),
+];
+
+/// Writes every layer of levels, and what computes levels from levels, as an operator of integers.
 pub(super) fn with_integers(graph: GraphProto) -> Result<GraphProto> {
+    let graph = with_unsigned_levels(graph)?;
     let mut writer = Writer::new(&graph);
     for at in 0..graph.node.len() {
         if let Some(layer) = writer.layer(at)? {
             writer.layer_of_integers(at, layer)?;
+        } else {
+            writer.between_levels(at)?;
         }
     }
     Ok(writer.finish(graph))
@@ -148,6 +161,13 @@ impl Writer {
         (node.op_type == DEQUANTIZE && node.input.len() >= 2).then_some(node)
     }
 
+    /// The levels that a `DequantizeLinear` reads, if it says what their zero is and they are unsigned.
+    fn levels(&self, node: &NodeProto) -> Option<Levels> {
+        let [name, scale, zero_point] = &node.input[..] else { return None };
+        let [name, scale, zero_point] = [name, scale, zero_point].map(String::clone);
+        self.is_unsigned(&zero_point).then_some(Levels { name, scale, zero_point })
+    }
+
     /// The layer at a place, if it multiplies levels by a constant in 8 bits.
     fn layer(&self, at: usize) -> Result<Option<Layer>, OnnxError> {
         let Some(node) = self.node(at).filter(|node| is_plain_product(node)) else {
@@ -158,9 +178,7 @@ impl Writer {
         else {
             return Ok(None);
         };
-        let [levels, scale, zero_point] = &x.input[..] else { return Ok(None) };
-        let (name, scale) = (levels.clone(), scale.clone());
-        let input = Levels { name, scale, zero_point: zero_point.clone() };
+        let Some(input) = self.levels(x) else { return Ok(None) };
         let (Some(weight), Some(scales)) = (self.values(&w.input[0])?, self.floats(&w.input[1])?)
         else {
             return Ok(None);
@@ -188,7 +206,7 @@ impl Writer {
                 }
             }
         };
-        let is_i8 = weight.dtype() == tinytorch_core::tensor::Dtype::I8;
+        let is_i8 = weight.dtype() == Dtype::I8;
         Ok((is_i8 && !self.constants.contains_key(&input.name)).then_some(Layer {
             input,
             weight,
@@ -196,6 +214,10 @@ impl Writer {
             zero_points,
             bias,
         }))
+    }
+
+    fn is_unsigned(&self, zero_point: &str) -> bool {
+        self.constants.get(zero_point).is_some_and(|constant| constant.data_type == element::U8)
     }
 
     /// Where a value is quantized, if it is wherever it is read, and in one way.
@@ -216,6 +238,7 @@ impl Writer {
                     is_one &= self.floats(&node.input[1])? == self.floats(&scale)?;
                     is_one &= self.floats(&node.input[2])? == self.floats(&zero_point)?;
                 }
+                is_one &= self.is_unsigned(&zero_point);
                 let is_cut = done.is_empty() || self.floats(&zero_point)? == Some(vec![0.0]);
                 let quantizers = readers.iter().map(|(at, _)| *at).collect();
                 return Ok((is_one && is_cut).then_some(Target {
@@ -303,6 +326,39 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes a node that computes levels from levels as an operator of these, if its result is quantized.
+    fn between_levels(&mut self, at: usize) -> Result<()> {
+        let Some(node) = self.node(at).filter(|node| node.domain.is_empty()).cloned() else {
+            return Ok(());
+        };
+        let of_levels = BETWEEN_LEVELS.iter().find(|(of_floats, _)| *of_floats == node.op_type);
+        let Some((_, op_type)) = of_levels else { return Ok(()) };
+        let read = node
+            .input
+            .iter()
+            .map(|value| self.dequantizing(value).and_then(|node| self.levels(node)));
+        let Some(read) = read.collect::<Option<Vec<Levels>>>() else { return Ok(()) };
+        for levels in &read {
+            if self.floats(&levels.scale)?.is_none_or(|scale| scale.len() != 1) {
+                return Ok(());
+            }
+        }
+        let Some(target) = self.target(&node.output[0])? else { return Ok(()) };
+        let steps = [target.scale.clone(), target.zero_point.clone()];
+        let read = read
+            .into_iter()
+            .flat_map(|Levels { name, scale, zero_point }| [name, scale, zero_point]);
+        let inputs: Vec<String> = match *op_type {
+            "QLinearConcat" => steps.into_iter().chain(read).collect(),
+            _ => read.chain(steps).collect(),
+        };
+        let output = self.levels_of(&node.output[0], target);
+        let written = plain(op_type, inputs, &output);
+        let domain = DOMAIN.to_string();
+        self.nodes[at] = vec![NodeProto { domain, attribute: node.attribute, ..written }];
+        Ok(())
+    }
+
     /// Makes what stands between a layer and where its result is quantized take levels. Gives the levels' name.
     fn levels_of(&mut self, value: &str, target: Target) -> String {
         let levels = self.fresh(format!("{value}_quantized"));
@@ -386,6 +442,51 @@ impl Writer {
         let initializer = initializer.collect();
         GraphProto { node: kept, initializer, ..graph }
     }
+}
+
+/// The same graph with signed levels between `QuantizeLinear` and `DequantizeLinear` counted from 0: each number lies 128
+/// higher, and so does the one that stands for 0.
+fn with_unsigned_levels(mut graph: GraphProto) -> Result<GraphProto> {
+    let signed: BTreeMap<String, TensorProto> = graph
+        .initializer
+        .iter()
+        .filter(|one| one.data_type == element::I8)
+        .map(|one| (one.name.clone(), one.clone()))
+        .collect();
+    let is_signed =
+        |node: &NodeProto| node.input.get(2).is_some_and(|zero| signed.contains_key(zero));
+    let outputs: BTreeSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
+    let mut changed = Vec::new();
+    for (at, node) in graph.node.iter().enumerate() {
+        let levels = match &node.output[..] {
+            [levels] if node.op_type == QUANTIZE && is_signed(node) => levels,
+            _ => continue,
+        };
+        let names_its_type = node.attribute.iter().any(|one| one.name == "output_dtype");
+        let readers = graph.node.iter().enumerate().filter(|(_, node)| node.input.contains(levels));
+        let readers: Vec<(usize, &NodeProto)> = readers.collect();
+        let is_read = |node: &NodeProto| {
+            node.op_type == DEQUANTIZE && node.input[0] == *levels && is_signed(node)
+        };
+        if !names_its_type
+            && !outputs.contains(&**levels)
+            && readers.iter().all(|(_, node)| is_read(node))
+        {
+            changed.push(at);
+            changed.extend(readers.iter().map(|(at, _)| *at));
+        }
+    }
+    let mut added = BTreeSet::new();
+    for at in changed {
+        let zero = &mut graph.node[at].input[2];
+        let name = format!("{zero}_unsigned");
+        if added.insert(name.clone()) {
+            let levels = tensor::tensor(&signed[zero.as_str()], &mut Default::default())?;
+            graph.initializer.push(tensor::proto(&name, &unsigned(&levels)?)?);
+        }
+        *zero = name;
+    }
+    Ok(graph)
 }
 
 /// Levels around 128.

@@ -5,7 +5,7 @@ use crate::apply::{Operator, Use};
 use crate::node::{Node, Reading};
 use tinytorch_core::autograd::Role;
 use tinytorch_core::graph::GraphError;
-use tinytorch_core::ops::{Gather, TopK};
+use tinytorch_core::ops::{Gather, GatherElements, TopK};
 use tinytorch_core::tensor::{Dtype, Tensor};
 
 /// Rows of a table of floats are looked up as an embedding's.
@@ -32,6 +32,15 @@ pub(super) fn gather(node: &Node<'_>) -> Reading<Operator> {
     } else {
         operator
     })
+}
+
+pub(super) fn gather_elements(node: &Node<'_>) -> Reading<Operator> {
+    let axis = node.int("axis")?.unwrap_or(0);
+    Ok(Operator::one(move |args, ctx| {
+        let (x, indices) = (args.need(0)?, args.need(1)?);
+        let axis = values::axis(axis, x.shape().rank(), "gather_elements")?;
+        ctx.apply(GatherElements { axis }, &[x, indices])
+    }))
 }
 
 fn is_never_negative(ids: &Tensor) -> tinytorch_core::Result<bool> {

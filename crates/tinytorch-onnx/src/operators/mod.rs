@@ -88,6 +88,7 @@ const OWN: &[(&str, Reader)] = &[
     ("Floor", pointwise::scalar),
     ("GRU", recurrent::gru),
     ("Gather", gather::gather),
+    ("GatherElements", gather::gather_elements),
     ("Gelu", pointwise::gelu),
     ("Gemm", linear::gemm),
     ("GlobalAveragePool", pool::global_average),

@@ -142,7 +142,7 @@ def audit(
     int8: Any,
     data: Data,
     *,
-    max_error: float = 0.01,
+    max_error: Optional[float] = None,
     float_floor: Optional[float] = None,
     task: Optional[str] = None,
     groups: Optional[Sequence[str]] = None,
@@ -164,7 +164,8 @@ def audit(
         data: ``(inputs, labels)``, or inputs alone, or batches of either; inputs are an array, a list or a dictionary of
             arrays. The first axis counts the samples, and labels are a class (integer) or numbers for each. For models of
             tinytorch a path may name a data set, ``"digits"`` and ``"tinytalks"`` are built in.
-        max_error: Largest relative L2 error of the output, as a fraction.
+        max_error: Largest relative L2 error of the output, as a fraction; by default 0.01, and 0.045 where a sentence
+            encoder is judged by its cosine.
         float_floor: How good the float model must be to be worth the test, in the unit of its task: an accuracy in
             percent, or a perplexity.
         task: ``"classification"``, ``"language-model"``, ``"regression"`` or ``"multi-label"``; by default what the

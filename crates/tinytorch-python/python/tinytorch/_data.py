@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 import numpy as np
 
-from tinytorch._types import ArrayLike, Batches, Inputs, Path, is_array
+from tinytorch._types import Array, ArrayLike, Batches, Inputs, Path, is_array
 from tinytorch.errors import InvalidValue
 
 __all__ = ["Data", "samples_of"]
@@ -23,7 +23,9 @@ def samples_of(data: Data) -> tuple[Inputs, Optional[ArrayLike]]:
         return _pair(data)
     if isinstance(data, (str, bytes, os.PathLike)) or not isinstance(data, Iterable):
         raise InvalidValue("data are arrays, (inputs, labels), or batches of them")
-    batches = [_pair(batch) for batch in data]
+    # Loaders may fill the arrays that they gave again.
+    kept = isinstance(data, (list, tuple))
+    batches = [_pair(batch) if kept else _copied(_pair(batch)) for batch in data]
     if not batches:
         raise InvalidValue("there is not one batch to judge by")
     labels = [batch_labels for _, batch_labels in batches]
@@ -40,6 +42,20 @@ def _pair(data: Any) -> tuple[Inputs, Optional[ArrayLike]]:
     return data[0], data[1]
 
 
+def _copied(values: Any) -> Any:
+    """The same with copies of the arrays in it."""
+    if isinstance(values, Mapping):
+        return {name: _copied(value) for name, value in values.items()}
+    if isinstance(values, tuple) or (isinstance(values, list) and any(map(is_array, values))):
+        return type(values)(map(_copied, values))
+    return values if values is None else np.array(_as_numpy(values), copy=True)
+
+
+def _as_numpy(values: Any) -> Array:
+    speaks_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
+    return cast("Array", np.from_dlpack(values) if speaks_dlpack else np.asarray(values))
+
+
 def _joined(batches: list[Any]) -> Inputs:
     first = batches[0]
     if isinstance(first, Mapping):
@@ -50,4 +66,4 @@ def _joined(batches: list[Any]) -> Inputs:
 
 
 def _one_after_the_other(parts: list[Any]) -> ArrayLike:
-    return np.concatenate([np.asarray(part) for part in parts])
+    return np.concatenate([_as_numpy(part) for part in parts])

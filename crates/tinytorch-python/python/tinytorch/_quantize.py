@@ -116,8 +116,9 @@ def quantize(
         model: A file (tinytorch's, ONNX, llama2.c), a folder, or a model in memory, which is left as it is.
         calibration: What the ranges of activations are measured on. An array, a tuple or a dictionary of arrays is one
             batch; anything else that can be iterated over gives batches, which are asked for until ``samples`` are
-            there. Of a tuple longer than the model's inputs the rest, such as labels, is left out. A path names a data
-            set, ``"digits"`` and ``"tinytalks"`` are built in. The first axis of an array counts the samples.
+            there. Arrays are read where they lie; what an iteration yields is copied, so that it may be filled again. Of
+            a tuple longer than the model's inputs the rest, such as labels, is left out. A path names a data set,
+            ``"digits"`` and ``"tinytalks"`` are built in. The first axis of an array counts the samples.
         max_error: Largest relative error of the output, as a fraction. The fastest way within it is searched for, layer
             by layer, and judged on a fourth of the samples.
         out: File for the int8 model; it appears whole or not at all.
@@ -142,8 +143,8 @@ def quantize(
         FileNotFoundError: A path with nothing there.
         OSError: A file that cannot be read or written.
 
-    Whatever the iteration or ``progress`` raises comes out as itself. Ctrl-C stops the work at the next pass; nothing is
-    then left at ``out``.
+    Whatever the iteration or ``progress`` raises comes out as itself. Ctrl-C stops the work at the next operation; nothing
+    is then left at ``out``.
     """
     settings = _settings(granularity, bits, activations, range, skip, wide, max_error)
     target = None if out is None else os.fspath(out)

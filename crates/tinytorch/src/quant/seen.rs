@@ -69,7 +69,10 @@ impl SeenRows {
     /// These samples and then others, that another machine has calibrated on say.
     pub fn followed_by(mut self, others: &SeenRows) -> SeenRows {
         self.in_order.extend(&others.in_order);
-        SeenRows::new(self.in_order)
+        self.sorted.extend(&others.sorted);
+        // What is in order already is merged, in linear time: a calibration adds many batches one by one.
+        self.sorted.sort();
+        self
     }
 
     /// How many samples there are.
