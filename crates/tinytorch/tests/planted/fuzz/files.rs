@@ -1,6 +1,6 @@
 //! Files that are damaged, padded, of another model or quantized in another way than they say.
 
-use super::drawn::Drawn;
+use super::drawn::{Drawn, config_of};
 use super::{Listed, Planted};
 use std::path::PathBuf;
 use tinytorch::quant::{Activations, QuantConfig, Scheme};
@@ -44,7 +44,7 @@ pub(super) const FAULTS: &[Listed] = &[
     }),
     ("a layer left in float", |d, rng| {
         let name = d.weight(rng);
-        let config = d.config().with(&name, Scheme::Float);
+        let config = config_of(d.kind).with(&name, Scheme::Float);
         let path = d.base.quantize("skipped", d.base.train.inputs(), &config).unwrap();
         let mut subject = d.base.subject_of(path).unwrap();
         subject.config.patterns.clear();
