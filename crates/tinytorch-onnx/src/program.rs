@@ -106,10 +106,6 @@ const FOLDED: &str = "folded";
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// The node as messages call it.
-    #[cfg_attr(
-        not(feature = "models"),
-        expect(dead_code, reason = "models of the library tell it")
-    )]
     pub(crate) title: String,
     /// The same with the values that it reads.
     pub(crate) title_of_values: String,
