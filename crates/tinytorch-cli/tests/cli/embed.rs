@@ -1,7 +1,6 @@
 //! Sentences to vectors.
 
 use crate::support::Bench;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use tinytorch::Tensor;
@@ -171,24 +170,18 @@ fn eval_ranks_pairs_and_says_what_it_needs() {
 #[test]
 fn lines_calibrate_an_encoder_within_a_budget() {
     let bench = bench();
-    for (name, start) in [("lines.txt", "Sentence"), ("others.txt", "Line")] {
-        let line = |i: usize| format!("{start} {i} of this text, {}\n", i * i);
-        bench.write(name, (0..48).map(line).collect::<String>().as_bytes());
-    }
+    let line = |i: usize| format!("Sentence {i} of this text, {}\n", i * i);
+    bench.write("lines.txt", (0..48).map(line).collect::<String>().as_bytes());
     let quantize = "quantize encoder --calibrate lines.txt --max-error 5% --out within";
-    let ladder = &bench.json(quantize)["ladder"];
+    let outcome = bench.json(quantize);
+    let ladder = &outcome["ladder"];
     assert_eq!((&ladder["within"], &ladder["held_out_samples"]), (&true.into(), &12.into()));
-    let unseen = |data: &str| {
-        bench.run(&format!("audit encoder within --data {data} --no-latency"));
-        let report: Value =
-            serde_json::from_slice(&bench.read("audit-report/report.json")).unwrap();
-        let gates = report["models"][0]["gates"].as_array().unwrap().clone();
-        gates.iter().find(|gate| gate["id"] == "unseen").unwrap()["result"].clone()
-    };
-    assert_eq!((unseen("lines.txt"), unseen("others.txt")), ("fail".into(), "pass".into()));
+    assert_eq!(outcome["calibration_samples"], 48);
+    let few = bench.json(&quantize.replace("--max-error 5%", "--samples 16"));
+    assert_eq!(few["calibration_samples"], 16);
     fs::copy(bench.path("encoder/model.safetensors"), bench.path("alone.safetensors")).unwrap();
     fs::copy(bench.path("encoder/config.json"), bench.path("config.json")).unwrap();
     let line =
         bench.refused("quantize alone.safetensors --calibrate lines.txt --out q.safetensors");
-    assert!(line.contains("alone.safetensors") && line.contains("tokenizer"), "{line}");
+    assert!(line.contains("put its tokenizer.json there"), "{line}");
 }
