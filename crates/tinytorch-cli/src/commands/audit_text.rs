@@ -61,7 +61,8 @@ fn write_origins(text: &mut String, model: &ModelReport) -> fmt::Result {
         format!(", float {} {floor} as stated", model.task.measure())
     });
     let seed = seed.map_or(String::new(), |seed| format!(", seed {seed}"));
-    line("budget", format!("output error at most {max_error_percent} %{floor}{seed}, on {isa}"))?;
+    let error = number(*max_error_percent);
+    line("budget", format!("output error at most {error} %{floor}{seed}, on {isa}"))?;
     writeln!(text)
 }
 

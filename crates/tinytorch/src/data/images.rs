@@ -5,11 +5,15 @@ use super::source::io_error;
 use super::{DataError, Labeled};
 use crate::files::foreign_file;
 use crate::{Result, Tensor};
-use image::{ColorType, DynamicImage, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
 use std::path::{Path, PathBuf};
 
 /// No picture that a classifier takes is wider or higher.
 const MOST_PIXELS: u32 = 1 << 14;
+
+/// Pixels that a byte of a file stands for at most: a photograph has one or two, a drawing of two colors a few hundred, and
+/// a file that was cut may claim any number.
+const PIXELS_OF_A_BYTE: u64 = 1 << 12;
 
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
@@ -139,7 +143,17 @@ fn open(file: &Path) -> Result<DynamicImage> {
         .and_then(ImageReader::with_guessed_format)
         .map_err(|error| io_error(file, error))?;
     reader.limits(limits);
-    reader.decode().map_err(|error| malformed(file, error.to_string()))
+    let broken = |error: image::ImageError| malformed(file, error.to_string());
+    let decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    let bytes = std::fs::metadata(file).map_err(|error| io_error(file, error))?.len();
+    if u64::from(width) * u64::from(height) > PIXELS_OF_A_BYTE.saturating_mul(bytes) {
+        let problem = format!(
+            "its {bytes} bytes are too few for the {width} by {height} pixels that it claims; fetch it again, or save it anew"
+        );
+        return Err(malformed(file, problem));
+    }
+    DynamicImage::from_decoder(decoder).map_err(broken)
 }
 
 fn malformed(file: &Path, problem: String) -> crate::Error {
@@ -232,6 +246,14 @@ mod tests {
         let sizes = folder(&[("a/1.png", gray(3, 0)), ("b/2.png", gray(4, 0))]);
         let line = load(sizes.path()).unwrap_err().to_string();
         assert!(line.contains("2.png") && line.contains("4 by 2 pixels"), "{line}");
+        // The PNG of above with a header that claims 16,000 by 16,000 pixels, whose checksum is Python's zlib's.
+        let mut large = PNG.to_vec();
+        large[16..24].copy_from_slice(&[0, 0, 62, 128, 0, 0, 62, 128]);
+        large[29..33].copy_from_slice(&[206, 28, 72, 137]);
+        let claims = folder(&[("a/1.png", gray(3, 0))]);
+        fs::write(claims.path().join("a/2.png"), large).unwrap();
+        let line = load(claims.path()).unwrap_err().to_string();
+        assert!(line.contains("2.png") && line.contains("16000 by 16000 pixels"), "{line}");
         let broken = folder(&[("a/1.png", gray(3, 0))]);
         fs::write(broken.path().join("a/2.png"), b"version https://git-lfs").unwrap();
         let line = load(broken.path()).unwrap_err().to_string();
