@@ -366,8 +366,8 @@ impl Op for Resize {
         let [a, b, c, d] = views;
         let views = [a?, b?, c?, d?];
         let axes = self.read(views.each_ref().map(Option::as_ref), &x)?;
+        let mut grads = vec![None; saved.inputs_len()];
         if grad.shape().is_empty() {
-            let mut grads = vec![None; saved.inputs_len()];
             grads[0] = Some(Tensor::zeros(x)?);
             return Ok(grads);
         }
@@ -391,7 +391,6 @@ impl Op for Resize {
             }
             (shape, values) = (next, narrow);
         }
-        let mut grads = vec![None; saved.inputs_len()];
         grads[0] = Some(Tensor::from_vec(values, x)?);
         Ok(grads)
     }
@@ -471,6 +470,8 @@ mod tests {
             assert_eq!(y.value().to_vec::<f32>().unwrap(), vec![1.0; 2 << 20]);
             let empty = resize(&op, &x, &[0, 1 << 46], &mut Ctx::eval()).unwrap();
             assert!(empty.shape().is_empty());
+            let none = |v: &[Var], ctx: &mut Ctx<'_>| resize(&op, &v[0], &[0, 1 << 46], ctx);
+            gradcheck(none, &[Tensor::ones([2, 3]).unwrap()], 1e-3).unwrap();
         }
     }
 
