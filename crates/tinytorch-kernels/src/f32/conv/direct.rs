@@ -1,12 +1,14 @@
-//! Convolution straight from the image: neighboring pixels of an output row fill a vector, and what they
-//! see under a place of the kernel are neighbors in the image too, so that no window is copied.
+//! Convolution straight from the image: neighboring output pixels fill a vector, and what they see under a place
+//! of the kernel are neighbors too, in the image or in a [copy](Copied) of it, so that no window is copied.
 //!
 //! Copying windows costs as much as multiplying them by some ten channels: without it, 32 images of
 //! 14 x 14 pixels from 16 to 32 channels take half the time.
 
 use super::Lengths;
+use super::copied::{Copied, vectors};
+use super::strip::Strip;
 use crate::Isa;
-use crate::f32::gemm::{Lines, PackedA, Panels, Staged, Unfolded, next_rows};
+use crate::f32::gemm::PackedA;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share};
@@ -25,12 +27,12 @@ const WINDOW_BLOCK: usize = 512;
 /// Values of an image that a task copies, so that they stay in the second-level cache.
 const SLAB: usize = 32 << 10;
 
-/// Whether windows have values, and rows of output are long enough: vectors must be two thirds full.
+/// Whether windows have values, and outputs are enough: vectors must be two thirds full.
 pub(super) fn is_direct(isa: Isa, shape: &ConvShape, lengths: &Lengths) -> bool {
-    let (lanes, [_, output_width]) = (isa.lanes(), lengths.output);
     let is_matrix =
         shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.padding == [[0; 2]; 2];
-    !is_matrix && lengths.window > 0 && 2 * output_width.next_multiple_of(lanes) <= 3 * output_width
+    let filled = vectors(isa.lanes(), shape, lengths) * isa.lanes();
+    !is_matrix && lengths.window > 0 && 2 * filled <= 3 * lengths.pixels
 }
 
 /// A convolution whose arguments have been checked.
@@ -56,17 +58,19 @@ impl Direct<'_> {
     pub(super) fn run(&self, isa: Isa, out: &mut [f32]) {
         let lengths = Lengths::of(self.shape);
         let groups = self.shape.groups;
-        let unfolded = Unfolded::new(self.x, self.shape);
-        let cut = self.cut(&lengths, &unfolded);
+        let copied = Copied::new(isa.lanes(), self.x, self.shape, &lengths);
+        let cut = self.cut(&lengths, &copied);
         let per_group = cut.row_parts * cut.channel_parts;
-        let image_len = unfolded.slab_len(channels_at_once(&unfolded), cut.rows);
-        let offsets_len = channels_at_once(&unfolded) * unfolded.taps();
+        let at_once = channels_at_once(self.shape, &lengths);
+        let image_len = copied.len(at_once, cut.rows);
+        let offsets_len = at_once * taps(self.shape);
         let out = SharedOut::new(out);
         share(self.shape.batch * groups * per_group, cut.threads, &|worker| {
             with_thread_scratch(|scratch| {
                 let bytes = bytes_for::<f32>(image_len) + bytes_for::<usize>(offsets_len);
                 let mut arena = scratch.arena(bytes);
                 let (image, offsets) = (arena.take(image_len), arena.take(offsets_len));
+                let mut offsets_of = (0, 0);
                 for task in worker {
                     let (plane, part) = (task / per_group, task % per_group);
                     let group = plane % groups;
@@ -76,7 +80,9 @@ impl Direct<'_> {
                     let channels = channel..lengths.channels_out.min(channel + cut.channels);
                     let first = group * lengths.channels_out + channels.start;
                     isa.run(Slab {
-                        unfolded: unfolded.at_offset(plane * lengths.group_in),
+                        shape: self.shape,
+                        lengths: &lengths,
+                        copied: copied.at_offset(plane * lengths.group_in),
                         weight: &self.weight[group],
                         bias: self.bias.map(|bias| &bias[first..][..channels.len()]),
                         relu: self.relu,
@@ -86,20 +92,21 @@ impl Direct<'_> {
                         out: unsafe { out.skip(plane * lengths.group_out) },
                         image: &mut *image,
                         offsets: &mut *offsets,
+                        offsets_of: &mut offsets_of,
                     });
                 }
             });
         });
     }
 
-    fn cut(&self, lengths: &Lengths, unfolded: &Unfolded<'_>) -> Cut {
+    fn cut(&self, lengths: &Lengths, copied: &Copied<'_>) -> Cut {
         let [height, _] = lengths.output;
         let planes = self.shape.batch * self.shape.groups;
         let work = product_f32_operations(lengths.channels_out, lengths.window, lengths.pixels);
         let threads = PRODUCT_F32.shares(work.saturating_mul(planes));
-        let channels = channels_at_once(unfolded);
+        let channels = channels_at_once(self.shape, lengths);
         let even = height.div_ceil(threads.div_ceil(planes));
-        let small = (1..=even).take_while(|&rows| unfolded.slab_len(channels, rows) <= SLAB);
+        let small = (1..=even).take_while(|&rows| copied.len(channels, rows) <= SLAB);
         let rows = small.last().unwrap_or(1);
         let row_parts = height.div_ceil(rows);
         // Each part of the channels copies the image anew.
@@ -111,18 +118,26 @@ impl Direct<'_> {
     }
 }
 
+/// Places under the kernel.
+fn taps(shape: &ConvShape) -> usize {
+    shape.kernel[0] * shape.kernel[1]
+}
+
 /// Input channels whose values are summed at a time.
-fn channels_at_once(unfolded: &Unfolded<'_>) -> usize {
-    if unfolded.rows() <= LONG_WINDOW {
-        unfolded.channels()
+fn channels_at_once(shape: &ConvShape, lengths: &Lengths) -> usize {
+    let channels = shape.in_channels / shape.groups;
+    if lengths.window <= LONG_WINDOW {
+        channels
     } else {
-        (WINDOW_BLOCK / unfolded.taps()).clamp(1, unfolded.channels())
+        (WINDOW_BLOCK / taps(shape)).clamp(1, channels)
     }
 }
 
 /// Some rows and channels of the output of a group of an image.
 struct Slab<'a> {
-    unfolded: Unfolded<'a>,
+    shape: &'a ConvShape,
+    lengths: &'a Lengths,
+    copied: Copied<'a>,
     weight: &'a PackedA,
     /// Of these channels.
     bias: Option<&'a [f32]>,
@@ -135,17 +150,8 @@ struct Slab<'a> {
     image: &'a mut [f32],
     /// From the first value under the kernel to each other one.
     offsets: &'a mut [usize],
-}
-
-/// Output pixels side by side, a vector of them.
-#[derive(Copy, Clone)]
-pub(super) struct Pixels {
-    /// Where the first one's window starts in the copy of the image.
-    pub(super) corner: usize,
-    /// Where the first one lies in a channel of the output.
-    pub(super) place: usize,
-    /// How many of the vector's lanes are pixels.
-    pub(super) lanes: usize,
+    /// Of how many rows of output and values of a window they are.
+    offsets_of: &'a mut (usize, usize),
 }
 
 impl Kernel for Slab<'_> {
@@ -162,26 +168,29 @@ impl Kernel for Slab<'_> {
 impl Slab<'_> {
     #[inline(always)]
     fn convolve<S: Simd, const R: usize, const V: usize>(&mut self, s: S) {
-        let (all, at_once) = (self.unfolded.channels(), channels_at_once(&self.unfolded));
-        let taps = self.unfolded.taps();
-        let [_, width] = self.unfolded.output();
-        let vectors = self.rows.len() * width.div_ceil(S::LANES);
+        let (taps, rows) = (taps(self.shape), self.rows.clone());
+        let at_once = channels_at_once(self.shape, self.lengths);
+        let all = self.lengths.window / taps;
+        let vectors = self.copied.vectors(s, rows.len());
         for first in (0..all).step_by(at_once) {
             let channels = first..all.min(first + at_once);
             let p = channels.start * taps..channels.end * taps;
-            let staged = self.unfolded.stage(s, channels, self.rows.clone(), self.image);
-            let mut places = self.offsets.iter_mut();
-            self.unfolded.for_each_tap(&staged, p.clone(), |tap| {
-                places.next().into_iter().for_each(|place| *place = tap);
-            });
+            self.copied.stage(s, channels, rows.clone(), self.image);
+            let wanted = (rows.len(), p.len());
+            if *self.offsets_of != wanted {
+                self.copied.offsets(rows.len(), &mut self.offsets[..p.len()]);
+                *self.offsets_of = wanted;
+            }
             let mut at = 0;
             while at < vectors {
-                let count = (vectors - at).min(V);
+                // Strips are as even as they can be: one of a single vector waits for its weights.
+                let left = vectors - at;
+                let count = left.div_ceil(left.div_ceil(V));
                 match count {
-                    1 => self.strip::<S, R, 1>(s, &staged, &p, at),
-                    2 => self.strip::<S, R, 2>(s, &staged, &p, at),
-                    3 => self.strip::<S, R, 3>(s, &staged, &p, at),
-                    _ => self.strip::<S, R, V>(s, &staged, &p, at),
+                    1 => self.strip::<S, R, 1>(s, &p, at),
+                    2 => self.strip::<S, R, 2>(s, &p, at),
+                    3 => self.strip::<S, R, 3>(s, &p, at),
+                    _ => self.strip::<S, R, V>(s, &p, at),
                 }
                 at += count;
             }
@@ -190,28 +199,17 @@ impl Slab<'_> {
 
     /// Adds the values `p` of windows to `N` vectors of pixels of all channels.
     #[inline(always)]
-    fn strip<S: Simd, const R: usize, const N: usize>(
-        &self,
-        s: S,
-        staged: &Staged,
-        p: &Range<usize>,
-        at: usize,
-    ) {
+    fn strip<S: Simd, const R: usize, const N: usize>(&self, s: S, p: &Range<usize>, at: usize) {
         let (is_first, is_last) = (p.start == 0, p.end == self.weight.cols());
-        let [height, width] = self.unfolded.output();
-        let per_row = width.div_ceil(S::LANES);
-        let pixels = |index: usize| {
-            let (y, x) = (index / per_row, index % per_row * S::LANES);
-            // The last vector of a row may compute some pixels a second time, unless it adds to what
-            // they were.
-            let x = if is_first && is_last { x.min(width - S::LANES) } else { x };
-            Pixels {
-                corner: self.unfolded.corner(staged, y, x),
-                place: (self.rows.start + y) * width + x,
-                lanes: S::LANES.min(width - x),
-            }
-        };
+        let Lengths { output: [_, width], pixels: plane, .. } = *self.lengths;
         let offsets = &self.offsets[..p.len()];
+        // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
+        let may_repeat = is_first && is_last;
+        let pixels = |index| {
+            let mut pixels = self.copied.pixels(s, index, self.rows.len(), may_repeat);
+            pixels.place += self.rows.start * width;
+            pixels
+        };
         s.call(Strip::<R, N> {
             image: self.image,
             reach: offsets.iter().copied().max().unwrap_or(0),
@@ -221,134 +219,10 @@ impl Slab<'_> {
             pixels: std::array::from_fn(|v| pixels(at + v)),
             channels: self.channels.len(),
             // SAFETY: the channels lie in the output.
-            out: unsafe { self.out.skip(self.channels.start * height * width) },
-            plane: height * width,
+            out: unsafe { self.out.skip(self.channels.start * plane) },
+            plane,
             adds: !is_first,
             relu: self.relu && is_last,
         });
-    }
-}
-
-/// `N` vectors of pixels by all channels, `R` at a time.
-pub(super) struct Strip<'a, const R: usize, const N: usize> {
-    pub(super) image: &'a [f32],
-    pub(super) offsets: &'a [usize],
-    /// The largest of the offsets.
-    pub(super) reach: usize,
-    pub(super) weight: Panels<A_PANEL>,
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) pixels: [Pixels; N],
-    pub(super) channels: usize,
-    /// The first channel.
-    pub(super) out: SharedOut<f32>,
-    /// From a channel to the next.
-    pub(super) plane: usize,
-    /// Whether sums start from what the output holds.
-    pub(super) adds: bool,
-    pub(super) relu: bool,
-}
-
-impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for Pixels { corner, .. } in self.pixels {
-            assert!(corner + self.reach + S::LANES <= self.image.len());
-        }
-        let mut first = 0;
-        while first < self.channels {
-            let rows = next_rows::<R>(self.channels - first);
-            if R > 4 && rows <= 4 {
-                self.tile::<S, 4>(s, first);
-            } else {
-                self.tile::<S, R>(s, first);
-            }
-            first += rows;
-        }
-    }
-}
-
-impl<const R: usize, const N: usize> Strip<'_, R, N> {
-    /// The part of channel `channel` that vector `v` fills.
-    ///
-    /// # Safety
-    /// The channel is one of these, and nobody else uses the slice meanwhile.
-    #[inline(always)]
-    unsafe fn place<'o>(&self, channel: usize, v: usize) -> &'o mut [f32] {
-        let Pixels { place, lanes, .. } = self.pixels[v];
-        // SAFETY: as the caller promises; the pixels lie in the channel.
-        unsafe { self.out.slice(channel * self.plane + place, lanes) }
-    }
-
-    /// The channels from `first` on, `M` at most.
-    #[inline(always)]
-    fn tile<S: Simd, const M: usize>(&self, s: S, first: usize) {
-        let sums = self.starts::<S, M>(s, first);
-        let sums = self.sum(s, first, sums);
-        self.store(s, first, sums);
-    }
-
-    #[inline(always)]
-    fn starts<S: Simd, const M: usize>(&self, s: S, first: usize) -> [[S::F32; N]; M] {
-        let mut sums = [[s.splat(0.0); N]; M];
-        for i in 0..M {
-            let channel = (first + i).min(self.channels - 1);
-            for v in 0..N {
-                if self.adds {
-                    // SAFETY: `channel` is one of these, which belong to this thread.
-                    let held = unsafe { self.place(channel, v) };
-                    sums[i][v] = s.load_partial(held);
-                } else if let Some(bias) = self.bias {
-                    sums[i][v] = s.splat(0.0 + bias[channel]);
-                }
-            }
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn sum<S: Simd, const M: usize>(
-        &self,
-        s: S,
-        first: usize,
-        mut sums: [[S::F32; N]; M],
-    ) -> [[S::F32; N]; M] {
-        let mut weights = Lines::<M>::packed(self.weight, first);
-        let corners: [*const f32; N] =
-            std::array::from_fn(|v| self.image[self.pixels[v].corner..].as_ptr());
-        for &offset in self.offsets {
-            let mut vectors = [s.splat(0.0); N];
-            for v in 0..N {
-                // SAFETY: `run` checked the largest offset.
-                vectors[v] = unsafe { s.load_ptr(corners[v].add(offset)) };
-            }
-            for i in 0..M {
-                // SAFETY: a panel holds as many lines of weights as there are offsets, each of `A_PANEL`
-                // channels, and the last one is filled up.
-                let weight = s.splat(unsafe { *weights.packed_at(i) });
-                for v in 0..N {
-                    sums[i][v] = s.mul_add(weight, vectors[v], sums[i][v]);
-                }
-            }
-            weights.advance(A_PANEL);
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn store<S: Simd, const M: usize>(&self, s: S, first: usize, sums: [[S::F32; N]; M]) {
-        for i in 0..M {
-            if first + i >= self.channels {
-                return;
-            }
-            for v in 0..N {
-                // This order leaves NaN as it is.
-                let sum = if self.relu { s.max(s.splat(0.0), sums[i][v]) } else { sums[i][v] };
-                // SAFETY: the channel is one of these, which belong to this thread.
-                let out = unsafe { self.place(first + i, v) };
-                if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }
-            }
-        }
     }
 }

@@ -94,7 +94,7 @@ pub fn conv2d(
     if out.is_empty() {
         return;
     }
-    let transformed = is_transformed(shape, &lengths);
+    let transformed = is_transformed(isa, shape, &lengths);
     if transformed || is_direct(isa, shape, &lengths) {
         let packed;
         let weight = match weight {

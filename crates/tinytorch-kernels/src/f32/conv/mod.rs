@@ -7,9 +7,12 @@
 //! onto the image, dW = dY X^T.
 
 mod backward;
+mod copied;
 mod depthwise;
 mod direct;
 mod forward;
+mod joined;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod winograd;

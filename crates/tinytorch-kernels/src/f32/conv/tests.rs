@@ -141,24 +141,40 @@ fn convolutions_of_nothing_give_nothing_or_their_bias() {
 }
 
 const TRANSFORMED: ConvShape =
-    ConvShape { in_channels: 32, height: 8, width: 8, out_channels: 32, ..PLAIN };
+    ConvShape { in_channels: 64, height: 14, width: 14, out_channels: 64, ..PLAIN };
 
 #[test]
 fn tiles_that_are_transformed_match_the_definition() {
     check(&TRANSFORMED);
-    check(&ConvShape { in_channels: 35, out_channels: 37, height: 13, width: 15, ..TRANSFORMED });
-    check(&ConvShape { padding: [[2, 0], [0, 3]], height: 7, width: 12, ..TRANSFORMED });
+    check(&ConvShape { in_channels: 67, out_channels: 69, height: 13, width: 15, ..TRANSFORMED });
+    check(&ConvShape { padding: [[2, 0], [0, 3]], height: 11, width: 16, ..TRANSFORMED });
     check(&ConvShape {
         padding: [[0; 2]; 2],
-        out_channels: 50,
-        width: 10,
-        height: 12,
+        out_channels: 74,
+        width: 17,
+        height: 18,
         ..TRANSFORMED
     });
-    check(&ConvShape { padding: [[5, 4], [4, 6]], height: 2, width: 3, ..TRANSFORMED });
-    check(&ConvShape { height: 1, width: 61, ..TRANSFORMED });
+    check(&ConvShape { padding: [[8, 7], [7, 9]], height: 2, width: 3, ..TRANSFORMED });
+    check(&ConvShape { height: 1, width: 121, ..TRANSFORMED });
     // Several tasks for an image.
-    check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 33, ..TRANSFORMED });
+    check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 65, ..TRANSFORMED });
+}
+
+#[test]
+fn narrow_rows_that_are_joined_match_the_definition() {
+    let narrow = ConvShape { in_channels: 12, height: 8, width: 8, out_channels: 20, ..PLAIN };
+    check(&narrow);
+    check(&ConvShape { padding: [[2, 0], [0, 2]], height: 9, ..narrow });
+    check(&ConvShape { padding: [[0, 3], [3, 0]], width: 7, ..narrow });
+    check(&ConvShape { stride: [2, 2], height: 15, width: 14, ..narrow });
+    check(&ConvShape { stride: [2, 1], height: 15, ..narrow });
+    check(&ConvShape { stride: [1, 2], width: 29, dilation: [2, 3], ..narrow });
+    check(&ConvShape { stride: [3, 4], height: 30, width: 37, kernel: [5, 2], ..narrow });
+    check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], stride: [2, 2], width: 22, ..narrow });
+    // Several blocks of channels, and several rows of blocks for a few threads.
+    check(&ConvShape { in_channels: 150, out_channels: 9, ..narrow });
+    check(&ConvShape { batch: 1, in_channels: 60, height: 28, width: 28, ..narrow });
 }
 
 #[test]

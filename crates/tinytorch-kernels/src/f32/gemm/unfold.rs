@@ -87,11 +87,6 @@ impl<'a> Unfolded<'a> {
         self.output
     }
 
-    /// Channels of the image.
-    pub(in crate::f32) fn channels(&self) -> usize {
-        self.channels
-    }
-
     /// Places under the kernel.
     pub(in crate::f32) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
@@ -122,7 +117,9 @@ impl<'a> Unfolded<'a> {
         channels * staged.rows * staged.row + SLACK
     }
 
-    fn staged(&self, output_rows: usize) -> Staged {
+    /// Where the copy of what `output_rows` rows of output see has its values.
+    #[inline(always)]
+    pub(in crate::f32) fn staged(&self, output_rows: usize) -> Staged {
         let phase = self.output[1] + (self.span[1] - 1) / self.stride[1];
         Staged {
             rows: output_rows.saturating_sub(1) * self.stride[0] + self.span[0],
@@ -226,7 +223,9 @@ impl<'a> Unfolded<'a> {
         let mut c = 0;
         let (mut y, mut x) = (start / kernel_width * down, start % kernel_width * across);
         for _ in p {
-            visit((c * staged.rows + y) * staged.row + x % step * staged.phase + x / step);
+            // A division takes as long as many a tap is of use.
+            let place = if step == 1 { x } else { x % step * staged.phase + x / step };
+            visit((c * staged.rows + y) * staged.row + place);
             x += across;
             if x == right {
                 (x, y) = (0, y + down);

@@ -37,16 +37,6 @@ const PLACES: usize = SIDE * SIDE;
 /// Values of the widest vector, by which rows of tiles are filled up.
 const WIDEST: usize = 16;
 
-/// Channels from which transforming may pay.
-const LEAST_CHANNELS: usize = 16;
-
-/// Tiles of an image from which fewer products save more than transforming costs, for so many channels: 16 take 1.1 times as
-/// long as sums as they are on 49 tiles, and 0.88 times on 196; 32 take as long on 16 tiles, and 0.68 times on 64 (one
-/// image, a Zen 4 on AVX2).
-fn least_tiles(channels: usize) -> usize {
-    if channels < 32 { 196 } else { 16 }
-}
-
 /// Values of transformed pixels and sums that a task works on, 256 KB, unless its tiles would be too few to pay for
 /// reading the weights.
 const TASK: usize = 64 << 10;
@@ -58,16 +48,16 @@ const TASK_TILES: usize = 48;
 /// second task for them.
 const STEP: usize = 32 << 10;
 
-/// Whether tiles are many enough, and channels. Which they are depends on the shape alone, so that every
-/// instruction set rounds alike.
-pub(super) fn is_transformed(shape: &ConvShape, lengths: &Lengths) -> bool {
+/// Whether tiles are many enough, and channels. Which they are depends on the image and the instruction set but not on
+/// the batch, so that a sample has the same outputs alone and among others.
+pub(super) fn is_transformed(isa: Isa, shape: &ConvShape, lengths: &Lengths) -> bool {
     let [height, width] = lengths.output;
     let is_plain = shape.stride == [1; 2] && shape.dilation == [1; 2] && shape.groups == 1;
     let channels = shape.in_channels.min(shape.out_channels);
-    shape.kernel == [3; 2]
-        && is_plain
-        && channels >= LEAST_CHANNELS
-        && height.div_ceil(OUT) * width.div_ceil(OUT) >= least_tiles(channels)
+    let least = isa.tuning().transformed_tiles;
+    let least = least.iter().rev().find(|(least_channels, _)| *least_channels <= channels);
+    let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
+    shape.kernel == [3; 2] && is_plain && least.is_some_and(|(_, least)| tiles >= *least)
 }
 
 /// A convolution whose arguments have been checked.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
-use super::super::direct::{Pixels, Strip};
+use super::super::strip::{Pixels, Strip};
 use super::{OUT, PLACES, SIDE, Tiles, weights};
 use crate::f32::gemm::Panels;
 use crate::isa::{Kernel, Simd};

@@ -1,0 +1,140 @@
+//! The copy of a part of an image from which a convolution is computed, in one of two forms.
+
+use super::Lengths;
+use super::joined::Joined;
+use super::strip::Pixels;
+use crate::f32::gemm::{SLACK, Unfolded};
+use crate::int8::ConvShape;
+use crate::isa::Simd;
+use std::ops::Range;
+
+/// The copy of what some rows of output see of an image, or of a group of its channels.
+#[derive(Clone, Copy)]
+pub(super) enum Copied<'a> {
+    /// Each row of output is cut into vectors.
+    Rows(Unfolded<'a>),
+    /// All rows are, as if they were one.
+    Joined(Joined<'a>),
+}
+
+/// Values up to which a joined image stays in the second-level cache.
+const JOINED: usize = 32 << 10;
+
+/// Whether rows of output are joined. They are copied once for each column of the kernel then, which pays where more than
+/// a tenth of the lanes would be idle, and for a small image, a plane of which is copied in one piece.
+fn are_joined(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> bool {
+    let [height, width] = lengths.output;
+    let is_idle = width <= 2 * lanes && 9 * width.next_multiple_of(lanes) > 10 * width;
+    let joined = || Joined::new(&[], shape, lengths).channel(height);
+    let is_small = || shape.in_channels / shape.groups * joined() <= JOINED;
+    is_idle || (shape.stride == [1, 1] && is_small())
+}
+
+/// Vectors of so many lanes that hold the outputs of a channel.
+pub(super) fn vectors(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> usize {
+    let [height, width] = lengths.output;
+    if are_joined(lanes, shape, lengths) {
+        lengths.pixels.div_ceil(lanes)
+    } else {
+        height * width.div_ceil(lanes)
+    }
+}
+
+impl<'a> Copied<'a> {
+    /// The form that fills vectors of so many lanes best.
+    pub(super) fn new(
+        lanes: usize,
+        image: &'a [f32],
+        shape: &ConvShape,
+        lengths: &Lengths,
+    ) -> Copied<'a> {
+        if are_joined(lanes, shape, lengths) {
+            Copied::Joined(Joined::new(image, shape, lengths))
+        } else {
+            Copied::Rows(Unfolded::new(image, shape))
+        }
+    }
+
+    /// The image that starts `offset` values further on.
+    pub(super) fn at_offset(self, offset: usize) -> Self {
+        match self {
+            Copied::Rows(rows) => Copied::Rows(rows.at_offset(offset)),
+            Copied::Joined(joined) => Copied::Joined(joined.at_offset(offset)),
+        }
+    }
+
+    /// Values that the copy takes.
+    pub(super) fn len(&self, channels: usize, output_rows: usize) -> usize {
+        match self {
+            Copied::Rows(rows) => rows.slab_len(channels, output_rows),
+            Copied::Joined(joined) => channels * joined.channel(output_rows) + SLACK,
+        }
+    }
+
+    /// Copies what some rows of output see of `channels`.
+    #[inline(always)]
+    pub(super) fn stage<S: Simd>(
+        &self,
+        s: S,
+        channels: Range<usize>,
+        output_rows: Range<usize>,
+        out: &mut [f32],
+    ) {
+        match self {
+            Copied::Rows(rows) => {
+                rows.stage(s, channels, output_rows, out);
+            }
+            Copied::Joined(joined) => joined.stage(s, channels, output_rows, out),
+        }
+    }
+
+    /// Writes how far what each place of the kernel sees lies from what the first one sees, channel by channel.
+    pub(super) fn offsets(&self, output_rows: usize, offsets: &mut [usize]) {
+        match self {
+            Copied::Rows(rows) => {
+                let mut places = offsets.iter_mut();
+                rows.for_each_tap(&rows.staged(output_rows), 0..places.len(), |tap| {
+                    places.next().into_iter().for_each(|place| *place = tap);
+                });
+            }
+            Copied::Joined(joined) => joined.offsets(output_rows, offsets),
+        }
+    }
+
+    /// Vectors that so many rows of outputs are cut into.
+    #[inline(always)]
+    pub(super) fn vectors<S: Simd>(&self, _: S, output_rows: usize) -> usize {
+        match self {
+            Copied::Rows(rows) => output_rows * rows.output()[1].div_ceil(S::LANES),
+            Copied::Joined(joined) => (output_rows * joined.width()).div_ceil(S::LANES),
+        }
+    }
+
+    /// The vector `index` of so many rows of outputs; the last one of a run may begin so early that it is full.
+    #[inline(always)]
+    pub(super) fn pixels<S: Simd>(
+        &self,
+        _: S,
+        index: usize,
+        output_rows: usize,
+        may_repeat: bool,
+    ) -> Pixels {
+        let begin = |at: usize, len: usize| {
+            if may_repeat { at.min(len.saturating_sub(S::LANES)) } else { at }
+        };
+        match self {
+            Copied::Rows(rows) => {
+                let [_, width] = rows.output();
+                let per_row = width.div_ceil(S::LANES);
+                let (y, x) = (index / per_row, begin(index % per_row * S::LANES, width));
+                let corner = rows.corner(&rows.staged(output_rows), y, x);
+                Pixels { corner, place: y * width + x, lanes: S::LANES.min(width - x) }
+            }
+            Copied::Joined(joined) => {
+                let len = output_rows * joined.width();
+                let at = begin(index * S::LANES, len);
+                Pixels { corner: at, place: at, lanes: S::LANES.min(len - at) }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The innermost loop of a convolution straight from an image: vectors of output pixels by all channels, with the
+//! sums in registers.
+
+use crate::f32::gemm::{Lines, Panels, next_rows};
+use crate::isa::{Kernel, Simd};
+use crate::parallel::SharedOut;
+use crate::tuning::A_PANEL;
+
+/// Output pixels side by side, a vector of them.
+#[derive(Copy, Clone)]
+pub(super) struct Pixels {
+    /// Where the first one's window starts in the copy of the image.
+    pub(super) corner: usize,
+    /// Where the first one lies in a channel of the output.
+    pub(super) place: usize,
+    /// How many of the vector's lanes are pixels.
+    pub(super) lanes: usize,
+}
+
+/// `N` vectors of pixels by all channels, `R` at a time.
+pub(super) struct Strip<'a, const R: usize, const N: usize> {
+    pub(super) image: &'a [f32],
+    pub(super) offsets: &'a [usize],
+    /// The largest of the offsets.
+    pub(super) reach: usize,
+    pub(super) weight: Panels<A_PANEL>,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) pixels: [Pixels; N],
+    pub(super) channels: usize,
+    /// The first channel.
+    pub(super) out: SharedOut<f32>,
+    /// From a channel to the next.
+    pub(super) plane: usize,
+    /// Whether sums start from what the output holds.
+    pub(super) adds: bool,
+    pub(super) relu: bool,
+}
+
+impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for Pixels { corner, .. } in self.pixels {
+            assert!(corner + self.reach + S::LANES <= self.image.len());
+        }
+        let mut first = 0;
+        while first < self.channels {
+            let rows = next_rows::<R>(self.channels - first);
+            if R > 4 && rows <= 4 {
+                self.tile::<S, 4>(s, first);
+            } else {
+                self.tile::<S, R>(s, first);
+            }
+            first += rows;
+        }
+    }
+}
+
+impl<const R: usize, const N: usize> Strip<'_, R, N> {
+    /// The part of channel `channel` that vector `v` fills.
+    ///
+    /// # Safety
+    /// The channel is one of these, and nobody else uses the slice meanwhile.
+    #[inline(always)]
+    unsafe fn place<'o>(&self, channel: usize, v: usize) -> &'o mut [f32] {
+        let Pixels { place, lanes, .. } = self.pixels[v];
+        // SAFETY: as the caller promises; the pixels lie in the channel.
+        unsafe { self.out.slice(channel * self.plane + place, lanes) }
+    }
+
+    /// The channels from `first` on, `M` at most.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize>(&self, s: S, first: usize) {
+        let sums = self.starts::<S, M>(s, first);
+        let sums = self.sum(s, first, sums);
+        self.store(s, first, sums);
+    }
+
+    #[inline(always)]
+    fn starts<S: Simd, const M: usize>(&self, s: S, first: usize) -> [[S::F32; N]; M] {
+        let mut sums = [[s.splat(0.0); N]; M];
+        for i in 0..M {
+            let channel = (first + i).min(self.channels - 1);
+            for v in 0..N {
+                if self.adds {
+                    // SAFETY: `channel` is one of these, which belong to this thread.
+                    let held = unsafe { self.place(channel, v) };
+                    sums[i][v] = s.load_partial(held);
+                } else if let Some(bias) = self.bias {
+                    sums[i][v] = s.splat(0.0 + bias[channel]);
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd, const M: usize>(
+        &self,
+        s: S,
+        first: usize,
+        mut sums: [[S::F32; N]; M],
+    ) -> [[S::F32; N]; M] {
+        let mut weights = Lines::<M>::packed(self.weight, first);
+        let corners: [*const f32; N] =
+            std::array::from_fn(|v| self.image[self.pixels[v].corner..].as_ptr());
+        for &offset in self.offsets {
+            let mut vectors = [s.splat(0.0); N];
+            for v in 0..N {
+                // SAFETY: `run` checked the largest offset.
+                vectors[v] = unsafe { s.load_ptr(corners[v].add(offset)) };
+            }
+            for i in 0..M {
+                // SAFETY: a panel holds as many lines of weights as there are offsets, each of `A_PANEL`
+                // channels, and the last one is filled up.
+                let weight = s.splat(unsafe { *weights.packed_at(i) });
+                for v in 0..N {
+                    sums[i][v] = s.mul_add(weight, vectors[v], sums[i][v]);
+                }
+            }
+            weights.advance(A_PANEL);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const M: usize>(&self, s: S, first: usize, sums: [[S::F32; N]; M]) {
+        for i in 0..M {
+            if first + i >= self.channels {
+                return;
+            }
+            for v in 0..N {
+                // This order leaves NaN as it is.
+                let sum = if self.relu { s.max(s.splat(0.0), sums[i][v]) } else { sums[i][v] };
+                // SAFETY: the channel is one of these, which belong to this thread.
+                let out = unsafe { self.place(first + i, v) };
+                if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }
+            }
+        }
+    }
+}
