@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tinytorch_core::autograd::{Ctx, Op, Saved, Saves, Var, gradcheck};
 use tinytorch_core::graph::{
-    Compute, ConvGeometry, Cost, Exec, Graph, Inputs, Known, PoolGeometry, Properties, Step, View,
-    ViewMut, Weight,
+    Bounds, Compute, ConvGeometry, Cost, Exec, Graph, Inputs, Known, PoolGeometry, Properties,
+    Step, View, ViewMut, Weight,
 };
 use tinytorch_core::int8::{Encoding, Granularity, Int8Weight, QWeight};
 use tinytorch_core::ops::{Binary, Cat, Pool, Relu};
@@ -132,7 +132,7 @@ fn conv(seed: u64) -> Step {
     let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
     let weight = Weight::Int8(Int8Weight::new(weight, Encoding::PerRow));
     let geometry = ConvGeometry::default().with_padding(1);
-    Step::Conv2d { weight, bias: None, geometry, relu: false }
+    Step::Conv2d { weight, bias: None, geometry, bounds: Bounds::NONE }
 }
 
 /// `conv(pool(relu(conv(x) + x)))` with these ops.

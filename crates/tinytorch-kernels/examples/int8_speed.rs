@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use half::f16;
+use tinytorch_kernels::f32::Bounds;
 use tinytorch_kernels::f32::conv::{self as float, ConvWeight};
 use tinytorch_kernels::int8::{
     Activations, ConvShape, Epilogue, Images, Layout, Output, Panels, QParams, RowParams, Scales,
@@ -305,7 +306,15 @@ impl Float {
     }
 
     fn convolve(&self, isa: Isa, shape: &ConvShape, y: &mut [f32]) {
-        float::conv2d(isa, shape, &self.x, ConvWeight::Plain(&self.weight), None, true, y);
+        float::conv2d(
+            isa,
+            shape,
+            &self.x,
+            ConvWeight::Plain(&self.weight),
+            None,
+            Bounds::POSITIVE,
+            y,
+        );
     }
 }
 

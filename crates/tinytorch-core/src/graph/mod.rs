@@ -43,6 +43,7 @@ pub(crate) use exec::{quantize_images, quantize_rows};
 pub use param_id::ParamId;
 pub use properties::{Orders, Properties, Sizes};
 pub use stop::Stop;
+pub use tinytorch_kernels::f32::Bounds;
 pub(crate) use turns::Turns;
 pub use view::{Elements, ElementsMut, Inputs, View, ViewMut, Viewed};
 pub(crate) use view::{for_dtype, places};
@@ -87,17 +88,17 @@ pub enum Step {
     Input,
     /// A value that is the same in every run.
     Constant(Tensor),
-    /// `x W^T + bias`, then optionally the positive part.
+    /// `x W^T + bias`, kept between bounds.
     Linear {
         /// `[out, in]`.
         weight: Weight,
         /// `[out]`.
         bias: Option<Tensor>,
-        /// Whether negative outputs become 0.
-        relu: bool,
+        /// What outputs are kept between; with int8 weights there are none, or those of a ReLU.
+        bounds: Bounds,
     },
-    /// A two-dimensional convolution plus bias, plus a second input if it has one, then optionally the
-    /// positive part. The op has one input; a plan lets convolutions take over sums.
+    /// A two-dimensional convolution plus bias, plus a second input if it has one, kept between
+    /// bounds. The op has one input; a plan lets convolutions take over sums.
     Conv2d {
         /// `[out, in / groups, height, width]`.
         weight: Weight,
@@ -105,8 +106,8 @@ pub enum Step {
         bias: Option<Tensor>,
         /// How the kernel moves.
         geometry: ConvGeometry,
-        /// Whether negative outputs become 0.
-        relu: bool,
+        /// What outputs are kept between; with int8 weights there are none, or those of a ReLU.
+        bounds: Bounds,
     },
     /// Each channel of `[batch, channels, height, width]` scaled and shifted.
     BatchNorm2d(BatchNorm),

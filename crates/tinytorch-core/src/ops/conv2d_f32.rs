@@ -3,7 +3,7 @@
 use super::channels;
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
-use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
@@ -28,7 +28,7 @@ pub(super) fn conv2d(
 ) -> Result<()> {
     geometry.output(&x.shape, &w.shape)?;
     let sizes = geometry.kernel_shape(&x.shape, &w.shape);
-    kernels::conv2d(isa, &sizes, x.f32()?, ConvWeight::Plain(w.f32()?), bias, false, out);
+    kernels::conv2d(isa, &sizes, x.f32()?, ConvWeight::Plain(w.f32()?), bias, Bounds::NONE, out);
     Ok(())
 }
 
@@ -118,7 +118,7 @@ impl Op for Conv2d {
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let weight = Weight::F32(graph.constant_at(inputs[1], "conv2d")?.clone());
         let bias = graph.optional_constant(inputs, 2, "conv2d")?;
-        let step = Step::Conv2d { weight, bias, geometry: self.geometry, relu: false };
+        let step = Step::Conv2d { weight, bias, geometry: self.geometry, bounds: Bounds::NONE };
         graph.push_optional(step, &inputs[..1]).map(Some)
     }
 }

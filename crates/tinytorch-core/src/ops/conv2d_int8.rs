@@ -4,7 +4,7 @@ use super::channels;
 use super::conv2d_f32::{conv2d, conv2d_input_gradient};
 use crate::Result;
 use crate::autograd::{Op, Saved};
-use crate::graph::{Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Encoding, Int8Weight};
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::Ran;
@@ -110,7 +110,7 @@ impl Op for Conv2dInt8 {
             other => other,
         };
         let x = graph.quantized(inputs[0], input, true)?;
-        let step = Step::Conv2d { weight, bias, geometry, relu: false };
+        let step = Step::Conv2d { weight, bias, geometry, bounds: Bounds::NONE };
         graph.push_optional(step, &[x]).map(Some)
     }
 }

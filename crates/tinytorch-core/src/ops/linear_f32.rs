@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{Bounds, Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 
@@ -99,7 +99,9 @@ impl Op for Linear {
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let weight = Weight::F32(graph.constant_at(inputs[1], "linear")?.clone());
         let bias = graph.optional_constant(inputs, 2, "linear")?;
-        graph.push_optional(Step::Linear { weight, bias, relu: false }, &inputs[..1]).map(Some)
+        graph
+            .push_optional(Step::Linear { weight, bias, bounds: Bounds::NONE }, &inputs[..1])
+            .map(Some)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::linear_f32::{output_shape, rows};
 use crate::Result;
 use crate::autograd::{Op, Saved};
-use crate::graph::{Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{Bounds, Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
 use crate::int8::{Encoding, Int8Weight, QWeight};
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::int8 as kernels;
@@ -107,7 +107,7 @@ impl Op for LinearInt8 {
         let bias = graph.optional_constant(inputs, 1, "linear")?;
         let x = graph.quantized(inputs[0], self.0.input(), false)?;
         let weight = Weight::Int8(self.0.clone());
-        graph.push_optional(Step::Linear { weight, bias, relu: false }, &[x]).map(Some)
+        graph.push_optional(Step::Linear { weight, bias, bounds: Bounds::NONE }, &[x]).map(Some)
     }
 }
 

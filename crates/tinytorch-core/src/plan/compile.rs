@@ -9,7 +9,7 @@ use super::format::{Format, formats};
 use super::program::{Instruction, Origin, Program, Value, ValueId, root};
 use super::rewrite::ThenRelu;
 use crate::Result;
-use crate::graph::{Compute, Edge, Graph, Orders, ParamId, Properties, Step, Weight};
+use crate::graph::{Bounds, Compute, Edge, Graph, Orders, ParamId, Properties, Step, Weight};
 use crate::int8::{Encoding, QParams};
 use crate::ops::{self, Conv2dInt8};
 use crate::tensor::Tensor;
@@ -89,37 +89,49 @@ impl Compiler<'_> {
                 self.values[value].is_param = !node.params.is_empty();
                 Ok(value)
             }
-            Step::Linear { weight: Weight::Int8(weight), bias, relu } => {
+            Step::Linear { weight: Weight::Int8(weight), bias, bounds } => {
                 let bias = bias.as_ref();
                 if weight.input() == Encoding::F32 {
-                    return self.op_by_op(edge, ops::LinearInt8(weight.clone()), bias, *relu);
+                    return self.op_by_op(
+                        edge,
+                        ops::LinearInt8(weight.clone()),
+                        bias,
+                        *bounds == Bounds::POSITIVE,
+                    );
                 }
                 let x = self.levels(edge, weight.input())?;
-                let action = LinearInt8::new(weight, bias, *relu)?;
+                let action = LinearInt8::new(weight, bias, *bounds == Bounds::POSITIVE)?;
                 Ok(self.instruction(edge, Box::new(action), vec![x], format))
             }
-            Step::Conv2d { weight: Weight::Int8(weight), bias, geometry, relu } => {
+            Step::Conv2d { weight: Weight::Int8(weight), bias, geometry, bounds } => {
                 let (bias, geometry) = (bias.as_ref(), *geometry);
                 if weight.input() == Encoding::F32 {
                     let op = Conv2dInt8 { weight: weight.clone(), geometry };
-                    return self.op_by_op(edge, op, bias, *relu);
+                    return self.op_by_op(edge, op, bias, *bounds == Bounds::POSITIVE);
                 }
                 let mut inputs = vec![self.levels(edge, weight.input())?];
                 for added in self.inputs(edge).split_off(1) {
                     inputs.push(self.in_layout(edge, added, format.layout));
                 }
                 let (adds, layout) = (inputs.len() > 1, format.layout);
-                let action = ConvInt8::new(weight, geometry, bias, adds, *relu, layout)?;
+                let action = ConvInt8::new(
+                    weight,
+                    geometry,
+                    bias,
+                    adds,
+                    *bounds == Bounds::POSITIVE,
+                    layout,
+                )?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
-            Step::Linear { weight: Weight::F32(weight), bias, relu } => {
+            Step::Linear { weight: Weight::F32(weight), bias, bounds } => {
                 let inputs = self.plain_inputs(edge);
-                let action = LinearF32::new(self.isa, weight, bias.as_ref(), *relu)?;
+                let action = LinearF32::new(self.isa, weight, bias.as_ref(), *bounds)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
-            Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu } => {
+            Step::Conv2d { weight: Weight::F32(weight), bias, geometry, bounds } => {
                 let inputs = self.plain_inputs(edge);
-                let action = ConvF32::new(self.isa, weight, *geometry, bias.as_ref(), *relu)?;
+                let action = ConvF32::new(self.isa, weight, *geometry, bias.as_ref(), *bounds)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::BatchNorm2d(norm) => {

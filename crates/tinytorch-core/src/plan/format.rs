@@ -236,7 +236,7 @@ pub(super) fn is_always_finite(weight: &Int8Weight, bias: Option<&Tensor>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{ConvGeometry, PoolGeometry};
+    use crate::graph::{Bounds, ConvGeometry, PoolGeometry};
     use crate::int8::{Granularity, QParams, QWeight};
     use crate::ops::Pool;
 
@@ -248,7 +248,7 @@ mod tests {
         let weight = Tensor::full(scale, [4, 4, 1, 1]).unwrap();
         let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
         let weight = Weight::Int8(Int8Weight::new(weight, input));
-        Step::Conv2d { weight, bias: None, geometry: ConvGeometry::default(), relu: false }
+        Step::Conv2d { weight, bias: None, geometry: ConvGeometry::default(), bounds: Bounds::NONE }
     }
 
     /// Adds a step, and before an int8 layer one that quantizes what it reads.

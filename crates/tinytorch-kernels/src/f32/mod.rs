@@ -9,10 +9,12 @@
 //! * [`map`](map()) and [`zip`](zip()): [`functions`] of each value, and of pairs, with derivatives.
 //! * [`conv`]: convolutions and their gradients; [`pool`]: averages of windows; [`squares`]: the
 //!   gradient of the largest of four.
+//! * [`Bounds`]: what outputs of products and convolutions are kept between.
 //! * [`reduce`]: sums and products of whole arrays and of columns.
 //! * [`rows`]: softmax and normalization of each row.
 //! * [`optimizer`]: the update steps of SGD and Adam.
 
+mod bounds;
 pub mod conv;
 pub mod functions;
 pub mod gemm;
@@ -26,4 +28,5 @@ pub mod squares;
 #[cfg(test)]
 mod testing;
 
+pub use bounds::Bounds;
 pub use map::{Function, PairFunction, map, map_backward, map_in_place, zip, zip_in_place};

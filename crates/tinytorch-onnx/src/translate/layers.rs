@@ -5,13 +5,13 @@ use super::writer::attribute::{float, integers};
 use super::writer::{Value, Writer, untranslated, weight_shape};
 use crate::int8::integer;
 use tinytorch_core::Result;
-use tinytorch_core::graph::{BatchNorm, Node, Step};
+use tinytorch_core::graph::{BatchNorm, Bounds, Node, Step};
 use tinytorch_core::ops::{NormKind, RowNorm, Rows};
 
 impl Writer<'_> {
     /// A linear layer, over rows of however many axes.
     pub(super) fn linear(&mut self, node: &Node, x: &Value) -> Result<String> {
-        let Step::Linear { weight, bias, relu } = &node.step else {
+        let Step::Linear { weight, bias, bounds } = &node.step else {
             return Err(untranslated("a layer").into());
         };
         let shape = weight_shape(weight);
@@ -40,7 +40,7 @@ impl Writer<'_> {
                 None => y,
             }
         };
-        Ok(self.positive(name, *relu))
+        Ok(self.bounded(name, *bounds))
     }
 
     fn product_of_rows(
@@ -56,7 +56,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn convolution(&mut self, node: &Node, x: &Value) -> Result<String> {
-        let Step::Conv2d { weight, bias, geometry, relu } = &node.step else {
+        let Step::Conv2d { weight, bias, geometry, bounds } = &node.step else {
             return Err(untranslated("a layer").into());
         };
         let shape = weight_shape(weight);
@@ -73,11 +73,12 @@ impl Writer<'_> {
             integer("group", geometry.groups as i64),
         ];
         let name = self.write("Conv", inputs, attributes);
-        Ok(self.positive(name, *relu))
+        Ok(self.bounded(name, *bounds))
     }
 
-    fn positive(&mut self, name: String, relu: bool) -> String {
-        if relu { self.write("Relu", [name], Vec::new()) } else { name }
+    /// A graph that no plan has rewritten has no bounds but those of a ReLU.
+    fn bounded(&mut self, name: String, bounds: Bounds) -> String {
+        if bounds == Bounds::POSITIVE { self.write("Relu", [name], Vec::new()) } else { name }
     }
 
     pub(super) fn batch_norm(

@@ -4,7 +4,7 @@ use super::fold::find_folds;
 use super::trace::lowered;
 use super::{Prepared, QuantConfig, QuantError, RangeEstimator, check};
 use crate::Result;
-use crate::graph::{Compute, Node, ParamId, Step, Weight};
+use crate::graph::{Bounds, Compute, Node, ParamId, Step, Weight};
 use crate::nn::Forward;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -113,12 +113,12 @@ fn belief_after(node: &Node, input: Belief, entering: Belief) -> Result<Belief> 
         (Step::Constant(_), _) if node.params.is_empty() => entering,
         (Step::Constant(_), _) => Belief::Constant,
         (
-            Step::Linear { weight, bias, relu } | Step::Conv2d { weight, bias, relu, .. },
+            Step::Linear { weight, bias, bounds } | Step::Conv2d { weight, bias, bounds, .. },
             Belief::Spread { rms, .. },
         ) => {
             let rms = largest_spread(weight, bias.as_ref(), rms)?;
             let sum = Belief::Spread { low: -SIGMAS * rms, high: SIGMAS * rms, rms };
-            if *relu { positive_part(sum) } else { sum }
+            if *bounds == Bounds::POSITIVE { positive_part(sum) } else { sum }
         }
         (Step::BatchNorm2d(norm), Belief::Spread { .. }) => {
             let (scale, shift) = (norm.weight.to_vec::<f32>()?, norm.bias.to_vec::<f32>()?);

@@ -2,7 +2,7 @@
 
 use super::{Action, Operands, Target};
 use crate::Result;
-use crate::graph::{Compute, ConvGeometry, Cost, Exec};
+use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Exec};
 use crate::ops::Conv2d;
 use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::f32::conv::{ConvWeight, PackedConvWeight, conv2d};
@@ -18,7 +18,7 @@ pub(in crate::plan) struct ConvF32 {
     weight: Weight,
     weight_shape: Shape,
     bias: Option<Tensor>,
-    relu: bool,
+    bounds: Bounds,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ enum Weight {
 }
 
 impl ConvF32 {
-    /// A convolution plus bias, then optionally the positive part; `weight` is
+    /// A convolution plus bias, kept between bounds; `weight` is
     /// `[out, in / groups, height, width]`, and is packed on `isa`.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl ConvF32 {
         weight: &Tensor,
         geometry: ConvGeometry,
         bias: Option<&Tensor>,
-        relu: bool,
+        bounds: Bounds,
     ) -> Result<ConvF32> {
         let weight_shape = *weight.shape();
         let weight = weight.contiguous()?;
@@ -56,7 +56,7 @@ impl ConvF32 {
             let sizes = geometry.kernel_shape(&image, &weight_shape);
             Weight::Packed(PackedConvWeight::new(isa, &sizes, weight.as_slice()?))
         };
-        Ok(ConvF32 { op: Conv2d { geometry }, weight, weight_shape, bias, relu })
+        Ok(ConvF32 { op: Conv2d { geometry }, weight, weight_shape, bias, bounds })
     }
 
     fn with_constants(&self, input: Shape) -> Vec<Shape> {
@@ -67,7 +67,11 @@ impl ConvF32 {
 
 impl Action for ConvF32 {
     fn name(&self) -> &'static str {
-        if self.relu { "conv2d + relu" } else { "conv2d" }
+        match self.bounds {
+            Bounds::NONE => "conv2d",
+            Bounds::POSITIVE => "conv2d + relu",
+            _ => "conv2d + clip",
+        }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -82,7 +86,7 @@ impl Action for ConvF32 {
             Weight::Plain(weight) => ConvWeight::Plain(weight.as_slice()?),
         };
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
-        conv2d(exec.isa(), &sizes, x.f32()?, weight, bias, self.relu, out.floats()?);
+        conv2d(exec.isa(), &sizes, x.f32()?, weight, bias, self.bounds, out.floats()?);
         exec.ran(Ran::float("conv_f32"));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Action, Operands, Target};
 use crate::Result;
-use crate::graph::{Compute, Cost, Exec};
+use crate::graph::{Bounds, Compute, Cost, Exec};
 use crate::ops::Linear;
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, PackedB, Scaling, gemm};
@@ -16,17 +16,17 @@ pub(in crate::plan) struct LinearF32 {
     weight: PackedB,
     weight_shape: Shape,
     bias: Option<Tensor>,
-    relu: bool,
+    bounds: Bounds,
 }
 
 impl LinearF32 {
-    /// `x W^T + bias`, then optionally the positive part; `weight` is `[out, in]`, and is
+    /// `x W^T + bias`, kept between bounds; `weight` is `[out, in]`, and is
     /// packed on `isa`.
     pub(in crate::plan) fn new(
         isa: Isa,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        relu: bool,
+        bounds: Bounds,
     ) -> Result<LinearF32> {
         let dense = weight.contiguous()?;
         let weight_shape = *weight.shape();
@@ -36,7 +36,7 @@ impl LinearF32 {
         };
         let matrix = Matrix::new(dense.as_slice()?, outputs, inputs);
         let bias = bias.map(Tensor::contiguous).transpose()?;
-        Ok(LinearF32 { weight: PackedB::new(isa, matrix.t()), weight_shape, bias, relu })
+        Ok(LinearF32 { weight: PackedB::new(isa, matrix.t()), weight_shape, bias, bounds })
     }
 
     fn with_constants(&self, input: Shape) -> Vec<Shape> {
@@ -47,7 +47,11 @@ impl LinearF32 {
 
 impl Action for LinearF32 {
     fn name(&self) -> &'static str {
-        if self.relu { "linear + relu" } else { "linear" }
+        match self.bounds {
+            Bounds::NONE => "linear",
+            Bounds::POSITIVE => "linear + relu",
+            _ => "linear + clip",
+        }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -62,7 +66,7 @@ impl Action for LinearF32 {
             Some(bias) => Bias::PerColumn(bias.as_slice()?),
             None => Bias::None,
         };
-        let scaling = Scaling { bias, relu: self.relu, ..Scaling::default() };
+        let scaling = Scaling { bias, bounds: self.bounds, ..Scaling::default() };
         let c = MatrixMut::new(out.floats()?, rows, n);
         gemm(exec.isa(), Matrix::new(x, rows, k), &self.weight, c, &scaling);
         exec.ran(Ran::float("gemm_f32"));

@@ -62,7 +62,7 @@ fn clips_to(params: QParams, bounds: [f32; 2]) -> bool {
 mod tests {
     use super::*;
     use crate::Tensor;
-    use crate::graph::ConvGeometry;
+    use crate::graph::{Bounds, ConvGeometry};
     use crate::int8::{Granularity, Int8Weight, QWeight};
     use crate::ops::{Clamp, Pointwise};
     use std::sync::Arc;
@@ -77,7 +77,7 @@ mod tests {
         let weight = Weight::Int8(Int8Weight::new(weight, Encoding::Static(input)));
         let x = graph.quantized(Some(x), Encoding::Static(input), true).unwrap().unwrap();
         let geometry = ConvGeometry::default();
-        let conv = Step::Conv2d { weight, bias: None, geometry, relu: false };
+        let conv = Step::Conv2d { weight, bias: None, geometry, bounds: Bounds::NONE };
         let conv = graph.push(conv, &[x]).unwrap();
         let f = Clamp { low: 0.0, high: 6.0 };
         let clip = Step::Compute(Arc::new(Pointwise { name: "clip", f }));

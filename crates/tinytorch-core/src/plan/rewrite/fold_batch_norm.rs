@@ -1,7 +1,7 @@
 //! Batch norms into the convolutions before them.
 
 use crate::Result;
-use crate::graph::{BatchNorm, Graph, ScaleShift, Step, Weight};
+use crate::graph::{BatchNorm, Bounds, Graph, ScaleShift, Step, Weight};
 use crate::tensor::Tensor;
 
 /// Multiplies a batch norm into the float convolution whose output it alone reads:
@@ -25,7 +25,8 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
 
 /// The convolution that does both, if `step` is one without an activation of its own.
 fn folded(step: &Step, norm: &BatchNorm) -> Result<Option<Step>> {
-    let Step::Conv2d { weight: Weight::F32(weight), bias, geometry, relu: false } = step else {
+    let Step::Conv2d { weight: Weight::F32(weight), bias, geometry, bounds: Bounds::NONE } = step
+    else {
         return Ok(None);
     };
     let ScaleShift { scale, shift } = norm.affine()?;
@@ -46,7 +47,12 @@ fn folded(step: &Step, norm: &BatchNorm) -> Result<Option<Step>> {
         }
     }
     let bias = Some(Tensor::from_vec(folded_bias, [channels])?);
-    Ok(Some(Step::Conv2d { weight: Weight::F32(weight), bias, geometry: *geometry, relu: false }))
+    Ok(Some(Step::Conv2d {
+        weight: Weight::F32(weight),
+        bias,
+        geometry: *geometry,
+        bounds: Bounds::NONE,
+    }))
 }
 
 #[cfg(test)]
@@ -67,7 +73,7 @@ mod tests {
     fn conv() -> Step {
         let weight = Weight::F32(Tensor::from_vec(vec![3.0, 5.0], [2, 1, 1, 1]).unwrap());
         let bias = Some(vector(&[10.0, 20.0]));
-        Step::Conv2d { weight, bias, geometry: ConvGeometry::default(), relu: false }
+        Step::Conv2d { weight, bias, geometry: ConvGeometry::default(), bounds: Bounds::NONE }
     }
 
     #[test]

@@ -1,29 +1,39 @@
-//! ReLUs into what computes what they read.
+//! ReLUs and clips into what computes what they read.
 
 use crate::Result;
-use crate::graph::{Compute, Cost, Exec, Graph, Inputs, Known, Orders, Properties, Step, ViewMut};
+use crate::graph::{
+    Bounds, Compute, Cost, Exec, Graph, Inputs, Known, Orders, Properties, Step, ViewMut, Weight,
+};
 use crate::tensor::{Dtype, Shape};
 use std::sync::Arc;
 use tinytorch_kernels::int8::Layout;
 
-/// Lets a layer or sum whose output only a ReLU reads apply it as it writes.
+/// Lets a layer or sum whose output only a ReLU reads apply it as it writes, and a float layer a clip.
 pub(super) fn fuse_relu(graph: &mut Graph) {
-    for relu in graph.firsts() {
-        let node = graph.node(relu);
-        let Some(before) = node.input(0).filter(|_| node.step.properties().positive_part) else {
-            continue;
-        };
+    for edge in graph.firsts() {
+        let node = graph.node(edge);
+        let facts = node.step.properties();
+        let clip = facts.clips.map(|[low, high]| Bounds { low, high });
+        let bounds = if facts.positive_part { Some(Bounds::POSITIVE) } else { clip };
+        let (Some(new), Some(before)) = (bounds, node.input(0)) else { continue };
         if !graph.is_read_once(before) {
             continue;
         }
         match &mut graph.node_mut(before).step {
-            Step::Linear { relu: fused, .. } | Step::Conv2d { relu: fused, .. } => *fused = true,
-            Step::Compute(op) if op.output_count() == 1 && !op.properties().reshapes => {
+            Step::Linear { weight, bounds, .. } | Step::Conv2d { weight, bounds, .. }
+                if *bounds == Bounds::NONE
+                    && (facts.positive_part || matches!(weight, Weight::F32(_))) =>
+            {
+                *bounds = new;
+            }
+            Step::Compute(op)
+                if facts.positive_part && op.output_count() == 1 && !op.properties().reshapes =>
+            {
                 *op = Arc::new(ThenRelu(op.clone()));
             }
             _ => continue,
         }
-        graph.redirect(relu, before);
+        graph.redirect(edge, before);
     }
 }
 
@@ -83,8 +93,8 @@ mod tests {
     use super::*;
     use crate::Tensor;
     use crate::autograd::Ctx;
-    use crate::graph::Weight;
-    use crate::ops::Relu;
+    use crate::int8::{Encoding, Granularity, Int8Weight, QWeight};
+    use crate::ops::{Clamp, Pointwise, Relu};
 
     fn relu() -> Step {
         Step::Compute(Arc::new(Relu))
@@ -92,7 +102,7 @@ mod tests {
 
     fn linear() -> Step {
         let weight = Weight::F32(Tensor::ones([2, 2]).unwrap());
-        Step::Linear { weight, bias: None, relu: false }
+        Step::Linear { weight, bias: None, bounds: Bounds::NONE }
     }
 
     #[test]
@@ -104,7 +114,7 @@ mod tests {
         graph.set_output(z);
         fuse_relu(&mut graph);
         assert_eq!(graph.outputs(), [y]);
-        assert!(matches!(graph.node(y).step, Step::Linear { relu: true, .. }));
+        assert!(matches!(graph.node(y).step, Step::Linear { bounds: Bounds::POSITIVE, .. }));
     }
 
     #[test]
@@ -124,6 +134,31 @@ mod tests {
     }
 
     #[test]
+    fn a_clip_joins_a_float_layer_that_has_no_bounds_yet() {
+        let clip = || {
+            let f = Clamp { low: -1.0, high: 6.0 };
+            Step::Compute(Arc::new(Pointwise { name: "clip", f }))
+        };
+        let int8 = QWeight::quantize(&Tensor::ones([2, 2]).unwrap(), Granularity::PerChannel);
+        let int8 = Weight::Int8(Int8Weight::new(int8.unwrap(), Encoding::PerRow));
+        let int8 = Step::Linear { weight: int8, bias: None, bounds: Bounds::NONE };
+        for (layer, joins) in [(linear(), true), (int8, false)] {
+            let mut graph = Graph::new();
+            let x = graph.input();
+            let y = graph.push(layer, &[x]).unwrap();
+            let z = graph.push(clip(), &[y]).unwrap();
+            let again = graph.push(clip(), &[z]).unwrap();
+            graph.set_output(again);
+            fuse_relu(&mut graph);
+            let Step::Linear { bounds, .. } = graph.node(y).step else { unreachable!() };
+            let expected = if joins { Bounds { low: -1.0, high: 6.0 } } else { Bounds::NONE };
+            assert_eq!(bounds, expected);
+            let before = graph.node(graph.outputs()[0]).input(0);
+            assert_eq!(before, Some(if joins { y } else { z }), "the second clip stays");
+        }
+    }
+
+    #[test]
     fn a_layer_that_others_read_too_keeps_its_negative_values() {
         let mut graph = Graph::new();
         let x = graph.input();
@@ -133,6 +168,6 @@ mod tests {
         graph.set_output(z);
         fuse_relu(&mut graph);
         assert_eq!(graph.outputs(), [z]);
-        assert!(matches!(graph.node(y).step, Step::Linear { relu: false, .. }));
+        assert!(matches!(graph.node(y).step, Step::Linear { bounds: Bounds::NONE, .. }));
     }
 }

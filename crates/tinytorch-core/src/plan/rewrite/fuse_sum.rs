@@ -1,6 +1,6 @@
 //! Sums into the convolutions that compute one of their terms.
 
-use crate::graph::{Edge, Graph, Step, Weight};
+use crate::graph::{Bounds, Edge, Graph, Step, Weight};
 use crate::int8::Encoding;
 
 /// Lets an int8 convolution whose output only a sum reads add the other term as it writes: the
@@ -23,7 +23,7 @@ pub(super) fn fuse_sum(graph: &mut Graph) {
 /// Whether a node is a convolution of levels that nothing but a sum follows.
 fn adds_as_it_writes(graph: &Graph, conv: Edge) -> bool {
     let node = graph.node(conv);
-    let Step::Conv2d { weight: Weight::Int8(weight), relu: false, .. } = &node.step else {
+    let Step::Conv2d { weight: Weight::Int8(weight), bounds: Bounds::NONE, .. } = &node.step else {
         return false;
     };
     weight.input() != Encoding::F32 && node.inputs.len() == 1 && graph.is_read_once(conv)
@@ -51,7 +51,8 @@ mod tests {
         let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
         let (weight, geometry) =
             (Weight::Int8(Int8Weight::new(weight, input)), ConvGeometry::default());
-        let conv = Step::Conv2d { weight, bias: None, geometry, relu };
+        let bounds = if relu { Bounds::POSITIVE } else { Bounds::NONE };
+        let conv = Step::Conv2d { weight, bias: None, geometry, bounds };
         let conv = graph.push(conv, &[x]).unwrap();
         let sum = graph.push(add, &[x, conv]).unwrap();
         for _ in 0..others {

@@ -21,13 +21,14 @@ pub(super) enum Copied<'a> {
 const JOINED: usize = 32 << 10;
 
 /// Whether rows of output are joined. They are copied once for each column of the kernel then, which pays where more than
-/// a tenth of the lanes would be idle, and for a small image, a plane of which is copied in one piece.
+/// a tenth of the lanes would be idle, and for a small image that several channels see, a plane of which is copied in one
+/// piece.
 fn are_joined(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> bool {
     let [height, width] = lengths.output;
     let is_idle = width <= 2 * lanes && 9 * width.next_multiple_of(lanes) > 10 * width;
     let joined = || Joined::new(&[], shape, lengths).channel(height);
     let is_small = || shape.in_channels / shape.groups * joined() <= JOINED;
-    is_idle || (shape.stride == [1, 1] && is_small())
+    is_idle || (shape.stride == [1, 1] && lengths.channels_out > 1 && is_small())
 }
 
 /// Vectors of so many lanes that hold the outputs of a channel.
@@ -98,6 +99,23 @@ impl<'a> Copied<'a> {
                 });
             }
             Copied::Joined(joined) => joined.offsets(output_rows, offsets),
+        }
+    }
+
+    /// How many outputs follow each other in the copy.
+    pub(super) fn run(&self, output_rows: usize) -> usize {
+        match self {
+            Copied::Rows(rows) => rows.output()[1],
+            Copied::Joined(joined) => output_rows * joined.width(),
+        }
+    }
+
+    /// Where what the first place of the kernel sees begins for a run of outputs.
+    #[inline(always)]
+    pub(super) fn start(&self, run: usize, output_rows: usize) -> usize {
+        match self {
+            Copied::Rows(rows) => rows.corner(&rows.staged(output_rows), run, 0),
+            Copied::Joined(_) => 0,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Convolution where each group has one input channel: too few multiplications for a matrix product.
 
 use super::Lengths;
+use super::copied::Copied;
 use crate::Isa;
-use crate::f32::gemm::Unfolded;
+use crate::f32::Bounds;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
@@ -20,7 +21,7 @@ pub(super) fn depthwise(
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
-    relu: bool,
+    bounds: Bounds,
     out: &mut [f32],
 ) {
     let lengths = Lengths::of(shape);
@@ -28,8 +29,8 @@ pub(super) fn depthwise(
         return;
     }
     let planes = shape.batch * shape.in_channels;
-    let windows = Unfolded::new(x, shape);
-    let image_len = windows.staging_len(lengths.window, lengths.pixels);
+    let copied = Copied::new(isa.lanes(), x, shape, &lengths);
+    let image_len = copied.len(1, lengths.output[0]);
     let parts = DEPTHWISE_F32.shares(out.len() * lengths.window).min(planes);
     let out = SharedOut::new(out);
     split(planes, parts, &|range| {
@@ -37,6 +38,7 @@ pub(super) fn depthwise(
             let bytes = bytes_for::<f32>(image_len) + bytes_for::<usize>(lengths.window);
             let mut arena = scratch.arena(bytes);
             let (image, taps) = (arena.take(image_len), arena.take(lengths.window));
+            copied.offsets(lengths.output[0], taps);
             for plane in range {
                 let group = plane % shape.in_channels;
                 let first = group * lengths.channels_out;
@@ -44,12 +46,14 @@ pub(super) fn depthwise(
                 // SAFETY: each plane of the input has its own planes of the output.
                 let out = unsafe { out.slice(plane * lengths.group_out, lengths.group_out) };
                 isa.run(Plane {
-                    windows: windows.at_offset(plane * lengths.group_in),
+                    copied: copied.at_offset(plane * lengths.group_in),
+                    height: lengths.output[0],
+                    pixels: lengths.pixels,
                     image: &mut *image,
-                    taps: &mut *taps,
+                    taps,
                     weight: &weight[channels.start * lengths.window..channels.end * lengths.window],
                     bias: bias.map(|bias| &bias[channels]),
-                    relu,
+                    bounds,
                     out,
                 });
             }
@@ -58,13 +62,17 @@ pub(super) fn depthwise(
 }
 
 struct Plane<'a> {
-    windows: Unfolded<'a>,
+    copied: Copied<'a>,
+    /// Rows of output.
+    height: usize,
+    /// Outputs of a channel.
+    pixels: usize,
     image: &'a mut [f32],
     /// From the first value under the kernel to each of them.
-    taps: &'a mut [usize],
+    taps: &'a [usize],
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
-    relu: bool,
+    bounds: Bounds,
     out: &'a mut [f32],
 }
 
@@ -73,25 +81,19 @@ impl Kernel for Plane<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let [height, width] = self.windows.output();
-        let window = self.windows.rows();
-        let staged = self.windows.stage(s, 0..1, 0..height, self.image);
-        let mut taps = self.taps.iter_mut();
-        self.windows.for_each_tap(&staged, 0..window, |place| {
-            taps.next().into_iter().for_each(|tap| *tap = place);
-        });
-        let outputs =
-            self.weight.chunks_exact(window).zip(self.out.chunks_exact_mut(height * width));
-        for (channel, (weight, out)) in outputs.enumerate() {
+        let (window, run) = (self.taps.len(), self.copied.run(self.height));
+        self.copied.stage(s, 0..1, 0..self.height, self.image);
+        let outputs = self.out.chunks_exact_mut(self.pixels);
+        for (channel, (weight, out)) in self.weight.chunks_exact(window).zip(outputs).enumerate() {
             let row = Row {
                 image: self.image,
                 taps: self.taps,
                 weight,
                 bias: self.bias.map_or(0.0, |bias| bias[channel]),
-                relu: self.relu,
+                bounds: self.bounds,
             };
-            for (y, out) in out.chunks_exact_mut(width).enumerate() {
-                let corner = self.windows.corner(&staged, y, 0);
+            for (i, out) in out.chunks_exact_mut(run).enumerate() {
+                let corner = self.copied.start(i, self.height);
                 // Kernels of 3 x 3 stay in registers.
                 match window {
                     9 => row.sum::<S, 9>(s, corner, out),
@@ -102,18 +104,18 @@ impl Kernel for Plane<'_> {
     }
 }
 
-/// What the values of a row of outputs are made of.
+/// What the values of a run of outputs are made of.
 #[derive(Copy, Clone)]
 struct Row<'a> {
     image: &'a [f32],
     taps: &'a [usize],
     weight: &'a [f32],
     bias: f32,
-    relu: bool,
+    bounds: Bounds,
 }
 
 impl Row<'_> {
-    /// The row whose first window starts at `corner`, of `TAPS` places.
+    /// The run whose first window starts at `corner`, of `TAPS` places.
     #[inline(always)]
     fn sum<S: Simd, const TAPS: usize>(self, s: S, corner: usize, out: &mut [f32]) {
         let (mut taps, mut weights) = ([0; TAPS], [s.splat(0.0); TAPS]);
@@ -148,7 +150,7 @@ impl Row<'_> {
 
     #[inline(always)]
     fn store<S: Simd>(self, s: S, sum: S::F32, out: &mut [f32]) {
-        let sum = if self.relu { s.max(s.splat(0.0), sum) } else { sum };
-        s.store_partial(sum, out);
+        let sum = self.bounds.apply(s, sum);
+        if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }
     }
 }

@@ -8,6 +8,7 @@ use super::Lengths;
 use super::copied::{Copied, vectors};
 use super::strip::Strip;
 use crate::Isa;
+use crate::f32::Bounds;
 use crate::f32::gemm::PackedA;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
@@ -23,6 +24,10 @@ const LONG_WINDOW: usize = 640;
 /// Values of a window that are summed at a time where it is longer: what a vector of pixels sees of them
 /// stays in the first-level cache while all channels pass by.
 const WINDOW_BLOCK: usize = 512;
+
+/// Output channels whose weights, 48 KB for a block of a window, stay in the second-level cache: whole tiles of six rows
+/// and of eight.
+const CHANNELS: usize = 24;
 
 /// Values of an image that a task copies, so that they stay in the second-level cache.
 const SLAB: usize = 32 << 10;
@@ -42,7 +47,7 @@ pub(super) struct Direct<'a> {
     /// A packed matrix for each group.
     pub(super) weight: &'a [PackedA],
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) relu: bool,
+    pub(super) bounds: Bounds,
 }
 
 /// How the output is cut: images, groups, rows and channels.
@@ -85,7 +90,7 @@ impl Direct<'_> {
                         copied: copied.at_offset(plane * lengths.group_in),
                         weight: &self.weight[group],
                         bias: self.bias.map(|bias| &bias[first..][..channels.len()]),
-                        relu: self.relu,
+                        bounds: self.bounds,
                         rows,
                         channels,
                         // SAFETY: the group of the image lies in the output.
@@ -141,7 +146,7 @@ struct Slab<'a> {
     weight: &'a PackedA,
     /// Of these channels.
     bias: Option<&'a [f32]>,
-    relu: bool,
+    bounds: Bounds,
     rows: Range<usize>,
     /// The first one starts a panel of the weight.
     channels: Range<usize>,
@@ -181,25 +186,49 @@ impl Slab<'_> {
                 self.copied.offsets(rows.len(), &mut self.offsets[..p.len()]);
                 *self.offsets_of = wanted;
             }
-            let mut at = 0;
-            while at < vectors {
-                // Strips are as even as they can be: one of a single vector waits for its weights.
-                let left = vectors - at;
-                let count = left.div_ceil(left.div_ceil(V));
-                match count {
-                    1 => self.strip::<S, R, 1>(s, &p, at),
-                    2 => self.strip::<S, R, 2>(s, &p, at),
-                    3 => self.strip::<S, R, 3>(s, &p, at),
-                    _ => self.strip::<S, R, V>(s, &p, at),
-                }
-                at += count;
+            // The weights of many channels come from memory: pixels that are few pass by while some of them are near.
+            let all = self.channels.len();
+            let some = if vectors <= 2 * V { CHANNELS } else { all.max(1) };
+            for channel in (0..all).step_by(some) {
+                let channels = channel..all.min(channel + some);
+                self.strips::<S, R, V>(s, &p, channels, vectors);
             }
         }
     }
 
-    /// Adds the values `p` of windows to `N` vectors of pixels of all channels.
+    /// Adds the values `p` of windows to all vectors of pixels of some of the channels.
     #[inline(always)]
-    fn strip<S: Simd, const R: usize, const N: usize>(&self, s: S, p: &Range<usize>, at: usize) {
+    fn strips<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        p: &Range<usize>,
+        channels: Range<usize>,
+        vectors: usize,
+    ) {
+        let mut at = 0;
+        while at < vectors {
+            // Strips are as even as they can be: one of a single vector waits for its weights.
+            let left = vectors - at;
+            let count = left.div_ceil(left.div_ceil(V));
+            match count {
+                1 => self.strip::<S, R, 1>(s, p, channels.clone(), at),
+                2 => self.strip::<S, R, 2>(s, p, channels.clone(), at),
+                3 => self.strip::<S, R, 3>(s, p, channels.clone(), at),
+                _ => self.strip::<S, R, V>(s, p, channels.clone(), at),
+            }
+            at += count;
+        }
+    }
+
+    /// The same of `N` vectors, the first of which is `at`.
+    #[inline(always)]
+    fn strip<S: Simd, const R: usize, const N: usize>(
+        &self,
+        s: S,
+        p: &Range<usize>,
+        channels: Range<usize>,
+        at: usize,
+    ) {
         let (is_first, is_last) = (p.start == 0, p.end == self.weight.cols());
         let Lengths { output: [_, width], pixels: plane, .. } = *self.lengths;
         let offsets = &self.offsets[..p.len()];
@@ -214,15 +243,15 @@ impl Slab<'_> {
             image: self.image,
             reach: offsets.iter().copied().max().unwrap_or(0),
             offsets,
-            weight: self.weight.panels(self.channels.start, p.start),
-            bias: if is_first { self.bias } else { None },
+            weight: self.weight.panels(self.channels.start + channels.start, p.start),
+            bias: self.bias.filter(|_| is_first).map(|bias| &bias[channels.clone()]),
             pixels: std::array::from_fn(|v| pixels(at + v)),
-            channels: self.channels.len(),
+            channels: channels.len(),
             // SAFETY: the channels lie in the output.
-            out: unsafe { self.out.skip(self.channels.start * plane) },
+            out: unsafe { self.out.skip((self.channels.start + channels.start) * plane) },
             plane,
             adds: !is_first,
-            relu: self.relu && is_last,
+            bounds: if is_last { self.bounds } else { Bounds::NONE },
         });
     }
 }

@@ -5,6 +5,7 @@ use super::direct::{Direct, is_direct};
 use super::winograd::{Winograd, is_transformed};
 use super::{Lengths, check_len};
 use crate::Isa;
+use crate::f32::Bounds;
 use crate::f32::gemm::{
     BatchDim, Bias, Left, Matrix, MatrixMut, PackedA, Right, Scaling, Unfolded, gemm_batched,
 };
@@ -46,11 +47,12 @@ impl PackedConvWeight {
     }
 }
 
-/// Convolves, adds the bias, and applies the ReLU if asked for. `x` is
+/// Convolves, adds the bias, and keeps the outputs between bounds. `x` is
 /// `[batch, in_channels, height, width]`, `out` likewise.
 ///
 /// ```
 /// use tinytorch_kernels::Isa;
+/// use tinytorch_kernels::f32::Bounds;
 /// use tinytorch_kernels::f32::conv::{ConvWeight, conv2d};
 /// use tinytorch_kernels::int8::ConvShape;
 ///
@@ -60,7 +62,7 @@ impl PackedConvWeight {
 /// };
 /// let mut y = [0.0; 9];
 /// let weight = ConvWeight::Plain(&[1.0; 9]); // sums each pixel's neighborhood
-/// conv2d(Isa::active(), &shape, &[1.0; 9], weight, None, false, &mut y);
+/// conv2d(Isa::active(), &shape, &[1.0; 9], weight, None, Bounds::NONE, &mut y);
 /// assert_eq!(y, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
 /// ```
 ///
@@ -72,7 +74,7 @@ pub fn conv2d(
     x: &[f32],
     weight: ConvWeight<'_>,
     bias: Option<&[f32]>,
-    relu: bool,
+    bounds: Bounds,
     out: &mut [f32],
 ) {
     let lengths = Lengths::of(shape);
@@ -86,7 +88,7 @@ pub fn conv2d(
         ConvWeight::Plain(weight) => {
             check_len("weight", weight.len(), lengths.group_weight() * shape.groups);
             if is_depthwise(shape) {
-                return depthwise(isa, shape, x, weight, bias, relu, out);
+                return depthwise(isa, shape, x, weight, bias, bounds, out);
             }
         }
         ConvWeight::Packed(weight) => check_len("packed groups", weight.groups.len(), shape.groups),
@@ -106,9 +108,9 @@ pub fn conv2d(
         };
         if transformed {
             let weight = &weight.groups[0];
-            return Winograd { shape, x, weight, bias, relu }.run(isa, out);
+            return Winograd { shape, x, weight, bias, bounds }.run(isa, out);
         }
-        return Direct { shape, x, weight: &weight.groups, bias, relu }.run(isa, out);
+        return Direct { shape, x, weight: &weight.groups, bias, bounds }.run(isa, out);
     }
     let images =
         BatchDim { len: shape.batch, a_stride: 0, b_stride: image_in, c_stride: image_out };
@@ -129,7 +131,7 @@ pub fn conv2d(
             }
         };
         let b = windows(shape, &x[group * lengths.group_in..]);
-        gemm_batched(isa, &[images], a, b, c, &Scaling { bias, relu, ..Scaling::default() });
+        gemm_batched(isa, &[images], a, b, c, &Scaling { bias, bounds, ..Scaling::default() });
     }
 }
 

@@ -35,9 +35,14 @@ impl<'a> Joined<'a> {
         self.output[1]
     }
 
+    /// Rows of a phase.
+    fn rows(&self, output_rows: usize) -> usize {
+        output_rows + (self.span - 1) / self.shape.stride[0]
+    }
+
     /// Values of a phase.
     fn phase(&self, output_rows: usize) -> usize {
-        (output_rows + (self.span - 1) / self.shape.stride[0]) * self.output[1]
+        self.rows(output_rows) * self.output[1]
     }
 
     /// Values of a channel.
@@ -76,28 +81,36 @@ impl<'a> Joined<'a> {
         out: &mut [f32],
     ) {
         let ConvShape { height, width, kernel, stride, dilation, .. } = self.shape;
-        let mut parts = out.chunks_exact_mut(self.phase(rows.len()));
+        let (all, first) = (self.rows(rows.len()), rows.start * stride[0]);
+        let mut out = out;
         for c in channels {
             let plane = &self.image[c * height * width..][..height * width];
             for x in 0..kernel[1] {
                 for remainder in 0..self.phases {
-                    let Some(out) = parts.next() else { return };
-                    let first = rows.start * stride[0] + remainder;
-                    self.part(s, plane, first, x * dilation[1], out);
+                    let (part, rest) = out.split_at_mut(all * self.output[1]);
+                    self.part(s, plane, [first + remainder, x * dilation[1]], all, part);
+                    out = rest;
                 }
             }
         }
     }
 
-    /// Copies every stride-th row from `first` on, and of each what a column of the kernel sees; both are counted from
-    /// where the padding begins.
+    /// Copies `all` rows, every stride-th from the `first` on, and of each what a `column` of the kernel sees; both are
+    /// counted from where the padding begins.
     #[inline(always)]
-    fn part<S: Simd>(&self, s: S, plane: &[f32], first: usize, column: usize, out: &mut [f32]) {
+    fn part<S: Simd>(
+        &self,
+        s: S,
+        plane: &[f32],
+        [first, column]: [usize; 2],
+        all: usize,
+        out: &mut [f32],
+    ) {
         let ConvShape { height, width, stride: [down, across], padding, .. } = self.shape;
         let [top, left] = padding.map(|sides| sides[0]);
         let outputs = self.output[1];
         let inside = seen(left, width, column, across, outputs);
-        let rows = seen(top, height, first, down, out.len() / outputs);
+        let rows = seen(top, height, first, down, all);
         if inside.is_empty() || rows.is_empty() {
             return out.fill(0.0);
         }
@@ -124,8 +137,14 @@ impl<'a> Joined<'a> {
 
 /// Which of `outputs` see no padding along an axis, under a place of the kernel: those whose distance to where the
 /// padding begins, `step` from one to the next and `first` at the beginning, leads into the image.
+#[inline(always)]
 fn seen(padding: usize, len: usize, first: usize, step: usize, outputs: usize) -> Range<usize> {
-    let before = |end: usize| end.saturating_sub(first).div_ceil(step).min(outputs);
+    let before = |end: usize| {
+        let distance = end.saturating_sub(first);
+        // Several divisions for each part of a plane of 7 x 7 take as long as copying it.
+        let count = if step == 1 { distance } else { distance.div_ceil(step) };
+        count.min(outputs)
+    };
     before(padding)..before(padding + len)
 }
 

@@ -1,10 +1,14 @@
 //! The innermost loop of a convolution straight from an image: vectors of output pixels by all channels, with the
 //! sums in registers.
 
+use crate::f32::Bounds;
 use crate::f32::gemm::{Lines, Panels, next_rows};
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
 use crate::tuning::A_PANEL;
+
+/// How far ahead of their use weights are fetched, 2 KB: 512 channels of 7 x 7 pixels take them from memory.
+const AHEAD: usize = 512;
 
 /// Output pixels side by side, a vector of them.
 #[derive(Copy, Clone)]
@@ -33,7 +37,7 @@ pub(super) struct Strip<'a, const R: usize, const N: usize> {
     pub(super) plane: usize,
     /// Whether sums start from what the output holds.
     pub(super) adds: bool,
-    pub(super) relu: bool,
+    pub(super) bounds: Bounds,
 }
 
 impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
@@ -111,6 +115,7 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
                 // SAFETY: `run` checked the largest offset.
                 vectors[v] = unsafe { s.load_ptr(corners[v].add(offset)) };
             }
+            s.prefetch(weights.packed_at(0).wrapping_add(AHEAD));
             for i in 0..M {
                 // SAFETY: a panel holds as many lines of weights as there are offsets, each of `A_PANEL`
                 // channels, and the last one is filled up.
@@ -131,8 +136,7 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
                 return;
             }
             for v in 0..N {
-                // This order leaves NaN as it is.
-                let sum = if self.relu { s.max(s.splat(0.0), sums[i][v]) } else { sums[i][v] };
+                let sum = self.bounds.apply(s, sums[i][v]);
                 // SAFETY: the channel is one of these, which belong to this thread.
                 let out = unsafe { self.place(first + i, v) };
                 if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }

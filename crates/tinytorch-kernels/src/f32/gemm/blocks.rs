@@ -5,6 +5,7 @@ use super::product::{Left, Product, Right};
 use super::tile::{self, Panels, Rows, Start, Sums, next_rows};
 use super::unfold;
 use crate::Isa;
+use crate::f32::Bounds;
 use crate::isa::{Kernel, Simd};
 use crate::scratch::{bytes_for, with_thread_scratch};
 use crate::tuning::{A_PANEL, B_PANEL, MOST_COLUMNS_F32 as MAX_COLS, ProductF32, Tuning, by_isa};
@@ -244,13 +245,13 @@ impl Block<'_> {
         let c = if is_whole {
             // SAFETY: the tile belongs to this thread's rectangle.
             let start = unsafe { product.row_of_c(rows.start, cols.clone()) }.as_mut_ptr();
-            let relu = self.is_last && product.scaling.relu;
+            let bounds = if self.is_last { product.scaling.bounds } else { Bounds::NONE };
             Sums {
                 start,
                 stride: product.c_stride,
                 next: computed_rows * product.c_stride,
                 from,
-                relu,
+                bounds,
             }
         } else {
             // A tile that sticks out of the rectangle is computed on a copy.
@@ -258,7 +259,7 @@ impl Block<'_> {
                 self.copy_tile(&rows, &cols, |copy, c| copy.copy_from_slice(c));
             }
             let start = self.tile_copy.as_mut_ptr();
-            Sums { start, stride: MAX_COLS, next: 0, from, relu: false }
+            Sums { start, stride: MAX_COLS, next: 0, from, bounds: Bounds::NONE }
         };
         let a = (self.a, rows.start - self.rows.start);
         let b = (self.b, cols.start - self.cols.start);

@@ -4,6 +4,7 @@ use super::matrix::Matrix;
 use super::pack::{PackedA, PackedB};
 use super::tile::Start;
 use super::unfold::Unfolded;
+use crate::f32::Bounds;
 use crate::parallel::SharedOut;
 use std::ops::Range;
 
@@ -131,14 +132,14 @@ pub struct Scaling<'a> {
     pub beta: f32,
     /// Added to the product.
     pub bias: Bias<'a>,
-    /// Replaces negative results with 0; NaN stays.
-    pub relu: bool,
+    /// What the results are kept between.
+    pub bounds: Bounds,
 }
 
 impl Default for Scaling<'_> {
     /// C = A B.
     fn default() -> Self {
-        Self { alpha: 1.0, beta: 0.0, bias: Bias::None, relu: false }
+        Self { alpha: 1.0, beta: 0.0, bias: Bias::None, bounds: Bounds::NONE }
     }
 }
 
@@ -203,11 +204,11 @@ impl Product<'_> {
         }
     }
 
-    /// Applies the ReLU to part of C, if there is one.
+    /// Keeps part of C between the bounds.
     #[inline(always)]
     pub(super) fn finish(&self, c: &mut [f32]) {
-        if self.scaling.relu {
-            c.iter_mut().for_each(|c| *c = if *c < 0.0 { 0.0 } else { *c });
+        if self.scaling.bounds != Bounds::NONE {
+            c.iter_mut().for_each(|c| *c = self.scaling.bounds.of(*c));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::schedule::LARGE_MATRIX;
 use super::*;
+use crate::f32::Bounds;
 use crate::isa::Simd;
 use proptest::prelude::*;
 
@@ -120,7 +121,7 @@ fn expected(
                     sum = mul_add(isa, scaling.alpha * a.at(i, p), b.at(p, j), sum);
                 }
             }
-            *c = if scaling.relu { sum.max(0.0) } else { sum };
+            *c = scaling.bounds.of(sum);
         }
     }
     out
@@ -185,7 +186,16 @@ fn one_row_and_the_adjacent_columns_of_a_large_matrix_are_dot_products() {
             let a = Owned::new(1, k, Layout::RowMajor, 1);
             let b = Owned::new(k, n, Layout::ColumnMajor, 2);
             assert!(is_dot(&a, &b));
-            check(isa, &a, &b, &Scaling { alpha: 0.5, relu: true, ..Scaling::default() });
+            check(
+                isa,
+                &a,
+                &b,
+                &Scaling {
+                    alpha: 0.5,
+                    bounds: Bounds { low: 0.0, high: 6.0 },
+                    ..Scaling::default()
+                },
+            );
         }
     }
 }
@@ -299,7 +309,7 @@ fn a_batch_of_columns_may_be_interleaved_in_c() {
 #[test]
 fn what_c_held_is_not_read_without_beta_and_nan_is_never_hidden() {
     for isa in Isa::available() {
-        let scaling = Scaling { relu: true, ..Scaling::default() };
+        let scaling = Scaling { bounds: Bounds { low: 0.0, high: 6.0 }, ..Scaling::default() };
         let mut c = [f32::NAN; 6];
         let (a, b) = (Matrix::new(&[1.0; 4], 2, 2), Matrix::new(&[1.0; 6], 2, 3));
         gemm(isa, a, b, MatrixMut::new(&mut c, 2, 3), &scaling);
@@ -356,13 +366,13 @@ proptest! {
         (alpha, beta) in (prop::sample::select(vec![1.0, 0.5, -2.0]),
                           prop::sample::select(vec![0.0, 1.0, -1.5])),
         bias in 0..3_usize,
-        relu: bool,
+        bounds in prop::sample::select(vec![Bounds::NONE, Bounds::POSITIVE, Bounds { low: -1.0, high: 0.5 }]),
     ) {
         let (a, b) = (Owned::new(m, k, LAYOUTS[a_layout], 1), Owned::new(k, n, LAYOUTS[b_layout], 2));
         let (per_row, per_column) = (values(m, 4), values(n, 5));
         let bias = [Bias::None, Bias::PerRow(&per_row), Bias::PerColumn(&per_column)][bias];
         for isa in Isa::available() {
-            check(isa, &a, &b, &Scaling { alpha, beta, bias, relu });
+            check(isa, &a, &b, &Scaling { alpha, beta, bias, bounds });
         }
     }
 }

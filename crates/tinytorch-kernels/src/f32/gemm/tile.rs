@@ -1,5 +1,6 @@
 //! The innermost loop: a few rows of A times a few vectors of B, with the sums in registers.
 
+use crate::f32::Bounds;
 use crate::isa::{Kernel, Simd};
 use crate::tuning::{A_PANEL, B_PANEL};
 
@@ -115,8 +116,7 @@ pub(super) struct Sums {
     /// Distance to the tile that comes next.
     pub(super) next: usize,
     pub(super) from: Start,
-    /// Whether negative sums become 0.
-    pub(super) relu: bool,
+    pub(super) bounds: Bounds,
 }
 
 /// The product of `R` rows of A and `V` vectors of B, written to a tile.
@@ -214,8 +214,7 @@ impl<const R: usize, const V: usize, const PACKED: bool> Kernel for Tile<R, V, P
         }
         for i in 0..R {
             for v in 0..V {
-                // This order leaves NaN as it is.
-                let sum = if c.relu { s.max(s.splat(0.0), sums[i][v]) } else { sums[i][v] };
+                let sum = c.bounds.apply(s, sums[i][v]);
                 // SAFETY: `multiply`'s caller promises that the tile is writable.
                 unsafe { s.store_ptr(sum, c.start.add(i * c.stride + v * S::LANES)) };
             }

@@ -3,7 +3,7 @@
 use super::matrix::extent;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
-use crate::pairs::separate_behind;
+use crate::pairs::{copy, separate_behind};
 use crate::tuning::B_PANEL;
 use std::ops::Range;
 
@@ -157,7 +157,7 @@ impl<'a> Unfolded<'a> {
                         let (even, odd) = out.split_at_mut(staged.phase);
                         separate_behind(s, self.padding[1], row, even, odd);
                     }
-                    Some(row) => self.phases(&staged, row, out),
+                    Some(row) => self.phases(s, &staged, row, out),
                 }
             }
         }
@@ -174,13 +174,13 @@ impl<'a> Unfolded<'a> {
 
     /// Copies a row for any stride.
     #[inline(always)]
-    fn phases(&self, staged: &Staged, row: &[f32], out: &mut [f32]) {
+    fn phases<S: Simd>(&self, s: S, staged: &Staged, row: &[f32], out: &mut [f32]) {
         let ([_, left], [_, width], step) = (self.padding, self.size, self.stride[1]);
         if step == 1 {
             let (before, rest) = out.split_at_mut(left.min(staged.phase));
             let (inside, after) = rest.split_at_mut(width.min(rest.len()));
             before.fill(0.0);
-            inside.copy_from_slice(&row[..inside.len()]);
+            copy(s, &row[..inside.len()], inside);
             return after.fill(0.0);
         }
         for (remainder, out) in out.chunks_exact_mut(staged.phase).enumerate() {

@@ -16,6 +16,7 @@ use self::sums::{Outputs, Sums};
 use self::weights::TransformWeights;
 use super::Lengths;
 use crate::Isa;
+use crate::f32::Bounds;
 use crate::f32::gemm::PackedA;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
@@ -66,7 +67,7 @@ pub(super) struct Winograd<'a> {
     pub(super) x: &'a [f32],
     pub(super) weight: &'a PackedA,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) relu: bool,
+    pub(super) bounds: Bounds,
 }
 
 /// The tiles of some rows of an output image, or of several whole images.
@@ -200,7 +201,7 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Winograd { shape, bias, relu, .. } = *self.winograd;
+        let Winograd { shape, bias, bounds, .. } = *self.winograd;
         let down = self.rows.len().div_ceil(OUT);
         let tiles = Tiles { images: self.images, down, across: self.width.div_ceil(OUT) };
         let [first_row, rows] = [self.rows.start, self.rows.len()];
@@ -235,7 +236,7 @@ impl Kernel for Task<'_> {
             tiles,
             size: [rows, self.width],
             bias,
-            relu,
+            bounds,
             channels: shape.out_channels,
             // SAFETY: the rows lie in the first channel.
             out: unsafe { self.out.skip(first_row * self.width) },

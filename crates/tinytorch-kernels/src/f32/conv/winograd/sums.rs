@@ -4,6 +4,7 @@
 
 use super::super::strip::{Pixels, Strip};
 use super::{OUT, PLACES, SIDE, Tiles, weights};
+use crate::f32::Bounds;
 use crate::f32::gemm::Panels;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
@@ -103,7 +104,7 @@ impl Place<'_> {
             out: self.out,
             plane: self.tiles,
             adds: false,
-            relu: false,
+            bounds: Bounds::NONE,
         });
     }
 }
@@ -114,7 +115,7 @@ pub(super) struct Outputs<'t> {
     pub(super) tiles: Tiles,
     pub(super) size: [usize; 2],
     pub(super) bias: Option<&'t [f32]>,
-    pub(super) relu: bool,
+    pub(super) bounds: Bounds,
     pub(super) channels: usize,
     /// From the first row on.
     pub(super) out: SharedOut<f32>,
@@ -178,11 +179,7 @@ impl Outputs<'_> {
         let [height, width] = self.size;
         for i in 0..OUT.min(height - y * OUT) {
             let sums = outputs(s, [columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
-            let row = sums.map(|sum| {
-                let sum = s.add(sum, bias);
-                // This order leaves NaN as it is.
-                if self.relu { s.max(nothing, sum) } else { sum }
-            });
+            let row = sums.map(|sum| self.bounds.apply(s, s.add(sum, bias)));
             let row = s.join_pairs(row[0], row[1]);
             let count = (OUT * S::LANES).min(width - x * OUT);
             let place = plane + (y * OUT + i) * width + x * OUT;
