@@ -1,4 +1,4 @@
-//! The copy of a part of an image from which a convolution is computed, in one of two forms.
+//! The copy of a part of an image from which a convolution is computed, in one of two forms, or the image itself.
 
 use super::Lengths;
 use super::joined::Joined;
@@ -11,6 +11,8 @@ use std::ops::Range;
 /// The copy of what some rows of output see of an image, or of a group of its channels.
 #[derive(Clone, Copy)]
 pub(super) enum Copied<'a> {
+    /// Outputs see one pixel each, in the order of the image, which is no copy. A row of output has so many.
+    Itself(&'a [f32], [usize; 2]),
     /// Each row of output is cut into vectors.
     Rows(Unfolded<'a>),
     /// All rows are, as if they were one.
@@ -19,6 +21,11 @@ pub(super) enum Copied<'a> {
 
 /// Values up to which a joined image stays in the second-level cache.
 const JOINED: usize = 32 << 10;
+
+/// Whether outputs see their own pixel only.
+pub(super) fn is_pointwise(shape: &ConvShape) -> bool {
+    shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.padding == [[0; 2]; 2]
+}
 
 /// Whether rows of output are joined. They are copied once for each column of the kernel then, which pays where more than
 /// a tenth of the lanes would be idle, and for a small image that several channels see, a plane of which is copied in one
@@ -34,7 +41,7 @@ fn are_joined(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> bool {
 /// Vectors of so many lanes that hold the outputs of a channel.
 pub(super) fn vectors(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> usize {
     let [height, width] = lengths.output;
-    if are_joined(lanes, shape, lengths) {
+    if is_pointwise(shape) || are_joined(lanes, shape, lengths) {
         lengths.pixels.div_ceil(lanes)
     } else {
         height * width.div_ceil(lanes)
@@ -42,8 +49,23 @@ pub(super) fn vectors(lanes: usize, shape: &ConvShape, lengths: &Lengths) -> usi
 }
 
 impl<'a> Copied<'a> {
-    /// The form that fills vectors of so many lanes best.
+    /// The form that fills vectors of so many lanes best, with no copy where none is needed: behind the last vector
+    /// nothing may be read then.
     pub(super) fn new(
+        lanes: usize,
+        image: &'a [f32],
+        shape: &ConvShape,
+        lengths: &Lengths,
+    ) -> Copied<'a> {
+        if is_pointwise(shape) {
+            Copied::Itself(image, lengths.output)
+        } else {
+            Copied::made(lanes, image, shape, lengths)
+        }
+    }
+
+    /// A copy, in the form that fills vectors of so many lanes best.
+    pub(super) fn made(
         lanes: usize,
         image: &'a [f32],
         shape: &ConvShape,
@@ -59,14 +81,23 @@ impl<'a> Copied<'a> {
     /// The image that starts `offset` values further on.
     pub(super) fn at_offset(self, offset: usize) -> Self {
         match self {
+            Copied::Itself(image, output) => {
+                Copied::Itself(image.get(offset..).unwrap_or(&[]), output)
+            }
             Copied::Rows(rows) => Copied::Rows(rows.at_offset(offset)),
             Copied::Joined(joined) => Copied::Joined(joined.at_offset(offset)),
         }
     }
 
+    /// The image, if no copy of it is made.
+    pub(super) fn itself(&self) -> Option<&'a [f32]> {
+        if let Copied::Itself(image, _) = self { Some(image) } else { None }
+    }
+
     /// Values that the copy takes.
     pub(super) fn len(&self, channels: usize, output_rows: usize) -> usize {
         match self {
+            Copied::Itself(..) => 0,
             Copied::Rows(rows) => rows.slab_len(channels, output_rows),
             Copied::Joined(joined) => channels * joined.channel(output_rows) + SLACK,
         }
@@ -82,6 +113,7 @@ impl<'a> Copied<'a> {
         out: &mut [f32],
     ) {
         match self {
+            Copied::Itself(..) => {}
             Copied::Rows(rows) => {
                 rows.stage(s, channels, output_rows, out);
             }
@@ -92,6 +124,9 @@ impl<'a> Copied<'a> {
     /// Writes how far what each place of the kernel sees lies from what the first one sees, channel by channel.
     pub(super) fn offsets(&self, output_rows: usize, offsets: &mut [usize]) {
         match self {
+            Copied::Itself(_, [height, width]) => {
+                offsets.iter_mut().enumerate().for_each(|(c, place)| *place = c * height * width);
+            }
             Copied::Rows(rows) => {
                 let mut places = offsets.iter_mut();
                 rows.for_each_tap(&rows.staged(output_rows), 0..places.len(), |tap| {
@@ -102,9 +137,21 @@ impl<'a> Copied<'a> {
         }
     }
 
+    /// Rows of output that are copied at a time, so that they take so many values; joined ones all are.
+    pub(super) fn rows_in(&self, values: usize, height: usize) -> usize {
+        match self {
+            Copied::Rows(rows) => {
+                let more = rows.slab_len(1, 2) - rows.slab_len(1, 1);
+                (values / more.max(1)).clamp(1, height)
+            }
+            Copied::Itself(..) | Copied::Joined(_) => height,
+        }
+    }
+
     /// How many outputs follow each other in the copy.
     pub(super) fn run(&self, output_rows: usize) -> usize {
         match self {
+            Copied::Itself(_, [_, width]) => output_rows * width,
             Copied::Rows(rows) => rows.output()[1],
             Copied::Joined(joined) => output_rows * joined.width(),
         }
@@ -115,7 +162,7 @@ impl<'a> Copied<'a> {
     pub(super) fn start(&self, run: usize, output_rows: usize) -> usize {
         match self {
             Copied::Rows(rows) => rows.corner(&rows.staged(output_rows), run, 0),
-            Copied::Joined(_) => 0,
+            Copied::Itself(..) | Copied::Joined(_) => 0,
         }
     }
 
@@ -123,6 +170,7 @@ impl<'a> Copied<'a> {
     #[inline(always)]
     pub(super) fn vectors<S: Simd>(&self, _: S, output_rows: usize) -> usize {
         match self {
+            Copied::Itself(_, [_, width]) => (output_rows * width).div_ceil(S::LANES),
             Copied::Rows(rows) => output_rows * rows.output()[1].div_ceil(S::LANES),
             Copied::Joined(joined) => (output_rows * joined.width()).div_ceil(S::LANES),
         }
@@ -148,8 +196,8 @@ impl<'a> Copied<'a> {
                 let corner = rows.corner(&rows.staged(output_rows), y, x);
                 Pixels { corner, place: y * width + x, lanes: S::LANES.min(width - x) }
             }
-            Copied::Joined(joined) => {
-                let len = output_rows * joined.width();
+            Copied::Itself(..) | Copied::Joined(_) => {
+                let len = self.run(output_rows);
                 let at = begin(index * S::LANES, len);
                 Pixels { corner: at, place: at, lanes: S::LANES.min(len - at) }
             }

@@ -5,7 +5,7 @@
 //! 14 x 14 pixels from 16 to 32 channels take half the time.
 
 use super::Lengths;
-use super::copied::{Copied, vectors};
+use super::copied::{Copied, is_pointwise, vectors};
 use super::strip::Strip;
 use crate::Isa;
 use crate::f32::Bounds;
@@ -32,12 +32,12 @@ const CHANNELS: usize = 24;
 /// Values of an image that a task copies, so that they stay in the second-level cache.
 const SLAB: usize = 32 << 10;
 
-/// Whether windows have values, and outputs are enough: vectors must be two thirds full.
+/// Whether windows have values, and outputs are enough: vectors must be two thirds full, or one of them all full where
+/// no copy has room behind its last value.
 pub(super) fn is_direct(isa: Isa, shape: &ConvShape, lengths: &Lengths) -> bool {
-    let is_matrix =
-        shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.padding == [[0; 2]; 2];
     let filled = vectors(isa.lanes(), shape, lengths) * isa.lanes();
-    !is_matrix && lengths.window > 0 && 2 * filled <= 3 * lengths.pixels
+    let is_full = !is_pointwise(shape) || lengths.pixels >= isa.lanes();
+    is_full && lengths.window > 0 && 2 * filled <= 3 * lengths.pixels
 }
 
 /// A convolution whose arguments have been checked.
@@ -64,7 +64,7 @@ impl Direct<'_> {
         let lengths = Lengths::of(self.shape);
         let groups = self.shape.groups;
         let copied = Copied::new(isa.lanes(), self.x, self.shape, &lengths);
-        let cut = self.cut(&lengths, &copied);
+        let cut = self.cut(isa.lanes(), &lengths, &copied);
         let per_group = cut.row_parts * cut.channel_parts;
         let at_once = channels_at_once(self.shape, &lengths);
         let image_len = copied.len(at_once, cut.rows);
@@ -81,7 +81,8 @@ impl Direct<'_> {
                     let group = plane % groups;
                     let row = part / cut.channel_parts * cut.rows;
                     let channel = part % cut.channel_parts * cut.channels;
-                    let rows = row..lengths.output[0].min(row + cut.rows);
+                    let is_last = part / cut.channel_parts + 1 == cut.row_parts;
+                    let rows = row..if is_last { lengths.output[0] } else { row + cut.rows };
                     let channels = channel..lengths.channels_out.min(channel + cut.channels);
                     let first = group * lengths.channels_out + channels.start;
                     isa.run(Slab {
@@ -104,8 +105,8 @@ impl Direct<'_> {
         });
     }
 
-    fn cut(&self, lengths: &Lengths, copied: &Copied<'_>) -> Cut {
-        let [height, _] = lengths.output;
+    fn cut(&self, lanes: usize, lengths: &Lengths, copied: &Copied<'_>) -> Cut {
+        let [height, width] = lengths.output;
         let planes = self.shape.batch * self.shape.groups;
         let work = product_f32_operations(lengths.channels_out, lengths.window, lengths.pixels);
         let threads = PRODUCT_F32.shares(work.saturating_mul(planes));
@@ -113,7 +114,14 @@ impl Direct<'_> {
         let even = height.div_ceil(threads.div_ceil(planes));
         let small = (1..=even).take_while(|&rows| copied.len(channels, rows) <= SLAB);
         let rows = small.last().unwrap_or(1);
-        let row_parts = height.div_ceil(rows);
+        let (rows, row_parts) = match copied.itself() {
+            None => (rows, height.div_ceil(rows)),
+            // Each part fills a vector: the last one takes what is left.
+            Some(_) => {
+                let rows = rows.max(lanes.div_ceil(width));
+                (rows, (height / rows).max(1))
+            }
+        };
         // Each part of the channels copies the image anew.
         let panels = lengths.channels_out.div_ceil(A_PANEL);
         let wanted = threads.div_ceil(planes * row_parts).min(panels);
@@ -131,7 +139,8 @@ fn taps(shape: &ConvShape) -> usize {
 /// Input channels whose values are summed at a time.
 fn channels_at_once(shape: &ConvShape, lengths: &Lengths) -> usize {
     let channels = shape.in_channels / shape.groups;
-    if lengths.window <= LONG_WINDOW {
+    // Nothing but whole vectors may be read of the image itself, whose last one begins early.
+    if lengths.window <= LONG_WINDOW || is_pointwise(shape) {
         channels
     } else {
         (WINDOW_BLOCK / taps(shape)).clamp(1, channels)
@@ -240,7 +249,10 @@ impl Slab<'_> {
             pixels
         };
         s.call(Strip::<R, N> {
-            image: self.image,
+            image: self
+                .copied
+                .itself()
+                .map_or(&*self.image, |image| &image[self.rows.start * width..]),
             reach: offsets.iter().copied().max().unwrap_or(0),
             offsets,
             weight: self.weight.panels(self.channels.start + channels.start, p.start),

@@ -7,6 +7,7 @@
 use super::Lengths;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
+use crate::pairs;
 use std::ops::Range;
 
 /// Where the values of an image lie in the copy of what some rows of output see.
@@ -121,7 +122,7 @@ impl<'a> Joined<'a> {
         let out = &mut out[rows.start * outputs..rows.end * outputs];
         if [down, across] == [1, 1] && outputs == width {
             let len = out.len() - (outputs - inside.len());
-            out[inside.start..][..len].copy_from_slice(&plane[..len]);
+            pairs::copy(s, &plane[..len], &mut out[inside.start..]);
         } else {
             for i in 0..rows.len() {
                 let to = &mut out[i * outputs + inside.start..];

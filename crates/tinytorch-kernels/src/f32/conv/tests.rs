@@ -123,6 +123,7 @@ fn common_convolutions_and_their_gradients_match_the_definition() {
     check(&PLAIN);
     check(&ConvShape { padding: [[0; 2]; 2], ..PLAIN });
     check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], ..PLAIN });
+    check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], in_channels: 700, width: 7, ..PLAIN });
     check(&ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], stride: [2, 2], ..PLAIN });
     check(&ConvShape { kernel: [7, 7], padding: [[3, 3], [3, 3]], stride: [2, 2], ..PLAIN });
     check(&ConvShape { kernel: [2, 3], padding: [[0, 1], [2, 0]], stride: [1, 3], ..PLAIN });
@@ -249,7 +250,10 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let dense =
         ConvShape { batch: 20, in_channels: 16, height: 16, width: 16, out_channels: 32, ..PLAIN };
     let depthwise = ConvShape { out_channels: 16, groups: 16, ..dense };
-    for shape in [dense, depthwise, ConvShape { batch: 9, ..TRANSFORMED }] {
+    let pointwise =
+        ConvShape { kernel: [1, 1], padding: [[0; 2]; 2], batch: 1, height: 7, ..dense };
+    let pointwise = ConvShape { in_channels: 200, width: 5, out_channels: 300, ..pointwise };
+    for shape in [dense, depthwise, pointwise, ConvShape { batch: 9, ..TRANSFORMED }] {
         let lengths = Lengths::of(&shape);
         let x = values(shape.batch * lengths.group_in * shape.groups, 1);
         let weight = values(lengths.group_weight() * shape.groups, 2);
