@@ -3,6 +3,7 @@
 mod builder;
 mod ends;
 mod held;
+mod idioms;
 mod pairs;
 mod read;
 

@@ -5,7 +5,8 @@ use super::{OpError, moves};
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{Compute, Cost, Exec, Inputs, Known, View, ViewMut, Viewed, known};
-use crate::tensor::{Dtype, MAX_RANK, Shape, Tensor};
+use crate::tensor::{Dtype, MAX_RANK, Shape, Tensor, reduce};
+use tinytorch_kernels::Isa;
 
 /// What becomes of the entries that are reduced to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,13 @@ fn strides(x: &Shape, chosen: &[bool; MAX_RANK]) -> [usize; MAX_RANK] {
     strides
 }
 
+/// Whether what becomes one entry lies side by side: all axes from one on are reduced, and no others.
+fn are_rows(x: &Shape, chosen: &[bool; MAX_RANK]) -> bool {
+    let chosen = &chosen[..x.rank()];
+    let first = chosen.iter().position(|reduced| *reduced).unwrap_or(x.rank());
+    !x.is_empty() && first < x.rank() && chosen[first..].iter().all(|reduced| *reduced)
+}
+
 /// Calls `f(place)` with the place in the result of each element of `x`, in order.
 fn for_each_place(x: &Shape, strides: &[usize; MAX_RANK], mut f: impl FnMut(usize)) {
     for_each_index(x, |index| {
@@ -120,9 +128,17 @@ impl Reduce {
         fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
-    fn floats(&self, x: &View<'_>, out: &mut [f32]) -> Result<()> {
-        let places = strides(&x.shape, &chosen(&self.axes, &x.shape, self.name())?);
-        let values = x.f32()?;
+    fn floats(&self, x: &View<'_>, out: &mut [f32], isa: Isa) -> Result<()> {
+        let chosen = chosen(&self.axes, &x.shape, self.name())?;
+        let (places, values) = (strides(&x.shape, &chosen), x.f32()?);
+        if matches!(self.reduction, Reduction::Sum | Reduction::Mean) && are_rows(&x.shape, &chosen)
+        {
+            let len = values.len() / out.len().max(1);
+            let factor = if self.reduction == Reduction::Mean { len as f32 } else { 1.0 };
+            let rows = values.chunks_exact(len.max(1));
+            out.iter_mut().zip(rows).for_each(|(y, row)| *y = reduce::sum(isa, row) / factor);
+            return Ok(());
+        }
         let fold = |start: f32, out: &mut [f32], f: &dyn Fn(f32, f32) -> f32| {
             out.fill(start);
             let mut values = values.iter();
@@ -204,11 +220,11 @@ impl Compute for Reduce {
         &self,
         inputs: &Inputs<'_>,
         outputs: &mut [ViewMut<'_>],
-        _: &mut Exec,
+        exec: &mut Exec,
     ) -> Result<()> {
         let (x, output) = (inputs.need(0, self.name())?, moves::only(outputs, self.name())?);
         match x.dtype() {
-            Dtype::F32 => self.floats(x, output.f32()?),
+            Dtype::F32 => self.floats(x, output.f32()?, exec.isa()),
             Dtype::I64 => self.integers::<i64>(x, output),
             Dtype::I32 => self.integers::<i32>(x, output),
             Dtype::U8 => self.integers::<u8>(x, output),

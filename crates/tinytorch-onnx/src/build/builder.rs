@@ -3,6 +3,7 @@
 
 use super::ends::{open, value_info};
 use super::held::held;
+use super::idioms::{Spelled, Steps};
 use super::pairs::Pair;
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
@@ -452,6 +453,7 @@ impl<'b> Builder<'b> {
         if outputs.is_empty() {
             return Err(graph_error("it has no outputs".into()));
         }
+        self.respell(graph, &output_slots);
         self.drop_dead(&output_slots);
         let (sources, params) = self.sources(&output_slots)?;
         let frame = match self.is_body || !self.missing.is_empty() {
@@ -497,6 +499,33 @@ impl<'b> Builder<'b> {
             norms.push((name.strip_suffix(".weight").unwrap_or(name).to_string(), false));
         }
         norms
+    }
+
+    /// Makes one operator of the steps that spell it. A graph within a node, whose constants are no parameters, stays.
+    fn respell(&mut self, graph: &GraphProto, outputs: &[Slot]) {
+        if self.is_body {
+            return;
+        }
+        let constant = |slot: Slot| match &self.values[slot] {
+            Value::Constant(value) => Some(value),
+            _ => None,
+        };
+        let steps = Steps::new(graph, &self.steps, outputs, constant);
+        let mut spelled = Vec::new();
+        for at in 0..self.steps.len() {
+            let Some(Spelled { node, opset, inputs, parts }) = steps.spelled(at) else { continue };
+            let constants = inputs.iter().map(|&slot| constant(slot).cloned()).collect();
+            let numbers = inputs.iter().map(|slot| self.numbers.get(slot).copied()).collect();
+            // What cannot be read so stays as it is spelled.
+            let read = operators::read(&node, &Node::new(&node, opset, constants, numbers));
+            spelled.extend(read.ok().map(|read| (at, read, inputs, parts)));
+        }
+        for (at, (name, operator), inputs, parts) in spelled {
+            self.kept.extend(parts.into_iter().map(|part| self.steps[part].at));
+            let step = &mut self.steps[at];
+            (step.name, step.operator) = (name, operator);
+            step.inputs = inputs.into_iter().map(Some).collect();
+        }
     }
 
     /// Leaves out the steps that no output depends on, and notes which values each step is the last to read.
