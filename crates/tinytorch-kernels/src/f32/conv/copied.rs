@@ -148,59 +148,56 @@ impl<'a> Copied<'a> {
         }
     }
 
-    /// How many outputs follow each other in the copy.
-    pub(super) fn run(&self, output_rows: usize) -> usize {
-        match self {
-            Copied::Itself(_, [_, width]) => output_rows * width,
-            Copied::Rows(rows) => rows.output()[1],
-            Copied::Joined(joined) => output_rows * joined.width(),
-        }
-    }
-
-    /// Where what the first place of the kernel sees begins for a run of outputs.
-    #[inline(always)]
-    pub(super) fn start(&self, run: usize, output_rows: usize) -> usize {
-        match self {
-            Copied::Rows(rows) => rows.corner(&rows.staged(output_rows), run, 0),
-            Copied::Itself(..) | Copied::Joined(_) => 0,
-        }
-    }
-
-    /// Vectors that so many rows of outputs are cut into.
-    #[inline(always)]
-    pub(super) fn vectors<S: Simd>(&self, _: S, output_rows: usize) -> usize {
-        match self {
-            Copied::Itself(_, [_, width]) => (output_rows * width).div_ceil(S::LANES),
-            Copied::Rows(rows) => output_rows * rows.output()[1].div_ceil(S::LANES),
-            Copied::Joined(joined) => (output_rows * joined.width()).div_ceil(S::LANES),
-        }
-    }
-
-    /// The vector `index` of so many rows of outputs; the last one of a run may begin so early that it is full.
-    #[inline(always)]
-    pub(super) fn pixels<S: Simd>(
-        &self,
-        _: S,
-        index: usize,
-        output_rows: usize,
-        may_repeat: bool,
-    ) -> Pixels {
-        let begin = |at: usize, len: usize| {
-            if may_repeat { at.min(len.saturating_sub(S::LANES)) } else { at }
-        };
+    /// How so many rows of outputs lie in the copy.
+    pub(super) fn runs(&self, output_rows: usize) -> Runs {
         match self {
             Copied::Rows(rows) => {
-                let [_, width] = rows.output();
-                let per_row = width.div_ceil(S::LANES);
-                let (y, x) = (index / per_row, begin(index % per_row * S::LANES, width));
-                let corner = rows.corner(&rows.staged(output_rows), y, x);
-                Pixels { corner, place: y * width + x, lanes: S::LANES.min(width - x) }
+                let step = rows.corner(&rows.staged(output_rows), 1, 0);
+                Runs { count: output_rows, len: rows.output()[1], step }
             }
-            Copied::Itself(..) | Copied::Joined(_) => {
-                let len = self.run(output_rows);
-                let at = begin(index * S::LANES, len);
-                Pixels { corner: at, place: at, lanes: S::LANES.min(len - at) }
-            }
+            Copied::Itself(_, [_, width]) => Runs { count: 1, len: output_rows * width, step: 0 },
+            Copied::Joined(joined) => Runs { count: 1, len: output_rows * joined.width(), step: 0 },
+        }
+    }
+}
+
+/// Outputs that follow each other in the copy as they do in the output.
+#[derive(Clone, Copy)]
+pub(super) struct Runs {
+    pub(super) count: usize,
+    /// Outputs of a run.
+    pub(super) len: usize,
+    /// From what the first place of the kernel sees at the beginning of a run to the same of the next.
+    pub(super) step: usize,
+}
+
+/// A vector of outputs among runs: the run, and where it begins there.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    run: usize,
+    at: usize,
+}
+
+impl Runs {
+    /// Vectors of so many lanes in all runs.
+    pub(super) fn vectors(self, lanes: usize) -> usize {
+        self.count * self.len.div_ceil(lanes)
+    }
+
+    /// The vector at a place, which moves on to the next one. The last one of a run may begin so early that it is full.
+    #[inline(always)]
+    pub(super) fn next(self, lanes: usize, may_repeat: bool, place: &mut Place) -> Pixels {
+        let Place { run, at } = *place;
+        let x = if may_repeat { at.min(self.len.saturating_sub(lanes)) } else { at };
+        *place = if at + lanes < self.len {
+            Place { run, at: at + lanes }
+        } else {
+            Place { run: run + 1, at: 0 }
+        };
+        Pixels {
+            corner: run * self.step + x,
+            place: run * self.len + x,
+            lanes: lanes.min(self.len - x),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution where each group has one input channel: too few multiplications for a matrix product.
 
 use super::Lengths;
-use super::copied::Copied;
+use super::copied::{Copied, Runs};
 use crate::Isa;
 use crate::f32::Bounds;
 use crate::int8::ConvShape;
@@ -135,25 +135,23 @@ impl Run<'_> {
         is_paired: bool,
         out: &mut [f32],
     ) {
-        let len = copied.run(rows);
+        let Runs { len, step, .. } = copied.runs(rows);
         let mut runs = out.chunks_exact_mut(len);
-        let mut at = 0;
+        let mut corner = 0;
         while let Some(out) = runs.next() {
-            let corner = copied.start(at, rows);
-            at += 1;
             // Kernels of 3 x 3 stay in registers.
             match self.taps.len() {
                 9 if is_paired => match runs.next() {
                     None => self.sum::<S, 9>(s, corner, out),
                     Some(next) => {
-                        let step = copied.start(at, rows) - corner;
                         self.sum_pair(s, corner, step, [out, next]);
-                        at += 1;
+                        corner += step;
                     }
                 },
                 9 => self.sum::<S, 9>(s, corner, out),
                 _ => self.sum_of_any::<S>(s, corner, out),
             }
+            corner += step;
         }
     }
 

@@ -5,8 +5,8 @@
 //! 14 x 14 pixels from 16 to 32 channels take half the time.
 
 use super::Lengths;
-use super::copied::{Copied, is_pointwise, vectors};
-use super::strip::Strip;
+use super::copied::{Copied, Place, Runs, is_pointwise, vectors};
+use super::strip::{Pixels, Strip, Whole};
 use crate::Isa;
 use crate::f32::Bounds;
 use crate::f32::gemm::PackedA;
@@ -32,12 +32,14 @@ const CHANNELS: usize = 24;
 /// Values of an image that a task copies, so that they stay in the second-level cache.
 const SLAB: usize = 32 << 10;
 
-/// Whether windows have values, and outputs are enough: vectors must be two thirds full, or one of them all full where
-/// no copy has room behind its last value.
+/// Whether windows have values, and outputs fill most of their vectors, or half of a single one; where no copy has room
+/// behind its last value, all of it.
 pub(super) fn is_direct(isa: Isa, shape: &ConvShape, lengths: &Lengths) -> bool {
-    let filled = vectors(isa.lanes(), shape, lengths) * isa.lanes();
-    let is_full = !is_pointwise(shape) || lengths.pixels >= isa.lanes();
-    is_full && lengths.window > 0 && 2 * filled <= 3 * lengths.pixels
+    let (lanes, pixels) = (isa.lanes(), lengths.pixels);
+    let least = if is_pointwise(shape) { lanes } else { lanes / 2 };
+    let vectors = vectors(lanes, shape, lengths);
+    let is_filled = 2 * vectors * lanes <= 3 * pixels || vectors == pixels.div_ceil(lanes);
+    lengths.window > 0 && pixels >= least && is_filled
 }
 
 /// A convolution whose arguments have been checked.
@@ -185,7 +187,7 @@ impl Slab<'_> {
         let (taps, rows) = (taps(self.shape), self.rows.clone());
         let at_once = channels_at_once(self.shape, self.lengths);
         let all = self.lengths.window / taps;
-        let vectors = self.copied.vectors(s, rows.len());
+        let runs = self.copied.runs(rows.len());
         for first in (0..all).step_by(at_once) {
             let channels = first..all.min(first + at_once);
             let p = channels.start * taps..channels.end * taps;
@@ -197,10 +199,10 @@ impl Slab<'_> {
             }
             // The weights of many channels come from memory: pixels that are few pass by while some of them are near.
             let all = self.channels.len();
-            let some = if vectors <= 2 * V { CHANNELS } else { all.max(1) };
+            let some = if runs.vectors(S::LANES) <= 2 * V { CHANNELS } else { all.max(1) };
             for channel in (0..all).step_by(some) {
                 let channels = channel..all.min(channel + some);
-                self.strips::<S, R, V>(s, &p, channels, vectors);
+                self.strips::<S, R, V>(s, &p, channels, runs);
             }
         }
     }
@@ -212,58 +214,60 @@ impl Slab<'_> {
         s: S,
         p: &Range<usize>,
         channels: Range<usize>,
-        vectors: usize,
-    ) {
-        let mut at = 0;
-        while at < vectors {
-            // Strips are as even as they can be: one of a single vector waits for its weights.
-            let left = vectors - at;
-            let count = left.div_ceil(left.div_ceil(V));
-            match count {
-                1 => self.strip::<S, R, 1>(s, p, channels.clone(), at),
-                2 => self.strip::<S, R, 2>(s, p, channels.clone(), at),
-                3 => self.strip::<S, R, 3>(s, p, channels.clone(), at),
-                _ => self.strip::<S, R, V>(s, p, channels.clone(), at),
-            }
-            at += count;
-        }
-    }
-
-    /// The same of `N` vectors, the first of which is `at`.
-    #[inline(always)]
-    fn strip<S: Simd, const R: usize, const N: usize>(
-        &self,
-        s: S,
-        p: &Range<usize>,
-        channels: Range<usize>,
-        at: usize,
+        runs: Runs,
     ) {
         let (is_first, is_last) = (p.start == 0, p.end == self.weight.cols());
         let Lengths { output: [_, width], pixels: plane, .. } = *self.lengths;
         let offsets = &self.offsets[..p.len()];
-        // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
-        let may_repeat = is_first && is_last;
-        let pixels = |index| {
-            let mut pixels = self.copied.pixels(s, index, self.rows.len(), may_repeat);
-            pixels.place += self.rows.start * width;
-            pixels
-        };
-        s.call(Strip::<R, N> {
-            image: self
-                .copied
-                .itself()
-                .map_or(&*self.image, |image| &image[self.rows.start * width..]),
+        let whole = Whole {
+            image: match self.copied.itself() {
+                Some(image) => &image[self.rows.start * width..],
+                None => &*self.image,
+            },
             reach: offsets.iter().copied().max().unwrap_or(0),
             offsets,
             weight: self.weight.panels(self.channels.start + channels.start, p.start),
             bias: self.bias.filter(|_| is_first).map(|bias| &bias[channels.clone()]),
-            pixels: std::array::from_fn(|v| pixels(at + v)),
             channels: channels.len(),
-            // SAFETY: the channels lie in the output.
-            out: unsafe { self.out.skip((self.channels.start + channels.start) * plane) },
+            // SAFETY: the channels lie in the output, and the rows in each.
+            out: unsafe {
+                let first = self.channels.start + channels.start;
+                self.out.skip(first * plane + self.rows.start * width)
+            },
             plane,
             adds: !is_first,
             bounds: if is_last { self.bounds } else { Bounds::NONE },
-        });
+        };
+        // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
+        let may_repeat = is_first && is_last;
+        let (mut left, mut place) = (runs.vectors(S::LANES), Place::default());
+        while left > 0 {
+            // Strips are as even as they can be: one of a single vector waits for its weights.
+            let count = left.div_ceil(left.div_ceil(V));
+            let place = &mut place;
+            match count {
+                1 => strip::<S, R, 1>(s, whole, runs, may_repeat, place),
+                2 => strip::<S, R, 2>(s, whole, runs, may_repeat, place),
+                3 => strip::<S, R, 3>(s, whole, runs, may_repeat, place),
+                _ => strip::<S, R, V>(s, whole, runs, may_repeat, place),
+            }
+            left -= count;
+        }
     }
+}
+
+/// The next `N` vectors of pixels.
+#[inline(always)]
+fn strip<S: Simd, const R: usize, const N: usize>(
+    s: S,
+    whole: Whole<'_>,
+    runs: Runs,
+    may_repeat: bool,
+    place: &mut Place,
+) {
+    let mut pixels = [Pixels::default(); N];
+    for v in 0..N {
+        pixels[v] = runs.next(S::LANES, may_repeat, place);
+    }
+    s.call(Strip::<R, N> { whole, pixels });
 }

@@ -11,7 +11,7 @@ use crate::tuning::A_PANEL;
 const AHEAD: usize = 512;
 
 /// Output pixels side by side, a vector of them.
-#[derive(Copy, Clone)]
+#[derive(Copy, Clone, Default)]
 pub(super) struct Pixels {
     /// Where the first one's window starts in the copy of the image.
     pub(super) corner: usize,
@@ -21,15 +21,15 @@ pub(super) struct Pixels {
     pub(super) lanes: usize,
 }
 
-/// `N` vectors of pixels by all channels, `R` at a time.
-pub(super) struct Strip<'a, const R: usize, const N: usize> {
+/// What all vectors of pixels have in common.
+#[derive(Copy, Clone)]
+pub(super) struct Whole<'a> {
     pub(super) image: &'a [f32],
     pub(super) offsets: &'a [usize],
     /// The largest of the offsets.
     pub(super) reach: usize,
     pub(super) weight: Panels<A_PANEL>,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) pixels: [Pixels; N],
     pub(super) channels: usize,
     /// The first channel.
     pub(super) out: SharedOut<f32>,
@@ -40,17 +40,23 @@ pub(super) struct Strip<'a, const R: usize, const N: usize> {
     pub(super) bounds: Bounds,
 }
 
+/// `N` vectors of pixels by all channels, `R` at a time.
+pub(super) struct Strip<'a, const R: usize, const N: usize> {
+    pub(super) whole: Whole<'a>,
+    pub(super) pixels: [Pixels; N],
+}
+
 impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for Pixels { corner, .. } in self.pixels {
-            assert!(corner + self.reach + S::LANES <= self.image.len());
+            assert!(corner + self.whole.reach + S::LANES <= self.whole.image.len());
         }
         let mut first = 0;
-        while first < self.channels {
-            let rows = next_rows::<R>(self.channels - first);
+        while first < self.whole.channels {
+            let rows = next_rows::<R>(self.whole.channels - first);
             if R > 4 && rows <= 4 {
                 self.tile::<S, 4>(s, first);
             } else {
@@ -70,7 +76,7 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
     unsafe fn place<'o>(&self, channel: usize, v: usize) -> &'o mut [f32] {
         let Pixels { place, lanes, .. } = self.pixels[v];
         // SAFETY: as the caller promises; the pixels lie in the channel.
-        unsafe { self.out.slice(channel * self.plane + place, lanes) }
+        unsafe { self.whole.out.slice(channel * self.whole.plane + place, lanes) }
     }
 
     /// The channels from `first` on, `M` at most.
@@ -85,13 +91,13 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
     fn starts<S: Simd, const M: usize>(&self, s: S, first: usize) -> [[S::F32; N]; M] {
         let mut sums = [[s.splat(0.0); N]; M];
         for i in 0..M {
-            let channel = (first + i).min(self.channels - 1);
+            let channel = (first + i).min(self.whole.channels - 1);
             for v in 0..N {
-                if self.adds {
+                if self.whole.adds {
                     // SAFETY: `channel` is one of these, which belong to this thread.
                     let held = unsafe { self.place(channel, v) };
                     sums[i][v] = s.load_partial(held);
-                } else if let Some(bias) = self.bias {
+                } else if let Some(bias) = self.whole.bias {
                     sums[i][v] = s.splat(0.0 + bias[channel]);
                 }
             }
@@ -106,10 +112,10 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
         first: usize,
         mut sums: [[S::F32; N]; M],
     ) -> [[S::F32; N]; M] {
-        let mut weights = Lines::<M>::packed(self.weight, first);
+        let mut weights = Lines::<M>::packed(self.whole.weight, first);
         let corners: [*const f32; N] =
-            std::array::from_fn(|v| self.image[self.pixels[v].corner..].as_ptr());
-        for &offset in self.offsets {
+            std::array::from_fn(|v| self.whole.image[self.pixels[v].corner..].as_ptr());
+        for &offset in self.whole.offsets {
             let mut vectors = [s.splat(0.0); N];
             for v in 0..N {
                 // SAFETY: `run` checked the largest offset.
@@ -132,11 +138,11 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
     #[inline(always)]
     fn store<S: Simd, const M: usize>(&self, s: S, first: usize, sums: [[S::F32; N]; M]) {
         for i in 0..M {
-            if first + i >= self.channels {
+            if first + i >= self.whole.channels {
                 return;
             }
             for v in 0..N {
-                let sum = self.bounds.apply(s, sums[i][v]);
+                let sum = self.whole.bounds.apply(s, sums[i][v]);
                 // SAFETY: the channel is one of these, which belong to this thread.
                 let out = unsafe { self.place(first + i, v) };
                 if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }

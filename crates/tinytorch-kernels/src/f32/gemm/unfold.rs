@@ -153,9 +153,14 @@ impl<'a> Unfolded<'a> {
                 match self.row(c, first_row + i) {
                     None => out.fill(0.0),
                     Some(row) if self.stride[1] == 2 && self.span[1] > 1 => {
-                        out.fill(0.0);
                         let (even, odd) = out.split_at_mut(staged.phase);
-                        separate_behind(s, self.padding[1], row, even, odd);
+                        let (left, right) = (self.padding[1], self.padding[1] + row.len());
+                        for half in [&mut *even, &mut *odd] {
+                            let (inside, all) = (right / 2, half.len());
+                            half[..left.div_ceil(2).min(all)].fill(0.0);
+                            half[inside.min(all)..].fill(0.0);
+                        }
+                        separate_behind(s, left, row, even, odd);
                     }
                     Some(row) => self.phases(s, &staged, row, out),
                 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "a tile is indexed by row and column")]
 
-use super::super::strip::{Pixels, Strip};
+use super::super::strip::{Pixels, Strip, Whole};
 use super::{OUT, PLACES, SIDE, Tiles, weights};
 use crate::f32::Bounds;
 use crate::f32::gemm::Panels;
@@ -93,19 +93,19 @@ impl Place<'_> {
             pixels[v].corner += v * S::LANES;
             pixels[v].place += v * S::LANES;
         }
-        s.call(Strip::<R, N> {
+        let whole = Whole {
             image: self.image,
             offsets: self.offsets,
             reach: self.offsets.last().copied().unwrap_or(0),
             weight: self.weight,
             bias: None,
-            pixels,
             channels: self.channels,
             out: self.out,
             plane: self.tiles,
             adds: false,
             bounds: Bounds::NONE,
-        });
+        };
+        s.call(Strip::<R, N> { whole, pixels });
     }
 }
 
