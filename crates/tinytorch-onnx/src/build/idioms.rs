@@ -43,6 +43,13 @@ struct Found<'s> {
     inputs: Vec<Slot>,
 }
 
+impl Found<'_> {
+    /// An input, which a file may have left out.
+    fn input(&self, i: usize) -> Option<Slot> {
+        self.inputs.get(i).copied()
+    }
+}
+
 impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
     pub(super) fn new(
         graph: &'s GraphProto,
@@ -116,7 +123,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
             (None, None) => false,
         };
         let stays = attribute("keepdims").is_none_or(|keep| keep.i == 1);
-        let of = mean.inputs[0];
+        let of = mean.input(0)?;
         (is_last && stays).then_some((mean, of))
     }
 
@@ -133,12 +140,12 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         let [x, mean] = difference.inputs[..] else { return None };
         let (mean, of) = self.mean(mean)?;
         let root = self.giver(root, "Sqrt")?;
-        let sum = self.giver(root.inputs[0], "Add")?;
+        let sum = self.giver(root.input(0)?, "Add")?;
         let (epsilon, variance) = self.pair(&sum, Self::number)?;
         let (variance, squares) = self.mean(variance)?;
         let (square, is_square) = match (self.giver(squares, "Pow"), self.giver(squares, "Mul")) {
             (Some(power), _) => {
-                let is_square = power.inputs[0] == centered && self.is(power.inputs[1], 2.0);
+                let is_square = power.input(0)? == centered && self.is(power.input(1)?, 2.0);
                 (power, is_square)
             }
             (None, Some(product)) => {
@@ -166,18 +173,18 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         let sum = self.giver(slot, "Add")?;
         let (error, one) = self.pair(&sum, |steps, slot| steps.giver(slot, "Erf"))?;
         let half_root = std::f32::consts::FRAC_1_SQRT_2;
-        let (scaled, is_scaled) =
-            match (self.giver(error.inputs[0], "Div"), self.giver(error.inputs[0], "Mul")) {
-                (Some(quotient), _) => {
-                    let is_scaled = self.is(quotient.inputs[1], std::f32::consts::SQRT_2);
-                    ((quotient.inputs[0], quotient.at), is_scaled)
-                }
-                (None, Some(product)) => {
-                    let (number, x) = self.pair(&product, Self::number)?;
-                    ((x, product.at), (number - half_root).abs() <= ROUNDING)
-                }
-                (None, None) => return None,
-            };
+        let of = error.input(0)?;
+        let (scaled, is_scaled) = match (self.giver(of, "Div"), self.giver(of, "Mul")) {
+            (Some(quotient), _) => {
+                let is_scaled = self.is(quotient.input(1)?, std::f32::consts::SQRT_2);
+                ((quotient.input(0)?, quotient.at), is_scaled)
+            }
+            (None, Some(product)) => {
+                let (number, x) = self.pair(&product, Self::number)?;
+                ((x, product.at), (number - half_root).abs() <= ROUNDING)
+            }
+            (None, None) => return None,
+        };
         let (x, first) = scaled;
         (is_scaled && self.is(one, 1.0)).then(|| (x, vec![first, error.at, sum.at]))
     }
@@ -233,5 +240,184 @@ fn operator(name: &str, attribute: Vec<AttributeProto>, inputs: usize) -> NodePr
         input,
         output: vec!["output".into()],
         ..NodeProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::OnnxModel;
+    use crate::proto::*;
+    use tinytorch_core::{Rng, Tensor};
+
+    /// A node of one output, which its name tells.
+    fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: op.into(),
+            input: inputs.iter().map(ToString::to_string).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn mean(of: &str, output: &str) -> NodeProto {
+        let axes =
+            AttributeProto { name: "axes".into(), ints: vec![-1], r#type: 7, ..Default::default() };
+        NodeProto { attribute: vec![axes], ..node("ReduceMean", &[of], output) }
+    }
+
+    fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+        let (dims, float_data) = (dims.to_vec(), values.to_vec());
+        TensorProto { name: name.into(), dims, data_type: 1, float_data, ..Default::default() }
+    }
+
+    const WIDTH: usize = 6;
+
+    /// A graph of rows `x` that gives `y`, and `also` too.
+    fn model(nodes: Vec<NodeProto>, also: &[&str]) -> OnnxModel {
+        let weight: Vec<f32> = (0..WIDTH).map(|i| 0.5 + i as f32 / 4.0).collect();
+        let matrix: Vec<f32> = (0..WIDTH * 4).map(|i| (i as f32).sin()).collect();
+        let value = |name: &str, width: Option<usize>| ValueInfoProto {
+            name: name.into(),
+            r#type: Some(TypeProto {
+                tensor_type: Some(TensorTypeProto {
+                    elem_type: 1,
+                    shape: width.map(|width| TensorShapeProto {
+                        dim: [2, width as i64]
+                            .map(|size| DimensionProto { dim_value: Some(size), dim_param: None })
+                            .to_vec(),
+                    }),
+                }),
+            }),
+        };
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![
+                tensor("weight", &[WIDTH as i64], &weight),
+                tensor(
+                    "bias",
+                    &[WIDTH as i64],
+                    &weight[..].iter().map(|w| w - 1.0).collect::<Vec<_>>(),
+                ),
+                tensor("matrix", &[WIDTH as i64, 4], &matrix),
+                tensor("short", &[4], &[1.0, -2.0, 3.0, 0.5]),
+                tensor("eps", &[], &[1e-3]),
+                tensor("two", &[], &[2.0]),
+                tensor("root", &[], &[std::f32::consts::SQRT_2]),
+                tensor("one", &[], &[1.0]),
+                tensor("half", &[], &[0.5]),
+            ],
+            input: vec![value("x", Some(WIDTH))],
+            output: ["y"].iter().chain(also).map(|name| value(name, None)).collect(),
+            ..GraphProto::default()
+        };
+        let opset = OperatorSetIdProto { domain: String::new(), version: 14 };
+        let (ir_version, opset_import) = (8, vec![opset]);
+        let proto =
+            ModelProto { ir_version, opset_import, graph: Some(graph), ..Default::default() };
+        OnnxModel::from_proto(&proto).unwrap()
+    }
+
+    fn norm() -> Vec<NodeProto> {
+        vec![
+            mean("x", "mean"),
+            node("Sub", &["x", "mean"], "centered"),
+            node("Pow", &["centered", "two"], "squares"),
+            mean("squares", "variance"),
+            node("Add", &["variance", "eps"], "sum"),
+            node("Sqrt", &["sum"], "deviation"),
+            node("Div", &["centered", "deviation"], "standard"),
+            node("Mul", &["standard", "weight"], "scaled"),
+            node("Add", &["scaled", "bias"], "y"),
+        ]
+    }
+
+    fn gelu() -> Vec<NodeProto> {
+        vec![
+            node("Div", &["x", "root"], "scaled"),
+            node("Erf", &["scaled"], "error"),
+            node("Add", &["error", "one"], "share"),
+            node("Mul", &["x", "share"], "twice"),
+            node("Mul", &["twice", "half"], "y"),
+        ]
+    }
+
+    fn product() -> Vec<NodeProto> {
+        vec![node("MatMul", &["x", "matrix"], "product"), node("Add", &["short", "product"], "y")]
+    }
+
+    fn steps(model: &OnnxModel) -> Vec<&'static str> {
+        model.program().steps.iter().map(|step| step.name).collect()
+    }
+
+    fn input() -> Tensor {
+        Tensor::randn([2, WIDTH], 2.0, &mut Rng::seed(3)).unwrap()
+    }
+
+    #[test]
+    fn nodes_that_spell_an_operator_are_one_step() {
+        for (nodes, name) in [(norm(), "LayerNormalization"), (gelu(), "Gelu"), (product(), "Gemm")]
+        {
+            let spelled = model(nodes.clone(), &[]);
+            assert_eq!(steps(&spelled), [name]);
+            // Without the last node, which none of the others spell: computed here as the format says.
+            let (last, others) = nodes.split_last().unwrap();
+            let names: Vec<&str> = last.input.iter().map(String::as_str).collect();
+            let before =
+                names.iter().find(|name| others.iter().any(|node| node.output[0] == **name));
+            let mut others = others.to_vec();
+            others.push(node("Identity", &[before.unwrap()], "y"));
+            let before = model(others, &[]).run(&[input()]).unwrap().remove(0);
+            let values = before.to_vec::<f32>().unwrap();
+            let width = values.len() / 2;
+            let expected: Vec<f32> = values
+                .iter()
+                .enumerate()
+                .map(|(i, value)| match name {
+                    "LayerNormalization" => value + (i % width) as f32 / 4.0 - 0.5,
+                    "Gelu" => value * 0.5,
+                    _ => value + [1.0, -2.0, 3.0, 0.5][i % width],
+                })
+                .collect();
+            let expected = Tensor::from_vec(expected, *before.shape()).unwrap();
+            let got = spelled.run(&[input()]).unwrap().remove(0);
+            assert!(got.allclose(&expected, 1e-5, 1e-6).unwrap(), "{name}: {got:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_read_is_still_computed() {
+        let spelled = model(norm(), &["standard"]);
+        assert!(steps(&spelled).contains(&"LayerNormalization"));
+        assert!(steps(&spelled).contains(&"Div"));
+        let outputs = spelled.run(&[input()]).unwrap();
+        let row = &outputs[1].to_vec::<f32>().unwrap()[..WIDTH];
+        assert!(row.iter().sum::<f32>().abs() < 1e-5, "{row:?}");
+        assert_eq!(steps(&model(product(), &["product"])), ["MatMul", "Add"]);
+    }
+
+    #[test]
+    fn other_constants_and_inputs_spell_nothing() {
+        let change = |mut nodes: Vec<NodeProto>, at: usize, inputs: [&str; 2]| {
+            nodes[at].input = inputs.map(String::from).to_vec();
+            let count = nodes.len();
+            assert_eq!(steps(&model(nodes, &[])).len(), count);
+        };
+        change(norm(), 2, ["centered", "half"]);
+        change(norm(), 1, ["mean", "mean"]);
+        change(norm(), 6, ["x", "deviation"]);
+        change(gelu(), 0, ["x", "two"]);
+        change(gelu(), 2, ["error", "half"]);
+        change(gelu(), 3, ["error", "share"]);
+        change(gelu(), 4, ["twice", "two"]);
+        change(product(), 1, ["one", "product"]);
+    }
+
+    #[test]
+    fn a_model_that_was_saved_spells_the_same() {
+        for nodes in [norm(), gelu(), product()] {
+            let spelled = model(nodes, &[]);
+            let again = OnnxModel::from_frame(spelled.frame()).unwrap();
+            assert_eq!(steps(&again), steps(&spelled));
+        }
     }
 }

@@ -264,13 +264,25 @@ impl Resize {
             return Ok(());
         };
         let sizes: Vec<usize> = outer.iter().map(Vec::len).collect();
-        let mut runs = out.chunks_exact_mut(along.len().max(1));
+        let inside: Option<Vec<usize>> = along.iter().copied().collect();
+        let (mut at, mut before) = (0, None);
         for_each_index(&Shape::new(&sizes)?, |index| {
             let mut start = index.iter().zip(outer).map(|(&at, offsets)| offsets[at]);
             let start = start.try_fold(0, |sum, offset| Some(sum + offset?));
-            for (out, offset) in runs.next().into_iter().flatten().zip(along) {
-                *out = start.zip(*offset).map_or(outside, |(start, offset)| values[start + offset]);
+            let run = at..at + along.len();
+            if before == Some(start) {
+                // As the one before, of which an image that grows has many.
+                out.copy_within(at - along.len()..at, at);
+            } else if let (Some(start), Some(inside)) = (start, &inside) {
+                let values = &values[start..];
+                out[run].iter_mut().zip(inside).for_each(|(out, offset)| *out = values[*offset]);
+            } else {
+                for (out, offset) in out[run].iter_mut().zip(along) {
+                    let place = start.zip(*offset);
+                    *out = place.map_or(outside, |(start, offset)| values[start + offset]);
+                }
             }
+            (at, before) = (at + along.len(), Some(start));
         });
         Ok(())
     }
