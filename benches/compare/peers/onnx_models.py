@@ -80,8 +80,40 @@ def int8_product(case: Case, signed: bool) -> tuple[onnx.ModelProto, dict[str, A
     return graph.model({"a": a}, output, TensorProto.INT32), {"a": a}
 
 
+def inputs_of(case: Case) -> dict[str, Any]:
+    """What the network of a case is run on, by the names of its inputs."""
+    if case.work["kind"] == "onnx":
+        return {name: case.array(f"input-{i}") for i, name in enumerate(case.work["inputs"])}
+    return {"input": case.array("input")}
+
+
+def calibration_of(case: Case) -> list[dict[str, Any]]:
+    """Batches to calibrate on."""
+    if case.work["kind"] == "onnx":
+        names = case.work["inputs"]
+        arrays = [case.array(f"calibration-{i}") for i in range(len(names))]
+        return [dict(zip(names, batch, strict=True)) for batch in zip(*arrays, strict=True)]
+    return [{"input": batch} for batch in case.array("calibration")]
+
+
+def from_file(case: Case) -> onnx.ModelProto:
+    """The model of a case that is a file, for inputs of the case's size and with constants that are no inputs, so that
+    every engine may fold them."""
+    model = onnx.load(case.work["file"])
+    inputs = inputs_of(case)
+    for value in list(model.graph.input):
+        if value.name not in inputs:
+            model.graph.input.remove(value)
+            continue
+        for dim, size in zip(value.type.tensor_type.shape.dim, inputs[value.name].shape, strict=True):
+            dim.dim_value = size
+    return model
+
+
 def network(case: Case) -> onnx.ModelProto:
     """The network of a case, with its weights, for inputs of the case's size."""
+    if case.work["kind"] == "onnx":
+        return from_file(case)
     graph = Builder()
     value = graph.constant
 
@@ -200,11 +232,10 @@ def quantized(case: Case, quantization: Quantization) -> bytes:
 
     class Batches(CalibrationDataReader):
         def __init__(self) -> None:
-            self.batches = iter(case.array("calibration"))
+            self.batches = iter(calibration_of(case))
 
         def get_next(self) -> dict[str, Any] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {"input": batch}
+            return next(self.batches, None)
 
     settings: dict[str, Any] = {
         "weight_type": QuantType.QUInt8 if quantization.u8_weights else QuantType.QInt8,
@@ -245,7 +276,7 @@ def product_ways(case: Case, engine: Engine) -> Ways:
 
 def network_ways(case: Case, engine: Engine) -> Ways:
     """The ways to run a network as an ONNX model."""
-    inputs = {"input": case.array("input")}
+    inputs = inputs_of(case)
 
     def int8(quantization: Quantization) -> Callable[[], Variant]:
         return lambda: engine(quantized(case, quantization), inputs)

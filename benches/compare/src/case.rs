@@ -24,6 +24,7 @@ pub(crate) struct Case {
 pub(crate) enum Work {
     Product(Product),
     Model(Model),
+    Onnx(Onnx),
     Decode(Decode),
     Train(Train),
 }
@@ -49,6 +50,15 @@ pub(crate) struct Model {
     pub(crate) model: String,
     /// Its weights are in the folder's `weights`, by their names.
     pub(crate) nodes: Vec<Node>,
+}
+
+/// A model in a file, on `input-0` and so on, its inputs in this order; it is calibrated on as many lists of batches,
+/// `calibration-0` and so on.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Onnx {
+    pub(crate) file: PathBuf,
+    /// The names of its inputs.
+    pub(crate) inputs: Vec<String>,
 }
 
 /// One token of a GPT after `position` others whose keys and values are cached: `ids` holds all of them.

@@ -55,6 +55,9 @@ struct Arguments {
     /// The images for them, a file in the binary form of CIFAR-10
     #[arg(long, requires = "resnet20")]
     cifar10: Option<PathBuf>,
+    /// A model to compare; may be given several times
+    #[arg(long, value_name = "FILE")]
+    onnx: Vec<PathBuf>,
     /// Be an engine that is compared, on the first number of threads
     #[arg(long, hide = true)]
     worker: Option<Engine>,
@@ -77,7 +80,8 @@ fn main() -> Result<()> {
         return work(engine, *threads);
     }
     if arguments.sections.is_empty() {
-        arguments.sections = Section::ALL.to_vec();
+        let has_cases = |section: &Section| *section != Section::Onnx || !arguments.onnx.is_empty();
+        arguments.sections = Section::ALL.into_iter().filter(has_cases).collect();
     }
     let folder = tempfile::tempdir()?;
     heading(&arguments);
@@ -117,7 +121,7 @@ fn run(
         }
         _ => None,
     };
-    let mut cases = section.cases(published.as_ref());
+    let mut cases = section.cases(published.as_ref(), &arguments.onnx)?;
     cases.retain(|case| case.name.contains(&arguments.only));
     if cases.is_empty() {
         println!("\nNo case of this name.");

@@ -2,6 +2,7 @@
 
 mod decode;
 mod models;
+mod onnx;
 mod products;
 mod train;
 
@@ -11,7 +12,7 @@ use crate::case::Case;
 use crate::engine::Engine;
 use anyhow::Result;
 use clap::ValueEnum;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A group of cases, for which there is a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -22,6 +23,8 @@ pub(crate) enum Section {
     Small,
     /// A pass of whole models
     Models,
+    /// A pass of the models that are given as files
+    Onnx,
     /// A token of a decoder
     Decode,
     /// A step of training
@@ -46,14 +49,21 @@ impl Planned {
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; 5] =
-        [Section::Gemm, Section::Small, Section::Models, Section::Decode, Section::Train];
+    pub(crate) const ALL: [Section; 6] = [
+        Section::Gemm,
+        Section::Small,
+        Section::Models,
+        Section::Onnx,
+        Section::Decode,
+        Section::Train,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Section::Gemm => "Matrix products (M x K x N)",
             Section::Small => "Small float products (M x K x N)",
             Section::Models => "Models",
+            Section::Onnx => "Models in files",
             Section::Decode => "Decoding",
             Section::Train => "Training steps",
         }
@@ -70,18 +80,27 @@ impl Section {
             }
             Section::Small => &[Tinytorch, Gemm, RtenGemm, Matrixmultiply],
             Section::Models => &[Tinytorch, Onnxruntime, Openvino, Torch],
+            Section::Onnx => &[Tinytorch, Onnxruntime, Openvino],
             Section::Decode | Section::Train => &[Tinytorch, Torch],
         }
     }
 
-    /// Its cases; `published` are the weights of one more network.
-    pub(crate) fn cases(self, published: Option<&Published>) -> Vec<Planned> {
-        match self {
+    /// Its cases; `published` are the weights of one more network, `files` models.
+    ///
+    /// # Errors
+    /// A file is no model that runs.
+    pub(crate) fn cases(
+        self,
+        published: Option<&Published>,
+        files: &[PathBuf],
+    ) -> Result<Vec<Planned>> {
+        Ok(match self {
             Section::Gemm => products::large(),
             Section::Small => products::small(),
             Section::Models => models::cases(published),
+            Section::Onnx => onnx::cases(files)?,
             Section::Decode => decode::cases(),
             Section::Train => train::cases(),
-        }
+        })
     }
 }

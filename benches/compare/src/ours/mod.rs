@@ -2,6 +2,7 @@
 
 mod decode;
 mod model;
+mod onnx;
 mod product;
 mod train;
 
@@ -14,6 +15,7 @@ pub(crate) fn prepare(case: &Case) -> Result<Vec<Variant>> {
     match &case.work {
         Work::Product(shape) => product::prepare(case, *shape),
         Work::Model(work) => model::prepare(case, work),
+        Work::Onnx(work) => onnx::prepare(case, work),
         Work::Decode(work) => decode::prepare(case, work),
         Work::Train(work) => train::prepare(case, work),
     }
