@@ -6,7 +6,6 @@ mod pooled;
 
 pub use self::pooled::Pooled;
 
-use self::pooled::larger_each;
 use std::ops::Range;
 
 use crate::isa::{Kernel, Simd};
@@ -214,7 +213,7 @@ fn largest_pixels<S: Simd, T: Pooled>(s: S, shape: &PoolShape, row: &[T], out: &
     if (kernel[1], stride[1], padding[1], dilation[1]) == (2, 2, [0, 0], 1) {
         for (out, pair) in out.chunks_exact_mut(channels).zip(row.chunks_exact(2 * channels)) {
             let (first, second) = pair.split_at(channels);
-            larger_each(out, first, second);
+            T::larger_of_rows(s, [first, second], out);
         }
         return;
     }
@@ -233,7 +232,7 @@ fn largest_pixels<S: Simd, T: Pooled>(s: S, shape: &PoolShape, row: &[T], out: &
 #[inline(always)]
 fn largest<'a, S: Simd, T: Pooled>(s: S, out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
     match (values.next(), values.next()) {
-        (Some(first), Some(second)) => larger_each(out, first, second),
+        (Some(first), Some(second)) => T::larger_of_rows(s, [first, second], out),
         (Some(only), None) => out.copy_from_slice(only),
         (None, _) => {}
     }
