@@ -84,7 +84,8 @@ pub struct ProductInt8 {
     pub gathered_bytes: usize,
 }
 
-/// The sizes of one instruction set. No result depends on them.
+/// The sizes of one instruction set. No result depends on them, but for the rounding of float convolutions that
+/// [`transformed_tiles`](Tuning::transformed_tiles) says are transformed.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Tuning {
     /// Float products and the convolutions that are products.

@@ -47,7 +47,8 @@ impl PackedConvWeight {
     }
 }
 
-/// Convolves, adds the bias, and keeps the outputs between bounds. `x` is
+/// Convolves, adds the bias, and keeps the outputs between bounds. Convolutions of 3 x 3 may round otherwise on AVX2 than on
+/// AVX-512, by some units in the last place. `x` is
 /// `[batch, in_channels, height, width]`, `out` likewise.
 ///
 /// ```

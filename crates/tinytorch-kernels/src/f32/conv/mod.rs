@@ -1,6 +1,6 @@
 //! Two-dimensional convolution of float images, NCHW: in transformed tiles where the kernel is 3 x 3 and channels are
-//! many, straight from the image where rows of output fill vectors, channel by channel where it is depthwise, and
-//! as products of matrices otherwise, as gradients always are.
+//! many, straight from the image, or from a copy that suits its rows, where outputs fill vectors, channel by channel
+//! where it is depthwise, and as products of matrices otherwise, as gradients always are.
 //!
 //! For each image and group, with W the weights as a matrix (output channels x values of a window)
 //! and X the matrix of windows ([`Unfolded`](super::gemm::Unfolded)): Y = W X, dX = W^T dY folded back
