@@ -6,6 +6,7 @@ mod held;
 mod idioms;
 mod pairs;
 mod read;
+mod shortcut;
 
 pub(crate) use builder::{Builder, Built, Value};
 pub(crate) use read::{Values, build};

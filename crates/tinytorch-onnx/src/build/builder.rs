@@ -3,7 +3,7 @@
 
 use super::ends::{open, value_info};
 use super::held::held;
-use super::idioms::{Spelled, Steps};
+use super::idioms::{OPSET, Spelled, Steps, What};
 use super::pairs::Pair;
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
@@ -513,12 +513,17 @@ impl<'b> Builder<'b> {
         let steps = Steps::new(graph, &self.steps, outputs, constant);
         let mut spelled = Vec::new();
         for at in 0..self.steps.len() {
-            let Some(Spelled { node, opset, inputs, parts }) = steps.spelled(at) else { continue };
+            let Some(Spelled { what, inputs, parts }) = steps.spelled(at) else { continue };
             let constants = inputs.iter().map(|&slot| constant(slot).cloned()).collect();
             let numbers = inputs.iter().map(|slot| self.numbers.get(slot).copied()).collect();
             // What cannot be read so stays as it is spelled.
-            let read = operators::read(&node, &Node::new(&node, opset, constants, numbers));
-            spelled.extend(read.ok().map(|read| (at, read, inputs, parts)));
+            let read = match what {
+                What::Operator(name, operator) => Some((name, operator)),
+                What::Node(node) => {
+                    operators::read(&node, &Node::new(&node, OPSET, constants, numbers)).ok()
+                }
+            };
+            spelled.extend(read.map(|read| (at, read, inputs, parts)));
         }
         for (at, (name, operator), inputs, parts) in spelled {
             self.kept.extend(parts.into_iter().map(|part| self.steps[part].at));

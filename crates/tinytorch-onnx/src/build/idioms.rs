@@ -1,6 +1,7 @@
 //! Nodes that together spell one operator, which exporters take apart where their opset does not have it: a layer norm, a
-//! GELU, a product with its bias. The last of the nodes becomes the operator; the others go if nobody else reads them.
+//! GELU, a product with its bias, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
 
+use crate::apply::Operator;
 use crate::program::{Slot, Step};
 use crate::proto::{AttributeProto, GraphProto, NodeProto};
 use std::collections::BTreeMap;
@@ -8,20 +9,26 @@ use tinytorch_core::Tensor;
 use tinytorch_core::tensor::Dtype;
 
 /// The opset that has all operators which are spelled.
-const OPSET: i64 = 20;
+pub(super) const OPSET: i64 = 20;
 
 /// Between constants as exporters write them, and what they stand for.
 const ROUNDING: f32 = 1e-4;
 
 /// An operator that nodes spell.
 pub(super) struct Spelled {
-    /// The operator and its attributes.
-    pub(super) node: NodeProto,
-    pub(super) opset: i64,
+    pub(super) what: What,
     /// What it reads.
     pub(super) inputs: Vec<Slot>,
     /// The steps that spell it, but for the last.
     pub(super) parts: Vec<usize>,
+}
+
+/// What an operator is.
+pub(super) enum What {
+    /// One of ONNX, of the version [`OPSET`].
+    Node(NodeProto),
+    /// One that ONNX has no name for.
+    Operator(&'static str, Operator),
 }
 
 /// Steps, and what is known of the values between them.
@@ -37,15 +44,16 @@ pub(super) struct Steps<'s, C> {
 }
 
 /// A step that was recognized, and its inputs.
-struct Found<'s> {
-    at: usize,
-    node: &'s NodeProto,
-    inputs: Vec<Slot>,
+pub(super) struct Found<'s> {
+    pub(super) at: usize,
+    pub(super) node: &'s NodeProto,
+    /// Up to the first that is left out.
+    pub(super) inputs: Vec<Slot>,
 }
 
 impl Found<'_> {
     /// An input, which a file may have left out.
-    fn input(&self, i: usize) -> Option<Slot> {
+    pub(super) fn input(&self, i: usize) -> Option<Slot> {
         self.inputs.get(i).copied()
     }
 }
@@ -73,18 +81,19 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         match self.steps[at].name {
             "Add" => self.layer_norm(at).or_else(|| self.biased_product(at)),
             "Mul" => self.gelu(at),
+            "Pad" => self.shortcut(at),
             _ => None,
         }
     }
 
     /// The step at this place.
-    fn step(&self, at: usize) -> Option<Found<'s>> {
-        let inputs = self.steps[at].inputs.iter().copied().collect::<Option<Vec<_>>>()?;
+    pub(super) fn step(&self, at: usize) -> Option<Found<'s>> {
+        let inputs = self.steps[at].inputs.iter().map_while(|slot| *slot).collect();
         Some(Found { at, node: self.graph.node.get(self.steps[at].at)?, inputs })
     }
 
     /// The step that gives a value, if its operator is of this name.
-    fn giver(&self, slot: Slot, name: &str) -> Option<Found<'s>> {
+    pub(super) fn giver(&self, slot: Slot, name: &str) -> Option<Found<'s>> {
         let at = *self.givers.get(&slot)?;
         self.step(at).filter(|_| self.steps[at].name == name)
     }
@@ -104,7 +113,12 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         (value.rank() == 1 && value.dtype() == Dtype::F32).then(|| value.len())
     }
 
-    fn number(&self, slot: Slot) -> Option<f32> {
+    /// Integers that are known.
+    pub(super) fn integers(&self, slot: Slot) -> Option<Vec<i64>> {
+        (self.constant)(slot).filter(|value| value.rank() == 1)?.to_vec::<i64>().ok()
+    }
+
+    pub(super) fn number(&self, slot: Slot) -> Option<f32> {
         let value = (self.constant)(slot).filter(|value| value.len() == 1)?;
         value.to_dtype::<f32>().ok()?.reshape([1]).ok()?.to_vec::<f32>().ok()?.first().copied()
     }
@@ -161,8 +175,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
             AttributeProto { name: "epsilon".into(), f: epsilon, r#type: 1, ..Default::default() };
         let parts = [scaled, divided, difference, mean, root, sum, variance, square];
         Some(Spelled {
-            node: operator("LayerNormalization", vec![epsilon], 3),
-            opset: OPSET,
+            what: What::Node(operator("LayerNormalization", vec![epsilon], 3)),
             inputs: vec![x, weight, bias],
             parts: parts.map(|part| part.at).to_vec(),
         })
@@ -205,8 +218,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
             let has_half = factors.iter().any(|&slot| self.is(slot, 0.5));
             parts.push(inner);
             (has_half && factors.contains(&x)).then(|| Spelled {
-                node: operator("Gelu", Vec::new(), 1),
-                opset: OPSET,
+                what: What::Node(operator("Gelu", Vec::new(), 1)),
                 inputs: vec![x],
                 parts,
             })
@@ -223,8 +235,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         let gives = self.steps[product.at].outputs.first().copied().flatten()?;
         let is_bias = is_weight && self.vector(bias)? == matrix.shape()[1];
         (is_bias && self.readers.get(&gives) == Some(&1)).then(|| Spelled {
-            node: operator("Gemm", Vec::new(), 3),
-            opset: OPSET,
+            what: What::Node(operator("Gemm", Vec::new(), 3)),
             inputs: vec![x, weight, bias],
             parts: vec![product.at],
         })
@@ -381,6 +392,66 @@ mod tests {
             let expected = Tensor::from_vec(expected, *before.shape()).unwrap();
             let got = spelled.run(&[input()]).unwrap().remove(0);
             assert!(got.allclose(&expected, 1e-5, 1e-6).unwrap(), "{name}: {got:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn slices_and_zeros_are_a_shortcut() {
+        let integers = |name: &str, values: &[i64]| TensorProto {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data_type: 7,
+            int64_data: values.to_vec(),
+            ..Default::default()
+        };
+        let model = |pads: &[i64]| {
+            let nodes = vec![
+                node("Slice", &["x", "zero", "end", "rows", "every"], "fewer"),
+                node("Slice", &["fewer", "zero", "end", "columns", "every"], "few"),
+                node("Pad", &["few", "pads"], "y"),
+            ];
+            let dim = |size: i64| DimensionProto { dim_value: Some(size), dim_param: None };
+            let value = |name: &str, shape: Option<TensorShapeProto>| ValueInfoProto {
+                name: name.into(),
+                r#type: Some(TypeProto {
+                    tensor_type: Some(TensorTypeProto { elem_type: 1, shape }),
+                }),
+            };
+            let graph = GraphProto {
+                node: nodes,
+                initializer: vec![
+                    integers("zero", &[0]),
+                    integers("end", &[i64::MAX]),
+                    integers("rows", &[2]),
+                    integers("columns", &[3]),
+                    integers("every", &[2]),
+                    integers("pads", pads),
+                ],
+                input: vec![value(
+                    "x",
+                    Some(TensorShapeProto { dim: [1, 2, 3, 5].map(dim).to_vec() }),
+                )],
+                output: vec![value("y", None)],
+                ..GraphProto::default()
+            };
+            let opset = OperatorSetIdProto { domain: String::new(), version: 13 };
+            let (ir_version, opset_import) = (8, vec![opset]);
+            let proto =
+                ModelProto { ir_version, opset_import, graph: Some(graph), ..Default::default() };
+            OnnxModel::from_proto(&proto).unwrap()
+        };
+        let spelled = model(&[0, 1, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(steps(&spelled), ["PadShortcut"]);
+        let x = Tensor::arange(30).unwrap().reshape([1, 2, 3, 5]).unwrap();
+        let y = spelled.run(&[x]).unwrap().remove(0);
+        assert_eq!(y.shape().dims(), [1, 5, 2, 3]);
+        let zeros = [0.0; 6];
+        let kept = [0.0, 2.0, 4.0, 10.0, 12.0, 14.0, 15.0, 17.0, 19.0, 25.0, 27.0, 29.0];
+        let expected = [&zeros[..], &kept, &zeros, &zeros].concat();
+        assert_eq!(y.to_vec::<f32>().unwrap(), expected);
+        // More channels before than after, and rows of zeros, are none.
+        for pads in [[0, 2, 0, 0, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1, 0, 0]] {
+            assert_eq!(steps(&model(&pads)), ["Slice", "Slice", "Pad"]);
         }
     }
 
