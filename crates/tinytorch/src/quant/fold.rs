@@ -1,6 +1,6 @@
 //! Batch norms that become part of the convolution before them.
 
-use super::correct::Moments;
+use super::moments::Moments;
 use super::trace::lowered;
 use super::{QuantConfig, QuantError, Scheme};
 use crate::Result;

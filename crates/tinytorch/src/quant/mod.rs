@@ -40,6 +40,7 @@ mod error;
 mod fold;
 mod input;
 mod ladder;
+mod moments;
 mod prepared;
 mod products;
 mod range;
