@@ -113,6 +113,16 @@ impl Audit {
     }
 
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
+        let (folder, was_there) = (self.out.clone(), self.out.exists());
+        let verdict = self.judged(probe, screen);
+        if verdict.is_err() && !was_there {
+            // It may not be there, and goes only if nothing is in it.
+            let _ = std::fs::remove_dir(folder);
+        }
+        verdict
+    }
+
+    fn judged(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
         // Read before it may be replaced, and before the long work.
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let models = match (&self.float, &self.int8, &self.data) {

@@ -142,6 +142,7 @@ fn a_model_whose_outputs_are_no_numbers_is_refused_and_nothing_is_written() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let line = one_line(&output.stderr);
     assert!(line.contains("`y`") && line.contains("sample 0"), "{line}");
+    assert!(!bench.path("audit-report").exists());
 }
 
 #[test]

@@ -6,12 +6,14 @@ use super::finish::Target;
 use super::operands::{Images, Layout};
 use super::panels::Packed;
 use super::slab::Slab;
+use super::turned::rows_at_once;
 use super::widen::WideSize;
 use super::winograd;
 use super::{Epilogue, Panels};
 use crate::Isa;
 use crate::threads::{CONV_INT8, DEPTHWISE_INT8, product_int8_operations};
 use crate::tuning::PANEL;
+use std::ops::Range;
 
 /// A convolution whose arguments have been checked.
 pub(super) struct Job<'a> {
@@ -29,11 +31,26 @@ pub(super) struct Job<'a> {
 /// How the output is cut.
 pub(super) struct Cut {
     pub(super) out_width: usize,
-    pub(super) is_turned: bool,
+    /// Rows whose results are turned together before they are written; 0 if none are.
+    pub(super) turned_rows: usize,
     pub(super) task_rows: usize,
     pub(super) row_parts: usize,
     pub(super) channel_parts: usize,
     pub(super) threads: usize,
+}
+
+impl Cut {
+    /// The channels of a part of the channels.
+    pub(super) fn columns(&self, part: usize, channels: usize) -> Range<usize> {
+        let panels = channels.div_ceil(PANEL);
+        let column = |part: usize| channels.min(panels * part / self.channel_parts * PANEL);
+        column(part)..column(part + 1)
+    }
+
+    /// Channels of a part at most.
+    pub(super) fn most_columns(&self, channels: usize) -> usize {
+        channels.min(channels.div_ceil(PANEL).div_ceil(self.channel_parts) * PANEL)
+    }
 }
 
 impl Job<'_> {
@@ -90,7 +107,13 @@ impl Job<'_> {
             && shape.out_channels > 1
             && access != Access::Depthwise
             && self.target.is_float();
-        Cut { out_width, is_turned, task_rows, row_parts, channel_parts, threads }
+        let mut cut =
+            Cut { out_width, turned_rows: 0, task_rows, row_parts, channel_parts, threads };
+        if is_turned {
+            let columns = cut.most_columns(shape.out_channels);
+            cut.turned_rows = rows_at_once(out_width, columns).min(task_rows);
+        }
+        cut
     }
 
     /// Rows of outputs, one at least and `most` at most, whose slab takes so many bytes.

@@ -15,14 +15,14 @@ use super::product::Product;
 use super::rows::Rows;
 use super::runs::Runs;
 use super::slab::{COPY_SLACK, Slab, copy_short};
-use super::turned::{Turned, rows_at_once};
+use super::turned::Turned;
 use super::widen::Wide;
 use super::winograd::Winograd;
 use super::{Int8Error, QParams, RowParams};
 use crate::Scratch;
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
-use crate::tuning::{GROUP, PANEL};
+use crate::tuning::GROUP;
 
 /// How the kernel meets the image.
 #[derive(Copy, Clone)]
@@ -30,8 +30,8 @@ struct Reading<'a> {
     /// Where its runs lie, from the first one on.
     offsets: &'a [usize],
     weight: Packed<'a>,
-    /// Whether results are turned before they are written.
-    is_turned: bool,
+    /// Rows whose results are turned together before they are written; 0 if none are.
+    turned_rows: usize,
 }
 
 /// Some rows of an output image, counted from the first one of a task, and what their values are made of.
@@ -116,12 +116,8 @@ impl Job<'_> {
             _ => (0, 0),
         };
         let wide = self.wide_size(&cut, &runs, gathered);
-        let results = if cut.is_turned {
-            let rows = rows_at_once(out_size[1], self.shape.out_channels).min(cut.task_rows);
-            rows * out_size[1] * self.shape.out_channels
-        } else {
-            0
-        };
+        let most_columns = cut.most_columns(self.shape.out_channels);
+        let results = cut.turned_rows * out_size[1] * most_columns;
         let (slab_step, gathered_step) = (bytes_for::<u8>(slab), bytes_for::<u8>(gathered));
         let levels_step = bytes_for::<u8>(wide.levels);
         let summed = self.summed(cut.task_rows, out_size[1]);
@@ -178,7 +174,7 @@ impl Job<'_> {
             };
             for index in worker {
                 let task = self.task(&cut, index, out_size[0]);
-                let reading = Reading { offsets, weight, is_turned: cut.is_turned };
+                let reading = Reading { offsets, weight, turned_rows: cut.turned_rows };
                 self.convolve(&task, &reading, out_size, &mut workspace);
             }
         });
@@ -189,12 +185,10 @@ impl Job<'_> {
         let per_part = self.shape.batch * cut.row_parts;
         let (part, index) = (index / per_part, index % per_part);
         let first_row = index % cut.row_parts * cut.task_rows;
-        let n = self.shape.out_channels;
-        let column = |part: usize| n.min(n.div_ceil(PANEL) * part / cut.channel_parts * PANEL);
         Task {
             image: index / cut.row_parts,
             rows: first_row..out_height.min(first_row + cut.task_rows),
-            columns: column(part)..column(part + 1),
+            columns: cut.columns(part, self.shape.out_channels),
         }
     }
 
@@ -274,13 +268,12 @@ impl Job<'_> {
         let columns = task.columns.clone();
         let lines = |rows| Lines { rows, columns: columns.clone(), out_width, slab, params };
         let height = task.rows.len();
-        if !reading.is_turned {
+        if reading.turned_rows == 0 {
             let mut finish = |pixel, columns| place.finish(pixel, columns);
             return self.multiply(&lines(0..height), reading, &mut working, &mut finish);
         }
-        let at_once = rows_at_once(out_width, columns.len());
-        for start in (0..height).step_by(at_once) {
-            let rows = start..height.min(start + at_once);
+        for start in (0..height).step_by(reading.turned_rows) {
+            let rows = start..height.min(start + reading.turned_rows);
             let mut turned = Turned {
                 results: &mut workspace.results[..rows.len() * out_width * columns.len()],
                 to: place.finish(start * out_width, columns.clone()),

@@ -275,6 +275,16 @@ fn shapes_of_real_networks_are_exact() {
     check(6, wide, false, false, false);
 }
 
+/// The last convolution of a MobileNetV2 on one picture: threads share its channels, and of a share more rows are turned
+/// at once than of all channels.
+#[test]
+fn channels_that_threads_share_are_turned_within_their_room() {
+    let last = ConvShape { kernel: [1, 1], stride: [1, 1], padding: [[0; 2]; 2], ..BASE };
+    let last = ConvShape { in_channels: 320, height: 5, width: 5, out_channels: 1280, ..last };
+    check_with(12, last, (false, false), true, false);
+    check_with(13, ConvShape { out_channels: 1200, ..last }, (false, false), false, false);
+}
+
 /// Several pixels of few channels share a vector: 64 channels on AVX-512, 32 on AVX2, 16 in scalar code.
 #[test]
 fn depthwise_kernels_over_few_channels_are_exact() {

@@ -137,6 +137,8 @@ pub(super) struct FloatRun {
     weight: Tensor,
     /// The weight with the batch norm that follows folded in.
     folded_weight: Option<Tensor>,
+    /// What the norm leaves to each channel where the layer has no bias.
+    folded_shift: Option<Box<[f32]>>,
     output: Tensor,
     /// The output after a batch norm that followed at once.
     normed: Option<Tensor>,
@@ -165,6 +167,7 @@ impl Observer for FloatPass<'_> {
                 input: (*input).clone(),
                 weight: (*weight).clone(),
                 folded_weight: self.folded.values.get(&id).cloned(),
+                folded_shift: self.folded.shifts.get(&id).cloned(),
                 output,
                 normed: None,
             });
@@ -286,6 +289,11 @@ impl Observer for Int8Pass<'_> {
             sums.expected += squared_distance(&best, &clean)?;
             sums.clean.add(&clean)?;
         }
+        // What corrects means makes up for the layers before, too, and is judged by what it does to them.
+        let own = match int8.filter(|_| self.subject.corrected.contains(name)) {
+            Some(int8) => without_correction(&own, int8, float.folded_shift.as_deref(), is_image)?,
+            None => own,
+        };
         sums.own += squared_distance(&own, float_output)?;
         sums.propagated += squared_distance(run.output, float_output)?;
         sums.output.add(float_output)?;
@@ -294,6 +302,20 @@ impl Observer for Int8Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// The output of a layer without what its weight adds to each channel beyond what a norm left there.
+fn without_correction(
+    output: &Tensor,
+    int8: &QWeight,
+    folded: Option<&[f32]>,
+    is_image: bool,
+) -> Result<Tensor> {
+    let Some(shift) = int8.shift() else { return Ok(output.clone()) };
+    let norm = |channel: usize| folded.map_or(0.0, |folded| folded[channel]);
+    let added = shift.iter().enumerate().map(|(channel, shift)| shift - norm(channel)).collect();
+    let sizes: &[usize] = if is_image { &[shift.len(), 1, 1] } else { &[shift.len()] };
+    output.sub(&Tensor::from_vec(added, sizes)?)
 }
 
 /// What has been summed up of a layer, all distances as squares.

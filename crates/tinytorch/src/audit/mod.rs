@@ -106,6 +106,7 @@ mod changed;
 mod characters;
 mod class_report;
 mod compare;
+mod corrected;
 mod cosine;
 mod date;
 mod distribution;
@@ -137,6 +138,7 @@ mod steadiness;
 mod subject;
 mod task;
 mod tuning;
+mod wiring;
 
 pub use crate::quant::relative_error;
 pub use advice::{Advice, Raised};

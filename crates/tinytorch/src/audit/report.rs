@@ -2,7 +2,7 @@
 
 use super::{
     Advice, Changed, ClassReport, Confusion, Distribution, Evidence, Gate, LayerEvidence, Metric,
-    Origins, Outcome, SampleErrors, Saturation, Subject, Task, date,
+    Origins, Outcome, SampleErrors, Saturation, Subject, Task, date, wiring,
 };
 use crate::Result;
 use crate::files::TensorFile;
@@ -182,10 +182,23 @@ impl ModelReport {
             sample_errors,
             advice: Vec::new(),
             tried: subject.tried.clone(),
-            layers: evidence.layers.iter().map(|layer| LayerReport::new(layer, subject)).collect(),
+            layers: layers(subject, evidence)?,
             saturation: evidence.saturation.clone(),
         })
     }
+}
+
+fn layers(subject: &Subject, evidence: &Evidence) -> Result<Vec<LayerReport>> {
+    if evidence.layers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut wiring = wiring::of(subject)?;
+    let after = |layer: &LayerEvidence| wiring.remove(&layer.name).into_iter().flatten().collect();
+    let mut after = evidence.layers.iter().map(after).collect::<Vec<Vec<String>>>().into_iter();
+    let layers = evidence.layers.iter();
+    Ok(layers
+        .map(|layer| LayerReport::new(layer, subject, after.next().unwrap_or_default()))
+        .collect())
 }
 
 /// What gates add up to: what could not be measured or decided is no pass.
@@ -254,6 +267,8 @@ pub struct LayerReport {
     pub name: String,
     /// The node of the user's own graph that it is, operator and name, where there is such a graph.
     pub node: Option<String>,
+    /// The layers whose results it reads, whatever lies between, by their names.
+    pub after: Vec<String>,
     /// The op that multiplied by the weight.
     pub op: &'static str,
     /// The kernel that ran.
@@ -282,10 +297,11 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    fn new(layer: &LayerEvidence, subject: &Subject) -> LayerReport {
+    fn new(layer: &LayerEvidence, subject: &Subject, after: Vec<String>) -> LayerReport {
         LayerReport {
             name: layer.name.clone(),
             node: subject.float.node_of(&layer.name),
+            after,
             op: layer.op,
             kernel: layer.kernel.name,
             shape: layer.shape.to_vec(),

@@ -36,6 +36,9 @@ pub struct Subject {
     /// Parameters that quantizing says it has changed, beside the int8 weights. No gate believes it: what may
     /// have changed follows from the float model.
     pub changed: Vec<String>,
+    /// Weights whose layers are said to add to each channel what takes its mean to the float model's. What they add is judged
+    /// by what it does to the means on the samples that judge.
+    pub corrected: BTreeSet<String>,
     /// How it was quantized.
     pub config: QuantConfig,
     /// The samples to judge by.
@@ -98,6 +101,7 @@ impl Subject {
             float: float.clone_box(),
             int8: int8.clone_box(),
             changed: Vec::new(),
+            corrected: BTreeSet::new(),
             config: QuantConfig::default(),
             held_out,
             task,
@@ -118,6 +122,7 @@ impl Subject {
     pub fn quantized_by(mut self, config: &QuantConfig, report: &QuantReport) -> Subject {
         self.config = config.clone();
         self.changed.clone_from(&report.changed);
+        self.corrected = report.corrected.iter().cloned().collect();
         self.tried.clone_from(&report.tried);
         self
     }
@@ -316,6 +321,7 @@ impl ModelFiles {
         Ok(Subject {
             float_digest: int8.provenance.float_sha256.unwrap_or_default(),
             changed: record.changed,
+            corrected: record.corrected.into_iter().collect(),
             config: record.config,
             seen,
             trained_on,

@@ -3,6 +3,7 @@
 use super::calibrate::calibrate;
 use super::changes::{Changes, Parts};
 use super::check::{check, check_names, is_weight};
+use super::correct::Corrections;
 use super::input::input_of;
 use super::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, WeightReport};
 use crate::Result;
@@ -58,8 +59,17 @@ where
 /// [`QuantError::OtherModel`] for findings about weights or batch norms that the model does not have. The
 /// model is then as it was before.
 pub fn apply<M: Module + ?Sized>(model: &mut M, prepared: &Prepared) -> Result<QuantReport> {
+    apply_corrected(model, prepared, &Corrections::new())
+}
+
+/// [`apply`], with the means of channels corrected.
+pub(super) fn apply_corrected<M: Module + ?Sized>(
+    model: &mut M,
+    prepared: &Prepared,
+    corrections: &Corrections,
+) -> Result<QuantReport> {
     let config = prepared.config();
-    let (changes, report) = changes_of(&*model, prepared)?;
+    let (changes, report) = changes_of(&*model, prepared, corrections)?;
     changes.commit(model);
     config.warn(&report);
     Ok(report)
@@ -69,11 +79,12 @@ pub fn apply<M: Module + ?Sized>(model: &mut M, prepared: &Prepared) -> Result<Q
 pub(super) fn changes_of<M: Module + ?Sized>(
     model: &M,
     prepared: &Prepared,
+    corrections: &Corrections,
 ) -> Result<(Changes, QuantReport)> {
     let config = prepared.config();
     check(model, config)?;
     check_names(model, prepared)?;
-    changes_by(model, prepared, &|name| config.scheme_of(name))
+    changes_by(model, prepared, &|name| config.scheme_of(name), corrections)
 }
 
 /// What these schemes change in a model that can be quantized.
@@ -81,6 +92,7 @@ pub(super) fn changes_by<M: Module + ?Sized>(
     model: &M,
     prepared: &Prepared,
     scheme_of: &dyn Fn(&str) -> Scheme,
+    corrections: &Corrections,
 ) -> Result<(Changes, QuantReport)> {
     let Parts { folded, mut changes } = Parts::new(model, &prepared.folds, scheme_of)?;
     let mut report = QuantReport { folded: folded.norms.clone(), ..QuantReport::default() };
@@ -98,7 +110,11 @@ pub(super) fn changes_by<M: Module + ?Sized>(
             continue;
         }
         let value = folded.values.get(&param.id()).map_or_else(|| param.value(), Ok)?;
-        let shift = folded.shifts.get(&param.id()).map(|shift| &**shift);
+        let correction = corrections.get(&name);
+        if correction.is_some() {
+            report.corrected.push(name.clone());
+        }
+        let shift = sum(folded.shifts.get(&param.id()).map(|shift| &**shift), correction);
         let (weight, entry) = quantize(name, param, value, shift, scheme, prepared)?;
         report.weights.push(entry);
         changes.stored.insert(param.id(), Stored::Int8(weight));
@@ -106,11 +122,22 @@ pub(super) fn changes_by<M: Module + ?Sized>(
     Ok((changes, report))
 }
 
+/// What a norm has left to each channel, and what corrects its mean.
+fn sum(shift: Option<&[f32]>, correction: Option<&Vec<f32>>) -> Option<Box<[f32]>> {
+    match (shift, correction) {
+        (Some(shift), Some(correction)) => {
+            Some(shift.iter().zip(correction).map(|(shift, own)| shift + own).collect())
+        }
+        (None, Some(one)) => Some(one.as_slice().into()),
+        (shift, None) => shift.map(Into::into),
+    }
+}
+
 fn quantize(
     name: String,
     param: &Param,
     value: &Tensor,
-    shift: Option<&[f32]>,
+    shift: Option<Box<[f32]>>,
     scheme: Scheme,
     prepared: &Prepared,
 ) -> Result<(Int8Weight, WeightReport)> {
@@ -119,7 +146,7 @@ fn quantize(
     let weight = Scales::covering(value, granularity, bits)
         .and_then(|scales| QWeight::round(value, scales, bits))
         .and_then(|weight| match shift {
-            Some(shift) => weight.with_shift(shift.into()),
+            Some(shift) => weight.with_shift(shift),
             None => Ok(weight),
         })
         .map_err(|source| QuantError::Weight { name: name.clone(), source: Box::new(source) })?;

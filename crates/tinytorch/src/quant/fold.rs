@@ -1,5 +1,6 @@
 //! Batch norms that become part of the convolution before them.
 
+use super::moments::Moments;
 use super::trace::lowered;
 use super::{QuantConfig, QuantError, Scheme};
 use crate::Result;
@@ -108,6 +109,12 @@ pub(super) fn users(graph: &Graph, param: ParamId) -> usize {
     layers.filter(|node| node.params.contains(&param)).count()
 }
 
+fn through(scale: &[f32], shift: &[f32], channels: &mut [Moments]) {
+    for (channel, (scale, shift)) in channels.iter_mut().zip(scale.iter().zip(shift)) {
+        *channel = channel.through(f64::from(*scale), f64::from(*shift));
+    }
+}
+
 /// The changed float values that folding leads to, and the layers whose norm is done.
 #[derive(Default)]
 pub(crate) struct Folded {
@@ -119,6 +126,8 @@ pub(crate) struct Folded {
     pub(crate) norms: Vec<String>,
     /// For biases that took in a batch norm, its name.
     pub(crate) biases: BTreeMap<ParamId, String>,
+    /// For weights, what the norm multiplies each channel by and adds to it.
+    affine: BTreeMap<ParamId, (Vec<f32>, Vec<f32>)>,
 }
 
 impl Folded {
@@ -148,13 +157,26 @@ impl Folded {
                 }
             }
             folded.values.insert(weight.id(), weight.value()?.mul(&scale)?);
+            folded.affine.insert(weight.id(), (fold.scale.clone(), fold.shift.clone()));
             folded.norms.push(fold.norm.clone());
         }
         Ok(folded)
     }
+
+    /// What the norm behind a convolution makes of its channels, if it is folded.
+    pub(crate) fn norm(&self, weight: ParamId, channels: &mut [Moments]) {
+        if let Some((scale, shift)) = self.affine.get(&weight) {
+            through(scale, shift, channels);
+        }
+    }
 }
 
 impl Fold {
+    /// What the norm makes of the convolution's channels.
+    pub(super) fn norm(&self, channels: &mut [Moments]) {
+        through(&self.scale, &self.shift, channels);
+    }
+
     /// The weight and the bias in a model.
     fn parts<'m>(
         &self,

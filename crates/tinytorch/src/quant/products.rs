@@ -2,10 +2,10 @@
 
 use super::trace::lowered;
 use crate::Result;
-use crate::autograd::{Param, ParamId};
+use crate::autograd::ParamId;
+use crate::graph::Step;
 use crate::int8::{Encoding, Int8Weight, Scales};
 use crate::nn::{Forward, Module};
-use std::collections::BTreeMap;
 
 /// What each output channel of a layer is a multiple of before its bias is added: the input's scale times the
 /// weight's, which may be one for all. `None` unless the input has a fixed range and the weight scales by channel.
@@ -19,21 +19,17 @@ pub(crate) fn product_steps(weight: &Int8Weight) -> Option<Vec<f32>> {
     Some(scales.iter().map(|scale| scale * params.scale).collect())
 }
 
-/// [`product_steps`] of the layer that adds each bias of an int8 model.
+/// The weights and biases of the layers of a model that have both.
 ///
 /// # Errors
 /// If the model does not run on the example.
-pub(crate) fn steps_of_biases<M, X>(model: &M, example: &X) -> Result<BTreeMap<ParamId, Vec<f32>>>
+pub(crate) fn biases_of_layers<M, X>(model: &M, example: &X) -> Result<Vec<[ParamId; 2]>>
 where
     M: Forward<X> + Module + ?Sized,
 {
-    let Some(graph) = lowered(model, example)? else { return Ok(BTreeMap::new()) };
-    let params = model.named_params();
-    let params: BTreeMap<ParamId, &Param> = params.iter().map(|(_, p)| (p.id(), *p)).collect();
-    let steps = graph.nodes().iter().filter_map(|node| {
-        let &[weight, bias] = &node.params[..] else { return None };
-        let weight = params.get(&weight)?.int8()?;
-        Some((bias, product_steps(weight)?))
+    let Some(graph) = lowered(model, example)? else { return Ok(Vec::new()) };
+    let of_layers = graph.nodes().iter().filter(|node| {
+        matches!(node.step, Step::Conv2d { .. } | Step::Linear { .. } | Step::Compute(_))
     });
-    Ok(steps.collect())
+    Ok(of_layers.filter_map(|node| <[ParamId; 2]>::try_from(&node.params[..]).ok()).collect())
 }

@@ -28,6 +28,9 @@ pub struct QuantRecord {
     /// Channels that were brought to one range: [`QuantReport::equalized`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equalized: Vec<Equalization>,
+    /// Weights whose layers take off what quantizing has moved their means by: [`QuantReport::corrected`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrected: Vec<String>,
     /// The models that a search judged: [`QuantReport::tried`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
@@ -37,8 +40,9 @@ impl QuantRecord {
     /// The record of a quantization.
     pub fn new(config: &QuantConfig, report: &QuantReport) -> QuantRecord {
         let (changed, folded) = (report.changed.clone(), report.folded.clone());
-        let (equalized, tried) = (report.equalized.clone(), report.tried.clone());
-        QuantRecord { config: config.clone(), changed, folded, equalized, tried }
+        let (equalized, corrected) = (report.equalized.clone(), report.corrected.clone());
+        let (config, tried) = (config.clone(), report.tried.clone());
+        QuantRecord { config, changed, folded, equalized, corrected, tried }
     }
 
     /// Puts the record where [`QuantRecord::read`] looks for it.

@@ -81,6 +81,9 @@ pub struct QuantReport {
     pub weights: Vec<WeightReport>,
     /// Channels that were brought to one range first, which changed nothing that the float model computes.
     pub equalized: Vec<Equalization>,
+    /// The weights whose layers add a number to each output channel that takes off what quantizing has moved its mean
+    /// by ([`QWeight::shift`]); a search within a budget does that where it pays.
+    pub corrected: Vec<String>,
     /// The models that a search within a budget judged, the fastest first; none where nothing was searched for.
     pub tried: Vec<Tried>,
     /// The weights that were left as floats, each with the reason.

@@ -6,7 +6,7 @@ use crate::graph::Graph;
 use crate::nn::Forward;
 
 /// What a model does with an example, op by op.
-pub(super) fn lowered<M, X>(model: &M, example: &X) -> Result<Option<Graph>>
+pub(crate) fn lowered<M, X>(model: &M, example: &X) -> Result<Option<Graph>>
 where
     M: Forward<X> + ?Sized,
 {

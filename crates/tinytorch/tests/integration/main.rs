@@ -33,6 +33,7 @@ mod quantization_errors;
 mod quantization_fold;
 mod quantization_groups;
 mod quantization_ladder;
+mod quantization_means;
 mod quantization_rungs;
 mod quantization_seam;
 mod resnet20;

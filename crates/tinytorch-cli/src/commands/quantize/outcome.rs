@@ -21,6 +21,8 @@ pub(crate) struct Outcome<'a> {
     folded: &'a [String],
     #[serde(skip_serializing_if = "<[Equalization]>::is_empty")]
     equalized: &'a [Equalization],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    corrected: &'a [String],
     float_bytes: usize,
     int8_bytes: usize,
     calibration_samples: usize,
@@ -67,6 +69,7 @@ impl<'a> Outcome<'a> {
             changed: &report.changed,
             folded: &report.folded,
             equalized: &report.equalized,
+            corrected: &report.corrected,
             float_bytes: report.float_bytes(),
             int8_bytes: report.int8_bytes(),
             calibration_samples: *calibration_samples,
@@ -102,6 +105,10 @@ impl<'a> Outcome<'a> {
         if !self.equalized.is_empty() {
             let names = self.equalized.iter().map(|one| one.weight.as_str()).collect::<Vec<_>>();
             writeln!(screen, "channels brought to one range behind: {}", names.join(", "))?;
+        }
+        if !self.corrected.is_empty() {
+            let n = self.corrected.len();
+            writeln!(screen, "means of channels corrected in {n} layers")?;
         }
         if let Some(ladder) = &self.ladder {
             write!(screen, "{ladder}")?;

@@ -28,13 +28,17 @@ pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
         .filter(|(name, info)| info.dtype == FileDtype::I8 && int8.contains(&scale_of(name)))
         .map(|(name, _)| name)
         .collect();
-    let (mut dense, mut packed, mut blocks, names) = (0, 0, false, NAMES * weights.len());
+    let (mut dense, mut packed, mut blocks, mut names) = (0, 0, false, NAMES * weights.len());
     for name in weights {
         dense += float.info(name)?.bytes();
         let scales = int8.info(&scale_of(name))?;
         let zero_points = int8.info(&format!("{name}_zero_point"));
         let zero_points = zero_points.map_or(0, |zero_points| zero_points.bytes());
         packed += int8.info(name)?.bytes() + scales.bytes() + zero_points;
+        if let Ok(shift) = int8.info(&format!("{name}_shift")) {
+            packed += shift.bytes();
+            names += NAMES;
+        }
         blocks |= scales.dtype == FileDtype::F16;
     }
     let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();

@@ -78,9 +78,10 @@ pub fn all(
     Ok(Judged { gates, latency, classes, changed, confusions, sample_errors })
 }
 
-/// Bytes that an int8 weight cannot do without: its values, scales and zero points.
+/// Bytes that an int8 weight cannot do without: its values, scales and zero points, and what is added to its channels.
 fn least_bytes(weight: &QWeight) -> usize {
-    weight.shape().len() + weight.scales().bytes() + weight.zero_points().len()
+    let shift = weight.shift().map_or(0, size_of_val);
+    weight.shape().len() + weight.scales().bytes() + weight.zero_points().len() + shift
 }
 
 /// How many times smaller a quantized thing must be: 3.9 times per channel, 3.7 times in blocks, or 98 %

@@ -98,9 +98,8 @@ fn weight_bytes(model: &dyn Model) -> (usize, usize) {
     let params = model.named_params();
     let weights = params.into_iter().filter_map(|(_, param)| param.int8());
     weights.fold((0, 0), |(dense, least), weight| {
-        let shift = weight.shift().map_or(0, size_of_val);
         let values = weight.shape().len() * size_of::<f32>();
-        (dense + values, least + super::least_bytes(weight) + shift + HELD)
+        (dense + values, least + super::least_bytes(weight) + HELD)
     })
 }
 

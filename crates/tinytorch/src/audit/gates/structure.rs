@@ -1,15 +1,15 @@
 //! Whether quantizing has changed anything but how weights are stored.
 
 use crate::Result;
-use crate::audit::{Evidence, Gate, Subject, compare, passes, rounding};
+use crate::audit::{Evidence, Gate, Subject, compare, corrected, passes, rounding};
 use crate::autograd::{Param, ParamId, Stored, Var};
 use crate::files::digest_params;
 use crate::int8::WeightBits;
 use crate::models::{ListModel, Model, compile};
 use crate::nn::LayerInfo;
-use crate::quant::{Folded, product_steps, steps_of_biases};
+use crate::quant::{Folded, biases_of_layers, product_steps};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a row of an int8 weight may lie from its floats, in steps and as root mean square. Rounding
 /// to the nearest level gives 0.29, and no value may be more than half a step from the level of its scale; but
@@ -19,7 +19,7 @@ const FURTHEST: f64 = 1.0;
 
 /// Quantizing has changed how weights are stored and nothing else, and the original not at all: int8
 /// weights stand for the float ones, a bias that took in a batch norm has the value that folding gives, and
-/// everything else is as it was. Biases may be rounded to the steps of their layer's products, in which other
+/// everything else is as it was. What a layer adds to correct the means of its channels has to do that. Biases may be rounded to the steps of their layer's products, in which other
 /// engines keep them.
 pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let mut faults = Vec::new();
@@ -36,6 +36,7 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
     let biases = biases(subject)?;
     let clipped = compare_params(subject, &evidence.folded, &biases, &mut faults)?;
     faults.extend_from_slice(&evidence.out_of_order);
+    faults.extend(corrected::faults(subject, &evidence.folded, &biases.by_weight)?);
     let tuned = match &subject.tuning {
         Some(tuning) => format!("; {} fine-tuned since", tuning.names.len()),
         None => String::new(),
@@ -48,8 +49,14 @@ pub(crate) fn structure(subject: &Subject, evidence: &Evidence) -> Result<Gate> 
         Some(_) => "; channels were equalized, which changes no bit of the float model's outputs",
         None => "",
     };
+    let means = match subject.corrected.len() {
+        0 => String::new(),
+        n => format!(
+            "; {n} layers add to their channels what takes their means to the float model's"
+        ),
+    };
     let checked = format!(
-        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to half a step{clipped}{tuned}{equal}",
+        "{} layers and {} parameters: names, order, shapes, types, and values, int8 ones to half a step{clipped}{tuned}{equal}{means}",
         subject.int8.named_layers().len(),
         subject.int8.named_params().len()
     );
@@ -106,20 +113,42 @@ fn difference(was: &LayerInfo, is: &LayerInfo) -> String {
     format!("had {} and has {}", setting(was, place), setting(is, place))
 }
 
-/// The steps of the products that each bias of the int8 model is added to.
-type Steps = BTreeMap<ParamId, Vec<f32>>;
+/// The biases of the int8 model's layers.
+#[derive(Default)]
+struct Biases {
+    by_weight: BTreeMap<ParamId, ParamId>,
+    /// The steps of the products that each is added to.
+    steps: BTreeMap<ParamId, Vec<f32>>,
+    /// Those that correct the means of a layer, as what other engines read has no other place for that.
+    correcting: BTreeSet<ParamId>,
+}
 
-fn biases(subject: &Subject) -> Result<Steps> {
+fn biases(subject: &Subject) -> Result<Biases> {
     let batch = subject.held_out.first(subject.held_out.fixed().unwrap_or(1))?;
     let batch: Vec<Var> = batch.iter().map(Var::from).collect();
-    steps_of_biases(&*subject.int8 as &dyn ListModel, &batch)
+    let params = subject.int8.named_params();
+    let params: BTreeMap<ParamId, (&str, &Param)> =
+        params.iter().map(|(name, param)| (param.id(), (name.as_str(), *param))).collect();
+    let mut biases = Biases::default();
+    for [weight, bias] in biases_of_layers(&*subject.int8 as &dyn ListModel, &batch)? {
+        let Some(&(name, param)) = params.get(&weight) else { continue };
+        let Some(int8) = param.int8() else { continue };
+        biases.by_weight.insert(weight, bias);
+        if let Some(steps) = product_steps(int8) {
+            biases.steps.insert(bias, steps);
+        }
+        if subject.corrected.contains(name) && int8.shift().is_none() {
+            biases.correcting.insert(bias);
+        }
+    }
+    Ok(biases)
 }
 
 /// Gives the number of int8 values that lie beyond the last level of their scale.
 fn compare_params(
     subject: &Subject,
     folded: &Folded,
-    biases: &Steps,
+    biases: &Biases,
     faults: &mut Vec<String>,
 ) -> Result<usize> {
     let mut clipped = 0;
@@ -136,13 +165,14 @@ fn compare_params(
             faults.push(format!("`{name}` was {} and is {}", was.shape(), is.shape()));
         } else if is.int8().is_some() {
             let bits = subject.weight_bits(name, is.int8().map(|weight| &**weight))?;
-            let (fault, beyond) = weight_fault(name, [was, is], folded, bits)?;
+            let has_own_shift = subject.corrected.contains(name);
+            let (fault, beyond) = weight_fault(name, [was, is], folded, bits, has_own_shift)?;
             faults.extend(fault);
             clipped += beyond;
             continue;
         }
-        let steps = biases.get(&is.id()).map(Vec::as_slice);
-        if subject.is_tuned(name) {
+        let steps = biases.steps.get(&is.id()).map(Vec::as_slice);
+        if subject.is_tuned(name) || biases.correcting.contains(&is.id()) {
             continue;
         } else if let Some(expected) = folded.values.get(&was.id()) {
             if !has_values(is, expected, steps)? {
@@ -163,12 +193,13 @@ fn compare_params(
 }
 
 /// What is wrong if an int8 weight does not stand for the float one, with the batch norm that was folded in,
-/// and how many of its values are clipped.
+/// and how many of its values are clipped. A shift of its own is judged by what it does.
 fn weight_fault(
     name: &str,
     [was, is]: [&Param; 2],
     folded: &Folded,
     bits: WeightBits,
+    has_own_shift: bool,
 ) -> Result<(Option<String>, usize)> {
     let Some(int8) = is.int8() else { return Ok((None, 0)) };
     let float = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
@@ -178,7 +209,7 @@ fn weight_fault(
         (Some(is), Some(expected)) => are_near(is, expected, steps.as_deref()),
         _ => false,
     };
-    if !is_as_expected {
+    if !is_as_expected && !has_own_shift {
         let fault = format!("`{name}` has a shift that no batch norm has left to it");
         return Ok((Some(fault), 0));
     }
@@ -274,7 +305,7 @@ mod tests {
             let mut subject = Subject::new("m", &*float, &*float, held_out.clone()).unwrap();
             subject.int8 = other;
             let mut faults = Vec::new();
-            compare_params(&subject, &Folded::default(), &Steps::new(), &mut faults).unwrap();
+            compare_params(&subject, &Folded::default(), &Biases::default(), &mut faults).unwrap();
             faults
         };
         assert!(of(mlp(&[8])).is_empty());
@@ -309,7 +340,7 @@ mod tests {
         let fault = |weight: QWeight| {
             let mut is = was.clone();
             is.store(Stored::Int8(Int8Weight::new(weight, Encoding::PerRow)));
-            weight_fault("w", [&was, &is], &Folded::default(), WeightBits::EIGHT).unwrap().0
+            weight_fault("w", [&was, &is], &Folded::default(), WeightBits::EIGHT, false).unwrap().0
         };
         assert_eq!(fault(int8.clone()), None);
         let Scales::PerChannel(scales) = int8.scales() else { panic!("one for each row") };

@@ -13,6 +13,7 @@ mod advice;
 mod changed;
 mod classes;
 mod gates;
+mod graph;
 mod headline;
 mod ladder;
 mod latency;
@@ -124,6 +125,10 @@ fn model_section(model: &ModelReport, id: &str) -> Markup {
             @if !model.saturation.is_empty() {
                 h3 { "Room in the ranges" }
                 (classes::room(&model.saturation))
+            }
+            @if graph::is_known(&model.layers) {
+                h3 { "The graph" }
+                (graph::draw(&model.layers))
             }
             h3 { "Layers" }
             (layers::list(&model.layers))

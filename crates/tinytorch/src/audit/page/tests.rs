@@ -39,6 +39,7 @@ fn layer(name: &str, weight: Distribution, activation: Option<Distribution>) -> 
     LayerReport {
         name: name.to_string(),
         node: None,
+        after: Vec::new(),
         op: "linear",
         kernel: "gemm_int8_scalar",
         shape: vec![10, 100],
@@ -368,4 +369,31 @@ fn the_search_for_the_model_is_drawn_with_what_nothing_else_beats() {
     assert!(html.contains("Conv `first`"));
     let without = render(&Report::new(vec![model("m", Outcome::Pass, Vec::new())]));
     assert!(!without.contains("class=\"search\""), "{without}");
+}
+
+#[test]
+fn the_graph_is_drawn_with_each_layer_below_what_it_reads() {
+    let of = |name: &str, after: &[&str]| LayerReport {
+        after: after.iter().map(|name| name.to_string()).collect(),
+        node: Some(format!("Conv `{name}`")),
+        ..layer(name, distribution(), None)
+    };
+    let layers = vec![of("a", &[]), of("b", &["a"]), of("c", &["a"]), of("d", &["b", "c"])];
+    let drawn = |layers: Vec<LayerReport>| {
+        render(&Report::new(vec![ModelReport { layers, ..model("m", Outcome::Pass, Vec::new()) }]))
+    };
+    let html = drawn(layers);
+    let graph = html.split("class=\"graph\"").nth(1).unwrap().split("</svg>").next().unwrap();
+    assert_eq!(graph.matches("<path").count(), 4, "an edge for each layer that is read");
+    let heights: Vec<&str> = graph
+        .split("class=\"layer\"")
+        .skip(1)
+        .map(|rect| rect.split("y=\"").nth(1).unwrap().split('"').next().unwrap())
+        .collect();
+    assert!(
+        heights[1] == heights[2] && heights[0] != heights[1] && heights[3] != heights[1],
+        "{heights:?}"
+    );
+    assert!(graph.contains("Conv `d`") && graph.contains("0.25 %"), "{graph}");
+    assert!(!drawn(vec![of("a", &[])]).contains("class=\"graph\""), "nothing is known of it");
 }

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::autograd::{ParamId, Role, Stored};
 use crate::int8::{BLOCK, Granularity};
 use crate::nn::{Forward, Module};
+use crate::quant::correct::Corrector;
 use crate::quant::input::multiplies_rows;
 use crate::quant::{Activations, QuantConfig, Scheme, is_weight};
 
@@ -28,7 +29,7 @@ struct Weight {
 }
 
 /// Tries every layer whose scheme is open on every rung from `first` on, in a model that is float otherwise. A pass
-/// takes so many seconds, and a model is judged in `judged` of them.
+/// takes so many seconds, and a model is judged in `judged` of them. Means are corrected if the final model's are.
 #[expect(clippy::too_many_arguments, reason = "what a search knows, each of another kind")]
 pub(super) fn measure<M, X>(
     trials: &mut Trials<'_, M>,
@@ -38,12 +39,18 @@ pub(super) fn measure<M, X>(
     max_error: f64,
     prices: &mut Prices,
     (seconds_of_pass, judged): (f64, usize),
+    is_corrected: bool,
     watch: &mut dyn Watch,
 ) -> Result<Climb>
 where
     M: Forward<X> + ?Sized,
 {
     let judge = Judge::new(trials.model(), sample.to_vec(), Vec::new())?;
+    let folds = trials.folds();
+    let corrector = match is_corrected {
+        true => Some(Corrector::new(trials.model(), sample.to_vec(), folds)?),
+        false => None,
+    };
     let work = Work::of(trials.model(), sample.first().copied())?;
     let weights = weights_of(trials.model());
     let bits = base.scheme.weight_bits();
@@ -67,7 +74,7 @@ where
         let (mut tried, mut stored) = (Vec::new(), Vec::new());
         for (rung, scheme) in rungs(weight) {
             let scheme = scheme.with_bits(bits);
-            let (off, int8) = trials.off_with_layer(name, scheme, &judge)?;
+            let (off, int8) = trials.off_with_layer(name, scheme, &judge, corrector.as_ref())?;
             if let Some(int8) = int8 {
                 stored.push((rung, int8));
                 tried.push((scheme, off.against(max_error).powi(2)));

@@ -3,9 +3,11 @@
 use crate::Result;
 use crate::autograd::{Ctx, Stored};
 use crate::nn::{Forward, Module, Outputs};
-use crate::quant::apply::{changes_by, changes_of};
+use crate::quant::apply::{apply_corrected, changes_by, changes_of};
 use crate::quant::changes::Changes;
-use crate::quant::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, apply, relative_error};
+use crate::quant::correct::{Corrections, Corrector, Fitting};
+use crate::quant::fold::Fold;
+use crate::quant::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, relative_error};
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
 
@@ -65,7 +67,7 @@ impl<'x, X> Judge<'x, X> {
     where
         M: Forward<X> + ?Sized,
     {
-        let (of_inputs, of_more) = (outputs(model, &inputs)?, outputs(model, &more)?);
+        let (of_inputs, of_more) = (outputs(model, &inputs, None)?, outputs(model, &more, None)?);
         for (output, values) in of_inputs.iter().enumerate() {
             if values.to_vec::<f32>()?.iter().any(|value| !value.is_finite()) {
                 return Err(QuantError::Outputs { output }.into());
@@ -80,14 +82,20 @@ impl<'x, X> Judge<'x, X> {
         self.inputs.len() + self.more.len()
     }
 
-    fn off<M: Forward<X> + ?Sized>(&self, model: &M) -> Result<Off> {
-        let got = outputs(model, &self.inputs)?;
+    /// How far a model is off, which is corrected as it runs if it is to be.
+    fn off<M: Forward<X> + ?Sized>(
+        &self,
+        model: &M,
+        corrector: Option<&Corrector<'x, X>>,
+    ) -> Result<Off> {
+        let mut fitting = corrector.map(|corrector| corrector.fitting(model));
+        let got = outputs(model, &self.inputs, fitting.as_mut())?;
         let pairs = got.iter().zip(&self.outputs);
         let errors = pairs.map(|(got, want)| relative_error(got, want)).collect::<Result<_>>()?;
         if !self.has_classes {
             return Ok(Off { errors, lost: None });
         }
-        let more = outputs(model, &self.more)?;
+        let more = outputs(model, &self.more, None)?;
         let mut classes = Classes::default();
         for (got, want) in [(&got, &self.outputs), (&more, &self.more_outputs)] {
             if let ([got, ..], [want, ..]) = (&got[..], &want[..]) {
@@ -104,7 +112,7 @@ impl<'x, X> Judge<'x, X> {
     {
         let mut counted = Vec::new();
         for &input in self.inputs.iter().chain(&self.more) {
-            let Some(output) = outputs(model, &[input])?.into_iter().next() else { continue };
+            let Some(output) = outputs(model, &[input], None)?.into_iter().next() else { continue };
             let answers = output.argmax_last()?.to_vec::<i64>()?;
             let count = answers.iter().filter(|&&a| usize::try_from(a) == Ok(class)).count();
             if count > 0 {
@@ -168,13 +176,20 @@ fn most_of_share(hits: f64, n: f64) -> f64 {
 }
 
 /// All float outputs of a model, those of each batch below those of the one before.
-fn outputs<M, X>(model: &M, inputs: &[&X]) -> Result<Vec<Tensor>>
+fn outputs<M, X>(
+    model: &M,
+    inputs: &[&X],
+    mut fitting: Option<&mut Fitting<'_>>,
+) -> Result<Vec<Tensor>>
 where
     M: Forward<X> + ?Sized,
 {
     let mut rows: Vec<Vec<Tensor>> = Vec::new();
     for input in inputs {
-        let output = model.call(input, &mut Ctx::eval())?;
+        let output = match &mut fitting {
+            Some(fitting) => fitting.pass(model, input)?,
+            None => model.call(input, &mut Ctx::eval())?,
+        };
         let floats = output.vars().into_iter().filter(|var| var.value().dtype() == Dtype::F32);
         for (i, var) in floats.enumerate() {
             let width = var.shape().last_dim().max(1);
@@ -203,46 +218,91 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
         self.model
     }
 
-    /// How far the outputs of the model quantized like this are off.
-    pub(super) fn off<X>(&mut self, config: &QuantConfig, judge: &Judge<'_, X>) -> Result<Off>
+    /// The norms that convolutions can do.
+    pub(super) fn folds(&self) -> &[Fold] {
+        &self.prepared.folds
+    }
+
+    /// How far the outputs of the model quantized like this are off, with its means corrected if they are to be.
+    pub(super) fn off<X>(
+        &mut self,
+        config: &QuantConfig,
+        judge: &Judge<'_, X>,
+        corrector: Option<&Corrector<'_, X>>,
+    ) -> Result<Off>
     where
         M: Forward<X>,
     {
-        let (changes, _) = changes_of(&*self.model, &self.prepared.with_config(config)?)?;
-        self.off_after(changes, judge)
+        let prepared = self.prepared.with_config(config)?;
+        let corrections = self.corrections(&prepared, corrector)?;
+        let (changes, _) = changes_of(&*self.model, &prepared, &corrections)?;
+        self.off_after(changes, judge, None)
+    }
+
+    fn corrections<X>(
+        &mut self,
+        prepared: &Prepared,
+        corrector: Option<&Corrector<'_, X>>,
+    ) -> Result<Corrections>
+    where
+        M: Forward<X>,
+    {
+        let none = Corrections::new();
+        let Some(corrector) = corrector else { return Ok(none) };
+        let (changes, _) = changes_of(&*self.model, prepared, &none)?;
+        let undo = changes.try_out(self.model);
+        let corrections = corrector.corrections(&*self.model);
+        undo.put_back(self.model);
+        corrections
     }
 
     /// How far the outputs of the float model with one weight stored like this are off, and what is then
-    /// stored.
-    pub(super) fn off_with_layer<X>(
+    /// stored. The corrector is that of the judge's inputs.
+    pub(super) fn off_with_layer<'x, X>(
         &mut self,
         layer: &str,
         scheme: Scheme,
-        judge: &Judge<'_, X>,
+        judge: &Judge<'x, X>,
+        corrector: Option<&Corrector<'x, X>>,
     ) -> Result<(Off, Option<Stored>)>
     where
         M: Forward<X>,
     {
         let only = |name: &str| if name == layer { scheme } else { Scheme::Float };
-        let (changes, _) = changes_by(&*self.model, &self.prepared, &only)?;
+        let none = Corrections::new();
+        let (changes, _) = changes_by(&*self.model, &self.prepared, &only, &none)?;
         let int8 = changes.stored.values().find(|stored| matches!(stored, Stored::Int8(_)));
         let int8 = int8.cloned();
-        Ok((self.off_after(changes, judge)?, int8))
+        Ok((self.off_after(changes, judge, corrector)?, int8))
     }
 
-    fn off_after<X>(&mut self, changes: Changes, judge: &Judge<'_, X>) -> Result<Off>
+    fn off_after<'x, X>(
+        &mut self,
+        changes: Changes,
+        judge: &Judge<'x, X>,
+        corrector: Option<&Corrector<'x, X>>,
+    ) -> Result<Off>
     where
         M: Forward<X>,
     {
         let undo = changes.try_out(self.model);
-        let off = judge.off(&*self.model);
+        let off = judge.off(&*self.model, corrector);
         undo.put_back(self.model);
         off
     }
 
     /// Leaves the model quantized like this.
-    pub(super) fn keep(self, config: &QuantConfig) -> Result<QuantReport> {
-        apply(self.model, &self.prepared.with_config(config)?)
+    pub(super) fn keep<X>(
+        mut self,
+        config: &QuantConfig,
+        corrector: Option<&Corrector<'_, X>>,
+    ) -> Result<QuantReport>
+    where
+        M: Forward<X>,
+    {
+        let prepared = self.prepared.with_config(config)?;
+        let corrections = self.corrections(&prepared, corrector)?;
+        apply_corrected(self.model, &prepared, &corrections)
     }
 }
 

@@ -8,6 +8,7 @@ use super::trial::{Judge, Off, Trials};
 use super::watch::{Progress, Watch};
 use crate::Result;
 use crate::nn::Forward;
+use crate::quant::correct::Corrector;
 use crate::quant::equalize::{candidates, undo};
 use crate::quant::{
     Activations, Equalization, Prepared, QuantConfig, QuantError, QuantReport, Scheme, Tried,
@@ -23,7 +24,11 @@ const SENSITIVITY_BATCHES: usize = 2;
 /// which 0.99 % on 128 photographs was 1.03 % on 600 others.
 const AIM: f64 = 0.95;
 
-/// What equalizing must leave of the error to be worth having a model that is not the one in the float file.
+/// Calibration batches that the means of channels are corrected by, at most.
+const CORRECTING_BATCHES: usize = 32;
+
+/// What equalizing or correcting must leave of the error to be worth having a model that is no mere rounding of the one in
+/// the float file.
 const PAYS: f64 = 0.95;
 
 /// Models that are judged at most. Three or four are usual.
@@ -192,30 +197,34 @@ struct First {
 }
 
 /// The model as the search begins with it.
-struct Begun {
+struct Begun<'x, X> {
     prepared: Prepared,
     off: Off,
     equalized: Vec<Equalization>,
+    /// What corrects the means of channels, if that pays.
+    corrector: Option<Corrector<'x, X>>,
     /// What a batch took.
     seconds_of_pass: f64,
 }
 
-/// Brings channels to one range where that pays, which is tried with all layers on the first rung.
-fn begin<M, X>(
+/// Brings channels to one range and corrects their means where that pays, which is tried with all layers on the first
+/// rung.
+fn begin<'x, M, X>(
     model: &mut M,
     prepared: Prepared,
-    &Search { calibration, max_error, .. }: &Search<'_, X>,
+    &Search { calibration, max_error, .. }: &Search<'x, X>,
     base: &QuantConfig,
     judge: &Judge<'_, X>,
-) -> Result<Begun>
+) -> Result<Begun<'x, X>>
 where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
     let started = Instant::now();
-    let off = Trials::new(&mut *model, prepared.clone()).off(base, judge)?;
+    let off = Trials::new(&mut *model, prepared.clone()).off(base, judge, None)?;
     let seconds_of_pass = started.elapsed().as_secs_f64() / judge.batches().max(1) as f64;
-    let mut best = Begun { prepared, off, equalized: Vec::new(), seconds_of_pass };
+    let (equalized, corrector) = (Vec::new(), None);
+    let mut best = Begun { prepared, off, equalized, corrector, seconds_of_pass };
     if within(best.off.against(max_error), AIM * max_error) {
         return Ok(best);
     }
@@ -223,23 +232,55 @@ where
         equalize(model, &equalized)?;
         let tried = calibrate(&*model, calibration.iter().cloned().map(Ok), base);
         let tried = tried.and_then(|prepared| {
-            let off = Trials::new(&mut *model, prepared.clone()).off(base, judge)?;
+            let off = Trials::new(&mut *model, prepared.clone()).off(base, judge, None)?;
             Ok((prepared, off))
         });
         undo(model, &equalized)?;
         let (prepared, off) = tried?;
-        if off.against(max_error) < PAYS * best.off.against(max_error) {
-            best = Begun { prepared, off, equalized, seconds_of_pass };
+        if pays(&off, &best.off) {
+            best = Begun { prepared, off, equalized, ..best };
         }
     }
     equalize(model, &best.equalized)?;
-    Ok(best)
+    match corrected(model, &best, calibration, base, judge) {
+        Ok((corrector, off)) if pays(&off, &best.off) => {
+            Ok(Begun { off, corrector: Some(corrector), ..best })
+        }
+        Ok(_) => Ok(best),
+        Err(error) => {
+            undo(model, &best.equalized)?;
+            Err(error)
+        }
+    }
+}
+
+/// Whether a method has left so much less of the error that it is worth it, and no class is lost by it. A class that is lost
+/// either way hides no gain: what raises layers later saves it from a smaller error.
+fn pays(off: &Off, before: &Off) -> bool {
+    off.error() < PAYS * before.error() && (off.lost.is_none() || before.lost.is_some())
+}
+
+/// The model with all layers on the first rung and its means corrected.
+fn corrected<'x, M, X>(
+    model: &mut M,
+    Begun { prepared, .. }: &Begun<'_, X>,
+    calibration: &'x [X],
+    base: &QuantConfig,
+    judge: &Judge<'_, X>,
+) -> Result<(Corrector<'x, X>, Off)>
+where
+    M: Forward<X> + ?Sized,
+{
+    let batches = calibration.iter().take(CORRECTING_BATCHES).collect();
+    let corrector = Corrector::new(&*model, batches, &prepared.folds)?;
+    let off = Trials::new(model, prepared.clone()).off(base, judge, Some(&corrector))?;
+    Ok((corrector, off))
 }
 
 /// The search itself, from all layers on the first rung.
 fn climb<M, X>(
     model: &mut M,
-    begun: Begun,
+    begun: Begun<'_, X>,
     Search { calibration, max_error, prices, .. }: Search<'_, X>,
     first: &First,
     judge: &Judge<'_, X>,
@@ -249,8 +290,9 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let cost = (begun.seconds_of_pass, judge.batches());
-    let (Begun { prepared, off, .. }, base) = (begun, &first.base);
+    let correcting = begun.corrector.as_ref().map_or(0, |corrector| corrector.batches().len());
+    let cost = (begun.seconds_of_pass, judge.batches() + correcting);
+    let (Begun { prepared, off, corrector, .. }, base) = (begun, &first.base);
     let mut trials = Trials::new(model, prepared);
     let (mut tried, mut priced) = (vec![Trial::new(BTreeMap::new(), &off)], Vec::new());
     let mut offs = vec![off];
@@ -260,15 +302,24 @@ where
             // It may be in none of these.
             sample.extend(judge.batches_of(trials.model(), class)?);
         }
-        let mut climb =
-            measure(&mut trials, &sample, first.number, base, max_error, prices, cost, watch)?;
+        let mut climb = measure(
+            &mut trials,
+            &sample,
+            first.number,
+            base,
+            max_error,
+            prices,
+            cost,
+            corrector.is_some(),
+            watch,
+        )?;
         priced = climb.prices();
         while tried.len() < MOST_TRIALS
             && watch.goes_on()
             && advance(&mut climb, &tried, offs[offs.len() - 1].against(max_error), max_error)
         {
             let raised = climb.raised();
-            let off = trials.off(&with_schemes(base, &raised), judge)?;
+            let off = trials.off(&with_schemes(base, &raised), judge, corrector.as_ref())?;
             tried.push(Trial::new(raised, &off));
             let is_enough = within(off.against(max_error), AIM * max_error);
             offs.push(off);
@@ -287,7 +338,7 @@ where
     };
     let Trial { raised, error, errors, .. } = tried[best].clone();
     let config = with_schemes(base, &raised);
-    let report = trials.keep(&config)?;
+    let report = trials.keep(&config, corrector.as_ref())?;
     let report = QuantReport { tried: told(&tried, &priced), ..report };
     let is_within = within(offs[best].against(max_error), max_error);
     Ok(Ladder { config, raised, prices: priced, report, error, errors, is_within, tried })

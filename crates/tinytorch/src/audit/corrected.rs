@@ -1,0 +1,109 @@
+//! Whether what int8 layers add to their channels takes their means to the float model's.
+
+use super::compare::exceeds;
+use super::passes::batches;
+use super::{HeldOut, Subject};
+use crate::Result;
+use crate::autograd::{Param, ParamId, Stored};
+use crate::models::{ListModel, Model};
+use crate::quant::{Channels, Folded, channels};
+use std::collections::BTreeMap;
+
+/// How far a mean may be taken from the float model's, as a share of what the channel deviates by: samples that judge
+/// have other means than those that calibrated. Of the 17,000 channels of a MobileNetV2 the worst was 0.16 off.
+const FREE: f64 = 0.5;
+
+/// Samples that are looked at, at most.
+const SAMPLES: usize = 256;
+
+/// What is wrong with the corrections that the file names: each has to bring the mean of its channel nearer to the float
+/// model's on the samples that judge, unless it is small. `biases` are those of the int8 model's layers, by their weights.
+pub(super) fn faults(
+    subject: &Subject,
+    folded: &Folded,
+    biases: &BTreeMap<ParamId, ParamId>,
+) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    if subject.corrected.is_empty() {
+        return Ok(faults);
+    }
+    let (float, int8) = (subject.float.named_params(), subject.int8.named_params());
+    let by_id: BTreeMap<ParamId, usize> =
+        int8.iter().enumerate().map(|(place, (_, param))| (param.id(), place)).collect();
+    let mut of_float = gathered(&*subject.float, &subject.held_out)?;
+    let of_int8 = gathered(&*subject.int8, &subject.held_out)?;
+    for ((name, was), (_, is)) in float.iter().zip(&int8) {
+        if !subject.corrected.contains(name) {
+            continue;
+        }
+        let (Some(float_channels), Some(int8_channels)) =
+            (of_float.get_mut(name), of_int8.get(name))
+        else {
+            faults.push(format!("`{name}` is said to be corrected, and no layer multiplies by it"));
+            continue;
+        };
+        folded.norm(was.id(), float_channels);
+        let place = biases.get(&is.id()).and_then(|bias| by_id.get(bias));
+        let bias = place.map(|&place| [float[place].1, int8[place].1]);
+        let moved = moved([was, is], bias, folded)?;
+        let off = moved.iter().zip(float_channels.iter().zip(int8_channels)).enumerate();
+        let worst = off
+            .map(|(channel, (moved, (float, int8)))| {
+                let off = int8.mean() - float.mean();
+                let deviation = float.deviation().max(f64::MIN_POSITIVE);
+                (channel, off.abs() / deviation, (off - moved).abs() / deviation)
+            })
+            .max_by(|a, b| (a.1 - a.2).total_cmp(&(b.1 - b.2)));
+        if let Some((channel, with, without)) = worst
+            && exceeds(with - without, FREE)
+        {
+            faults.push(format!(
+                "what `{name}` adds to channel {channel} takes its mean {with:.2} deviations away from the float model's, \
+                 which is {without:.2} without it"
+            ));
+        }
+    }
+    Ok(faults)
+}
+
+/// The output channels of a model's layers over the samples that judge.
+fn gathered(model: &dyn Model, held_out: &HeldOut) -> Result<Channels> {
+    let mut all = Channels::new();
+    let passes = SAMPLES.div_ceil(held_out.per_pass().max(1));
+    for batch in batches(held_out).take(passes) {
+        for (name, moments) in channels(model as &dyn ListModel, &batch?)? {
+            match all.get_mut(&name) {
+                Some(known) => {
+                    known.iter_mut().zip(&moments).for_each(|(known, own)| known.add(own))
+                }
+                None => {
+                    all.insert(name, moments);
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What an int8 layer adds to each channel beyond its float bias and the norm that was folded in.
+fn moved([was, is]: [&Param; 2], bias: Option<[&Param; 2]>, folded: &Folded) -> Result<Vec<f64>> {
+    let channels = is.shape()[0];
+    let mut moved = vec![0.0; channels];
+    let mut add = |values: &[f32], sign: f64| {
+        moved.iter_mut().zip(values).for_each(|(sum, value)| *sum += sign * f64::from(*value));
+    };
+    if let Some(shift) = is.int8().and_then(|int8| int8.shift()) {
+        add(shift, 1.0);
+    }
+    if let Some(shift) = folded.shifts.get(&was.id()) {
+        add(shift, -1.0);
+    }
+    if let Some([was, is]) = bias
+        && let Stored::F32(is) = is.stored()
+    {
+        add(&is.to_vec()?, 1.0);
+        let was = folded.values.get(&was.id()).map_or_else(|| was.value(), Ok)?;
+        add(&was.to_vec()?, -1.0);
+    }
+    Ok(moved)
+}
