@@ -63,7 +63,7 @@ pub(crate) fn held_against<'m>(
     }
     let checked = format!(
         "{compared} weights and the ranges of {of_inputs} inputs are those of the float model's layers of the same names, as far as \
-         scales and zero points tell, and {steps} steps have the settings of the float model's"
+         scales and zero points tell, and so are the settings of {steps} steps"
     );
     Ok(outside.with_parameters(faults, checked))
 }

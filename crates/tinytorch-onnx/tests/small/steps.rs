@@ -89,10 +89,7 @@ fn a_limit_that_no_sample_may_reach_is_named() {
 #[test]
 fn another_function_is_named() {
     let (faults, steps) = told(|nodes, _| nodes[2].op_type = "AveragePool".into());
-    assert_eq!(
-        faults,
-        ["`pooled` comes from AveragePool, and in the float model from MaxPool"]
-    );
+    assert_eq!(faults, ["`pooled` comes from AveragePool, and in the float model from MaxPool"]);
     assert_eq!(steps, 3);
 }
 
