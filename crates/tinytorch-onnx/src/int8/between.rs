@@ -86,18 +86,19 @@ fn by_output(node: &NodeProto) -> Option<(&str, &NodeProto)> {
     node.output.first().map(|name| (name.as_str(), node))
 }
 
-/// The first attribute that has another value. What a node leaves out has the default of its version, which may be another.
+/// The first attribute that has another value. What a node leaves out has the default of its version, which may be another, and
+/// an axis may be counted from either end.
 fn other_attribute(was: &NodeProto, is: &NodeProto, is_one_version: bool) -> Option<String> {
     let pads_itself = |node: &NodeProto| {
         attribute(node, "auto_pad").is_some_and(|pads| !matches!(&pads.s[..], b"" | b"NOTSET"))
     };
     let are_named = pads_itself(was) || pads_itself(is);
-    let is_compared =
-        |name: &&str| !OF_STORAGE.contains(name) && !(are_named && PADS.contains(name));
+    let is_left_out = |name: &&str| OF_STORAGE.contains(name) || are_named && PADS.contains(name);
     let names = was.attribute.iter().chain(&is.attribute).map(|attribute| attribute.name.as_str());
-    names.filter(is_compared).find_map(|name| {
+    names.filter(|name| !is_left_out(name)).find_map(|name| {
         let (before, now) = (attribute(was, name), attribute(is, name));
         let is_other = match (before, now) {
+            (Some(before), Some(now)) if name == "axis" && (before.i < 0) != (now.i < 0) => false,
             (Some(before), Some(now)) => value(before) != value(now),
             (Some(one), None) | (None, Some(one)) => is_one_version && !is_usual(one),
             (None, None) => false,

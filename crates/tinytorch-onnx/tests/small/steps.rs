@@ -18,7 +18,7 @@ fn text(name: &str, s: &'static str) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 3, s: s.as_bytes().into(), ..Default::default() }
 }
 
-/// A convolution, an activation with a limit, a pool, and an activation with a slope.
+/// A convolution, an activation with a limit, a pool, an activation with a slope, and shares.
 fn steps() -> ModelProto {
     let conv = [ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])];
     let pool = [ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
@@ -26,7 +26,8 @@ fn steps() -> ModelProto {
         with(node("Conv", &["x", "w"], &["sums"]), &conv),
         node("Clip", &["sums", "least", "most"], &["limited"]),
         with(node("MaxPool", &["limited"], &["pooled"]), &pool),
-        with(node("LeakyRelu", &["pooled"], &["y"]), &[float("alpha", 0.1)]),
+        with(node("LeakyRelu", &["pooled"], &["sloped"]), &[float("alpha", 0.1)]),
+        with(node("Softmax", &["sloped"], &["y"]), &[int("axis", -1)]),
     ];
     let weight: Vec<f32> = (0..18).map(|i| (i % 5) as f32 - 2.0).collect();
     let constants = vec![
@@ -58,7 +59,7 @@ fn constants(model: &mut ModelProto) -> &mut Vec<tinytorch_onnx::proto::TensorPr
 
 #[test]
 fn a_step_with_another_setting_is_named() {
-    let slope = "the LeakyRelu that gives `y` has alpha";
+    let slope = "the LeakyRelu that gives `sloped` has alpha";
     let pads = "the Conv that gives `sums` has pads";
     for (change, expected) in [
         (
@@ -71,7 +72,7 @@ fn a_step_with_another_setting_is_named() {
             let all = nodes.iter_mut().flat_map(|node| &mut node.attribute);
             all.filter(|one| one.name == change.name).for_each(|one| *one = change.clone());
         });
-        assert_eq!((faults, steps), (vec![expected], 4));
+        assert_eq!((faults, steps), (vec![expected], 5));
     }
     let left_out = told(|nodes, _| nodes[3].attribute.clear()).0;
     assert_eq!(left_out, [format!("{slope} the default, and 0.1 in the float model")]);
@@ -90,17 +91,19 @@ fn a_limit_that_no_sample_may_reach_is_named() {
 fn another_function_is_named() {
     let (faults, steps) = told(|nodes, _| nodes[2].op_type = "AveragePool".into());
     assert_eq!(faults, ["`pooled` comes from AveragePool, and in the float model from MaxPool"]);
-    assert_eq!(steps, 3);
+    assert_eq!(steps, 4);
 }
 
 #[test]
 fn what_tools_do_when_they_quantize_is_no_fault() {
-    let none = (Vec::<String>::new(), 4);
+    let none = (Vec::<String>::new(), 5);
     assert_eq!(told(|_, _| ()), none);
     // What a step does without being told is said.
     let spelled =
         told(|nodes, _| nodes[0].attribute.extend([ints("dilations", &[1, 1]), int("group", 1)]));
     assert_eq!(spelled, none);
+    // An axis from the beginning or from the end.
+    assert_eq!(told(|nodes, _| nodes[4].attribute[0].i = 3), none);
     // Pads by their numbers or by their name.
     assert_eq!(told(|nodes, _| nodes[0].attribute[1] = text("auto_pad", "SAME_UPPER")), none);
     // Values are rounded between two steps.
@@ -116,7 +119,7 @@ fn what_tools_do_when_they_quantize_is_no_fault() {
         nodes.remove(1);
         nodes[0].output[0] = "limited".into();
     });
-    assert_eq!(fused, (vec![], 2));
+    assert_eq!(fused, (vec![], 3));
 }
 
 /// What an attribute means that is left out hangs on the version.
