@@ -97,10 +97,7 @@ impl Foreign {
         let path = places.files[1];
         let int8 = self.int8.as_deref().ok_or_else(|| Problem::OnlyEngine { path: path.into() })?;
         let of_int8 = boxed(&name_of(path), int8, 1)?;
-        let of_int8 = match is_onnx(path) {
-            true => held_against(of_int8, path, [&*self.float, int8], samples)?,
-            false => of_int8,
-        };
+        let of_int8 = held_against(of_int8, path, [&*self.float, int8], samples)?;
         Ok([boxed("float", &*self.float, 0)?, of_int8])
     }
 

@@ -3,6 +3,7 @@
 use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
+use crate::int8::between;
 use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::{GraphProto, ModelProto};
@@ -65,6 +66,13 @@ impl OnnxModel {
     pub fn from_frame(bytes: Vec<u8>) -> Result<OnnxModel> {
         let proto = file::decode("the graph", Bytes::from(bytes))?;
         OnnxModel::build(&proto, Files::default(), Values::Elsewhere)
+    }
+
+    /// What the steps of an int8 form of this model do otherwise than the steps of this model that give values of the same
+    /// names, a sentence each, and how many steps have such names. Quantizing changes weights and adds roundings, and leaves the
+    /// operators between them as they are.
+    pub fn steps_changed_by(&self, int8: &OnnxModel) -> (Vec<String>, usize) {
+        between(&self.frame, &int8.frame)
     }
 
     /// What the file says beside its graph, by key.

@@ -1,5 +1,6 @@
-//! The weights and ranges of an int8 file against those of the float model.
+//! The weights, ranges and steps of an int8 file against those of the float model.
 
+use crate::open::is_onnx;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +10,7 @@ use tinytorch::autograd::{Stored, Var};
 use tinytorch::int8::{Encoding, QParams};
 use tinytorch::models::{ListModel, Model};
 use tinytorch::quant::{Prepared, QuantConfig, calibrate};
-use tinytorch_onnx::{AgainstFloat, against_float};
+use tinytorch_onnx::{AgainstFloat, OnnxModel, against_float};
 
 /// Samples whose ranges are looked at.
 const SAMPLES: usize = 64;
@@ -17,14 +18,14 @@ const SAMPLES: usize = 64;
 /// The share of a range that must lie outside of the levels, and would not with another zero point, before that is to blame.
 const CUT: f64 = 0.25;
 
-/// The model in this file, with what its weights and ranges say wrong of the float model's, if there is something to hold them against.
+/// The model in this file, with what its weights, ranges and steps say wrong of the float model's, if there is something to hold them against.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn held_against(
+pub(crate) fn held_against<'m>(
     outside: Outside,
     file: &Path,
-    [float, int8]: [&dyn Model; 2],
+    [float, int8]: [&'m dyn Model; 2],
     samples: &HeldOut,
 ) -> Result<Outside> {
     let weights: BTreeMap<String, Tensor> = float
@@ -35,7 +36,16 @@ pub(crate) fn held_against(
             _ => None,
         })
         .collect();
-    let AgainstFloat { mut faults, compared } = against_float(file, &weights)?;
+    let AgainstFloat { mut faults, compared } = match is_onnx(file) {
+        true => against_float(file, &weights)?,
+        false => AgainstFloat::default(),
+    };
+    let graph = |model: &'m dyn Model| model.as_any()?.downcast_ref::<OnnxModel>();
+    let (changed, steps) = match (graph(float), graph(int8)) {
+        (Some(float), Some(int8)) => float.steps_changed_by(int8),
+        _ => Default::default(),
+    };
+    faults.extend(changed);
     let ranges = ranges(int8);
     let seen = match ranges.is_empty() {
         true => None,
@@ -48,12 +58,12 @@ pub(crate) fn held_against(
         of_inputs += 1;
         faults.extend(misplaced(name, *params, range));
     }
-    if compared + of_inputs == 0 && faults.is_empty() {
+    if compared + of_inputs + steps == 0 && faults.is_empty() {
         return Ok(outside);
     }
     let checked = format!(
         "{compared} weights and the ranges of {of_inputs} inputs are those of the float model's layers of the same names, as far as \
-         scales and zero points tell"
+         scales and zero points tell, and so are the settings of {steps} steps"
     );
     Ok(outside.with_parameters(faults, checked))
 }

@@ -223,6 +223,46 @@ fn a_graph_of_another_program_is_judged_by_its_answers() {
     assert!(line.contains("tinytorch export"), "{line}");
 }
 
+/// A limit that no sample reaches moves no answer, and the file is another model's all the same, in whichever form.
+#[test]
+fn a_step_between_weights_that_became_another_is_named() {
+    let bench = bench(-1, &["answer"]);
+    let mut float = ModelProto::decode(&bench.read("m.onnx")[..]).unwrap();
+    let limit = |model: &mut ModelProto, most: f32| {
+        let constants = &mut model.graph.as_mut().unwrap().initializer;
+        constants.retain(|constant| !["least", "most"].contains(&constant.name.as_str()));
+        constants.extend([("least", 0.0), ("most", most)].map(|(name, value)| TensorProto {
+            name: name.into(),
+            data_type: F32,
+            float_data: vec![value],
+            ..Default::default()
+        }));
+    };
+    let nodes = &mut float.graph.as_mut().unwrap().node;
+    let relu = nodes.iter_mut().find(|node| node.op_type == "Relu").unwrap();
+    *relu = node("Clip", &[&relu.input[0], "least", "most"], &[&relu.output[0]]);
+    limit(&mut float, 1e4);
+    bench.write("m.onnx", &float.encode_to_vec());
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx");
+    let mut other = ModelProto::decode(&bench.read("q.onnx")[..]).unwrap();
+    limit(&mut other, 2e4);
+    bench.write("other.onnx", &other.encode_to_vec());
+    bench.good("import other.onnx --out other.safetensors");
+    for file in ["other.onnx", "other.safetensors"] {
+        let output = bench.run(&format!("audit m.onnx {file} --data test.npz --no-latency --json"));
+        assert_eq!(output.status.code(), Some(1), "{file}: {output:?}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let gates = report["models"][0]["gates"].as_array().unwrap();
+        let gate = |id: &str| gates.iter().find(|gate| gate["id"] == id).unwrap();
+        assert_eq!(
+            (&gate("output_error")["result"], &gate("parameters")["result"]),
+            (&"pass".into(), &"fail".into())
+        );
+        let reason = gate("parameters")["reason"].as_str().unwrap();
+        assert!(reason.contains("the Clip that gives `h1` has another input 2"), "{reason}");
+    }
+}
+
 #[test]
 fn several_outputs_and_a_fixed_batch_are_judged_output_by_output() {
     let bench = bench(1, &["answer", "h2"]);

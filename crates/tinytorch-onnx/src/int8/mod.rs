@@ -6,6 +6,7 @@
 //! something else reads stay in the graph and round as they say.
 
 mod against_float;
+mod between;
 mod draft;
 mod expand;
 mod integers;
@@ -18,6 +19,7 @@ use crate::error::OnnxError;
 use crate::file::Files;
 use crate::proto::{GraphProto, NodeProto};
 pub use against_float::{AgainstFloat, against_float};
+pub(crate) use between::between;
 use draft::Draft;
 pub(crate) use draft::{dequantize, integer, is_plain_product, plain};
 pub use misread::{Misreading, in_seven_bits};

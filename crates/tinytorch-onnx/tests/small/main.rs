@@ -7,6 +7,7 @@ mod frames;
 mod models;
 mod quantized;
 mod seldom;
+mod steps;
 mod support;
 mod translate;
 mod types;

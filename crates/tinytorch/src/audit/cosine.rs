@@ -101,6 +101,12 @@ mod tests {
         assert!((score - Cosine.kept()).abs() < 1e-6, "{score}");
     }
 
+    /// What decision 77 asks of encoders, as a score and as a likeness.
+    #[test]
+    fn a_cosine_of_0_999_is_asked_for() {
+        assert_eq!((Cosine.kept(), Cosine.usual_limit()), (0.999, 0.999));
+    }
+
     #[test]
     fn length_does_not_count_and_direction_does() {
         let of = |rows: [f32; 6]| Tensor::from_vec(rows.to_vec(), [3, 2]).unwrap();

@@ -137,6 +137,9 @@ fn belief_after(node: &Node, input: Belief, entering: Belief) -> Result<Belief> 
 /// Of what an op makes of a value.
 fn belief_after_op(op: &Arc<dyn Compute>, input: Belief) -> Belief {
     let facts = op.properties();
+    if let (Some(bounds), Belief::Spread { .. }) = (facts.clips, input) {
+        return clipped(input, bounds);
+    }
     match input {
         Belief::Spread { .. } if facts.positive_part => positive_part(input),
         Belief::Spread { .. } if facts.standardizes => STANDARD,
@@ -171,6 +174,18 @@ fn positive_part(belief: Belief) -> Belief {
     }
 }
 
+/// Between two bounds, no value of which is larger than the farther one.
+fn clipped(belief: Belief, [least, most]: [f32; 2]) -> Belief {
+    let belief = if least >= 0.0 { positive_part(belief) } else { belief };
+    match belief {
+        Belief::Spread { low, high, rms } => {
+            let [low, high] = [low, high].map(|end| end.max(least).min(most));
+            Belief::Spread { low, high, rms: rms.min(low.abs().max(high.abs())) }
+        }
+        other => other,
+    }
+}
+
 /// The largest root mean square among the output channels, for inputs of this root mean square.
 fn largest_spread(weight: &Weight, bias: Option<&Tensor>, rms: f32) -> Result<f32> {
     let weight = match weight {
@@ -193,6 +208,7 @@ mod tests {
     use super::*;
     use crate::autograd::{Ctx, Var};
     use crate::nn::{Init, Linear, Module, Path, Visitor, VisitorMut};
+    use crate::ops::{Clamp, Pointwise};
 
     /// `second(relu(first(x)))`.
     struct Two {
@@ -255,6 +271,23 @@ mod tests {
     fn known_inputs_lie_in_their_range() {
         assert_eq!(ranges_of(Some((0.0, 0.5))), [(0.0, 0.5), (0.0, 15.0)]);
         assert_eq!(ranges_of(Some((0.25, 0.5)))[0], (0.0, 0.5));
+    }
+
+    /// As of a ReLU6 in an imported graph.
+    #[test]
+    fn values_between_two_bounds_stay_there() {
+        let of = |low: f32, high: f32, rms: f32| Belief::Spread { low, high, rms };
+        let after = |belief: Belief, low: f32, high: f32| {
+            let clip = Pointwise { name: "clip", f: Clamp { low, high } };
+            match belief_after_op(&(Arc::new(clip) as Arc<dyn Compute>), belief) {
+                Belief::Spread { low, high, rms } => (low, high, rms),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(after(of(-30.0, 30.0, 5.0), -1.0, 2.0), (-1.0, 2.0, 2.0));
+        assert_eq!(after(of(-30.0, 30.0, 5.0), 0.0, 3.0), (0.0, 3.0, 3.0));
+        let (low, high, rms) = after(of(-4.0, 4.0, 1.0), 0.0, 6.0);
+        assert!((low, high) == (0.0, 4.0) && (rms - 0.5f32.sqrt()).abs() < 1e-6);
     }
 
     #[test]

@@ -68,6 +68,26 @@ fn samples_that_are_wrong_in_small_passes() {
     }
 }
 
+/// Working memory that is larger than a pass and is not cleared. Samples of whole passes alone never show it.
+#[test]
+fn what_a_larger_pass_has_left_behind() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let whole = base.held_out.select(&(0..512).collect::<Vec<_>>()).unwrap();
+    for samples in [base.held_out.clone(), whole] {
+        let mut subject = judged_by(base, samples);
+        subject.int8 = Impostor::boxed(subject.int8, Instead::Leftovers);
+        assert_caught(&audit(&subject), "batches", "in a pass of");
+    }
+}
+
+#[test]
+fn one_range_for_all_samples_of_a_pass() {
+    let stage = Stage::enter();
+    let report = audit(&instead(stage.mlp(), Instead::SharedRange));
+    assert_caught(&report, "batches", "in a pass of 1");
+}
+
 #[test]
 fn outputs_that_depend_on_the_number_of_threads() {
     let stage = Stage::enter();

@@ -1,4 +1,7 @@
-use super::ops::{Dawdle, Drift, KeepsLater, More, PlannedMore, Saying, Turned, WrongBelow};
+use super::ops::{
+    Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
+    WrongBelow,
+};
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
@@ -31,6 +34,10 @@ pub(crate) enum Instead {
     Drift { by_threads: bool },
     /// Runs its model, and then counts so far, in passes of `from` to `to` samples.
     Dawdle { times: usize, from: usize, to: usize },
+    /// Runs its model, and adds what a larger run before left behind.
+    Leftovers,
+    /// Runs its model, and rounds its outputs by one range for all samples.
+    SharedRange,
     /// Runs its model, and gives each output the place of the next.
     Turned,
     /// Runs the linear layers without anything in between.
@@ -107,6 +114,14 @@ impl ListModel for Impostor {
                 let output = self.of.forward(input, ctx)?;
                 let more = More { on_scalar_alone: *on_scalar_alone };
                 ctx.apply(PlannedMore(more), &[&output])
+            }
+            Instead::Leftovers => {
+                let output = self.of.forward(input, ctx)?;
+                ctx.apply(Leftovers::default(), &[&output])
+            }
+            Instead::SharedRange => {
+                let output = self.of.forward(input, ctx)?;
+                ctx.apply(SharedRange, &[&output])
             }
             Instead::Turned => {
                 let output = self.of.forward(input, ctx)?;

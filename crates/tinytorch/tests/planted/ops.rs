@@ -1,7 +1,7 @@
 //! Ops that compute something else than they should.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
 use tinytorch::graph::{Compute, Cost, Edge, Exec, Graph, View};
 use tinytorch::tensor::Shape;
@@ -194,6 +194,64 @@ impl Compute for KeepsLater {
 }
 
 impl Op for KeepsLater {}
+
+/// The same numbers, and a tenth of those that the run before left in their places.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers(Mutex<Vec<f32>>);
+
+impl Compute for Leftovers {
+    fn name(&self) -> &'static str {
+        "leftovers"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        out.copy_from_slice(inputs[0].f32()?);
+        let mut left = self.0.lock().unwrap();
+        // Only beyond where this run has overwritten them.
+        let beyond = left.iter().skip(out.len());
+        out.iter_mut().zip(beyond).for_each(|(out, left)| *out += 0.1 * left);
+        *left = out.to_vec();
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for Leftovers {}
+
+/// Numbers rounded to 8 bits by one range for all rows.
+#[derive(Debug)]
+pub(super) struct SharedRange;
+
+impl Compute for SharedRange {
+    fn name(&self) -> &'static str {
+        "shared range"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
+        let values = inputs[0].f32()?;
+        let step = values.iter().fold(0.0f32, |most, v| most.max(v.abs())) / 127.0;
+        let rounded = |v: f32| if step > 0.0 { (v / step).round() * step } else { v };
+        out.iter_mut().zip(values).for_each(|(out, v)| *out = rounded(*v));
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for SharedRange {}
 
 /// A value and a little more: by the number of threads, or by how often it was asked for.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use super::{Stage, assert_caught, audit};
 use tinytorch::Tensor;
+use tinytorch::audit::{AuditOptions, Budget, audit_model};
 use tinytorch::quant::QuantConfig;
 
 #[test]
@@ -41,4 +42,17 @@ fn ranges_far_wider_than_what_they_hold() {
         file.change("head.layers.0.input_scale", |scale: &mut [f32]| scale[0] *= 20.0);
     });
     assert_caught(&audit(&subject), "output_error", "`head.layers.0.weight`");
+}
+
+/// What a layer adds is judged by what rounding explains, however much the whole model may be off.
+#[test]
+fn ranges_that_are_too_wide_within_the_budget() {
+    let stage = Stage::enter();
+    let subject = stage.cnn().edited(|file| {
+        file.change("head.layers.0.input_scale", |scale: &mut [f32]| scale[0] *= 4.0);
+    });
+    let budget = Budget { max_error: 1.0, float_floor: Some(90.0) };
+    let report = audit_model(&subject, &budget, &AuditOptions::default()).unwrap();
+    assert_caught(&report, "output_error", "`head.layers.0.weight` adds");
+    assert_caught(&report, "output_error", "where rounding explains");
 }
