@@ -162,7 +162,11 @@ fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
     assert_eq!((&ladder["within"], &ladder["raised"]), (&json!(true), &json!({})), "{ladder:#}");
 
     let fastest = fraction(&ladder["fastest_error"]);
-    let budget = 0.95 * fastest;
+    // On the way to a budget that the fastest rung misses, means are corrected first.
+    let report = bench.json(&format!("{within} {}", 0.95 * fastest));
+    let corrected = fraction(&report["ladder"]["fastest_error"]);
+    assert!(corrected <= fastest, "{report:#}");
+    let budget = 0.95 * corrected;
     let report = bench.json(&format!("{within} {budget}"));
     let ladder = &report["ladder"];
     let expected = [
@@ -184,7 +188,7 @@ fn a_budget_is_kept_by_raising_layers_and_passes_its_audit() {
     ];
     assert_eq!(keys(ladder), expected);
     assert!(fraction(&ladder["error"]) <= budget, "{ladder:#}");
-    assert_eq!(fraction(&ladder["fastest_error"]), fastest, "{ladder:#}");
+    assert_eq!(fraction(&ladder["fastest_error"]), corrected, "{ladder:#}");
     let patterns = report["config"]["patterns"].as_array().unwrap().iter();
     let raised: BTreeMap<_, _> = patterns.map(|p| (p[0].as_str().unwrap(), &p[1])).collect();
     assert_eq!(ladder["raised"], json!(raised));

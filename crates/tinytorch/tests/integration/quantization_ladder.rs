@@ -79,8 +79,8 @@ fn bytes(model: &dyn Model) -> (usize, usize) {
 
 #[test]
 fn a_resnet_is_brought_within_its_budget_at_the_price_of_some_layers() {
-    // Noise is hard on it: photographs cost 2.2 % on the fastest rung.
-    const BUDGET: f64 = 0.05;
+    // Noise is hard on it: photographs cost 2.2 % on the fastest rung, noise 3.8 % with corrected means.
+    const BUDGET: f64 = 0.03;
     let (float, mut model, data) = (resnet20(), resnet20(), images());
     let ladder = climb(&mut *model, &data, BUDGET, &config(Activations::Static)).unwrap();
     assert!(ladder.is_within && ladder.error <= BUDGET, "{ladder:?}");

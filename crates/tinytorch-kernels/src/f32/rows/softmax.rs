@@ -141,13 +141,20 @@ fn narrow<S: Simd>(s: S, width: usize, x: &[f32], out: &mut [f32]) {
             columns[j] = s.load(&lanes[j]);
             largest = s.max(largest, columns[j]);
         }
-        let mut sum = s.splat(0.0);
         for column in &mut columns[..width] {
             *column = Exp.value(s, s.sub(*column, largest));
-            sum = s.add(sum, *column);
         }
+        // In the order of `lane_sum`, so that a row has the same bits among longer ones.
+        let (mut sums, mut half) = (columns, NARROW / 2);
+        while half > 0 {
+            for i in 0..half {
+                sums[i] = s.add(sums[i], sums[i + half]);
+            }
+            half /= 2;
+        }
+        let scale = s.div(s.splat(1.0), sums[0]);
         for j in 0..width {
-            s.store(s.div(columns[j], sum), &mut lanes[j]);
+            s.store(s.mul(columns[j], scale), &mut lanes[j]);
         }
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
             out.iter_mut().zip(&lanes).for_each(|(out, lanes)| *out = lanes[row]);
