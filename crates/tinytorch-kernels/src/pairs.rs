@@ -2,7 +2,7 @@
 
 use crate::isa::Simd;
 
-/// Copies a row; one of two vectors takes a third of the time of a call that copies memory.
+/// Copies a row in vectors, without the call that copying memory is: rows of images are often only a few vectors long.
 #[inline(always)]
 pub(crate) fn copy<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
     let len = from.len().min(to.len());

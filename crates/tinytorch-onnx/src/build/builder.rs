@@ -3,7 +3,7 @@
 
 use super::ends::{open, value_info};
 use super::held::held;
-use super::idioms::{OPSET, Spelled, Steps, What};
+use super::idioms::{Read, Steps};
 use super::pairs::Pair;
 use crate::apply::{Arg, Args, Held, Operator, Use};
 use crate::error::{MissingNode, OnnxError, shown};
@@ -511,21 +511,9 @@ impl<'b> Builder<'b> {
             _ => None,
         };
         let steps = Steps::new(graph, &self.steps, outputs, constant);
-        let mut spelled = Vec::new();
-        for at in 0..self.steps.len() {
-            let Some(Spelled { what, inputs, parts }) = steps.spelled(at) else { continue };
-            let constants = inputs.iter().map(|&slot| constant(slot).cloned()).collect();
-            let numbers = inputs.iter().map(|slot| self.numbers.get(slot).copied()).collect();
-            // What cannot be read so stays as it is spelled.
-            let read = match what {
-                What::Operator(name, operator) => Some((name, operator)),
-                What::Node(node) => {
-                    operators::read(&node, &Node::new(&node, OPSET, constants, numbers)).ok()
-                }
-            };
-            spelled.extend(read.map(|read| (at, read, inputs, parts)));
-        }
-        for (at, (name, operator), inputs, parts) in spelled {
+        let spelled = |at| Some((at, steps.spelled(at)?.read(constant, &self.numbers)?));
+        let spelled: Vec<_> = (0..self.steps.len()).filter_map(spelled).collect();
+        for (at, Read { name, operator, inputs, parts }) in spelled {
             self.kept.extend(parts.into_iter().map(|part| self.steps[part].at));
             let step = &mut self.steps[at];
             (step.name, step.operator) = (name, operator);

@@ -2,14 +2,16 @@
 //! GELU, a product with its bias, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
 
 use crate::apply::Operator;
+use crate::node::Node;
+use crate::operators;
 use crate::program::{Slot, Step};
 use crate::proto::{AttributeProto, GraphProto, NodeProto};
 use std::collections::BTreeMap;
 use tinytorch_core::Tensor;
-use tinytorch_core::tensor::Dtype;
+use tinytorch_core::tensor::{Dtype, Number};
 
 /// The opset that has all operators which are spelled.
-pub(super) const OPSET: i64 = 20;
+const OPSET: i64 = 20;
 
 /// Between constants as exporters write them, and what they stand for.
 const ROUNDING: f32 = 1e-4;
@@ -21,6 +23,35 @@ pub(super) struct Spelled {
     pub(super) inputs: Vec<Slot>,
     /// The steps that spell it, but for the last.
     pub(super) parts: Vec<usize>,
+}
+
+/// An operator that can take the place of those steps.
+pub(super) struct Read {
+    pub(super) name: &'static str,
+    pub(super) operator: Operator,
+    pub(super) inputs: Vec<Slot>,
+    /// As [`Spelled::parts`].
+    pub(super) parts: Vec<usize>,
+}
+
+impl Spelled {
+    /// The operator; what cannot be read as one stays as it is spelled. `numbers` are those that the file declares.
+    pub(super) fn read<'t>(
+        self,
+        constant: impl Fn(Slot) -> Option<&'t Tensor>,
+        numbers: &BTreeMap<Slot, Number>,
+    ) -> Option<Read> {
+        let Spelled { what, inputs, parts } = self;
+        let (name, operator) = match what {
+            What::Operator(name, operator) => (name, operator),
+            What::Node(node) => {
+                let constants = inputs.iter().map(|&slot| constant(slot).cloned()).collect();
+                let numbers = inputs.iter().map(|slot| numbers.get(slot).copied()).collect();
+                operators::read(&node, &Node::new(&node, OPSET, constants, numbers)).ok()?
+            }
+        };
+        Some(Read { name, operator, inputs, parts })
+    }
 }
 
 /// What an operator is.

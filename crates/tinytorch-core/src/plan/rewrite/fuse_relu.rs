@@ -85,7 +85,7 @@ impl Compute for ThenRelu {
 }
 
 fn positive_part(values: &mut [f32]) {
-    values.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+    values.iter_mut().for_each(|y| *y = Bounds::POSITIVE.of(*y));
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub fn log_softmax_backward(isa: Isa, width: usize, y: &[f32], grad: &[f32], out
     for_rows(isa, Op::LogSoftmaxBackward, width, y, grad, out);
 }
 
-/// Values of a row that fill no vector: 4420 rows of two, as a detector has them, took 81 us one by one and take 10
+/// Values of a row that fill no vector: 4420 rows of two, as a detector has them, took 81 us one by one and take 20
 /// together.
 const NARROW: usize = 8;
 
