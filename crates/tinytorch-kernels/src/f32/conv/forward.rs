@@ -1,6 +1,6 @@
 //! The convolution itself.
 
-use super::depthwise::{depthwise, is_depthwise};
+use super::depthwise::{Depthwise, is_depthwise};
 use super::direct::{Direct, is_direct};
 use super::winograd::{Winograd, is_transformed};
 use super::{Lengths, check_len};
@@ -89,7 +89,7 @@ pub fn conv2d(
         ConvWeight::Plain(weight) => {
             check_len("weight", weight.len(), lengths.group_weight() * shape.groups);
             if is_depthwise(shape) {
-                return depthwise(isa, shape, x, weight, bias, bounds, out);
+                return Depthwise { shape, x, weight, bias, bounds }.run(isa, out);
             }
         }
         ConvWeight::Packed(weight) => check_len("packed groups", weight.groups.len(), shape.groups),

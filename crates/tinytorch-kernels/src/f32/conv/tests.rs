@@ -105,6 +105,24 @@ fn check(shape: &ConvShape) {
     }
 }
 
+/// Holds where outputs are sums in the order of the weights, whatever fills a vector.
+#[track_caller]
+fn assert_same_bits(shape: &ConvShape) {
+    let lengths = Lengths::of(shape);
+    let x = values(shape.batch * lengths.group_in * shape.groups, 1);
+    let weight = values(lengths.group_weight() * shape.groups, 2);
+    let bias = values(shape.out_channels, 3);
+    let run = |isa| {
+        let mut y = vec![9.0; shape.batch * lengths.group_out * shape.groups];
+        let weight = ConvWeight::Plain(&weight);
+        conv2d(isa, shape, &x, weight, Some(&bias), Bounds::NONE, &mut y);
+        y
+    };
+    let vectors = Isa::available().into_iter().filter(|isa| isa.lanes() >= 8);
+    let all: Vec<Vec<f32>> = vectors.map(run).collect();
+    assert!(all.windows(2).all(|two| two[0] == two[1]), "{shape:?}");
+}
+
 const PLAIN: ConvShape = ConvShape {
     batch: 2,
     in_channels: 3,
@@ -221,6 +239,12 @@ fn grouped_and_depthwise_convolutions_match_the_definition() {
     check(&ConvShape { in_channels: 6, out_channels: 6, groups: 6, ..PLAIN });
     check(&ConvShape { in_channels: 3, out_channels: 6, groups: 3, stride: [2, 2], ..PLAIN });
     check(&ConvShape { in_channels: 2, out_channels: 2, groups: 2, width: 40, ..PLAIN });
+    // More rows than are transposed at a time, with padding above the first ones and below the last ones.
+    let tall = ConvShape { in_channels: 17, out_channels: 17, groups: 17, height: 120, ..PLAIN };
+    for shape in [tall, ConvShape { width: 63, stride: [2, 2], ..tall }] {
+        check(&shape);
+        assert_same_bits(&shape);
+    }
 }
 
 #[test]
@@ -308,5 +332,31 @@ proptest! {
         };
         prop_assume!(shape.check().is_ok());
         check(&shape);
+    }
+
+    #[test]
+    fn any_depthwise_convolution_matches_the_definition_and_rounds_alike_on_all_vectors(
+        (batch, channels) in (1..3_usize, 2..40_usize),
+        (height, width) in (1..12_usize, 1..36_usize),
+        kernel in prop::array::uniform2(1..6_usize),
+        stride in prop::array::uniform2(1..4_usize),
+        padding in prop::array::uniform2(prop::array::uniform2(0..4_usize)),
+        dilation in prop::array::uniform2(1..3_usize),
+    ) {
+        let shape = ConvShape {
+            batch,
+            in_channels: channels,
+            height,
+            width,
+            out_channels: channels,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups: channels,
+        };
+        prop_assume!(shape.check().is_ok());
+        check(&shape);
+        assert_same_bits(&shape);
     }
 }

@@ -44,6 +44,7 @@ mod vector;
 pub use matrix::{BatchDim, Matrix, MatrixMut};
 pub use pack::{PackedA, PackedB};
 pub use product::{Bias, Left, Right, Scaling};
+pub(in crate::f32) use square::{HALF, SIDE};
 pub(in crate::f32) use tile::{Lines, Panels, next_rows};
 pub(in crate::f32) use unfold::SLACK;
 pub use unfold::Unfolded;

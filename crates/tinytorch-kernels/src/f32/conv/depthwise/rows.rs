@@ -1,9 +1,10 @@
-//! Convolution where each group has one input channel: too few multiplications for a matrix product.
+//! Channel by channel: neighboring pixels of a row fill a vector.
 
-use super::Lengths;
-use super::copied::{Copied, Runs};
+use super::Depthwise;
 use crate::Isa;
 use crate::f32::Bounds;
+use crate::f32::conv::Lengths;
+use crate::f32::conv::copied::{Copied, Runs};
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, split};
@@ -14,26 +15,10 @@ use std::ops::Range;
 /// Values of an image that are copied at a time: 16 KB, which stay in the first-level cache, as planes of 80 x 80 do not.
 const COPIED: usize = 4 << 10;
 
-pub(super) fn is_depthwise(shape: &ConvShape) -> bool {
-    shape.groups > 1 && shape.groups == shape.in_channels
-}
-
-/// As [`conv2d`](super::conv2d), which has checked the lengths.
-pub(super) fn depthwise(
-    isa: Isa,
-    shape: &ConvShape,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    bounds: Bounds,
-    out: &mut [f32],
-) {
-    let lengths = Lengths::of(shape);
-    if out.is_empty() {
-        return;
-    }
+pub(super) fn run(isa: Isa, conv: Depthwise<'_>, lengths: &Lengths, out: &mut [f32]) {
+    let Depthwise { shape, x, weight, bias, bounds } = conv;
     let planes = shape.batch * shape.in_channels;
-    let copied = Copied::made(isa.lanes(), x, shape, &lengths);
+    let copied = Copied::made(isa.lanes(), x, shape, lengths);
     let height = lengths.output[0];
     let rows = copied.rows_in(COPIED, height);
     let image_len = copied.len(1, rows);
@@ -50,7 +35,7 @@ pub(super) fn depthwise(
             copied.offsets(rows, taps);
             isa.run(Planes {
                 shape,
-                lengths: &lengths,
+                lengths,
                 copied,
                 planes: range,
                 rows,
