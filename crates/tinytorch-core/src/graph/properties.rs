@@ -36,6 +36,9 @@ pub struct Properties {
     pub normalizes_channels: bool,
     /// Rows of a table, which nothing multiplies: those that the input names, or the same for all.
     pub looks_up: bool,
+    /// What lies at a place of the output's first axis depends on what lies there in the inputs and on nothing else of
+    /// those that have as long an axis, so that samples of a batch do not meet. Pointwise ops need not say so.
+    pub keeps_samples_apart: bool,
     /// In which orders the op takes images.
     pub orders: Orders,
     /// Where the sizes of the output come from.

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::tensor::{Dtype, Element, Shape, Tensor, TensorError};
+use std::ops::Range;
 
 /// The elements of an input, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +148,12 @@ macro_rules! dtype_of {
     };
 }
 
-impl Elements<'_> {
+impl<'a> Elements<'a> {
+    /// Some of them.
+    pub(crate) fn range(self, range: Range<usize>) -> Elements<'a> {
+        each!(Elements, self, values => Elements::from(&values[range]))
+    }
+
     /// Their number.
     pub fn len(&self) -> usize {
         each!(Elements, self, values => values.len())
@@ -180,6 +186,11 @@ impl ElementsMut<'_> {
         dtype_of!(ElementsMut, self)
     }
 
+    /// Some of them.
+    pub(crate) fn range(&mut self, range: Range<usize>) -> ElementsMut<'_> {
+        each!(ElementsMut, self, values => ElementsMut::from(&mut values[range]))
+    }
+
     /// The same elements, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> ElementsMut<'_> {
         each!(ElementsMut, self, values => ElementsMut::from(&mut **values))
@@ -196,6 +207,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// An input of no elements.
+    pub(crate) const NOTHING: View<'static> =
+        View { shape: Shape::SCALAR, elements: Elements::F32(&[]) };
+
     /// A view of a contiguous tensor.
     ///
     /// # Errors

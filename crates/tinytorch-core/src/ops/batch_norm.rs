@@ -92,7 +92,7 @@ impl Compute for BatchNorm2d {
     }
 
     fn properties(&self) -> Properties {
-        Properties { normalizes_channels: true, ..Properties::default() }
+        Properties { normalizes_channels: true, keeps_samples_apart: true, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

@@ -28,7 +28,12 @@ impl Compute for Cat {
     }
 
     fn properties(&self) -> Properties {
-        Properties { joins: true, orders: Orders::Alike, ..Properties::default() }
+        Properties {
+            joins: true,
+            keeps_samples_apart: self.axis > 0,
+            orders: Orders::Alike,
+            ..Properties::default()
+        }
     }
 
     fn run_typed(

@@ -3,7 +3,9 @@
 use super::channels;
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
-use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{
+    Bounds, Compute, ConvGeometry, Cost, Edge, Exec, Graph, Properties, Step, View, Weight,
+};
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::Isa;
 use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
@@ -54,6 +56,10 @@ impl Compute for Conv2d {
 
     fn inputs_needed(&self) -> usize {
         2
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { keeps_samples_apart: true, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

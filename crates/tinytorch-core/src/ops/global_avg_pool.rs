@@ -33,7 +33,12 @@ impl Compute for GlobalAvgPool {
     }
 
     fn properties(&self) -> Properties {
-        Properties { keeps_range: true, orders: Orders::ByChannelReduced, ..Properties::default() }
+        Properties {
+            keeps_range: true,
+            keeps_samples_apart: true,
+            orders: Orders::ByChannelReduced,
+            ..Properties::default()
+        }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

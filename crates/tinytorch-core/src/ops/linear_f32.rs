@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
-use crate::graph::{Bounds, Compute, Cost, Edge, Exec, Graph, Step, View, Weight};
+use crate::graph::{Bounds, Compute, Cost, Edge, Exec, Graph, Properties, Step, View, Weight};
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::f32::gemm::{Bias, Matrix, MatrixMut, Scaling, gemm};
 
@@ -37,6 +37,10 @@ impl Compute for Linear {
 
     fn inputs_needed(&self) -> usize {
         2
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { keeps_samples_apart: true, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

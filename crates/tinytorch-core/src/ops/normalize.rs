@@ -42,7 +42,7 @@ impl Compute for Normalize {
     }
 
     fn properties(&self) -> Properties {
-        Properties { standardizes: true, ..Properties::default() }
+        Properties { standardizes: true, keeps_samples_apart: true, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

@@ -65,7 +65,12 @@ impl Compute for PadShortcut {
     }
 
     fn properties(&self) -> Properties {
-        Properties { keeps_range: true, orders: Orders::Alike, ..Properties::default() }
+        Properties {
+            keeps_range: true,
+            keeps_samples_apart: true,
+            orders: Orders::Alike,
+            ..Properties::default()
+        }
     }
 
     fn run_images(

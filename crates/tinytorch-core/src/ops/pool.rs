@@ -109,7 +109,8 @@ impl Compute for Pool {
     }
 
     fn properties(&self) -> Properties {
-        let shared = Properties { keeps_range: true, ..Properties::default() };
+        let shared =
+            Properties { keeps_range: true, keeps_samples_apart: true, ..Properties::default() };
         match self {
             Pool::Max(_) => Properties { selects: true, orders: Orders::AlikeOrTurned, ..shared },
             Pool::Avg(_) => shared,

@@ -68,7 +68,12 @@ impl Compute for Rearrange {
             Rearrange::Slice { .. } => Sizes::Some,
             Rearrange::Broadcast(_) => Sizes::All,
         };
-        Properties { sizes, ..Properties::default() }
+        let keeps_samples_apart = match self {
+            Rearrange::Permute(order) => order.first() == Some(&0),
+            Rearrange::Slice { axis, .. } => *axis > 0,
+            Rearrange::Broadcast(_) => false,
+        };
+        Properties { sizes, keeps_samples_apart, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

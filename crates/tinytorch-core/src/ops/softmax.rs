@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Ctx, Op, Saved, Saves, Var};
-use crate::graph::{Compute, Cost, Exec, View};
+use crate::graph::{Compute, Cost, Exec, Properties, View};
 use crate::tensor::{Shape, Tensor, TensorError, lanes};
 use tinytorch_kernels::f32::rows;
 
@@ -20,6 +20,10 @@ pub struct Softmax {
 impl Compute for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "log_softmax" } else { "softmax" }
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { keeps_samples_apart: self.axis > 0, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -76,6 +76,7 @@ fn facts(properties: Properties) -> Vec<&'static str> {
         standardizes,
         normalizes_channels,
         looks_up,
+        keeps_samples_apart,
         orders,
         sizes,
     } = properties;
@@ -91,6 +92,7 @@ fn facts(properties: Properties) -> Vec<&'static str> {
         ("standardizes", standardizes),
         ("normalizes_channels", normalizes_channels),
         ("looks_up", looks_up),
+        ("keeps_samples_apart", keeps_samples_apart),
         ("orders", orders != Orders::ByChannel),
         ("sizes", sizes != Sizes::Follow),
     ];

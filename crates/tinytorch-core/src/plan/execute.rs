@@ -80,6 +80,19 @@ impl Plan {
         results: &mut [ViewMut<'_>],
         times: Option<&mut Vec<Duration>>,
     ) -> Result<()> {
+        match self.placements[self.current].part {
+            Some(part) => self.execute_in_parts(part, inputs, results, times),
+            None => self.execute_whole(inputs, results, times),
+        }
+    }
+
+    /// [`Plan::execute`] on all samples at once.
+    pub(super) fn execute_whole(
+        &mut self,
+        inputs: &[View<'_>],
+        results: &mut [ViewMut<'_>],
+        times: Option<&mut Vec<Duration>>,
+    ) -> Result<()> {
         let placement = &self.placements[self.current];
         if self.memory.arena.len() < placement.bytes {
             // The old memory is freed first, so that the peak is the new size alone.

@@ -29,6 +29,7 @@ mod error;
 mod execute;
 mod fixed;
 mod format;
+mod parts;
 mod placement;
 mod profile;
 mod program;
@@ -119,8 +120,9 @@ impl Plan {
             Plan { program, examples, example_shapes, placements, current: 0, memory, anew: None };
         let inputs: Vec<_> = plan.examples.iter().map(|e| (e.shape, e.dtype)).collect();
         plan.check_count(inputs.len())?;
-        plan.place(&inputs)?;
-        plan.example_shapes = Some(plan.placements[0].shapes.clone());
+        let placement = plan.placement(&inputs)?;
+        plan.example_shapes = Some(placement.shapes.clone());
+        plan.keep_in_parts(&inputs, placement);
         Ok(plan)
     }
 
@@ -275,7 +277,8 @@ impl Plan {
     /// Bytes of the arena, in which all values between the layers lie: what the largest input shape
     /// so far needs.
     pub fn arena_bytes(&self) -> usize {
-        let own = self.placements.iter().map(|placement| placement.bytes).max().unwrap_or(0);
+        let whole = self.placements.iter().filter(|placement| placement.part.is_none());
+        let own = whole.map(|placement| placement.bytes).max().unwrap_or(0);
         own + self.of_others(Plan::arena_bytes)
     }
 
@@ -329,22 +332,37 @@ impl Plan {
         let is_known = |placement: &Placement| {
             placement.inputs.iter().zip(inputs.clone()).all(|(known, (shape, _))| *known == shape)
         };
-        match is_known(&self.placements[self.current]) {
-            true => Some(self.current),
-            false => self.placements.iter().position(is_known),
+        match self.placements.get(self.current) {
+            Some(current) if is_known(current) => Some(self.current),
+            _ => self.placements.iter().position(is_known),
         }
     }
 
     /// Adds a placement and makes it the current one.
     fn place(&mut self, inputs: &[(Shape, Dtype)]) -> Result<()> {
+        let placement = self.placement(inputs)?;
+        self.keep_in_parts(inputs, placement);
+        Ok(())
+    }
+
+    /// Keeps a placement, and those of its parts if it runs in parts, and makes it the current one.
+    fn keep_in_parts(&mut self, inputs: &[(Shape, Dtype)], mut placement: Placement) {
+        placement.part = self.place_parts(inputs, &placement);
+        self.keep(placement);
+    }
+
+    fn placement(&mut self, inputs: &[(Shape, Dtype)]) -> Result<Placement, PlanError> {
         let example = self.example_shapes.as_deref();
-        let placement = Placement::new(&self.program, inputs, example, self.memory.exec())?;
+        Placement::new(&self.program, inputs, example, self.memory.exec())
+    }
+
+    /// Keeps a placement and makes it the current one.
+    fn keep(&mut self, placement: Placement) {
         if self.placements.len() == PLACEMENTS {
             self.placements.remove(0);
         }
         self.placements.push(placement);
         self.current = self.placements.len() - 1;
-        Ok(())
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Placement {
     pub(super) places: Vec<Range<usize>>,
     /// Bytes of the arena.
     pub(super) bytes: usize,
+    /// How many samples of the batch run at a time, where these are not all.
+    pub(super) part: Option<usize>,
     /// What each instruction costs.
     pub(super) costs: Vec<Cost>,
     /// Whether each instruction has something to compute that is not decided.
@@ -56,6 +58,7 @@ impl Placement {
             decided: vec![None; count],
             places: Vec::new(),
             bytes: 0,
+            part: None,
             costs: Vec::with_capacity(program.instructions.len()),
             runs: Vec::with_capacity(program.instructions.len()),
             shares_work: false,

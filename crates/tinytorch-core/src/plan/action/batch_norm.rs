@@ -26,6 +26,10 @@ impl Action for ScaleChannels {
         Ok(inputs[0])
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         let shape = &inputs.views[0].shape;

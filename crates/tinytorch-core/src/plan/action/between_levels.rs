@@ -2,7 +2,7 @@
 
 use super::{Action, Operands, Target, first};
 use crate::Result;
-use crate::graph::{Compute, Cost, Elements, ElementsMut, Exec, Inputs, Known, View, ViewMut};
+use crate::graph::{Compute, Cost, ElementsMut, Exec, Inputs, Known, View, ViewMut};
 use crate::int8::QParams;
 use crate::tensor::{Dtype, Shape};
 use std::sync::Arc;
@@ -16,8 +16,6 @@ const PIECE: usize = 4096;
 /// Inputs up to which a run allocates nothing.
 const FEW: usize = 4;
 
-const NOTHING: View<'static> = View { shape: Shape::SCALAR, elements: Elements::F32(&[]) };
-
 /// Room for `len` views: in `few` if they fit, else in `many`.
 fn list<'v, 'a>(
     len: usize,
@@ -27,7 +25,7 @@ fn list<'v, 'a>(
     if len <= FEW {
         return &mut few[..len];
     }
-    many.resize(len, NOTHING);
+    many.resize(len, View::NOTHING);
     many
 }
 
@@ -57,7 +55,7 @@ impl BetweenLevels {
         exec: &mut Exec,
     ) -> Result<()> {
         let (result, mut rest) = floats.split_at_mut(out.len());
-        let mut few = [NOTHING; FEW];
+        let mut few = [View::NOTHING; FEW];
         let mut many = Vec::new();
         let inputs = list(views.len(), &mut few, &mut many);
         for ((view, &params), input) in views.iter().zip(&self.inputs).zip(&mut *inputs) {
@@ -81,7 +79,7 @@ impl BetweenLevels {
     ) -> Result<()> {
         let piece = PIECE.min(out.len());
         let floats = working.numbers((views.len() + 1) * piece);
-        let mut few = [NOTHING; FEW];
+        let mut few = [View::NOTHING; FEW];
         let mut many = Vec::new();
         let pieces = list(views.len(), &mut few, &mut many);
         for (i, out) in out.chunks_mut(PIECE).enumerate() {
@@ -104,6 +102,11 @@ impl Action for BetweenLevels {
     fn outputs(&self, inputs: &[Known<'_>]) -> Result<Vec<(Shape, Dtype)>> {
         let floats = inputs.iter().map(|known| Some(Known::only(known.shape, Dtype::F32)));
         self.op.outputs(&floats.collect::<Vec<_>>())
+    }
+
+    fn keeps_samples_apart(&self) -> bool {
+        let facts = self.op.properties();
+        facts.keeps_samples_apart || facts.pointwise
     }
 
     fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {

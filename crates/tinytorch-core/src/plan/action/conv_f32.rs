@@ -78,6 +78,10 @@ impl Action for ConvF32 {
         self.op.shape(&self.with_constants(inputs[0]))
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let x = &inputs.views[0];
         let sizes = self.op.geometry.kernel_shape(&x.shape, &self.weight_shape);

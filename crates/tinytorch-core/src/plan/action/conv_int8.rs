@@ -93,6 +93,10 @@ impl Action for ConvInt8 {
         }
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let Some(added) = inputs.views.get(1) else {
             return self.convolve(inputs, self.relu, out.kernel_output()?, exec);

@@ -35,6 +35,10 @@ impl Action for Copy {
         true
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         copy(&operands.views[0], first(out.outputs)?)

@@ -21,6 +21,10 @@ impl Action for Dequantize {
         Ok(inputs[0])
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let levels = inputs.views[0].values::<u8>()?;
         dequantize_u8(exec.isa(), levels, self.0, out.floats()?)?;

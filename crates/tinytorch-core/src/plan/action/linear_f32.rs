@@ -58,6 +58,10 @@ impl Action for LinearF32 {
         Linear.shape(&self.with_constants(inputs[0]))
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let x = inputs.views[0].f32()?;
         let (k, n) = (self.weight.rows(), self.weight.cols());

@@ -38,6 +38,10 @@ impl Action for LinearInt8 {
         self.op.shape(inputs)
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let (levels, params) = inputs.levels()?;
         let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?.or(self.op.0.shift());

@@ -141,6 +141,12 @@ pub(super) trait Action: fmt::Debug + Send + Sync {
         Properties::default()
     }
 
+    /// Whether samples of a batch do not meet, see [`Properties::keeps_samples_apart`].
+    fn keeps_samples_apart(&self) -> bool {
+        let facts = self.properties();
+        facts.keeps_samples_apart || facts.pointwise
+    }
+
     /// Whether it is shown the shapes of images in the order in which they lie in memory.
     fn reads_in_memory_order(&self) -> bool {
         false

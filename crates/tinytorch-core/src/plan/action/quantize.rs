@@ -37,6 +37,10 @@ impl Action for Quantize {
         true
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         let (x, shape) = (inputs.views[0].f32()?, &inputs.views[0].shape);
         let (out, params) = out.levels()?;

@@ -23,6 +23,10 @@ impl Action for ToNchw {
         true
     }
 
+    fn keeps_samples_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
         exec.ran(Exec::FLOAT);
         let [_, channels, height, width] = image_dims(self.name(), &inputs.views[0].shape)?;
