@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use half::f16;
 use tinytorch_kernels::f32::Bounds;
-use tinytorch_kernels::f32::conv::{self as float, ConvWeight};
+use tinytorch_kernels::f32::conv::{self as float, ConvWeight, Ending};
 use tinytorch_kernels::int8::{
     Activations, ConvShape, Epilogue, Images, Layout, Output, Panels, QParams, RowParams, Scales,
     conv2d, gemm, quantize_rows_u8,
@@ -311,8 +311,7 @@ impl Float {
             shape,
             &self.x,
             ConvWeight::Plain(&self.weight),
-            None,
-            Bounds::POSITIVE,
+            Ending { bounds: Bounds::POSITIVE, ..Ending::NONE },
             y,
         );
     }

@@ -8,7 +8,7 @@ use crate::graph::{
 };
 use crate::tensor::{Shape, Tensor, TensorError};
 use tinytorch_kernels::Isa;
-use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight};
+use tinytorch_kernels::f32::conv::{self as kernels, ConvWeight, Ending};
 
 /// `y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] x[n, c, stride (y, x) + (i, j) - padding]`,
 /// each group of channels on its own. With `X` the matrix of windows of a group and `G` the gradient
@@ -30,7 +30,8 @@ pub(super) fn conv2d(
 ) -> Result<()> {
     geometry.output(&x.shape, &w.shape)?;
     let sizes = geometry.kernel_shape(&x.shape, &w.shape);
-    kernels::conv2d(isa, &sizes, x.f32()?, ConvWeight::Plain(w.f32()?), bias, Bounds::NONE, out);
+    let ending = Ending { bias, ..Ending::NONE };
+    kernels::conv2d(isa, &sizes, x.f32()?, ConvWeight::Plain(w.f32()?), ending, out);
     Ok(())
 }
 

@@ -131,7 +131,8 @@ impl Compiler<'_> {
             }
             Step::Conv2d { weight: Weight::F32(weight), bias, geometry, bounds } => {
                 let inputs = self.plain_inputs(edge);
-                let action = ConvF32::new(self.isa, weight, *geometry, bias.as_ref(), *bounds)?;
+                let (bias, adds) = (bias.as_ref(), inputs.len() > 1);
+                let action = ConvF32::new(self.isa, weight, *geometry, bias, adds, *bounds)?;
                 Ok(self.instruction(edge, Box::new(action), inputs, format))
             }
             Step::BatchNorm2d(norm) => {

@@ -1,11 +1,11 @@
 //! Float convolutions.
 
-use super::{Action, Operands, Target};
+use super::{Action, Operands, Target, add_stretched};
 use crate::Result;
-use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Exec};
+use crate::graph::{Bounds, Compute, ConvGeometry, Cost, Exec, View};
 use crate::ops::Conv2d;
 use crate::tensor::{Shape, Tensor};
-use tinytorch_kernels::f32::conv::{ConvWeight, PackedConvWeight, conv2d};
+use tinytorch_kernels::f32::conv::{ConvWeight, Ending, PackedConvWeight, conv2d};
 use tinytorch_kernels::threads::PRODUCT_F32;
 use tinytorch_kernels::{Isa, Ran};
 
@@ -18,6 +18,7 @@ pub(in crate::plan) struct ConvF32 {
     weight: Weight,
     weight_shape: Shape,
     bias: Option<Tensor>,
+    adds: bool,
     bounds: Bounds,
 }
 
@@ -29,7 +30,7 @@ enum Weight {
 }
 
 impl ConvF32 {
-    /// A convolution plus bias, kept between bounds; `weight` is
+    /// A convolution plus bias, plus a second value if it is given one, kept between bounds; `weight` is
     /// `[out, in / groups, height, width]`, and is packed on `isa`.
     ///
     /// # Errors
@@ -39,6 +40,7 @@ impl ConvF32 {
         weight: &Tensor,
         geometry: ConvGeometry,
         bias: Option<&Tensor>,
+        adds: bool,
         bounds: Bounds,
     ) -> Result<ConvF32> {
         let weight_shape = *weight.shape();
@@ -56,7 +58,25 @@ impl ConvF32 {
             let sizes = geometry.kernel_shape(&image, &weight_shape);
             Weight::Packed(PackedConvWeight::new(isa, &sizes, weight.as_slice()?))
         };
-        Ok(ConvF32 { op: Conv2d { geometry }, weight, weight_shape, bias, bounds })
+        Ok(ConvF32 { op: Conv2d { geometry }, weight, weight_shape, bias, adds, bounds })
+    }
+
+    fn convolve(
+        &self,
+        x: &View<'_>,
+        plus: Option<&[f32]>,
+        bounds: Bounds,
+        out: &mut [f32],
+        exec: &Exec,
+    ) -> Result<()> {
+        let sizes = self.op.geometry.kernel_shape(&x.shape, &self.weight_shape);
+        let weight = match &self.weight {
+            Weight::Packed(weight) => ConvWeight::Packed(weight),
+            Weight::Plain(weight) => ConvWeight::Plain(weight.as_slice()?),
+        };
+        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
+        conv2d(exec.isa(), &sizes, x.f32()?, weight, Ending { bias, plus, bounds }, out);
+        Ok(())
     }
 
     fn with_constants(&self, input: Shape) -> Vec<Shape> {
@@ -67,15 +87,22 @@ impl ConvF32 {
 
 impl Action for ConvF32 {
     fn name(&self) -> &'static str {
-        match self.bounds {
-            Bounds::NONE => "conv2d",
-            Bounds::POSITIVE => "conv2d + relu",
-            _ => "conv2d + clip",
+        match (self.adds, self.bounds) {
+            (false, Bounds::NONE) => "conv2d",
+            (false, Bounds::POSITIVE) => "conv2d + relu",
+            (false, _) => "conv2d + clip",
+            (true, Bounds::NONE) => "conv2d + add",
+            (true, Bounds::POSITIVE) => "conv2d + add + relu",
+            (true, _) => "conv2d + add + clip",
         }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.op.shape(&self.with_constants(inputs[0]))
+        let own = self.op.shape(&self.with_constants(inputs[0]))?;
+        match inputs.get(1) {
+            Some(added) => Ok(own.broadcast(added, self.name())?),
+            None => Ok(own),
+        }
     }
 
     fn keeps_samples_apart(&self) -> bool {
@@ -83,14 +110,22 @@ impl Action for ConvF32 {
     }
 
     fn run(&self, inputs: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {
-        let x = &inputs.views[0];
-        let sizes = self.op.geometry.kernel_shape(&x.shape, &self.weight_shape);
-        let weight = match &self.weight {
-            Weight::Packed(weight) => ConvWeight::Packed(weight),
-            Weight::Plain(weight) => ConvWeight::Plain(weight.as_slice()?),
-        };
-        let bias = self.bias.as_ref().map(Tensor::as_slice).transpose()?;
-        conv2d(exec.isa(), &sizes, x.f32()?, weight, bias, self.bounds, out.floats()?);
+        let (x, out) = (&inputs.views[0], out.floats()?);
+        let own = self.op.shape(&self.with_constants(x.shape))?;
+        match inputs.views.get(1) {
+            None => self.convolve(x, None, self.bounds, out, exec)?,
+            Some(added) if added.shape == own => {
+                self.convolve(x, Some(added.f32()?), self.bounds, out, exec)?;
+            }
+            Some(added) => {
+                let mut working = std::mem::take(&mut exec.working);
+                let results = working.numbers(own.len());
+                self.convolve(x, None, Bounds::NONE, results, exec)?;
+                add_stretched([own, added.shape], [results, added.f32()?], self.name(), out)?;
+                out.iter_mut().for_each(|y| *y = self.bounds.of(*y));
+                exec.working = working;
+            }
+        }
         exec.ran(Ran::float("conv_f32"));
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Int8 convolutions.
 
-use super::{Action, Operands, Target, bias_and_shift, int8_operations};
+use super::{Action, Operands, Target, add_stretched, bias_and_shift, int8_operations};
 use crate::Result;
 use crate::graph::{Compute, ConvGeometry, Cost, Exec, image_dims};
 use crate::int8::Int8Weight;
 use crate::ops::Conv2dInt8;
-use crate::tensor::{Shape, Tensor, elementwise};
+use crate::tensor::{Shape, Tensor};
 use tinytorch_kernels::int8::{Epilogue, Images, Layout, Output};
 use tinytorch_kernels::threads::CONV_INT8;
 
@@ -52,7 +52,12 @@ impl ConvInt8 {
     }
 
     /// The sum with a value of another shape, one of which stretches to the other.
-    fn add_stretched(&self, inputs: &Operands<'_>, out: &mut [f32], exec: &mut Exec) -> Result<()> {
+    fn convolve_and_stretch(
+        &self,
+        inputs: &Operands<'_>,
+        out: &mut [f32],
+        exec: &mut Exec,
+    ) -> Result<()> {
         let own = self.op.shape(&[inputs.views[0].shape])?;
         let mut working = std::mem::take(&mut exec.working);
         let results = working.numbers(own.len());
@@ -64,9 +69,7 @@ impl ConvInt8 {
                 *shape = Shape::new(&[batch, height, width, channels])?;
             }
         }
-        let sum = shapes[0].broadcast(&shapes[1], self.name())?;
-        let operands = [(&shapes[0], &*results), (&shapes[1], inputs.views[1].f32()?)];
-        elementwise::zip_into(&sum, operands, |a, b| a + b, out);
+        add_stretched(shapes, [results, inputs.views[1].f32()?], self.name(), out)?;
         if self.relu {
             out.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
         }
@@ -106,7 +109,7 @@ impl Action for ConvInt8 {
             let output = Output::Sum { data, plus: added.f32()? };
             return self.convolve(inputs, self.relu, output, exec);
         }
-        self.add_stretched(inputs, data, exec)
+        self.convolve_and_stretch(inputs, data, exec)
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

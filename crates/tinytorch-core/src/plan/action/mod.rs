@@ -27,7 +27,7 @@ pub(super) use to_nchw::ToNchw;
 use crate::Result;
 use crate::graph::{Cost, Exec, GraphError, Known, Properties, View, ViewMut};
 use crate::int8::{Encoding, QParams, QWeight};
-use crate::tensor::{Dtype, Shape, Tensor, TensorError};
+use crate::tensor::{Dtype, Shape, Tensor, TensorError, elementwise};
 use std::borrow::Cow;
 use std::fmt;
 use tinytorch_kernels::int8::{Output, RowParams};
@@ -61,6 +61,19 @@ fn bias_and_shift(weight: &QWeight, bias: Option<&Tensor>) -> Result<Option<Tens
         Some(Cow::Owned(sum)) => Tensor::from_vec(sum, shape).map(Some),
         _ => Ok(Some(bias)),
     }
+}
+
+/// The sum of two values, one of which stretches to the other.
+fn add_stretched(
+    shapes: [Shape; 2],
+    values: [&[f32]; 2],
+    op: &'static str,
+    out: &mut [f32],
+) -> Result<()> {
+    let sum = shapes[0].broadcast(&shapes[1], op)?;
+    let operands = [(&shapes[0], values[0]), (&shapes[1], values[1])];
+    elementwise::zip_into(&sum, operands, |a, b| a + b, out);
+    Ok(())
 }
 
 /// Operations of an int8 layer whose results are each the sum of `k` products, as thresholds count them.

@@ -6,13 +6,13 @@
 
 use super::Lengths;
 use super::copied::{Copied, Place, Runs, is_pointwise, vectors};
+use super::ending::{Ending, Written};
 use super::strip::{Pixels, Strip, Whole};
 use crate::Isa;
-use crate::f32::Bounds;
 use crate::f32::gemm::PackedA;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, share};
+use crate::parallel::share;
 use crate::scratch::{bytes_for, with_thread_scratch};
 use crate::threads::{PRODUCT_F32, product_f32_operations};
 use crate::tuning::{A_PANEL, by_isa};
@@ -48,8 +48,7 @@ pub(super) struct Direct<'a> {
     pub(super) x: &'a [f32],
     /// A packed matrix for each group.
     pub(super) weight: &'a [PackedA],
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) bounds: Bounds,
+    pub(super) ending: Ending<'a>,
 }
 
 /// How the output is cut: images, groups, rows and channels.
@@ -71,7 +70,7 @@ impl Direct<'_> {
         let at_once = channels_at_once(self.shape, &lengths);
         let image_len = copied.len(at_once, cut.rows);
         let offsets_len = at_once * taps(self.shape);
-        let out = SharedOut::new(out);
+        let out = self.ending.written_to(out);
         share(self.shape.batch * groups * per_group, cut.threads, &|worker| {
             with_thread_scratch(|scratch| {
                 let bytes = bytes_for::<f32>(image_len) + bytes_for::<usize>(offsets_len);
@@ -92,8 +91,7 @@ impl Direct<'_> {
                         lengths: &lengths,
                         copied: copied.at_offset(plane * lengths.group_in),
                         weight: &self.weight[group],
-                        bias: self.bias.map(|bias| &bias[first..][..channels.len()]),
-                        bounds: self.bounds,
+                        bias: self.ending.bias.map(|bias| &bias[first..][..channels.len()]),
                         rows,
                         channels,
                         // SAFETY: the group of the image lies in the output.
@@ -157,12 +155,11 @@ struct Slab<'a> {
     weight: &'a PackedA,
     /// Of these channels.
     bias: Option<&'a [f32]>,
-    bounds: Bounds,
     rows: Range<usize>,
     /// The first one starts a panel of the weight.
     channels: Range<usize>,
     /// All of the group's output.
-    out: SharedOut<f32>,
+    out: Written,
     image: &'a mut [f32],
     /// From the first value under the kernel to each other one.
     offsets: &'a mut [usize],
@@ -219,6 +216,7 @@ impl Slab<'_> {
         let (is_first, is_last) = (p.start == 0, p.end == self.weight.cols());
         let Lengths { output: [_, width], pixels: plane, .. } = *self.lengths;
         let offsets = &self.offsets[..p.len()];
+        let out = if is_last { self.out } else { self.out.of_parts() };
         let whole = Whole {
             image: match self.copied.itself() {
                 Some(image) => &image[self.rows.start * width..],
@@ -232,11 +230,10 @@ impl Slab<'_> {
             // SAFETY: the channels lie in the output, and the rows in each.
             out: unsafe {
                 let first = self.channels.start + channels.start;
-                self.out.skip(first * plane + self.rows.start * width)
+                out.skip(first * plane + self.rows.start * width)
             },
             plane,
             adds: !is_first,
-            bounds: if is_last { self.bounds } else { Bounds::NONE },
         };
         // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
         let may_repeat = is_first && is_last;

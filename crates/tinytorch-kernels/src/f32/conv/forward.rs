@@ -2,10 +2,10 @@
 
 use super::depthwise::{Depthwise, is_depthwise};
 use super::direct::{Direct, is_direct};
+use super::ending::Ending;
 use super::winograd::{Winograd, is_transformed};
 use super::{Lengths, check_len};
 use crate::Isa;
-use crate::f32::Bounds;
 use crate::f32::gemm::{
     BatchDim, Bias, Left, Matrix, MatrixMut, PackedA, Right, Scaling, Unfolded, gemm_batched,
 };
@@ -47,14 +47,13 @@ impl PackedConvWeight {
     }
 }
 
-/// Convolves, adds the bias, and keeps the outputs between bounds. Convolutions of 3 x 3 may round otherwise on AVX2 than on
+/// Convolves, and ends as `ending` says. Convolutions of 3 x 3 may round otherwise on AVX2 than on
 /// AVX-512, by some units in the last place. `x` is
 /// `[batch, in_channels, height, width]`, `out` likewise.
 ///
 /// ```
 /// use tinytorch_kernels::Isa;
-/// use tinytorch_kernels::f32::Bounds;
-/// use tinytorch_kernels::f32::conv::{ConvWeight, conv2d};
+/// use tinytorch_kernels::f32::conv::{ConvWeight, Ending, conv2d};
 /// use tinytorch_kernels::int8::ConvShape;
 ///
 /// let shape = ConvShape {
@@ -63,7 +62,7 @@ impl PackedConvWeight {
 /// };
 /// let mut y = [0.0; 9];
 /// let weight = ConvWeight::Plain(&[1.0; 9]); // sums each pixel's neighborhood
-/// conv2d(Isa::active(), &shape, &[1.0; 9], weight, None, Bounds::NONE, &mut y);
+/// conv2d(Isa::active(), &shape, &[1.0; 9], weight, Ending::NONE, &mut y);
 /// assert_eq!(y, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
 /// ```
 ///
@@ -74,22 +73,28 @@ pub fn conv2d(
     shape: &ConvShape,
     x: &[f32],
     weight: ConvWeight<'_>,
-    bias: Option<&[f32]>,
-    bounds: Bounds,
+    ending: Ending<'_>,
     out: &mut [f32],
 ) {
     let lengths = Lengths::of(shape);
     let (image_in, image_out) = (lengths.group_in * shape.groups, lengths.group_out * shape.groups);
     check_len("images", x.len(), shape.batch * image_in);
     check_len("output", out.len(), shape.batch * image_out);
-    if let Some(bias) = bias {
+    if let Some(bias) = ending.bias {
         check_len("bias", bias.len(), shape.out_channels);
     }
+    if let Some(plus) = ending.plus {
+        check_len("values to add", plus.len(), out.len());
+    }
+    // What the other forms of a convolution do not add as they write is added behind them.
+    let own = if ending.plus.is_some() { ending.only_bias() } else { ending };
+    let Ending { bias, bounds, .. } = own;
     match weight {
         ConvWeight::Plain(weight) => {
             check_len("weight", weight.len(), lengths.group_weight() * shape.groups);
             if is_depthwise(shape) {
-                return Depthwise { shape, x, weight, bias, bounds }.run(isa, out);
+                Depthwise { shape, x, weight, bias, bounds }.run(isa, out);
+                return ending.after_bias(isa, out);
             }
         }
         ConvWeight::Packed(weight) => check_len("packed groups", weight.groups.len(), shape.groups),
@@ -109,9 +114,9 @@ pub fn conv2d(
         };
         if transformed {
             let weight = &weight.groups[0];
-            return Winograd { shape, x, weight, bias, bounds }.run(isa, out);
+            return Winograd { shape, x, weight, ending }.run(isa, out);
         }
-        return Direct { shape, x, weight: &weight.groups, bias, bounds }.run(isa, out);
+        return Direct { shape, x, weight: &weight.groups, ending }.run(isa, out);
     }
     let images =
         BatchDim { len: shape.batch, a_stride: 0, b_stride: image_in, c_stride: image_out };
@@ -134,6 +139,7 @@ pub fn conv2d(
         let b = windows(shape, &x[group * lengths.group_in..]);
         gemm_batched(isa, &[images], a, b, c, &Scaling { bias, bounds, ..Scaling::default() });
     }
+    ending.after_bias(isa, out);
 }
 
 /// The matrix of windows; an image whose windows are its pixels is that matrix itself.

@@ -10,6 +10,7 @@ mod backward;
 mod copied;
 mod depthwise;
 mod direct;
+mod ending;
 mod forward;
 mod joined;
 mod strip;
@@ -18,6 +19,7 @@ mod tests;
 mod winograd;
 
 pub use backward::{conv2d_backward_input, conv2d_backward_weight};
+pub use ending::Ending;
 pub use forward::{ConvWeight, PackedConvWeight, conv2d};
 
 use crate::int8::ConvShape;

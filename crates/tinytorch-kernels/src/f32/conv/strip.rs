@@ -1,10 +1,9 @@
 //! The innermost loop of a convolution straight from an image: vectors of output pixels by all channels, with the
 //! sums in registers.
 
-use crate::f32::Bounds;
+use super::ending::Written;
 use crate::f32::gemm::{Lines, Panels, next_rows};
 use crate::isa::{Kernel, Simd};
-use crate::parallel::SharedOut;
 use crate::tuning::A_PANEL;
 
 /// How far ahead of their use weights are fetched, 2 KB: 512 channels of 7 x 7 pixels take them from memory.
@@ -32,12 +31,11 @@ pub(super) struct Whole<'a> {
     pub(super) bias: Option<&'a [f32]>,
     pub(super) channels: usize,
     /// The first channel.
-    pub(super) out: SharedOut<f32>,
+    pub(super) out: Written,
     /// From a channel to the next.
     pub(super) plane: usize,
     /// Whether sums start from what the output holds.
     pub(super) adds: bool,
-    pub(super) bounds: Bounds,
 }
 
 /// `N` vectors of pixels by all channels, `R` at a time.
@@ -68,17 +66,6 @@ impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
 }
 
 impl<const R: usize, const N: usize> Strip<'_, R, N> {
-    /// The part of channel `channel` that vector `v` fills.
-    ///
-    /// # Safety
-    /// The channel is one of these, and nobody else uses the slice meanwhile.
-    #[inline(always)]
-    unsafe fn place<'o>(&self, channel: usize, v: usize) -> &'o mut [f32] {
-        let Pixels { place, lanes, .. } = self.pixels[v];
-        // SAFETY: as the caller promises; the pixels lie in the channel.
-        unsafe { self.whole.out.slice(channel * self.whole.plane + place, lanes) }
-    }
-
     /// The channels from `first` on, `M` at most.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(&self, s: S, first: usize) {
@@ -94,9 +81,10 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
             let channel = (first + i).min(self.whole.channels - 1);
             for v in 0..N {
                 if self.whole.adds {
-                    // SAFETY: `channel` is one of these, which belong to this thread.
-                    let held = unsafe { self.place(channel, v) };
-                    sums[i][v] = s.load_partial(held);
+                    let Pixels { place, lanes, .. } = self.pixels[v];
+                    let place = channel * self.whole.plane + place;
+                    // SAFETY: `channel` is one of these, which belong to this thread, and the pixels lie in it.
+                    sums[i][v] = unsafe { self.whole.out.held(s, place, lanes) };
                 } else if let Some(bias) = self.whole.bias {
                     sums[i][v] = s.splat(0.0 + bias[channel]);
                 }
@@ -142,10 +130,10 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
                 return;
             }
             for v in 0..N {
-                let sum = self.whole.bounds.apply(s, sums[i][v]);
-                // SAFETY: the channel is one of these, which belong to this thread.
-                let out = unsafe { self.place(first + i, v) };
-                if out.len() == S::LANES { s.store(sum, out) } else { s.store_partial(sum, out) }
+                let Pixels { place, lanes, .. } = self.pixels[v];
+                let place = (first + i) * self.whole.plane + place;
+                // SAFETY: the channel is one of these, which belong to this thread, and the pixels lie in it.
+                unsafe { self.whole.out.write(s, sums[i][v], place, lanes) };
             }
         }
     }

@@ -88,13 +88,37 @@ fn check(shape: &ConvShape) {
     let bounded = Bounds { low: 0.0, high: 1.5 };
     let clipped: Vec<Sum> =
         y.iter().map(|y| Sum { exact: y.exact.clamp(0.0, 1.5), ..*y }).collect();
+    let sum = |(y, plus): (&Sum, &f32)| {
+        let exact = (y.exact + f64::from(*plus)).clamp(0.0, 1.5);
+        Sum { exact, magnitude: y.magnitude + f64::from(plus.abs()) }
+    };
+    let added: Vec<Sum> = y.iter().zip(&grad).map(sum).collect();
     for isa in Isa::available() {
         let mut out = vec![9.0; y.len()];
-        conv2d(isa, shape, &x, ConvWeight::Plain(&weight), Some(&bias), Bounds::NONE, &mut out);
+        conv2d(
+            isa,
+            shape,
+            &x,
+            ConvWeight::Plain(&weight),
+            Ending { bias: Some(&bias), ..Ending::NONE },
+            &mut out,
+        );
         assert_close(isa, "output", &out, &y);
         let packed = PackedConvWeight::new(isa, shape, &weight);
-        conv2d(isa, shape, &x, ConvWeight::Packed(&packed), Some(&bias), bounded, &mut out);
+        conv2d(
+            isa,
+            shape,
+            &x,
+            ConvWeight::Packed(&packed),
+            Ending { bias: Some(&bias), plus: None, bounds: bounded },
+            &mut out,
+        );
         assert_close(isa, "bounded output", &out, &clipped);
+        let ending = Ending { bias: Some(&bias), plus: Some(&grad), bounds: bounded };
+        conv2d(isa, shape, &x, ConvWeight::Plain(&weight), ending, &mut out);
+        assert_close(isa, "bounded sum", &out, &added);
+        conv2d(isa, shape, &x, ConvWeight::Packed(&packed), ending, &mut out);
+        assert_close(isa, "bounded sum", &out, &added);
 
         let mut out = vec![9.0; x.len()];
         conv2d_backward_input(isa, shape, &weight, &grad, &mut out);
@@ -115,7 +139,7 @@ fn assert_same_bits(shape: &ConvShape) {
     let run = |isa| {
         let mut y = vec![9.0; shape.batch * lengths.group_out * shape.groups];
         let weight = ConvWeight::Plain(&weight);
-        conv2d(isa, shape, &x, weight, Some(&bias), Bounds::NONE, &mut y);
+        conv2d(isa, shape, &x, weight, Ending { bias: Some(&bias), ..Ending::NONE }, &mut y);
         y
     };
     let vectors = Isa::available().into_iter().filter(|isa| isa.lanes() >= 8);
@@ -208,7 +232,7 @@ fn what_is_not_finite_stays_with_the_outputs_that_see_it() {
     x[row * TRANSFORMED.width + column] = f32::INFINITY;
     for isa in Isa::available() {
         let mut y = vec![0.0; TRANSFORMED.batch * lengths.group_out];
-        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), None, Bounds::NONE, &mut y);
+        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), Ending::NONE, &mut y);
         for (i, y) in y.iter().enumerate() {
             let (image, pixel) = (i / lengths.group_out, i % lengths.pixels);
             let at = [pixel / TRANSFORMED.width, pixel % TRANSFORMED.width];
@@ -225,7 +249,7 @@ fn transformed_tiles_have_the_same_bits_on_all_vectors() {
     let weight = values(lengths.group_weight(), 2);
     let run = |isa| {
         let mut y = vec![0.0; TRANSFORMED.batch * lengths.group_out];
-        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), None, Bounds::NONE, &mut y);
+        conv2d(isa, &TRANSFORMED, &x, ConvWeight::Plain(&weight), Ending::NONE, &mut y);
         y
     };
     let vectors = Isa::available().into_iter().filter(|isa| isa.lanes() >= 8);
@@ -288,7 +312,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
             let mut out = [vec![0.0; grad.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
             let [y, of_x, of_weight] = &mut out;
             pool.install(|| {
-                conv2d(isa, &shape, &x, ConvWeight::Plain(&weight), None, Bounds::NONE, y);
+                conv2d(isa, &shape, &x, ConvWeight::Plain(&weight), Ending::NONE, y);
                 conv2d_backward_input(isa, &shape, &weight, &grad, of_x);
                 conv2d_backward_weight(isa, &shape, &x, &grad, of_weight);
             });
@@ -304,7 +328,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
 fn lengths_must_match_the_shape() {
     let mut out = vec![0.0; 2 * 5 * 63];
     let x = vec![0.0; 2 * 3 * 63];
-    conv2d(Isa::Scalar, &PLAIN, &x, ConvWeight::Plain(&[0.0; 9]), None, Bounds::NONE, &mut out);
+    conv2d(Isa::Scalar, &PLAIN, &x, ConvWeight::Plain(&[0.0; 9]), Ending::NONE, &mut out);
 }
 
 proptest! {

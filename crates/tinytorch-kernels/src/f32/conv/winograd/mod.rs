@@ -16,11 +16,11 @@ use self::sums::{Outputs, Sums};
 use self::weights::TransformWeights;
 use super::Lengths;
 use crate::Isa;
-use crate::f32::Bounds;
+use crate::f32::conv::ending::{Ending, Written};
 use crate::f32::gemm::PackedA;
 use crate::int8::ConvShape;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::{SharedOut, share};
+use crate::parallel::share;
 use crate::scratch::{bytes_for, with_thread_scratch};
 use crate::threads::{PRODUCT_F32, product_f32_operations};
 use crate::tuning::A_PANEL;
@@ -66,8 +66,7 @@ pub(super) struct Winograd<'a> {
     pub(super) shape: &'a ConvShape,
     pub(super) x: &'a [f32],
     pub(super) weight: &'a PackedA,
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) bounds: Bounds,
+    pub(super) ending: Ending<'a>,
 }
 
 /// The tiles of some rows of an output image, or of several whole images.
@@ -138,7 +137,7 @@ impl Winograd<'_> {
             PLACES * tiles.stride(in_channels),
             PLACES * tiles.stride(out_channels) + WIDEST,
         ];
-        let out = SharedOut::new(out);
+        let out = self.ending.written_to(out);
         share(cut.tasks, cut.threads, &|worker| {
             with_thread_scratch(|scratch| {
                 let bytes: usize = lens.map(bytes_for::<f32>).iter().sum();
@@ -184,7 +183,7 @@ struct Task<'t> {
     rows: Range<usize>,
     width: usize,
     /// All of the images' output.
-    out: SharedOut<f32>,
+    out: Written,
     /// From a channel of the output to the next.
     plane: usize,
     /// Panels of weights at a time; if these are all, they have been transformed.
@@ -201,7 +200,7 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Winograd { shape, bias, bounds, .. } = *self.winograd;
+        let Winograd { shape, ending, .. } = *self.winograd;
         let down = self.rows.len().div_ceil(OUT);
         let tiles = Tiles { images: self.images, down, across: self.width.div_ceil(OUT) };
         let [first_row, rows] = [self.rows.start, self.rows.len()];
@@ -235,8 +234,7 @@ impl Kernel for Task<'_> {
             sums: &*self.sums,
             tiles,
             size: [rows, self.width],
-            bias,
-            bounds,
+            bias: ending.bias,
             channels: shape.out_channels,
             // SAFETY: the rows lie in the first channel.
             out: unsafe { self.out.skip(first_row * self.width) },

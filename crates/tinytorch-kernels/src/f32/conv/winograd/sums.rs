@@ -4,7 +4,7 @@
 
 use super::super::strip::{Pixels, Strip, Whole};
 use super::{OUT, PLACES, SIDE, Tiles, weights};
-use crate::f32::Bounds;
+use crate::f32::conv::ending::Written;
 use crate::f32::gemm::Panels;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::SharedOut;
@@ -100,10 +100,9 @@ impl Place<'_> {
             weight: self.weight,
             bias: None,
             channels: self.channels,
-            out: self.out,
+            out: Written::plain(self.out),
             plane: self.tiles,
             adds: false,
-            bounds: Bounds::NONE,
         };
         s.call(Strip::<R, N> { whole, pixels });
     }
@@ -115,10 +114,9 @@ pub(super) struct Outputs<'t> {
     pub(super) tiles: Tiles,
     pub(super) size: [usize; 2],
     pub(super) bias: Option<&'t [f32]>,
-    pub(super) bounds: Bounds,
     pub(super) channels: usize,
     /// From the first row on.
-    pub(super) out: SharedOut<f32>,
+    pub(super) out: Written,
     /// From a channel to the next.
     pub(super) plane: usize,
 }
@@ -179,14 +177,13 @@ impl Outputs<'_> {
         let [height, width] = self.size;
         for i in 0..OUT.min(height - y * OUT) {
             let sums = outputs(s, [columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
-            let row = sums.map(|sum| self.bounds.apply(s, s.add(sum, bias)));
+            let row = sums.map(|sum| s.add(sum, bias));
             let row = s.join_pairs(row[0], row[1]);
             let count = (OUT * S::LANES).min(width - x * OUT);
             let place = plane + (y * OUT + i) * width + x * OUT;
-            // SAFETY: these are outputs of the channel, which belong to this thread.
-            let out = unsafe { self.out.slice(place, count) };
-            for (vector, out) in row.into_iter().zip(out.chunks_mut(S::LANES)) {
-                s.store_partial(vector, out);
+            for (vector, at) in row.into_iter().zip((0..count).step_by(S::LANES)) {
+                // SAFETY: these are outputs of the channel, which belong to this thread.
+                unsafe { self.out.write(s, vector, place + at, S::LANES.min(count - at)) };
             }
         }
     }
