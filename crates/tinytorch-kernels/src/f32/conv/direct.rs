@@ -266,5 +266,9 @@ fn strip<S: Simd, const R: usize, const N: usize>(
     for v in 0..N {
         pixels[v] = runs.next(S::LANES, may_repeat, place);
     }
-    s.call(Strip::<R, N> { whole, pixels });
+    if whole.out.adds() {
+        s.call(Strip::<R, N, true> { whole, pixels });
+    } else {
+        s.call(Strip::<R, N, false> { whole, pixels });
+    }
 }

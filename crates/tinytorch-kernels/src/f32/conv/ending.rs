@@ -100,15 +100,26 @@ impl Written {
         s.load_partial(unsafe { self.out.slice(place, lanes) })
     }
 
-    /// Writes the first `lanes` of the results.
+    /// Whether something is added to sums.
+    pub(super) fn adds(self) -> bool {
+        self.plus.is_some()
+    }
+
+    /// Writes the first `lanes` of the results. `ADDS` is [`Written::adds`], which loops ask once.
     ///
     /// # Safety
     /// As for [`Written::held`], and there are no more lanes than in a vector.
     #[inline(always)]
-    pub(super) unsafe fn write<S: Simd>(self, s: S, sums: S::F32, place: usize, lanes: usize) {
+    pub(super) unsafe fn write<S: Simd, const ADDS: bool>(
+        self,
+        s: S,
+        sums: S::F32,
+        place: usize,
+        lanes: usize,
+    ) {
         let is_whole = lanes == S::LANES;
         let mut sums = sums;
-        if let Some(plus) = self.plus {
+        if let Some(plus) = self.plus.filter(|_| ADDS) {
             // SAFETY: what is added is as long as the output, and nobody writes to it.
             let plus = unsafe { plus.slice(place, lanes) };
             sums = s.add(sums, if is_whole { s.load(plus) } else { s.load_partial(plus) });

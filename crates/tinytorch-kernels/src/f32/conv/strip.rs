@@ -38,13 +38,13 @@ pub(super) struct Whole<'a> {
     pub(super) adds: bool,
 }
 
-/// `N` vectors of pixels by all channels, `R` at a time.
-pub(super) struct Strip<'a, const R: usize, const N: usize> {
+/// `N` vectors of pixels by all channels, `R` at a time; `ADDS` is [`Written::adds`].
+pub(super) struct Strip<'a, const R: usize, const N: usize, const ADDS: bool> {
     pub(super) whole: Whole<'a>,
     pub(super) pixels: [Pixels; N],
 }
 
-impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
+impl<const R: usize, const N: usize, const ADDS: bool> Kernel for Strip<'_, R, N, ADDS> {
     type Output = ();
 
     #[inline(always)]
@@ -65,7 +65,7 @@ impl<const R: usize, const N: usize> Kernel for Strip<'_, R, N> {
     }
 }
 
-impl<const R: usize, const N: usize> Strip<'_, R, N> {
+impl<const R: usize, const N: usize, const ADDS: bool> Strip<'_, R, N, ADDS> {
     /// The channels from `first` on, `M` at most.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(&self, s: S, first: usize) {
@@ -133,7 +133,7 @@ impl<const R: usize, const N: usize> Strip<'_, R, N> {
                 let Pixels { place, lanes, .. } = self.pixels[v];
                 let place = (first + i) * self.whole.plane + place;
                 // SAFETY: the channel is one of these, which belong to this thread, and the pixels lie in it.
-                unsafe { self.whole.out.write(s, sums[i][v], place, lanes) };
+                unsafe { self.whole.out.write::<S, ADDS>(s, sums[i][v], place, lanes) };
             }
         }
     }

@@ -104,7 +104,7 @@ impl Place<'_> {
             plane: self.tiles,
             adds: false,
         };
-        s.call(Strip::<R, N> { whole, pixels });
+        s.call(Strip::<R, N, false> { whole, pixels });
     }
 }
 
@@ -139,7 +139,11 @@ impl Kernel for Outputs<'_> {
                 for y in 0..down {
                     let first = channel * self.tiles.count() + (image * down + y) * across;
                     for x in (0..across).step_by(S::LANES) {
-                        self.add_up(s, channel, first + x, plane, [y, x]);
+                        if self.out.adds() {
+                            self.add_up::<S, true>(s, channel, first + x, plane, [y, x]);
+                        } else {
+                            self.add_up::<S, false>(s, channel, first + x, plane, [y, x]);
+                        }
                     }
                 }
             }
@@ -150,7 +154,7 @@ impl Kernel for Outputs<'_> {
 impl Outputs<'_> {
     /// The outputs of a vector of tiles, or of as many as are left in their row.
     #[inline(always)]
-    fn add_up<S: Simd>(
+    fn add_up<S: Simd, const ADDS: bool>(
         &self,
         s: S,
         channel: usize,
@@ -183,7 +187,9 @@ impl Outputs<'_> {
             let place = plane + (y * OUT + i) * width + x * OUT;
             for (vector, at) in row.into_iter().zip((0..count).step_by(S::LANES)) {
                 // SAFETY: these are outputs of the channel, which belong to this thread.
-                unsafe { self.out.write(s, vector, place + at, S::LANES.min(count - at)) };
+                unsafe {
+                    self.out.write::<S, ADDS>(s, vector, place + at, S::LANES.min(count - at))
+                };
             }
         }
     }
