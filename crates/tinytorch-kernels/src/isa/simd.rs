@@ -181,6 +181,20 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
         }
     }
 
+    /// Writes the lowest `N` bytes of each lane, one lane after the other; up to 16 bytes behind them may change.
+    ///
+    /// # Panics
+    /// If `out` has less than `N * LANES + 16` bytes.
+    #[inline(always)]
+    fn store_lowest<const N: usize>(self, v: Self::I32, out: &mut [u8]) {
+        let mut lanes = [0; 16];
+        self.store_i32(v, &mut lanes);
+        let out = &mut out[..N * Self::LANES + 16];
+        for (out, lane) in out.chunks_exact_mut(N).zip(&lanes[..Self::LANES]) {
+            out.copy_from_slice(&lane.to_le_bytes()[..N]);
+        }
+    }
+
     /// Reads `4 * LANES` bytes.
     ///
     /// # Safety

@@ -160,6 +160,8 @@ impl Kernel for Conversions {
         let mut bytes = vec![0; 4 * S::LANES];
         s.store_low_bytes_of_four(four, &mut bytes);
         assert!(bytes.iter().zip(&numbers).all(|(got, number)| *got == *number as u8));
+        assert_lowest::<S, 2>(s, &numbers);
+        assert_lowest::<S, 3>(s, &numbers);
 
         let halves: Vec<half::f16> = x.iter().map(|x| half::f16::from_f32(*x)).collect();
         let v = s.load_f16(&halves);
@@ -170,6 +172,14 @@ impl Kernel for Conversions {
         let fused = s.mul_add(v, s.splat(2.0), s.splat(1.0));
         assert_eq!(s.sum(fused), lanes.iter().map(|x| 2.0 * x + 1.0).sum::<f32>());
     }
+}
+
+fn assert_lowest<S: Simd, const N: usize>(s: S, numbers: &[i32]) {
+    let mut bytes = vec![0; N * S::LANES + 16];
+    s.store_lowest::<N>(s.load_i32(numbers), &mut bytes);
+    let want =
+        numbers[..S::LANES].iter().flat_map(|number| number.to_le_bytes().into_iter().take(N));
+    assert!(want.eq(bytes[..N * S::LANES].iter().copied()));
 }
 
 #[test]

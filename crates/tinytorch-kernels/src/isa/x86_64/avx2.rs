@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use half::f16;
 
 use super::products::{Products, Vnni, Words};
-use super::register_ops;
+use super::{lowest, register_ops};
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
 const LANES: usize = 8;
@@ -254,6 +254,18 @@ impl<P: Products> Simd for Vectors256<P> {
             let bytes = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
             _mm256_storeu_si256(out.cast(), _mm256_permutevar8x32_epi32(bytes, order));
+        }
+    }
+
+    #[inline(always)]
+    fn store_lowest<const N: usize>(self, v: __m256i, out: &mut [u8]) {
+        let out = out[..N * LANES + 16].as_mut_ptr();
+        // SAFETY: twice 16 bytes from 0 and 4 lanes on end in `out`; `self` proves that the CPU has these instructions.
+        unsafe {
+            let order = _mm_loadu_si128(lowest::<N>().as_ptr().cast());
+            let bytes = _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(order));
+            _mm_storeu_si128(out.cast(), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128(out.add(4 * N).cast(), _mm256_extracti128_si256::<1>(bytes));
         }
     }
 

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::register_ops;
+use super::{lowest, register_ops};
 use crate::isa::simd::{Kernel, Simd, sealed::Sealed};
 
 const LANES: usize = 16;
@@ -216,6 +216,21 @@ impl Simd for Avx512Vnni {
     fn store_low_bytes(self, v: __m512i, out: &mut [u8]) {
         // SAFETY: the slice holds 16 bytes.
         unsafe { _mm_storeu_si128(out[..LANES].as_mut_ptr().cast(), _mm512_cvtepi32_epi8(v)) }
+    }
+
+    #[inline(always)]
+    fn store_lowest<const N: usize>(self, v: __m512i, out: &mut [u8]) {
+        let out = out[..N * LANES + 16].as_mut_ptr();
+        // SAFETY: four times 16 bytes from 0, 4, 8 and 12 lanes on end in `out`; `self` proves that the CPU has these
+        // instructions.
+        unsafe {
+            let order = _mm_loadu_si128(lowest::<N>().as_ptr().cast());
+            let bytes = _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(order));
+            _mm_storeu_si128(out.cast(), _mm512_castsi512_si128(bytes));
+            _mm_storeu_si128(out.add(4 * N).cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+            _mm_storeu_si128(out.add(8 * N).cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+            _mm_storeu_si128(out.add(12 * N).cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+        }
     }
 
     #[inline(always)]

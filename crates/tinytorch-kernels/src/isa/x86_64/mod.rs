@@ -28,3 +28,13 @@ macro_rules! register_ops {
     )*};
 }
 use register_ops;
+
+/// Which of 16 bytes come first where only the lowest `N` of every four are wanted.
+const fn lowest<const N: usize>() -> [u8; 16] {
+    let (mut order, mut i) = ([0x80; 16], 0);
+    while i < 4 * N {
+        order[i] = (i / N * 4 + i % N) as u8;
+        i += 1;
+    }
+    order
+}
