@@ -3,7 +3,7 @@
 use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
-use crate::int8::between;
+use crate::int8::{between, counterparts, take_values};
 use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::{GraphProto, ModelProto};
@@ -73,6 +73,19 @@ impl OnnxModel {
     /// operators between them as they are.
     pub fn steps_changed_by(&self, int8: &OnnxModel) -> (Vec<String>, usize) {
         between(&self.frame, &int8.frame)
+    }
+
+    /// This float model over the values of an int8 model, if the graph of that is this one: the same steps with the same settings on
+    /// the same values, whatever they are called, but for batch norms, which may be folded. What the int8 file says of itself is not asked.
+    ///
+    /// # Errors
+    /// [`OnnxError::OtherGraph`], which tells the first difference.
+    pub fn over_values_of(&self, int8: &OnnxModel) -> Result<OnnxModel> {
+        let apart = |problem: String| OnnxError::OtherGraph { problem };
+        let found = counterparts(&self.frame, &int8.frame).map_err(apart)?;
+        let mut model = self.clone().with_metadata(int8.metadata.clone());
+        take_values(&mut model.program, &int8.program, &found).map_err(apart)?;
+        Ok(model)
     }
 
     /// What the file says beside its graph, by key.
