@@ -11,9 +11,9 @@ use tinytorch_onnx::proto::{
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
-const F32: i32 = 1;
+pub(crate) const F32: i32 = 1;
 
-fn node(op_type: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+pub(crate) fn node(op_type: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect();
     let (input, output) = (names(inputs), names(outputs));
     NodeProto { op_type: op_type.into(), input, output, ..Default::default() }
@@ -73,7 +73,7 @@ fn model(batch: i64, outputs: &[&str]) -> Vec<u8> {
 }
 
 /// A folder with an ONNX model in `m.onnx`, and data by the name of its input.
-fn bench(batch: i64, outputs: &[&str]) -> Bench {
+pub(crate) fn bench(batch: i64, outputs: &[&str]) -> Bench {
     let bench = Bench::new();
     bench.write("m.onnx", &model(batch, outputs));
     let data = digits().unwrap();
@@ -185,13 +185,17 @@ fn what_a_node_leaves_out_is_left_out_in_an_audit() {
     assert!(told.contains("verdict: q pass"), "{told}");
 }
 
-/// A graph that says no word of how it was made, and one that was made by others.
+/// A graph that says no word of how it was made and has a step more, and one that is wrong.
 #[test]
 fn a_graph_of_another_program_is_judged_by_its_answers() {
     let bench = bench(-1, &["answer"]);
     bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx");
     let mut graph = ModelProto::decode(&bench.read("q.onnx")[..]).unwrap();
     graph.metadata_props.clear();
+    let nodes = &mut graph.graph.as_mut().unwrap().node;
+    let place = nodes.iter().position(|node| node.op_type == "Relu").unwrap();
+    let from = std::mem::replace(&mut nodes[place].input[0], "positive".into());
+    nodes.insert(place, node("Relu", &[&from], &["positive"]));
     bench.write("other.onnx", &graph.encode_to_vec());
     let gates = || -> Vec<serde_json::Value> {
         let report: serde_json::Value =

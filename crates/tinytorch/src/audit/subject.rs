@@ -2,7 +2,7 @@
 
 use super::{AuditError, HeldOut, Likeness, Metric, Task, rounding};
 use crate::Result;
-use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
+use crate::files::{FileError, Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
 use crate::models::{Kinds, ListModel, Model, Sequence};
 use crate::quant::{
@@ -48,6 +48,8 @@ pub struct Subject {
     /// The files of the float and the int8 model, if that is what is judged; none of a float model in a form
     /// that only importing reads.
     pub delivered: Option<(Option<PathBuf>, PathBuf)>,
+    /// The files that were given, where those that are judged were made of them.
+    pub(super) given_as: [Option<GivenFile>; 2],
     /// The samples that the ranges were calibrated on, if that is known.
     pub seen: Option<SeenRows>,
     /// What the float model was trained on, by its own account.
@@ -106,6 +108,7 @@ impl Subject {
             held_out,
             task,
             delivered: None,
+            given_as: [None, None],
             seen: None,
             trained_on: None,
             judged_on: None,
@@ -257,6 +260,30 @@ pub(super) struct Tuning {
 pub struct ModelFiles {
     float: (PathBuf, Loaded),
     int8: (PathBuf, Loaded),
+    given_as: [Option<GivenFile>; 2],
+}
+
+/// A file in another form than the one that is judged.
+#[derive(Clone, Debug)]
+pub struct GivenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Files that hold data of it.
+    pub beside: Vec<PathBuf>,
+}
+
+impl GivenFile {
+    /// Bytes of all of it.
+    ///
+    /// # Errors
+    /// [`FileError::Read`] for a file that cannot be read any more.
+    pub(super) fn bytes(&self) -> Result<usize> {
+        let bytes = |path: &PathBuf| {
+            let read = |source| FileError::Read { path: path.clone(), source };
+            Ok(std::fs::metadata(path).map_err(read)?.len() as usize)
+        };
+        std::iter::once(&self.path).chain(&self.beside).map(bytes).sum()
+    }
 }
 
 impl ModelFiles {
@@ -290,7 +317,13 @@ impl ModelFiles {
         if float.1.model.description()? != int8.1.model.description()? {
             return Err(AuditError::OtherArchitecture { float: float.0, int8: int8.0 }.into());
         }
-        Ok(ModelFiles { float, int8 })
+        Ok(ModelFiles { float, int8, given_as: [None, None] })
+    }
+
+    /// Tells which files the float and the int8 model's were made of, where these are others: their digests are told, and
+    /// the int8 one's bytes count.
+    pub fn given_as(self, given_as: [Option<GivenFile>; 2]) -> ModelFiles {
+        ModelFiles { given_as, ..self }
     }
 
     /// The float and the int8 model.
@@ -308,7 +341,7 @@ impl ModelFiles {
     /// # Errors
     /// [`QuantError`](crate::quant::QuantError) if the int8 file does not tell how it was made.
     pub fn judged_by(self, held_out: impl Into<HeldOut>) -> Result<Subject> {
-        let ModelFiles { float: (float_path, float), int8: (int8_path, int8) } = self;
+        let ModelFiles { float: (float_path, float), int8: (int8_path, int8), given_as } = self;
         let record = QuantRecord::read(&int8.provenance)?;
         let seen = SeenRows::read(&int8.provenance)?;
         let trained_on = float.provenance.notes.get(TRAINING_DATA).cloned();
@@ -326,6 +359,7 @@ impl ModelFiles {
             seen,
             trained_on,
             delivered,
+            given_as,
             tried: record.tried,
             ..subject
         })
