@@ -285,9 +285,9 @@ pub fn judged_by_data(
 /// What is wrong with a file.
 pub fn model_files(files: [&Path; 2], folder: &Path) -> Result<ModelFiles> {
     let [float, int8] = in_our_forms(files, folder)?;
-    let read = ModelFiles::open_with(&float, &int8, &kinds());
-    let read = read.with_context(|| files[1].display().to_string())?;
-    Ok(read.given_as(given_as(files, [&float, &int8])?))
+    let given = given_as(files, [&float, &int8])?;
+    let read = ModelFiles::open_made_of(given, &float, &int8, &kinds());
+    read.with_context(|| files[1].display().to_string())
 }
 
 /// Two graphs that are not the same one, with the files in a form that the probe's processes read, in `folder` if

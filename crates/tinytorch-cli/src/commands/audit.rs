@@ -285,8 +285,7 @@ pub(crate) fn subject(
     before: Option<&Path>,
 ) -> Result<Subject> {
     let [float, int8] = paths;
-    let files = ModelFiles::open_with(float, int8, &kinds())?;
-    let files = files.given_as(given_as(given, paths)?);
+    let files = ModelFiles::open_made_of(given_as(given, paths)?, float, int8, &kinds())?;
     let pictures = judge.pictures.clone().or_noted(files.provenances()[1]);
     let feedback = judge.states.clone().or_noted(files.provenances()[1]).of(files.models()[0])?;
     let likeness = judge.metrics.likeness(files.models()[0])?;

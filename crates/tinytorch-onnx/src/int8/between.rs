@@ -45,28 +45,32 @@ const OF_STORAGE: [&str; 1] = ["transB"];
 /// What steps of an int8 graph do otherwise than the steps of the float graph that give values of the same names, a
 /// sentence each, and how many steps there are of these names. Quantizing changes weights and adds roundings: what lies
 /// between keeps its operator, its settings and what it reads, whether samples show them or not, and so does what lies in the bodies
-/// of loops and branches.
-pub(crate) fn between(float: &ModelProto, int8: &ModelProto) -> (Vec<String>, usize) {
+/// of loops and branches. `same` tells of two values of the float graph by name whether they are known to be equal.
+pub(crate) fn between(
+    float: &ModelProto,
+    int8: &ModelProto,
+    same: &dyn Fn(&str, &str) -> bool,
+) -> (Vec<String>, usize) {
     let (Some(of_float), Some(of_int8)) = (&float.graph, &int8.graph) else {
         return (Vec::new(), 0);
     };
     let versions = [float, int8].map(own_version);
-    let mut between = Between { versions, ..Between::default() };
+    let (faults, compared, wiring) = (Vec::new(), 0, Wiring::new(same));
+    let mut between = Between { versions, faults, compared, wiring };
     between.graphs([of_float, of_int8], &[&[], &[]], [&Givers::default(), &Givers::default()]);
     let Between { mut faults, compared, wiring, .. } = between;
     faults.extend(wiring.faults());
     (faults, compared)
 }
 
-#[derive(Default)]
-struct Between {
+struct Between<'s> {
     versions: [i64; 2],
     faults: Vec<String>,
     compared: usize,
-    wiring: Wiring,
+    wiring: Wiring<'s>,
 }
 
-impl Between {
+impl Between<'_> {
     /// Compares two graphs; `around` are those that the float and the int8 one lie in, and `outer` what these give.
     fn graphs(
         &mut self,

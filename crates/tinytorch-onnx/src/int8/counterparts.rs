@@ -152,7 +152,12 @@ impl<'m> Walk<'m> {
                 false => Err(format!("`{}` stands for two values of it", shown(was))),
             };
         }
-        let apart = || Err(format!("`{}` is not the float model's `{}`", shown(is), shown(was)));
+        let apart = || {
+            let (was, is, from, not) = (shown(was), shown(is), told(other), told(giver));
+            Err(format!(
+                "`{is}` is not the float model's `{was}`: it comes from {from}, and not from {not}"
+            ))
+        };
         match (giver, other) {
             (Giver::Nothing, Giver::Nothing) => Ok(()),
             (Giver::Input(i), Giver::Input(j)) if i == j => Ok(()),
@@ -236,6 +241,17 @@ impl<'m> Walk<'m> {
     }
 }
 
+/// What gives a value, in words.
+fn told(giver: Giver<'_>) -> String {
+    match giver {
+        Giver::Nothing => "nowhere".to_string(),
+        Giver::Input(i) => format!("input {i}"),
+        Giver::Param(tensor) => format!("a parameter of sizes {:?}", tensor.dims),
+        Giver::Constant(_) => "a constant of its own".to_string(),
+        Giver::Node(node, _) => shown(&operator(node)),
+    }
+}
+
 /// Whether two parameters are of the same sizes, in the other order if one is turned.
 fn has_sizes(a: &TensorProto, b: &TensorProto, turned: bool) -> bool {
     match turned {
@@ -258,7 +274,7 @@ fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
 }
 
 /// Whether two constants hold the same, whatever they are called.
-pub(super) fn is_same_constant(a: &TensorProto, b: &TensorProto) -> bool {
+pub(crate) fn is_same_constant(a: &TensorProto, b: &TensorProto) -> bool {
     let unnamed = |one: &TensorProto| TensorProto { name: String::new(), ..one.clone() };
     unnamed(a) == unnamed(b)
 }

@@ -24,7 +24,7 @@ use crate::file::Files;
 use crate::proto::{GraphProto, NodeProto};
 pub use against_float::{AgainstFloat, against_float};
 pub(crate) use between::between;
-pub(crate) use counterparts::counterparts;
+pub(crate) use counterparts::{counterparts, is_same_constant};
 use draft::Draft;
 pub(crate) use draft::{dequantize, integer, is_plain_product, plain};
 pub use misread::{Misreading, in_seven_bits};

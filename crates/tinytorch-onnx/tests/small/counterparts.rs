@@ -102,7 +102,8 @@ fn a_graph_that_is_another_is_told_by_its_first_difference() {
         graph.node[4].input[0] = "twice".into();
         graph.node.insert(4, node("Relu", &["7"], &["twice"]));
     });
-    assert_eq!(more, "its graph is not the float model's: `twice` is not the float model's `s`");
+    let told = "its graph is not the float model's: `twice` is not the float model's `s`: it comes from Relu, and not from Add";
+    assert_eq!(more, told);
     let other = refused(|graph| graph.node[4].op_type = "Abs".into());
     assert!(other.contains("`8` is not the float model's `r`"), "{other}");
     let wired = refused(|graph| graph.node[3].input[1] = "6".into());

@@ -145,6 +145,7 @@ fn wired() -> ModelProto {
         vec![value("goes_on_then", BOOL, &[]), value("next", F32, &[])],
     );
     let squares: Vec<f32> = (0..9).map(|i| (i % 4) as f32 - 1.5).collect();
+    let others: Vec<f32> = squares.iter().map(|w| 1.0 - w).collect();
     let nodes = vec![
         node("Gemm", &["x", "w"], &["a"]),
         node("Gemm", &["x", "v"], &["b"]),
@@ -156,7 +157,7 @@ fn wired() -> ModelProto {
         node("Sub", &["looped", "a"], &["y"]),
     ];
     let rounds = tinytorch_onnx::proto::TensorProto { dims: vec![], ..integers("rounds", &[3]) };
-    let constants = vec![floats("w", &[3, 3], &squares), floats("v", &[3, 3], &squares), rounds];
+    let constants = vec![floats("w", &[3, 3], &squares), floats("v", &[3, 3], &others), rounds];
     model(graph(nodes, constants, vec![value("x", F32, &[3, 3])], vec![value("y", F32, &[3, 3])]))
 }
 
@@ -182,6 +183,17 @@ fn a_step_that_reads_another_value_is_named() {
     let turned = |nodes: &mut Vec<NodeProto>, place: usize| nodes[place].input.swap(0, 1);
     assert_eq!(told_of_wired(|nodes| turned(nodes, 7)).len(), 2);
     assert_eq!(told_of_wired(|nodes| turned(nodes, 4)), Vec::<String>::new());
+}
+
+#[test]
+fn one_constant_in_place_of_an_equal_one_is_no_fault() {
+    let read = |model: &ModelProto| OnnxModel::from_bytes("test", model.encode_to_vec()).unwrap();
+    let mut float = wired();
+    let equal = float.graph.as_ref().unwrap().initializer[0].clone();
+    constants(&mut float)[1] = tinytorch_onnx::proto::TensorProto { name: "v".into(), ..equal };
+    let mut shared = float.clone();
+    shared.graph.as_mut().unwrap().node[1].input[1] = "w".into();
+    assert_eq!(read(&float).steps_changed_by(&read(&shared)).0, Vec::<String>::new());
 }
 
 #[test]

@@ -305,25 +305,37 @@ impl ModelFiles {
         int8: impl AsRef<Path>,
         kinds: &Kinds,
     ) -> Result<ModelFiles> {
+        ModelFiles::open_made_of([None, None], float, int8, kinds)
+    }
+
+    /// [`ModelFiles::open_with`] of files that were made of others, which were given: errors and the report are about these, and the bytes
+    /// of the int8 one count.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
+    pub fn open_made_of(
+        given_as: [Option<GivenFile>; 2],
+        float: impl AsRef<Path>,
+        int8: impl AsRef<Path>,
+        kinds: &Kinds,
+    ) -> Result<ModelFiles> {
         let read =
             |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), open_with(path, kinds)?));
         let (float, int8) = (read(float.as_ref())?, read(int8.as_ref())?);
+        let given = |i: usize, own: &Path| -> PathBuf {
+            given_as[i].as_ref().map_or_else(|| own.to_path_buf(), |given| given.path.clone())
+        };
         if holds_int8(&*float.1.model) {
-            return Err(AuditError::NotFloat { path: float.0 }.into());
+            return Err(AuditError::NotFloat { path: given(0, &float.0) }.into());
         }
         if !holds_int8(&*int8.1.model) {
-            return Err(AuditError::NotInt8 { path: int8.0 }.into());
+            return Err(AuditError::NotInt8 { path: given(1, &int8.0) }.into());
         }
         if float.1.model.description()? != int8.1.model.description()? {
-            return Err(AuditError::OtherArchitecture { float: float.0, int8: int8.0 }.into());
+            let (float, int8) = (given(0, &float.0), given(1, &int8.0));
+            return Err(AuditError::OtherArchitecture { float, int8 }.into());
         }
-        Ok(ModelFiles { float, int8, given_as: [None, None] })
-    }
-
-    /// Tells which files the float and the int8 model's were made of, where these are others: their digests are told, and
-    /// the int8 one's bytes count.
-    pub fn given_as(self, given_as: [Option<GivenFile>; 2]) -> ModelFiles {
-        ModelFiles { given_as, ..self }
+        Ok(ModelFiles { float, int8, given_as })
     }
 
     /// The float and the int8 model.
