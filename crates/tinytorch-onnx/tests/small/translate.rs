@@ -195,11 +195,14 @@ fn transformers_are_the_same_function_of_sequences_of_any_length() {
     }
 }
 
-/// An audit knows the float model by it, in whichever form.
+/// An audit knows the float model by it, in whichever form. Where fixed numbers stand beside the parameters, as turns do, it is
+/// another.
 #[test]
 fn a_translated_model_has_the_digest_of_its_own() {
     let mut models = transformers();
+    models.retain(|model| model.kind() == Gpt::NAME);
     models.push(Box::new(cnn()));
+    assert!(models.len() > 1);
     for model in models {
         let bytes = OnnxModel::of(&*model).unwrap().to_onnx().unwrap().bytes;
         let again = OnnxModel::from_bytes("m", bytes).unwrap();
