@@ -3,7 +3,7 @@
 use crate::arrays::{joined, spread};
 pub use crate::black_box::{Foreign, Places, Reads};
 use crate::black_box::{held_to, not_held};
-use crate::commands::audit::{Judge, in_our_forms, subject};
+use crate::commands::audit::{Judge, subject};
 use crate::commands::generate::{Cache, Generate};
 use crate::commands::quantize::calibration::{Calibration, note};
 use crate::commands::quantize::destination::Destination;
@@ -18,6 +18,7 @@ use crate::feedback::States;
 use crate::open::is_onnx;
 use crate::output::Progress;
 use crate::overwrite::Paths;
+use crate::own_form::{given_as, in_our_forms};
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::shapes::Shapes;
@@ -269,23 +270,24 @@ pub fn apply(
 /// # Errors
 /// What is wrong with a file or does not fit.
 pub fn judged_by_data(
-    [float, int8]: [&Path; 2],
+    files: [&Path; 2],
     data: OsString,
     before: Option<&Path>,
     folder: &Path,
 ) -> Result<Subject> {
-    let [float, int8] = in_our_forms([float, int8], folder)?;
-    subject([&float, &int8], &Source::from(data), &Judge::default(), before)
+    let [float, int8] = in_our_forms(files, folder)?;
+    subject(files, [&float, &int8], &Source::from(data), &Judge::default(), before)
 }
 
 /// Two models in files, for samples that are in memory; as [`judged_by_data`].
 ///
 /// # Errors
 /// What is wrong with a file.
-pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFiles> {
-    let of = int8.display().to_string();
-    let [float, int8] = in_our_forms([float, int8], folder)?;
-    ModelFiles::open_with(float, int8, &kinds()).with_context(|| of)
+pub fn model_files(files: [&Path; 2], folder: &Path) -> Result<ModelFiles> {
+    let [float, int8] = in_our_forms(files, folder)?;
+    let given = given_as(files, [&float, &int8])?;
+    let read = ModelFiles::open_made_of(given, &float, &int8, &kinds());
+    read.with_context(|| files[1].display().to_string())
 }
 
 /// Two graphs that are not the same one, with the files in a form that the probe's processes read, in `folder` if
@@ -294,8 +296,9 @@ pub fn model_files([float, int8]: [&Path; 2], folder: &Path) -> Result<ModelFile
 /// # Errors
 /// What is wrong with a file.
 pub fn foreign(files: [&Path; 2], folder: &Path) -> Result<Option<(Foreign, [PathBuf; 2])>> {
-    let Some(foreign) = Foreign::of(files)? else { return Ok(None) };
-    Ok(Some((foreign, in_our_forms(files, folder)?.map(Cow::into_owned))))
+    let ours = in_our_forms(files, folder)?;
+    let foreign = Foreign::of([&*ours[0], &*ours[1]])?;
+    Ok(foreign.map(|foreign| (foreign, ours.map(Cow::into_owned))))
 }
 
 /// The int8 model in an ONNX file as another engine runs it, held to what the integers of the file give, with a diagnosis

@@ -5,6 +5,7 @@ use crate::data::Source;
 use crate::diagnosis::{Suspect, held_against};
 use crate::engine::Engine;
 use crate::open::{is_onnx, open};
+use crate::own_form::other_graph;
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use anyhow::Result;
@@ -64,6 +65,11 @@ impl Foreign {
     /// The float model, which says what the inputs are.
     pub fn float(&self) -> &dyn Model {
         &*self.float
+    }
+
+    /// What tells the int8 model's graph from the float model's.
+    pub fn other_graph(&self) -> Option<String> {
+        other_graph(&*self.float, self.int8.as_deref()?)
     }
 
     /// The samples that `data` names: arrays for each input, or pictures.

@@ -20,6 +20,7 @@ mod metrics;
 mod open;
 mod output;
 mod overwrite;
+mod own_form;
 mod pictures;
 mod problem;
 mod scale;

@@ -43,6 +43,16 @@ pub(crate) enum Held {
     Param(Param),
 }
 
+impl Held {
+    /// Its values.
+    pub(crate) fn value(&self) -> Result<&Tensor> {
+        match self {
+            Held::Weight(weight) => weight.value(),
+            Held::Param(param) => param.value(),
+        }
+    }
+}
+
 type Function = dyn Fn(&Args<'_>, &mut Ctx<'_>) -> Result<Vec<Var>> + Send + Sync;
 
 /// A node that has been read.

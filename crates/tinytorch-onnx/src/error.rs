@@ -83,6 +83,12 @@ pub enum OnnxError {
         /// What is wrong.
         problem: String,
     },
+    /// A graph over int8 weights that is not the float model's.
+    #[error("its graph is not the float model's: {problem}")]
+    OtherGraph {
+        /// The first difference.
+        problem: String,
+    },
     /// Another number of inputs.
     #[error("the model takes {expected} inputs ({names}), got {got}")]
     InputCount {

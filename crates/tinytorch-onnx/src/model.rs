@@ -3,7 +3,7 @@
 use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
-use crate::int8::between;
+use crate::int8::{between, counterparts, is_same_constant, take_values};
 use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::{GraphProto, ModelProto};
@@ -72,7 +72,37 @@ impl OnnxModel {
     /// names, a sentence each, and how many steps have such names. Quantizing changes weights and adds roundings, and leaves the
     /// operators between them as they are.
     pub fn steps_changed_by(&self, int8: &OnnxModel) -> (Vec<String>, usize) {
-        between(&self.frame, &int8.frame)
+        between(&self.frame, &int8.frame, &|a, b| self.is_same_value(a, b))
+    }
+
+    /// Whether two constants or parameters hold the same.
+    fn is_same_value(&self, a: &str, b: &str) -> bool {
+        let constants = self.frame.graph.iter().flat_map(|graph| &graph.initializer);
+        let constant = |name: &str| constants.clone().find(|one| one.name == name);
+        let param = |name: &str| {
+            let found = self.program.params.iter().find(|(known, _)| known == name);
+            found.and_then(|(_, held)| held.value().ok())
+        };
+        match (param(a), param(b), constant(a), constant(b)) {
+            (Some(a), Some(b), ..) => {
+                a.shape() == b.shape() && a.to_vec::<f32>().ok() == b.to_vec::<f32>().ok()
+            }
+            (None, None, Some(a), Some(b)) => is_same_constant(a, b),
+            _ => false,
+        }
+    }
+
+    /// This float model over the values of an int8 model, if the graph of that is this one: the same steps with the same settings on
+    /// the same values, whatever they are called, but for batch norms, which may be folded. What the int8 file says of itself is not asked.
+    ///
+    /// # Errors
+    /// [`OnnxError::OtherGraph`], which tells the first difference.
+    pub fn over_values_of(&self, int8: &OnnxModel) -> Result<OnnxModel> {
+        let apart = |problem: String| OnnxError::OtherGraph { problem };
+        let found = counterparts(&self.frame, &int8.frame).map_err(apart)?;
+        let mut model = self.clone().with_metadata(int8.metadata.clone());
+        take_values(&mut model.program, &int8.program, &found).map_err(apart)?;
+        Ok(model)
     }
 
     /// What the file says beside its graph, by key.

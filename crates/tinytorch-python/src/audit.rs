@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tinytorch::audit::{audit_model, audit_outside};
+use tinytorch::audit::{ModelReport, audit_model, audit_outside};
 use tinytorch::files::save_model;
 use tinytorch_cli::api::{self, Places};
 
@@ -43,7 +43,11 @@ pub(crate) fn audit(
         let told = |subject| judging.told(subject).map_err(|error| Raised(error).into());
         let report = watched(py, None, |_| {
             let boxes = foreign.boxes(places, &samples, options.probe.as_ref())?;
-            Ok(audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?)
+            let report = audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?;
+            Ok(ModelReport {
+                answers_alone: foreign.other_graph().or(report.answers_alone),
+                ..report
+            })
         });
         return answer(report?.map_err(any)?);
     }

@@ -9,9 +9,10 @@ use crate::data::{Judging, Part, Source, check_examples};
 use crate::engine::Engine;
 use crate::feedback::States;
 use crate::metrics::Metrics;
-use crate::open::{is_onnx, kinds, open};
+use crate::open::kinds;
 use crate::output::Screen;
 use crate::overwrite::Paths;
+use crate::own_form::{given_as, in_our_form, in_our_forms};
 use crate::pictures::Pictures;
 use crate::problem::Problem;
 use crate::sentences::is_text;
@@ -19,7 +20,6 @@ use crate::share::{Floor, Share};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::borrow::Cow;
-use std::fs::create_dir_all;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tinytorch::audit::{
@@ -27,7 +27,7 @@ use tinytorch::audit::{
     Subject, Task, audit_model, audit_outside, page,
 };
 use tinytorch::data::Labels;
-use tinytorch::files::{Loaded, TemporaryFolder, check_writable, replace, save_model};
+use tinytorch::files::{TemporaryFolder, check_writable, replace};
 use tinytorch::models::{compile, run};
 use tinytorch::train::ProgressBar;
 
@@ -139,13 +139,13 @@ impl Audit {
                 let data = data.clone().with_labels(self.labels.as_ref());
                 let foreign = match self.engine {
                     Some(_) => Some(Foreign::any(files)?),
-                    None => Foreign::of(files)?,
+                    None => Foreign::of(ours)?,
                 };
                 if let Some(foreign) = foreign {
                     let places = Places { files, ours };
                     vec![self.judge_foreign(&foreign, places, &data, probe)?]
                 } else {
-                    let subject = subject(ours, &data, &self.judge, self.before.as_deref())?;
+                    let subject = subject(files, ours, &data, &self.judge, self.before.as_deref())?;
                     let budget = self.budget(&subject.task)?;
                     vec![self.judge(&subject, budget, probe)?]
                 }
@@ -242,7 +242,12 @@ impl Audit {
                 None => subject,
             })
         };
-        Ok(audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?)
+        let report = audit_outside([&boxes[0], &boxes[1]], told, samples, &budget, &options)?;
+        let why = match self.engine {
+            Some(engine) => Some(format!("{} ran it", engine.module())),
+            None => foreign.other_graph(),
+        };
+        Ok(ModelReport { answers_alone: why.or(report.answers_alone), ..report })
     }
 
     /// The limits, in the unit of the task.
@@ -271,39 +276,16 @@ impl Audit {
     }
 }
 
-/// The files of a float and an int8 model in a form that the fresh processes read, in this folder if they are not
-/// themselves.
-pub(crate) fn in_our_forms<'a>(
-    [float, int8]: [&'a Path; 2],
-    folder: &Path,
-) -> Result<[Cow<'a, Path>; 2]> {
-    let (of_float, of_int8) = (folder.join("float"), folder.join("int8"));
-    Ok([in_our_form(float, &of_float)?, in_our_form(int8, &of_int8)?])
-}
-
-fn in_our_form<'a>(file: &'a Path, folder: &Path) -> Result<Cow<'a, Path>> {
-    if !is_onnx(file) {
-        return Ok(Cow::Borrowed(file));
-    }
-    let Loaded { model, provenance } = open(file)?;
-    create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut name = file.file_stem().unwrap_or_default().to_os_string();
-    name.push(".safetensors");
-    let imported = folder.join(name);
-    save_model(&imported, &*model, &provenance)?;
-    Ok(Cow::Owned(imported))
-}
-
-/// Two models in files, and the samples to judge them by.
+/// Two models in the files that were given, read from files that fresh processes read, and the samples to judge them by.
 pub(crate) fn subject(
+    given: [&Path; 2],
     paths: [&Path; 2],
     data: &Source,
     judge: &Judge,
     before: Option<&Path>,
 ) -> Result<Subject> {
     let [float, int8] = paths;
-    let files = ModelFiles::open_with(float, int8, &kinds())?;
+    let files = ModelFiles::open_made_of(given_as(given, paths)?, float, int8, &kinds())?;
     let pictures = judge.pictures.clone().or_noted(files.provenances()[1]);
     let feedback = judge.states.clone().or_noted(files.provenances()[1]).of(files.models()[0])?;
     let likeness = judge.metrics.likeness(files.models()[0])?;

@@ -18,6 +18,11 @@ pub(super) fn of(model: &ModelReport, styled: bool) -> Result<String, fmt::Error
     let mut text = String::new();
     let verdict = style.outcome(model.verdict, model.verdict.word());
     writeln!(text, "{}: {verdict}\n", shortened(&model.name, WIDTH - 12))?;
+    if let Some(why) = &model.answers_alone {
+        let told =
+            format!("judged by its answers alone, and not by its weights, layers and sums: {why}");
+        writeln!(text, "{}", wrapped(&told, "  "))?;
+    }
     write_origins(&mut text, model)?;
     writeln!(text, "{}", gates(&model.gates))?;
     for gate in by_weight(&model.gates) {

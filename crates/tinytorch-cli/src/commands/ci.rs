@@ -13,6 +13,12 @@ pub(super) fn junit(report: &Report) -> String {
         let gates: Vec<&Gate> = model.gates.iter().collect();
         let name = escaped(&model.name);
         xml.push_str(&format!("  <testsuite name=\"{name}\" {}>\n", counts(&gates)));
+        if let Some(why) = &model.answers_alone {
+            let why = escaped(why);
+            xml.push_str(&format!(
+                "    <properties><property name=\"answers_alone\" value=\"{why}\"/></properties>\n"
+            ));
+        }
         for gate in gates {
             let (id, reason) = (escaped(gate.id), escaped(&gate.reason));
             xml.push_str(&format!("    <testcase classname=\"{name}\" name=\"{id}\">\n"));
@@ -97,6 +103,9 @@ pub(super) fn verdict(model: &ModelReport) -> String {
     };
     let (failed, unknown) = (of(Outcome::Fail), of(Outcome::Unknown));
     let mut line = format!("{} {}", model.name, model.verdict.word());
+    if model.answers_alone.is_some() {
+        line.push_str(", by its answers alone");
+    }
     if failed.contains(&"f32_floor") {
         line.push_str(", the float model is not worth the test");
     }
@@ -134,6 +143,15 @@ mod tests {
         assert!(xml.contains("<error message=\"too few\"/>"), "{xml}");
         assert!(xml.contains("<skipped message=\"nothing fixed\"/>"), "{xml}");
         assert!(xml.contains("<system-out>same &amp; &quot;whole&quot;</system-out>"), "{xml}");
+    }
+
+    #[test]
+    fn what_was_judged_by_its_answers_alone_says_so() {
+        let mut report = report();
+        report.models[0].answers_alone = Some("another \"graph\"".to_string());
+        let property = "<property name=\"answers_alone\" value=\"another &quot;graph&quot;\"/>";
+        assert!(junit(&report).contains(property));
+        assert!(verdict(&report.models[0]).contains("fail, by its answers alone (failed"));
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(crate) fn held_against<'m>(
         _ => Default::default(),
     };
     faults.extend(changed);
+    for (name, param) in int8.named_params() {
+        if let (Some(int8), Some(float)) = (param.int8(), weights.get(&name)) {
+            faults.extend(turned(&name, &int8.dequantize()?, float)?);
+        }
+    }
     let ranges = ranges(int8);
     let seen = match ranges.is_empty() {
         true => None,
@@ -66,6 +71,31 @@ pub(crate) fn held_against<'m>(
          scales and zero points tell, and so are the settings of {steps} steps"
     );
     Ok(outside.with_parameters(faults, checked))
+}
+
+/// How far a weight may lie from the float one, and be it for all that.
+const NEAR: f64 = 0.15;
+
+/// What is wrong with a weight by whose other order of rows and columns the int8 model's layer multiplies.
+fn turned(name: &str, int8: &Tensor, float: &Tensor) -> Result<Option<String>> {
+    let (is, was) = (int8.to_vec::<f32>()?, float.to_vec::<f32>()?);
+    let size = match int8.shape().dims() {
+        [rows, columns] if rows == columns && int8.shape() == float.shape() => *rows,
+        _ => return Ok(None),
+    };
+    let of = |place: &dyn Fn(usize) -> usize| {
+        let far = |(i, w): (usize, &f32)| f64::from(is[place(i)] - w).powi(2);
+        let all: f64 = was.iter().map(|w| f64::from(*w).powi(2)).sum();
+        (was.iter().enumerate().map(far).sum::<f64>() / all.max(f64::MIN_POSITIVE)).sqrt()
+    };
+    let (read, crossed) = (of(&|i| i), of(&|i| i % size * size + i / size));
+    Ok((read > NEAR && crossed <= NEAR).then(|| {
+        format!(
+            "`{name}` is multiplied by rows and not by columns, or the other way round: {:.1} % off the float model's weight, {:.1} % turned",
+            100.0 * read,
+            100.0 * crossed
+        )
+    }))
 }
 
 /// What integers are over whose range is found as values come: they are counted from the middle, in steps of 1.
@@ -123,6 +153,19 @@ mod tests {
         assert_eq!(fixed(Encoding::F32), None);
         let pictures = QParams { scale: 1.0, zero_point: 0 };
         assert_eq!(fixed(Encoding::Static(pictures)), Some(pictures));
+    }
+
+    #[test]
+    fn a_square_weight_that_is_turned_is_named() {
+        let of = |values: [f32; 4]| Tensor::from_vec(values.to_vec(), [2, 2]).unwrap();
+        let float = of([1.0, 2.0, 3.0, 4.0]);
+        let fault = |values: [f32; 4]| turned("w", &of(values), &float).unwrap();
+        assert_eq!(fault([1.01, 2.0, 3.0, 4.0]), None);
+        assert!(fault([1.01, 3.0, 2.0, 4.0]).unwrap().contains("`w`"));
+        // What was trained on is another weight either way.
+        assert_eq!(fault([4.0, 1.0, 2.0, 3.0]), None);
+        let wide = Tensor::from_vec(vec![1.0f32, 3.0], [1, 2]).unwrap();
+        assert_eq!(turned("w", &wide, &wide).unwrap(), None);
     }
 
     #[test]

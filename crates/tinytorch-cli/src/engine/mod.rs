@@ -23,7 +23,8 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    fn module(self) -> &'static str {
+    /// What Python calls it.
+    pub(crate) fn module(self) -> &'static str {
         match self {
             Engine::OnnxRuntime => "onnxruntime",
             Engine::OpenVino => "openvino",

@@ -1,5 +1,6 @@
 //! The `tinytorch` command as its users meet it: what it prints, writes and exits with.
 
+mod alibi;
 mod bad_input;
 mod embed;
 mod generate;

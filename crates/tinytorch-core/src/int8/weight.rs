@@ -376,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_scale_for_each_channel_or_block() {
+        let shape = Shape::new(&[3, 40]).unwrap();
+        let read = |scales: Scales| QWeight::from_rows(shape, scales, |_, _| Ok(())).is_ok();
+        let blocks = |count: usize| Scales::Blocks(vec![f16::ONE; count].into());
+        let channels = |count: usize| Scales::PerChannel(vec![1.0; count].into());
+        assert!(read(Scales::PerTensor(1.0)) && read(channels(3)) && read(blocks(6)));
+        assert!([2, 4].into_iter().all(|count| !read(channels(count))));
+        assert!([3, 5, 7].into_iter().all(|count| !read(blocks(count))));
+    }
+
+    #[test]
     fn a_shift_is_one_finite_number_for_each_channel() {
         let weight = Tensor::ones([2, 3]).unwrap();
         let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();

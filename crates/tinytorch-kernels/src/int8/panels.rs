@@ -301,6 +301,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_values_of_rows_are_filled_up_with_zeros() {
+        let rows = weight(18, 6);
+        let panels = Panels::pack(&rows, 18, 6).unwrap();
+        // What lies there is of another panel.
+        let mut groups = [7; COLUMNS * GROUP];
+        panels.packed().expand_tail(0, PANEL, &mut groups);
+        for (column, group) in groups.chunks_exact(GROUP).enumerate() {
+            let last = rows.chunks_exact(6).nth(column).filter(|_| column < PANEL);
+            let want = last.map_or([0; GROUP], |row| [row[4], row[5], 0, 0]);
+            assert_eq!(group, want, "column {column}");
+        }
+    }
+
+    #[test]
     fn wrong_sizes_are_errors() {
         assert_eq!(Panels::pack(&[], 0, MAX_K + 1), Err(Int8Error::TooLong { k: MAX_K + 1 }));
         assert!(matches!(Panels::pack(&[], usize::MAX, 3), Err(Int8Error::TooLarge { .. })));

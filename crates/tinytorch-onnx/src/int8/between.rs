@@ -1,10 +1,14 @@
 //! What an int8 graph does between its weights, held against what the float graph does there.
 
+use super::counterparts::{is_same_constant, own_version};
 use super::draft::{DEQUANTIZE, QUANTIZE};
+use super::settings::{attribute, other_attribute};
+use super::wiring::{Givers, Wiring};
 use crate::error::shown;
+use crate::frame::is_absent;
 use crate::node::operator;
-use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
-use std::collections::BTreeMap;
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Operators that no tool writes as one another, since they give other numbers.
 const FUNCTIONS: [&str; 19] = [
@@ -29,129 +33,146 @@ const FUNCTIONS: [&str; 19] = [
     "Tanh",
 ];
 
-/// Operators whose inputs after the first are settings.
-const SET_BY_INPUTS: [&str; 4] = ["Clip", "Pad", "Resize", "Slice"];
-
-/// Attributes that say how numbers are stored or weights lie.
-const OF_STORAGE: [&str; 4] = ["saturate", "to", "transA", "transB"];
+/// Operators that are told sizes, which tools write in several ways.
+const OF_SHAPES: [&str; 2] = ["Expand", "Reshape"];
 
 /// How windows are padded, which tools write in one way or the other.
 const PADS: [&str; 2] = ["auto_pad", "pads"];
 
-/// Attributes' types, as the format numbers them.
-const FLOAT: i32 = 1;
-const INTEGER: i32 = 2;
-const STRING: i32 = 3;
-const FLOATS: i32 = 6;
-const INTEGERS: i32 = 7;
+/// Attributes that say how weights lie.
+const OF_STORAGE: [&str; 1] = ["transB"];
 
 /// What steps of an int8 graph do otherwise than the steps of the float graph that give values of the same names, a
 /// sentence each, and how many steps there are of these names. Quantizing changes weights and adds roundings: what lies
-/// between keeps its operator and its settings, whether samples show them or not.
-pub(crate) fn between(float: &ModelProto, int8: &ModelProto) -> (Vec<String>, usize) {
-    let (mut faults, mut compared) = (Vec::new(), 0);
+/// between keeps its operator, its settings and what it reads, whether samples show them or not, and so does what lies in the bodies
+/// of loops and branches. `same` tells of two values of the float graph by name whether they are known to be equal.
+pub(crate) fn between(
+    float: &ModelProto,
+    int8: &ModelProto,
+    same: &dyn Fn(&str, &str) -> bool,
+) -> (Vec<String>, usize) {
     let (Some(of_float), Some(of_int8)) = (&float.graph, &int8.graph) else {
-        return (faults, compared);
+        return (Vec::new(), 0);
     };
-    let is_one_version = float.opset_import == int8.opset_import;
-    let were: BTreeMap<&str, &NodeProto> = of_float.node.iter().filter_map(by_output).collect();
-    for (name, is) in of_int8.node.iter().filter_map(by_output) {
-        let Some(was) = were.get(name) else { continue };
-        let operators = [*was, is].map(operator);
-        if operators.iter().any(|operator| [QUANTIZE, DEQUANTIZE].contains(&&**operator)) {
-            continue;
-        }
-        let name = shown(name);
-        let [before, now] = operators.each_ref().map(|operator| shown(operator));
-        if operators[0] != operators[1] {
-            let are_functions = operators.iter().all(|one| FUNCTIONS.contains(&one.as_str()));
-            faults.extend(are_functions.then(|| {
-                format!("`{name}` comes from {now}, and in the float model from {before}")
-            }));
-            continue;
-        }
-        compared += 1;
-        let other = other_attribute(was, is, is_one_version)
-            .or_else(|| other_input([of_float, of_int8], [*was, is]));
-        faults.extend(
-            other.map(|other| {
-                format!("the {now} that gives `{name}` has {other} in the float model")
-            }),
-        );
-    }
+    let versions = [float, int8].map(own_version);
+    let (faults, compared, wiring) = (Vec::new(), 0, Wiring::new(same));
+    let mut between = Between { versions, faults, compared, wiring };
+    between.graphs([of_float, of_int8], &[&[], &[]], [&Givers::default(), &Givers::default()]);
+    let Between { mut faults, compared, wiring, .. } = between;
+    faults.extend(wiring.faults());
     (faults, compared)
+}
+
+struct Between<'s> {
+    versions: [i64; 2],
+    faults: Vec<String>,
+    compared: usize,
+    wiring: Wiring<'s>,
+}
+
+impl Between<'_> {
+    /// Compares two graphs; `around` are those that the float and the int8 one lie in, and `outer` what these give.
+    fn graphs(
+        &mut self,
+        graphs: [&GraphProto; 2],
+        around: &[&[&GraphProto]; 2],
+        outer: [&Givers<'_>; 2],
+    ) {
+        let around = [0, 1].map(|i| [around[i], &[graphs[i]]].concat());
+        let givers = [0, 1].map(|i| outer[i].and_of(graphs[i]));
+        let [of_float, of_int8] = graphs;
+        let were: BTreeMap<&str, &NodeProto> = of_float.node.iter().filter_map(by_output).collect();
+        for (name, is) in of_int8.node.iter().filter_map(by_output) {
+            let Some(&was) = were.get(name) else { continue };
+            let operators = [was, is].map(operator);
+            if operators.iter().any(|operator| [QUANTIZE, DEQUANTIZE].contains(&&**operator)) {
+                continue;
+            }
+            let name = shown(name);
+            let [before, now] = operators.each_ref().map(|operator| shown(operator));
+            if operators[0] != operators[1] {
+                let are_functions = operators.iter().all(|one| FUNCTIONS.contains(&one.as_str()));
+                self.faults.extend(are_functions.then(|| {
+                    format!("`{name}` comes from {now}, and in the float model from {before}")
+                }));
+                continue;
+            }
+            self.compared += 1;
+            let other = other_setting([was, is], self.versions)
+                .or_else(|| other_constant([&around[0], &around[1]], [was, is]));
+            self.faults.extend(other.map(|other| {
+                format!("the {now} that gives `{name}` has {other} in the float model")
+            }));
+            self.wiring.compare(givers.each_ref(), [was, is]);
+            for (was, is) in bodies(was).zip(bodies(is)) {
+                self.graphs([was, is], &[&around[0], &around[1]], givers.each_ref());
+            }
+        }
+        let ends = [of_float, of_int8].map(|graph| names(&graph.output));
+        self.wiring.compare_ends(givers.each_ref(), [&ends[0], &ends[1]]);
+        for (what, values) in [
+            ("takes", [&of_float.input, &of_int8.input]),
+            ("gives", [&of_float.output, &of_int8.output]),
+        ] {
+            let [was, is] = values.map(|values| names(values));
+            let all =
+                |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+            if was != is && all(&was) == all(&is) {
+                let first =
+                    was.iter().zip(&is).find(|(was, is)| was != is).map_or("", |(_, is)| is);
+                let first = shown(first);
+                self.faults.push(format!(
+                    "a graph {what} `{first}` in another place than in the float model"
+                ));
+            }
+        }
+    }
+}
+
+fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().filter_map(|attribute| attribute.g.as_ref())
+}
+
+fn names(values: &[ValueInfoProto]) -> Vec<&str> {
+    values.iter().map(|value| value.name.as_str()).collect()
 }
 
 fn by_output(node: &NodeProto) -> Option<(&str, &NodeProto)> {
     node.output.first().map(|name| (name.as_str(), node))
 }
 
-/// The first attribute that has another value. What a node leaves out has the default of its version, which may be another, and
-/// an axis may be counted from either end.
-fn other_attribute(was: &NodeProto, is: &NodeProto, is_one_version: bool) -> Option<String> {
+/// The first attribute that has another value. An axis may be counted from either end.
+fn other_setting([was, is]: [&NodeProto; 2], versions: [i64; 2]) -> Option<String> {
     let pads_itself = |node: &NodeProto| {
         attribute(node, "auto_pad").is_some_and(|pads| !matches!(&pads.s[..], b"" | b"NOTSET"))
     };
     let are_named = pads_itself(was) || pads_itself(is);
-    let is_left_out = |name: &&str| OF_STORAGE.contains(name) || are_named && PADS.contains(name);
-    let names = was.attribute.iter().chain(&is.attribute).map(|attribute| attribute.name.as_str());
-    names.filter(|name| !is_left_out(name)).find_map(|name| {
-        let (before, now) = (attribute(was, name), attribute(is, name));
-        let is_other = match (before, now) {
-            (Some(before), Some(now)) if name == "axis" && (before.i < 0) != (now.i < 0) => false,
-            (Some(before), Some(now)) => value(before) != value(now),
-            (Some(one), None) | (None, Some(one)) => is_one_version && !is_usual(one),
-            (None, None) => false,
-        };
-        let told = |attribute: Option<&AttributeProto>| {
-            attribute.and_then(value).unwrap_or_else(|| "the default".to_string())
-        };
-        is_other.then(|| format!("{} {}, and {}", shown(name), told(now), told(before)))
+    let is_from_other_end = matches!(
+        [was, is].map(|node| attribute(node, "axis")),
+        [Some(before), Some(now)] if (before.i < 0) != (now.i < 0)
+    );
+    other_attribute([was, is], versions, |name| {
+        OF_STORAGE.contains(&name)
+            || are_named && PADS.contains(&name)
+            || is_from_other_end && name == "axis"
     })
 }
 
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name == name)
-}
-
-/// An attribute's value in words; `None` of one that holds a graph or a tensor.
-fn value(attribute: &AttributeProto) -> Option<String> {
-    match attribute.r#type {
-        FLOAT => Some(attribute.f.to_string()),
-        INTEGER => Some(attribute.i.to_string()),
-        STRING => Some(shown(&String::from_utf8_lossy(&attribute.s))),
-        FLOATS => Some(format!("{:?}", attribute.floats)),
-        INTEGERS => Some(format!("{:?}", attribute.ints)),
-        _ => None,
-    }
-}
-
-/// Whether an attribute says what most operators do without it.
-fn is_usual(attribute: &AttributeProto) -> bool {
-    match attribute.r#type {
-        FLOAT => [0.0, 1.0].contains(&attribute.f),
-        INTEGER => [0, 1].contains(&attribute.i),
-        STRING => matches!(&attribute.s[..], b"" | b"NOTSET"),
-        INTEGERS => [0, 1].iter().any(|usual| attribute.ints.iter().all(|i| i == usual)),
-        _ => true,
-    }
-}
-
-/// The first input that is a setting and has another value.
-fn other_input(graphs: [&GraphProto; 2], nodes: [&NodeProto; 2]) -> Option<String> {
-    if !SET_BY_INPUTS.contains(&operator(nodes[0]).as_str()) {
+/// The first input that is a constant in both graphs and has another value.
+fn other_constant(around: [&[&GraphProto]; 2], nodes: [&NodeProto; 2]) -> Option<String> {
+    if OF_SHAPES.contains(&operator(nodes[0]).as_str()) {
         return None;
     }
     let inputs = nodes[0].input.len().min(nodes[1].input.len());
-    (1..inputs).find_map(|place| {
-        let constant = |i: usize| constant(graphs[i], nodes[i].input[place].as_str());
+    (0..inputs).find_map(|place| {
+        let constant = |i: usize| constant(around[i], nodes[i].input[place].as_str());
         let (before, now) = (constant(0)?, constant(1)?);
-        (before != now).then(|| format!("another input {place} than"))
+        (!is_same_constant(before, now)).then(|| format!("another input {place} than"))
     })
 }
 
-/// A constant of a graph, without its name.
-fn constant(graph: &GraphProto, name: &str) -> Option<TensorProto> {
-    let found = graph.initializer.iter().find(|constant| constant.name == name)?;
-    Some(TensorProto { name: String::new(), ..found.clone() })
+/// The values of this name, if the graph or one around it has them.
+fn constant<'g>(around: &[&'g GraphProto], name: &str) -> Option<&'g TensorProto> {
+    let all = around.iter().rev().flat_map(|graph| &graph.initializer);
+    all.into_iter().find(|constant| constant.name == name).filter(|found| !is_absent(found))
 }

@@ -7,23 +7,29 @@
 
 mod against_float;
 mod between;
+mod counterparts;
 mod draft;
 mod expand;
 mod integers;
 mod levels;
 mod misread;
 mod places;
+mod settings;
+mod taken;
 mod weights;
+mod wiring;
 
 use crate::error::OnnxError;
 use crate::file::Files;
 use crate::proto::{GraphProto, NodeProto};
 pub use against_float::{AgainstFloat, against_float};
 pub(crate) use between::between;
+pub(crate) use counterparts::{counterparts, is_same_constant};
 use draft::Draft;
 pub(crate) use draft::{dequantize, integer, is_plain_product, plain};
 pub use misread::{Misreading, in_seven_bits};
 use std::collections::BTreeMap;
+pub(crate) use taken::take_values;
 pub(crate) use weights::{FileWeight, QUANTIZED, SHIFT};
 
 /// A graph over int8 weights.

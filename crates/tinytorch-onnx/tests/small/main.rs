@@ -1,6 +1,7 @@
 //! Small models, written by the tests themselves.
 
 mod bad_input;
+mod counterparts;
 mod diagnosis;
 mod export;
 mod frames;

@@ -127,7 +127,127 @@ fn what_tools_do_when_they_quantize_is_no_fault() {
 fn defaults_of_another_version_are_not_compared() {
     let (faults, _) = told(|nodes, model| {
         nodes[3].attribute.clear();
-        model.opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 16 }];
+        model.opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 12 }];
     });
     assert_eq!(faults, Vec::<String>::new());
+}
+
+/// A step of an encoder: a sum of two paths, rows of a loop's state, and a product of squares.
+fn wired() -> ModelProto {
+    let body = graph(
+        vec![
+            node("Identity", &["goes_on"], &["goes_on_then"]),
+            node("Add", &["state", "x"], &["grown"]),
+            node("Mul", &["grown", "half"], &["next"]),
+        ],
+        vec![floats("half", &[], &[0.5])],
+        vec![value("round", I64, &[]), value("goes_on", BOOL, &[]), value("state", F32, &[])],
+        vec![value("goes_on_then", BOOL, &[]), value("next", F32, &[])],
+    );
+    let squares: Vec<f32> = (0..9).map(|i| (i % 4) as f32 - 1.5).collect();
+    let others: Vec<f32> = squares.iter().map(|w| 1.0 - w).collect();
+    let nodes = vec![
+        node("Gemm", &["x", "w"], &["a"]),
+        node("Gemm", &["x", "v"], &["b"]),
+        node("Relu", &["a"], &["ra"]),
+        node("Sigmoid", &["b"], &["sb"]),
+        node("Add", &["ra", "sb"], &["sum"]),
+        with(node("Cast", &["sum"], &["cast"]), &[int("to", F32.into())]),
+        with(node("Loop", &["rounds", "", "cast"], &["looped"]), &[graph_attribute("body", body)]),
+        node("Sub", &["looped", "a"], &["y"]),
+    ];
+    let rounds = tinytorch_onnx::proto::TensorProto { dims: vec![], ..integers("rounds", &[3]) };
+    let constants = vec![floats("w", &[3, 3], &squares), floats("v", &[3, 3], &others), rounds];
+    model(graph(nodes, constants, vec![value("x", F32, &[3, 3])], vec![value("y", F32, &[3, 3])]))
+}
+
+fn told_of_wired(change: impl FnOnce(&mut Vec<NodeProto>)) -> Vec<String> {
+    let read = |model: &ModelProto| OnnxModel::from_bytes("test", model.encode_to_vec()).unwrap();
+    let mut other = wired();
+    change(&mut other.graph.as_mut().unwrap().node);
+    read(&wired()).steps_changed_by(&read(&other)).0
+}
+
+#[test]
+fn a_step_that_reads_another_value_is_named() {
+    for (place, input, from, expected) in [
+        (4, 1, "ra", "the Add that gives `sum` reads `ra`, and `sb` in the float model"),
+        (1, 1, "w", "the Gemm that gives `b` reads `w`, and `v` in the float model"),
+        (2, 0, "b", "the Relu that gives `ra` reads `b`, and `a` in the float model"),
+        (7, 1, "b", "the Sub that gives `y` reads `b`, and `a` in the float model"),
+    ] {
+        let faults = told_of_wired(|nodes| nodes[place].input[input] = from.into());
+        assert_eq!(faults, [expected]);
+    }
+    // The order of a difference counts, and that of a sum does not.
+    let turned = |nodes: &mut Vec<NodeProto>, place: usize| nodes[place].input.swap(0, 1);
+    assert_eq!(told_of_wired(|nodes| turned(nodes, 7)).len(), 2);
+    assert_eq!(told_of_wired(|nodes| turned(nodes, 4)), Vec::<String>::new());
+}
+
+#[test]
+fn one_constant_in_place_of_an_equal_one_is_no_fault() {
+    let read = |model: &ModelProto| OnnxModel::from_bytes("test", model.encode_to_vec()).unwrap();
+    let mut float = wired();
+    let equal = float.graph.as_ref().unwrap().initializer[0].clone();
+    constants(&mut float)[1] = tinytorch_onnx::proto::TensorProto { name: "v".into(), ..equal };
+    let mut shared = float.clone();
+    shared.graph.as_mut().unwrap().node[1].input[1] = "w".into();
+    assert_eq!(read(&float).steps_changed_by(&read(&shared)).0, Vec::<String>::new());
+}
+
+#[test]
+fn what_lies_in_a_body_is_compared() {
+    fn body(nodes: &mut [NodeProto]) -> &mut tinytorch_onnx::proto::GraphProto {
+        nodes[6].attribute[0].g.as_mut().unwrap()
+    }
+    let constant = told_of_wired(|nodes| {
+        body(nodes).initializer[0] = floats("half", &[], &[0.25]);
+    });
+    assert_eq!(constant, ["the Mul that gives `next` has another input 1 than in the float model"]);
+    let read = told_of_wired(|nodes| body(nodes).node[2].input[0] = "state".into());
+    assert_eq!(read, ["the Mul that gives `next` reads `state`, and `grown` in the float model"]);
+    let function = told_of_wired(|nodes| {
+        body(nodes).node[2] = node("Mul", &["bent", "half"], &["next"]);
+        body(nodes).node.insert(2, node("Relu", &["grown"], &["bent"]));
+    });
+    // A step more has a name that the float model does not know.
+    assert_eq!(function, Vec::<String>::new());
+    let given = told_of_wired(|nodes| body(nodes).output[1].name = "grown".into());
+    assert_eq!(given, ["a graph within a node gives `grown`, and `next` in the float model"]);
+}
+
+#[test]
+fn what_is_turned_or_cast_otherwise_is_named() {
+    let turned = told_of_wired(|nodes| nodes[0].attribute.push(int("transA", 1)));
+    assert_eq!(
+        turned,
+        ["the Gemm that gives `a` has transA 1, and the default in the float model"]
+    );
+    // Which way a weight lies is how it is stored.
+    let stored = told_of_wired(|nodes| nodes[0].attribute.push(int("transB", 1)));
+    assert_eq!(stored, Vec::<String>::new());
+    let cut = told_of_wired(|nodes| nodes[5].attribute[0].i = 6);
+    assert_eq!(cut, ["the Cast that gives `cast` has to 6, and 1 in the float model"]);
+    // Halves are held as floats.
+    assert_eq!(told_of_wired(|nodes| nodes[5].attribute[0].i = 10), Vec::<String>::new());
+    let wraps = told_of_wired(|nodes| nodes[5].attribute.push(int("saturate", 0)));
+    assert_eq!(
+        wraps,
+        ["the Cast that gives `cast` has saturate 0, and the default in the float model"]
+    );
+}
+
+/// One is a slope, and 0 a limit: that a value is common does not make it the default.
+#[test]
+fn a_common_value_is_not_always_the_default() {
+    for alpha in [0.0, 1.0] {
+        let read = |model: &ModelProto| OnnxModel::from_bytes("m", model.encode_to_vec()).unwrap();
+        let mut usual = steps();
+        usual.graph.as_mut().unwrap().node[3].attribute.clear();
+        let mut other = usual.clone();
+        other.graph.as_mut().unwrap().node[3].attribute.push(float("alpha", alpha));
+        let faults = read(&usual).steps_changed_by(&read(&other)).0;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use prost::Message;
 use tinytorch::Tensor;
 use tinytorch::autograd::{Ctx, Var};
+use tinytorch::files::digest_params;
 use tinytorch::models::{
     Bert, BertConfig, Cnn, CnnBlock, CnnConfig, Gpt, GptConfig, ListModel, Llama, LlamaConfig,
     Model, Pooling, Rebuild, Resnet, ResnetConfig, Sample, SentenceEncoder,
@@ -191,6 +192,22 @@ fn transformers_are_the_same_function_of_sequences_of_any_length() {
         let difference = apart(&outputs(&*model, &ids()), &outputs(&again, &ids()));
         assert!(difference < 1e-5, "{}: {difference}", model.kind());
         assert_eq!(again.to_onnx().unwrap().bytes, file, "{}", model.kind());
+    }
+}
+
+/// An audit knows the float model by it, in whichever form. Where fixed numbers stand beside the parameters, as turns do, it is
+/// another.
+#[test]
+fn a_translated_model_has_the_digest_of_its_own() {
+    let mut models = transformers();
+    models.retain(|model| model.kind() == Gpt::NAME);
+    models.push(Box::new(cnn()));
+    assert!(models.len() > 1);
+    for model in models {
+        let bytes = OnnxModel::of(&*model).unwrap().to_onnx().unwrap().bytes;
+        let again = OnnxModel::from_bytes("m", bytes).unwrap();
+        let digests = [digest_params(&*model).unwrap(), digest_params(&again).unwrap()];
+        assert_eq!(digests[0], digests[1], "{}", model.kind());
     }
 }
 

@@ -98,12 +98,15 @@ class AuditReport:
         return self._passed
 
     def __str__(self) -> str:
-        verdict = "pass" if self else "fail"
-        lines = [f"{self.model['name']}: {verdict}"]
+        lines = [f"{self.model['name']}: {self._words()}"]
         for gate in self.gates:
             lines.append(f"  {gate.id:15} {gate.result:8} {_measured(gate)}".rstrip())
         lines += [f"  {gate.id} {gate.result}: {gate.reason}" for gate in self.gates if not gate]
         return "\n".join(lines)
+
+    def _words(self) -> str:
+        verdict = "pass" if self else "fail"
+        return f"{verdict}, by its answers alone" if self.model.get("answers_alone") else verdict
 
     def __repr__(self) -> str:
         wrong = ", ".join(f"{gate.id} {gate.result}" for gate in self.gates if not gate)
@@ -116,7 +119,7 @@ class AuditReport:
     def _rows(self) -> Iterator[str]:
         color = {"pass": "#1a7f37", "fail": "#cf222e", "unknown": "#9a6700", "n/a": "#6e7781"}
         verdict = "pass" if self else "fail"
-        yield f"<p><b>{html.escape(self.model['name'])}</b>: <b style='color:{color[verdict]}'>{verdict}</b></p>"
+        yield f"<p><b>{html.escape(self.model['name'])}</b>: <b style='color:{color[verdict]}'>{self._words()}</b></p>"
         yield "<table><thead><tr><th>gate</th><th>result</th><th>measured</th><th style='text-align:left'>what</th></tr></thead><tbody>"
         for gate in self.gates:
             yield f"<tr><td>{html.escape(gate.id)}</td><td style='color:{color[gate.result]}'>{gate.result}</td>"

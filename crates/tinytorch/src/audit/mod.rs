@@ -165,7 +165,7 @@ pub use reference::{REFERENCES, Reference};
 pub use report::{BytesPair, Judged, LatencyPairs, LayerReport, Machine, ModelReport, Report};
 pub use rows::Rows;
 pub use saturation::Saturation;
-pub use subject::{Budget, ModelFiles, Subject};
+pub use subject::{Budget, GivenFile, ModelFiles, Subject};
 pub use task::Task;
 pub use tuning::changed_params;
 

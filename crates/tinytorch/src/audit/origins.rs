@@ -1,6 +1,6 @@
 //! What was judged and how: enough to judge it again.
 
-use super::{AuditError, AuditOptions, Budget, Evidence, HeldOut, Subject};
+use super::{AuditError, AuditOptions, Budget, Evidence, GivenFile, HeldOut, Subject};
 use crate::Result;
 use crate::files::{FileError, TensorDigest, TensorFile, digest_params};
 use crate::models::Model;
@@ -77,12 +77,16 @@ impl Origins {
         let float_file =
             delivered.filter(|_| subject.tuning.is_none()).map(|_| &evidence.files.float);
         let int8_file = delivered.map(|_| &evidence.files.int8);
-        let of_model = |file: Option<&std::path::PathBuf>, model: &dyn Model| {
-            ModelOrigin::of(file.map(|file| file.as_path()), model)
+        let of_model = |file: Option<&std::path::PathBuf>, model: &dyn Model, i: usize| {
+            let origin = ModelOrigin::of(file.map(|file| file.as_path()), model)?;
+            match &subject.given_as[i] {
+                Some(given) if file.is_some() => origin.given_as(given),
+                _ => Ok(origin),
+            }
         };
         Ok(Origins {
-            float: of_model(float_file, &*subject.float)?,
-            int8: of_model(int8_file, &*subject.int8)?,
+            float: of_model(float_file, &*subject.float, 0)?,
+            int8: of_model(int8_file, &*subject.int8, 1)?,
             data: DataOrigin::of(subject)?,
             calibration_samples: subject.seen.as_ref().map(|seen| seen.len()),
             trained_on: subject.trained_on.clone(),
@@ -109,6 +113,19 @@ impl ModelOrigin {
             file_sha256: Some(digest_of(path).map_err(read)?),
             file_checksums: Some(opened.has_checksums()),
             params_sha256,
+        })
+    }
+
+    /// The same parameters, in the file that was given.
+    fn given_as(self, given: &GivenFile) -> Result<ModelOrigin> {
+        let path = &given.path;
+        let read = |source| FileError::Read { path: path.clone(), source };
+        Ok(ModelOrigin {
+            file: Some(path.display().to_string()),
+            file_bytes: Some(given.bytes()?),
+            file_sha256: Some(digest_of(path).map_err(read)?),
+            file_checksums: None,
+            ..self
         })
     }
 }

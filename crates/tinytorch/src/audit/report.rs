@@ -78,6 +78,8 @@ pub struct ModelReport {
     pub architecture: serde_json::Value,
     /// `pass` only if no gate reads `fail` or `unknown`.
     pub verdict: Outcome,
+    /// Why nothing but the answers was judged; `null` where all that the models are made of was.
+    pub answers_alone: Option<String>,
     /// The gates.
     pub gates: Vec<Gate>,
     /// What was judged and how.
@@ -120,6 +122,7 @@ impl ModelReport {
             name: name.into(),
             architecture: serde_json::Value::Null,
             verdict: verdict_of(&gates),
+            answers_alone: None,
             gates,
             origins: Origins::default(),
             held_out_samples: 0,
@@ -168,6 +171,7 @@ impl ModelReport {
             name: subject.name.clone(),
             architecture: architecture(&subject.int8.description()?),
             verdict,
+            answers_alone: None,
             gates,
             origins,
             held_out_samples: subject.held_out.len(),

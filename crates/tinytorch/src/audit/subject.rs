@@ -2,7 +2,7 @@
 
 use super::{AuditError, HeldOut, Likeness, Metric, Task, rounding};
 use crate::Result;
-use crate::files::{Loaded, Provenance, digest_params, open_with, own_file};
+use crate::files::{FileError, Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
 use crate::models::{Kinds, ListModel, Model, Sequence};
 use crate::quant::{
@@ -48,6 +48,8 @@ pub struct Subject {
     /// The files of the float and the int8 model, if that is what is judged; none of a float model in a form
     /// that only importing reads.
     pub delivered: Option<(Option<PathBuf>, PathBuf)>,
+    /// The files that were given, where those that are judged were made of them.
+    pub(super) given_as: [Option<GivenFile>; 2],
     /// The samples that the ranges were calibrated on, if that is known.
     pub seen: Option<SeenRows>,
     /// What the float model was trained on, by its own account.
@@ -106,6 +108,7 @@ impl Subject {
             held_out,
             task,
             delivered: None,
+            given_as: [None, None],
             seen: None,
             trained_on: None,
             judged_on: None,
@@ -257,6 +260,30 @@ pub(super) struct Tuning {
 pub struct ModelFiles {
     float: (PathBuf, Loaded),
     int8: (PathBuf, Loaded),
+    given_as: [Option<GivenFile>; 2],
+}
+
+/// A file in another form than the one that is judged.
+#[derive(Clone, Debug)]
+pub struct GivenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Files that hold data of it.
+    pub beside: Vec<PathBuf>,
+}
+
+impl GivenFile {
+    /// Bytes of all of it.
+    ///
+    /// # Errors
+    /// [`FileError::Read`] for a file that cannot be read any more.
+    pub(super) fn bytes(&self) -> Result<usize> {
+        let bytes = |path: &PathBuf| {
+            let read = |source| FileError::Read { path: path.clone(), source };
+            Ok(std::fs::metadata(path).map_err(read)?.len() as usize)
+        };
+        std::iter::once(&self.path).chain(&self.beside).map(bytes).sum()
+    }
 }
 
 impl ModelFiles {
@@ -278,19 +305,37 @@ impl ModelFiles {
         int8: impl AsRef<Path>,
         kinds: &Kinds,
     ) -> Result<ModelFiles> {
+        ModelFiles::open_made_of([None, None], float, int8, kinds)
+    }
+
+    /// [`ModelFiles::open_with`] of files that were made of others, which were given: errors and the report are about these, and the bytes
+    /// of the int8 one count.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
+    pub fn open_made_of(
+        given_as: [Option<GivenFile>; 2],
+        float: impl AsRef<Path>,
+        int8: impl AsRef<Path>,
+        kinds: &Kinds,
+    ) -> Result<ModelFiles> {
         let read =
             |path: &Path| Ok::<_, crate::Error>((path.to_path_buf(), open_with(path, kinds)?));
         let (float, int8) = (read(float.as_ref())?, read(int8.as_ref())?);
+        let given = |i: usize, own: &Path| -> PathBuf {
+            given_as[i].as_ref().map_or_else(|| own.to_path_buf(), |given| given.path.clone())
+        };
         if holds_int8(&*float.1.model) {
-            return Err(AuditError::NotFloat { path: float.0 }.into());
+            return Err(AuditError::NotFloat { path: given(0, &float.0) }.into());
         }
         if !holds_int8(&*int8.1.model) {
-            return Err(AuditError::NotInt8 { path: int8.0 }.into());
+            return Err(AuditError::NotInt8 { path: given(1, &int8.0) }.into());
         }
         if float.1.model.description()? != int8.1.model.description()? {
-            return Err(AuditError::OtherArchitecture { float: float.0, int8: int8.0 }.into());
+            let (float, int8) = (given(0, &float.0), given(1, &int8.0));
+            return Err(AuditError::OtherArchitecture { float, int8 }.into());
         }
-        Ok(ModelFiles { float, int8 })
+        Ok(ModelFiles { float, int8, given_as })
     }
 
     /// The float and the int8 model.
@@ -308,7 +353,7 @@ impl ModelFiles {
     /// # Errors
     /// [`QuantError`](crate::quant::QuantError) if the int8 file does not tell how it was made.
     pub fn judged_by(self, held_out: impl Into<HeldOut>) -> Result<Subject> {
-        let ModelFiles { float: (float_path, float), int8: (int8_path, int8) } = self;
+        let ModelFiles { float: (float_path, float), int8: (int8_path, int8), given_as } = self;
         let record = QuantRecord::read(&int8.provenance)?;
         let seen = SeenRows::read(&int8.provenance)?;
         let trained_on = float.provenance.notes.get(TRAINING_DATA).cloned();
@@ -326,6 +371,7 @@ impl ModelFiles {
             seen,
             trained_on,
             delivered,
+            given_as,
             tried: record.tried,
             ..subject
         })

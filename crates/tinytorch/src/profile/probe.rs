@@ -81,4 +81,6 @@ pub struct ProbeReport {
     pub ends_bytes: u64,
     /// Ops of a pass.
     pub ops: u64,
+    /// Whether the plan keeps the model's graph, to trace it for inputs of other lengths.
+    pub traces_anew: bool,
 }

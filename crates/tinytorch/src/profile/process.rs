@@ -66,8 +66,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// compiled, whatever the size of its weights. Such notes are 2.6 kB per op in `digits-mlp`.
 const NOTES_WHILE_COMPILING: u64 = 4 << 10;
 
+/// Bytes that compiling, a compiled plan and a pass may take whatever the model does: of a single op they are 7.1, 3.1 and 3.5 kB.
+const NOTES_OF_A_PLAN: u64 = 2 << 10;
+
 /// Bytes that an op may keep in a compiled plan: 0.5 kB in `digits-cnn`, 1.6 kB in `talks-gpt`.
 const NOTES_KEPT: u64 = 2 << 10;
+
+/// Bytes that an op may take in a graph that a compiled plan keeps beside it, to trace it
+/// anew.
+const NOTES_OF_A_GRAPH: u64 = 1 << 10;
 
 /// Bytes that an op may allocate in a pass beside its values: 0.2 kB in `digits-mlp`, 0.5 kB in
 /// `talks-gpt`.
@@ -108,6 +115,7 @@ impl ProbeReport {
     /// memory, the input and the output. `None` if the process does not count its allocations.
     pub fn heap_claims(&self) -> Option<[HeapClaim; 3]> {
         let (loaded, compiled) = (self.after_load.live_heap?, self.compiled?);
+        let graph = if self.traces_anew { self.ops * NOTES_OF_A_GRAPH } else { 0 };
         let held = self.arena_bytes + self.scratch_bytes + self.kept_by_threads;
         let claim = |part, used: u64, from, stated| HeapClaim {
             part,
@@ -119,19 +127,27 @@ impl ProbeReport {
                 "compiling",
                 self.peak_of_compiling?,
                 loaded,
-                self.activation_bytes + held + self.packed_bytes + self.ops * NOTES_WHILE_COMPILING,
+                self.activation_bytes
+                    + held
+                    + self.packed_bytes
+                    + NOTES_OF_A_PLAN
+                    + self.ops * NOTES_WHILE_COMPILING,
             ),
             claim(
                 "the compiled plan",
                 compiled,
                 loaded,
-                self.kept_by_threads + self.packed_bytes + self.ops * NOTES_KEPT,
+                self.kept_by_threads
+                    + self.packed_bytes
+                    + NOTES_OF_A_PLAN
+                    + self.ops * NOTES_KEPT
+                    + graph,
             ),
             claim(
                 "running",
                 self.peak_of_passes?,
                 compiled,
-                held + self.ends_bytes + self.ops * NOTES_OF_A_PASS,
+                held + self.ends_bytes + NOTES_OF_A_PLAN + self.ops * NOTES_OF_A_PASS,
             ),
         ])
     }
@@ -343,6 +359,7 @@ fn measure(
         kept_by_threads: kept_by_threads() as u64,
         ends_bytes: bytes(inputs) + output_bytes,
         ops: outputs.ops,
+        traces_anew: model.unrolls(),
     })
 }
 

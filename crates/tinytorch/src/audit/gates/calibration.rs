@@ -55,13 +55,22 @@ pub(crate) fn calibration(
         let reason = "calibrated and data-free ranges give the same outputs".to_string();
         return Ok(Gate::not_applicable(ID, reason));
     }
-    let reason = format!(
-        "error {:.2} % calibrated, {:.2} % with the best ranges without data; the share of the squared error \
-         that is saved",
-        compare::worst(&compare::errors(&evidence.int8, &evidence.float)?).1 * 100.0,
-        compare::worst(&compare::errors(&outputs, &evidence.float)?).1 * 100.0,
-    );
+    let error = |outputs: &[Tensor]| {
+        Ok::<_, crate::Error>(compare::worst(&compare::errors(outputs, &evidence.float)?).1 * 100.0)
+    };
+    let errors = told([error(&evidence.int8)?, error(&outputs)?]);
+    let reason = format!("{errors}; the share of the squared error that is saved");
     judged(&with, &without, reason)
+}
+
+/// The errors in percent, calibrated and without data, if they are any: one sample has none, as its outputs have no spread.
+fn told([with, without]: [f64; 2]) -> String {
+    match with.is_finite() && without.is_finite() {
+        true => format!(
+            "error {with:.2} % calibrated, {without:.2} % with the best ranges without data"
+        ),
+        false => "the outputs have no spread to tell an error by".to_string(),
+    }
 }
 
 /// Judges the squared errors of every sample, calibrated and without data.
@@ -119,6 +128,14 @@ mod tests {
     /// Every fourth sample has this error, the others 1.
     fn of(n: usize, fourth: f64) -> Vec<f64> {
         (0..n).map(|i| if i % 4 == 0 { fourth } else { 1.0 }).collect()
+    }
+
+    #[test]
+    fn an_error_that_is_none_is_not_told() {
+        assert!(told([0.5, 60.0]).starts_with("error 0.50 % calibrated, 60.00 % with"));
+        for errors in [[f64::INFINITY, 1.0], [1.0, f64::NAN]] {
+            assert_eq!(told(errors), "the outputs have no spread to tell an error by");
+        }
     }
 
     #[test]

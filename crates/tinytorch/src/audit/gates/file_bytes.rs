@@ -1,7 +1,7 @@
 //! Whether the file takes a quarter of the disk.
 
 use crate::Result;
-use crate::audit::{Evidence, Gate};
+use crate::audit::{Evidence, Gate, GivenFile, Subject};
 use crate::files::{FileDtype, RESERVED_PREFIX, TensorFile};
 use crate::quant::SeenRows;
 
@@ -13,12 +13,19 @@ const NAMES: usize = 320;
 /// models, more where layers differ.
 const RECORD: usize = 1024;
 
+/// Bytes that a file of another form needs beside what one of tinytorch's own has, for the whole and for each weight: the nodes that say
+/// how it is read, and its names once more.
+const OTHER_FORM: usize = 4096;
+const OTHER_FORM_OF_A_WEIGHT: usize = 1024;
+
 /// The file takes a quarter of the disk.
+///
+/// Of a file in another form that was given, what it has more than that form needs counts too.
 ///
 /// The int8 file counts as a whole but for the list of samples that it was calibrated on, the float file without tensors that are not the model's, such as the
 /// state of a training. What int8 cannot shrink, the header and the biases, counts on both
 /// sides of the bound, so that a small model is held to what is possible for it.
-pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
+pub(crate) fn file_bytes(subject: &Subject, evidence: &Evidence) -> Result<Gate> {
     let (float, int8) =
         (TensorFile::open(&evidence.files.float)?, TensorFile::open(&evidence.files.int8)?);
     let scale_of = |name: &str| format!("{name}_scale");
@@ -28,6 +35,7 @@ pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
         .filter(|(name, info)| info.dtype == FileDtype::I8 && int8.contains(&scale_of(name)))
         .map(|(name, _)| name)
         .collect();
+    let room = OTHER_FORM + OTHER_FORM_OF_A_WEIGHT * weights.len();
     let (mut dense, mut packed, mut blocks, mut names) = (0, 0, false, NAMES * weights.len());
     for name in weights {
         dense += float.info(name)?.bytes();
@@ -45,10 +53,15 @@ pub(crate) fn file_bytes(evidence: &Evidence) -> Result<Gate> {
     let possible = float_bytes - dense + packed + names + RECORD;
     let limit = super::size_limit(blocks, float_bytes as f64 / possible.max(1) as f64);
     let told = int8.metadata().get(SeenRows::KEY).map_or(0, String::len);
-    let int8_bytes = int8.file_bytes() - told;
+    let given = subject.given_as[1].as_ref().map(GivenFile::bytes).transpose()?;
+    let more = given.map_or(0, |given| given.saturating_sub(int8.file_bytes() + room));
+    let int8_bytes = int8.file_bytes() - told + more;
     let ratio = float_bytes as f64 / int8_bytes.max(1) as f64;
     let mut reason =
         format!("{float_bytes} bytes in float, {int8_bytes} in int8; weights {dense} and {packed}");
+    if more > 0 {
+        reason.push_str(&format!("; {more} of the file that was given serve nothing"));
+    }
     if told > 0 {
         reason.push_str(&format!("; {told} more tell which samples calibrated it"));
     }

@@ -54,7 +54,7 @@ pub fn all(
         of_classes,
         batches::batches(subject, evidence, options)?,
         weight_bytes::weight_bytes(subject)?,
-        file_bytes::file_bytes(evidence)?,
+        file_bytes::file_bytes(subject, evidence)?,
         process_memory::process_memory(subject, evidence, options)?,
         no_f32_copy::no_f32_copy(subject, evidence, options)?,
         round_trip::round_trip(subject, evidence, options)?,

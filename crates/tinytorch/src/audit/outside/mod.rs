@@ -187,6 +187,7 @@ fn report(
         name: subject.name.clone(),
         architecture: serde_json::Value::Null,
         verdict: verdict_of(&gates),
+        answers_alone: Some("of a black box nothing else is known".to_string()),
         gates,
         origins,
         held_out_samples: subject.held_out.len(),

@@ -102,7 +102,10 @@ pub(super) fn banner(model: &ModelReport, id: &str) -> Markup {
             (verdict.glyph())
             div {
                 h2 { (model.name) }
-                p.verdict { (verdict.words()) }
+                p.verdict {
+                    (verdict.words())
+                    @if model.answers_alone.is_some() { ", by its answers alone" }
+                }
                 p.because { (because(model, id)) }
             }
         }
@@ -122,6 +125,9 @@ fn because(model: &ModelReport, id: &str) -> Markup {
             n => { "; " (n) " do not apply" },
         }
         "."
+        @if let Some(why) = &model.answers_alone {
+            " Weights, layers and sums were not judged: " (why) "."
+        }
         @if model.held_out_samples > 0 {
             " Judged on " (plural(model.held_out_samples, "held-out sample")) "."
         }

@@ -1,0 +1,299 @@
+//! Whether an int8 graph is the float graph over int8 weights: the same steps with the same settings on the same values,
+//! whatever anything is called and whatever the file says of itself.
+
+use super::draft::{int, is_own};
+use super::settings::{are_comparable, other_attribute};
+use crate::error::shown;
+use crate::frame::is_absent;
+use crate::memory::BATCH_NORM;
+use crate::node::{free_names, operator};
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What of the float graph is what of the int8 graph, by names.
+#[derive(Debug, Default)]
+pub(crate) struct Counterparts {
+    /// The int8 graph's parameter for each of the float graph's that it has.
+    pub(crate) params: BTreeMap<String, String>,
+    /// What the int8 graph adds to the outputs of a layer without a bias, by the float graph's weight of that layer.
+    pub(crate) shifts: BTreeMap<String, String>,
+    /// The scales of the float graph's batch norms that the int8 graph lacks.
+    pub(crate) folded: BTreeSet<String>,
+}
+
+/// Goes from the outputs of both graphs to their inputs, and finds each step of the float graph in the int8 graph. Where that lacks a
+/// batch norm it is taken for one that was folded.
+///
+/// # Errors
+/// The first difference, as a sentence without an end.
+pub(crate) fn counterparts(float: &ModelProto, int8: &ModelProto) -> Result<Counterparts, String> {
+    let (Some(of_float), Some(of_int8)) = (&float.graph, &int8.graph) else {
+        return Err("one of the files has no graph".into());
+    };
+    let versions = [float, int8].map(own_version);
+    if !are_comparable(versions) {
+        let [was, is] = versions;
+        return Err(format!("it uses version {is} of ONNX's operators, and the float model {was}"));
+    }
+    let ends = [
+        (of_float.input.len(), of_int8.input.len()),
+        (of_float.output.len(), of_int8.output.len()),
+    ];
+    if ends.iter().any(|(was, is)| was != is) {
+        return Err("it has another number of inputs or outputs than the float model".into());
+    }
+    let outputs = of_float.output.iter().zip(&of_int8.output);
+    let mut walk = Walk {
+        sides: [Side::of(of_float), Side::of(of_int8)],
+        versions,
+        met: BTreeMap::new(),
+        ahead: outputs
+            .map(|(was, is)| Pair { was: &was.name, is: &is.name, turned: false })
+            .collect(),
+        found: Counterparts::default(),
+    };
+    while let Some(pair) = walk.ahead.pop() {
+        walk.meet(pair)?;
+    }
+    Ok(walk.found)
+}
+
+/// The version of ONNX's own operators that a file uses.
+pub(super) fn own_version(model: &ModelProto) -> i64 {
+    let own = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    own.map_or(1, |set| set.version)
+}
+
+/// What gives a value.
+#[derive(Clone, Copy)]
+enum Giver<'m> {
+    Nothing,
+    Input(usize),
+    Param(&'m TensorProto),
+    Constant(&'m TensorProto),
+    /// A node, and which of its outputs.
+    Node(&'m NodeProto, usize),
+}
+
+/// One of both graphs.
+struct Side<'m> {
+    givers: BTreeMap<&'m str, Giver<'m>>,
+}
+
+impl<'m> Side<'m> {
+    fn of(graph: &'m GraphProto) -> Side<'m> {
+        let mut givers = BTreeMap::new();
+        for (i, input) in graph.input.iter().enumerate() {
+            givers.insert(input.name.as_str(), Giver::Input(i));
+        }
+        for tensor in &graph.initializer {
+            let giver =
+                if is_absent(tensor) { Giver::Param(tensor) } else { Giver::Constant(tensor) };
+            givers.insert(tensor.name.as_str(), giver);
+        }
+        for node in &graph.node {
+            for (i, output) in node.output.iter().enumerate() {
+                givers.insert(output.as_str(), Giver::Node(node, i));
+            }
+        }
+        Side { givers }
+    }
+
+    /// The name behind nodes that pass their input on, and what gives it.
+    fn behind(&self, mut name: &'m str) -> (&'m str, Giver<'m>) {
+        loop {
+            match self.givers.get(name).copied().unwrap_or(Giver::Nothing) {
+                Giver::Node(node, 0) if passes(node) && !node.input.is_empty() => {
+                    name = &node.input[0];
+                }
+                giver => return (name, giver),
+            }
+        }
+    }
+}
+
+/// Whether a node gives what it reads.
+pub(super) fn passes(node: &NodeProto) -> bool {
+    matches!(node.op_type.as_str(), "Identity" | "Dropout") && is_own(node)
+}
+
+/// Values of the float and the int8 graph that must be each other's counterparts.
+struct Pair<'m> {
+    was: &'m str,
+    is: &'m str,
+    /// Whether one is a weight in the other order of rows and columns.
+    turned: bool,
+}
+
+struct Walk<'m> {
+    sides: [Side<'m>; 2],
+    versions: [i64; 2],
+    /// The int8 graph's value for each of the float graph's that was met.
+    met: BTreeMap<&'m str, &'m str>,
+    /// Values that must be each other's counterparts, and were not looked at.
+    ahead: Vec<Pair<'m>>,
+    found: Counterparts,
+}
+
+impl<'m> Walk<'m> {
+    /// Makes sure that two values are each other's counterparts, if what gives them reads such.
+    fn meet(&mut self, Pair { was, is, turned }: Pair<'m>) -> Result<(), String> {
+        let (mut was, mut giver) = self.sides[0].behind(was);
+        let (is, other) = self.sides[1].behind(is);
+        while let (Giver::Node(norm, 0), false) = (giver, is_norm(other)) {
+            let scale = norm.input.get(1).map(|scale| self.sides[0].behind(scale).0);
+            let (Some(scale), true) = (scale, is_norm(giver)) else { break };
+            self.found.folded.insert(scale.to_string());
+            (was, giver) = self.sides[0].behind(&norm.input[0]);
+        }
+        if let Some(known) = self.met.insert(was, is) {
+            return match known == is {
+                true => Ok(()),
+                false => Err(format!("`{}` stands for two values of it", shown(was))),
+            };
+        }
+        let apart = || {
+            let (was, is, from, not) = (shown(was), shown(is), told(other), told(giver));
+            Err(format!(
+                "`{is}` is not the float model's `{was}`: it comes from {from}, and not from {not}"
+            ))
+        };
+        match (giver, other) {
+            (Giver::Nothing, Giver::Nothing) => Ok(()),
+            (Giver::Input(i), Giver::Input(j)) if i == j => Ok(()),
+            (Giver::Param(a), Giver::Param(b)) if has_sizes(a, b, turned) => {
+                self.found.params.insert(was.to_string(), is.to_string());
+                Ok(())
+            }
+            (Giver::Constant(a), Giver::Constant(b)) if is_same_constant(a, b) => Ok(()),
+            (Giver::Node(a, i), Giver::Node(b, j)) if i == j && operator(a) == operator(b) => {
+                self.nodes([a, b], [was, is])
+            }
+            _ => apart(),
+        }
+    }
+
+    fn nodes(&mut self, [a, b]: [&'m NodeProto; 2], [was, is]: [&'m str; 2]) -> Result<(), String> {
+        let weights = [a, b].map(|node| node.input.get(1).map(String::as_str));
+        let are_params = weights.iter().zip(&self.sides).all(|(weight, side)| {
+            weight.is_some_and(|weight| matches!(side.behind(weight).1, Giver::Param(_)))
+        });
+        // A layer's weight means the same in either order, which the node tells.
+        let turns = |name: &str| name == "transB" && are_params;
+        if let Some(other) = other_attribute([a, b], self.versions, turns) {
+            let op = shown(&operator(b));
+            return Err(format!(
+                "the {op} that gives `{}` has {other} in the float model",
+                shown(is)
+            ));
+        }
+        for (before, now) in graphs(a).zip(graphs(b)) {
+            if !is_same_body(before, now, self.versions) {
+                return Err(format!("what is inside of `{}` is another graph", shown(is)));
+            }
+            let mut free = BTreeSet::new();
+            free_names(before, &mut free);
+            // What a body reads from outside has one name in both, as the bodies are the same.
+            let names = free.iter().map(|name| {
+                let of = |side: &Side<'m>| {
+                    side.givers.get_key_value(name.as_str()).map(|(name, _)| *name)
+                };
+                let (was, is) = (of(&self.sides[0])?, of(&self.sides[1])?);
+                Some(Pair { was, is, turned: false })
+            });
+            let names: Option<Vec<_>> = names.collect();
+            self.ahead.extend(names.ok_or("a graph inside of it reads what nothing gives")?);
+        }
+        let given = |node: &'m NodeProto| {
+            let last = node.input.iter().rposition(|name| !name.is_empty());
+            &node.input[..last.map_or(0, |last| last + 1)]
+        };
+        let (before, now) = (given(a), given(b));
+        let has_shift = before.len() == 2 && now.len() == 3 && is_layer(a);
+        if before.len() != now.len() && !has_shift {
+            return Err(format!(
+                "what gives `{}` reads another number of values than what gives the float model's `{}`",
+                shown(is),
+                shown(was)
+            ));
+        }
+        if has_shift {
+            let ([_, weight], [.., shift]) = (before, now) else { return Ok(()) };
+            let (weight, shift) = (self.sides[0].behind(weight).0, self.sides[1].behind(shift).0);
+            let shift = shift.to_string();
+            // A weight that two layers read has one shift in both.
+            if self
+                .found
+                .shifts
+                .insert(weight.to_string(), shift.clone())
+                .is_some_and(|other| other != shift)
+            {
+                return Err(format!("the layers of `{}` add different values", shown(weight)));
+            }
+        }
+        let has_turned = int(a, "transB").unwrap_or(0) != int(b, "transB").unwrap_or(0);
+        self.ahead.extend(before.iter().zip(now).enumerate().map(|(place, (was, is))| Pair {
+            was,
+            is,
+            turned: has_turned && place == 1,
+        }));
+        Ok(())
+    }
+}
+
+/// What gives a value, in words.
+fn told(giver: Giver<'_>) -> String {
+    match giver {
+        Giver::Nothing => "nowhere".to_string(),
+        Giver::Input(i) => format!("input {i}"),
+        Giver::Param(tensor) => format!("a parameter of sizes {:?}", tensor.dims),
+        Giver::Constant(_) => "a constant of its own".to_string(),
+        Giver::Node(node, _) => shown(&operator(node)),
+    }
+}
+
+/// Whether two parameters are of the same sizes, in the other order if one is turned.
+fn has_sizes(a: &TensorProto, b: &TensorProto, turned: bool) -> bool {
+    match turned {
+        true => a.dims.iter().eq(b.dims.iter().rev()),
+        false => a.dims == b.dims,
+    }
+}
+
+fn is_norm(giver: Giver<'_>) -> bool {
+    matches!(giver, Giver::Node(node, _) if node.op_type == BATCH_NORM)
+}
+
+/// Whether a third input of a node is added to its channels.
+fn is_layer(node: &NodeProto) -> bool {
+    matches!(node.op_type.as_str(), "Conv" | "Gemm") && is_own(node)
+}
+
+fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().filter_map(|attribute| attribute.g.as_ref())
+}
+
+/// Whether two constants hold the same, whatever they are called.
+pub(crate) fn is_same_constant(a: &TensorProto, b: &TensorProto) -> bool {
+    let unnamed = |one: &TensorProto| TensorProto { name: String::new(), ..one.clone() };
+    unnamed(a) == unnamed(b)
+}
+
+/// Whether two graphs within nodes have the same nodes under the same names of values.
+fn is_same_body(a: &GraphProto, b: &GraphProto, versions: [i64; 2]) -> bool {
+    let names = |graph: &GraphProto| {
+        let ends = graph.input.iter().chain(&graph.output).map(|one| one.name.clone());
+        ends.collect::<Vec<_>>()
+    };
+    let is_same = |(a, b): (&NodeProto, &NodeProto)| {
+        operator(a) == operator(b)
+            && (&a.input, &a.output) == (&b.input, &b.output)
+            && other_attribute([a, b], versions, |_| false).is_none()
+            && graphs(a).count() == graphs(b).count()
+            && graphs(a).zip(graphs(b)).all(|(a, b)| is_same_body(a, b, versions))
+    };
+    names(a) == names(b)
+        && a.initializer == b.initializer
+        && a.node.len() == b.node.len()
+        && a.node.iter().zip(&b.node).all(is_same)
+}

@@ -1,0 +1,154 @@
+//! An int8 graph is found to be the float graph by what it computes, whatever it is called.
+
+use super::support::*;
+use prost::Message;
+use tinytorch::Tensor;
+use tinytorch::nn::Module;
+use tinytorch_onnx::OnnxModel;
+use tinytorch_onnx::proto::{GraphProto, ModelProto, TensorProto};
+
+/// A convolution with a batch norm behind it, a shortcut around, and a layer.
+fn float() -> ModelProto {
+    let conv = [graph_ints("kernel_shape", &[1, 1])];
+    let nodes = vec![
+        with(node("Conv", &["x", "c.weight"], &["c"]), &conv),
+        node("BatchNormalization", &["c", "n.weight", "n.bias", "n.mean", "n.var"], &["n"]),
+        node("Add", &["n", "x"], &["s"]),
+        node("Relu", &["s"], &["r"]),
+        node("Flatten", &["r"], &["f"]),
+        with(node("Gemm", &["f", "g.weight"], &["y"]), &[int("transB", 1)]),
+    ];
+    let some =
+        |count: usize| (0..count).map(|i| (i * 7 % 11) as f32 / 5.0 - 1.0).collect::<Vec<_>>();
+    let constants = vec![
+        floats("c.weight", &[2, 2, 1, 1], &some(4)),
+        floats("n.weight", &[2], &[0.5, 2.0]),
+        floats("n.bias", &[2], &[0.1, -0.1]),
+        floats("n.mean", &[2], &[0.2, 0.3]),
+        floats("n.var", &[2], &[1.0, 4.0]),
+        floats("g.weight", &[3, 4], &some(12)),
+    ];
+    let (x, y) = (value("x", F32, &[-1, 2, 1, 2]), value("y", F32, &[-1, 3]));
+    model(graph(nodes, constants, vec![x], vec![y]))
+}
+
+fn graph_ints(name: &str, ints: &[i64]) -> tinytorch_onnx::proto::AttributeProto {
+    let (name, ints) = (name.into(), ints.to_vec());
+    tinytorch_onnx::proto::AttributeProto { name, r#type: 7, ints, ..Default::default() }
+}
+
+fn levels(name: &str, dims: &[i64]) -> TensorProto {
+    let count: i64 = dims.iter().product();
+    let (name, dims) = (name.into(), dims.to_vec());
+    let int32_data = (0..count as i32).map(|i| i * 29 % 201 - 100).collect();
+    TensorProto { name, dims, data_type: 3, int32_data, ..Default::default() }
+}
+
+/// The same over int8 weights under other names, the norm folded into a bias, and the layer's weight in the other order.
+fn int8() -> ModelProto {
+    let conv = [graph_ints("kernel_shape", &[1, 1])];
+    let nodes = vec![
+        node("DequantizeLinear", &["1", "step"], &["2"]),
+        node("DequantizeLinear", &["3", "step"], &["4"]),
+        with(node("Conv", &["x", "2", "5"], &["6"]), &conv),
+        node("Add", &["6", "x"], &["7"]),
+        node("Relu", &["7"], &["8"]),
+        node("Flatten", &["8"], &["9"]),
+        node("Gemm", &["9", "4"], &["10"]),
+    ];
+    let constants = vec![
+        levels("1", &[2, 2, 1, 1]),
+        levels("3", &[4, 3]),
+        floats("step", &[], &[0.01]),
+        floats("5", &[2], &[0.25, 0.5]),
+    ];
+    let (x, y) = (value("x", F32, &[-1, 2, 1, 2]), value("10", F32, &[-1, 3]));
+    model(graph(nodes, constants, vec![x], vec![y]))
+}
+
+fn read(model: &ModelProto) -> OnnxModel {
+    OnnxModel::from_bytes("test", model.encode_to_vec()).unwrap()
+}
+
+fn outputs(model: &OnnxModel) -> Vec<f32> {
+    let x = Tensor::from_vec((0..8).map(|i| i as f32 / 4.0 - 1.0).collect(), [2, 2, 1, 2]).unwrap();
+    model.run(&[x]).unwrap()[0].to_vec().unwrap()
+}
+
+fn refused(change: impl FnOnce(&mut GraphProto)) -> String {
+    let mut other = int8();
+    change(other.graph.as_mut().unwrap());
+    read(&float()).over_values_of(&read(&other)).unwrap_err().to_string()
+}
+
+#[test]
+fn the_float_graph_over_its_values_gives_what_an_int8_graph_gives() {
+    let (float, int8) = (read(&float()), read(&int8()));
+    let same = float.over_values_of(&int8).unwrap();
+    assert_eq!(outputs(&same), outputs(&int8));
+    let kept: Vec<(String, bool)> = same
+        .named_params()
+        .into_iter()
+        .map(|(name, param)| (name, param.int8().is_some()))
+        .collect();
+    let expected = [("c.weight", true), ("n.weight", false), ("n.bias", false)];
+    assert_eq!(kept[..3], expected.map(|(name, is_int8)| (name.to_string(), is_int8)));
+    assert_eq!(kept[5], ("g.weight".to_string(), true));
+}
+
+#[test]
+fn a_graph_that_is_another_is_told_by_its_first_difference() {
+    let more = refused(|graph| {
+        graph.node[4].input[0] = "twice".into();
+        graph.node.insert(4, node("Relu", &["7"], &["twice"]));
+    });
+    let told = "its graph is not the float model's: `twice` is not the float model's `s`: it comes from Relu, and not from Add";
+    assert_eq!(more, told);
+    let other = refused(|graph| graph.node[4].op_type = "Abs".into());
+    assert!(other.contains("`8` is not the float model's `r`"), "{other}");
+    let wired = refused(|graph| graph.node[3].input[1] = "6".into());
+    assert!(wired.contains("is not the float model's `x`"), "{wired}");
+    let set = refused(|graph| graph.node[5].attribute.push(int("axis", 2)));
+    assert!(set.contains("the Flatten that gives `9` has axis 2"), "{set}");
+    let shared = refused(|graph| {
+        // Two values of the float model may be one of it, and one not two.
+        graph.node[3].input[1] = "same".into();
+        graph.node.insert(2, node("Neg", &["x"], &["minus"]));
+        graph.node.insert(3, node("Neg", &["minus"], &["same"]));
+    });
+    assert!(shared.contains("`same` is not the float model's `x`"), "{shared}");
+    let gives = refused(|graph| graph.output.push(value("8", F32, &[-1, 2, 1, 2])));
+    assert!(gives.contains("another number of inputs or outputs"), "{gives}");
+}
+
+/// That a weight is turned is no difference, and another factor beside it is one.
+#[test]
+fn a_setting_of_a_layer_counts_whichever_way_its_weight_lies() {
+    let turned = refused(|graph| {
+        graph.initializer[1].dims = vec![3, 4];
+        graph.node[6].attribute.push(int("transB", 1));
+        graph.node[6].attribute.push(int("transA", 0));
+        graph.node[6].attribute.push(tinytorch_onnx::proto::AttributeProto {
+            name: "alpha".into(),
+            r#type: 1,
+            f: 0.5,
+            ..Default::default()
+        });
+    });
+    assert!(turned.contains("alpha 0.5, and the default"), "{turned}");
+}
+
+#[test]
+fn versions_are_another_graph_where_what_is_left_out_has_changed() {
+    let of_version = |version: i64| {
+        let mut other = int8();
+        other.opset_import[0].version = version;
+        read(&float()).over_values_of(&read(&other))
+    };
+    assert!(of_version(13).is_ok() && of_version(19).is_ok());
+    let refused = of_version(12).unwrap_err().to_string();
+    assert!(
+        refused.contains("it uses version 12 of ONNX's operators, and the float model 17"),
+        "{refused}"
+    );
+}
