@@ -220,6 +220,14 @@ impl<D: Dot> Simd for Portable<D> {
     }
 
     #[inline(always)]
+    fn shift_up(self, before: Self::F32, x: Self::F32) -> Self::F32 {
+        std::array::from_fn(|i| if i == 0 { before[LANES - 1] } else { x[i - 1] })
+    }
+    #[inline(always)]
+    fn shift_down(self, x: Self::F32, after: Self::F32) -> Self::F32 {
+        std::array::from_fn(|i| if i + 1 < LANES { x[i + 1] } else { after[0] })
+    }
+    #[inline(always)]
     fn split_pairs(self, a: Self::F32, b: Self::F32) -> [Self::F32; 2] {
         [[a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]]]
     }

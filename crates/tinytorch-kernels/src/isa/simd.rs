@@ -119,6 +119,10 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     /// `a` where the mask is true, `b` elsewhere.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
 
+    /// The last lane of `before`, then all of `x` but its last one.
+    fn shift_up(self, before: Self::F32, x: Self::F32) -> Self::F32;
+    /// All of `x` but its first lane, then the first one of `after`.
+    fn shift_down(self, x: Self::F32, after: Self::F32) -> Self::F32;
     /// Of the values of `a`, then `b`: those at even places, and those at odd ones.
     fn split_pairs(self, a: Self::F32, b: Self::F32) -> [Self::F32; 2];
     /// The inverse of [`split_pairs`](Simd::split_pairs).

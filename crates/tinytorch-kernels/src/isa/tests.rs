@@ -195,6 +195,12 @@ impl Kernel for Pairs {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let x: Vec<f32> = (0..2 * S::LANES).map(|i| i as f32).collect();
+        let [first, next] = [s.load(&x), s.load(&x[S::LANES..])];
+        let mut shifted = vec![0.0; S::LANES];
+        s.store(s.shift_up(first, next), &mut shifted);
+        assert_eq!(shifted, x[S::LANES - 1..2 * S::LANES - 1]);
+        s.store(s.shift_down(first, next), &mut shifted);
+        assert_eq!(shifted, x[1..=S::LANES]);
         let [even, odd] = s.split_pairs(s.load(&x), s.load(&x[S::LANES..]));
         let mut got = vec![0.0; S::LANES];
         for (of, v) in [even, odd].into_iter().enumerate() {

@@ -118,6 +118,25 @@ impl<P: Products> Simd for Vectors256<P> {
     }
 
     #[inline(always)]
+    fn shift_up(self, before: __m256, x: __m256) -> __m256 {
+        // SAFETY: `self` proves that the CPU has these instructions.
+        unsafe {
+            // The upper half of `before` and the lower half of `x`.
+            let middle = _mm256_permute2f128_ps::<0x21>(before, x);
+            let (middle, x) = (_mm256_castps_si256(middle), _mm256_castps_si256(x));
+            _mm256_castsi256_ps(_mm256_alignr_epi8::<12>(x, middle))
+        }
+    }
+    #[inline(always)]
+    fn shift_down(self, x: __m256, after: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe {
+            let middle = _mm256_permute2f128_ps::<0x21>(x, after);
+            let (middle, x) = (_mm256_castps_si256(middle), _mm256_castps_si256(x));
+            _mm256_castsi256_ps(_mm256_alignr_epi8::<4>(middle, x))
+        }
+    }
+    #[inline(always)]
     fn load_f16(self, x: &[f16]) -> __m256 {
         // SAFETY: the slice holds `LANES` values.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x[..LANES].as_ptr().cast())) }

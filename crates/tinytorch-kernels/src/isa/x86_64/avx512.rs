@@ -97,6 +97,22 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn shift_up(self, before: __m512, x: __m512) -> __m512 {
+        // SAFETY: `self` proves that the CPU has the instruction.
+        unsafe {
+            let (before, x) = (_mm512_castps_si512(before), _mm512_castps_si512(x));
+            _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(x, before))
+        }
+    }
+    #[inline(always)]
+    fn shift_down(self, x: __m512, after: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let (x, after) = (_mm512_castps_si512(x), _mm512_castps_si512(after));
+            _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(after, x))
+        }
+    }
+    #[inline(always)]
     fn load_f16(self, x: &[f16]) -> __m512 {
         // SAFETY: the slice holds `LANES` values.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x[..LANES].as_ptr().cast())) }

@@ -18,12 +18,11 @@ use std::ops::Range;
 /// Pixels of output that are summed at a time: with fewer, each waits for its last sum.
 const TOGETHER: usize = 8;
 
-/// Outputs of a row up to which transposing costs less than the lanes that rows leave idle: on AVX-512 192 planes of 28 x 28 take
-/// 46 us instead of 53, 64 of 40 x 40 as long; on AVX2 58 instead of 64, and 39 instead of 33.
+/// Outputs of a row up to which transposing costs less than the lanes that rows leave idle: on AVX2 192 planes of 28 x 28 take
+/// 58 us instead of 64, 64 of 40 x 40 39 instead of 33.
 const WIDE: usize = 32;
 
-/// The same where columns are skipped, which rows have to be copied for: 96 planes of 112 x 112 take 176 us instead of 192 on
-/// AVX-512, 198 instead of 207 on AVX2; 32 planes of 120 x 160 95 instead of 83, and 103 instead of 94.
+/// The same where columns are skipped, which rows have to be copied for: 144 planes of 56 x 56 take 75 us instead of 110.
 const WIDE_STRIDED: usize = 64;
 
 /// Values of the least transposed image beyond which rows are copied instead.

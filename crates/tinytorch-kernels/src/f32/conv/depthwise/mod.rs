@@ -1,9 +1,10 @@
 //! Convolution where each group has one input channel: too few multiplications for a matrix product. Neighboring pixels of a
-//! row fill a vector, or, where rows are short or strided, the same pixel of neighboring channels.
+//! row fill a vector, or, where rows are short, the same pixel of neighboring channels.
 
 mod across;
 mod grid;
 mod rows;
+mod sliding;
 mod transpose;
 
 use super::Lengths;
@@ -34,7 +35,9 @@ impl Depthwise<'_> {
         if out.is_empty() {
             return;
         }
-        if across::pays(isa, self.shape, &lengths) {
+        if sliding::pays(isa, self.shape, &lengths) {
+            sliding::run(isa, self, &lengths, out);
+        } else if across::pays(isa, self.shape, &lengths) {
             across::run(isa, self, &lengths, out);
         } else {
             rows::run(isa, self, &lengths, out);
