@@ -262,16 +262,15 @@ def recognizer(_):
 
 
 FED_BACK = ["--state", "stateN=state"]
-OF_BOXES = ["--metric", "boxes", "--metric-outputs", "boxes,scores"]
-OF_YUNET = ["--metric", f"command={sys.executable} {pathlib.Path(__file__).with_name('yunet_overlap.py')}", "--metric-limit", "0.97"]
+OF_FACES = ["--metric", f"command={sys.executable} {pathlib.Path(__file__).with_name('face_overlap.py')}", "--metric-limit", "0.97"]
 
 # The file, what makes its data, the budget, and what both commands and the audit alone are told.
 MODELS = {
     "resnet20": ("resnet20-12fca82f.onnx", resnet20, "1%", [], []),
     "resnet8": ("resnet8_fp32.onnx", resnet8, "1.5%", [], []),
     "mobilenet_v2": ("mobilenet_v2.onnx", mobilenet_v2, "10%", [], []),
-    "ultraface": ("version-slim-320_simplified.onnx", ultraface, "3%", [], OF_BOXES),
-    "yunet": ("yunet_n_320_320.onnx", yunet, "3%", [], OF_YUNET),
+    "ultraface": ("version-slim-320_simplified.onnx", ultraface, "3%", [], OF_FACES),
+    "yunet": ("yunet_n_320_320.onnx", yunet, "3%", [], OF_FACES),
     "silero": ("silero_vad_openvino_16k.onnx", silero, "3%", FED_BACK, []),
     "recognizer": ("ch_PP-OCRv4_rec_infer.onnx", recognizer, "5%", [], ["--metric", "characters"]),
     "minilm": ("minilm.onnx", minilm, "4%", [], ["--metric", "cosine"]),
