@@ -6,6 +6,7 @@ mod export;
 mod frames;
 mod models;
 mod quantized;
+mod recurrent;
 mod seldom;
 mod steps;
 mod support;

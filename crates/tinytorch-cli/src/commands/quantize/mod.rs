@@ -79,12 +79,13 @@ impl Quantize {
         let config = self.settings.config(usual_config(&*model), max_error.is_some());
         let config = destination.settings(config);
         let budgeted = max_error.is_some();
-        let samples = match self.calibration.sequence(&*model, &mut provenance)? {
-            Some(sequence) => Samples::Steps(sequence),
+        let (samples, has_classes) = match self.calibration.sequence(&*model, &mut provenance)? {
+            Some(sequence) => (Samples::Steps(sequence), false),
             None => {
                 let calibration = &self.calibration;
                 let of = (&*self.file, &*model, &config);
-                Samples::Apart(calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?)
+                let inputs = calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?;
+                (Samples::Apart(inputs.0), inputs.1)
             }
         };
         if let (false, Some(told)) = (self.json, provenance.notes.get(PICTURES)) {
@@ -97,7 +98,8 @@ impl Quantize {
             }
         };
         let seconds = self.search_seconds;
-        let mut budget = max_error.map(|max_error| Budget { max_error, seconds, tell: &mut tell });
+        let mut budget =
+            max_error.map(|max_error| Budget { max_error, has_classes, seconds, tell: &mut tell });
         let of = (&samples, config, budget.as_mut());
         let made = make(&mut *model, of.0, of.1, of.2, &mut provenance, &mut bars())?;
         let is_saved = made.is_within() || self.best;
