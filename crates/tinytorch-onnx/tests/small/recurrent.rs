@@ -69,7 +69,7 @@ fn weights_of_one_direction_become_int8_and_run_as_a_plan_does() {
             assert_eq!(int8_weights(&model), ["w", "r"], "{kind}");
             let got = output(&model);
             let error = relative_error(&got, &float).unwrap();
-            assert!(error < 0.03, "{kind} {reset_after} {activations:?}: {error}");
+            assert!(error < 0.06, "{kind} {reset_after} {activations:?}: {error}");
             let planned = model.plan().unwrap().run(&sequences()).unwrap();
             assert_eq!(got.to_vec::<f32>().unwrap(), planned.to_vec::<f32>().unwrap(), "{kind}");
         }
