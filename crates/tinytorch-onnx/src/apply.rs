@@ -28,6 +28,8 @@ pub(crate) enum Use {
     },
     /// As the weight `[in, out]` of a linear layer, which is stored as `[out, in]`.
     Transposed,
+    /// As the weight `[1, gates, in]` of a recurrent layer of one direction, which is stored as that of a linear layer.
+    Gates,
     /// As a layer's bias, or as a norm's scale or shift.
     Vector,
     /// As a running statistic.

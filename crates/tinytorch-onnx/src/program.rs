@@ -220,7 +220,11 @@ impl Program {
             args.push(match (held, step.operator.how(i)) {
                 (
                     Some(held @ Held::Weight(_)),
-                    Use::Weight(_) | Use::Signal { .. } | Use::Volume { .. } | Use::Transposed,
+                    Use::Weight(_)
+                    | Use::Signal { .. }
+                    | Use::Volume { .. }
+                    | Use::Transposed
+                    | Use::Gates,
                 ) => Arg::Held(held),
                 (Some(held @ Held::Param(_)), Use::Vector | Use::Buffer) => Arg::Held(held),
                 _ => self.value(slot, values, ctx)?.map_or(Arg::Absent, Arg::Value),

@@ -62,11 +62,13 @@ pub(crate) fn quantize(
     }
     let config = wanted.config(&**model).map_err(any)?;
     let config = output.map_or(config.clone(), |output| output.settings(config));
-    let samples = match (calibration, source) {
+    let (samples, has_classes) = match (calibration, source) {
         (Some(arrays), None) => {
             let rows = Inputs::of(&**model).samples(arrays, job.samples)?;
-            py.detach(|| api::calibration_of(&rows, job.samples, &**model, &mut provenance))
-                .map_err(any)?
+            let chosen =
+                py.detach(|| api::calibration_of(&rows, job.samples, &**model, &mut provenance));
+            // Arrays of inputs come without labels.
+            (chosen.map_err(any)?, false)
         }
         (None, _) if config.scheme.is_static() || wanted.max_error.is_some() => {
             return Err(invalid_value(
@@ -83,7 +85,7 @@ pub(crate) fn quantize(
     let mut int8 = model.clone_box();
     let made = watched(py, progress.as_ref(), |watch| {
         let tell = &mut |what: &'static str, done, of| watch.tell(what, done, of);
-        let (samples, notes) = (&samples[..], &mut provenance);
+        let (samples, notes) = ((&samples[..], has_classes), &mut provenance);
         let made = api::quantize(&mut *int8, samples, config, wanted.max_error, notes, tell)?;
         save(output, &*int8, &provenance, watch)?;
         Ok(made)

@@ -42,6 +42,7 @@ fn main() -> Result<()> {
         config: &QuantConfig::default().knowingly(),
         // What a layer takes on each rung is measured on this machine.
         prices: &mut Prices::measured(Isa::active()),
+        has_classes: true,
     };
     let ladder = quantize_within(&mut *int8, search, &mut |_, _| ())?;
     for trial in &ladder.tried {

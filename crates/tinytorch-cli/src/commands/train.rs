@@ -2,7 +2,7 @@
 
 use crate::Verdict;
 use crate::commands::quantize::settings::weight_bits;
-use crate::data::{Learner, Source, check_examples, usual_config};
+use crate::data::{Calibrating, Learner, Source, check_examples, usual_config};
 use crate::output::Screen;
 use crate::overwrite::Paths;
 use crate::scale;
@@ -288,7 +288,8 @@ impl Train {
         provenance.float_sha256 = Some(digest_params(model)?);
         let own = provenance.tokenizer()?;
         let own = own.as_ref().map(|own| own as &dyn Tokenizer);
-        let (inputs, origin) = self.data().to_calibrate(model, own, CALIBRATION, self.seed)?;
+        let Calibrating { inputs, origin, .. } =
+            self.data().to_calibrate(model, own, CALIBRATION, self.seed)?;
         let n = inputs.shape()[0];
         let size = self.recipe().batch;
         let batch = |start: usize| {

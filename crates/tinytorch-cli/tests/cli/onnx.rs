@@ -2,10 +2,10 @@
 
 use crate::support::{Bench, one_line, trained};
 use prost::Message;
-use tinytorch::Tensor;
 use tinytorch::data::{digits, write_npz};
 use tinytorch::files::load_model;
 use tinytorch::nn::Module;
+use tinytorch::{Rng, Tensor};
 use tinytorch_onnx::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -84,6 +84,55 @@ pub(crate) fn bench(batch: i64, outputs: &[&str]) -> Bench {
     let few = test.inputs().slice(0, 0..32).unwrap().contiguous().unwrap();
     write_npz(bench.path("few.npz"), &[("image", &few)]).unwrap();
     bench
+}
+
+/// Two outputs that differ by less than a level of their weights, so that in int8 one of them has all the answers.
+fn nearly_equal_answers() -> Vec<u8> {
+    let row = [1.0, -0.8, 0.6, 0.1, -0.3, 0.5, 0.7, -0.9];
+    let mut other = row;
+    other[3] += 0.0003;
+    let weight = TensorProto {
+        name: "weight".into(),
+        dims: vec![8, 2],
+        data_type: F32,
+        float_data: row.into_iter().zip(other).flat_map(|(a, b)| [a, b]).collect(),
+        ..Default::default()
+    };
+    let graph = GraphProto {
+        node: vec![node("MatMul", &["x", "weight"], &["y"])],
+        initializer: vec![weight],
+        input: vec![value("x", &[-1, 8])],
+        output: vec![value("y", &[-1, 2])],
+        ..Default::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }
+        .encode_to_vec()
+}
+
+/// What is said is what failed: the error is within the budget, a class is not.
+#[test]
+fn labels_make_answers_of_outputs_and_a_lost_class_is_told() {
+    let bench = Bench::new();
+    bench.write("m.onnx", &nearly_equal_answers());
+    let x = Tensor::randn([256, 8], 1.0, &mut Rng::seed(1)).unwrap();
+    let labels = Tensor::zeros([256]).unwrap().to_dtype::<i64>().unwrap();
+    write_npz(bench.path("labeled.npz"), &[("x", &x), ("labels", &labels)]).unwrap();
+    write_npz(bench.path("plain.npz"), &[("x", &x)]).unwrap();
+    let quantize = |data: &str| {
+        let args =
+            format!("quantize m.onnx --calibrate {data} --max-error 20% --out q.safetensors");
+        let output = bench.run(&args);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = quantize("labeled.npz");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("within 20.00 %, but class 1 has lost"), "{told}");
+    assert!(told.contains("within the budget that keeps every class"), "{told}");
+    assert!(!bench.path("q.safetensors").exists());
+    let (code, told) = quantize("plain.npz");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("class"), "{told}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) fn held(
             let of_images = tensor.contiguous()?.flatten(1, 2)?;
             weight(of_images, Role::ConvWeight { groups })
         }
+        Some(Use::Gates) => weight(tensor.squeeze(0)?, Role::LinearWeight),
         Some(Use::Transposed) => weight(tensor.transpose(0, 1)?, Role::LinearWeight),
         Some(Use::Value) if tensor.len() <= 1 => Ok(None),
         Some(Use::Buffer) => Ok(Some(Held::Param(param(tensor.clone(), Role::Buffer)?))),

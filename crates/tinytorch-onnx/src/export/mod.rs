@@ -119,20 +119,20 @@ impl OnnxModel {
 /// An int8 weight, and how the file has it.
 struct InFile<'m> {
     weight: &'m Int8Weight,
-    /// Whether the file's order is `[in, out]`.
-    transposed: bool,
+    how: Use,
 }
 
 impl InFile<'_> {
     /// The axis of the output channels.
     fn axis(&self) -> i64 {
-        i64::from(self.transposed)
+        i64::from(matches!(self.how, Use::Transposed | Use::Gates))
     }
 
     /// How its input is quantized, if by a fixed range.
     fn range(&self) -> Option<QParams> {
         match self.weight.input() {
-            Encoding::Static(params) => Some(params),
+            // A state between two steps is no value of the graph.
+            Encoding::Static(params) if self.how != Use::Gates => Some(params),
             _ => None,
         }
     }
@@ -186,8 +186,7 @@ impl<'m> Writer<'m> {
             named.map(|((name, held), how)| (name.as_str(), (held, *how))).collect();
         let int8 = params.iter().filter_map(|(name, (held, how))| match held {
             Held::Weight(weight) => {
-                let transposed = matches!(how, Use::Transposed);
-                weight.int8().map(|weight| (*name, InFile { weight, transposed }))
+                weight.int8().map(|weight| (*name, InFile { weight, how: *how }))
             }
             Held::Param(_) => None,
         });
@@ -330,6 +329,9 @@ impl<'m> Writer<'m> {
             self.memory.nodes.push(std::mem::replace(node, identity));
             return Ok(());
         }
+        if matches!(node.op_type.as_str(), "LSTM" | "GRU" | "RNN") {
+            return self.shifts_of_gates(node);
+        }
         let Some((name, int8)) = self.int8.get_key_value(second) else { return Ok(()) };
         let (name, weight, scales) = (*name, int8.weight, int8.scales());
         let input = int8.range().filter(|_| scales.is_some());
@@ -355,6 +357,33 @@ impl<'m> Writer<'m> {
         if let Some(params) = input {
             node.input[0] = self.quantized(&node.input[0].clone(), params)?;
         }
+        Ok(())
+    }
+
+    /// Adds what the weights of a recurrent layer add to its gates to its biases, first those of the input, then those of
+    /// the state.
+    fn shifts_of_gates(&mut self, node: &mut NodeProto) -> Result<()> {
+        let int8 = |i: usize| node.input.get(i).and_then(|name| self.int8.get(name.as_str()));
+        let weights = [int8(1), int8(2)].map(|weight| weight.map(|one| one.weight));
+        if weights.iter().flatten().all(|weight| weight.shift().is_none()) {
+            return Ok(());
+        }
+        let gates = weights.iter().flatten().map(|weight| weight.panels().n()).max().unwrap_or(0);
+        let given = node.input.get(3).and_then(|bias| self.constant(bias));
+        let mut bias = match given {
+            Some(given) => tensor::numbers(given, &mut Default::default())?,
+            None => vec![0.0; 2 * gates],
+        };
+        for (part, weight) in bias.chunks_exact_mut(gates.max(1)).zip(weights) {
+            let shift = weight.and_then(|weight| weight.shift()).unwrap_or_default();
+            part.iter_mut().zip(shift).for_each(|(bias, shift)| *bias += shift);
+        }
+        let at = node.input[1].clone();
+        let name = self.fresh(format!("{at}_biases"));
+        let bias = Tensor::from_vec(bias, [1, 2 * gates])?;
+        self.beside(&at, tensor::proto(&name, &bias)?);
+        node.input.resize(node.input.len().max(4), String::new());
+        node.input[3] = name;
         Ok(())
     }
 

@@ -2,15 +2,16 @@
 //! program for each length.
 
 use super::values;
-use crate::apply::{Args, Operator};
+use crate::apply::{Args, Operator, Use};
 use crate::node::{Node, Reading};
+use std::ops::Range;
 use tinytorch_core::Result;
 use tinytorch_core::autograd::{Ctx, Var};
 use tinytorch_core::ops::{
-    Cat, Clamp, ConstantOfShape, Gather, MatMul, Parts, Pointwise, Scalar, ShapeOf, Split,
+    Cat, Clamp, ConstantOfShape, Gather, MatMul, Parts, Pointwise, Scalar, ShapeOf, Split, Weight,
     functions,
 };
-use tinytorch_core::tensor::{Tensor, TensorError};
+use tinytorch_core::tensor::{Dtype, Shape, Tensor, TensorError};
 
 /// A function between gates.
 #[derive(Clone, Copy, Debug)]
@@ -136,22 +137,30 @@ fn read(node: &Node<'_>, cell: Cell, defaults: &[&str]) -> Reading<Recurrent> {
     Ok(Recurrent { cell, direction, hidden, activations, clip, batch_first })
 }
 
-fn operator(recurrent: Recurrent) -> Operator {
-    Operator::many(move |args, ctx| recurrent.run(args, ctx))
+fn operator(node: &Node<'_>, recurrent: Recurrent) -> Operator {
+    let is_layer = |i: usize| {
+        let weight = node.constant(i).filter(|weight| weight.dtype() == Dtype::F32);
+        weight.is_some_and(|weight| weight.rank() == 3 && weight.shape()[0] == 1)
+    };
+    let operator = Operator::many(move |args, ctx| recurrent.run(args, ctx));
+    let layers = [1, 2].into_iter().filter(|&i| is_layer(i));
+    layers.fold(operator, |operator, i| operator.using(i, Use::Gates))
 }
 
 pub(super) fn rnn(node: &Node<'_>) -> Reading<Operator> {
-    read(node, Cell::Plain, &["Tanh"]).map(operator)
+    read(node, Cell::Plain, &["Tanh"]).map(|layer| operator(node, layer))
 }
 
 pub(super) fn gru(node: &Node<'_>) -> Reading<Operator> {
     let reset_after = node.flag("linear_before_reset", false)?;
-    read(node, Cell::Gru { reset_after }, &["Sigmoid", "Tanh"]).map(operator)
+    let layer = read(node, Cell::Gru { reset_after }, &["Sigmoid", "Tanh"]);
+    layer.map(|layer| operator(node, layer))
 }
 
 pub(super) fn lstm(node: &Node<'_>) -> Reading<Operator> {
     let coupled = node.flag("input_forget", false)?;
-    read(node, Cell::Lstm { coupled }, &["Sigmoid", "Tanh", "Tanh"]).map(operator)
+    let layer = read(node, Cell::Lstm { coupled }, &["Sigmoid", "Tanh", "Tanh"]);
+    layer.map(|layer| operator(node, layer))
 }
 
 /// The entry at a place of the first axis, without the axis.
@@ -165,10 +174,49 @@ fn part(x: &Var, i: usize, size: usize, ctx: &mut Ctx<'_>) -> Result<Var> {
     x.slice(x.shape().rank() - 1, i * size..(i + 1) * size, ctx)
 }
 
+/// What rows are multiplied by.
+enum Factor<'a> {
+    /// A layer's weight, `[out, in]`.
+    Layer(&'a Weight),
+    /// Any other matrix, `[in, out]`.
+    Value(Var),
+}
+
+impl Factor<'_> {
+    /// The sizes `[in, out]`.
+    fn sizes(&self) -> [usize; 2] {
+        match self {
+            Factor::Layer(weight) => [weight.layer_shape()[1], weight.layer_shape()[0]],
+            Factor::Value(value) => [value.shape()[0], value.shape()[1]],
+        }
+    }
+
+    fn product(&self, x: &Var, ctx: &mut Ctx<'_>) -> Result<Var> {
+        match self {
+            Factor::Layer(weight) => x.linear(*weight, None, ctx),
+            Factor::Value(value) => ctx.apply(MatMul, &[x, value]),
+        }
+    }
+
+    /// These columns of the product.
+    fn columns(&self, x: &Var, columns: Range<usize>, ctx: &mut Ctx<'_>) -> Result<Var> {
+        match self {
+            Factor::Layer(_) => {
+                let product = self.product(x, ctx)?;
+                product.slice(product.shape().rank() - 1, columns, ctx)
+            }
+            Factor::Value(value) => {
+                let some = value.slice(1, columns, ctx)?;
+                ctx.apply(MatMul, &[x, &some])
+            }
+        }
+    }
+}
+
 /// What one direction multiplies and adds.
-struct Weights {
-    input: Var,
-    state: Var,
+struct Weights<'a> {
+    input: Factor<'a>,
+    state: Factor<'a>,
     input_bias: Option<Var>,
     state_bias: Option<Var>,
     peepholes: Option<Var>,
@@ -225,7 +273,7 @@ impl Recurrent {
     ) -> Result<[Var; 3]> {
         let (hidden, gates) = (self.hidden, self.cell.gates());
         let weights = self.weights(args, direction, ctx)?;
-        let mut projected = ctx.apply(MatMul, &[x, &weights.input])?;
+        let mut projected = weights.input.product(x, ctx)?;
         if let Some(bias) = &weights.input_bias {
             projected = projected.add(bias, ctx)?;
         }
@@ -263,20 +311,26 @@ impl Recurrent {
         Ok([all, state, cell])
     }
 
-    fn weights(&self, args: &Args<'_>, direction: usize, ctx: &mut Ctx<'_>) -> Result<Weights> {
-        let wide = self.cell.gates() * self.hidden;
-        let turned = |i: usize, ctx: &mut Ctx<'_>| {
-            entry(args.need(i)?, direction, ctx)?.transpose(0, 1, ctx)
-        };
-        let (input, state) = (turned(1, ctx)?, turned(2, ctx)?);
-        if input.shape().last_dim() != wide || state.shape().dims() != [self.hidden, wide] {
-            let expected = "the weights must have a row for each gate of each hidden unit".into();
-            return Err(TensorError::Shape {
-                op: "recurrent layer",
-                shape: *state.shape(),
-                expected,
+    fn weights<'a>(
+        &self,
+        args: &Args<'a>,
+        direction: usize,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<Weights<'a>> {
+        let (wide, op) = (self.cell.gates() * self.hidden, "recurrent layer");
+        let factor = |i: usize, ctx: &mut Ctx<'_>| {
+            if let Some(weight) = args.weight(i) {
+                return Ok(Factor::Layer(weight));
             }
-            .into());
+            let weights = args.need(i)?;
+            values::check_rank(weights.shape(), 3..=3, op)?;
+            entry(weights, direction, ctx)?.transpose(0, 1, ctx).map(Factor::Value)
+        };
+        let (input, state) = (factor(1, ctx)?, factor(2, ctx)?);
+        if input.sizes()[1] != wide || state.sizes() != [self.hidden, wide] {
+            let expected = "the weights must have a row for each gate of each hidden unit".into();
+            let shape = Shape::new(&state.sizes())?;
+            return Err(TensorError::Shape { op, shape, expected }.into());
         }
         let mut biases = [None, None];
         if let Some(bias) = args.get(3) {
@@ -311,10 +365,10 @@ impl Recurrent {
         &self,
         step: &Var,
         state: &Var,
-        weights: &Weights,
+        weights: &Weights<'_>,
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
-        let mut sum = step.add(&ctx.apply(MatMul, &[state, &weights.state])?, ctx)?;
+        let mut sum = step.add(&weights.state.product(state, ctx)?, ctx)?;
         if let Some(bias) = &weights.state_bias {
             sum = sum.add(bias, ctx)?;
         }
@@ -338,7 +392,7 @@ impl Recurrent {
         functions: &[Activation],
         step: &Var,
         state: &Var,
-        weights: &Weights,
+        weights: &Weights<'_>,
         reset_after: bool,
         ctx: &mut Ctx<'_>,
     ) -> Result<Var> {
@@ -350,24 +404,30 @@ impl Recurrent {
             ))
         };
         let (step_gates, step_new) = split(step, ctx)?;
-        let (weight_gates, weight_new) = split(&weights.state, ctx)?;
         let biases = weights.state_bias.as_ref().map(|bias| split(bias, ctx)).transpose()?;
         let with_bias = |x: Var, bias: Option<&Var>, ctx: &mut Ctx<'_>| match bias {
             Some(bias) => x.add(bias, ctx),
             None => Ok(x),
         };
-        let gates = step_gates.add(&ctx.apply(MatMul, &[state, &weight_gates])?, ctx)?;
+        let (from_gates, from_new) = match reset_after {
+            true => {
+                let (gates, new) = split(&weights.state.product(state, ctx)?, ctx)?;
+                (gates, Some(new))
+            }
+            false => (weights.state.columns(state, 0..2 * hidden, ctx)?, None),
+        };
+        let gates = step_gates.add(&from_gates, ctx)?;
         let gates = with_bias(gates, biases.as_ref().map(|b| &b.0), ctx)?;
         let gates = self.gate(functions[0], &gates, ctx)?;
         let (update, reset) = (part(&gates, 0, hidden, ctx)?, part(&gates, 1, hidden, ctx)?);
         let new_bias = biases.as_ref().map(|b| &b.1);
-        let from_state = if reset_after {
-            let product = ctx.apply(MatMul, &[state, &weight_new])?;
-            with_bias(product, new_bias, ctx)?.mul(&reset, ctx)?
-        } else {
-            let kept = reset.mul(state, ctx)?;
-            let product = ctx.apply(MatMul, &[&kept, &weight_new])?;
-            with_bias(product, new_bias, ctx)?
+        let from_state = match from_new {
+            Some(product) => with_bias(product, new_bias, ctx)?.mul(&reset, ctx)?,
+            None => {
+                let kept = reset.mul(state, ctx)?;
+                let product = weights.state.columns(&kept, 2 * hidden..3 * hidden, ctx)?;
+                with_bias(product, new_bias, ctx)?
+            }
         };
         let new = self.gate(functions[1], &step_new.add(&from_state, ctx)?, ctx)?;
         let rest = update.mul_scalar(-1.0, ctx)?.add_scalar(1.0, ctx)?;
@@ -380,7 +440,7 @@ impl Recurrent {
         functions: &[Activation],
         step: &Var,
         [state, cell]: [&Var; 2],
-        weights: &Weights,
+        weights: &Weights<'_>,
         coupled: bool,
         ctx: &mut Ctx<'_>,
     ) -> Result<(Var, Var)> {

@@ -7,6 +7,7 @@ mod export;
 mod frames;
 mod models;
 mod quantized;
+mod recurrent;
 mod seldom;
 mod steps;
 mod support;

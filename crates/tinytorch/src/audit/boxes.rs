@@ -16,7 +16,8 @@ const SAME_OBJECT: f64 = 0.5;
 /// Boxes are corners `[samples, boxes, 4]` as x, y, x, y, scores `[samples, boxes, classes]`. Those with a score of 0.5
 /// or more count, without those that overlap a better one of their class by half (non-maximum suppression). Boxes
 /// of a class are paired, those of most overlap first; a box without a partner in either model counts as 0.
-/// Pictures in which neither model finds anything do not count.
+/// Pictures in which neither model finds anything do not count. Offsets and sizes, which many detectors give instead of
+/// corners, are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boxes {
     /// The place of the boxes among the outputs.
@@ -46,6 +47,7 @@ impl Likeness for Boxes {
 
     fn compare(&self, int8: &[Tensor], float: &[Tensor]) -> Result<Alike> {
         let (int8, float) = (self.found(int8)?, self.found(float)?);
+        have_areas(&float)?;
         Ok(Alike::Each(int8.iter().zip(&float).map(|(got, want)| overlap_of(got, want)).collect()))
     }
 }
@@ -84,6 +86,18 @@ impl Boxes {
     fn misshaped(&self, boxes: &Tensor, scores: &Tensor) -> crate::Error {
         let (boxes, scores) = (*boxes.shape(), *scores.shape());
         AuditError::NoBoxes { boxes, scores }.into()
+    }
+}
+
+/// Whether what the float model finds are corners: of offsets and sizes most end before they begin.
+fn have_areas(found: &[Vec<Found>]) -> Result<()> {
+    let is_flat =
+        |one: &&Found| one.corners[2] <= one.corners[0] || one.corners[3] <= one.corners[1];
+    let found = || found.iter().flatten();
+    let (flat, boxes) = (found().filter(is_flat).count(), found().count());
+    match 2 * flat > boxes {
+        true => Err(AuditError::FlatBoxes { flat, boxes }.into()),
+        false => Ok(()),
     }
 }
 
@@ -183,6 +197,16 @@ mod tests {
         assert_eq!(alike(&[one, other], &[one]), Some(0.5));
         assert_eq!(alike(&[one, (near, 1, 0.8)], &[one]), Some(1.0), "the worse of one object");
         assert_eq!(alike(&[one, (near, 2, 0.8)], &[one]), Some(0.5), "of another class");
+    }
+
+    #[test]
+    fn offsets_and_sizes_are_no_corners() {
+        let (corners, offsets) = ([0.0, 0.0, 4.0, 4.0], [0.5, -0.3, -1.2, 0.8]);
+        let many = [(offsets, 1, 0.9), (offsets, 2, 0.8), (corners, 1, 0.9)];
+        let error = BOXES.compare(&picture(&many), &picture(&many)).unwrap_err();
+        assert!(error.to_string().contains("2 of the 3 boxes"), "{error}");
+        // The int8 model may be as wrong as it likes.
+        assert_eq!(alike(&[(offsets, 1, 0.9)], &[(corners, 1, 0.9)]), Some(0.0));
     }
 
     #[test]

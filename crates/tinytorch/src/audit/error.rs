@@ -93,6 +93,16 @@ pub enum AuditError {
         /// Shape of what should be scores.
         scores: Shape,
     },
+    /// Boxes most of which end before they begin.
+    #[error(
+        "{flat} of the {boxes} boxes that the float model finds have no area, so that they are no corners x, y, x, y; decode them in a metric of your own"
+    )]
+    FlatBoxes {
+        /// How many have none.
+        flat: usize,
+        /// How many were found.
+        boxes: usize,
+    },
     /// An output that is no text.
     #[error(
         "an output of shape {output} is no text [samples, steps, classes]; name the output that is"

@@ -170,6 +170,7 @@ pub(crate) fn climbed(
             max_error: budget,
             config,
             prices: &mut prices,
+            has_classes: true,
         },
         silent,
     )

@@ -2,16 +2,16 @@
 
 use crate::resnet20::{int8_resnet20, resnet20, synthetic_images};
 use crate::text_stories::{reference_ids, stories};
-use tinytorch::autograd::{Ctx, Param, Stored, Var};
+use tinytorch::autograd::{Ctx, Param, Role, Stored, Var};
 use tinytorch::int8::Granularity;
 use tinytorch::models::Model;
-use tinytorch::nn::{Forward, Module};
+use tinytorch::nn::{Forward, Init, Linear, Module};
 use tinytorch::plan::Plan;
 use tinytorch::quant::{
-    Activations, Ladder, Prices, QuantConfig, Scheme, Search, is_weight, quantize_model,
-    quantize_within, relative_error,
+    Activations, Ladder, Prices, QuantConfig, Scheme, Search, Watch, is_weight, quantize_model,
+    quantize_watched, quantize_within, relative_error,
 };
-use tinytorch::{Result, Tensor};
+use tinytorch::{Result, Rng, Tensor};
 
 fn config(activations: Activations) -> QuantConfig {
     QuantConfig::new(activations).knowingly()
@@ -20,6 +20,17 @@ fn config(activations: Activations) -> QuantConfig {
 /// Those of AVX-512 VNNI on two threads; measured ones would raise other layers on another machine.
 fn prices() -> Prices {
     Prices::table([1.0, 1.1, 1.4, 2.5, 3.0])
+}
+
+/// Two outputs that differ by less than a level of their weights, so that in int8 one of them has all the answers.
+fn nearly_equal_answers() -> Linear {
+    let mut model = Linear::without_bias(8, 2, &mut Init::seed(1)).unwrap();
+    let row = [1.0, -0.8, 0.6, 0.1, -0.3, 0.5, 0.7, -0.9];
+    let mut other = row;
+    other[3] += 0.0003;
+    let rows = Tensor::from_vec([row, other].concat(), [2, 8]).unwrap();
+    model.weight = Param::new(rows, Role::LinearWeight).into();
+    model
 }
 
 fn climb(
@@ -31,7 +42,14 @@ fn climb(
     let silent = &mut |_, _| ();
     quantize_within(
         model,
-        Search { calibration, held_out, max_error, config, prices: &mut prices() },
+        Search {
+            calibration,
+            held_out,
+            max_error,
+            config,
+            prices: &mut prices(),
+            has_classes: true,
+        },
         silent,
     )
 }
@@ -195,4 +213,60 @@ fn a_failed_climb_leaves_the_model_as_it_was() {
         assert!(!is.is_frozen(), "{name}");
     }
     assert!(model.named_flags().iter().all(|(_, flag)| !flag));
+}
+
+/// The same numbers are answers to whoever says so, and a direction or a box to anybody else.
+#[test]
+fn a_class_is_lost_where_there_are_classes_and_nowhere_else() {
+    let mut rng = Rng::seed(3);
+    let mut batch = || vec![Var::from(Tensor::randn([64, 8], 1.0, &mut rng).unwrap())];
+    let (calibration, held_out) = (batch(), batch());
+    let config = config(Activations::Static);
+    for has_classes in [true, false] {
+        let search = Search {
+            calibration: &calibration,
+            held_out: &held_out,
+            max_error: 0.2,
+            config: &config,
+            prices: &mut prices(),
+            has_classes,
+        };
+        let mut model = nearly_equal_answers();
+        let ladder = quantize_within(&mut model, search, &mut |_, _| ()).unwrap();
+        assert!(ladder.error < 0.2, "{ladder:?}");
+        assert_eq!(ladder.is_within, !has_classes);
+        assert_eq!(ladder.lost_class, has_classes.then_some(1));
+    }
+}
+
+/// Ends a search after the layers tried in so many trials.
+struct Ended(usize);
+
+impl Watch for Ended {
+    fn tried(&mut self, _: usize, _: usize) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.0 > 0
+    }
+}
+
+#[test]
+fn a_search_that_is_ended_raises_what_it_has_tried() {
+    let [calibration, held_out] = images();
+    for trials in [0, 24] {
+        let search = Search {
+            calibration: &calibration,
+            held_out: &held_out,
+            max_error: 0.01,
+            config: &config(Activations::Static),
+            prices: &mut prices(),
+            has_classes: false,
+        };
+        let mut model = resnet20();
+        let ladder = quantize_watched(&mut *model, search, &mut Ended(trials)).unwrap();
+        assert_eq!(ladder.tried.len(), if trials == 0 { 1 } else { 2 });
+        assert_eq!(ladder.raised.is_empty(), trials == 0, "{:?}", ladder.raised);
+    }
 }

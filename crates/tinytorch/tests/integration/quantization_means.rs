@@ -25,6 +25,7 @@ fn within(max_error: f64) -> (Linear, Ladder) {
         max_error,
         config: &config,
         prices,
+        has_classes: true,
     };
     let ladder = quantize_within(&mut model, search, &mut |_, _| ()).unwrap();
     (model, ladder)

@@ -67,6 +67,7 @@ fn climb_as_recorded(name: &str, recorded: &[Recorded]) {
                 max_error: *budget,
                 config: &config,
                 prices: &mut prices,
+                has_classes: true,
             },
             silent,
         );

@@ -193,6 +193,7 @@ fn a_model_of_several_inputs_and_outputs_is_quantized_within_a_budget() {
                 max_error: 1.0,
                 config: &config,
                 prices: &mut prices,
+                has_classes: true,
             },
             silent,
         )
@@ -209,6 +210,7 @@ fn a_model_of_several_inputs_and_outputs_is_quantized_within_a_budget() {
             max_error: budget,
             config: &config,
             prices: &mut prices,
+            has_classes: true,
         },
         silent,
     )
@@ -251,6 +253,7 @@ fn every_float_is_put_back_between_trials() {
             max_error: 1e-9,
             config: &config,
             prices: &mut prices,
+            has_classes: true,
         },
         silent,
     )

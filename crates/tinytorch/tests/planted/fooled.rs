@@ -114,7 +114,14 @@ fn case_1_a_budget_does_not_buy_a_rare_class() {
     let silent = &mut |_, _| ();
     let ladder = quantize_within(
         &mut *model,
-        Search { calibration, held_out, max_error: 0.01, config: &config, prices: &mut prices },
+        Search {
+            calibration,
+            held_out,
+            max_error: 0.01,
+            config: &config,
+            prices: &mut prices,
+            has_classes: true,
+        },
         silent,
     )
     .unwrap();

@@ -218,6 +218,7 @@ pub(crate) fn within_budget<M: Forward<Output = Var>>(model: &mut M, samples: &V
             max_error: 0.01,
             config: &config,
             prices: &mut prices,
+            has_classes: true,
         },
         silent,
     )

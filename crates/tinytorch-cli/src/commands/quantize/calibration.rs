@@ -1,7 +1,7 @@
 //! The data to calibrate with.
 
 use crate::arrays::Arrays;
-use crate::data::{Learner, Origin, Source, check_inputs, example};
+use crate::data::{Calibrating, Learner, Origin, Source, check_inputs, example};
 use crate::feedback::States;
 use crate::language::own_tokenizer;
 use crate::pictures::Pictures;
@@ -62,8 +62,9 @@ impl Calibration {
         Ok(Some(sequence))
     }
 
-    /// The inputs to calibrate with, of which the provenance then tells. Without static activations a
-    /// single input is enough, whatever its values: it shows which norms follow a convolution.
+    /// The inputs to calibrate with, of which the provenance then tells, and whether their answers are classes, as labels or
+    /// the text that goes on say. Without static activations a single input is enough, whatever its values: it shows which
+    /// norms follow a convolution.
     pub(crate) fn inputs(
         &self,
         file: &Path,
@@ -71,7 +72,7 @@ impl Calibration {
         config: &QuantConfig,
         within_budget: bool,
         provenance: &mut Provenance,
-    ) -> Result<Vec<Tensor>> {
+    ) -> Result<(Vec<Tensor>, bool)> {
         let Some(source) = &self.calibrate else {
             if within_budget {
                 return Err(Problem::NothingToJudge.into());
@@ -79,7 +80,7 @@ impl Calibration {
             if config.scheme.is_static() {
                 return Err(Problem::NoCalibration.into());
             }
-            return example(model, 1).map(|example| vec![example]);
+            return example(model, 1).map(|example| (vec![example], false));
         };
         if let Some(path) = source.path().filter(|path| Arrays::are_in(path, model)) {
             let arrays = Arrays::read(path, model, &self.pictures)?;
@@ -87,22 +88,23 @@ impl Calibration {
                 provenance.notes.insert(PICTURES.to_string(), told.clone());
             }
             self.pictures.note(provenance)?;
+            let has_classes = arrays.labels.is_some();
             let arrays = arrays.some(self.samples, model.fixed_batch())?;
             note(&arrays, &source.to_string(), provenance)?;
-            return Ok(arrays);
+            return Ok((arrays, has_classes));
         }
         let text = source.path().filter(|path| is_text(path));
         if let Some(path) = text.filter(|_| model.kind() == SentenceEncoder::NAME) {
             let ids = vec![sentence_ids(&[file], path, self.samples)?];
             note(&ids, &source.to_string(), provenance)?;
-            return Ok(ids);
+            return Ok((ids, false));
         }
         let own = match source.is_text() {
             true => own_tokenizer(file, model, provenance)?,
             false => None,
         };
         let source = source.clone().with_labels(self.labels.as_ref());
-        let (inputs, origin): (Tensor, Origin) =
+        let Calibrating { inputs, origin, has_classes } =
             source.to_calibrate(model, own.as_deref(), self.samples, self.seed)?;
         let data = source.to_string();
         check_inputs(&inputs, &data, model)?;
@@ -111,7 +113,7 @@ impl Calibration {
         origin.note(Learner::Calibration, provenance);
         provenance.calibration_sha256 = Some(digest_tensors(&[("inputs", inputs.clone())])?);
         SeenRows::of(std::slice::from_ref(&inputs))?.write(provenance);
-        Ok(vec![inputs])
+        Ok((vec![inputs], has_classes))
     }
 }
 

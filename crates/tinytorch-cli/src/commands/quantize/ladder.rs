@@ -37,6 +37,9 @@ pub(crate) struct Climbed {
     /// Of the output, on held-out samples of the calibration data.
     error: f64,
     pub(super) within: bool,
+    /// The class that has lost its answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lost_class: Option<usize>,
     /// With every layer on the first rung.
     fastest_error: f64,
     held_out_samples: usize,
@@ -67,6 +70,8 @@ struct Planned {
 /// A search within a budget, as the user wants it.
 pub(crate) struct Budget<'a> {
     pub(crate) max_error: f64,
+    /// Whether the data say that the first output tells classes, of which none may be lost then.
+    pub(crate) has_classes: bool,
     /// After so many seconds the best is kept that was found until then.
     pub(crate) seconds: Option<f64>,
     /// Told what the search will cost, in a line.
@@ -171,6 +176,7 @@ pub(super) fn climb<'p>(
         max_error,
         error: ladder.error,
         within: ladder.is_within,
+        lost_class: ladder.lost_class,
         fastest_error: ladder.tried.first().map_or(f64::NAN, |trial| trial.error),
         held_out_samples,
         raised: ladder.raised.clone(),
@@ -199,8 +205,9 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let (prices, max_error) = (&mut Prices::measured(Isa::active()), watch.budget.max_error);
-    let search = Search { calibration, held_out, max_error, config, prices };
+    let (prices, budget) = (&mut Prices::measured(Isa::active()), &*watch.budget);
+    let (max_error, has_classes) = (budget.max_error, budget.has_classes);
+    let search = Search { calibration, held_out, max_error, config, prices, has_classes };
     let ladder = quantize_watched(model, search, watch)?;
     let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
     quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
@@ -259,7 +266,8 @@ impl fmt::Display for Climbed {
         for (rung, names) in rungs {
             writeln!(f, "raised to {rung}: {}", names.join(", "))?;
         }
-        let verdict = if self.within { "within" } else { "over" };
+        // NaN is over.
+        let verdict = if self.error <= self.max_error { "within" } else { "over" };
         write!(
             f,
             "error {} on {} held-out samples, {verdict} {}",
@@ -271,6 +279,9 @@ impl fmt::Display for Climbed {
             let each =
                 self.errors.iter().map(|(name, error)| format!("`{name}` {}", percent(*error)));
             write!(f, " ({})", each.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(class) = self.lost_class {
+            write!(f, ", but class {class} has lost too many of its answers")?;
         }
         if !self.raised.is_empty() {
             write!(f, "; {} on the fastest rung", percent(self.fastest_error))?;

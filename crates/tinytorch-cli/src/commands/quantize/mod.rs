@@ -11,7 +11,7 @@ mod steps;
 
 use crate::Verdict;
 use crate::data::{Source, usual_config};
-use crate::open::open;
+use crate::open::{is_onnx, open};
 use crate::output::{Screen, bars};
 use crate::overwrite::Paths;
 use crate::share::Share;
@@ -27,6 +27,7 @@ use settings::Settings;
 use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::Loaded;
+use tinytorch::quant::{Activations, QuantConfig};
 
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
@@ -76,15 +77,21 @@ impl Quantize {
         let destination = Destination { of: Some(&self.file), out: &self.out };
         destination.check(&*model)?;
         let max_error = self.max_error.map(|Share(share)| share);
-        let config = self.settings.config(usual_config(&*model), max_error.is_some());
+        // A state goes as far as its sequence takes it; other engines have fixed ranges only.
+        let usual = match self.calibration.states.is_empty() || is_onnx(&self.out) {
+            true => usual_config(&*model),
+            false => QuantConfig::new(Activations::Dynamic),
+        };
+        let config = self.settings.config(usual, max_error.is_some());
         let config = destination.settings(config);
         let budgeted = max_error.is_some();
-        let samples = match self.calibration.sequence(&*model, &mut provenance)? {
-            Some(sequence) => Samples::Steps(sequence),
+        let (samples, has_classes) = match self.calibration.sequence(&*model, &mut provenance)? {
+            Some(sequence) => (Samples::Steps(sequence), false),
             None => {
                 let calibration = &self.calibration;
                 let of = (&*self.file, &*model, &config);
-                Samples::Apart(calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?)
+                let inputs = calibration.inputs(of.0, of.1, of.2, budgeted, &mut provenance)?;
+                (Samples::Apart(inputs.0), inputs.1)
             }
         };
         if let (false, Some(told)) = (self.json, provenance.notes.get(PICTURES)) {
@@ -97,7 +104,8 @@ impl Quantize {
             }
         };
         let seconds = self.search_seconds;
-        let mut budget = max_error.map(|max_error| Budget { max_error, seconds, tell: &mut tell });
+        let mut budget =
+            max_error.map(|max_error| Budget { max_error, has_classes, seconds, tell: &mut tell });
         let of = (&samples, config, budget.as_mut());
         let made = make(&mut *model, of.0, of.1, of.2, &mut provenance, &mut bars())?;
         let is_saved = made.is_within() || self.best;

@@ -114,9 +114,14 @@ impl<'a> Outcome<'a> {
             write!(screen, "{ladder}")?;
         }
         let Some(file) = &self.file else {
+            let lost = self.ladder.and_then(|ladder| ladder.lost_class);
+            let found = match lost {
+                Some(_) => "within the budget that keeps every class",
+                None => "within the budget",
+            };
             writeln!(
                 screen,
-                "no int8 model was found within the budget, so that nothing was saved; allow a larger --max-error, or save the nearest with --best"
+                "no int8 model was found {found}, so that nothing was saved; allow a larger --max-error, or save the nearest with --best"
             )?;
             return Ok(());
         };

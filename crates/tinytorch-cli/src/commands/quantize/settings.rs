@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "BITS", default_value = "8", value_parser = weight_bits)]
     pub(crate) bits: WeightBits,
     /// Whether activations are 8 bits with calibrated ranges, 8 bits with ranges found for each row, or
-    /// floats; dynamic for transformers and static for other models unless said otherwise
+    /// floats; dynamic for transformers and models with a state, static for others, unless said otherwise
     #[arg(long, value_enum)]
     pub(crate) activations: Option<Inputs>,
     /// How calibrated ranges are chosen: min-max, percentile, percentile=SHARE or mse

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::audit::{Evidence, Gate, GivenFile, Subject};
-use crate::files::{FileDtype, RESERVED_PREFIX, TensorFile};
-use crate::quant::SeenRows;
+use crate::files::{FileDtype, Provenance, RESERVED_PREFIX, TensorFile};
+use crate::quant::{QuantRecord, SeenRows};
 
 /// Bytes that the header needs to name an int8 weight's scale and the scale and zero point of its input, and
 /// to hold their checksums: 267 to 293 per weight in the files of the reference models.
@@ -50,7 +50,8 @@ pub(crate) fn file_bytes(subject: &Subject, evidence: &Evidence) -> Result<Gate>
         blocks |= scales.dtype == FileDtype::F16;
     }
     let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();
-    let possible = float_bytes - dense + packed + names + RECORD;
+    let record = RECORD + equalized_bytes(&int8);
+    let possible = float_bytes - dense + packed + names + record;
     let limit = super::size_limit(blocks, float_bytes as f64 / possible.max(1) as f64);
     let told = int8.metadata().get(SeenRows::KEY).map_or(0, String::len);
     let given = subject.given_as[1].as_ref().map(GivenFile::bytes).transpose()?;
@@ -69,6 +70,20 @@ pub(crate) fn file_bytes(subject: &Subject, evidence: &Evidence) -> Result<Gate>
         reason.push_str(&format!("; `{name}`, {bytes} bytes, is none of the model's"));
     }
     Ok(Gate::at_least("file_bytes", ratio, limit, "x smaller", reason))
+}
+
+/// Bytes that tell by which powers of two channels were equalized, which `structure` applies to the float model.
+fn equalized_bytes(int8: &TensorFile) -> usize {
+    let provenance = Provenance::from_entries(int8.metadata().clone()).ok();
+    let record = provenance.and_then(|provenance| QuantRecord::read(&provenance).ok());
+    let equalized = record.map(|record| record.equalized).unwrap_or_default();
+    match equalized.is_empty() {
+        true => 0,
+        // Quoted once more in the header.
+        false => serde_json::to_string(&equalized)
+            .and_then(|json| serde_json::to_string(&json))
+            .map_or(0, |json| json.len()),
+    }
 }
 
 /// Tensors that are none of the model's, and their bytes.

@@ -89,9 +89,10 @@ fn limit(float: u64, dense: u64, least: u64) -> f64 {
     FULL.min(0.98 * float as f64 / possible.max(1) as f64)
 }
 
-/// What an int8 weight takes beside its numbers: what says how they lie, and 16 bytes that an allocator adds to each of
-/// the values, their sums, the scales and the weight itself. It is a tenth of a weight of 32 by 32.
-const HELD: usize = size_of::<QWeight>() + 4 * 16;
+/// What an int8 weight takes beside its numbers: what says how they lie, 16 bytes that an allocator adds to each of their
+/// sums, the scales and the weight itself, and 64 that it adds to the values, which begin with a line of the cache. It is a
+/// seventh of a weight of 32 by 32.
+const HELD: usize = size_of::<QWeight>() + 3 * 16 + 64;
 
 /// Bytes of all weights that are int8, as floats and as the least that they can be in int8.
 fn weight_bytes(model: &dyn Model) -> (usize, usize) {

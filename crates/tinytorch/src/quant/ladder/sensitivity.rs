@@ -36,7 +36,7 @@ pub(super) fn measure<M, X>(
     sample: &[&X],
     first: usize,
     base: &QuantConfig,
-    max_error: f64,
+    (max_error, has_classes): (f64, bool),
     prices: &mut Prices,
     (seconds_of_pass, judged): (f64, usize),
     is_corrected: bool,
@@ -45,7 +45,7 @@ pub(super) fn measure<M, X>(
 where
     M: Forward<X> + ?Sized,
 {
-    let judge = Judge::new(trials.model(), sample.to_vec(), Vec::new())?;
+    let judge = Judge::new(trials.model(), sample.to_vec(), Vec::new(), has_classes)?;
     let folds = trials.folds();
     let corrector = match is_corrected {
         true => Some(Corrector::new(trials.model(), sample.to_vec(), folds)?),

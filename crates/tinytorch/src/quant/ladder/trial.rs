@@ -63,7 +63,12 @@ impl Off {
 
 impl<'x, X> Judge<'x, X> {
     /// Runs the float model on inputs to judge by, and on more of which only lost classes count.
-    pub(super) fn new<M>(model: &M, inputs: Vec<&'x X>, more: Vec<&'x X>) -> Result<Judge<'x, X>>
+    pub(super) fn new<M>(
+        model: &M,
+        inputs: Vec<&'x X>,
+        more: Vec<&'x X>,
+        has_classes: bool,
+    ) -> Result<Judge<'x, X>>
     where
         M: Forward<X> + ?Sized,
     {
@@ -73,7 +78,6 @@ impl<'x, X> Judge<'x, X> {
                 return Err(QuantError::Outputs { output }.into());
             }
         }
-        let has_classes = of_inputs.first().map_or(Ok(false), are_scores)?;
         Ok(Judge { inputs, outputs: of_inputs, more, more_outputs: of_more, has_classes })
     }
 
@@ -122,17 +126,6 @@ impl<'x, X> Judge<'x, X> {
         counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         Ok(counted.into_iter().take(BATCHES_OF_A_CLASS).map(|(_, input)| input).collect())
     }
-}
-
-/// Whether the rows of an output may be scores of classes. Directions are none: rows of length 1 with values of both
-/// signs, as sentence encoders give them, whose largest number answers nothing.
-fn are_scores(output: &Tensor) -> Result<bool> {
-    let is_direction = |row: &[f32]| {
-        let square: f32 = row.iter().map(|value| value * value).sum();
-        (square - 1.0).abs() < 1e-3 && row.iter().any(|value| *value < 0.0)
-    };
-    let width = output.shape().last_dim().max(1);
-    Ok(!output.to_vec::<f32>()?.chunks(width).all(is_direction))
 }
 
 /// How many of the answers of each class are as they were.
@@ -334,16 +327,6 @@ mod tests {
         let column = Tensor::arange(8).unwrap().reshape([8, 1]).unwrap();
         classes.add(&Tensor::zeros([8, 1]).unwrap(), &column).unwrap();
         assert_eq!(classes.lost(), None);
-    }
-
-    #[test]
-    fn the_largest_number_of_a_direction_is_no_class() {
-        let of = |values: &[f32]| {
-            are_scores(&Tensor::from_vec(values.to_vec(), [2, 2]).unwrap()).unwrap()
-        };
-        assert!(!of(&[0.6, -0.8, -0.6, 0.8]));
-        assert!(of(&[0.6, -0.8, -0.6, 0.7]), "not of length 1");
-        assert!(of(&[1.0, 0.0, 0.0, 1.0]), "probabilities that are sure");
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub trait Watch {
         let _ = (done, of);
     }
 
-    /// Whether the search goes on. If it does not, layers that were not tried stay on the first rung, and the best
-    /// model that was judged is kept.
+    /// Whether the search goes on. If it does not, layers that were not tried stay on the first rung, one model is judged by what
+    /// is known of the others, and the best that was judged is kept.
     fn goes_on(&mut self) -> bool {
         true
     }

@@ -51,7 +51,9 @@ pub struct Ladder {
     pub error: f64,
     /// The error of each float output.
     pub errors: Vec<f64>,
-    /// Whether that is within the budget, and no class of answers is lost.
+    /// The class whose answers were lost, if there was one: [`Trial::lost_class`].
+    pub lost_class: Option<usize>,
+    /// Whether the error is within the budget, and no class of answers is lost.
     pub is_within: bool,
     /// All models that were judged on the held-out inputs, the fastest first.
     pub tried: Vec<Trial>,
@@ -91,12 +93,15 @@ pub struct Search<'a, X> {
     pub config: &'a QuantConfig,
     /// What a layer takes on each rung.
     pub prices: &'a mut Prices,
+    /// Whether the largest number in a row of the first output is an answer, so that no class of them may be lost. Numbers do
+    /// not tell: a classifier's may look as a direction's or a box's do. Whoever has labels knows.
+    pub has_classes: bool,
 }
 
 /// Quantizes a model in place, as fast as its output error allows: every layer starts on the first of the
 /// [`RUNGS`], static or dynamic as the settings say, and those are raised that save the most error for
-/// their time, until the error on the held-out inputs is at most that of the budget and no class of answers,
-/// however rare, is lost.
+/// their time, until the error on the held-out inputs is at most that of the budget and, where there are classes, none of
+/// them, however rare, has lost its answers.
 ///
 /// What a layer costs on a rung is the error of a float model in which it alone is quantized, on the first
 /// calibration batches, and its time by the prices. At most a tenth of the weight bytes stays float. If no way is
@@ -118,6 +123,7 @@ pub struct Search<'a, X> {
 ///     max_error: 0.008,
 ///     config: &QuantConfig::default(),
 ///     prices: &mut Prices::measured(Isa::active()),
+///     has_classes: false,
 /// };
 /// let ladder = quantize_within(&mut model, search, &mut |_, _| ())?;
 /// assert!(ladder.is_within && ladder.error <= 0.008 && ladder.tried[0].error > 0.008);
@@ -153,7 +159,7 @@ where
     M: Forward<X> + ?Sized,
     X: Clone,
 {
-    let Search { calibration, held_out, max_error, config, .. } = search;
+    let Search { calibration, held_out, max_error, config, has_classes, .. } = search;
     let refuse = |problem| Err(QuantError::Ladder { problem }.into());
     let first = match config.scheme.activations() {
         Activations::Static => 0,
@@ -174,7 +180,8 @@ where
     let base = QuantConfig { scheme, ..config.clone() };
     check(&*model, &base)?;
     let prepared = calibrate(&*model, calibration.iter().cloned().map(Ok), &base)?;
-    let judge = Judge::new(&*model, held_out.iter().collect(), calibration.iter().collect())?;
+    let (judged, more) = (held_out.iter().collect(), calibration.iter().collect());
+    let judge = Judge::new(&*model, judged, more, has_classes)?;
     let first = First { number: first, base };
     let begun = begin(model, prepared, &search, &first.base, &judge)?;
     let equalized = begun.equalized.clone();
@@ -281,7 +288,7 @@ where
 fn climb<M, X>(
     model: &mut M,
     begun: Begun<'_, X>,
-    Search { calibration, max_error, prices, .. }: Search<'_, X>,
+    Search { calibration, max_error, prices, has_classes, .. }: Search<'_, X>,
     first: &First,
     judge: &Judge<'_, X>,
     watch: &mut dyn Watch,
@@ -307,15 +314,16 @@ where
             &sample,
             first.number,
             base,
-            max_error,
+            (max_error, has_classes),
             prices,
             cost,
             corrector.is_some(),
             watch,
         )?;
         priced = climb.prices();
+        // If the time ended while layers were tried, what it was spent on is worth one model more.
         while tried.len() < MOST_TRIALS
-            && watch.goes_on()
+            && (tried.len() == 1 || watch.goes_on())
             && advance(&mut climb, &tried, offs[offs.len() - 1].against(max_error), max_error)
         {
             let raised = climb.raised();
@@ -336,12 +344,13 @@ where
             errors.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(last, |(place, _)| place)
         }
     };
-    let Trial { raised, error, errors, .. } = tried[best].clone();
+    let Trial { raised, error, errors, lost_class } = tried[best].clone();
     let config = with_schemes(base, &raised);
     let report = trials.keep(&config, corrector.as_ref())?;
     let report = QuantReport { tried: told(&tried, &priced), ..report };
     let is_within = within(offs[best].against(max_error), max_error);
-    Ok(Ladder { config, raised, prices: priced, report, error, errors, is_within, tried })
+    let prices = priced;
+    Ok(Ladder { config, raised, prices, report, error, errors, lost_class, is_within, tried })
 }
 
 /// What reports show of the trials: errors that are numbers, and times where layers were priced.
