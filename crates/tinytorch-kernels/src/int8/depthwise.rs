@@ -104,6 +104,11 @@ impl Depthwise<'_> {
         if in_order && is_plain && fills { block / channels } else { 1 }
     }
 
+    /// Whether the next so many pixels that count as one see some of the same columns, so that each is interleaved once.
+    fn shares_columns(&self, pixels: usize) -> bool {
+        pixels == 1 || pixels < self.shape.kernel[1]
+    }
+
     /// Convolves `width` channels from `column` on, so many pixels as one; `SPREAD` if the kernel skips columns.
     #[inline(always)]
     fn convolve<S: Simd, const SAME: bool, const SPREAD: bool>(
@@ -118,7 +123,7 @@ impl Depthwise<'_> {
         let last_width = (self.out_width - (per_row - 1) * pixels) * width;
         let segment = match pixels {
             1 => SEGMENT,
-            // Each has columns of its own.
+            _ if self.shares_columns(pixels) => SEGMENT.min(self.out_width).div_ceil(pixels),
             _ => columns_under(self.shape, SEGMENT.min(self.out_width)) / self.shape.kernel[1],
         };
         for row in (0..self.rows).step_by(together) {
@@ -167,31 +172,37 @@ impl Depthwise<'_> {
         rows: usize,
         column: usize,
     ) {
-        let multiplier = self.shape.out_channels / self.shape.in_channels;
-        let height = self.shape.kernel[0];
-        let last = (rows - 1) * self.shape.stride[0] + height - 1;
-        let row_stride = self.shape.dilation[0] * self.slab.row_stride;
+        let ConvShape { in_channels, kernel: [height, width], dilation, stride, .. } = *self.shape;
+        let multiplier = self.shape.out_channels / in_channels;
+        let last = (rows - 1) * stride[0] + height - 1;
+        let row_stride = dilation[0] * self.slab.row_stride;
         let block = VECTORS * S::LANES;
-        let (runs, run) = match pixels {
-            1 => (1, columns_under(self.shape, count)),
-            _ => (count, self.shape.kernel[1]),
+        let (runs, run) = match self.shares_columns(pixels) {
+            true => (1, columns_under(self.shape, (count - 1) * pixels + 1)),
+            false => (count, width),
         };
         let groups = height.div_ceil(GROUP);
-        for x in 0..runs * run {
-            let x_in = if pixels == 1 { x } else { x / run * pixels + x % run };
-            let start = start + x_in * self.shape.in_channels;
-            let columns = self.taps[x * groups * block..][..groups * block].chunks_exact_mut(block);
-            for (group, column_taps) in columns.enumerate() {
-                let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
-                for r in 0..GROUP {
-                    // Rows below the kernels repeat the last one, and meet weights of 0.
-                    let row = (group * GROUP + r).min(last);
-                    let pixel = &self.slab.pixels[start + row * row_stride..];
-                    taps[r] = load::<S, SAME>(s, pixel, column, multiplier);
-                }
-                let taps = s.interleave(taps);
-                for v in 0..VECTORS {
-                    s.store_i32(s.bytes_to_i32(taps[v]), &mut column_taps[v * S::LANES..]);
+        for group in 0..groups {
+            let mut four = [&[][..]; GROUP];
+            for r in 0..GROUP {
+                // Rows below the kernels repeat the last one, and meet weights of 0.
+                let row = (group * GROUP + r).min(last);
+                four[r] = &self.slab.pixels[start + row * row_stride..];
+            }
+            let mut columns = self.taps[group * block..].chunks_mut(groups * block);
+            for first in 0..runs {
+                for x in 0..run {
+                    let Some(to) = columns.next() else { return };
+                    let at = (first * pixels + x) * in_channels;
+                    let mut taps = [s.i32_to_bytes(s.splat_i32(0)); GROUP];
+                    for r in 0..GROUP {
+                        taps[r] = load::<S, SAME>(s, four[r], at, column, multiplier);
+                    }
+                    let taps = s.interleave(taps);
+                    let to = &mut to[..block];
+                    for v in 0..VECTORS {
+                        s.store_i32(s.bytes_to_i32(taps[v]), &mut to[v * S::LANES..]);
+                    }
                 }
             }
         }
@@ -212,7 +223,10 @@ impl Depthwise<'_> {
         let height = self.shape.kernel[0].div_ceil(GROUP);
         let column = |x: usize| x * height * block;
         let [_, width] = self.shape.kernel;
-        let step = column(if tile.pixels > 1 { width } else { self.shape.stride[1] });
+        let step = match self.shares_columns(tile.pixels) {
+            true => column(tile.pixels * self.shape.stride[1]),
+            false => column(width),
+        };
         let taps = &self.taps[first * step..];
         let mut sums = [[s.splat_i32(0); VECTORS]; PIXELS];
         let of_zeros = i32::from(self.params.zero_point) * (self.shape.k() as i32);
@@ -340,25 +354,25 @@ fn columns_under(shape: &ConvShape, count: usize) -> usize {
     (count - 1) * shape.stride[1] + shape.span()[1]
 }
 
-/// The input values that belong to output channels from `column` on; `pixel` starts with those of a
-/// pixel. `SAME` if each output channel has an input channel of its own.
+/// The input values that belong to output channels from `column` on, of the pixel that starts at `at`. `SAME` if each output channel has an input channel of its own.
 #[inline(always)]
 fn load<S: Simd, const SAME: bool>(
     s: S,
-    pixel: &[u8],
+    row: &[u8],
+    at: usize,
     column: usize,
     multiplier: usize,
 ) -> S::Bytes {
     let block = VECTORS * S::LANES;
     if SAME {
         // A slab is longer than its last pixel by a vector.
-        let values = &pixel[column..column + block];
+        let values = &row[at + column..][..block];
         // SAFETY: the slice holds four bytes for each lane.
         return unsafe { s.load_bytes(values.as_ptr().cast()) };
     }
     let mut repeated = [0; COLUMNS];
     for i in 0..block {
-        repeated[i] = pixel[(column + i) / multiplier];
+        repeated[i] = row[at + (column + i) / multiplier];
     }
     // SAFETY: the array holds four bytes for each lane of the widest vector.
     unsafe { s.load_bytes(repeated.as_ptr().cast()) }
