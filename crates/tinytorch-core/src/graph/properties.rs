@@ -45,6 +45,13 @@ pub struct Properties {
     pub sizes: Sizes,
 }
 
+impl Properties {
+    /// Whether samples of a batch do not meet, as they do not in a pointwise op.
+    pub(crate) fn sets_samples_apart(&self) -> bool {
+        self.keeps_samples_apart || self.pointwise
+    }
+}
+
 /// Where the sizes of an op's output come from: what follows the inputs, and what is a number that was known
 /// when the op was made, so that a traced model may have it from its example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

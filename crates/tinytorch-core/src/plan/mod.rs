@@ -1,7 +1,7 @@
 //! The deployment engine: a model traced once, rewritten, and run without allocating.
 //!
 //! A [`Plan`] is compiled from the same tape that gradients are taken from. Batch norms fold into
-//! convolutions of float models, ReLU fuses into the layer before it, the last int8 convolution of a
+//! convolutions of float models, ReLU fuses into the layer before it, the last convolution of a
 //! residual block adds what goes around it, and where int8 layers follow each other 8-bit levels flow
 //! between them instead of floats. What several layers quantize alike, as queries, keys and values do, is
 //! quantized once. Int8 results have the same bits as the eager model's, since both call the same kernels.

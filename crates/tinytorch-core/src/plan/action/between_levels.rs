@@ -105,8 +105,7 @@ impl Action for BetweenLevels {
     }
 
     fn keeps_samples_apart(&self) -> bool {
-        let facts = self.op.properties();
-        facts.keeps_samples_apart || facts.pointwise
+        self.op.properties().sets_samples_apart()
     }
 
     fn run(&self, operands: &Operands<'_>, out: Target<'_, '_>, exec: &mut Exec) -> Result<()> {

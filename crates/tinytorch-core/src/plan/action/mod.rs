@@ -156,8 +156,7 @@ pub(super) trait Action: fmt::Debug + Send + Sync {
 
     /// Whether samples of a batch do not meet, see [`Properties::keeps_samples_apart`].
     fn keeps_samples_apart(&self) -> bool {
-        let facts = self.properties();
-        facts.keeps_samples_apart || facts.pointwise
+        self.properties().sets_samples_apart()
     }
 
     /// Whether it is shown the shapes of images in the order in which they lie in memory.

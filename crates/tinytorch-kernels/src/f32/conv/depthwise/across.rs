@@ -22,7 +22,8 @@ const TOGETHER: usize = 8;
 /// 58 us instead of 64, 64 of 40 x 40 39 instead of 33.
 const WIDE: usize = 32;
 
-/// The same where columns are skipped, which rows have to be copied for: 144 planes of 56 x 56 take 75 us instead of 110.
+/// The same where columns are skipped, which rows have to be copied for: 144 planes of 56 x 56 take 75 us
+/// instead of 110 on AVX2.
 const WIDE_STRIDED: usize = 64;
 
 /// Values of the least transposed image beyond which rows are copied instead.
