@@ -1,14 +1,14 @@
 //! Values interpolated to other sizes.
 
+mod nearest;
 mod taps;
 
-use super::sources::for_each_index;
 use super::{OpError, moves};
 use crate::Result;
 use crate::autograd::{Op, Saved, Saves};
 use crate::graph::{
     Compute, Cost, Exec, GraphError, Inputs, Known, Orders, Properties, Sizes, View, ViewMut,
-    Viewed, for_dtype, known,
+    for_dtype, known,
 };
 use crate::tensor::{Dtype, Shape, Tensor, TensorError};
 use taps::Axis;
@@ -233,58 +233,14 @@ impl Resize {
             return Ok(());
         }
         match self.interpolation {
-            Interpolation::Nearest(_) => {
-                for_dtype!(x.dtype(), T => self.take_nearest::<T>(x, axes, output))
-            }
+            Interpolation::Nearest(rounding) => for_dtype!(x.dtype(), T => {
+                self.take_nearest(rounding, x.values::<T>()?, axes, output.values()?)
+            }),
             _ => {
                 self.interpolate(&x.shape, axes, x.f32()?, output.f32()?);
                 Ok(())
             }
         }
-    }
-
-    /// The nearest entries, run by run along the last axis.
-    fn take_nearest<T: Viewed>(
-        &self,
-        x: &View<'_>,
-        axes: &[Axis],
-        output: &mut ViewMut<'_>,
-    ) -> Result<()> {
-        let strides = x.shape.strides();
-        let outside = T::from_f64(f64::from(self.outside));
-        let offsets = |(axis, stride): (&Axis, &usize)| {
-            let entries = self.entries(axis).into_iter();
-            let offset = |taps: Vec<(usize, f32)>| taps.first().map(|(entry, _)| entry * stride);
-            entries.map(offset).collect::<Vec<Option<usize>>>()
-        };
-        let offsets: Vec<_> = axes.iter().zip(&strides).map(offsets).collect();
-        let (values, out) = (x.values::<T>()?, output.values::<T>()?);
-        let Some((along, outer)) = offsets.split_last() else {
-            out.copy_from_slice(values);
-            return Ok(());
-        };
-        let sizes: Vec<usize> = outer.iter().map(Vec::len).collect();
-        let inside: Option<Vec<usize>> = along.iter().copied().collect();
-        let (mut at, mut before) = (0, None);
-        for_each_index(&Shape::new(&sizes)?, |index| {
-            let mut start = index.iter().zip(outer).map(|(&at, offsets)| offsets[at]);
-            let start = start.try_fold(0, |sum, offset| Some(sum + offset?));
-            let run = at..at + along.len();
-            if before == Some(start) {
-                // As the one before, of which an image that grows has many.
-                out.copy_within(at - along.len()..at, at);
-            } else if let (Some(start), Some(inside)) = (start, &inside) {
-                let values = &values[start..];
-                out[run].iter_mut().zip(inside).for_each(|(out, offset)| *out = values[*offset]);
-            } else {
-                for (out, offset) in out[run].iter_mut().zip(along) {
-                    let place = start.zip(*offset);
-                    *out = place.map_or(outside, |(start, offset)| values[start + offset]);
-                }
-            }
-            (at, before) = (at + along.len(), Some(start));
-        });
-        Ok(())
     }
 }
 

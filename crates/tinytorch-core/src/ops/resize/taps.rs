@@ -24,6 +24,18 @@ impl Axis {
     }
 }
 
+impl Rounding {
+    fn entry(self, at: f64) -> i64 {
+        let rounded = match self {
+            Rounding::HalfDown => (at - 0.5).ceil(),
+            Rounding::HalfUp => (at + 0.5).floor(),
+            Rounding::Down => at.floor(),
+            Rounding::Up => at.ceil(),
+        };
+        rounded as i64
+    }
+}
+
 impl Resize {
     /// Where entry `i` lies.
     fn place(&self, axis: &Axis, i: usize) -> f64 {
@@ -57,13 +69,20 @@ impl Resize {
         }
     }
 
+    /// The entry that entry `i` of the result is rounded to, unless it lies outside of a crop.
+    pub(super) fn nearest_entry(&self, rounding: Rounding, axis: &Axis, i: usize) -> Option<usize> {
+        let last = axis.from.saturating_sub(1);
+        let entry = rounding.entry(self.place_inside(axis, i)?);
+        Some(entry.clamp(0, last as i64) as usize)
+    }
+
+    /// Where entry `i` lies, unless that is outside of a crop.
+    fn place_inside(&self, axis: &Axis, i: usize) -> Option<f64> {
+        let (at, last) = (self.place(axis, i), axis.from.saturating_sub(1));
+        (self.place != Place::Crop || (0.0..=last as f64).contains(&at)).then_some(at)
+    }
+
     fn taps(&self, axis: &Axis, at: f64) -> Taps {
-        let rounded = |rounding: Rounding| match rounding {
-            Rounding::HalfDown => (at - 0.5).ceil(),
-            Rounding::HalfUp => (at + 0.5).floor(),
-            Rounding::Down => at.floor(),
-            Rounding::Up => at.ceil(),
-        };
         // The last entry before the place, and how far behind that it is, up to and including 1.
         let before = at.ceil() - 1.0;
         let past = at - before;
@@ -72,7 +91,7 @@ impl Resize {
         let widest = -2.0 * (axis.from as f64 + 1.0);
         let mut taps = match self.interpolation {
             Interpolation::Nearest(rounding) => {
-                Taps { first: rounded(rounding) as i64, weights: vec![1.0] }
+                Taps { first: rounding.entry(at), weights: vec![1.0] }
             }
             Interpolation::Linear => {
                 let start = ((-1.0 / shrinks).floor() + 1.0).max(widest);
@@ -106,10 +125,9 @@ impl Resize {
     pub(super) fn entries(&self, axis: &Axis) -> Vec<Vec<(usize, f32)>> {
         let last = axis.from.saturating_sub(1) as i64;
         let entry = |i: usize| {
-            let at = self.place(axis, i);
-            if self.place == Place::Crop && !(0.0..=last as f64).contains(&at) {
+            let Some(at) = self.place_inside(axis, i) else {
                 return Vec::new();
-            }
+            };
             let taps = self.taps(axis, at);
             let tap = |(k, weight): (usize, &f64)| {
                 ((taps.first + k as i64).clamp(0, last) as usize, *weight as f32)

@@ -125,15 +125,24 @@ impl<const R: usize, const N: usize, const ADDS: bool> Strip<'_, R, N, ADDS> {
 
     #[inline(always)]
     fn store<S: Simd, const M: usize>(&self, s: S, first: usize, sums: [[S::F32; N]; M]) {
+        let out = self.whole.out;
+        let mut are_whole = first + M <= self.whole.channels;
+        for v in 0..N {
+            are_whole &= self.pixels[v].lanes == S::LANES;
+        }
+        // Asking for each row whether it is there would put the sums into memory first, a fifth of the time of 16 channels.
         for i in 0..M {
-            if first + i >= self.whole.channels {
-                return;
-            }
             for v in 0..N {
                 let Pixels { place, lanes, .. } = self.pixels[v];
                 let place = (first + i) * self.whole.plane + place;
                 // SAFETY: the channel is one of these, which belong to this thread, and the pixels lie in it.
-                unsafe { self.whole.out.write::<S, ADDS>(s, sums[i][v], place, lanes) };
+                unsafe {
+                    if are_whole {
+                        out.write::<S, ADDS>(s, sums[i][v], place, S::LANES);
+                    } else if first + i < self.whole.channels {
+                        out.write::<S, ADDS>(s, sums[i][v], place, lanes);
+                    }
+                }
             }
         }
     }
