@@ -70,13 +70,8 @@ impl<'a> Kept<'a> {
     }
 
     /// Where the row starts in the mask.
-    fn start(&self, mut row: usize) -> usize {
-        let mut start = 0;
-        for axis in (0..self.scores.rank() - 1).rev() {
-            start += row % self.scores[axis] * self.strides[axis];
-            row /= self.scores[axis];
-        }
-        start
+    fn start(&self, row: usize) -> usize {
+        view::row_start(self.scores, &self.strides, row)
     }
 
     /// The row of the mask that starts at `start`.

@@ -133,7 +133,8 @@ impl Compute for Binary {
     }
 
     fn properties(&self) -> Properties {
-        Properties { pointwise: true, sums: *self == Binary::Add, ..Properties::default() }
+        let (sums, multiplies) = (*self == Binary::Add, *self == Binary::Mul);
+        Properties { pointwise: true, sums, multiplies, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

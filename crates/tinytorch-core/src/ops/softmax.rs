@@ -23,7 +23,8 @@ impl Compute for Softmax {
     }
 
     fn properties(&self) -> Properties {
-        Properties { keeps_samples_apart: self.axis > 0, ..Properties::default() }
+        let weighs = (!self.log).then_some(self.axis);
+        Properties { keeps_samples_apart: self.axis > 0, weighs, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -176,6 +176,9 @@ pub(crate) fn copy_strided<T: Copy>(
     values: &[T],
     out: &mut [T],
 ) {
+    if let Some(axis) = transposed_axis(shape, strides) {
+        return copy_transposed(shape, axis, (strides, offset), values, out);
+    }
     let mut rows = out.chunks_exact_mut(shape.last_dim().max(1));
     for_each_row(shape, [(strides, offset)], |[start], [step], n| {
         let Some(row) = rows.next() else { return };
@@ -183,6 +186,45 @@ pub(crate) fn copy_strided<T: Copy>(
             row.copy_from_slice(&values[start..start + n]);
         } else {
             row.iter_mut().enumerate().for_each(|(i, o)| *o = values[start + i * step]);
+        }
+    });
+}
+
+/// Lines and columns of a square that is transposed at a time, each line a part of a cache line: reading column by column
+/// alone, 384 x 128 elements take 27 us, since lines that lie 1536 bytes apart evict each other.
+const SQUARE: usize = 8;
+
+/// The axis, if it is not the last, along which elements lie side by side, if squares fit.
+fn transposed_axis(shape: &Shape, strides: &[usize; MAX_RANK]) -> Option<usize> {
+    let last = shape.rank().checked_sub(1)?;
+    let axis = (0..last).rev().find(|&axis| strides[axis] == 1 && shape[axis] >= SQUARE)?;
+    (strides[last] > 1 && shape[last] >= SQUARE).then_some(axis)
+}
+
+/// [`copy_strided`] where elements lie side by side along `axis`.
+fn copy_transposed<T: Copy>(
+    shape: &Shape,
+    axis: usize,
+    (strides, offset): (&[usize; MAX_RANK], usize),
+    values: &[T],
+    out: &mut [T],
+) {
+    let last = shape.rank() - 1;
+    let (height, width) = (shape[axis], shape[last]);
+    let (pitch, dense) = (strides[last], shape.strides());
+    let planes = shape.with(axis, 1).with(last, 1);
+    // What is left of a line or a column is done with the square before it.
+    let squares = |len: usize| (0..len).step_by(SQUARE).map(move |at| at.min(len - SQUARE));
+    for_each_row(&planes, [(strides, offset), (&dense, 0)], |[from, to], _, _| {
+        for x in squares(width) {
+            for y in squares(height) {
+                let line = |i: usize| &values[from + y + (x + i) * pitch..][..SQUARE];
+                let lines: [&[T]; SQUARE] = std::array::from_fn(line);
+                for i in 0..SQUARE {
+                    let out = &mut out[to + (y + i) * dense[axis] + x..][..SQUARE];
+                    out.iter_mut().zip(lines).for_each(|(out, line)| *out = line[i]);
+                }
+            }
         }
     });
 }
@@ -197,6 +239,16 @@ pub(crate) fn stretched_strides(from: &Shape, to: &Shape) -> [usize; MAX_RANK] {
         }
     }
     strides
+}
+
+/// Where the elements of a row along the last axis of `shape` start that are laid out by these strides.
+pub(crate) fn row_start(shape: &Shape, strides: &[usize; MAX_RANK], mut row: usize) -> usize {
+    let mut start = 0;
+    for axis in (0..shape.rank() - 1).rev() {
+        start += row % shape[axis] * strides[axis];
+        row /= shape[axis];
+    }
+    start
 }
 
 /// The shape after [`Tensor::flatten`].
@@ -353,5 +405,29 @@ mod tests {
         assert_eq!(f.unflatten(1, &[3, 4]).unwrap().shape(), t.shape());
         assert!(t.flatten(2, 1).is_err());
         assert!(f.unflatten(1, &[5, 2]).is_err());
+    }
+
+    /// Element by element what their places say, where squares fit and where they do not.
+    #[test]
+    fn what_is_transposed_in_squares_is_where_it_belongs() {
+        for (rows, columns) in [(8, 8), (7, 9), (16, 24), (13, 29), (128, 32)] {
+            let all = 3 * rows * columns * 2;
+            let x = Tensor::arange(all).unwrap().reshape([3, rows, columns, 2]).unwrap();
+            for order in [[0, 2, 1, 3], [3, 0, 2, 1], [3, 2, 1, 0], [1, 3, 2, 0]] {
+                let got = x.permute(&order).unwrap();
+                let (shape, got) = (*got.shape(), values(&got));
+                let mut want = Vec::with_capacity(all);
+                for i in 0..all {
+                    let (mut rest, mut index) = (i, [0; 4]);
+                    for axis in (0..4).rev() {
+                        index[order[axis]] = rest % shape[axis];
+                        rest /= shape[axis];
+                    }
+                    let [a, b, c, d] = index;
+                    want.push((((a * rows + b) * columns + c) * 2 + d) as f32);
+                }
+                assert_eq!(got, want, "{rows} x {columns}, {order:?}");
+            }
+        }
     }
 }

@@ -170,6 +170,15 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
     fn shl(self, x: Self::I32, n: u32) -> Self::I32;
     /// `x >> n` for `n < 32`, copying the sign.
     fn shr(self, x: Self::I32, n: u32) -> Self::I32;
+    /// `x 2^n` for whole numbers from -253 to 254, where `x` is between 1/2 and 2, or NaN.
+    #[inline(always)]
+    fn scale_by_power(self, x: Self::F32, n: Self::F32) -> Self::F32 {
+        let power = |n| self.bits_to_f32(self.shl(self.add_i32(n, self.splat_i32(127)), 23));
+        // In two factors, since n = 128 and results below 2^-126 have no single one.
+        let n = self.to_i32(n);
+        let half = self.shr(n, 1);
+        self.mul(self.mul(x, power(half)), power(self.sub_i32(n, half)))
+    }
 
     /// The first `LANES` bytes, zero extended.
     fn load_u8(self, x: &[u8]) -> Self::I32;

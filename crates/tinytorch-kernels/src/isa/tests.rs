@@ -416,3 +416,27 @@ fn eight_lines_are_transposed_and_added_up() {
         isa.run(EightsAreLanes(&values));
     }
 }
+
+struct Scaling;
+
+impl Kernel for Scaling {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut got = vec![0.0; S::LANES];
+        for n in -253i32..=254 {
+            for x in [0.5f32, 0.7, 1.0, 1.234_567_9, 1.999_999_9, f32::NAN] {
+                s.store(s.scale_by_power(s.splat(x), s.splat(n as f32)), &mut got);
+                // Doubles hold every such number, and round once.
+                let want = (f64::from(x) * 2f64.powi(n)) as f32;
+                assert!(same(got[0], want), "{x} 2^{n} = {}, not {want}", got[0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn powers_of_two_scale_to_the_limits_of_floats() {
+    Isa::available().into_iter().for_each(|isa| isa.run(Scaling));
+}

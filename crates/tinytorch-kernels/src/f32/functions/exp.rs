@@ -29,22 +29,13 @@ impl Function for Exp {
             [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1],
         );
         let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
-        // 2^n in two factors, since n = 128 and results below 2^-126 have no single one.
-        let n = s.to_i32(n);
-        let half = s.shr(n, 1);
-        s.mul(s.mul(p, power_of_two(s, half)), power_of_two(s, s.sub_i32(n, half)))
+        s.scale_by_power(p, n)
     }
 
     #[inline(always)]
     fn derivative<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         self.value(s, x)
     }
-}
-
-/// 2^n for -126 <= n <= 127.
-#[inline(always)]
-fn power_of_two<S: Simd>(s: S, n: S::I32) -> S::F32 {
-    s.bits_to_f32(s.shl(s.add_i32(n, s.splat_i32(127)), 23))
 }
 
 #[cfg(test)]

