@@ -77,7 +77,8 @@ struct Rows<'a, T> {
 impl<'a, T: Viewed> Rows<'a, T> {
     fn new(places: &'a [Option<usize>], run: usize, outside: T) -> Rows<'a, T> {
         let is_double = |(i, place): (usize, &Option<usize>)| *place == Some(i / 2);
-        let doubles = run == 1 && places.len() % 2 == 0 && places.iter().enumerate().all(is_double);
+        let doubles =
+            run == 1 && places.len().is_multiple_of(2) && places.iter().enumerate().all(is_double);
         Rows { places, doubles, run, len: places.len() * run, outside }
     }
 

@@ -60,7 +60,12 @@ struct ThenSoftmax {
 
 impl ThenSoftmax {
     /// Row by row, where rows are what is weighed and the mask has as long ones.
-    fn weigh_rows(&self, [scores, mask]: [&View<'_>; 2], out: &mut [f32], exec: &mut Exec) -> Result<()> {
+    fn weigh_rows(
+        &self,
+        [scores, mask]: [&View<'_>; 2],
+        out: &mut [f32],
+        exec: &mut Exec,
+    ) -> Result<()> {
         let (shape, keys, isa) = (scores.shape, scores.shape.last_dim(), exec.isa());
         let strides = view::stretched_strides(&mask.shape, &shape);
         let (x, mask, scale) = (scores.f32()?, mask.f32()?, self.factor);
@@ -119,7 +124,6 @@ impl Compute for ThenSoftmax {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::autograd::{Ctx, Var};
     use crate::plan::Plan;
     use crate::{Rng, Tensor};
@@ -130,7 +134,12 @@ mod tests {
     }
 
     /// The plan of `softmax(x factor + mask)` along an axis, and what the ops give.
-    fn masked(shape: &[usize], mask: &[usize], axis: usize, swapped: bool) -> (Plan, Tensor, Tensor) {
+    fn masked(
+        shape: &[usize],
+        mask: &[usize],
+        axis: usize,
+        swapped: bool,
+    ) -> (Plan, Tensor, Tensor) {
         let (x, mask) = (randn(shape, 1), Var::from(randn(mask, 2)));
         let factor = Var::from(Tensor::from_vec(vec![0.3f32], []).unwrap());
         let mut ctx = Ctx::trace();
