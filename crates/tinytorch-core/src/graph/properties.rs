@@ -26,10 +26,6 @@ pub struct Properties {
     pub keeps_range: bool,
     /// The sum of two inputs, one of which may be stretched to the other.
     pub sums: bool,
-    /// The product of two inputs, one of which may be stretched to the other.
-    pub multiplies: bool,
-    /// The softmax along this axis.
-    pub weighs: Option<usize>,
     /// `max(x, 0)`.
     pub positive_part: bool,
     /// `min(max(x, low), high)` with these two bounds, the lower one first.

@@ -70,8 +70,13 @@ impl<'a> Kept<'a> {
     }
 
     /// Where the row starts in the mask.
-    fn start(&self, row: usize) -> usize {
-        view::row_start(self.scores, &self.strides, row)
+    fn start(&self, mut row: usize) -> usize {
+        let mut start = 0;
+        for axis in (0..self.scores.rank() - 1).rev() {
+            start += row % self.scores[axis] * self.strides[axis];
+            row /= self.scores[axis];
+        }
+        start
     }
 
     /// The row of the mask that starts at `start`.

@@ -133,8 +133,7 @@ impl Compute for Binary {
     }
 
     fn properties(&self) -> Properties {
-        let (sums, multiplies) = (*self == Binary::Add, *self == Binary::Mul);
-        Properties { pointwise: true, sums, multiplies, ..Properties::default() }
+        Properties { pointwise: true, sums: *self == Binary::Add, ..Properties::default() }
     }
 
     fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {

@@ -23,8 +23,7 @@ impl Compute for Softmax {
     }
 
     fn properties(&self) -> Properties {
-        let weighs = (!self.log).then_some(self.axis);
-        Properties { keeps_samples_apart: self.axis > 0, weighs, ..Properties::default() }
+        Properties { keeps_samples_apart: self.axis > 0, ..Properties::default() }
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -241,16 +241,6 @@ pub(crate) fn stretched_strides(from: &Shape, to: &Shape) -> [usize; MAX_RANK] {
     strides
 }
 
-/// Where the elements of a row along the last axis of `shape` start that are laid out by these strides.
-pub(crate) fn row_start(shape: &Shape, strides: &[usize; MAX_RANK], mut row: usize) -> usize {
-    let mut start = 0;
-    for axis in (0..shape.rank() - 1).rev() {
-        start += row % shape[axis] * strides[axis];
-        row /= shape[axis];
-    }
-    start
-}
-
 /// The shape after [`Tensor::flatten`].
 pub(crate) fn flattened(shape: &Shape, start: usize, end: usize) -> Result<Shape> {
     if start > end || end >= shape.rank() {

@@ -8,7 +8,7 @@ use crate::graph::Viewed;
 use crate::ops::sources::for_each_index;
 use crate::tensor::Shape;
 
-/// Where the entries of an axis are found; none lies outside.
+/// Where each entry of an axis is found, `None` if it lies outside.
 type Places = Vec<Option<usize>>;
 
 impl Resize {

@@ -25,6 +25,7 @@ impl Axis {
 }
 
 impl Rounding {
+    /// The entry that a place is rounded to, which may lie beside the axis.
     fn entry(self, at: f64) -> i64 {
         let rounded = match self {
             Rounding::HalfDown => (at - 0.5).ceil(),

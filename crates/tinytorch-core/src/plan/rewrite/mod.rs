@@ -1,6 +1,6 @@
 //! Small changes to a graph that leave what it computes as it is, each in a file of its own.
 //!
-//! ReLU moves and fuses to the bit, and so do sums and the masks of a softmax; a clip that quantizing does anyway is left out. Folding a batch norm rounds in another place, which
+//! ReLU moves and fuses to the bit, and so do sums; a clip that quantizing does anyway is left out. Folding a batch norm rounds in another place, which
 //! could flip a level of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
 //! folded when it was quantized.
 
@@ -8,7 +8,6 @@ mod drop_clip;
 mod fold_batch_norm;
 mod fold_constants;
 mod fuse_relu;
-mod fuse_softmax;
 mod fuse_sum;
 mod hoist_relu;
 mod keep_levels;
@@ -32,8 +31,6 @@ pub(super) fn rewrite(graph: &mut Graph, isa: Isa) -> Result<()> {
     fuse_sum::fuse_sum(graph);
     graph.remove_dead_nodes();
     fuse_relu::fuse_relu(graph);
-    fuse_softmax::fuse_softmax(graph);
-    graph.remove_dead_nodes();
     drop_clip::drop_clip(graph)?;
     keep_levels::keep_levels(graph);
     graph.remove_dead_nodes();
