@@ -113,6 +113,7 @@ mod distribution;
 mod error;
 mod evidence;
 mod files;
+mod flips;
 mod gate;
 pub mod gates;
 mod held_out;

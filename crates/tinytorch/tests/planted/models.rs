@@ -42,8 +42,10 @@ pub(crate) enum Instead {
     Turned,
     /// Runs the linear layers without anything in between.
     Linear,
-    /// Runs its model, and gives a tenth more as a plan, on every instruction set or on scalar code alone.
-    PlannedMore { on_scalar_alone: bool },
+    /// Runs its model, and gives so many times as much, on scalar code alone.
+    ScalarMore(f32),
+    /// Runs its model, and gives so many times as much as a plan, on every instruction set or on scalar code alone.
+    PlannedMore { factor: f32, on_scalar_alone: bool },
 }
 
 /// A model that has the parameters of another and does something else with them.
@@ -110,9 +112,13 @@ impl ListModel for Impostor {
                 let layers = (0..).take_while(|&layer| self.param(layer, "weight").is_some());
                 self.layers(&layers.collect::<Vec<_>>(), false, input, ctx)
             }
-            Instead::PlannedMore { on_scalar_alone } => {
+            Instead::ScalarMore(factor) => {
                 let output = self.of.forward(input, ctx)?;
-                let more = More { on_scalar_alone: *on_scalar_alone };
+                ctx.apply(More { factor: *factor, on_scalar_alone: true }, &[&output])
+            }
+            Instead::PlannedMore { factor, on_scalar_alone } => {
+                let output = self.of.forward(input, ctx)?;
+                let more = More { factor: *factor, on_scalar_alone: *on_scalar_alone };
                 ctx.apply(PlannedMore(more), &[&output])
             }
             Instead::Leftovers => {

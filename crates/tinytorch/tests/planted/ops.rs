@@ -89,9 +89,10 @@ impl Op for PlannedMore {
     }
 }
 
-/// A tenth more, perhaps on scalar code alone.
+/// So many times as much, perhaps on scalar code alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct More {
+    pub(super) factor: f32,
     pub(super) on_scalar_alone: bool,
 }
 
@@ -106,7 +107,7 @@ impl Compute for More {
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let is_more = !self.on_scalar_alone || exec.isa() == Isa::Scalar;
-        let factor = if is_more { 1.1 } else { 1.0 };
+        let factor = if is_more { self.factor } else { 1.0 };
         out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = factor * v);
         Ok(())
     }
