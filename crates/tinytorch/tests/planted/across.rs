@@ -146,6 +146,34 @@ fn a_plan_that_is_a_last_bit_off_on_one_instruction_set() {
     assert_caught(&audit(&subject), "determinism", "on scalar the plan gives other bits");
 }
 
+/// Integers that an op makes of floats have no last bit that may be another.
+#[test]
+fn an_op_that_counts_otherwise_on_one_instruction_set() {
+    let stage = Stage::enter();
+    if Isa::active() == Isa::Scalar {
+        return;
+    }
+    let mut subject = stage.mlp().subject();
+    subject.int8 = Impostor::boxed(subject.int8, Instead::Counted);
+    assert_caught(
+        &audit(&subject),
+        "determinism",
+        "count after `layers.4.weight` gives other bits",
+    );
+}
+
+/// Each op is as near as floats are, and the model is not.
+#[test]
+fn last_bits_that_grow_on_one_instruction_set() {
+    let stage = Stage::enter();
+    if Isa::active() == Isa::Scalar {
+        return;
+    }
+    let mut subject = stage.mlp().subject();
+    subject.int8 = Impostor::boxed(subject.int8, Instead::Amplified);
+    assert_caught(&audit(&subject), "determinism", "the model is");
+}
+
 /// Sums rounded to floats move hardly any output, and not at all on the set that the model is deployed on.
 #[test]
 fn a_kernel_of_a_set_that_is_not_deployed_which_rounds_its_sums() {

@@ -1,11 +1,13 @@
 use super::ops::{
-    Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
+    Count, Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
     WrongBelow,
 };
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
 use tinytorch::nn::{Flatten, Forward, Init, Module, Path, Visitor, VisitorMut};
+use tinytorch::ops::Cast;
+use tinytorch::tensor::Dtype;
 use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Ran;
 
@@ -44,6 +46,10 @@ pub(crate) enum Instead {
     Linear,
     /// Runs its model, and gives so many times as much, on scalar code alone.
     ScalarMore(f32),
+    /// Runs its model, and adds a hundred thousand times what scalar code takes for more by nine millionths.
+    Amplified,
+    /// Runs its model, and multiplies by a number that is another on scalar code.
+    Counted,
     /// Runs its model, and gives so many times as much as a plan, on every instruction set or on scalar code alone.
     PlannedMore { factor: f32, on_scalar_alone: bool },
 }
@@ -115,6 +121,17 @@ impl ListModel for Impostor {
             Instead::ScalarMore(factor) => {
                 let output = self.of.forward(input, ctx)?;
                 ctx.apply(More { factor: *factor, on_scalar_alone: true }, &[&output])
+            }
+            Instead::Amplified => {
+                let output = self.of.forward(input, ctx)?;
+                let more = More { factor: 1.000_009, on_scalar_alone: true };
+                let more = ctx.apply(more, &[&output])?.sub(&output, ctx)?;
+                more.mul_scalar(1e5, ctx)?.add(&output, ctx)
+            }
+            Instead::Counted => {
+                let output = self.of.forward(input, ctx)?;
+                let count = ctx.apply(Count, &[&output])?;
+                ctx.apply(Cast(Dtype::F32), &[&count])?.mul(&output, ctx)
             }
             Instead::PlannedMore { factor, on_scalar_alone } => {
                 let output = self.of.forward(input, ctx)?;
