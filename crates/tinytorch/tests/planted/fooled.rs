@@ -383,3 +383,30 @@ fn case_11_calibration_is_held_against_the_best_ranges_without_data() {
     assert!(interval.low <= value && value <= interval.high, "{gate:?}");
     assert!(interval.high <= 100.0, "more than all of an error cannot be saved: {gate:?}");
 }
+
+/// Inputs that fill their range leave calibration nothing to find, and a model of one layer nothing else.
+#[test]
+fn case_11_calibration_that_finds_the_range_which_is_known_anyway() {
+    let _stage = Stage::enter();
+    let sizes = MlpConfig { inputs: 20_000, hidden: vec![], outputs: 2 };
+    let float = Architecture::Mlp(sizes).build(&mut Init::seed(1)).unwrap();
+    let judged_with = |scaled: f32| {
+        let mut int8 = float.clone();
+        let rows = |seed| Tensor::rand([64, 20_000], 0.0, 1.0, &mut Rng::seed(seed)).unwrap();
+        let seen = Tensor::from_vec(
+            rows(5).to_vec::<f32>().unwrap().into_iter().map(|v| scaled * v).collect::<Vec<f32>>(),
+            [64, 20_000],
+        );
+        let config = QuantConfig::default().knowingly();
+        let report = quantize_model(&mut *int8, [Ok(Var::from(&seen.unwrap()))], &config).unwrap();
+        let labels = Tensor::from_vec((0..64).map(|i| i % 2).collect::<Vec<i64>>(), [64]).unwrap();
+        let held_out = Examples::new(rows(6), labels).unwrap();
+        let subject = Subject::new("wide", &*float, &*int8, held_out).unwrap();
+        audit(&subject.quantized_by(&config, &report))
+    };
+    let sound = judged_with(1.0);
+    assert_eq!(gate(&sound, "calibration").result, Outcome::NotApplicable);
+    assert!(gate(&sound, "calibration").reason.contains("found the ranges that are known"));
+    // Nine tenths of the range clip the rest.
+    assert_caught(&judged_with(0.9), "calibration", "without data");
+}
