@@ -137,7 +137,7 @@ fn case_2_a_kernel_that_is_wrong_for_a_sample_alone_or_for_few() {
     let stage = Stage::enter();
     for few in [2, 8, 40] {
         let mut subject = stage.mlp().subject();
-        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongBelow(few));
+        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongAmong(0..few));
         let report = audit(&subject);
         assert_caught(&report, "batches", "in a pass of 1");
     }
@@ -149,6 +149,35 @@ fn case_2_a_kernel_that_is_wrong_for_a_sample_alone_or_for_few() {
         gate(&report, "batches").reason
     );
     assert!(gate(&report, "batches").reason.ends_with("to the bit"));
+}
+
+/// A path of its own for a size that models are served in, which no smaller or odd size takes.
+#[test]
+fn case_2_a_kernel_that_is_wrong_for_one_size_of_passes() {
+    let stage = Stage::enter();
+    for size in [4, 8, 16, 32, 128] {
+        let mut subject = stage.mlp().subject();
+        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongAmong(size..size + 1));
+        assert_caught(&audit(&subject), "batches", &format!("in a pass of {size}"));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn case_2_a_float_copy_that_is_kept_for_small_passes_alone() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_for_small_passes");
+    let report = audit_with(&stage.mlp().subject(), &options);
+    assert_caught(&report, "no_f32_copy", "a float copy of `layers.");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn case_2_a_float_copy_that_is_kept_from_65_samples_on() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_for_very_large_passes");
+    let report = audit_with(&stage.mlp().subject(), &options);
+    assert_caught(&report, "no_f32_copy", "a float copy of `layers.");
 }
 
 #[test]

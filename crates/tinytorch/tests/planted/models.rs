@@ -1,7 +1,8 @@
 use super::ops::{
     Count, Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
-    WrongBelow,
+    WrongAmong,
 };
+use std::ops::Range;
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
@@ -21,13 +22,13 @@ pub(crate) enum Instead {
     /// Runs its model, and keeps the floats that its weights stand for from the first pass on.
     Cache(OnceLock<Vec<Tensor>>),
     /// The same, from the first pass of so many samples on.
-    CacheFrom(usize, OnceLock<Vec<Tensor>>),
+    CacheAmong(Range<usize>, OnceLock<Vec<Tensor>>),
     /// The same, from so many runs of a plan on.
     CacheAfter(usize),
     /// Runs the linear layers, and says that it was this kernel.
     Saying(Ran),
-    /// Runs its model, and is wrong where a pass has fewer samples than this.
-    WrongBelow(usize),
+    /// Runs its model, and is wrong where a pass has so many samples.
+    WrongAmong(Range<usize>),
     /// Runs its model, and makes the floats that its weights stand for on every pass.
     Copies,
     /// Runs its model with these parameters beside it.
@@ -167,8 +168,8 @@ impl ListModel for Impostor {
                 floats.get_or_init(|| self.floats());
                 self.of.forward(input, ctx)
             }
-            Instead::CacheFrom(samples, floats) => {
-                if input.shape()[0] >= *samples {
+            Instead::CacheAmong(samples, floats) => {
+                if samples.contains(&input.shape()[0]) {
                     floats.get_or_init(|| self.floats());
                 }
                 self.of.forward(input, ctx)
@@ -193,9 +194,9 @@ impl ListModel for Impostor {
                 let (times, from, to) = (*times, *from, *to);
                 ctx.apply(Dawdle { times, from, to }, &[&output])
             }
-            Instead::WrongBelow(samples) => {
+            Instead::WrongAmong(samples) => {
                 let output = self.of.forward(input, ctx)?;
-                ctx.apply(WrongBelow(*samples), &[&output])
+                ctx.apply(WrongAmong(samples.clone()), &[&output])
             }
         };
         Ok(vec![output?])

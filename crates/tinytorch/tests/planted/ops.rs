@@ -1,5 +1,6 @@
 //! Ops that compute something else than they should.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
@@ -8,13 +9,13 @@ use tinytorch::tensor::{Dtype, Shape};
 use tinytorch::{Result, Tensor};
 use tinytorch_kernels::{Isa, Ran};
 
-/// The same numbers, or, where there are too few rows, their negatives.
+/// The same numbers, or, where there are so many rows, their negatives.
 #[derive(Debug)]
-pub(super) struct WrongBelow(pub(super) usize);
+pub(super) struct WrongAmong(pub(super) Range<usize>);
 
-impl Compute for WrongBelow {
+impl Compute for WrongAmong {
     fn name(&self) -> &'static str {
-        "wrong below"
+        "wrong among"
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -22,7 +23,7 @@ impl Compute for WrongBelow {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let sign = if inputs[0].shape[0] < self.0 { -1.0 } else { 1.0 };
+        let sign = if self.0.contains(&inputs[0].shape[0]) { -1.0 } else { 1.0 };
         out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = sign * v);
         Ok(())
     }
@@ -32,7 +33,7 @@ impl Compute for WrongBelow {
     }
 }
 
-impl Op for WrongBelow {}
+impl Op for WrongAmong {}
 
 /// The last of each row first.
 #[derive(Debug)]
