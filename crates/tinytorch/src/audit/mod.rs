@@ -106,6 +106,7 @@ mod changed;
 mod characters;
 mod class_report;
 mod compare;
+mod copies;
 mod corrected;
 mod cosine;
 mod date;

@@ -132,6 +132,24 @@ fn case_1_a_budget_does_not_buy_a_rare_class() {
     assert_eq!(recall_of_the_rare_class(&*model, &inputs, &labels), 1.0);
 }
 
+/// Data without the class that was lost.
+#[test]
+fn case_1_classes_without_samples_are_named() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let labels = base.held_out.labels().to_vec::<i64>().unwrap();
+    let without = |absent: &[i64]| {
+        let rows: Vec<usize> =
+            (0..labels.len()).filter(|&i| !absent.contains(&labels[i])).collect();
+        let files = ModelFiles::open(base.float(), base.int8()).unwrap();
+        let report = audit(&files.judged_by(base.held_out.select(&rows).unwrap()).unwrap());
+        gate(&report, "classes").reason.clone()
+    };
+    assert!(without(&[9]).contains("no sample is of class 9, so that nothing is known of it"));
+    assert!(without(&[3, 9]).contains("no sample is of 2 classes, such as 3, 9"));
+    assert!(!without(&[]).contains("no sample"));
+}
+
 #[test]
 fn case_2_a_kernel_that_is_wrong_for_a_sample_alone_or_for_few() {
     let stage = Stage::enter();
@@ -272,6 +290,27 @@ fn case_5_two_samples_and_models_at_chance() {
 }
 
 #[test]
+fn case_5_copies_of_a_few_samples() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let judged_by = |different: usize| {
+        let rows: Vec<usize> = (0..600).map(|i| i % different).collect();
+        let files = ModelFiles::open(base.float(), base.int8()).unwrap();
+        audit(&files.judged_by(base.held_out.select(&rows).unwrap()).unwrap())
+    };
+    let copies = judged_by(20);
+    for id in ["accuracy", "agreement", "output_error", "f32_floor"] {
+        let gate = gate(&copies, id);
+        assert_eq!(gate.result, Outcome::Unknown, "{id}: {}", gate.reason);
+        assert!(gate.reason.contains("only 20 of 600 samples are different"), "{}", gate.reason);
+    }
+    // A sample that comes twice is none too few.
+    for id in ["accuracy", "agreement", "output_error"] {
+        assert_eq!(gate(&judged_by(300), id).result, Outcome::Pass, "{id}");
+    }
+}
+
+#[test]
 fn case_6_one_weight_that_no_sample_exercises() {
     let stage = Stage::enter();
     // The first pixel is background in every image, and no sample tells what its weights are.
@@ -343,6 +382,26 @@ fn case_10_biases_that_were_fine_tuned() {
     });
     let moved = base.subject_of(moved).unwrap().fine_tuned_since(base.int8());
     assert!(moved.err().unwrap().to_string().contains("`layers.1.weight`"));
+}
+
+/// What was tuned is in the float twin too, so that both are spoiled alike.
+#[test]
+fn case_10_a_tuning_that_spoils_the_model() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let tuned_by = |by: f32| {
+        let tuned = base.edited_file(|file| {
+            file.change("layers.4.bias", |bias: &mut [f32]| bias[7] += by);
+        });
+        audit(&base.subject_of(tuned).unwrap().fine_tuned_since(base.int8()).unwrap())
+    };
+    let spoiled = tuned_by(20.0);
+    assert_caught(&spoiled, "accuracy", "before it was fine-tuned: accuracy");
+    assert_caught(&spoiled, "classes", "before it was fine-tuned: class");
+    assert_eq!(gate(&spoiled, "agreement").result, Outcome::Pass, "this is what was fooled");
+    for gate in &tuned_by(0.01).gates {
+        assert_ne!(gate.result, Outcome::Fail, "{}: {}", gate.id, gate.reason);
+    }
 }
 
 /// The same samples in another order, black ones first if there are some.
