@@ -79,7 +79,7 @@ mod tests {
             assert!(draws(columns, even, 1.0).1 < 1.0, "{columns}");
         }
         // Some samples err five times as much as others.
-        let uneven = |row: usize| if row % 5 == 0 { 0.1 } else { 0.02 };
+        let uneven = |row: usize| if row.is_multiple_of(5) { 0.1 } else { 0.02 };
         assert!(draws(10, uneven, 1.0).1 < 1.0);
         // They are sqrt(2) of the error apart, and half as much would fail all of them.
         assert!(draws(200, even, 1.0).0 > 0.5);
@@ -105,6 +105,7 @@ mod tests {
         let float = Tensor::from_vec(vec![0i64; 100], [100]).unwrap();
         let got = Tensor::from_vec((0..100).map(|i| i64::from(i < 8)).collect(), [100]).unwrap();
         assert_eq!(as_far_as_flips(&[got], std::slice::from_ref(&float)).unwrap(), [0.28]);
-        assert_eq!(as_far_as_flips(&[float.clone()], &[float]).unwrap(), [0.03]);
+        let same = std::slice::from_ref(&float);
+        assert_eq!(as_far_as_flips(same, same).unwrap(), [0.03]);
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Steadiness<'a> {
 
 /// What the op gives when it runs again.
 fn outputs(run: &OpRun<'_>, isa: Isa) -> Result<Vec<Tensor>> {
-    Ok(run.op.forward_many(run.given, &mut Exec::new(isa))?)
+    run.op.forward_many(run.given, &mut Exec::new(isa))
 }
 
 impl Observer for Steadiness<'_> {
