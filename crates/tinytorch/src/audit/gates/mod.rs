@@ -66,7 +66,7 @@ pub fn all(
     gates.extend(likeness);
     before_tuning::hold_to_it(&mut gates, subject, evidence)?;
     gates.extend(sequence::sequence(subject, evidence, budget, options)?);
-    copies::count_once(&mut gates, &subject.held_out)?;
+    copies::count_once(&mut gates, &subject.held_out, &evidence.float)?;
     let mut latency = Vec::new();
     if options.latency {
         let (gate, timed) = latency::latency(subject, options)?;

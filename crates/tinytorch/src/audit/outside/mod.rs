@@ -124,7 +124,7 @@ fn judge(
         gates::parameters(int8),
     ];
     gates.extend(likeness::likeness(subject, evidence)?);
-    copies::count_once(&mut gates, &subject.held_out)?;
+    copies::count_once(&mut gates, &subject.held_out, &evidence.float)?;
     gates.extend(gates::INSIDE.map(|(id, part)| gates::of_the_inside(id, part)));
     let mut timed = Vec::new();
     if options.latency {
