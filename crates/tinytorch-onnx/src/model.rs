@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::{GraphProto, ModelProto};
 use crate::report::Report;
+use crate::tensor;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
@@ -99,10 +100,23 @@ impl OnnxModel {
     /// [`OnnxError::OtherGraph`], which tells the first difference.
     pub fn over_values_of(&self, int8: &OnnxModel) -> Result<OnnxModel> {
         let apart = |problem: String| OnnxError::OtherGraph { problem };
-        let found = counterparts(&self.frame, &int8.frame).map_err(apart)?;
+        let [was, is] = [self, int8].map(|model| move |name: &str| model.single(name));
+        let found = counterparts((&self.frame, &was), (&int8.frame, &is)).map_err(apart)?;
         let mut model = self.clone().with_metadata(int8.metadata.clone());
         take_values(&mut model.program, &int8.program, &found).map_err(apart)?;
         Ok(model)
+    }
+
+    /// The number that a constant or a parameter of one value and at most one axis holds.
+    fn single(&self, name: &str) -> Option<f32> {
+        let mut constants = self.frame.graph.iter().flat_map(|graph| &graph.initializer);
+        let constant = constants.find(|one| one.name == name && one.dims.len() < 2)?;
+        let param = self.program.params.iter().find(|(known, _)| known == name);
+        let values = match param {
+            Some((_, held)) => held.value().ok()?.to_vec::<f32>().ok()?,
+            None => tensor::numbers(constant, &mut Files::default()).ok()?,
+        };
+        <[f32; 1]>::try_from(values).ok().map(|[value]| value)
     }
 
     /// What the file says beside its graph, by key.

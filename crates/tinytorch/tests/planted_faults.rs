@@ -6,6 +6,7 @@ mod planted;
 use planted::models::{Impostor, Instead};
 use planted::{Stage, audit, audit_with, probe};
 use std::io::BufRead;
+use std::ops::Range;
 use std::sync::OnceLock;
 use tinytorch::audit::Outcome;
 use tinytorch::models::Kinds;
@@ -58,14 +59,31 @@ fn answer_a_probe_with_floats_for_every_pass() {
     println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
 }
 
+/// Answers with a model that keeps floats once a pass has so many samples.
+fn answer_with_a_cache_among(samples: Range<usize>) {
+    let frame = |description: &str| {
+        let model = Kinds::built_in().build(description, &mut Init::absent())?;
+        Ok(Impostor::boxed(model, Instead::CacheAmong(samples.clone(), OnceLock::new())))
+    };
+    println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
+}
+
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_a_cache_for_small_passes() {
+    answer_with_a_cache_among(2..17);
+}
+
 #[test]
 #[ignore = "answers the other tests, which start it in a process of its own"]
 fn answer_a_probe_with_a_cache_for_large_passes() {
-    let frame = |description: &str| {
-        let model = Kinds::built_in().build(description, &mut Init::absent())?;
-        Ok(Impostor::boxed(model, Instead::CacheFrom(32, OnceLock::new())))
-    };
-    println!("\n{}", serde_json::to_string(&run_with(&request(), &frame).unwrap()).unwrap());
+    answer_with_a_cache_among(32..usize::MAX);
+}
+
+#[test]
+#[ignore = "answers the other tests, which start it in a process of its own"]
+fn answer_a_probe_with_a_cache_for_very_large_passes() {
+    answer_with_a_cache_among(65..usize::MAX);
 }
 
 #[test]

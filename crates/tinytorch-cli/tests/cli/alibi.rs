@@ -6,7 +6,7 @@ use prost::Message;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tinytorch_onnx::proto::{
-    AttributeProto, GraphProto, ModelProto, StringStringEntryProto, TensorProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
 };
 
 fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
@@ -14,17 +14,19 @@ fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto { name, dims, data_type: F32, float_data, ..Default::default() }
 }
 
-/// The digits' model behind a convolution and a batch norm, which together pass the image on, and its int8 form in `q.onnx`.
+/// The digits' model behind a sum of the image and of a tenth of it, which a convolution and a batch norm give, and its int8 form in
+/// `q.onnx`.
 fn judged() -> Bench {
     let bench = bench(-1, &["answer"]);
     let mut float = ModelProto::decode(&bench.read("m.onnx")[..]).unwrap();
     let graph = graph(&mut float);
-    graph.node[0].input[0] = "normed".into();
+    graph.node[0].input[0] = "whole".into();
     graph.node.insert(0, node("Conv", &["image", "conv.weight"], &["conv"]));
     let norm = ["conv", "norm.weight", "norm.bias", "norm.mean", "norm.var"];
     graph.node.insert(1, node("BatchNormalization", &norm, &["normed"]));
+    graph.node.insert(2, node("Add", &["normed", "image"], &["whole"]));
     graph.initializer.extend([
-        floats("conv.weight", &[1, 1, 1, 1], &[2.0]),
+        floats("conv.weight", &[1, 1, 1, 1], &[0.2]),
         floats("norm.weight", &[1], &[0.5]),
         floats("norm.bias", &[1], &[0.01]),
         floats("norm.mean", &[1], &[0.02]),
@@ -81,7 +83,7 @@ fn blur(model: &mut ModelProto) {
 type Edit = fn(&mut ModelProto);
 
 /// What can be said otherwise, or be called otherwise, in a file that computes the same.
-const EDITS: [(&str, Edit); 15] = [
+const EDITS: [(&str, Edit); 20] = [
     ("nothing is said", |model| model.metadata_props.clear()),
     ("names of norms are left out", |model| without(model, "tinytorch.folded")),
     ("the order is left out", |model| without(model, "tinytorch.order")),
@@ -128,7 +130,28 @@ const EDITS: [(&str, Edit); 15] = [
         let from = std::mem::replace(&mut graph.node[place].input[0], "same".into());
         graph.node.insert(place, node("Identity", &[&from], &["same"]));
     }),
+    ("the terms of a sum change places", |model| the(model, "Add").input.swap(0, 1)),
+    ("a value is multiplied by one", |model| before_the_relu(model, "Mul", 1.0)),
+    ("a value is divided by one", |model| before_the_relu(model, "Div", 1.0)),
+    ("nothing is added to a value", |model| before_the_relu(model, "Add", 0.0)),
+    ("a sum has one term", |model| {
+        before_the_relu(model, "Sum", 0.0);
+        the(model, "Sum").input.truncate(1);
+    }),
 ];
+
+fn the<'m>(model: &'m mut ModelProto, op_type: &str) -> &'m mut NodeProto {
+    graph(model).node.iter_mut().find(|node| node.op_type == op_type).unwrap()
+}
+
+/// Puts a step between the activation and what it reads, with this number as its second input.
+fn before_the_relu(model: &mut ModelProto, op_type: &str, number: f32) {
+    let graph = graph(model);
+    let place = graph.node.iter().position(|node| node.op_type == "Relu").unwrap();
+    let from = std::mem::replace(&mut graph.node[place].input[0], "same".into());
+    graph.node.insert(place, node(op_type, &[&from, "number"], &["same"]));
+    graph.initializer.push(floats("number", &[], &[number]));
+}
 
 fn report(bench: &Bench, file: &str) -> Value {
     let output = bench.run(&format!("audit m.onnx {file} --data test.npz --no-latency --json"));
@@ -191,13 +214,7 @@ fn a_file_of_our_own_without_a_record_is_judged_in_full_too() {
 #[test]
 fn a_graph_that_is_another_says_so_in_the_verdict() {
     let bench = judged();
-    let more: Edit = |model| {
-        let graph = graph(model);
-        let place = graph.node.iter().position(|node| node.op_type == "Relu").unwrap();
-        let from = std::mem::replace(&mut graph.node[place].input[0], "same".into());
-        graph.node.insert(place, node("Mul", &[&from, "one"], &["same"]));
-        graph.initializer.push(floats("one", &[], &[1.0]));
-    };
+    let more: Edit = |model| before_the_relu(model, "Mul", 1.001);
     edited(&bench, "e.onnx", &[more]);
     let output = bench.run("audit m.onnx e.onnx --data test.npz --no-latency --junit r.xml");
     let told = String::from_utf8(output.stdout).unwrap();
@@ -210,6 +227,25 @@ fn a_graph_that_is_another_says_so_in_the_verdict() {
     let why = report(&bench, "e.onnx")["answers_alone"].as_str().unwrap().to_string();
     assert!(why.starts_with("its graph is not the float model's: `same` is not"), "{why}");
     assert!(String::from_utf8(bench.read("r.xml")).unwrap().contains("answers_alone"));
+}
+
+/// A factor of one that the float model has is no way to have another in its place.
+#[test]
+fn a_factor_that_was_one_is_judged() {
+    let bench = judged();
+    let mut float = ModelProto::decode(&bench.read("m.onnx")[..]).unwrap();
+    before_the_relu(&mut float, "Mul", 1.0);
+    bench.write("m.onnx", &float.encode_to_vec());
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx --force");
+    let factor: Edit = |model| {
+        let is_factor = |one: &&mut TensorProto| one.name == "number";
+        let factor = graph(model).initializer.iter_mut().find(is_factor).unwrap();
+        *factor = floats("number", &[], &[1.5]);
+    };
+    edited(&bench, "e.onnx", &[factor]);
+    let report = report(&bench, "e.onnx");
+    assert!(gates(&report, "fail").contains(&"parameters".to_string()), "{report}");
+    assert!(report["answers_alone"].as_str().unwrap().contains("`number`"), "{report}");
 }
 
 #[test]

@@ -205,7 +205,9 @@ fn other_encoders_go_the_whole_way() {
         for name in ["tokenizer.json", "modules.json", "1_Pooling/config.json"] {
             bench.write(&format!("float/{name}"), &encoder.read(&format!("encoder/{name}")));
         }
-        let lines: Vec<String> = (0..40).map(|i| format!("The line {i} of a text.")).collect();
+        let word = |i: u32, bit: u32| if i >> bit & 1 == 1 { "line" } else { "of" };
+        let line = |i| (0..6).map(|bit| word(i, bit)).collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = (0..40).map(line).collect();
         bench.write("many.txt", lines.join("\n").as_bytes());
         bench.good("quantize float --out int8");
         for folder in ["float", "int8"] {

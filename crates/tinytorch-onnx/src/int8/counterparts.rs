@@ -1,11 +1,10 @@
 //! Whether an int8 graph is the float graph over int8 weights: the same steps with the same settings on the same values,
 //! whatever anything is called and whatever the file says of itself.
 
-use super::draft::{int, is_own};
+use super::draft::int;
 use super::settings::{are_comparable, other_attribute};
+use super::side::{Giver, Side, Single, is_layer, is_norm, is_unordered};
 use crate::error::shown;
-use crate::frame::is_absent;
-use crate::memory::BATCH_NORM;
 use crate::node::{free_names, operator};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +25,11 @@ pub(crate) struct Counterparts {
 ///
 /// # Errors
 /// The first difference, as a sentence without an end.
-pub(crate) fn counterparts(float: &ModelProto, int8: &ModelProto) -> Result<Counterparts, String> {
+pub(crate) fn counterparts(
+    float: (&ModelProto, Single<'_>),
+    int8: (&ModelProto, Single<'_>),
+) -> Result<Counterparts, String> {
+    let ([float, int8], singles) = ([float.0, int8.0], [float.1, int8.1]);
     let (Some(of_float), Some(of_int8)) = (&float.graph, &int8.graph) else {
         return Err("one of the files has no graph".into());
     };
@@ -44,7 +47,7 @@ pub(crate) fn counterparts(float: &ModelProto, int8: &ModelProto) -> Result<Coun
     }
     let outputs = of_float.output.iter().zip(&of_int8.output);
     let mut walk = Walk {
-        sides: [Side::of(of_float), Side::of(of_int8)],
+        sides: [Side::of(of_float, singles[0]), Side::of(of_int8, singles[1])],
         versions,
         met: BTreeMap::new(),
         ahead: outputs
@@ -62,59 +65,6 @@ pub(crate) fn counterparts(float: &ModelProto, int8: &ModelProto) -> Result<Coun
 pub(super) fn own_version(model: &ModelProto) -> i64 {
     let own = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
     own.map_or(1, |set| set.version)
-}
-
-/// What gives a value.
-#[derive(Clone, Copy)]
-enum Giver<'m> {
-    Nothing,
-    Input(usize),
-    Param(&'m TensorProto),
-    Constant(&'m TensorProto),
-    /// A node, and which of its outputs.
-    Node(&'m NodeProto, usize),
-}
-
-/// One of both graphs.
-struct Side<'m> {
-    givers: BTreeMap<&'m str, Giver<'m>>,
-}
-
-impl<'m> Side<'m> {
-    fn of(graph: &'m GraphProto) -> Side<'m> {
-        let mut givers = BTreeMap::new();
-        for (i, input) in graph.input.iter().enumerate() {
-            givers.insert(input.name.as_str(), Giver::Input(i));
-        }
-        for tensor in &graph.initializer {
-            let giver =
-                if is_absent(tensor) { Giver::Param(tensor) } else { Giver::Constant(tensor) };
-            givers.insert(tensor.name.as_str(), giver);
-        }
-        for node in &graph.node {
-            for (i, output) in node.output.iter().enumerate() {
-                givers.insert(output.as_str(), Giver::Node(node, i));
-            }
-        }
-        Side { givers }
-    }
-
-    /// The name behind nodes that pass their input on, and what gives it.
-    fn behind(&self, mut name: &'m str) -> (&'m str, Giver<'m>) {
-        loop {
-            match self.givers.get(name).copied().unwrap_or(Giver::Nothing) {
-                Giver::Node(node, 0) if passes(node) && !node.input.is_empty() => {
-                    name = &node.input[0];
-                }
-                giver => return (name, giver),
-            }
-        }
-    }
-}
-
-/// Whether a node gives what it reads.
-pub(super) fn passes(node: &NodeProto) -> bool {
-    matches!(node.op_type.as_str(), "Identity" | "Dropout") && is_own(node)
 }
 
 /// Values of the float and the int8 graph that must be each other's counterparts.
@@ -139,7 +89,18 @@ impl<'m> Walk<'m> {
     /// Makes sure that two values are each other's counterparts, if what gives them reads such.
     fn meet(&mut self, Pair { was, is, turned }: Pair<'m>) -> Result<(), String> {
         let (mut was, mut giver) = self.sides[0].behind(was);
-        let (is, other) = self.sides[1].behind(is);
+        let (mut is, mut other) = self.sides[1].behind(is);
+        // A factor of one that the float model has too is no step more: what became of it is judged.
+        while let Some(alone) = self.sides[1].left_alone(other)
+            && self.sides[0].left_alone(giver).is_none()
+        {
+            (is, other) = self.sides[1].behind(alone);
+        }
+        while let Some(alone) = self.sides[0].left_alone(giver)
+            && !are_one_operator(giver, other)
+        {
+            (was, giver) = self.sides[0].behind(alone);
+        }
         while let (Giver::Node(norm, 0), false) = (giver, is_norm(other)) {
             let scale = norm.input.get(1).map(|scale| self.sides[0].behind(scale).0);
             let (Some(scale), true) = (scale, is_norm(giver)) else { break };
@@ -232,6 +193,10 @@ impl<'m> Walk<'m> {
             }
         }
         let has_turned = int(a, "transB").unwrap_or(0) != int(b, "transB").unwrap_or(0);
+        let now = match is_unordered(a) {
+            true => self.in_the_order_of(before, now),
+            false => now.iter().map(String::as_str).collect(),
+        };
         self.ahead.extend(before.iter().zip(now).enumerate().map(|(place, (was, is))| Pair {
             was,
             is,
@@ -239,6 +204,24 @@ impl<'m> Walk<'m> {
         }));
         Ok(())
     }
+
+    /// The int8 graph's values in the order of those of the float graph that are made of the same; as they are where
+    /// some are made of something else.
+    fn in_the_order_of(&self, before: &'m [String], now: &'m [String]) -> Vec<&'m str> {
+        let mut left: Vec<&str> = now.iter().map(String::as_str).collect();
+        let found = before.iter().map(|was| {
+            let making = self.sides[0].making(was);
+            let place = left.iter().position(|is| self.sides[1].making(is) == making)?;
+            Some(left.remove(place))
+        });
+        found
+            .collect::<Option<Vec<_>>>()
+            .unwrap_or_else(|| now.iter().map(String::as_str).collect())
+    }
+}
+
+fn are_one_operator(a: Giver<'_>, b: Giver<'_>) -> bool {
+    matches!((a, b), (Giver::Node(a, _), Giver::Node(b, _)) if operator(a) == operator(b))
 }
 
 /// What gives a value, in words.
@@ -258,15 +241,6 @@ fn has_sizes(a: &TensorProto, b: &TensorProto, turned: bool) -> bool {
         true => a.dims.iter().eq(b.dims.iter().rev()),
         false => a.dims == b.dims,
     }
-}
-
-fn is_norm(giver: Giver<'_>) -> bool {
-    matches!(giver, Giver::Node(node, _) if node.op_type == BATCH_NORM)
-}
-
-/// Whether a third input of a node is added to its channels.
-fn is_layer(node: &NodeProto) -> bool {
-    matches!(node.op_type.as_str(), "Conv" | "Gemm") && is_own(node)
 }
 
 fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {

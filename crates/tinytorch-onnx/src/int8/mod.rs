@@ -15,6 +15,7 @@ mod levels;
 mod misread;
 mod places;
 mod settings;
+mod side;
 mod taken;
 mod weights;
 mod wiring;

@@ -13,6 +13,10 @@ const STRING: i32 = 3;
 const FLOATS: i32 = 6;
 const INTEGERS: i32 = 7;
 
+/// Operators to which the order of their inputs is all the same.
+pub(super) const UNORDERED: [&str; 9] =
+    ["Add", "And", "Equal", "Max", "Mean", "Min", "Mul", "Or", "Sum"];
+
 /// The first version of ONNX's own operators from which on no attribute that is left out has changed its meaning.
 const STEADY: i64 = 13;
 

@@ -1,8 +1,8 @@
 //! Which values the steps of an int8 graph read, held against what the steps of the same names read in the float graph.
 
-use super::counterparts::passes;
 use super::draft::{DEQUANTIZE, QUANTIZE, is_own};
-use super::settings::attribute;
+use super::settings::{UNORDERED, attribute};
+use super::side::passes;
 use super::weights::QUANTIZED;
 use crate::error::shown;
 use crate::memory::BATCH_NORM;
@@ -10,9 +10,6 @@ use crate::node::operator;
 use crate::proto::{GraphProto, NodeProto};
 use crate::tensor::{self, element};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Operators to which the order of their inputs is all the same.
-const UNORDERED: [&str; 9] = ["Add", "And", "Equal", "Max", "Mean", "Min", "Mul", "Or", "Sum"];
 
 /// Layers, whose levels may begin at 0, so that what quantizes does an activation before them.
 const LAYERS: [&str; 3] = ["Conv", "Gemm", "MatMul"];

@@ -1,6 +1,6 @@
 //! What both models answer to each sample, right or wrong.
 
-use super::{Evidence, Interval, Metric, Subject, Task, interval};
+use super::{Interval, Metric, Subject, Task, interval};
 use crate::Result;
 use crate::tensor::{Dtype, Tensor};
 
@@ -19,9 +19,9 @@ impl Answers {
     ///
     /// # Errors
     /// If outputs are not what the task is for.
-    pub(super) fn of(subject: &Subject, evidence: &Evidence) -> Result<Option<Answers>> {
+    pub(super) fn of(subject: &Subject, [float, int8]: [&[Tensor]; 2]) -> Result<Option<Answers>> {
         let (task, targets) = (&subject.task, subject.held_out.targets());
-        let answers = (task.answers(&evidence.float)?, task.answers(&evidence.int8)?);
+        let answers = (task.answers(float)?, task.answers(int8)?);
         let (Some(float), Some(int8)) = answers else { return Ok(None) };
         let per_sample = float.len() / subject.held_out.len().max(1);
         let right = match (task, targets.first()) {

@@ -132,12 +132,30 @@ fn case_1_a_budget_does_not_buy_a_rare_class() {
     assert_eq!(recall_of_the_rare_class(&*model, &inputs, &labels), 1.0);
 }
 
+/// Data without the class that was lost.
+#[test]
+fn case_1_classes_without_samples_are_named() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let labels = base.held_out.labels().to_vec::<i64>().unwrap();
+    let without = |absent: &[i64]| {
+        let rows: Vec<usize> =
+            (0..labels.len()).filter(|&i| !absent.contains(&labels[i])).collect();
+        let files = ModelFiles::open(base.float(), base.int8()).unwrap();
+        let report = audit(&files.judged_by(base.held_out.select(&rows).unwrap()).unwrap());
+        gate(&report, "classes").reason.clone()
+    };
+    assert!(without(&[9]).contains("no sample is of class 9, so that nothing is known of it"));
+    assert!(without(&[3, 9]).contains("no sample is of 2 classes, such as 3, 9"));
+    assert!(!without(&[]).contains("no sample"));
+}
+
 #[test]
 fn case_2_a_kernel_that_is_wrong_for_a_sample_alone_or_for_few() {
     let stage = Stage::enter();
     for few in [2, 8, 40] {
         let mut subject = stage.mlp().subject();
-        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongBelow(few));
+        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongAmong(0..few));
         let report = audit(&subject);
         assert_caught(&report, "batches", "in a pass of 1");
     }
@@ -149,6 +167,35 @@ fn case_2_a_kernel_that_is_wrong_for_a_sample_alone_or_for_few() {
         gate(&report, "batches").reason
     );
     assert!(gate(&report, "batches").reason.ends_with("to the bit"));
+}
+
+/// A path of its own for a size that models are served in, which no smaller or odd size takes.
+#[test]
+fn case_2_a_kernel_that_is_wrong_for_one_size_of_passes() {
+    let stage = Stage::enter();
+    for size in [4, 8, 16, 32, 128] {
+        let mut subject = stage.mlp().subject();
+        subject.int8 = Impostor::boxed(subject.int8, Instead::WrongAmong(size..size + 1));
+        assert_caught(&audit(&subject), "batches", &format!("in a pass of {size}"));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn case_2_a_float_copy_that_is_kept_for_small_passes_alone() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_for_small_passes");
+    let report = audit_with(&stage.mlp().subject(), &options);
+    assert_caught(&report, "no_f32_copy", "a float copy of `layers.");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn case_2_a_float_copy_that_is_kept_from_65_samples_on() {
+    let stage = Stage::enter();
+    let options = probe("answer_a_probe_with_a_cache_for_very_large_passes");
+    let report = audit_with(&stage.mlp().subject(), &options);
+    assert_caught(&report, "no_f32_copy", "a float copy of `layers.");
 }
 
 #[test]
@@ -243,6 +290,27 @@ fn case_5_two_samples_and_models_at_chance() {
 }
 
 #[test]
+fn case_5_copies_of_a_few_samples() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let judged_by = |different: usize| {
+        let rows: Vec<usize> = (0..600).map(|i| i % different).collect();
+        let files = ModelFiles::open(base.float(), base.int8()).unwrap();
+        audit(&files.judged_by(base.held_out.select(&rows).unwrap()).unwrap())
+    };
+    let copies = judged_by(20);
+    for id in ["accuracy", "agreement", "output_error", "f32_floor"] {
+        let gate = gate(&copies, id);
+        assert_eq!(gate.result, Outcome::Unknown, "{id}: {}", gate.reason);
+        assert!(gate.reason.contains("only 20 of 600 samples are different"), "{}", gate.reason);
+    }
+    // A sample that comes twice is none too few.
+    for id in ["accuracy", "agreement", "output_error"] {
+        assert_eq!(gate(&judged_by(300), id).result, Outcome::Pass, "{id}");
+    }
+}
+
+#[test]
 fn case_6_one_weight_that_no_sample_exercises() {
     let stage = Stage::enter();
     // The first pixel is background in every image, and no sample tells what its weights are.
@@ -316,6 +384,26 @@ fn case_10_biases_that_were_fine_tuned() {
     assert!(moved.err().unwrap().to_string().contains("`layers.1.weight`"));
 }
 
+/// What was tuned is in the float twin too, so that both are spoiled alike.
+#[test]
+fn case_10_a_tuning_that_spoils_the_model() {
+    let stage = Stage::enter();
+    let base = stage.mlp();
+    let tuned_by = |by: f32| {
+        let tuned = base.edited_file(|file| {
+            file.change("layers.4.bias", |bias: &mut [f32]| bias[7] += by);
+        });
+        audit(&base.subject_of(tuned).unwrap().fine_tuned_since(base.int8()).unwrap())
+    };
+    let spoiled = tuned_by(20.0);
+    assert_caught(&spoiled, "accuracy", "before it was fine-tuned: accuracy");
+    assert_caught(&spoiled, "classes", "before it was fine-tuned: class");
+    assert_eq!(gate(&spoiled, "agreement").result, Outcome::Pass, "this is what was fooled");
+    for gate in &tuned_by(0.01).gates {
+        assert_ne!(gate.result, Outcome::Fail, "{}: {}", gate.id, gate.reason);
+    }
+}
+
 /// The same samples in another order, black ones first if there are some.
 fn reordered(base: &Base, order: &[usize]) -> ModelReport {
     let held_out = base.held_out.select(order).unwrap();
@@ -382,4 +470,31 @@ fn case_11_calibration_is_held_against_the_best_ranges_without_data() {
     let value = gate.value.unwrap();
     assert!(interval.low <= value && value <= interval.high, "{gate:?}");
     assert!(interval.high <= 100.0, "more than all of an error cannot be saved: {gate:?}");
+}
+
+/// Inputs that fill their range leave calibration nothing to find, and a model of one layer nothing else.
+#[test]
+fn case_11_calibration_that_finds_the_range_which_is_known_anyway() {
+    let _stage = Stage::enter();
+    let sizes = MlpConfig { inputs: 20_000, hidden: vec![], outputs: 2 };
+    let float = Architecture::Mlp(sizes).build(&mut Init::seed(1)).unwrap();
+    let judged_with = |scaled: f32| {
+        let mut int8 = float.clone();
+        let rows = |seed| Tensor::rand([64, 20_000], 0.0, 1.0, &mut Rng::seed(seed)).unwrap();
+        let seen = Tensor::from_vec(
+            rows(5).to_vec::<f32>().unwrap().into_iter().map(|v| scaled * v).collect::<Vec<f32>>(),
+            [64, 20_000],
+        );
+        let config = QuantConfig::default().knowingly();
+        let report = quantize_model(&mut *int8, [Ok(Var::from(&seen.unwrap()))], &config).unwrap();
+        let labels = Tensor::from_vec((0..64).map(|i| i % 2).collect::<Vec<i64>>(), [64]).unwrap();
+        let held_out = Examples::new(rows(6), labels).unwrap();
+        let subject = Subject::new("wide", &*float, &*int8, held_out).unwrap();
+        audit(&subject.quantized_by(&config, &report))
+    };
+    let sound = judged_with(1.0);
+    assert_eq!(gate(&sound, "calibration").result, Outcome::NotApplicable);
+    assert!(gate(&sound, "calibration").reason.contains("found the ranges that are known"));
+    // Nine tenths of the range clip the rest.
+    assert_caught(&judged_with(0.9), "calibration", "without data");
 }

@@ -105,7 +105,7 @@ fn sums_that_overflow_on_the_instruction_set_that_adds_them() {
 }
 
 /// The int8 model with activations of 16 bits.
-fn by_words(base: &Base) -> Subject {
+pub(super) fn by_words(base: &Base) -> Subject {
     let config = QuantConfig::new(Activations::Dynamic16);
     base.subject_of(base.quantize("words", base.train.inputs(), &config).unwrap()).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Sound models to plant faults in, and the ways to plant them: edited files, models that run in
 //! another way than they say, and faulty instruction sets.
 
+mod across;
 mod blocks;
 mod contents;
 mod every_gate;

@@ -1,11 +1,14 @@
 use super::ops::{
-    Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
-    WrongBelow,
+    Count, Dawdle, Drift, KeepsLater, Leftovers, More, PlannedMore, Saying, SharedRange, Turned,
+    WrongAmong,
 };
+use std::ops::Range;
 use std::sync::OnceLock;
 use tinytorch::autograd::{Ctx, Param, Var};
 use tinytorch::models::{ListModel, Model, Sample};
 use tinytorch::nn::{Flatten, Forward, Init, Module, Path, Visitor, VisitorMut};
+use tinytorch::ops::Cast;
+use tinytorch::tensor::Dtype;
 use tinytorch::{Result, Tensor};
 use tinytorch_kernels::Ran;
 
@@ -19,13 +22,13 @@ pub(crate) enum Instead {
     /// Runs its model, and keeps the floats that its weights stand for from the first pass on.
     Cache(OnceLock<Vec<Tensor>>),
     /// The same, from the first pass of so many samples on.
-    CacheFrom(usize, OnceLock<Vec<Tensor>>),
+    CacheAmong(Range<usize>, OnceLock<Vec<Tensor>>),
     /// The same, from so many runs of a plan on.
     CacheAfter(usize),
     /// Runs the linear layers, and says that it was this kernel.
     Saying(Ran),
-    /// Runs its model, and is wrong where a pass has fewer samples than this.
-    WrongBelow(usize),
+    /// Runs its model, and is wrong where a pass has so many samples.
+    WrongAmong(Range<usize>),
     /// Runs its model, and makes the floats that its weights stand for on every pass.
     Copies,
     /// Runs its model with these parameters beside it.
@@ -42,8 +45,14 @@ pub(crate) enum Instead {
     Turned,
     /// Runs the linear layers without anything in between.
     Linear,
-    /// Runs its model, and gives a tenth more as a plan, on every instruction set or on scalar code alone.
-    PlannedMore { on_scalar_alone: bool },
+    /// Runs its model, and gives so many times as much, on scalar code alone.
+    ScalarMore(f32),
+    /// Runs its model, and adds a hundred thousand times what scalar code takes for more by nine millionths.
+    Amplified,
+    /// Runs its model, and multiplies by a number that is another on scalar code.
+    Counted,
+    /// Runs its model, and gives so many times as much as a plan, on every instruction set or on scalar code alone.
+    PlannedMore { factor: f32, on_scalar_alone: bool },
 }
 
 /// A model that has the parameters of another and does something else with them.
@@ -110,9 +119,24 @@ impl ListModel for Impostor {
                 let layers = (0..).take_while(|&layer| self.param(layer, "weight").is_some());
                 self.layers(&layers.collect::<Vec<_>>(), false, input, ctx)
             }
-            Instead::PlannedMore { on_scalar_alone } => {
+            Instead::ScalarMore(factor) => {
                 let output = self.of.forward(input, ctx)?;
-                let more = More { on_scalar_alone: *on_scalar_alone };
+                ctx.apply(More { factor: *factor, on_scalar_alone: true }, &[&output])
+            }
+            Instead::Amplified => {
+                let output = self.of.forward(input, ctx)?;
+                let more = More { factor: 1.000_009, on_scalar_alone: true };
+                let more = ctx.apply(more, &[&output])?.sub(&output, ctx)?;
+                more.mul_scalar(1e5, ctx)?.add(&output, ctx)
+            }
+            Instead::Counted => {
+                let output = self.of.forward(input, ctx)?;
+                let count = ctx.apply(Count, &[&output])?;
+                ctx.apply(Cast(Dtype::F32), &[&count])?.mul(&output, ctx)
+            }
+            Instead::PlannedMore { factor, on_scalar_alone } => {
+                let output = self.of.forward(input, ctx)?;
+                let more = More { factor: *factor, on_scalar_alone: *on_scalar_alone };
                 ctx.apply(PlannedMore(more), &[&output])
             }
             Instead::Leftovers => {
@@ -144,8 +168,8 @@ impl ListModel for Impostor {
                 floats.get_or_init(|| self.floats());
                 self.of.forward(input, ctx)
             }
-            Instead::CacheFrom(samples, floats) => {
-                if input.shape()[0] >= *samples {
+            Instead::CacheAmong(samples, floats) => {
+                if samples.contains(&input.shape()[0]) {
                     floats.get_or_init(|| self.floats());
                 }
                 self.of.forward(input, ctx)
@@ -170,9 +194,9 @@ impl ListModel for Impostor {
                 let (times, from, to) = (*times, *from, *to);
                 ctx.apply(Dawdle { times, from, to }, &[&output])
             }
-            Instead::WrongBelow(samples) => {
+            Instead::WrongAmong(samples) => {
                 let output = self.of.forward(input, ctx)?;
-                ctx.apply(WrongBelow(*samples), &[&output])
+                ctx.apply(WrongAmong(samples.clone()), &[&output])
             }
         };
         Ok(vec![output?])

@@ -1,20 +1,21 @@
 //! Ops that compute something else than they should.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tinytorch::autograd::{Ctx, Op, Param, Role, Var};
-use tinytorch::graph::{Compute, Cost, Edge, Exec, Graph, View};
-use tinytorch::tensor::Shape;
+use tinytorch::graph::{Compute, Cost, Edge, Exec, Graph, Inputs, Known, View, ViewMut};
+use tinytorch::tensor::{Dtype, Shape};
 use tinytorch::{Result, Tensor};
 use tinytorch_kernels::{Isa, Ran};
 
-/// The same numbers, or, where there are too few rows, their negatives.
+/// The same numbers, or, where there are so many rows, their negatives.
 #[derive(Debug)]
-pub(super) struct WrongBelow(pub(super) usize);
+pub(super) struct WrongAmong(pub(super) Range<usize>);
 
-impl Compute for WrongBelow {
+impl Compute for WrongAmong {
     fn name(&self) -> &'static str {
-        "wrong below"
+        "wrong among"
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -22,7 +23,7 @@ impl Compute for WrongBelow {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        let sign = if inputs[0].shape[0] < self.0 { -1.0 } else { 1.0 };
+        let sign = if self.0.contains(&inputs[0].shape[0]) { -1.0 } else { 1.0 };
         out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = sign * v);
         Ok(())
     }
@@ -32,7 +33,7 @@ impl Compute for WrongBelow {
     }
 }
 
-impl Op for WrongBelow {}
+impl Op for WrongAmong {}
 
 /// The last of each row first.
 #[derive(Debug)]
@@ -89,9 +90,10 @@ impl Op for PlannedMore {
     }
 }
 
-/// A tenth more, perhaps on scalar code alone.
+/// So many times as much, perhaps on scalar code alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct More {
+    pub(super) factor: f32,
     pub(super) on_scalar_alone: bool,
 }
 
@@ -106,7 +108,7 @@ impl Compute for More {
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], exec: &mut Exec) -> Result<()> {
         let is_more = !self.on_scalar_alone || exec.isa() == Isa::Scalar;
-        let factor = if is_more { 1.1 } else { 1.0 };
+        let factor = if is_more { self.factor } else { 1.0 };
         out.iter_mut().zip(inputs[0].f32()?).for_each(|(out, v)| *out = factor * v);
         Ok(())
     }
@@ -117,6 +119,31 @@ impl Compute for More {
 }
 
 impl Op for More {}
+
+/// One, as an integer, and two on scalar code.
+#[derive(Debug)]
+pub(super) struct Count;
+
+impl Compute for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+
+    fn outputs(&self, _: &[Option<Known<'_>>]) -> Result<Vec<(Shape, Dtype)>> {
+        Ok(vec![(Shape::new(&[1])?, Dtype::I64)])
+    }
+
+    fn run_typed(&self, _: &Inputs<'_>, out: &mut [ViewMut<'_>], exec: &mut Exec) -> Result<()> {
+        out[0].values::<i64>()?[0] = if exec.isa() == Isa::Scalar { 2 } else { 1 };
+        Ok(())
+    }
+
+    fn cost(&self, inputs: &[Shape], output: &Shape) -> Cost {
+        Cost::per_element(inputs, output, 1)
+    }
+}
+
+impl Op for Count {}
 
 /// A value after work that is thrown away, in passes of these sizes.
 #[derive(Debug)]

@@ -2,9 +2,7 @@
 
 use crate::Result;
 use crate::audit::answers::Answers;
-use crate::audit::{
-    Direction, Evidence, Gate, Interval, Metric, Subject, Task, interval, with_unit,
-};
+use crate::audit::{Direction, Gate, Interval, Metric, Subject, Task, interval, with_unit};
 use crate::tensor::{Dtype, Tensor};
 
 const ID: &str = "accuracy";
@@ -12,10 +10,10 @@ const ID: &str = "accuracy";
 /// How many times the float model's score the int8 model's may be where less is better.
 const LOST: f64 = 1.01;
 
-/// The int8 model is as good at its task, with 95 % confidence.
+/// The int8 model is as good at its task, with 95 % confidence, by the outputs of the float and of the int8 model.
 pub(crate) fn accuracy(
     subject: &Subject,
-    evidence: &Evidence,
+    outputs: [&[Tensor]; 2],
     answers: Option<&Answers>,
 ) -> Result<Gate> {
     let (task, targets) = (&subject.task, subject.held_out.targets());
@@ -23,8 +21,8 @@ pub(crate) fn accuracy(
         let reason = "the data say nothing of what the outputs should be".to_string();
         return Ok(Gate::not_applicable(ID, reason));
     }
-    let float = task.score(&evidence.float, targets)?;
-    let int8 = task.score(&evidence.int8, targets)?;
+    let [float, int8] = outputs;
+    let (float, int8) = (task.score(float, targets)?, task.score(int8, targets)?);
     let reason = format!(
         "{} {} in float, {} in int8, on {}",
         task.measure(),
@@ -34,7 +32,7 @@ pub(crate) fn accuracy(
     );
     let gate = judged((task.direction(), task.kept() * 100.0), float, int8, reason);
     let samples = subject.held_out.len();
-    Ok(match interval(subject, evidence, answers)? {
+    Ok(match interval(subject, outputs, answers)? {
         Some(interval) => gate.decided_by(interval),
         None => gate.undecided(&format!(
             "{samples} samples are too few to tell, {} are not",
@@ -57,7 +55,7 @@ fn judged((direction, least): (Direction, f64), float: f64, int8: f64, reason: S
 /// to tell.
 fn interval(
     subject: &Subject,
-    evidence: &Evidence,
+    [float, int8]: [&[Tensor]; 2],
     answers: Option<&Answers>,
 ) -> Result<Option<Interval>> {
     let (task, samples) = (&subject.task, subject.held_out.len());
@@ -73,8 +71,7 @@ fn interval(
         return Ok(None);
     }
     if *task == Task::LanguageModel
-        && let ([float, ..], [int8, ..], [target, ..]) =
-            (&evidence.float[..], &evidence.int8[..], subject.held_out.targets())
+        && let ([float, ..], [int8, ..], [target, ..]) = (float, int8, subject.held_out.targets())
     {
         let (float, int8) = (surprise(float, target)?, surprise(int8, target)?);
         let more: Vec<f64> = int8.iter().zip(&float).map(|(int8, float)| int8 - float).collect();
@@ -87,8 +84,8 @@ fn interval(
             tensors.iter().map(|tensor| rows(tensor, of)).collect::<Result<Vec<_>>>()
         };
         let targets = drawn(targets)?;
-        let float = task.score(&drawn(&evidence.float)?, &targets)?;
-        let int8 = task.score(&drawn(&evidence.int8)?, &targets)?;
+        let float = task.score(&drawn(float)?, &targets)?;
+        let int8 = task.score(&drawn(int8)?, &targets)?;
         Ok::<_, crate::Error>(match task.direction() {
             Direction::HigherIsBetter => kept(float, int8) * 100.0,
             Direction::LowerIsBetter => grown(float, int8),

@@ -12,12 +12,15 @@ const ID: &str = "batches";
 /// than one pass of 64 in one.
 const SIZES: [usize; 5] = [1, 2, 7, 33, 97];
 
+/// Samples of one pass each, which give the same: what models are served in.
+const ONCE: [usize; 8] = [3, 4, 5, 8, 16, 32, 128, 256];
+
 /// Samples that are run in passes of one size, or one pass.
 const FEW: usize = 64;
 
 /// The int8 model gives every sample the same outputs, row by row, whatever the size of the pass: alone, in
-/// twos, sevens, thirty-threes, sixty-fours and ninety-sevens, and at the end of the data where a pass is
-/// not full. To the bit, or, where a model also computes in floats, as near as floats may be, and no row
+/// twos, sevens, thirty-threes, sixty-fours and ninety-sevens, in passes of the sizes that models are served in, and
+/// at the end of the data where a pass is not full. To the bit, or, where a model also computes in floats, as near as floats may be, and no row
 /// further than rounding to int8 takes rows on average.
 pub(crate) fn batches(
     subject: &Subject,
@@ -48,6 +51,8 @@ pub(crate) fn of_passes(
         starts
             .extend((0..end).step_by(size).map(|start| (start, size.min(held_out.len() - start))));
     }
+    let once = ONCE.into_iter().filter(|&size| size <= held_out.len());
+    starts.extend(once.map(|size| (0, size)));
     // The last samples, which were judged in a pass that was not full, in one that is.
     starts.extend((held_out.len() > FEW).then(|| (held_out.len() - FEW, FEW)));
     for (start, size) in starts {
@@ -74,8 +79,9 @@ pub(crate) fn of_passes(
         furthest => format!("the furthest row is {:.4} % off", furthest * 100.0),
     };
     let checked = format!(
-        "{passes} passes of {} samples and of the last 64 give the rows that passes of 64 give, {how}",
-        listed(&SIZES)
+        "{passes} passes of {} samples, once of {}, and of the last 64 give the rows that passes of 64 give, {how}",
+        listed(&SIZES),
+        listed(&ONCE)
     );
     Ok(Gate::no_faults(ID, &faults, "faults", checked))
 }

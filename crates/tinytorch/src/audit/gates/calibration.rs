@@ -6,9 +6,11 @@ use crate::audit::passes;
 use crate::audit::{AuditOptions, Evidence, Gate, HeldOut, Interval, Subject, compare};
 use crate::autograd::Var;
 use crate::int8::Encoding;
-use crate::models::{ListModel, compile};
+use crate::models::{ListModel, Model, compile};
 use crate::quant::{apply, prepare_without_data};
 use crate::tensor::{Dtype, Tensor};
+use std::collections::BTreeMap;
+use tinytorch_kernels::int8::QParams;
 
 const ID: &str = "calibration";
 
@@ -21,10 +23,9 @@ pub(crate) fn calibration(
     evidence: &Evidence,
     options: &AuditOptions,
 ) -> Result<Gate> {
-    let params = subject.int8.named_params();
-    let inputs_of_int8: Vec<Encoding> =
-        params.iter().filter_map(|(_, param)| Some(param.int8()?.input())).collect();
-    let fixed = inputs_of_int8.iter().filter(|input| matches!(input, Encoding::Static(_))).count();
+    let inputs_of_int8 = inputs(&*subject.int8);
+    let fixed =
+        inputs_of_int8.values().filter(|input| matches!(input, Encoding::Static(_))).count();
     if fixed == 0 {
         let reason = "no activation has a fixed range, so there are none to calibrate".to_string();
         return Ok(Gate::not_applicable(ID, reason));
@@ -47,6 +48,10 @@ pub(crate) fn calibration(
     if let Err(error) = quantized {
         return Ok(Gate::not_applicable(ID, format!("there is nothing to compare with: {error}")));
     }
+    if are_alike(&inputs(&*subject.int8), &inputs(&*data_free)) {
+        let reason = "calibration found the ranges that are known without data";
+        return Ok(Gate::not_applicable(ID, reason.to_string()));
+    }
     let mut plan = compile(&*data_free, &example)?.on(options.deployed);
     let outputs = passes::outputs(&mut plan, &subject.held_out)?;
     let without = squared_errors(&outputs, &evidence.float)?;
@@ -61,6 +66,32 @@ pub(crate) fn calibration(
     let errors = told([error(&evidence.int8)?, error(&outputs)?]);
     let reason = format!("{errors}; the share of the squared error that is saved");
     judged(&with, &without, reason)
+}
+
+/// How what each int8 weight multiplies is quantized.
+fn inputs(model: &dyn Model) -> BTreeMap<String, Encoding> {
+    let params = model.named_params().into_iter();
+    params.filter_map(|(name, param)| Some((name, param.int8()?.input()))).collect()
+}
+
+/// Whether all fixed ranges of a model are those of another: where inputs fill the range that they have by
+/// nature, there is nothing for calibration to find, and which of two equal ranges rounds a little better is chance.
+fn are_alike(one: &BTreeMap<String, Encoding>, other: &BTreeMap<String, Encoding>) -> bool {
+    one.iter().all(|(name, input)| match (input, other.get(name)) {
+        (Encoding::Static(one), Some(Encoding::Static(other))) => is_one_range(*one, *other),
+        (Encoding::Static(_), _) => false,
+        _ => true,
+    })
+}
+
+/// Whether two ranges end within a level of each other, but for half a level by which the whole number that stands for 0 moves each.
+fn is_one_range(one: QParams, other: QParams) -> bool {
+    /// A little more than two, for the rounding of the ends.
+    const LEVELS: f32 = 2.001;
+    let step = one.scale.max(other.scale);
+    [0, u8::MAX]
+        .into_iter()
+        .all(|level| (one.dequantize(level) - other.dequantize(level)).abs() <= LEVELS * step)
 }
 
 /// The errors in percent, calibrated and without data, if they are any: one sample has none, as its outputs have no spread.
@@ -136,6 +167,22 @@ mod tests {
         for errors in [[f64::INFINITY, 1.0], [1.0, f64::NAN]] {
             assert_eq!(told(errors), "the outputs have no spread to tell an error by");
         }
+    }
+
+    #[test]
+    fn ranges_whose_ends_lie_a_level_apart_are_one() {
+        let is_one = |low: f32, high: f32| {
+            let of = |low, high| QParams::from_range(low, high).unwrap();
+            is_one_range(of(-1.0, 1.0), of(low, high))
+        };
+        assert!(is_one(-1.0, 1.0) && is_one(-1.004, 1.0) && is_one(-0.996, 0.999));
+        assert!(!is_one(-1.04, 1.0) && !is_one(-1.0, 0.96) && !is_one(0.0, 1.0));
+        let of = |name: &str, input| BTreeMap::from([(name.to_string(), input)]);
+        let fixed = Encoding::Static(QParams { scale: 0.1, zero_point: 3 });
+        assert!(are_alike(&of("a", fixed), &of("a", fixed)));
+        assert!(are_alike(&of("a", Encoding::PerRow), &of("b", fixed)));
+        assert!(!are_alike(&of("a", fixed), &of("b", fixed)));
+        assert!(!are_alike(&of("a", fixed), &of("a", Encoding::PerRow)));
     }
 
     #[test]

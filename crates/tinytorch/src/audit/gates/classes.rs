@@ -2,7 +2,8 @@
 
 use crate::audit::answers::{Answers, Tally};
 use crate::audit::{ClassReport, Gate, Interval, Subject, Task};
-use std::collections::BTreeMap;
+use crate::tensor::Tensor;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ID: &str = "classes";
 
@@ -29,8 +30,12 @@ enum Finding {
 ///
 /// A class is lost if its whole interval lies below the limit. It is kept if what was measured reaches
 /// the limit and the interval excludes that a tenth is gone; otherwise the samples cannot tell. Tokens
-/// too rare to tell are judged together.
-pub(crate) fn classes(subject: &Subject, answers: Option<&Answers>) -> (Gate, Vec<ClassReport>) {
+/// too rare to tell are judged together. Classes without a sample are named: of them nothing is known.
+pub(crate) fn classes(
+    subject: &Subject,
+    float: &[Tensor],
+    answers: Option<&Answers>,
+) -> (Gate, Vec<ClassReport>) {
     let known = answers.and_then(|answers| Some((answers, answers.right.as_deref()?)));
     let Some((answers, right)) = known else {
         let reason = format!("a {} has no classes to tell apart", subject.task.id());
@@ -39,7 +44,28 @@ pub(crate) fn classes(subject: &Subject, answers: Option<&Answers>) -> (Gate, Ve
     let tallies = tallies(subject, answers, right);
     let reports: Vec<ClassReport> =
         tallies.iter().map(|(name, tally)| report(name, tally, answers)).collect();
-    (judge(&reports), reports)
+    let mut gate = judge(&reports);
+    if let Some(absent) = absent(subject, float, right) {
+        gate.reason = format!("{}; {absent}", gate.reason);
+    }
+    (gate, reports)
+}
+
+/// Which classes of a classifier have no sample, in words.
+fn absent(subject: &Subject, float: &[Tensor], right: &[i64]) -> Option<String> {
+    let outputs = float.first().filter(|_| subject.task == Task::Classification)?;
+    let seen: BTreeSet<i64> = right.iter().copied().collect();
+    let classes = 0..outputs.shape().last_dim() as i64;
+    let absent: Vec<i64> = classes.filter(|class| !seen.contains(class)).collect();
+    let named: Vec<String> = absent.iter().take(NAMED).map(ToString::to_string).collect();
+    match absent.len() {
+        0 => None,
+        1 => Some(format!("no sample is of class {}, so that nothing is known of it", named[0])),
+        n => Some(format!(
+            "no sample is of {n} classes, such as {}, so that nothing is known of them",
+            named.join(", ")
+        )),
+    }
 }
 
 fn tallies(subject: &Subject, answers: &Answers, right: &[i64]) -> Vec<(String, Tally)> {

@@ -2,10 +2,12 @@
 
 use crate::Result;
 use crate::audit::compare::{self, all_same_bits, exceeds};
+use crate::audit::flips::as_far_as_flips;
 use crate::audit::steadiness::{FLOAT_ACROSS_ISAS, Steadiness};
 use crate::audit::{AuditOptions, Evidence, Gate, Subject, gate::listed, passes};
 use crate::autograd::{Ctx, Var};
 use crate::models::{compile, run};
+use crate::tensor::Tensor;
 
 const ID: &str = "determinism";
 
@@ -15,17 +17,11 @@ const THREADS: [usize; 3] = [1, 2, 3];
 /// Samples for the runs on slow instruction sets: scalar code is some 30 times slower.
 const SAMPLES: usize = 16;
 
-/// Share of the rounding error that the whole model may differ by between instruction sets, if it
-/// computes in float before it rounds to 8 bits: a difference in the last bit flips a level now and
-/// then, which weighs as much as any rounding, and more of them layer by layer. In `talks-gpt` it is 1.6e-4 of 7.2e-3,
-/// in a ResNet-20 with five float layers 1.9e-3 of 9.0e-3, in all-MiniLM-L6-v2, whose 36 layers round each row as it
-/// comes, 1.4e-2 of 4.4e-2. Roundings that have nothing in common any more would be the whole error apart.
-const SHARE_OF_ERROR: f64 = 0.5;
-
 /// The int8 model gives the same result every time. Each op does, on equal inputs, when it runs again,
 /// and on every instruction set: integers to the bit, floats to 1e-5. The deployed model does, to the
-/// bit, at any number of threads and whether it runs op by op or as a plan; between instruction sets
-/// it does to 1e-5, or as near as levels that flip allow.
+/// bit, at any number of threads, and as a plan what it does op by op, on every instruction set. So a plan is
+/// held to the ops, and the ops to each other, sharply; what is left is how far last bits of floats take the whole
+/// model, which is 1e-5, or as far as levels that flip allow.
 pub(crate) fn determinism(
     subject: &Subject,
     evidence: &Evidence,
@@ -56,18 +52,26 @@ pub(crate) fn determinism(
             faults.push(format!("{count} threads give other bits"));
         }
     }
-    let limits: Vec<f64> = compare::errors(&evidence.int8, &evidence.float)?
-        .into_iter()
-        .map(|error| match floats_differ {
-            true => FLOAT_ACROSS_ISAS.max(SHARE_OF_ERROR * error),
-            false => FLOAT_ACROSS_ISAS,
-        })
-        .collect();
     let want = run(&mut plan, &some)?;
+    let limits = match floats_differ {
+        true => as_far_as_flips(&want, &first_rows_like(&evidence.float, &want)?)?
+            .into_iter()
+            .map(|limit| limit.max(FLOAT_ACROSS_ISAS))
+            .collect(),
+        false => vec![FLOAT_ACROSS_ISAS; want.len()],
+    };
     let mut furthest = (0f64, limits.first().copied().unwrap_or(FLOAT_ACROSS_ISAS));
+    let some_vars: Vec<Var> = some.iter().map(Var::from).collect();
     for &isa in &options.isas {
         plan = plan.on(isa);
-        let distances = compare::apart(&run(&mut plan, &some)?, &want)?;
+        let planned = run(&mut plan, &some)?;
+        let eager = subject.int8.forward_list(&some_vars, &mut Ctx::eval().on(isa))?;
+        let eager: Vec<_> = eager.into_iter().map(Var::into_value).collect();
+        if !all_same_bits(&eager, &planned)? {
+            let isa = isa.name();
+            faults.push(format!("on {isa} the plan gives other bits than the model run op by op"));
+        }
+        let distances = compare::apart(&planned, &want)?;
         for ((&distance, &limit), name) in distances.iter().zip(&limits).zip(&evidence.outputs) {
             if distance > furthest.0 {
                 furthest = (distance, limit);
@@ -93,4 +97,10 @@ pub(crate) fn determinism(
         }
     );
     Ok(Gate::no_faults(ID, &faults, "faults", checked))
+}
+
+/// As many rows of each output as there are in others.
+fn first_rows_like(outputs: &[Tensor], others: &[Tensor]) -> Result<Vec<Tensor>> {
+    let rows = |other: &Tensor| other.shape().first().copied().unwrap_or(0);
+    outputs.iter().zip(others).map(|(output, other)| output.slice(0, 0..rows(other))).collect()
 }

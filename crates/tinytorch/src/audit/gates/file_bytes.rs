@@ -4,6 +4,7 @@ use crate::Result;
 use crate::audit::{Evidence, Gate, GivenFile, Subject};
 use crate::files::{FileDtype, Provenance, RESERVED_PREFIX, TensorFile};
 use crate::quant::{QuantRecord, SeenRows};
+use std::collections::BTreeSet;
 
 /// Bytes that the header needs to name an int8 weight's scale and the scale and zero point of its input, and
 /// to hold their checksums: 267 to 293 per weight in the files of the reference models.
@@ -50,7 +51,7 @@ pub(crate) fn file_bytes(subject: &Subject, evidence: &Evidence) -> Result<Gate>
         blocks |= scales.dtype == FileDtype::F16;
     }
     let float_bytes = float.file_bytes() - foreign(&float).map(|(_, bytes)| bytes).sum::<usize>();
-    let record = RECORD + equalized_bytes(&int8);
+    let record = RECORD + equalized_bytes(&int8, &float);
     let possible = float_bytes - dense + packed + names + record;
     let limit = super::size_limit(blocks, float_bytes as f64 / possible.max(1) as f64);
     let told = int8.metadata().get(SeenRows::KEY).map_or(0, String::len);
@@ -72,11 +73,17 @@ pub(crate) fn file_bytes(subject: &Subject, evidence: &Evidence) -> Result<Gate>
     Ok(Gate::at_least("file_bytes", ratio, limit, "x smaller", reason))
 }
 
-/// Bytes that tell by which powers of two channels were equalized, which `structure` applies to the float model.
-fn equalized_bytes(int8: &TensorFile) -> usize {
+/// Bytes that tell by which powers of two channels were equalized, which `structure` applies to the float model: once for each weight,
+/// and an exponent for each channel that it has.
+fn equalized_bytes(int8: &TensorFile, float: &TensorFile) -> usize {
     let provenance = Provenance::from_entries(int8.metadata().clone()).ok();
     let record = provenance.and_then(|provenance| QuantRecord::read(&provenance).ok());
-    let equalized = record.map(|record| record.equalized).unwrap_or_default();
+    let mut equalized = record.map(|record| record.equalized).unwrap_or_default();
+    let mut told = BTreeSet::new();
+    equalized.retain(|one| {
+        let channels = float.info(&one.weight).ok().and_then(|info| info.shape.first().copied());
+        channels == Some(one.exponents.len()) && told.insert(one.weight.clone())
+    });
     match equalized.is_empty() {
         true => 0,
         // Quoted once more in the header.

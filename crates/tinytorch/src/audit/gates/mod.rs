@@ -3,6 +3,7 @@
 pub(super) mod accuracy;
 pub(super) mod agreement;
 pub(super) mod batches;
+mod before_tuning;
 mod calibration;
 pub(super) mod classes;
 mod coverage;
@@ -23,8 +24,8 @@ pub(super) mod unseen;
 mod weight_bytes;
 
 use super::answers::Answers;
-use super::changed;
 use super::{AuditOptions, Budget, Evidence, Judged, Subject};
+use super::{changed, copies};
 use crate::Result;
 use crate::int8::QWeight;
 
@@ -40,16 +41,16 @@ pub fn all(
 ) -> Result<Judged> {
     // A measure of the user's own fails before the long work, not after it.
     let likeness = likeness::likeness(subject, evidence)?;
-    let answers = Answers::of(subject, evidence)?;
+    let answers = Answers::of(subject, [&evidence.float, &evidence.int8])?;
     let answers = answers.as_ref();
-    let (of_classes, classes) = classes::classes(subject, answers);
+    let (of_classes, classes) = classes::classes(subject, &evidence.float, answers);
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         unseen::unseen(subject)?,
         structure::structure(subject, evidence)?,
         coverage::coverage(subject, evidence)?,
         output_error::output_error(subject, evidence, budget)?,
-        accuracy::accuracy(subject, evidence, answers)?,
+        accuracy::accuracy(subject, [&evidence.float, &evidence.int8], answers)?,
         agreement::agreement(subject, answers),
         of_classes,
         batches::batches(subject, evidence, options)?,
@@ -63,7 +64,9 @@ pub fn all(
         calibration::calibration(subject, evidence, options)?,
     ];
     gates.extend(likeness);
+    before_tuning::hold_to_it(&mut gates, subject, evidence)?;
     gates.extend(sequence::sequence(subject, evidence, budget, options)?);
+    copies::count_once(&mut gates, &subject.held_out, &evidence.float)?;
     let mut latency = Vec::new();
     if options.latency {
         let (gate, timed) = latency::latency(subject, options)?;

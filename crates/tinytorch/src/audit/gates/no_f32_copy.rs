@@ -6,8 +6,8 @@ use crate::profile::process::{HeapClaim, ProbeRequest, ProbeTask};
 
 const ID: &str = "no_f32_copy";
 
-/// Samples per pass that are measured: a copy that is kept for large passes alone counts too.
-const BATCHES: [usize; 3] = [1, 32, 64];
+/// Samples per pass that are measured: a copy that is kept for large passes alone, or for small ones, counts too.
+const BATCHES: [usize; 4] = [1, 8, 32, 128];
 
 /// Passes of the fewest samples: what is kept only after some passes counts too.
 const LONG: usize = 100;

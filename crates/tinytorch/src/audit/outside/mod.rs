@@ -20,7 +20,7 @@ use super::origins::{Before, digest_of};
 use super::report::{Judged, verdict_of};
 use super::{
     AuditOptions, Budget, BytesPair, Evidence, Gate, HeldOut, Metric, ModelOrigin, ModelReport,
-    Origins, Subject, changed, passes,
+    Origins, Subject, changed, copies, passes,
 };
 use crate::Result;
 use crate::files::FileError;
@@ -106,14 +106,14 @@ fn judge(
     budget: &Budget,
     options: &AuditOptions,
 ) -> Result<Judged> {
-    let answers = Answers::of(subject, evidence)?;
+    let answers = Answers::of(subject, [&evidence.float, &evidence.int8])?;
     let answers = answers.as_ref();
-    let (of_classes, classes) = classes::classes(subject, answers);
+    let (of_classes, classes) = classes::classes(subject, &evidence.float, answers);
     let mut gates = vec![
         f32_floor::f32_floor(subject, evidence, budget)?,
         unseen::unseen(subject)?,
         output_error::output_error(subject, evidence, budget)?,
-        accuracy::accuracy(subject, evidence, answers)?,
+        accuracy::accuracy(subject, [&evidence.float, &evidence.int8], answers)?,
         agreement::agreement(subject, answers),
         of_classes,
         of_any_batch(subject, evidence, int8)?,
@@ -124,6 +124,7 @@ fn judge(
         gates::parameters(int8),
     ];
     gates.extend(likeness::likeness(subject, evidence)?);
+    copies::count_once(&mut gates, &subject.held_out, &evidence.float)?;
     gates.extend(gates::INSIDE.map(|(id, part)| gates::of_the_inside(id, part)));
     let mut timed = Vec::new();
     if options.latency {
