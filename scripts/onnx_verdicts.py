@@ -280,7 +280,7 @@ MODELS = {
     "ultraface": ("version-slim-320_simplified.onnx", ultraface, "3.5%, 4%", [], OF_FACES),
     "yunet": ("yunet_n_320_320.onnx", yunet, "10%, 12%", [], OF_FACES),
     "silero": ("silero_vad_openvino_16k.onnx", silero, "3%, 4%", FED_BACK, []),
-    "recognizer": ("ch_PP-OCRv4_rec_infer.onnx", recognizer, "8%, 10%", [], ["--metric", "characters"]),
+    "recognizer": ("ch_PP-OCRv4_rec_infer.onnx", recognizer, "8%, 10%", [], ["--metric", "characters", "--metric-limit", "0.98"]),
     "minilm": ("minilm.onnx", minilm, "4%", [], ["--metric", "cosine"]),
 }
 
