@@ -53,8 +53,11 @@ impl Arrays {
         let count = samples_in(&inputs);
         for (name, input) in names.iter().zip(&inputs) {
             let got = input.shape().first().copied().unwrap_or(0);
-            if got != count || got == 0 {
-                let array = name.clone();
+            let array = name.clone();
+            if got == 0 {
+                return Err(Problem::NoSample { data, array }.into());
+            }
+            if got != count {
                 return Err(Problem::UnevenArray { data, array, got, expected: count }.into());
             }
         }
@@ -137,6 +140,7 @@ impl Named {
             && !arrays.names().any(|known| known == name)
         {
             let holds = arrays.names().collect::<Vec<_>>().join(", ");
+            let holds = if holds.is_empty() { "nothing".to_string() } else { holds };
             return Err(Problem::NoArray { data: data.clone(), input: name.into(), holds }.into());
         }
         exactly(self.read(name)?, dtype_of(sample))

@@ -216,6 +216,7 @@ impl Own {
         };
         if !output.status.success() {
             let (status, told) = (output.status, last(&output.stderr));
+            let told = if told.is_empty() { "it said nothing" } else { &told };
             return Err(failed(format!("{status}, {told}")).into());
         }
         let told = last(&output.stdout);

@@ -78,9 +78,13 @@ pub(crate) enum Problem {
     )]
     NoArray { data: String, input: String, holds: String },
     #[error(
-        "`{array}` of {data} holds {got} samples where the first input has {expected}; the first axis counts the samples, of which there must be one at least"
+        "`{array}` of {data} holds {got} samples where the first input has {expected}; the first axis counts the samples"
     )]
     UnevenArray { data: String, array: String, got: usize, expected: usize },
+    #[error(
+        "`{array}` of {data} holds no sample; the first axis counts the samples, of which there must be one at least"
+    )]
+    NoSample { data: String, array: String },
     #[error("`{array}` of {data} is of type {got}, and the model takes {expected}")]
     ArrayType { data: String, array: String, got: Dtype, expected: Dtype },
     #[error(

@@ -2,6 +2,7 @@
 
 mod builder;
 mod ends;
+mod hard_swish;
 mod held;
 mod idioms;
 mod pairs;

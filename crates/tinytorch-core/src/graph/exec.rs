@@ -6,8 +6,8 @@ use crate::int8::{Encoding, QParams};
 use crate::tensor::Shape;
 use tinytorch_kernels::f32::rows::RowStats;
 use tinytorch_kernels::int8::{
-    RowParams, min_max, quantize_finite_u8, quantize_nchw_to_nhwc, quantize_rows_i16,
-    quantize_rows_u8,
+    RowParams, min_max, quantize_finite_u8, quantize_nchw_to_nhwc, quantize_nchw_to_nhwc_i16,
+    quantize_rows_i16, quantize_rows_u8,
 };
 use tinytorch_kernels::{Isa, Ran, Scratch};
 
@@ -117,8 +117,7 @@ impl QuantizedRows {
     /// # Errors
     /// If a value is NaN or infinite.
     pub fn quantize(&mut self, isa: Isa, input: Encoding, x: &[f32], m: usize) -> Result<()> {
-        let level_bytes = if input == Encoding::PerRow16 { 2 } else { 1 };
-        self.data.resize(level_bytes * x.len(), 0);
+        self.data.resize(level_bytes(input) * x.len(), 0);
         quantize_rows(isa, input, x, m, &mut self.data, &mut self.params)
     }
 
@@ -134,7 +133,7 @@ impl QuantizedRows {
         x: &[f32],
         shape: &Shape,
     ) -> Result<()> {
-        self.data.resize(x.len(), 0);
+        self.data.resize(level_bytes(input) * x.len(), 0);
         quantize_images(isa, input, x, shape, &mut self.data, &mut self.params)
     }
 
@@ -155,6 +154,11 @@ impl QuantizedRows {
     fn bytes(&self) -> usize {
         self.data.capacity() + self.params.capacity() * size_of::<QParams>()
     }
+}
+
+/// Bytes of a level; what is to be left as floats is quantized to 8 bits.
+fn level_bytes(input: Encoding) -> usize {
+    if input == Encoding::PerRow16 { 2 } else { 1 }
 }
 
 /// What every row's parameters are before they are found.
@@ -199,7 +203,11 @@ pub(crate) fn quantize_images(
         Encoding::Static(_) => {
             min_max(isa, x)?;
         }
-        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => {
+        Encoding::PerRow16 => {
+            params.resize(sizes[0], ANY);
+            return Ok(quantize_nchw_to_nhwc_i16(isa, x, sizes, out, params)?);
+        }
+        Encoding::PerRow | Encoding::F32 => {
             params.clear();
             for image in x.chunks_exact((x.len() / sizes[0].max(1)).max(1)) {
                 let (min, max) = min_max(isa, image)?;
@@ -209,7 +217,7 @@ pub(crate) fn quantize_images(
     }
     let params = match input {
         Encoding::Static(params) => RowParams::Tensor(params),
-        Encoding::PerRow | Encoding::PerRow16 | Encoding::F32 => RowParams::PerRow(params),
+        _ => RowParams::PerRow(params),
     };
     Ok(quantize_nchw_to_nhwc(isa, x, sizes, params, out)?)
 }

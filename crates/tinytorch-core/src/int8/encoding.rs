@@ -19,8 +19,8 @@ pub enum Encoding {
     Static(QParams),
     /// As 8-bit levels, each row (of images: each image) over its own range, found when it arrives.
     PerRow,
-    /// As 16-bit levels around 0, each row as far as its largest value: activations that cost no accuracy, at
-    /// half as many products an instruction as of 8 bits. For linear layers.
+    /// As 16-bit levels around 0, each row (of images: each image) as far as its largest value: activations that
+    /// cost no accuracy, at half as many products an instruction as of 8 bits.
     PerRow16,
 }
 

@@ -104,12 +104,7 @@ impl Op for Conv2dInt8 {
     fn lower(&self, graph: &mut Graph, inputs: &[Option<Edge>]) -> Result<Option<Edge>> {
         let bias = graph.optional_constant(inputs, 1, "conv2d")?;
         let (weight, geometry) = (Weight::Int8(self.weight.clone()), self.geometry);
-        // Images are quantized to 8 bits, each over its own range.
-        let input = match self.weight.input() {
-            Encoding::PerRow16 => Encoding::PerRow,
-            other => other,
-        };
-        let x = graph.quantized(inputs[0], input, true)?;
+        let x = graph.quantized(inputs[0], self.weight.input(), true)?;
         let step = Step::Conv2d { weight, bias, geometry, bounds: Bounds::NONE };
         graph.push_optional(step, &[x]).map(Some)
     }
@@ -152,7 +147,8 @@ mod tests {
             let want = x.conv2d(&float, Some(&bias), geometry, &mut Ctx::eval()).unwrap();
             let norm = |t: &Tensor| t.mul(t).unwrap().sum().unwrap().sqrt();
             let range = QParams::from_range(-4.0, 4.0).unwrap();
-            for input in [Encoding::F32, Encoding::PerRow, Encoding::Static(range)] {
+            let range = Encoding::Static(range);
+            for input in [Encoding::F32, Encoding::PerRow, Encoding::PerRow16, range] {
                 for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
                     let weight = quantized(&weight, groups, granularity, input);
                     for isa in Isa::available() {

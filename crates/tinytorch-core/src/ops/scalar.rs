@@ -110,7 +110,7 @@ impl Scalar {
             Scalar::Softsign => x / (1.0 + x.abs()),
             Scalar::Mish => x * softplus(x).tanh(),
             Scalar::HardSigmoid { slope, shift } => slope.mul_add(x, shift).clamp(0.0, 1.0),
-            Scalar::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Scalar::HardSwish => hard_swish(x),
             Scalar::LeakyRelu { slope } => {
                 if x < 0.0 {
                     slope * x
@@ -247,7 +247,12 @@ impl Compute for Scalar {
     }
 
     fn run(&self, inputs: &[View<'_>], out: &mut [f32], _: &mut Exec) -> Result<()> {
-        out.iter_mut().zip(inputs[0].f32()?).for_each(|(y, x)| *y = self.value(*x));
+        let pairs = out.iter_mut().zip(inputs[0].f32()?);
+        match self {
+            // A loop of its own becomes vectors.
+            Scalar::HardSwish => pairs.for_each(|(y, x)| *y = hard_swish(*x)),
+            _ => pairs.for_each(|(y, x)| *y = self.value(*x)),
+        }
         Ok(())
     }
 
@@ -264,6 +269,10 @@ impl Op for Scalar {
     fn backward(&self, saved: &Saved, grad: &Tensor, _: &mut Exec) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(grad.zip(saved.input(0)?, self.name(), |g, x| g * self.slope(x))?)])
     }
+}
+
+fn hard_swish(x: f32) -> f32 {
+    x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

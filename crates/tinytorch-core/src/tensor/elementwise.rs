@@ -30,6 +30,7 @@ pub(crate) fn zip_into(
                 }
             }
             (1, 0) => row.iter_mut().zip(&a[i..i + n]).for_each(|(out, &a)| *out = f(a, b[j])),
+            (0, 1) => row.iter_mut().zip(&b[j..j + n]).for_each(|(out, &b)| *out = f(a[i], b)),
             _ => row.iter_mut().enumerate().for_each(|(k, o)| *o = f(a[i + k * si], b[j + k * sj])),
         }
     });

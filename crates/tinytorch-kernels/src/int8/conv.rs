@@ -1,4 +1,4 @@
-//! Two-dimensional convolution of `u8` images with int8 weights, as an implicit matrix product.
+//! Two-dimensional convolution of quantized images with int8 weights, as an implicit matrix product.
 //!
 //! Each output pixel is a row of a product whose `k` values are the pixels under the kernel, in
 //! the order kernel row, kernel column, channel. In an NHWC image they lie in runs, one for each
@@ -8,7 +8,7 @@
 use super::conv_access::Access;
 use super::conv_job::Job;
 use super::conv_shape::ConvShape;
-use super::error::check_length;
+use super::error::{check_length, checked_size};
 use super::finish::Target;
 use super::name::kernel_names;
 use super::operands::{Epilogue, Images, Layout, Output};
@@ -61,23 +61,25 @@ pub fn conv2d(
 ) -> Result<Ran, Int8Error> {
     shape.check()?;
     let shape = &shape.canonical();
-    check_length("the images", images.data.len(), shape.input_len()?)?;
+    let bytes = checked_size("the images", &[shape.input_len()?, images.params.level_bytes()])?;
+    check_length("the images", images.data.len(), bytes)?;
     images.params.check("the images' scales", shape.batch)?;
-    images.params.check_bytes("a convolution")?;
     let k = shape.k();
     if weight.k() != k {
         return Err(Int8Error::InnerSize { activations: k, weights: weight.k() });
     }
     check_length("the weight's rows", weight.n(), shape.out_channels)?;
     epilogue.check(weight.n(), weight.k(), weight.zero_points())?;
+    images.params.check_weights(weight, &epilogue.scales)?;
     output.check(shape.output_len()?)?;
-    let access = Access::of(isa, shape, shape.output_size()?, epilogue);
+    let access = Access::of(isa, shape, shape.output_size()?, epilogue, &images.params);
     let target = Target::of(&mut output);
     let job = Job { isa, shape, images, weight, epilogue, target, layout, access };
     job.run(scratch)?;
     let names = match access {
         Access::Depthwise => kernel_names!("depthwise_int8"),
         Access::Winograd => kernel_names!("winograd_int8"),
+        _ if job.level_bytes() > 1 => kernel_names!("conv_int8_by_int16"),
         _ => kernel_names!("conv_int8"),
     };
     Ok(Ran::int8(names.of(isa, job.uses_pair_rule())))

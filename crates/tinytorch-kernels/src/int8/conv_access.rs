@@ -2,7 +2,7 @@
 
 use super::conv_shape::ConvShape;
 use super::finish::ROWS;
-use super::operands::{Epilogue, Scales};
+use super::operands::{Epilogue, RowParams, Scales};
 use super::winograd;
 use crate::Isa;
 use crate::tuning::GROUP;
@@ -34,9 +34,14 @@ impl Access {
         shape: &ConvShape,
         out_size: [usize; 2],
         epilogue: &Epilogue<'_>,
+        params: &RowParams<'_>,
     ) -> Access {
         let blocks = matches!(epilogue.scales, Scales::Blocks { .. });
-        if shape.is_depthwise() && !blocks {
+        if params.level_bytes() > 1 {
+            let runs = KernelRuns::of(shape);
+            let read = runs.count * runs.read;
+            Access::direct(isa, shape, params.block(&epilogue.scales, read).is_some())
+        } else if shape.is_depthwise() && !blocks {
             Access::Depthwise
         } else if isa.level_bytes() > 1 && !blocks && winograd::serves(shape, out_size) {
             Access::Winograd

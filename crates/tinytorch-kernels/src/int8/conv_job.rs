@@ -3,13 +3,13 @@
 use super::conv_access::{Access, KernelRuns};
 use super::conv_shape::ConvShape;
 use super::finish::Target;
-use super::operands::{Images, Layout};
+use super::operands::{Images, Layout, RowParams};
 use super::panels::Packed;
 use super::slab::Slab;
 use super::turned::rows_at_once;
 use super::widen::WideSize;
 use super::winograd;
-use super::{Epilogue, Panels};
+use super::{Epilogue, Panels, QParams};
 use crate::Isa;
 use crate::threads::{CONV_INT8, DEPTHWISE_INT8, product_int8_operations};
 use crate::tuning::PANEL;
@@ -58,7 +58,25 @@ impl Job<'_> {
     pub(super) fn uses_pair_rule(&self) -> bool {
         // Padding changes the pairs, and the products of others have none.
         let same_pairs = matches!(self.access, Access::InPlace | Access::Gathered(_));
-        same_pairs && self.weight.pair_rule_holds()
+        same_pairs && self.level_bytes() == 1 && self.weight.pair_rule_holds()
+    }
+
+    /// Bytes of a value of the images.
+    pub(super) fn level_bytes(&self) -> usize {
+        self.images.params.level_bytes()
+    }
+
+    /// The sizes of the images with a channel for each byte, which is all that who copies them has to know.
+    pub(super) fn in_bytes(&self) -> ConvShape {
+        ConvShape { in_channels: self.level_bytes() * self.shape.in_channels, ..*self.shape }
+    }
+
+    /// The parameters of an image as those of all its rows.
+    pub(super) fn row_params(&self, params: QParams) -> RowParams<'static> {
+        match self.level_bytes() {
+            1 => RowParams::Tensor(params),
+            _ => RowParams::Tensor16(params),
+        }
     }
 
     /// What a thread needs to widen what a task reads.
@@ -73,7 +91,11 @@ impl Job<'_> {
         };
         let (packed, pair_rule) = (self.weight.packed(), self.uses_pair_rule());
         let k = if self.access == Access::Padded { runs.count * runs.read } else { packed.k };
-        WideSize::of(self.isa, &Packed { k, pair_rule, ..packed }, activations)
+        let packed = Packed { k, pair_rule, ..packed };
+        match self.level_bytes() {
+            1 => WideSize::of(self.isa, &packed, activations),
+            _ => WideSize::of_weights(&packed),
+        }
     }
 
     pub(super) fn cut(&self, [out_height, out_width]: [usize; 2]) -> Cut {
@@ -118,8 +140,8 @@ impl Job<'_> {
 
     /// Rows of outputs, one at least and `most` at most, whose slab takes so many bytes.
     fn slab_rows_within(&self, bytes: usize, most: usize) -> usize {
-        let fits =
-            |rows: &usize| Slab::bytes(self.shape, Slab::height(self.shape, rows + 1)) <= bytes;
+        let shape = self.in_bytes();
+        let fits = |rows: &usize| Slab::bytes(&shape, Slab::height(&shape, rows + 1)) <= bytes;
         (1..most).take_while(fits).last().map_or(1, |rows| rows + 1)
     }
 

@@ -18,7 +18,7 @@ use super::slab::{COPY_SLACK, Slab, copy_short};
 use super::turned::Turned;
 use super::widen::Wide;
 use super::winograd::Winograd;
-use super::{Int8Error, QParams, RowParams};
+use super::{Int8Error, QParams};
 use crate::Scratch;
 use crate::parallel::{SharedOut, share};
 use crate::scratch::bytes_for;
@@ -100,15 +100,16 @@ impl Job<'_> {
         let cut = self.cut(out_size);
         let runs = KernelRuns::of(self.shape);
         let slab = if self.copies_slab() {
-            Slab::bytes(self.shape, Slab::height(self.shape, cut.task_rows))
+            Slab::bytes(&self.in_bytes(), Slab::height(self.shape, cut.task_rows))
         } else {
             0
         };
         let gathered = match self.access {
-            Access::Gathered(pixels) => pixels * self.weight.k() + COPY_SLACK,
+            Access::Gathered(pixels) => self.level_bytes() * pixels * self.weight.k() + COPY_SLACK,
             _ => 0,
         };
-        let numbers = Columns::numbers(self.epilogue.scales.block(), self.weight.k());
+        let block = self.images.params.block(&self.epilogue.scales, self.weight.k());
+        let numbers = Columns::numbers(block, self.weight.k());
         let (block, taps) = match self.access {
             Access::Depthwise => {
                 (Block::numbers(self.shape), Depthwise::numbers(self.shape, out_size[1]))
@@ -233,12 +234,13 @@ impl Job<'_> {
     ) {
         let (shape, out_width) = (self.shape, out_size[1]);
         let params = self.images.params.of(task.image);
-        let image_len = shape.height * shape.width * shape.in_channels;
+        let in_bytes = self.in_bytes();
+        let image_len = shape.height * shape.width * in_bytes.in_channels;
         let image = &self.images.data[task.image * image_len..][..image_len];
         let slab = if self.copies_slab() {
-            Slab::copied(shape, image, &task.rows, params.zero_point, workspace.slab)
+            Slab::copied(&in_bytes, image, &task.rows, params.zero_point, workspace.slab)
         } else {
-            Slab::in_place(shape, image, &task.rows)
+            Slab::in_place(&in_bytes, image, &task.rows)
         };
         let place = self.place(task, out_size);
         if self.access == Access::Depthwise {
@@ -316,8 +318,9 @@ impl Job<'_> {
         }
         let Lines { out_width, slab, params, .. } = *lines;
         let m = lines.rows.len() * out_width;
+        let level_bytes = self.level_bytes();
         let (down, across) =
-            (shape.stride[0] * slab.row_stride, shape.stride[1] * shape.in_channels);
+            (shape.stride[0] * slab.row_stride / level_bytes, shape.stride[1] * shape.in_channels);
         for group in 0..shape.groups {
             let per_group = shape.out_channels / shape.groups;
             let columns = if shape.groups == 1 {
@@ -325,7 +328,8 @@ impl Job<'_> {
             } else {
                 group * per_group..(group + 1) * per_group
             };
-            let start = &slab.pixels[lines.rows.start * down + group * shape.group_channels()..];
+            let first = lines.rows.start * down + group * shape.group_channels();
+            let start = &slab.pixels[level_bytes * first..];
             let rows = Rows { start, inner: out_width, outer_stride: down, inner_stride: across };
             let runs = KernelRuns::of(self.shape);
             let of_group = |rows: Range<usize>| match level_sums {
@@ -348,8 +352,9 @@ impl Job<'_> {
                 for (i, pixel) in (first..first + count).enumerate() {
                     let from = pixel / out_width * down + pixel % out_width * across;
                     for (run, offset) in offsets.iter().enumerate() {
-                        let to = &mut gathered[i * k + run * runs.len..];
-                        copy_short(&start[from + offset..], to, runs.len);
+                        let to = &mut gathered[level_bytes * (i * k + run * runs.len)..];
+                        let from = &start[level_bytes * (from + offset)..];
+                        copy_short(from, to, level_bytes * runs.len);
                     }
                 }
                 let rows = Rows { start: gathered, inner: count, outer_stride: 0, inner_stride: k };
@@ -431,7 +436,7 @@ impl Job<'_> {
         params: QParams,
         finish: Finish,
     ) -> Product<'a> {
-        let (params, epilogue) = (RowParams::Tensor(params), *self.epilogue);
+        let (params, epilogue) = (self.row_params(params), *self.epilogue);
         Product { m, rows, runs, params, weight, epilogue, finish }
     }
 }

@@ -217,7 +217,7 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
     #[inline(always)]
     fn for_each<S: Simd>(&mut self, s: S, write: impl Fn(&mut [i32], usize, usize, S::F32)) {
         let rows = self.place.rows.clone();
-        let per_row = !matches!(self.params, RowParams::Tensor(_));
+        let per_row = !matches!(self.params, RowParams::Tensor(_) | RowParams::Tensor16(_));
         for column in (0..self.place.width).step_by(S::LANES) {
             let bias = s.load(&self.columns.bias.0[column..]);
             let zero_points = s.load_i32(&self.columns.zero_points.0[column..]);
@@ -247,9 +247,9 @@ impl<const BLOCKS: bool> FinishTile<'_, '_, BLOCKS> {
         let (zero_point, scale) =
             (s.splat_i32(i32::from(params.zero_point)), s.splat(params.scale));
         if BLOCKS {
-            let scale = match self.params {
-                RowParams::PerRow16(_) => s.mul(scale, s.load(&self.columns.scales.0[column..])),
-                _ => scale,
+            let scale = match self.params.level_bytes() {
+                1 => scale,
+                _ => s.mul(scale, s.load(&self.columns.scales.0[column..])),
             };
             return Rescale { correction: s.splat_i32(0), scale };
         }

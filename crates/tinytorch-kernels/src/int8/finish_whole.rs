@@ -91,7 +91,7 @@ impl Whole<'_> {
         let weight_sums = s.load_i32(&columns.sums[column..]);
         let mut y = [s.splat(0.0); R];
         match self.params {
-            RowParams::Tensor(params) if !BLOCKS => {
+            RowParams::Tensor(params) | RowParams::Tensor16(params) if !BLOCKS => {
                 let correction = s.mul_i32(s.splat_i32(i32::from(params.zero_point)), weight_sums);
                 let scale = s.mul(s.splat(params.scale), scales);
                 for r in 0..R {
@@ -100,7 +100,7 @@ impl Whole<'_> {
                 }
             }
             params => {
-                let is_wide = matches!(params, RowParams::PerRow16(_));
+                let is_wide = params.level_bytes() > 1;
                 for r in 0..R {
                     let of_row = params.of(self.row + r);
                     let scale = s.splat(of_row.scale);

@@ -2,11 +2,10 @@
 
 use super::error::{check_length, checked_size};
 use super::finish::{Finish, Target};
-use super::operands::{Activations, Epilogue, Output, RowParams};
+use super::operands::{Activations, Epilogue, Output};
 use super::product::Product;
 use super::rows::Rows;
 use super::runs::Runs;
-use super::words::MOST_WORDS;
 use super::{Int8Error, Panels};
 use crate::{Isa, Ran, Scratch};
 
@@ -52,15 +51,7 @@ pub fn gemm(
     check_length("the activations", a.data.len(), size)?;
     a.params.check("the activations' scales", a.m)?;
     epilogue.check(w.n(), w.k(), w.zero_points())?;
-    match (a.params, epilogue.scales.block()) {
-        (RowParams::PerRow16(_), Some(size)) if size > MOST_WORDS => {
-            return Err(Int8Error::LongBlock { size, most: MOST_WORDS });
-        }
-        (RowParams::PerRow16(_), _) if !w.zero_points().is_empty() => {
-            return Err(Int8Error::ZeroPoints);
-        }
-        _ => {}
-    }
+    a.params.check_weights(w, &epilogue.scales)?;
     output.check(checked_size("the output", &[a.m, w.n()])?)?;
     let product = Product {
         m: a.m,

@@ -54,4 +54,4 @@ pub use quantize::{
 };
 pub use transposed::gemm_transposed;
 pub use weight_only::gemm_weight_only;
-pub use words::{MOST_WORDS, quantize_rows_i16};
+pub use words::{MOST_WORDS, quantize_nchw_to_nhwc_i16, quantize_rows_i16};

@@ -3,7 +3,8 @@
 use half::f16;
 
 use super::error::{check_length, checked_size};
-use super::{Int8Error, QParams};
+use super::words::MOST_WORDS;
+use super::{Int8Error, Panels, QParams};
 
 /// How the rows of the activations were quantized.
 #[derive(Copy, Clone, Debug)]
@@ -15,12 +16,14 @@ pub enum RowParams<'a> {
     /// Each on its own, to 16 bits: a value takes two bytes, a signed number in the order of the machine,
     /// see [`quantize_rows_i16`](super::quantize_rows_i16). One entry per row, whose zero point is 0.
     PerRow16(&'a [QParams]),
+    /// All alike, to 16 bits, as the pixels of an image are.
+    Tensor16(QParams),
 }
 
 impl RowParams<'_> {
     pub(super) fn of(&self, row: usize) -> QParams {
         match self {
-            RowParams::Tensor(params) => *params,
+            RowParams::Tensor(params) | RowParams::Tensor16(params) => *params,
             RowParams::PerRow(params) | RowParams::PerRow16(params) => params[row],
         }
     }
@@ -29,7 +32,7 @@ impl RowParams<'_> {
     pub fn level_bytes(&self) -> usize {
         match self {
             RowParams::Tensor(_) | RowParams::PerRow(_) => 1,
-            RowParams::PerRow16(_) => 2,
+            RowParams::PerRow16(_) | RowParams::Tensor16(_) => 2,
         }
     }
 
@@ -47,11 +50,27 @@ impl RowParams<'_> {
             }
             RowParams::PerRow16(params) => {
                 check_length(what, params.len(), rows)?;
-                params.iter().try_for_each(|params| match params.zero_point {
-                    0 => params.check(what),
-                    zero_point => Err(Int8Error::NotCentered { zero_point }),
-                })
+                params.iter().try_for_each(|params| check_centered(params, what))
             }
+            RowParams::Tensor16(params) => check_centered(params, what),
+        }
+    }
+
+    /// Values along K whose products are summed in integers, for rows of `k` weights with these scales; all of them if `None`.
+    pub(super) fn block(&self, scales: &Scales<'_>, k: usize) -> Option<usize> {
+        let is_long = self.level_bytes() > 1 && k > MOST_WORDS;
+        scales.block().or(is_long.then_some(MOST_WORDS))
+    }
+
+    /// Refuses weights that values of 16 bits cannot be multiplied with.
+    pub(super) fn check_weights(&self, w: &Panels, scales: &Scales<'_>) -> Result<(), Int8Error> {
+        if self.level_bytes() == 1 {
+            return Ok(());
+        }
+        match scales.block() {
+            Some(size) if size > MOST_WORDS => Err(Int8Error::LongBlock { size, most: MOST_WORDS }),
+            _ if !w.zero_points().is_empty() => Err(Int8Error::ZeroPoints),
+            _ => Ok(()),
         }
     }
 
@@ -60,8 +79,15 @@ impl RowParams<'_> {
         match self {
             RowParams::Tensor(params) => params.zero_point != 0,
             RowParams::PerRow(params) => params.iter().any(|params| params.zero_point != 0),
-            RowParams::PerRow16(_) => false,
+            RowParams::PerRow16(_) | RowParams::Tensor16(_) => false,
         }
+    }
+}
+
+fn check_centered(params: &QParams, what: &'static str) -> Result<(), Int8Error> {
+    match params.zero_point {
+        0 => params.check(what),
+        zero_point => Err(Int8Error::NotCentered { zero_point }),
     }
 }
 
@@ -185,12 +211,13 @@ pub enum Layout {
     Nhwc,
 }
 
-/// A batch of quantized images: `batch * height * width * channels` values, NHWC.
+/// A batch of quantized images: `batch * height * width * channels` values, NHWC, each of as many bytes as
+/// `params` say.
 #[derive(Copy, Clone, Debug)]
 pub struct Images<'a> {
     /// The values.
     pub data: &'a [u8],
-    /// Scales and zero points; [`RowParams::PerRow`] has one entry per image. Padding is 0, that
+    /// Scales and zero points; where each row has its own, there is one entry per image. Padding is 0, that
     /// is, the zero point.
     pub params: RowParams<'a>,
 }

@@ -19,7 +19,6 @@ use super::rows::{Levels, RowWalk, Rows};
 use super::runs::Runs;
 use super::tile::{Tile, TileWeights};
 use super::widen::{Wide, WideSize, WidenLevels, WidenPanel};
-use super::words::MOST_WORDS;
 use crate::isa::{Kernel, Simd};
 use crate::parallel::{SharedOut, share, split};
 use crate::scratch::bytes_for;
@@ -47,8 +46,7 @@ pub(super) struct Product<'a> {
 impl Product<'_> {
     /// Weights along K that are summed in integers before they become a float, if not all of them.
     fn block(&self) -> Option<usize> {
-        let is_long = self.is_wide() && self.weight.k > MOST_WORDS;
-        self.epilogue.scales.block().or(is_long.then_some(MOST_WORDS))
+        self.params.block(&self.epilogue.scales, self.weight.k)
     }
 
     /// Whether activations have 16 bits.

@@ -9,7 +9,8 @@ use super::quantize::{Extremes, finite_range, for_each_row};
 use super::{Int8Error, QParams};
 use crate::Isa;
 use crate::isa::{Kernel, Simd};
-use crate::parallel::SharedOut;
+use crate::parallel::{SharedOut, split};
+use crate::threads::QUANTIZE;
 
 /// Products of a 16-bit activation and a weight that are summed in integers: no activation is -2^15, so that
 /// as many of up to (2^15 - 1) 2^7 fit 32 bits.
@@ -41,11 +42,125 @@ impl Kernel for QuantizeRow<'_> {
         let scale = scale_around_zero(max.max(-min), MOST)?;
         let inverse = 1.0 / scale;
         for (x, out) in self.x.iter().zip(self.out.as_chunks_mut::<BYTES>().0) {
-            let level = (x * inverse).clamp(-MOST, MOST);
-            *out = ((level + TO_INTEGER).to_bits() as u16).to_ne_bytes();
+            *out = level(*x, inverse).to_ne_bytes();
         }
         Ok(QParams { scale, zero_point: 0 })
     }
+}
+
+/// The level of a value, whose bits are those of a signed number.
+#[inline(always)]
+fn level(x: f32, inverse: f32) -> u16 {
+    ((x * inverse).clamp(-MOST, MOST) + TO_INTEGER).to_bits() as u16
+}
+
+/// Finds the step of an image.
+struct Step<'a>(&'a [f32]);
+
+impl Kernel for Step<'_> {
+    type Output = Result<QParams, Int8Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<QParams, Int8Error> {
+        let (min, max) = finite_range(self.0, Extremes(self.0).run(s))?;
+        Ok(QParams { scale: scale_around_zero(max.max(-min), MOST)?, zero_point: 0 })
+    }
+}
+
+/// Pixels that are quantized channel by channel before they are written.
+const PIXELS: usize = 64;
+
+/// Channels that are written together.
+const TOGETHER: usize = 4;
+
+/// One row of pixels: the channels of `x` lie `plane` values apart.
+struct PixelRow<'a> {
+    x: &'a [f32],
+    plane: usize,
+    channels: usize,
+    inverse: f32,
+    out: &'a mut [u8],
+}
+
+impl Kernel for PixelRow<'_> {
+    type Output = ();
+
+    /// Plain arithmetic, as that of a [`QuantizeRow`].
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let pixels = self.out.chunks_mut(BYTES * self.channels * PIXELS).enumerate();
+        for (first, out) in pixels {
+            let count = out.len() / (BYTES * self.channels);
+            for channel in (0..self.channels).step_by(TOGETHER) {
+                let together = TOGETHER.min(self.channels - channel);
+                let mut levels = [[0u16; PIXELS]; TOGETHER];
+                for (i, levels) in levels[..together].iter_mut().enumerate() {
+                    let x = &self.x[(channel + i) * self.plane + first * PIXELS..][..count];
+                    for (level_of, x) in levels.iter_mut().zip(x) {
+                        *level_of = level(*x, self.inverse);
+                    }
+                }
+                for (pixel, out) in out.chunks_exact_mut(BYTES * self.channels).enumerate() {
+                    let out = &mut out[BYTES * channel..][..BYTES * together];
+                    for (levels, out) in levels.iter().zip(out.as_chunks_mut::<BYTES>().0) {
+                        *out = levels[pixel].to_ne_bytes();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Quantizes NCHW floats to NHWC levels as [`quantize_rows_i16`] does, an image being a row; `sizes` are batch, channels, height
+/// and width.
+///
+/// ```
+/// use tinytorch_kernels::{Isa, int8::{QParams, quantize_nchw_to_nhwc_i16}};
+///
+/// let (mut q, mut params) = ([0; 8], [QParams { scale: 1.0, zero_point: 0 }; 1]);
+/// quantize_nchw_to_nhwc_i16(Isa::active(), &[1.0, 2.0, 3.0, -4.0], [1, 2, 1, 2], &mut q, &mut params)?;
+/// let level = |i: usize| i16::from_ne_bytes([q[2 * i], q[2 * i + 1]]);
+/// assert_eq!([0, 1, 2, 3].map(level), [8192, 24575, 16384, -32767]);
+/// # Ok::<(), tinytorch_kernels::int8::Int8Error>(())
+/// ```
+///
+/// # Errors
+/// As [`quantize_rows_i16`].
+pub fn quantize_nchw_to_nhwc_i16(
+    isa: Isa,
+    x: &[f32],
+    sizes: [usize; 4],
+    out: &mut [u8],
+    params: &mut [QParams],
+) -> Result<(), Int8Error> {
+    let [batch, channels, height, width] = sizes;
+    let size = checked_size("the images", &sizes)?;
+    check_length("the images", x.len(), size)?;
+    check_length("the quantized output", out.len(), checked_size("the output", &[size, BYTES])?)?;
+    check_length("the images' parameters", params.len(), batch)?;
+    let image_len = size / batch.max(1);
+    let steps = SharedOut::new(&mut *params);
+    for_each_row(x, batch, image_len, &|image, x| {
+        // SAFETY: the parameters of each image belong to one thread.
+        unsafe { steps.at(image).write(isa.run(Step(x))?) };
+        Ok(())
+    })?;
+    if size == 0 {
+        return Ok(());
+    }
+    let shared = SharedOut::new(out);
+    // Rows of pixels, over all images, are what the threads share.
+    split(batch * height, QUANTIZE.shares(size), &|rows| {
+        for row in rows {
+            let (image, y) = (row / height, row % height);
+            let row_bytes = BYTES * width * channels;
+            // SAFETY: rows of pixels are disjoint, and lie side by side in the output.
+            let out = unsafe { shared.slice(row * row_bytes, row_bytes) };
+            let (x, inverse) = (&x[image * image_len + y * width..], 1.0 / params[image].scale);
+            isa.run(PixelRow { x, plane: height * width, channels, inverse, out });
+        }
+    });
+    Ok(())
 }
 
 /// Quantizes each of the `m` rows of `k` values to the levels from -32,767 to 32,767, with the step that takes
@@ -116,6 +231,33 @@ mod tests {
                 let back = f64::from(q[i]) * step;
                 // Half a step, and what rounding the product with the inverse adds.
                 prop_assert!((back - f64::from(value)).abs() <= 0.51 * step, "{} {}", back, value);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn images_are_rows_whose_pixels_are_moved(
+            batch in 0usize..3, channels in 0usize..10, height in 0usize..4, width in 0usize..140,
+        ) {
+            let pixels = height * width;
+            let size = batch * channels * pixels;
+            let x: Vec<f32> = (0..size).map(|i| (i as f32 * 0.7).sin() * (1 + i % 5) as f32).collect();
+            let (rows, params) = match batch {
+                0 => (Vec::new(), Vec::new()),
+                _ => quantized(Isa::active(), &x, batch),
+            };
+            for isa in Isa::available() {
+                let (mut out, mut found) = (vec![0; BYTES * size], params.clone());
+                let sizes = [batch, channels, height, width];
+                quantize_nchw_to_nhwc_i16(isa, &x, sizes, &mut out, &mut found).unwrap();
+                prop_assert_eq!(&found, &params);
+                for (i, bytes) in out.as_chunks().0.iter().enumerate() {
+                    let (pixel, channel) = (i / channels, i % channels);
+                    let (image, pixel) = (pixel / pixels, pixel % pixels);
+                    let at = (image * channels + channel) * pixels + pixel;
+                    prop_assert_eq!(i16::from_ne_bytes(*bytes), rows[at]);
+                }
             }
         }
     }

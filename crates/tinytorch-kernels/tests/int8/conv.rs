@@ -13,12 +13,12 @@ use tinytorch_kernels::{Isa, Ran, Scratch};
 /// The level under kernel position `i` of output pixel `row`, counted over the whole batch.
 fn activation(
     shape: &ConvShape,
-    data: &[u8],
+    data: &[i64],
     zero_points: &[u8],
     group: usize,
     row: usize,
     i: usize,
-) -> u8 {
+) -> i64 {
     let [out_height, out_width] = shape.output_size().unwrap();
     let channels = shape.in_channels / shape.groups;
     let (image, pixel) = (row / (out_height * out_width), row % (out_height * out_width));
@@ -34,36 +34,55 @@ fn activation(
         (Some(y), Some(x)) => {
             data[((image * shape.height + y) * shape.width + x) * shape.in_channels + channel]
         }
-        _ => zero_points[image],
+        _ => i64::from(zero_points[image]),
     }
 }
 
-/// Weights around 0 and, unless their scales come in blocks, weights that are not.
+/// What is multiplied.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Bytes, and weights around 0.
+    Centered,
+    /// Bytes, and weights that are not.
+    OffCenter,
+    /// 16-bit numbers, and weights around 0.
+    Words,
+}
+
+/// Bytes and 16-bit numbers by weights around 0 and, unless their scales come in blocks, bytes by weights that are not.
 fn check(seed: u64, shape: ConvShape, blocks: bool, relu: bool, tame: bool) {
-    check_with(seed, shape, (blocks, false), relu, tame);
+    check_with(seed, shape, (blocks, Kind::Centered), relu, tame);
+    check_with(seed, shape, (blocks, Kind::Words), relu, tame);
     if !blocks {
-        check_with(seed, shape, (blocks, true), relu, tame);
+        check_with(seed, shape, (blocks, Kind::OffCenter), relu, tame);
     }
 }
 
-fn check_with(
-    seed: u64,
-    shape: ConvShape,
-    (blocks, off_center): (bool, bool),
-    relu: bool,
-    tame: bool,
-) {
+fn check_with(seed: u64, shape: ConvShape, (blocks, kind): (bool, Kind), relu: bool, tame: bool) {
     let mut numbers = Numbers(seed);
-    let data = numbers.u8s(shape.input_len().unwrap());
+    let is_wide = kind == Kind::Words;
+    let size = shape.input_len().unwrap();
+    let data = numbers.u8s(if is_wide { 2 * size } else { size });
+    let data: Vec<u8> = match is_wide {
+        true => data.as_chunks().0.iter().flat_map(|pair| word(*pair).to_ne_bytes()).collect(),
+        false => data,
+    };
+    let values: Vec<i64> = match is_wide {
+        true => data.as_chunks().0.iter().map(|pair| i64::from(word(*pair))).collect(),
+        false => data.iter().map(|&level| i64::from(level)).collect(),
+    };
     let group_n = shape.out_channels / shape.groups;
     let k = shape.kernel[0] * shape.kernel[1] * (shape.in_channels / shape.groups);
     let mut w = numbers.i8s(shape.out_channels * k);
     if tame {
         w.iter_mut().for_each(|w| *w /= 2);
     }
-    let w_zeros = numbers.zero_points(shape.out_channels, off_center);
+    let w_zeros = numbers.zero_points(shape.out_channels, kind == Kind::OffCenter);
     let per_image: Vec<QParams> = (0..shape.batch)
-        .map(|_| QParams { scale: numbers.scales(1)[0], zero_point: numbers.u8s(1)[0] })
+        .map(|_| {
+            let (scale, zero_point) = (numbers.scales(1)[0], numbers.u8s(1)[0]);
+            QParams { scale, zero_point: if is_wide { 0 } else { zero_point } }
+        })
         .collect();
     let zero_points: Vec<u8> = per_image.iter().map(|params| params.zero_point).collect();
     let channel = numbers.scales(shape.out_channels);
@@ -96,12 +115,16 @@ fn check_with(
             rows,
             group_n,
             k,
-            |row, i| i64::from(activation(&shape, &data, &zero_points, group, row, i)),
+            |row, i| activation(&shape, &values, &zero_points, group, row, i),
             |column, i| {
                 let row = columns.start + column;
                 i64::from(w[row * k + i]) - i64::from(w_zeros[row])
             },
-            &RowParams::PerRow(&row_params),
+            &if is_wide {
+                RowParams::PerRow16(&row_params)
+            } else {
+                RowParams::PerRow(&row_params)
+            },
             &of_group,
         );
         for (i, y) in y.into_iter().enumerate() {
@@ -117,7 +140,11 @@ fn check_with(
 
     let panels = Panels::pack(&w, shape.out_channels, k).unwrap().with_sums();
     let panels = panels.with_zero_points(&w_zeros).unwrap();
-    let images = Images { data: &data, params: RowParams::PerRow(&per_image) };
+    let params = match is_wide {
+        true => RowParams::PerRow16(&per_image),
+        false => RowParams::PerRow(&per_image),
+    };
+    let images = Images { data: &data, params };
     let plus = numbers.f32s(nhwc.len());
     let out_params = QParams { scale: 0.05, zero_point: 100 };
     for isa in Isa::available() {
@@ -173,6 +200,11 @@ fn check_with(
             });
         }
     }
+}
+
+/// A 16-bit level, none of which is -2^15.
+fn word(bytes: [u8; 2]) -> i16 {
+    i16::from_ne_bytes(bytes).max(-i16::MAX)
 }
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -281,8 +313,9 @@ fn shapes_of_real_networks_are_exact() {
 fn channels_that_threads_share_are_turned_within_their_room() {
     let last = ConvShape { kernel: [1, 1], stride: [1, 1], padding: [[0; 2]; 2], ..BASE };
     let last = ConvShape { in_channels: 320, height: 5, width: 5, out_channels: 1280, ..last };
-    check_with(12, last, (false, false), true, false);
-    check_with(13, ConvShape { out_channels: 1200, ..last }, (false, false), false, false);
+    check_with(12, last, (false, Kind::Centered), true, false);
+    check_with(13, ConvShape { out_channels: 1200, ..last }, (false, Kind::Centered), false, false);
+    check_with(14, last, (false, Kind::Words), true, false);
 }
 
 /// Several pixels of few channels share a vector: 64 channels on AVX-512, 32 on AVX2, 16 in scalar code.
@@ -450,6 +483,25 @@ fn kernels_of_nine_pixels_are_exact() {
         let wide = ConvShape { in_channels: channels, height: 7, width: 7, ..square };
         check(208 + i as u64, wide, false, false, false);
     }
+}
+
+#[test]
+fn sixteen_bits_that_cannot_be_multiplied_are_typed_errors() {
+    let weight = Panels::pack(&[0; 64 * 147], 64, 147).unwrap();
+    let off_center = weight.clone().with_zero_points(&[3; 64]).unwrap();
+    let call = |data: &[u8], zero_point: u8, weight: &Panels| {
+        let params = [QParams { scale: 1.0, zero_point }];
+        let images = Images { data, params: RowParams::PerRow16(&params) };
+        let epilogue = Epilogue { scales: Scales::PerTensor(1.0), bias: None, relu: false };
+        let mut y = vec![0.0; 64 * 20 * 20];
+        let (output, layout) = (Output::F32(&mut y), Layout::Nhwc);
+        let mut scratch = Scratch::new();
+        conv2d(Isa::Scalar, &BASE, &images, weight, &epilogue, output, layout, &mut scratch)
+    };
+    assert!(call(&[0; 9600], 0, &weight).is_ok());
+    assert!(matches!(call(&[0; 4800], 0, &weight), Err(Int8Error::Length { .. })));
+    assert!(matches!(call(&[0; 9600], 1, &weight), Err(Int8Error::NotCentered { .. })));
+    assert!(matches!(call(&[0; 9600], 0, &off_center), Err(Int8Error::ZeroPoints)));
 }
 
 #[test]

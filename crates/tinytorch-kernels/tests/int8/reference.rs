@@ -69,7 +69,7 @@ pub(crate) fn reference(
     let is_wide = params.level_bytes() > 1;
     for row in 0..m {
         let params = match params {
-            RowParams::Tensor(params) => *params,
+            RowParams::Tensor(params) | RowParams::Tensor16(params) => *params,
             RowParams::PerRow(all) | RowParams::PerRow16(all) => all[row],
         };
         let dot = |column: usize, from: usize, to: usize| -> f32 {

@@ -510,7 +510,7 @@ impl<'b> Builder<'b> {
             Value::Constant(value) => Some(value),
             _ => None,
         };
-        let steps = Steps::new(graph, &self.steps, outputs, constant);
+        let steps = Steps::new(graph, &self.steps, &self.slots, outputs, constant);
         let spelled = |at| Some((at, steps.spelled(at)?.read(constant, &self.numbers)?));
         let spelled: Vec<_> = (0..self.steps.len()).filter_map(spelled).collect();
         for (at, Read { name, operator, inputs, parts }) in spelled {

@@ -1,5 +1,5 @@
 //! Nodes that together spell one operator, which exporters take apart where their opset does not have it: a layer norm, a
-//! GELU, a product with its bias, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
+//! GELU, a hard swish, a product with its bias, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
 
 use crate::apply::Operator;
 use crate::node::Node;
@@ -66,6 +66,8 @@ pub(super) enum What {
 pub(super) struct Steps<'s, C> {
     graph: &'s GraphProto,
     steps: &'s [Step],
+    /// The places of values by their names.
+    slots: &'s BTreeMap<String, Slot>,
     /// Gives values that are known.
     constant: C,
     /// The step that gives a value.
@@ -93,6 +95,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
     pub(super) fn new(
         graph: &'s GraphProto,
         steps: &'s [Step],
+        slots: &'s BTreeMap<String, Slot>,
         outputs: &[Slot],
         constant: C,
     ) -> Steps<'s, C> {
@@ -104,14 +107,15 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         let read = steps.iter().flat_map(|step| step.inputs.iter().flatten());
         read.chain(outputs).for_each(|slot| *readers.entry(*slot).or_default() += 1);
         let givers = steps.iter().enumerate().filter_map(gives).collect();
-        Steps { graph, steps, constant, givers, readers }
+        Steps { graph, steps, slots, constant, givers, readers }
     }
 
     /// What the step at this place is the last node of, if it is of anything.
     pub(super) fn spelled(&self, at: usize) -> Option<Spelled> {
         match self.steps[at].name {
             "Add" => self.layer_norm(at).or_else(|| self.biased_product(at)),
-            "Mul" => self.gelu(at),
+            "Mul" => self.gelu(at).or_else(|| self.hard_swish(at)),
+            "Div" => self.hard_swish(at),
             "Pad" => self.shortcut(at),
             _ => None,
         }
@@ -130,7 +134,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
     }
 
     /// The two inputs of a step in the order in which `first` is something of the first.
-    fn pair<T>(
+    pub(super) fn pair<T>(
         &self,
         found: &Found<'s>,
         first: impl Fn(&Self, Slot) -> Option<T>,
@@ -154,7 +158,14 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
         value.to_dtype::<f32>().ok()?.reshape([1]).ok()?.to_vec::<f32>().ok()?.first().copied()
     }
 
-    fn is(&self, slot: Slot, number: f32) -> bool {
+    /// A setting that is an attribute or, in later versions, an input, which who reads it takes from the step's.
+    pub(super) fn setting(&self, found: &Found<'s>, name: &str, input: usize) -> Option<f32> {
+        let attribute = found.node.attribute.iter().find(|attribute| attribute.name == name);
+        let given = || self.number(*self.slots.get(found.node.input.get(input)?)?);
+        attribute.map(|setting| setting.f).or_else(given)
+    }
+
+    pub(super) fn is(&self, slot: Slot, number: f32) -> bool {
         self.number(slot).is_some_and(|got| (got - number).abs() <= ROUNDING * number.abs())
     }
 
@@ -274,7 +285,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
 }
 
 /// A node of one output whose inputs are all there.
-fn operator(name: &str, attribute: Vec<AttributeProto>, inputs: usize) -> NodeProto {
+pub(super) fn operator(name: &str, attribute: Vec<AttributeProto>, inputs: usize) -> NodeProto {
     let input = (0..inputs).map(|i| format!("input {i}")).collect();
     NodeProto {
         op_type: name.into(),
@@ -346,6 +357,10 @@ mod tests {
                 tensor("two", &[], &[2.0]),
                 tensor("root", &[], &[std::f32::consts::SQRT_2]),
                 tensor("one", &[], &[1.0]),
+                tensor("three", &[1], &[3.0]),
+                tensor("six", &[1], &[6.0]),
+                tensor("sixth", &[], &[1.0 / 6.0]),
+                tensor("zero", &[], &[0.0]),
                 tensor("half", &[], &[0.5]),
             ],
             input: vec![value("x", Some(WIDTH))],
@@ -385,6 +400,41 @@ mod tests {
 
     fn product() -> Vec<NodeProto> {
         vec![node("MatMul", &["x", "matrix"], "product"), node("Add", &["short", "product"], "y")]
+    }
+
+    #[test]
+    fn a_hard_swish_is_one_step_in_whatever_order_it_is_spelled() {
+        let clipped = || {
+            vec![
+                node("Add", &["x", "three"], "sum"),
+                node("Clip", &["sum", "zero", "six"], "share"),
+            ]
+        };
+        let ends = [
+            [("Mul", ["x", "share"]), ("Div", ["between", "six"])],
+            [("Mul", ["share", "x"]), ("Mul", ["sixth", "between"])],
+            [("Div", ["share", "six"]), ("Mul", ["x", "between"])],
+            [("Mul", ["sixth", "share"]), ("Mul", ["between", "x"])],
+        ];
+        for [(first, of), (last, by)] in ends {
+            let mut nodes = clipped();
+            nodes.extend([node(first, &of, "between"), node(last, &by, "y")]);
+            let spelled = model(nodes, &[]);
+            assert_eq!(steps(&spelled), ["HardSwish"]);
+            let want = input().map(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0).unwrap();
+            let got = spelled.run(&[input()]).unwrap().remove(0);
+            assert!(got.allclose(&want, 1e-6, 1e-6).unwrap(), "{got:?} {want:?}");
+        }
+        // Clipped elsewhere, or of another value, it is none.
+        for (bound, factor) in [("two", "x"), ("six", "sum")] {
+            let nodes = vec![
+                node("Add", &["x", "three"], "sum"),
+                node("Clip", &["sum", "zero", bound], "share"),
+                node("Mul", &[factor, "share"], "between"),
+                node("Div", &["between", "six"], "y"),
+            ];
+            assert_eq!(steps(&model(nodes, &[])).len(), 4);
+        }
     }
 
     fn steps(model: &OnnxModel) -> Vec<&'static str> {

@@ -14,7 +14,7 @@ pub(super) enum QRange {
     Fixed(QParams),
     /// To 256 levels over the range of each row, or image.
     PerRow,
-    /// To 65,535 levels around 0, as far as the largest value of each row.
+    /// To 65,535 levels around 0, as far as the largest value of each row, or image.
     PerRow16,
 }
 
@@ -48,7 +48,9 @@ pub(super) fn rounded(x: &Tensor, input: QRange, is_image: bool) -> Result<Tenso
     let run = match input {
         QRange::Float => return Ok(x.clone()),
         QRange::Fixed(_) => x.len(),
-        QRange::PerRow if is_image => x.len() / x.shape().first().copied().unwrap_or(1).max(1),
+        QRange::PerRow | QRange::PerRow16 if is_image => {
+            x.len() / x.shape().first().copied().unwrap_or(1).max(1)
+        }
         QRange::PerRow | QRange::PerRow16 => x.shape().last_dim(),
     };
     let mut values = x.to_vec::<f32>()?;

@@ -82,7 +82,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// [`QuantError::Calibration`] for a batch that does not run, [`QuantError::Activation`] for NaN or
-    /// infinite activations. The calibration is then as it was before.
+    /// infinite activations, [`QuantError::Outputs`] for NaN in an output. The calibration is then as it was before.
     pub fn observe<M, X>(&mut self, model: &M, batch: &X) -> Result<()>
     where
         M: Forward<X> + ?Sized,
@@ -101,7 +101,11 @@ impl Calibrator {
             if let Some((name, value)) = unusable {
                 return Err(QuantError::Activation { name, value, batch: index }.into());
             }
-            self.prepared.samples += samples(&outcome.map_err(unable)?);
+            let outputs = outcome.map_err(unable)?;
+            if let Some(output) = first_not_a_number(&outputs)? {
+                return Err(QuantError::Outputs { output }.into());
+            }
+            self.prepared.samples += samples(&outputs);
             self.prepared.ranges = ranges;
         }
         if let Some(folds) = folds {
@@ -122,6 +126,17 @@ impl Calibrator {
         }
         Ok(self.prepared)
     }
+}
+
+/// The first float output that holds NaN. Infinities are sound where scores are hidden.
+fn first_not_a_number(outputs: &impl Outputs) -> Result<Option<usize>> {
+    let floats = outputs.vars().into_iter().filter(|var| var.value().dtype() == Dtype::F32);
+    for (output, var) in floats.enumerate() {
+        if var.value().contiguous()?.as_slice::<f32>()?.iter().any(|value| value.is_nan()) {
+            return Ok(Some(output));
+        }
+    }
+    Ok(None)
 }
 
 /// The first axis of the first output.

@@ -6,7 +6,7 @@
 pub enum QuantError {
     /// Outputs of the float model that are no numbers.
     #[error(
-        "the float model gives NaN or infinity in its output {output}, so that no error can be told; check its weights and the scale of the inputs"
+        "the float model gives NaN or infinity in its output {output}, so that no error can be told; check its weights and the inputs"
     )]
     Outputs {
         /// Which of its float outputs, from 0.

@@ -4,6 +4,7 @@ use super::{Activations, Prepared, QuantError, Scheme};
 use crate::Result;
 use crate::autograd::{Param, Role};
 use crate::int8::{Encoding, Int8Weight, QParams};
+use crate::tensor::Shape;
 
 /// How the input of a weight is quantized, and the range that calibration gave it.
 pub(crate) fn input_of(
@@ -17,7 +18,9 @@ pub(crate) fn input_of(
     let seen = prepared.range(name);
     Ok(match scheme.activations() {
         Activations::Float => (Encoding::F32, None),
-        Activations::Dynamic16 if multiplies_rows(param.role()) => (Encoding::PerRow16, None),
+        Activations::Dynamic16 if takes_16_bits(param.role(), &param.shape()) => {
+            (Encoding::PerRow16, None)
+        }
         Activations::Dynamic | Activations::Dynamic16 => (Encoding::PerRow, None),
         Activations::Static => match seen {
             Some((min, max)) => (Encoding::Static(QParams::from_range(min, max)?), seen),
@@ -27,9 +30,13 @@ pub(crate) fn input_of(
     })
 }
 
-/// Whether a weight of this role multiplies rows, which may take 16 bits.
-pub(super) fn multiplies_rows(role: Role) -> bool {
-    matches!(role, Role::LinearWeight | Role::Embedding)
+/// Whether what a weight of this role and shape multiplies may take 16 bits: all but depthwise kernels, whose products are made
+/// of 8-bit ones in groups.
+pub(super) fn takes_16_bits(role: Role, shape: &Shape) -> bool {
+    match role {
+        Role::ConvWeight { groups } => groups == 1 || shape[1] > 1,
+        _ => matches!(role, Role::LinearWeight | Role::Embedding),
+    }
 }
 
 /// The range that a weight's input is fixed to.

@@ -68,6 +68,7 @@ pub(crate) use input::{input_of, static_range};
 pub use ladder::{
     Cost, Ladder, Priced, Prices, RUNGS, Search, Trial, Watch, quantize_watched, quantize_within,
 };
+pub(crate) use moments::Moments;
 pub use prepared::Prepared;
 pub(crate) use products::{biases_of_layers, product_steps};
 pub use range::{RangeEstimator, RangeMethod};

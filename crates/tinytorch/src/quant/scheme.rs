@@ -14,7 +14,7 @@ pub enum Activations {
     /// 8 bits, each row over its own range, found when it arrives; needs no calibration.
     Dynamic,
     /// As [`Activations::Dynamic`] with 16 bits instead of 8: as fast on AVX2, at twice the products of 8 bits on
-    /// AVX-512. For what multiplies rows; convolutions take 8.
+    /// AVX-512. Depthwise convolutions take 8.
     #[serde(rename = "dynamic-16")]
     Dynamic16,
     /// Float: only the weight is int8.

@@ -20,7 +20,7 @@ pub(in crate::plan) struct Quantize {
 impl Quantize {
     /// Whether a level has 16 bits.
     fn is_wide(&self) -> bool {
-        self.input == Encoding::PerRow16 && self.images.is_none()
+        self.input == Encoding::PerRow16
     }
 }
 

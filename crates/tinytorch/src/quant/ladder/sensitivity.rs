@@ -11,7 +11,7 @@ use crate::autograd::{ParamId, Role, Stored};
 use crate::int8::{BLOCK, Granularity};
 use crate::nn::{Forward, Module};
 use crate::quant::correct::Corrector;
-use crate::quant::input::multiplies_rows;
+use crate::quant::input::takes_16_bits;
 use crate::quant::{Activations, QuantConfig, Scheme, is_weight};
 
 /// Share of the weight bytes that may stay float, as the audit's gate `coverage` allows.
@@ -103,7 +103,7 @@ fn suits(rung: Scheme, weight: &Weight) -> bool {
     let one_block = matches!(weight.role, Role::ConvWeight { .. }) && k <= BLOCK;
     match rung.granularity() {
         Granularity::Blocks if one_block => false,
-        _ => rung.activations() != Activations::Dynamic16 || multiplies_rows(weight.role),
+        _ => rung.activations() != Activations::Dynamic16 || takes_16_bits(weight.role, &shape),
     }
 }
 
