@@ -414,7 +414,7 @@ fn data_that_do_not_fit_are_refused_and_nothing_is_written() {
         ("other.npz", "no array `image`"),
         ("flat.npz", "`image` is f32 [?, 1, 8, 8]"),
         ("ids.npz", "is of type i64"),
-        ("none.npz", "holds 0 samples"),
+        ("none.npz", "holds no sample"),
         ("constant.npz", "every value"),
         ("labels.npz", "`labels`"),
     ] {

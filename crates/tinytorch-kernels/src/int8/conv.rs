@@ -70,7 +70,7 @@ pub fn conv2d(
     }
     check_length("the weight's rows", weight.n(), shape.out_channels)?;
     epilogue.check(weight.n(), weight.k(), weight.zero_points())?;
-    images.params.check_weights(weight, &epilogue.scales)?;
+    images.params.check_weights(weight.zero_points(), &epilogue.scales)?;
     output.check(shape.output_len()?)?;
     let access = Access::of(isa, shape, shape.output_size()?, epilogue, &images.params);
     let target = Target::of(&mut output);

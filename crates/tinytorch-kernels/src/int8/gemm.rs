@@ -51,7 +51,7 @@ pub fn gemm(
     check_length("the activations", a.data.len(), size)?;
     a.params.check("the activations' scales", a.m)?;
     epilogue.check(w.n(), w.k(), w.zero_points())?;
-    a.params.check_weights(w, &epilogue.scales)?;
+    a.params.check_weights(w.zero_points(), &epilogue.scales)?;
     output.check(checked_size("the output", &[a.m, w.n()])?)?;
     let product = Product {
         m: a.m,

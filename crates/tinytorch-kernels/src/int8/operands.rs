@@ -4,7 +4,7 @@ use half::f16;
 
 use super::error::{check_length, checked_size};
 use super::words::MOST_WORDS;
-use super::{Int8Error, Panels, QParams};
+use super::{Int8Error, QParams};
 
 /// How the rows of the activations were quantized.
 #[derive(Copy, Clone, Debug)]
@@ -62,14 +62,19 @@ impl RowParams<'_> {
         scales.block().or(is_long.then_some(MOST_WORDS))
     }
 
-    /// Refuses weights that values of 16 bits cannot be multiplied with.
-    pub(super) fn check_weights(&self, w: &Panels, scales: &Scales<'_>) -> Result<(), Int8Error> {
+    /// Refuses weights that values of 16 bits cannot be multiplied with: those with `zero_points` of their own, and too
+    /// long blocks.
+    pub(super) fn check_weights(
+        &self,
+        zero_points: &[i8],
+        scales: &Scales<'_>,
+    ) -> Result<(), Int8Error> {
         if self.level_bytes() == 1 {
             return Ok(());
         }
         match scales.block() {
             Some(size) if size > MOST_WORDS => Err(Int8Error::LongBlock { size, most: MOST_WORDS }),
-            _ if !w.zero_points().is_empty() => Err(Int8Error::ZeroPoints),
+            _ if !zero_points.is_empty() => Err(Int8Error::ZeroPoints),
             _ => Ok(()),
         }
     }

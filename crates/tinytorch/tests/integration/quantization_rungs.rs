@@ -27,13 +27,13 @@ const MLP: [Recorded; 6] = [
 
 const ALL_OF_THE_CNN: &[(&str, usize)] = &[
     ("blocks.0.conv.weight", 4),
-    ("blocks.1.conv.weight", 2),
+    ("blocks.1.conv.weight", 3),
     ("head.layers.0.weight", 3),
-    ("head.layers.1.weight", 4),
+    ("head.layers.1.weight", 3),
 ];
 
 const CNN: [Recorded; 3] = [
-    (Activations::Static, 0.0137, 0.011649192794452345, ALL_OF_THE_CNN),
+    (Activations::Static, 0.0137, 0.007728627889693385, ALL_OF_THE_CNN),
     (
         Activations::Dynamic,
         0.0187,
