@@ -2,7 +2,7 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
-use tinytorch_kernels::os::{KeepFreed, ProcessMemory};
+use tinytorch_kernels::os::{FreeAtOnce, KeepFreed, ProcessMemory};
 
 #[test]
 fn freed_memory_stays_until_the_last_one_who_wants_it_goes() {
@@ -16,4 +16,15 @@ fn freed_memory_stays_until_the_last_one_who_wants_it_goes() {
     assert!(resident() > before + 3 * ARRAY as u64, "nothing was kept");
     drop(second);
     assert!(resident() < before + ARRAY as u64, "it was not given back");
+
+    // What is freed goes back although something that was allocated after it lives.
+    let at_once = FreeAtOnce::new();
+    let (freed, small) = (arrays(), vec![1u8; 1 << 10]);
+    drop(freed);
+    assert!(resident() < before + ARRAY as u64, "it was kept");
+    drop(at_once);
+    let (freed, alive) = (arrays(), vec![1u8; ARRAY]);
+    drop(freed);
+    assert!(resident() > before + 3 * ARRAY as u64, "what glibc does by itself has changed");
+    drop((small, alive));
 }

@@ -30,6 +30,7 @@ use tinytorch::data::Labels;
 use tinytorch::files::{TemporaryFolder, check_writable, replace};
 use tinytorch::models::{compile, run};
 use tinytorch::train::ProgressBar;
+use tinytorch_kernels::os::FreeAtOnce;
 
 /// Judge an int8 model against the float model that it was made from, by measurements.
 ///
@@ -113,6 +114,7 @@ impl Audit {
     }
 
     pub(crate) fn run(self, probe: Probe, screen: &mut Screen) -> Result<Verdict> {
+        let _freed = FreeAtOnce::new();
         let (folder, was_there) = (self.out.clone(), self.out.exists());
         let verdict = self.judged(probe, screen);
         if verdict.is_err() && !was_there {

@@ -3,8 +3,30 @@
 use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 
-/// Values that live now.
-static KEEPING: Mutex<usize> = Mutex::new(0);
+/// What those who live now want of memory that is freed.
+static WANTED: Mutex<Wanted> = Mutex::new(Wanted { kept: 0, at_once: 0 });
+
+struct Wanted {
+    kept: usize,
+    at_once: usize,
+}
+
+impl Wanted {
+    /// Tells glibc. Who computes for long wins over who holds much.
+    fn tell(&self) {
+        match self {
+            Wanted { kept: 1.., .. } => set(LARGEST, i32::MAX),
+            Wanted { at_once: 1.., .. } => set(OF_ITS_OWN, 2 * OF_ITS_OWN),
+            _ => set(LARGEST, 2 * LARGEST),
+        }
+    }
+}
+
+fn change(change: impl FnOnce(&mut Wanted)) {
+    let mut wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
+    change(&mut wanted);
+    wanted.tell();
+}
 
 /// While one of these lives, memory that is freed stays with the process, so that a loop whose every round allocates
 /// the same does not fetch it from the system each time, page by page: of 16 s of processor time that
@@ -19,42 +41,64 @@ impl KeepFreed {
     /// Begins to keep what is freed.
     #[expect(clippy::new_without_default, reason = "a value does something while it lives")]
     pub fn new() -> KeepFreed {
-        let mut keeping = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
-        *keeping += 1;
-        if *keeping == 1 {
-            keep(i32::MAX);
-        }
+        change(|wanted| wanted.kept += 1);
         KeepFreed(())
     }
 }
 
 impl Drop for KeepFreed {
     fn drop(&mut self) {
-        let mut keeping = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
-        *keeping -= 1;
-        if *keeping == 0 {
-            keep(0);
-            give_back_freed();
-            // What is free at the end of another heap than the main one goes when something large is freed there.
-            drop(black_box(Vec::<u8>::with_capacity(256 << 10)));
-            keep(2 * LARGE);
-        }
+        change(|wanted| {
+            wanted.kept -= 1;
+            if wanted.kept == 0 {
+                set(LARGEST, 0);
+                give_back_freed();
+                // What is free at the end of another heap than the main one goes when something large is freed there.
+                drop(black_box(Vec::<u8>::with_capacity(256 << 10)));
+            }
+        });
+    }
+}
+
+/// While one of these lives, arrays of a megabyte and more go back to the system as soon as they are freed, so that a process
+/// never holds much more than what is alive. By itself glibc puts arrays of up to 32 MB on its heaps once such a one was
+/// freed, where what lies between them stays: a pass over a model of 95 MB took 87 MB more than what it computed with
+/// (`scripts/onnx_memory.py`). Each such array costs its pages anew. Memory of the whole process is meant, and where a
+/// [`KeepFreed`] lives too, that counts; only glibc can be asked to.
+#[derive(Debug)]
+pub struct FreeAtOnce(());
+
+impl FreeAtOnce {
+    /// Begins to give back what is freed.
+    #[expect(clippy::new_without_default, reason = "a value does something while it lives")]
+    pub fn new() -> FreeAtOnce {
+        change(|wanted| wanted.at_once += 1);
+        FreeAtOnce(())
+    }
+}
+
+impl Drop for FreeAtOnce {
+    fn drop(&mut self) {
+        change(|wanted| wanted.at_once -= 1);
     }
 }
 
 /// Bytes of an array above which glibc maps each by itself, at most (`DEFAULT_MMAP_THRESHOLD_MAX`, mallopt(3)).
-const LARGE: i32 = 32 << 20;
+const LARGEST: i32 = 32 << 20;
 
-/// Tells glibc how many free bytes at the end of its heap it keeps.
-fn keep(bytes: i32) {
+/// The same while a [`FreeAtOnce`] lives.
+const OF_ITS_OWN: i32 = 1 << 20;
+
+/// Tells glibc from how many bytes on it maps an array by itself, and how many free bytes at the end of its heap it keeps.
+fn set(of_its_own: i32, kept: i32) {
     #[cfg(target_env = "gnu")]
     // SAFETY: the function takes numbers, locks what it changes, and changes nothing that is allocated.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, of_its_own);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, kept);
     }
     #[cfg(not(target_env = "gnu"))]
-    let _ = (bytes, LARGE);
+    let _ = (of_its_own, kept);
 }
 
 /// Gives memory that was freed, and that the C library keeps for later, back to the system, so that

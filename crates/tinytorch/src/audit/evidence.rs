@@ -40,8 +40,8 @@ impl Evidence {
     /// If a model does not run on the data.
     pub fn gather(subject: &Subject, options: &AuditOptions) -> Result<Evidence> {
         let batch = subject.held_out.first(subject.held_out.per_pass())?;
-        let first: Vec<Var> = batch.iter().map(Var::from).collect();
-        let folded = fold(&*subject.float as &dyn ListModel, &first, &subject.config_as_stored()?)?;
+        let one: Vec<Var> = subject.held_out.first(1)?.into_iter().map(Var::from).collect();
+        let folded = fold(&*subject.float as &dyn ListModel, &one, &subject.config_as_stored()?)?;
         let (mut layers, out_of_order) = layers(subject, options, &folded)?;
         let float = outputs(&mut compile(&*subject.float, &batch)?, &subject.held_out)?;
         let names = names_of(&*subject.int8, float.len());
@@ -77,7 +77,7 @@ fn layers(
     let names = subject.float.named_params();
     let names = names.into_iter().map(|(name, p)| (p.id(), name)).collect();
     let mut ranges = RangePass::default();
-    for batch in batches(&subject.held_out) {
+    for batch in batches(&subject.held_out, &*subject.float)? {
         ranges.begin();
         subject.float.forward_list(&batch?, &mut Ctx::eval().observed(&mut ranges))?;
     }
@@ -85,7 +85,7 @@ fn layers(
     let params = subject.int8.named_params();
     let params: BTreeMap<_, _> = params.into_iter().map(|(name, p)| (p.id(), (name, p))).collect();
     let mut found = Comparison::default();
-    for batch in batches(&subject.held_out) {
+    for batch in batches(&subject.held_out, &*subject.float)? {
         let batch = batch?;
         let mut float = FloatPass::new(&names, folded);
         subject.float.forward_list(&batch, &mut Ctx::eval().observed(&mut float))?;

@@ -158,7 +158,12 @@ impl HeldOut {
 
     /// All samples in the batches of a pass.
     pub(super) fn batches(&self) -> impl Iterator<Item = Result<Vec<Tensor>>> + '_ {
-        let size = self.per_pass();
+        self.batches_of(self.per_pass())
+    }
+
+    /// All samples in batches of so many, or of as many as a pass takes.
+    pub(super) fn batches_of(&self, size: usize) -> impl Iterator<Item = Result<Vec<Tensor>>> + '_ {
+        let size = self.fixed.unwrap_or(size.max(1));
         (0..self.len).step_by(size).map(move |start| self.batch(start, size))
     }
 

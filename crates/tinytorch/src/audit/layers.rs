@@ -8,7 +8,7 @@ use super::{AuditOptions, Distribution, Subject};
 use crate::Result;
 use crate::autograd::{Observer, OpRun, Param, ParamId};
 use crate::graph::{Compute, Exec};
-use crate::int8::{Encoding, Granularity, QWeight, WeightBits};
+use crate::int8::{Encoding, QWeight};
 use crate::quant::Folded;
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -257,8 +257,7 @@ impl Observer for Int8Pass<'_> {
         let place = self.next;
         self.next += 1;
         if self.found.layers.len() == place {
-            let bits = self.subject.weight_bits(name, int8)?;
-            let sums = Sums::new((name, *param), &run, &float, bits, range)?;
+            let sums = Sums::new((name, *param), &run, &float, range)?;
             self.found.layers.push(sums);
         }
         let Some(sums) = self.found.layers.get_mut(place) else { return Ok(()) };
@@ -276,15 +275,21 @@ impl Observer for Int8Pass<'_> {
                 let inputs: Vec<&Tensor> = [x, weight].into_iter().chain(others).collect();
                 float.op.forward(&inputs, &mut Exec::new(Isa::active()))
             };
+            // Made for each batch, since those of all layers together are twice the float model.
+            let stored = int8.dequantize()?;
             let levels = rounded(&float.input, input.into(), is_image)?;
             let bias = inputs.get(1).map(|bias| bias.to_vec::<f32>()).transpose()?;
             let offset = int8.offset(bias.as_deref());
             let offset = offset.map(|o| Tensor::from_vec(o.to_vec(), [o.len()])).transpose()?;
-            let exact = compute(&levels, &sums.stored, offset.as_slice())?;
+            let exact = compute(&levels, &stored, offset.as_slice())?;
+            drop(stored);
             sums.kernel += squared_distance(&own, &exact)?;
             sums.exact.add(&exact)?;
             let levels = rounded(&float.input, QRange::at_best(input, range), is_image)?;
-            let best = compute(&levels, &sums.best, &[])?;
+            let bits = self.subject.weight_bits(name, Some(int8))?;
+            let nearest = rounded_weight(float_weight, int8.scales().granularity(), bits)?;
+            let best = compute(&levels, &nearest, &[])?;
+            drop(nearest);
             let clean = compute(&float.input, float_weight, &[])?;
             sums.expected += squared_distance(&best, &clean)?;
             sums.clean.add(&clean)?;
@@ -328,9 +333,6 @@ struct Sums {
     stored_bytes: usize,
     weight: Distribution,
     activation: Option<Gathered>,
-    /// What the int8 weight stands for, and what rounding would make of the floats.
-    stored: Tensor,
-    best: Tensor,
     own: f64,
     expected: f64,
     kernel: f64,
@@ -345,7 +347,6 @@ impl Sums {
         (name, param): (&str, &Param),
         run: &OpRun<'_>,
         float: &FloatRun,
-        bits: WeightBits,
         range: Option<(f32, f32)>,
     ) -> Result<Sums> {
         let int8 = param.int8().map(|weight| &**weight);
@@ -353,13 +354,6 @@ impl Sums {
             float.folded_weight.as_ref().filter(|_| int8.is_some()).unwrap_or(&float.weight);
         let (looks_up, floats) = (run.op.properties().looks_up, reads_floats(run));
         let input = param.int8().filter(|_| floats).map_or(Encoding::F32, |w| w.input());
-        let (stored, best) = match int8 {
-            Some(int8) => {
-                let granularity: Granularity = int8.scales().granularity();
-                (int8.dequantize()?, rounded_weight(float_weight, granularity, bits)?)
-            }
-            None => (float_weight.clone(), float_weight.clone()),
-        };
         let float_bytes = param.shape().len() * size_of::<f32>();
         Ok(Sums {
             name: name.to_string(),
@@ -370,8 +364,6 @@ impl Sums {
             stored_bytes: int8.map_or(float_bytes, QWeight::bytes),
             weight: Distribution::of_weight(float_weight, int8)?,
             activation: range.filter(|_| floats).map(|range| Gathered::new(range, input)),
-            stored,
-            best,
             own: 0.0,
             expected: 0.0,
             kernel: 0.0,

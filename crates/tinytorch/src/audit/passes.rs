@@ -4,15 +4,27 @@ use super::HeldOut;
 use super::compare::joined;
 use crate::Result;
 use crate::autograd::{Ctx, Var};
-use crate::models::{Model, run};
+use crate::models::{Model, PassBytes, run};
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 use tinytorch_kernels::Isa;
 
-/// All samples, as a model takes them.
-pub(super) fn batches(held_out: &HeldOut) -> impl Iterator<Item = Result<Vec<Var>>> + '_ {
+/// What the ops of a pass may compute together, in bytes, where something keeps what each layer reads and gives: an
+/// audit then takes no more beside two models of 100 MB than beside small ones.
+const KEPT: usize = 32 << 20;
+
+/// All samples, as a model takes them, in batches that leave room for what each of its layers reads and gives.
+///
+/// # Errors
+/// If the model does not run on the first sample.
+pub(super) fn batches<'h>(
+    held_out: &'h HeldOut,
+    model: &dyn Model,
+) -> Result<impl Iterator<Item = Result<Vec<Var>>> + 'h> {
+    let of_one = PassBytes::of(model, &held_out.first(1)?)?;
+    let size = (KEPT / of_one.all.max(1)).clamp(1, held_out.per_pass());
     let vars = |inputs: Vec<Tensor>| inputs.into_iter().map(Var::from).collect();
-    held_out.batches().map(move |batch| batch.map(vars))
+    Ok(held_out.batches_of(size).map(move |batch| batch.map(vars)))
 }
 
 /// A deployed model's outputs for all samples, in batches.

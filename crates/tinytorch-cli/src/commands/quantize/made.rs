@@ -8,11 +8,14 @@ use anyhow::Result;
 use tinytorch::Tensor;
 use tinytorch::autograd::Var;
 use tinytorch::files::{Provenance, digest_params};
-use tinytorch::models::{ListModel, Model, Stepped};
+use tinytorch::models::{ListModel, Model, PassBytes, Stepped};
 use tinytorch::quant::{Prepared, QuantConfig, QuantRecord, QuantReport, apply, quantize_model};
 
-/// Samples per calibration pass; the ranges do not depend on it.
+/// Samples per calibration pass at most; the ranges do not depend on it.
 const BATCH: usize = 64;
+
+/// Bytes that an op of a calibration pass may compute: it reads as many, and often adds as many more.
+const COMPUTED: usize = 4 << 20;
 
 /// What quantizing has done.
 pub(crate) struct Made {
@@ -66,6 +69,15 @@ pub(crate) fn make_of(
     Ok(Made { report, config, climbed: None, calibration_samples: prepared.samples() })
 }
 
+/// How many samples a calibration pass has.
+fn batch_of(model: &dyn Model, samples: &[Tensor]) -> Result<usize> {
+    let one = samples.iter().map(|input| input.slice(0, 0..1));
+    let one = one.collect::<tinytorch::Result<Vec<Tensor>>>()?;
+    // What keeps it from running, calibration tells.
+    Ok(PassBytes::of(model, &one)
+        .map_or(BATCH, |of_one| (COMPUTED / of_one.largest.max(1)).clamp(1, BATCH)))
+}
+
 fn quantize(
     model: &mut dyn Model,
     samples: &Samples,
@@ -81,7 +93,7 @@ fn quantize(
         }
     };
     let n = samples[0].shape()[0];
-    let size = model.fixed_batch().unwrap_or(BATCH);
+    let size = model.fixed_batch().map_or_else(|| batch_of(model, samples), Ok)?;
     let steps = n.div_ceil(size);
     let batches = (0..steps).map(|step| {
         progress("calibrating", step, steps);

@@ -28,6 +28,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use tinytorch::files::Loaded;
 use tinytorch::quant::{Activations, QuantConfig};
+use tinytorch_kernels::os::FreeAtOnce;
 
 /// Turn a float model's weights into int8, and save the result beside it.
 #[derive(Args)]
@@ -73,6 +74,7 @@ impl Quantize {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
+        let _freed = FreeAtOnce::new();
         let Loaded { mut model, mut provenance } = open(&self.file)?;
         let destination = Destination { of: Some(&self.file), out: &self.out };
         destination.check(&*model)?;
