@@ -62,6 +62,15 @@ pub trait Simd: Eights + sealed::Sealed + Copy + Send + Sync + 'static {
         let _ = address;
     }
 
+    /// As [`Simd::prefetch`], into the L2 cache: for what comes after all that the L1 cache has to hold.
+    #[inline(always)]
+    fn prefetch_to_l2(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        super::x86_64::prefetch_to_l2(address);
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
     /// The first `LANES` values.

@@ -192,6 +192,7 @@ struct Block<'a> {
 impl Block<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const R: usize, const V: usize>(&mut self, s: S) {
+        let is_packed = matches!(self.product.b, Right::Packed(_));
         // A strip of B is used for all rows before the next one.
         let mut j = self.cols.start;
         while j < self.cols.end {
@@ -203,14 +204,22 @@ impl Block<'_> {
             let cols = j..self.cols.end.min(j + vectors * S::LANES);
             j = cols.end;
             let mut i = self.rows.start;
+            // Packed weights come from memory: while a strip is multiplied, its first tiles ask for the panels of the next.
+            let mut next = j;
             while i < self.rows.end {
                 let rows = i..i + next_rows::<R>(self.rows.end - i);
                 i = rows.end;
+                let later = if is_packed && next < self.cols.end.min(j + V * S::LANES) {
+                    self.b.line(next - self.cols.start)
+                } else {
+                    std::ptr::null()
+                };
+                next += B_PANEL;
                 match vectors {
-                    1 => self.tile::<S, R, 1>(s, rows, cols.clone()),
-                    2 => self.tile::<S, R, 2>(s, rows, cols.clone()),
-                    3 => self.tile::<S, R, 3>(s, rows, cols.clone()),
-                    _ => self.tile::<S, R, V>(s, rows, cols.clone()),
+                    1 => self.tile::<S, R, 1>(s, rows, cols.clone(), later),
+                    2 => self.tile::<S, R, 2>(s, rows, cols.clone(), later),
+                    3 => self.tile::<S, R, 3>(s, rows, cols.clone(), later),
+                    _ => self.tile::<S, R, V>(s, rows, cols.clone(), later),
                 }
             }
         }
@@ -223,6 +232,7 @@ impl Block<'_> {
         s: S,
         rows: Range<usize>,
         cols: Range<usize>,
+        later: *const f32,
     ) {
         let product = self.product;
         let computed_rows = match rows.len() {
@@ -268,10 +278,10 @@ impl Block<'_> {
         // largest tile; a whole tile has a bias for each of its rows or columns.
         unsafe {
             match computed_rows {
-                1 => tile::multiply::<S, 1, V>(s, self.depth, a, b, c),
-                2 => tile::multiply::<S, 2, V>(s, self.depth, a, b, c),
-                4 if R > 4 => tile::multiply::<S, 4, V>(s, self.depth, a, b, c),
-                _ => tile::multiply::<S, R, V>(s, self.depth, a, b, c),
+                1 => tile::multiply::<S, 1, V>(s, self.depth, a, b, later, c),
+                2 => tile::multiply::<S, 2, V>(s, self.depth, a, b, later, c),
+                4 if R > 4 => tile::multiply::<S, 4, V>(s, self.depth, a, b, later, c),
+                _ => tile::multiply::<S, R, V>(s, self.depth, a, b, later, c),
             }
         }
         if !is_whole {

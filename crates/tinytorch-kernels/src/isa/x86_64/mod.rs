@@ -17,6 +17,14 @@ pub(super) fn prefetch(address: *const f32) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
 }
 
+/// As [`prefetch`], into the L2 cache.
+#[inline(always)]
+pub(super) fn prefetch_to_l2(address: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: as above.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) };
+}
+
 /// Defines methods of [`Simd`](super::Simd) whose bodies are register-only intrinsics.
 macro_rules! register_ops {
     ($(fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $body:expr;)*) => {$(
