@@ -46,3 +46,35 @@ fn different(held_out: &HeldOut, enough: usize) -> Result<usize> {
     }
     Ok(found.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome::{Fail, Pass, Unknown};
+
+    /// What is left of what gates concluded from so many samples, of which so many are different, whose outputs have so many rows.
+    fn of(samples: usize, different: usize, rows: usize) -> Vec<Outcome> {
+        let inputs = (0..samples).map(|i| (i % different) as f32).collect();
+        let held_out = HeldOut::new([Tensor::from_vec(inputs, [samples, 1]).unwrap()], []).unwrap();
+        let gate = |id, value| Gate::at_least(id, value, 1.0, "", String::new());
+        let mut gates = ["output_error", "accuracy", "structure"].map(|id| gate(id, 1.0)).to_vec();
+        gates.push(gate("agreement", 0.0));
+        let outputs = [Tensor::zeros([samples, rows, 2]).unwrap()];
+        count_once(&mut gates, &held_out, &outputs).unwrap();
+        gates.iter().map(|gate| gate.result).collect()
+    }
+
+    #[test]
+    fn thirty_different_samples_tell_or_all_that_there_are() {
+        assert_eq!(of(60, 30, 1), [Pass, Pass, Pass, Fail]);
+        assert_eq!(of(60, 29, 1), [Unknown, Unknown, Pass, Fail]);
+        assert_eq!(of(20, 20, 1), [Pass, Pass, Pass, Fail]);
+        assert_eq!(of(20, 19, 1), [Unknown, Unknown, Pass, Fail]);
+    }
+
+    #[test]
+    fn an_error_is_told_by_thirty_rows_of_outputs() {
+        assert_eq!(of(60, 15, 2), [Pass, Unknown, Pass, Fail]);
+        assert_eq!(of(60, 14, 2), [Unknown, Unknown, Pass, Fail]);
+    }
+}

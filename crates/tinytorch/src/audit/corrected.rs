@@ -50,19 +50,8 @@ pub(super) fn faults(
         let place = biases.get(&is.id()).and_then(|bias| by_id.get(bias));
         let bias = place.map(|&place| [float[place].1, int8[place].1]);
         let moved = moved([was, is], bias, folded)?;
-        let still = STILL * typical(float_channels);
-        let off = moved.iter().zip(float_channels.iter().zip(int8_channels)).enumerate();
-        let worst = off
-            .map(|(channel, (moved, (float, int8)))| {
-                let off = int8.mean() - float.mean();
-                let rounding = f64::from(f32::EPSILON) * float.mean().abs();
-                let least = (still + rounding).max(f64::from(f32::MIN_POSITIVE));
-                let deviation = float.deviation().max(least);
-                (channel, off.abs() / deviation, (off - moved).abs() / deviation)
-            })
-            .max_by(|a, b| (a.1 - a.2).total_cmp(&(b.1 - b.2)));
-        if let Some((channel, with, without)) = worst
-            && exceeds(with - without, FREE)
+        if let Some(Spoiled { channel, with, without }) =
+            spoiled(&moved, float_channels, int8_channels)
         {
             faults.push(format!(
                 "what `{name}` adds to channel {channel} takes its mean {with:.2} deviations away from the float model's, \
@@ -71,6 +60,32 @@ pub(super) fn faults(
         }
     }
     Ok(faults)
+}
+
+/// A channel whose mean a correction takes further from the float model's than it may.
+#[derive(Debug, PartialEq)]
+struct Spoiled {
+    channel: usize,
+    /// How many deviations its mean is off with the correction.
+    with: f64,
+    /// The same without it.
+    without: f64,
+}
+
+/// The channel that what is added to each spoils most, if it is more than is free.
+fn spoiled(moved: &[f64], float: &[Moments], int8: &[Moments]) -> Option<Spoiled> {
+    let still = STILL * typical(float);
+    let off = moved.iter().zip(float.iter().zip(int8)).enumerate();
+    let all = off.map(|(channel, (moved, (float, int8)))| {
+        let off = int8.mean() - float.mean();
+        let rounding = f64::from(f32::EPSILON) * float.mean().abs();
+        let least = (still + rounding).max(f64::from(f32::MIN_POSITIVE));
+        let deviation = float.deviation().max(least);
+        let (with, without) = (off.abs() / deviation, (off - moved).abs() / deviation);
+        Spoiled { channel, with, without }
+    });
+    let worst = all.max_by(|a, b| (a.with - a.without).total_cmp(&(b.with - b.without)));
+    worst.filter(|worst| exceeds(worst.with - worst.without, FREE))
 }
 
 /// The root mean square of what the channels of a layer deviate by.
@@ -119,4 +134,41 @@ fn moved([was, is]: [&Param; 2], bias: Option<[&Param; 2]>, folded: &Folded) -> 
         add(&was.to_vec()?, -1.0);
     }
     Ok(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hundred values with this mean and standard deviation.
+    fn of(mean: f64, deviation: f64) -> Moments {
+        let squares = 100.0 * (deviation.powi(2) + mean.powi(2));
+        Moments { count: 100.0, sum: 100.0 * mean, squares }
+    }
+
+    #[test]
+    fn a_mean_may_be_taken_half_a_deviation_away() {
+        let float = [of(3.0, 2.0), of(-1.0, 2.0)];
+        // The correction of channel 1 is all that it is off by.
+        let by = |off: f64| spoiled(&[0.0, off], &float, &[of(3.0, 2.0), of(-1.0 + off, 2.0)]);
+        assert_eq!((by(0.99), by(-0.99)), (None, None));
+        let worst = by(1.01).unwrap();
+        assert!(worst.channel == 1 && worst.without < 1e-9, "{worst:?}");
+        assert!((worst.with - 0.505).abs() < 1e-9, "{worst:?}");
+        assert!(by(-1.01).is_some() && by(f64::NAN).is_some());
+        // However large it is, a correction that brings a mean nearer is one.
+        assert_eq!(spoiled(&[50.0], &float[..1], &[of(3.5, 2.0)]), None);
+    }
+
+    /// Of two channels, one of which is silent, the typical deviation is sqrt(1/2), and a tenth of it what the silent one is
+    /// held to.
+    #[test]
+    fn a_silent_channel_is_held_to_a_tenth_of_what_others_deviate_by() {
+        let by = |off: f64| {
+            spoiled(&[0.0, off], &[of(0.0, 1.0), of(0.0, 0.0)], &[of(0.0, 1.0), of(off, 0.0)])
+        };
+        let free = 0.5 * 0.1 * 0.5f64.sqrt();
+        assert_eq!(by(0.99 * free), None);
+        assert_eq!(by(1.01 * free).map(|worst| worst.channel), Some(1));
+    }
 }

@@ -26,13 +26,7 @@ pub(crate) fn calibration(
     let inputs_of_int8 = inputs(&*subject.int8);
     let fixed =
         inputs_of_int8.values().filter(|input| matches!(input, Encoding::Static(_))).count();
-    if fixed == 0 {
-        let reason = "no activation has a fixed range, so there are none to calibrate".to_string();
-        return Ok(Gate::not_applicable(ID, reason));
-    }
-    if 2 * fixed < inputs_of_int8.len() {
-        let of = inputs_of_int8.len();
-        let reason = format!("only {fixed} of {of} int8 layers have ranges from calibration");
+    if let Some(reason) = too_few(fixed, inputs_of_int8.len()) {
         return Ok(Gate::not_applicable(ID, reason));
     }
     let example = subject.held_out.first(1)?;
@@ -66,6 +60,17 @@ pub(crate) fn calibration(
     let errors = told([error(&evidence.int8)?, error(&outputs)?]);
     let reason = format!("{errors}; the share of the squared error that is saved");
     judged(&with, &without, reason)
+}
+
+/// Why calibration has too small a part in a model to be judged by it, if it has: less than half of the layers.
+fn too_few(fixed: usize, all: usize) -> Option<String> {
+    match fixed {
+        0 => Some("no activation has a fixed range, so there are none to calibrate".to_string()),
+        _ if 2 * fixed < all => {
+            Some(format!("only {fixed} of {all} int8 layers have ranges from calibration"))
+        }
+        _ => None,
+    }
 }
 
 /// How what each int8 weight multiplies is quantized.
@@ -183,6 +188,20 @@ mod tests {
         assert!(are_alike(&of("a", Encoding::PerRow), &of("b", fixed)));
         assert!(!are_alike(&of("a", fixed), &of("b", fixed)));
         assert!(!are_alike(&of("a", fixed), &of("a", Encoding::PerRow)));
+    }
+
+    #[test]
+    fn ends_may_lie_two_levels_apart_and_no_more() {
+        let of = |zero_point| QParams { scale: 0.01, zero_point };
+        assert!(is_one_range(of(100), of(102)) && is_one_range(of(102), of(100)));
+        assert!(!is_one_range(of(100), of(103)) && !is_one_range(of(103), of(100)));
+    }
+
+    #[test]
+    fn half_of_the_layers_are_enough_to_judge_by() {
+        assert_eq!([too_few(2, 4), too_few(5, 5)], [None, None]);
+        assert!(too_few(2, 5).unwrap().starts_with("only 2 of 5"));
+        assert!(too_few(0, 0).unwrap().starts_with("no activation"));
     }
 
     #[test]
