@@ -139,6 +139,11 @@ fn moved([was, is]: [&Param; 2], bias: Option<[&Param; 2]>, folded: &Folded) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autograd::Role;
+    use crate::int8::{Encoding, Granularity, Int8Weight, QWeight};
+    use crate::models::{Architecture, MlpConfig};
+    use crate::nn::Init;
+    use crate::tensor::Tensor;
 
     /// A hundred values with this mean and standard deviation.
     fn of(mean: f64, deviation: f64) -> Moments {
@@ -156,6 +161,9 @@ mod tests {
         assert!(worst.channel == 1 && worst.without < 1e-9, "{worst:?}");
         assert!((worst.with - 0.505).abs() < 1e-9, "{worst:?}");
         assert!(by(-1.01).is_some() && by(f64::NAN).is_some());
+        // One that is far off without its correction is not the one that the correction spoils.
+        let both = spoiled(&[-2.0, 1.01], &float, &[of(13.0, 2.0), of(0.01, 2.0)]).unwrap();
+        assert_eq!(both.channel, 1);
         // However large it is, a correction that brings a mean nearer is one.
         assert_eq!(spoiled(&[50.0], &float[..1], &[of(3.5, 2.0)]), None);
     }
@@ -170,5 +178,48 @@ mod tests {
         let free = 0.5 * 0.1 * 0.5f64.sqrt();
         assert_eq!(by(0.99 * free), None);
         assert_eq!(by(1.01 * free).map(|worst| worst.channel), Some(1));
+        // And where none deviates, to what floats of its size are rounded by: 2^-23 of 2^20.
+        let by = |off: f64| {
+            let mean = f64::from(1 << 20);
+            spoiled(&[off], &[of(mean, 0.0)], &[of(mean + off, 0.0)])
+        };
+        assert!(by(1.0 / 17.0).is_none() && by(1.0 / 15.0).is_some());
+    }
+
+    /// By hand: a shift of 0.5 where the norm left 0.1, and a bias of 1.75 where folding gives 1.5, for the first of two channels.
+    #[test]
+    fn what_is_added_is_what_neither_the_norm_nor_the_float_bias_explain() {
+        let of = |values: [f32; 2]| Tensor::from_vec(values.to_vec(), [2]).unwrap();
+        let was = Param::new(Tensor::ones([2, 3]).unwrap(), Role::LinearWeight);
+        let weight = QWeight::quantize(was.value().unwrap(), Granularity::PerChannel).unwrap();
+        let weight = weight.with_shift([0.5, 0.25].into()).unwrap();
+        let mut is = was.clone();
+        is.store(Stored::Int8(Int8Weight::new(weight, Encoding::PerRow)));
+        let bias = [of([1.0, 2.0]), of([1.75, 2.5])].map(|b| Param::new(b, Role::Vector));
+        let [was_bias, is_bias] = &bias;
+        let mut folded = Folded::default();
+        let moved = |folded: &Folded, bias| moved([&was, &is], bias, folded).unwrap();
+        let near = |got: Vec<f64>, want: [f64; 2]| {
+            let apart = got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-6);
+            assert!(apart && got.len() == 2, "{got:?} and not {want:?}");
+        };
+        near(moved(&folded, None), [0.5, 0.25]);
+        near(moved(&folded, Some([was_bias, is_bias])), [0.5 + 0.75, 0.25 + 0.5]);
+        folded.shifts.insert(was.id(), [0.1, 0.25].into());
+        folded.values.insert(was_bias.id(), of([1.5, 2.5]));
+        near(moved(&folded, None), [0.4, 0.0]);
+        near(moved(&folded, Some([was_bias, is_bias])), [0.4 + 0.25, 0.0]);
+    }
+
+    /// Passes of 64, as many as 256 samples take.
+    #[test]
+    fn a_few_passes_tell_what_a_channel_is_like() {
+        let config = MlpConfig { inputs: 2, hidden: vec![], outputs: 3 };
+        let model = Architecture::Mlp(config).build(&mut Init::seed(1)).unwrap();
+        let of = |samples: usize| {
+            let held_out = HeldOut::new([Tensor::ones([samples, 2]).unwrap()], []).unwrap();
+            gathered(&*model, &held_out).unwrap()["layers.0.weight"][2].count
+        };
+        assert_eq!([of(64), of(100), of(256), of(1000)], [64.0, 100.0, 256.0, 256.0]);
     }
 }

@@ -50,10 +50,6 @@ pub(crate) fn calibration(
     let outputs = passes::outputs(&mut plan, &subject.held_out)?;
     let without = squared_errors(&outputs, &evidence.float)?;
     let with = squared_errors(&evidence.int8, &evidence.float)?;
-    if without == with {
-        let reason = "calibrated and data-free ranges give the same outputs".to_string();
-        return Ok(Gate::not_applicable(ID, reason));
-    }
     let error = |outputs: &[Tensor]| {
         Ok::<_, crate::Error>(compare::worst(&compare::errors(outputs, &evidence.float)?).1 * 100.0)
     };
@@ -111,6 +107,10 @@ fn told([with, without]: [f64; 2]) -> String {
 
 /// Judges the squared errors of every sample, calibrated and without data.
 fn judged(with: &[f64], without: &[f64], reason: String) -> Result<Gate> {
+    if without == with {
+        let reason = "calibrated and data-free ranges give the same outputs".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
     let saved = |of: &[usize]| {
         let sum = |errors: &[f64]| of.iter().map(|&i| errors[i]).sum::<f64>();
         let (with, without) = (sum(with), sum(without));
@@ -195,6 +195,10 @@ mod tests {
         let of = |zero_point| QParams { scale: 0.01, zero_point };
         assert!(is_one_range(of(100), of(102)) && is_one_range(of(102), of(100)));
         assert!(!is_one_range(of(100), of(103)) && !is_one_range(of(103), of(100)));
+        // The levels of the coarser range count: 255 levels end 2.007 finer ones apart, and 1.991 coarser ones.
+        let of = |scale| QParams { scale, zero_point: 0 };
+        assert!(is_one_range(of(0.01), of(0.010_078_7)));
+        assert!(!is_one_range(of(0.01), of(0.010_082)));
     }
 
     #[test]
@@ -216,5 +220,31 @@ mod tests {
         let mut one = vec![1.0; 100];
         one[17] = 0.5;
         assert_eq!(result(&one, &[1.0; 100]), Outcome::Unknown);
+        assert_eq!(result(&one, &one), Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn the_range_of_the_inputs_is_that_of_all_samples_and_all_numbers() {
+        let mut values = vec![0.5f32; 200];
+        (values[7], values[199]) = (-1.0, 3.0);
+        let floats = Tensor::from_vec(values, [200, 1]).unwrap();
+        let ids = Tensor::full(9i64, [200, 2]).unwrap();
+        let held_out = |inputs: Vec<Tensor>| HeldOut::new(inputs, []).unwrap();
+        let both = held_out(vec![ids.clone(), floats]);
+        assert_eq!(range_of(&both).unwrap(), Some((-1.0, 3.0)));
+        assert_eq!(range_of(&held_out(vec![ids])).unwrap(), None);
+    }
+
+    /// By hand: an output of 3 and 4, off by 1 in the second sample; another in thousands, off by 1000 in the first; and classes.
+    #[test]
+    fn an_outputs_errors_are_shares_of_its_own_square() {
+        let of = |values: [f32; 2]| Tensor::from_vec(values.to_vec(), [2, 1]).unwrap();
+        let classes = |class: i64| Tensor::full(class, [2]).unwrap();
+        let want = [of([3.0, 4.0]), of([3000.0, 4000.0]), classes(1)];
+        let got = [of([3.0, 5.0]), of([4000.0, 4000.0]), classes(2)];
+        assert_eq!(squared_errors(&got, &want).unwrap(), [0.04, 0.04]);
+        let rows = |values: [f32; 4]| [Tensor::from_vec(values.to_vec(), [2, 2]).unwrap()];
+        let errors = squared_errors(&rows([1.0, 1.0, 0.0, 4.0]), &rows([0.0; 4].map(|_| 2.0)));
+        assert_eq!(errors.unwrap(), [2.0 / 16.0, 8.0 / 16.0]);
     }
 }
