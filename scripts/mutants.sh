@@ -35,6 +35,7 @@ path_of() {
         Q/*) echo "crates/tinytorch/src/quant/${1#Q/}" ;;
         C/*) echo "crates/tinytorch-core/src/${1#C/}" ;;
         K/*) echo "crates/tinytorch-kernels/src/${1#K/}" ;;
+        O/*) echo "crates/tinytorch-onnx/src/${1#O/}" ;;
         X/*) echo "crates/tinytorch-cli/src/${1#X/}" ;;
     esac
 }
@@ -81,6 +82,7 @@ while IFS= read -r line; do
         *\ lib) target=(--lib) ;;
         *) target=(--test "${program#* }") ;;
     esac
+    case $program in tinytorch-onnx\ *) target+=(--features models) ;; esac
     cargo=(cargo test --quiet --profile mutants -p "${program% *}" "${target[@]}")
     started=$SECONDS
     if ! "${cargo[@]}" --no-run > /dev/null 2>&1; then

@@ -1,6 +1,7 @@
 //! The counters, in a process where the allocator is installed and nothing else runs.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::{Arc, Barrier};
 use tinytorch_kernels::os::{CountingAllocator, alloc};
 
 #[global_allocator]
@@ -50,4 +51,41 @@ fn the_heap_is_counted_to_the_byte() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert!(stats().allocations >= start.allocations + 4 * 999);
     assert!(stats().live_bytes < start.live_bytes + 64 * KB, "threads give back what they took");
+
+    what_other_threads_hold_is_not_this_threads();
+}
+
+fn what_other_threads_hold_is_not_this_threads() {
+    let (process, thread) =
+        (|| alloc::stats().unwrap().live_bytes, || alloc::of_this_thread().unwrap());
+    let step = Arc::new(Barrier::new(2));
+    let other = std::thread::spawn({
+        let step = step.clone();
+        move || {
+            step.wait();
+            step.wait();
+            let held = vec![1_u8; 100 * KB];
+            step.wait();
+            step.wait();
+            drop(held);
+            step.wait();
+        }
+    });
+    step.wait();
+    let (process_before, thread_before) = (process(), thread());
+    step.wait();
+    step.wait();
+    let held = vec![1_u8; 10 * KB];
+    assert_eq!(process(), process_before + 110 * KB);
+    assert_eq!(thread(), thread_before + 10 * KB as isize);
+    step.wait();
+    step.wait();
+    assert_eq!(thread(), thread_before + 10 * KB as isize);
+    drop(held);
+    assert_eq!(thread(), thread_before);
+    other.join().unwrap();
+    let held_elsewhere = std::thread::spawn(|| vec![1_u8; 5 * KB]).join().unwrap();
+    let before = thread();
+    drop(held_elsewhere);
+    assert_eq!(thread(), before - 5 * KB as isize, "freed here, allocated elsewhere");
 }

@@ -1,7 +1,10 @@
 //! Profiles of float and int8 models. One test at a time counts the heap, since the counters belong
 //! to the process.
 
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use tinytorch::Tensor;
 use tinytorch::autograd::Role;
 use tinytorch::models::{Architecture, Model};
@@ -91,6 +94,37 @@ fn predicted_bytes_are_those_of_the_allocator() {
             folded.filter(|(_, p)| p.role() == Role::Vector).map(|(_, p)| p.shape().len()).sum();
         assert_eq!(count.trainable + folded as u64, count.float, "what is int8 is frozen");
     }
+}
+
+/// Workers free what they have kept whenever they like, while the sizes of a model are read.
+#[test]
+fn sizes_are_those_of_the_model_whatever_other_threads_allocate() {
+    let _alone = alone();
+    let (_, float, int8) = both("digits-mlp");
+    let quiet = compare_model_sizes(&*float, &*int8).unwrap();
+    let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // As long without what it allocates as with it.
+            let mut always = vec![0u8; 100_000];
+            while !stop.load(Ordering::Relaxed) {
+                black_box(&mut vec![1u8; 100_000]).fill(2);
+                black_box(&mut always).fill(1);
+                black_box(&mut always).fill(2);
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // Readings during which the other thread has come further, however the machine shares its cores.
+        let (mut beside, mut unlike) = (0, None);
+        while beside < 200 && unlike.is_none() {
+            let before = rounds.load(Ordering::Relaxed);
+            let sizes = compare_model_sizes(&*float, &*int8).unwrap();
+            beside += usize::from(rounds.load(Ordering::Relaxed) > before);
+            unlike = (sizes != quiet).then_some(sizes);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(unlike, None, "and not {quiet:?}");
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use prost::Message;
 use tinytorch::Tensor;
 use tinytorch::nn::Module;
 use tinytorch_onnx::OnnxModel;
-use tinytorch_onnx::proto::{GraphProto, ModelProto, TensorProto};
+use tinytorch_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// A convolution with a batch norm behind it, a shortcut around, and a layer.
 fn float() -> ModelProto {
@@ -151,4 +151,149 @@ fn versions_are_another_graph_where_what_is_left_out_has_changed() {
         refused.contains("it uses version 12 of ONNX's operators, and the float model 17"),
         "{refused}"
     );
+}
+
+/// Takes this int8 graph for the float graph, and gives what it does.
+fn accepted(told: &str, change: impl FnOnce(&mut GraphProto)) {
+    let mut other = int8();
+    change(other.graph.as_mut().unwrap());
+    let other = read(&other);
+    let same = read(&float()).over_values_of(&other);
+    let same = same.unwrap_or_else(|error| panic!("{told}: {error}"));
+    assert_eq!(outputs(&same), outputs(&other), "{told}");
+}
+
+/// A node between the sum and what reads it, or between the convolution and the sum.
+fn between(graph: &mut GraphProto, value: &str, op: &str, inputs: &[&str]) {
+    let reads = |node: &NodeProto| node.input.iter().any(|name| name == value);
+    let place = graph.node.iter().position(reads).unwrap();
+    for name in graph.node[place].input.iter_mut().filter(|name| **name == value) {
+        *name = "between".into();
+    }
+    graph.node.insert(place, node(op, inputs, &["between"]));
+    graph.initializer.extend([floats("one", &[], &[1.0]), floats("zero", &[], &[0.0])]);
+}
+
+/// Each alone, and in a branch of a sum whose terms stand in the other order: its norm is folded there, too.
+#[test]
+fn steps_that_change_nothing_are_no_difference() {
+    let steps: [(&str, &[&str]); 10] = [
+        ("Identity", &["v"]),
+        ("Dropout", &["v"]),
+        ("Sum", &["v"]),
+        ("Max", &["v"]),
+        ("Mul", &["v", "one"]),
+        ("Mul", &["one", "v"]),
+        ("Div", &["v", "one"]),
+        ("Add", &["v", "zero"]),
+        ("Add", &["zero", "v"]),
+        ("Sub", &["v", "zero"]),
+    ];
+    accepted("terms in the other order", |graph| graph.node[3].input.swap(0, 1));
+    for (op, inputs) in steps {
+        for value in ["6", "7"] {
+            let inputs = inputs.iter().map(|&name| if name == "v" { value } else { name });
+            let inputs: Vec<&str> = inputs.collect();
+            accepted(op, |graph| between(graph, value, op, &inputs));
+            accepted(&format!("{op} in the other order"), |graph| {
+                graph.node[3].input.swap(0, 1);
+                between(graph, value, op, &inputs);
+            });
+        }
+    }
+    accepted("a layer adds something", |graph| {
+        graph.node[6].input.push("more".into());
+        graph.initializer.push(floats("more", &[3], &[0.5, -0.25, 0.125]));
+    });
+}
+
+#[test]
+fn steps_that_look_as_if_they_changed_nothing_are_others() {
+    let steps: [(&str, &[&str]); 8] = [
+        ("Div", &["one", "7"]),
+        ("Sub", &["zero", "7"]),
+        ("Mul", &["7", "zero"]),
+        ("Add", &["7", "one"]),
+        ("Sum", &["7", "x"]),
+        ("Max", &["7", "x"]),
+        ("Mul", &["7", "x"]),
+        ("Add", &["7", "6"]),
+    ];
+    for (op, inputs) in steps {
+        let told = refused(|graph| between(graph, "7", op, inputs));
+        assert!(told.contains("is not the float model's"), "{op} {inputs:?}: {told}");
+    }
+}
+
+/// Sums of two terms that differ in one thing each: the input, the output of a split, the operator, the order of a difference, a third
+/// term, the sizes of weights, and the order of a weight's axes. `swapped` are those whose terms stand in the other order.
+fn sums(in_int8: bool, swapped: &[usize]) -> ModelProto {
+    let axis = [int("axis", 1)];
+    let mut nodes = vec![
+        node("Relu", &["x"], &["rx"]),
+        node("Relu", &["z"], &["rz"]),
+        node("Add", &["rx", "rz"], &["a0"]),
+        with(node("Concat", &["x", "z"], &["both"]), &axis),
+        with(node("Split", &["both"], &["s0", "s1"]), &axis),
+        node("Add", &["s0", "s1"], &["a1"]),
+        node("Relu", &["a0"], &["ra"]),
+        node("Neg", &["a0"], &["na"]),
+        node("Add", &["ra", "na"], &["a2"]),
+        node("Sub", &["a1", "a2"], &["d0"]),
+        node("Sub", &["a2", "a1"], &["d1"]),
+        node("Add", &["d0", "d1"], &["a3"]),
+        node("Sum", &["a1", "a2", "a3"], &["t0"]),
+        node("Sum", &["a1", "a2", "x"], &["t1"]),
+        node("Add", &["t0", "t1"], &["a4"]),
+    ];
+    let mut constants = vec![floats("step", &[], &[0.01])];
+    let mut layer = |from: &str, name: &str, sizes: [i64; 2], turned: bool| {
+        let sizes = if turned && in_int8 { [sizes[1], sizes[0]] } else { sizes };
+        let count = (sizes[0] * sizes[1]) as usize;
+        let mut weight = name.to_string();
+        if in_int8 {
+            constants.push(levels(name, &sizes));
+            weight += "_floats";
+            nodes.push(node("DequantizeLinear", &[name, "step"], &[&weight]));
+        } else {
+            let values: Vec<f32> = (0..count).map(|i| (i * 7 % 11) as f32 / 5.0 - 1.0).collect();
+            constants.push(floats(name, &sizes, &values));
+        }
+        let output = format!("{name}_given");
+        let trans = [int("transB", i64::from(!(turned && in_int8)))];
+        nodes.push(with(node("Gemm", &[from, &weight], &[&output]), &trans));
+        output
+    };
+    let hidden = layer("a4", "k1", [5, 2], false);
+    let one = layer(&hidden, "k2", [3, 5], false);
+    let hidden = layer("a4", "m1", [6, 2], false);
+    let other = layer(&hidden, "m2", [3, 6], false);
+    let beside = layer("a4", "w", [3, 2], true);
+    nodes.push(node("Add", &[&one, &other], &["a5"]));
+    nodes.push(node("Add", &["a5", &beside], &["y"]));
+    let sums = nodes.iter_mut().filter(|node| node.op_type == "Add").enumerate();
+    for (_, sum) in sums.filter(|(place, _)| swapped.contains(place)) {
+        sum.input.swap(0, 1);
+    }
+    let inputs = ["x", "z"].map(|name| value(name, F32, &[-1, 2])).to_vec();
+    model(graph(nodes, constants, inputs, vec![value("y", F32, &[-1, 3])]))
+}
+
+#[test]
+fn terms_of_a_sum_are_known_by_what_they_are_made_of() {
+    let float = read(&sums(false, &[]));
+    let outputs = |model: &OnnxModel| -> Vec<f32> {
+        let of = |by: f32| {
+            let values = (0..6).map(|i| (i as f32 - 2.5) * by).collect();
+            Tensor::from_vec(values, [3, 2]).unwrap()
+        };
+        model.run(&[of(0.5), of(-0.75)]).unwrap()[0].to_vec().unwrap()
+    };
+    let all: Vec<usize> = (0..7).collect();
+    for swapped in all.chunks(1).chain([&all[..0], &all]) {
+        let int8 = read(&sums(true, swapped));
+        let same = float.over_values_of(&int8);
+        let same = same.unwrap_or_else(|error| panic!("sums {swapped:?}: {error}"));
+        assert_eq!(outputs(&same), outputs(&int8), "sums {swapped:?}");
+    }
 }

@@ -199,6 +199,18 @@ mod tests {
         assert_eq!(alike(&[one, (near, 2, 0.8)], &[one]), Some(0.5), "of another class");
     }
 
+    /// By hand: squares of 4 that are `d` apart share (4 - d) / (4 + d) of both, a half where `d` is 4 / 3.
+    #[test]
+    fn half_of_both_is_one_object_and_a_score_of_a_half_finds_it() {
+        let here = [0.0, 0.0, 4.0, 4.0];
+        let beside = |d: f32| [(here, 1, 0.9), ([d, 0.0, 4.0 + d, 4.0], 1, 0.8)];
+        assert_eq!(alike(&beside(1.3), &[(here, 1, 0.9)]), Some(1.0));
+        assert_eq!(alike(&beside(1.4), &[(here, 1, 0.9)]), Some(0.5));
+        assert_eq!(alike(&[(here, 1, 0.5)], &[(here, 1, 0.9)]), Some(1.0));
+        assert_eq!(alike(&[(here, 1, 0.499)], &[(here, 1, 0.9)]), Some(0.0));
+        assert_eq!(BOXES.usual_limit(), 0.97);
+    }
+
     #[test]
     fn offsets_and_sizes_are_no_corners() {
         let (corners, offsets) = ([0.0, 0.0, 4.0, 4.0], [0.5, -0.3, -1.2, 0.8]);

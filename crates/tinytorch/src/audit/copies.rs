@@ -46,3 +46,57 @@ fn different(held_out: &HeldOut, enough: usize) -> Result<usize> {
     }
     Ok(found.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome::{Fail, NotApplicable, Pass, Unknown};
+
+    fn held_out(samples: usize, different: usize) -> HeldOut {
+        let inputs = (0..samples).map(|i| (i % different) as f32).collect();
+        HeldOut::new([Tensor::from_vec(inputs, [samples, 1]).unwrap()], []).unwrap()
+    }
+
+    /// What is left of what gates concluded from so many samples, of which so many are different, whose outputs have so many rows.
+    fn of(samples: usize, different: usize, rows: usize) -> Vec<Outcome> {
+        let gate = |id, value| Gate::at_least(id, value, 1.0, "", String::new());
+        let mut gates = ["output_error", "accuracy", "structure"].map(|id| gate(id, 1.0)).to_vec();
+        gates.push(gate("agreement", 0.0));
+        let outputs = [Tensor::zeros([samples, rows, 2]).unwrap()];
+        count_once(&mut gates, &held_out(samples, different), &outputs).unwrap();
+        gates.iter().map(|gate| gate.result).collect()
+    }
+
+    #[test]
+    fn thirty_different_samples_tell_or_all_that_there_are() {
+        assert_eq!(of(60, 30, 1), [Pass, Pass, Pass, Fail]);
+        assert_eq!(of(60, 29, 1), [Unknown, Unknown, Pass, Fail]);
+        assert_eq!(of(20, 20, 1), [Pass, Pass, Pass, Fail]);
+        assert_eq!(of(20, 19, 1), [Unknown, Unknown, Pass, Fail]);
+    }
+
+    #[test]
+    fn an_error_is_told_by_thirty_rows_of_outputs() {
+        assert_eq!(of(60, 15, 2), [Pass, Unknown, Pass, Fail]);
+        assert_eq!(of(60, 14, 2), [Unknown, Unknown, Pass, Fail]);
+        // Of several outputs that with the fewest rows.
+        let mut gates = [Gate::at_most("output_error", 0.0, 1.0, "%", String::new())];
+        let outputs = [30, 1, 5].map(|rows| Tensor::zeros([60, rows, 2]).unwrap());
+        count_once(&mut gates, &held_out(60, 20), &outputs).unwrap();
+        assert_eq!(gates[0].result, Unknown);
+    }
+
+    #[test]
+    fn what_was_not_asked_stays_so_and_copies_in_later_passes_count() {
+        let mut gates = [Gate::not_applicable("agreement", "no classes".to_string())];
+        count_once(&mut gates, &held_out(60, 20), &[Tensor::zeros([60, 2]).unwrap()]).unwrap();
+        assert_eq!((gates[0].result, &*gates[0].reason), (NotApplicable, "no classes"));
+        // 64 in a pass: the first has 20 different ones, the second others.
+        let rows = (0..128).map(|i| (i % 20 + i / 64 * 20) as f32).collect();
+        let held_out = HeldOut::new([Tensor::from_vec(rows, [128, 1]).unwrap()], []).unwrap();
+        assert_eq!(
+            (different(&held_out, 100).unwrap(), different(&held_out, 30).unwrap()),
+            (40, 30)
+        );
+    }
+}

@@ -290,7 +290,7 @@ mod tests {
             let found = furthest(&weight, &int8, WeightBits::EIGHT).unwrap().unwrap();
             (found.clipped, found.value.is_some())
         };
-        assert_eq!(of(0.4), (0, false));
+        assert_eq!((of(0.4), of(0.5005), of(0.502)), ((0, false), (0, false), (1, false)));
         assert_eq!(of(0.9), (1, false));
         assert_eq!(of(1.1), (0, true));
     }

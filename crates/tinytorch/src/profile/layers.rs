@@ -1,10 +1,10 @@
-//! Where the time of a pass goes.
+//! What the ops of a pass compute, and how long that takes by itself.
 
 use super::LayerRow;
 use crate::Result;
-use crate::autograd::{Observer, OpRun, ParamId};
+use crate::autograd::{Ctx, Observer, OpRun, ParamId};
 use crate::graph::{Compute, ElementsMut, Exec, Inputs, View, ViewMut};
-use crate::nn::Module;
+use crate::nn::{Forward, Module};
 use crate::tensor::{Dtype, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,10 +23,12 @@ pub(super) struct Layers {
     watching: Duration,
 }
 
-/// Where the time of one pass went.
-pub(super) struct Table {
-    pub(super) nanoseconds: u64,
+/// What one pass has shown, which ran longer than others for being watched.
+pub(super) struct Computed {
+    /// Every op, with the time that it computes.
     pub(super) rows: Vec<LayerRow>,
+    /// Nanoseconds between ops.
+    pub(super) between: u64,
 }
 
 impl Layers {
@@ -42,17 +44,23 @@ impl Layers {
         }
     }
 
-    /// The table of a pass that took `elapsed`, watching included; the next pass starts anew.
-    pub(super) fn take(&mut self, elapsed: Duration) -> Table {
-        let own = std::mem::take(&mut self.watching);
-        let in_ops = nanoseconds(std::mem::take(&mut self.in_ops));
-        let whole = nanoseconds(elapsed.saturating_sub(own)).max(in_ops);
-        let mut rows = std::mem::take(&mut self.rows);
+    /// Runs a pass and watches it.
+    ///
+    /// # Errors
+    /// If the model does not run on the input.
+    pub(super) fn watched<M: Forward<X> + ?Sized, X>(
+        &mut self,
+        model: &M,
+        input: &X,
+    ) -> Result<Computed> {
+        let started = Instant::now();
+        let output = model.call(input, &mut Ctx::eval().observed(self))?;
+        let elapsed = started.elapsed();
+        drop(output);
+        let besides = std::mem::take(&mut self.watching) + std::mem::take(&mut self.in_ops);
         self.last_layer = None;
-        let computing: u64 = rows.iter().map(|row| row.nanoseconds).sum();
-        rows.push(LayerRow::beside_ops(LayerRow::ALLOC, in_ops - computing));
-        rows.push(LayerRow::beside_ops(LayerRow::OTHER, whole - in_ops));
-        Table { nanoseconds: whole, rows }
+        let between = nanoseconds(elapsed.saturating_sub(besides));
+        Ok(Computed { rows: std::mem::take(&mut self.rows), between })
     }
 
     fn name(&mut self, run: &OpRun<'_>) -> String {
@@ -121,6 +129,6 @@ fn time_in_place(
     Ok(started.elapsed())
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -25,6 +25,8 @@ mod probe;
 pub mod process;
 mod report;
 mod spawn;
+mod stopwatch;
+mod table;
 
 pub use error::ProfileError;
 pub use measure::{PASSES, profile, profile_passes};

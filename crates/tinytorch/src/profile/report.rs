@@ -26,7 +26,7 @@ pub struct Profile {
     pub seconds: Quartiles,
     /// Passes that were timed.
     pub passes: usize,
-    /// Nanoseconds of the observed pass that `layers` is about: the one of median time.
+    /// Nanoseconds of what `layers` is about: a pass of which every part takes its median time.
     pub table_nanoseconds: u64,
     /// Where that time went, op by op, then [`LayerRow::ALLOC`] and [`LayerRow::OTHER`]; together
     /// they are `table_nanoseconds`.
@@ -63,10 +63,10 @@ pub struct LayerRow {
 }
 
 impl LayerRow {
-    /// The row of what ops take beyond computing into memory that is there: allocating, zeroing and
-    /// touching their outputs and working memory for the first time.
+    /// The row of what memory takes beyond computing into what is there: allocating, zeroing and
+    /// touching outputs and working memory for the first time, and giving them back.
     pub const ALLOC: &'static str = "[alloc]";
-    /// The row of what happens between ops.
+    /// The row of what else happens between ops.
     pub const OTHER: &'static str = "[other]";
 
     pub(super) fn beside_ops(name: &str, nanoseconds: u64) -> LayerRow {

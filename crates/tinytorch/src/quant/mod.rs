@@ -77,6 +77,7 @@ pub use relative_error::relative_error;
 pub use report::{QuantReport, Tried, WeightReport};
 pub use scheme::{Activations, Scheme};
 pub use seen::SeenRows;
+pub(crate) use sizes::heap_bytes;
 pub use sizes::{ModelSize, SizeComparison, compare_model_sizes};
 pub use tensor::{Int8Tensor, dequantize_int8, quantize_int8};
 pub(crate) use trace::lowered;

@@ -33,8 +33,8 @@ pub struct SizeComparison {
 
 /// Measures how much smaller quantizing has made a model.
 ///
-/// The values of each model are copied once and the growth of the live heap is read off the
-/// allocator, so nothing else should allocate meanwhile.
+/// The values of each model are copied once, and what this thread has allocated for them is read off the
+/// allocator: what other threads do meanwhile does not count.
 ///
 /// ```
 /// use tinytorch::{Tensor, nn::{Init, Linear}};
@@ -67,7 +67,9 @@ impl ModelSize {
     /// # Errors
     /// As [`compare_model_sizes`].
     pub fn of(model: &dyn Module) -> Result<ModelSize> {
-        let bytes = model.named_params().into_iter().map(|(_, param)| match param.stored() {
+        let params: Vec<&Param> =
+            model.named_params().into_iter().map(|(_, param)| param).collect();
+        let bytes = params.iter().map(|param| match param.stored() {
             Stored::Absent(_) => 0,
             Stored::F32(value) => value.bytes() as u64,
             Stored::Int8(weight) => weight.bytes() as u64,
@@ -75,22 +77,23 @@ impl ModelSize {
         Ok(ModelSize {
             parameters: model.param_count() as u64,
             payload_bytes: bytes.sum(),
-            heap_bytes: heap_bytes(model)?,
+            heap_bytes: heap_bytes(params)?,
         })
     }
 }
 
-fn heap_bytes(model: &dyn Module) -> Result<Option<u64>> {
-    let params = model.named_params();
+/// Bytes of the heap that copies of the values of these parameters take: padding, column sums or a float copy kept beside them
+/// would show. `None` if this program does not count its allocations.
+pub(crate) fn heap_bytes<'p>(params: impl IntoIterator<Item = &'p Param>) -> Result<Option<u64>> {
+    let params: Vec<&Param> = params.into_iter().collect();
     let mut copies: Vec<Copy> = Vec::with_capacity(params.len());
-    let before = alloc::stats();
-    for (_, param) in &params {
+    let before = alloc::of_this_thread();
+    for param in &params {
         copies.push(Copy::of(param)?);
     }
-    let after = alloc::stats();
-    let grown = before.zip(after).map(|(before, after)| after.live_bytes - before.live_bytes);
+    let after = alloc::of_this_thread();
     drop(copies);
-    Ok(grown.map(|bytes| bytes as u64))
+    Ok(before.zip(after).map(|(before, after)| after.abs_diff(before) as u64))
 }
 
 /// The values of a parameter; what describes them lies in the list of copies.

@@ -101,6 +101,77 @@ fn files_and_processes_are_held_to_each_other() {
     assert_eq!((file.result, memory.result), (Outcome::NotApplicable, Outcome::NotApplicable));
 }
 
+/// Both sides of the limits: a third of the float file, files of 64 kB, 2 MB for each of 32 copies, and four fifths of what the
+/// files allow.
+#[test]
+fn sizes_are_held_to_their_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, bytes: usize, held: u64| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, vec![0u8; bytes]).unwrap();
+        let how = "a sum".to_string();
+        let measure = move |copies| Ok(Footprint { bytes: held * copies as u64, how: how.clone() });
+        changed(name, |_, v, _| v).in_file(file).measured_by(measure)
+    };
+    let results = |(float, int8): (usize, usize), (of_float, of_int8): (u64, u64)| {
+        let report = judged(&of("float", float, of_float), &of("int8", int8, of_int8)).unwrap();
+        (gate(&report, "file_bytes").result, gate(&report, "process_memory").result)
+    };
+    let (third, same) = (3 << 20, (1, 1));
+    assert_eq!(results((third, 1 << 20), same).0, Outcome::Pass);
+    assert_eq!(results((third, (1 << 20) + 1), same).0, Outcome::Fail);
+    let small = 64 << 10;
+    assert_eq!(results((small, small), same).0, Outcome::Fail);
+    assert_eq!(results((small - 1, small), same).0, Outcome::NotApplicable);
+    let light = 2 << 20;
+    assert_eq!(results((light, light), same).1, Outcome::Pass);
+    assert_eq!(results((light - 1, light), same).1, Outcome::NotApplicable);
+    assert_eq!(results((4 << 20, 1 << 20), (3200, 1000)).1, Outcome::Pass);
+    assert_eq!(results((4 << 20, 1 << 20), (3199, 1000)).1, Outcome::Fail);
+}
+
+/// An engine is held to what the integers of its file give: fewer bits, sums that saturate, a bias that is forgotten, and a
+/// hundredth or the error of the integers themselves as the limit.
+#[test]
+fn an_engine_is_as_near_to_its_integers_as_these_are_to_the_floats() {
+    let float = changed("float", |_, v, _| v);
+    let result = |coarse: f32, engine: Outside| {
+        let exact = changed("exact", move |_, v, _| v * (1.0 + coarse));
+        gate(&judged(&float, &engine.held_to(exact, "a risk")).unwrap(), "exactness")
+    };
+    let off = |by: f32| changed("engine", move |_, v, _| v * (1.0 + by));
+    assert_eq!(result(0.0, off(0.0099)).result, Outcome::Pass);
+    assert_eq!(result(0.0, off(0.0101)).result, Outcome::Fail);
+    // The integers are 2 % off, and the engine is as far from them on the other side, or further.
+    assert_eq!(result(0.02, off(0.0005)).result, Outcome::Pass);
+    assert_eq!(result(0.02, off(-0.0005)).result, Outcome::Fail);
+    for engine in [
+        changed("few bits", |_, v, _| (v * 8.0).round() / 8.0),
+        changed("saturating", |_, v, _| v.clamp(-0.8, 0.8)),
+        changed("one column", |_, v, column| if column == 2 { 0.9 * v } else { v }),
+    ] {
+        let engine = engine.diagnosed_by(|| Ok(Some("it is known".to_string())));
+        let gate = result(0.0, engine);
+        assert_eq!(gate.result, Outcome::Fail);
+        assert!(gate.reason.starts_with("it is known; ") && gate.reason.ends_with("a risk"));
+    }
+    let alone = gate(&judged(&float, &off(0.0)).unwrap(), "exactness");
+    assert_eq!(alone.result, Outcome::NotApplicable);
+}
+
+#[test]
+fn what_the_parameters_of_a_file_get_wrong_is_told() {
+    let float = changed("float", |_, v, _| v);
+    let result = |faults: Vec<String>| {
+        let int8 = changed("int8", |_, v, _| v).with_parameters(faults, "3 weights");
+        gate(&judged(&float, &int8).unwrap(), "parameters")
+    };
+    let sound = result(Vec::new());
+    assert_eq!((sound.result, &*sound.reason), (Outcome::Pass, "3 weights"));
+    let faulty = result(vec!["`a` is another".to_string()]);
+    assert_eq!((faulty.result, &*faulty.reason), (Outcome::Fail, "`a` is another"));
+}
+
 #[test]
 fn what_is_no_answer_is_an_error() {
     let float = changed("float", |_, v, _| v);

@@ -80,6 +80,19 @@ fn a_bias_that_hides_behind_a_correction() {
     assert_caught(&audit(&subject), "structure", "`layers.1.weight` adds to channel 5");
 }
 
+/// The means of a layer are those behind the norm that was folded into it: without what hides here they are right.
+#[test]
+fn a_bias_that_hides_behind_a_correction_of_a_folded_norm() {
+    let stage = Stage::enter();
+    let mut subject = stage.cnn().edited(|file| {
+        file.change("blocks.0.conv.bias", |bias: &mut [f32]| bias[5] += 2.0);
+    });
+    subject.corrected.insert("blocks.0.conv.weight".to_string());
+    let report = audit(&subject);
+    assert_caught(&report, "structure", "`blocks.0.conv.weight` adds to channel 5");
+    assert_caught(&report, "structure", "which is 0.0");
+}
+
 #[test]
 fn a_shift_that_nobody_has_named() {
     let stage = Stage::enter();

@@ -106,3 +106,54 @@ fn worst_row(output: &Tensor, expected: &Tensor, all: &Tensor) -> Result<(usize,
     }
     Ok(compare::worst(&distances))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::HeldOut;
+    use crate::audit::Outcome::{Fail, Pass};
+    use crate::autograd::Var;
+    use crate::models::{Architecture, MlpConfig};
+    use crate::nn::Init;
+    use crate::quant::{QuantConfig, quantize_model};
+    use crate::{Rng, Tensor};
+
+    /// A row may be as far off in another pass as rounding to int8 takes rows on average, and no further.
+    #[test]
+    fn a_row_may_be_as_far_off_as_the_error_of_the_model() {
+        let config = MlpConfig { inputs: 6, hidden: vec![16], outputs: 3 };
+        let float = Architecture::Mlp(config).build(&mut Init::seed(1)).unwrap();
+        let mut int8 = float.clone();
+        let samples = Tensor::randn([40, 6], 1.0, &mut Rng::seed(2)).unwrap();
+        let config = QuantConfig::default().knowingly();
+        quantize_model(&mut *int8, [Ok(Var::from(&samples))], &config).unwrap();
+        let held_out = HeldOut::new([samples], []).unwrap();
+        let subject = Subject::new("m", &*float, &*int8, held_out).unwrap();
+        let evidence = Evidence::gather(&subject, &AuditOptions::default()).unwrap();
+        let error = compare::errors(&evidence.int8, &evidence.float).unwrap()[0];
+        let mut all = spread::Spread::default();
+        all.add(&evidence.int8[0]).unwrap();
+        let typical = all.around_means() / 40f64.sqrt();
+        let mut plan = compile(&*subject.int8, &subject.held_out.first(1).unwrap()).unwrap();
+        let mut judged = |among: usize, times: f64| {
+            let off = (times * error * typical) as f32;
+            of_passes(&subject, &evidence, |batch| {
+                let outputs = run(&mut plan, batch)?;
+                let mut values = outputs[0].to_vec::<f32>()?;
+                if batch[0].shape()[0] == among {
+                    values[0] += off;
+                }
+                Ok(vec![Tensor::from_vec(values, *outputs[0].shape())?])
+            })
+            .unwrap()
+        };
+        // Passes of many, a sample alone, and the 5 that 7 leave of 40.
+        for among in SIZES.into_iter().chain(ONCE).filter(|&among| among <= 40).chain([5]) {
+            assert_eq!(judged(among, 0.98).result, Pass, "{among}");
+            let gate = judged(among, 1.02);
+            assert_eq!(gate.result, Fail, "{among}");
+            assert!(gate.reason.contains(&format!("in a pass of {among}")), "{}", gate.reason);
+        }
+        assert_eq!(judged(34, 10.0).result, Pass, "no pass has 34 samples");
+    }
+}

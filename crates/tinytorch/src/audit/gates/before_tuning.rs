@@ -5,7 +5,6 @@ use crate::Result;
 use crate::audit::answers::Answers;
 use crate::audit::{Evidence, Gate, Outcome, Subject, passes};
 use crate::models::compile;
-use std::slice;
 
 /// Holds a fine-tuned model to the float model before the tuning too: in accuracy, and in classes that are lost for certain, as
 /// tuning moves answers both ways. The float twin that the other gates compare with has what was tuned, so that what a
@@ -24,14 +23,19 @@ pub(super) fn hold_to_it(gates: &mut [Gate], subject: &Subject, evidence: &Evide
     let accuracy = accuracy::accuracy(subject, outputs, answers.as_ref())?;
     let (classes, _) = classes::classes(subject, &float, answers.as_ref());
     let lost = Some(classes).filter(|classes| classes.result == Outcome::Fail);
-    for before in slice::from_ref(&accuracy).iter().chain(&lost) {
-        let worse = |gate: &&mut Gate| gate.id == before.id && rank(before) > rank(gate);
+    keep_the_worse(gates, [accuracy].into_iter().chain(lost));
+    Ok(())
+}
+
+/// Puts gates of before the tuning in the place of those that answer better.
+fn keep_the_worse(gates: &mut [Gate], before: impl Iterator<Item = Gate>) {
+    for before in before {
+        let worse = |gate: &&mut Gate| gate.id == before.id && rank(&before) > rank(gate);
         if let Some(gate) = gates.iter_mut().find(worse) {
             let reason = format!("before it was fine-tuned: {}", before.reason);
-            *gate = Gate { reason, ..before.clone() };
+            *gate = Gate { reason, ..before };
         }
     }
-    Ok(())
 }
 
 /// How bad an answer is.
@@ -40,5 +44,35 @@ fn rank(gate: &Gate) -> u8 {
         Outcome::Fail => 2,
         Outcome::Unknown => 1,
         Outcome::Pass | Outcome::NotApplicable => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Outcome::{Fail, NotApplicable, Pass, Unknown};
+
+    fn gate(id: &'static str, result: Outcome, reason: &str) -> Gate {
+        Gate { result, ..Gate::unknown(id, reason.to_string()) }
+    }
+
+    #[test]
+    fn the_worse_answer_of_both_is_kept() {
+        let of = |now: Outcome, before: Outcome| {
+            let mut gates = [gate("agreement", Pass, "now"), gate("accuracy", now, "now")];
+            keep_the_worse(&mut gates, [gate("accuracy", before, "before")].into_iter());
+            let [other, gate] = gates;
+            assert_eq!((other.result, &*other.reason), (Pass, "now"));
+            (gate.result, gate.reason)
+        };
+        for (now, before) in [(Pass, Fail), (Pass, Unknown), (Unknown, Fail), (NotApplicable, Fail)]
+        {
+            assert_eq!(of(now, before), (before, "before it was fine-tuned: before".to_string()));
+        }
+        for (now, before) in
+            [(Fail, Pass), (Fail, Unknown), (Unknown, Pass), (Fail, Fail), (Pass, NotApplicable)]
+        {
+            assert_eq!(of(now, before), (now, "now".to_string()));
+        }
     }
 }

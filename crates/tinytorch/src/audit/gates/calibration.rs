@@ -26,13 +26,7 @@ pub(crate) fn calibration(
     let inputs_of_int8 = inputs(&*subject.int8);
     let fixed =
         inputs_of_int8.values().filter(|input| matches!(input, Encoding::Static(_))).count();
-    if fixed == 0 {
-        let reason = "no activation has a fixed range, so there are none to calibrate".to_string();
-        return Ok(Gate::not_applicable(ID, reason));
-    }
-    if 2 * fixed < inputs_of_int8.len() {
-        let of = inputs_of_int8.len();
-        let reason = format!("only {fixed} of {of} int8 layers have ranges from calibration");
+    if let Some(reason) = too_few(fixed, inputs_of_int8.len()) {
         return Ok(Gate::not_applicable(ID, reason));
     }
     let example = subject.held_out.first(1)?;
@@ -56,16 +50,23 @@ pub(crate) fn calibration(
     let outputs = passes::outputs(&mut plan, &subject.held_out)?;
     let without = squared_errors(&outputs, &evidence.float)?;
     let with = squared_errors(&evidence.int8, &evidence.float)?;
-    if without == with {
-        let reason = "calibrated and data-free ranges give the same outputs".to_string();
-        return Ok(Gate::not_applicable(ID, reason));
-    }
     let error = |outputs: &[Tensor]| {
         Ok::<_, crate::Error>(compare::worst(&compare::errors(outputs, &evidence.float)?).1 * 100.0)
     };
     let errors = told([error(&evidence.int8)?, error(&outputs)?]);
     let reason = format!("{errors}; the share of the squared error that is saved");
     judged(&with, &without, reason)
+}
+
+/// Why calibration has too small a part in a model to be judged by it, if it has: less than half of the layers.
+fn too_few(fixed: usize, all: usize) -> Option<String> {
+    match fixed {
+        0 => Some("no activation has a fixed range, so there are none to calibrate".to_string()),
+        _ if 2 * fixed < all => {
+            Some(format!("only {fixed} of {all} int8 layers have ranges from calibration"))
+        }
+        _ => None,
+    }
 }
 
 /// How what each int8 weight multiplies is quantized.
@@ -106,6 +107,10 @@ fn told([with, without]: [f64; 2]) -> String {
 
 /// Judges the squared errors of every sample, calibrated and without data.
 fn judged(with: &[f64], without: &[f64], reason: String) -> Result<Gate> {
+    if without == with {
+        let reason = "calibrated and data-free ranges give the same outputs".to_string();
+        return Ok(Gate::not_applicable(ID, reason));
+    }
     let saved = |of: &[usize]| {
         let sum = |errors: &[f64]| of.iter().map(|&i| errors[i]).sum::<f64>();
         let (with, without) = (sum(with), sum(without));
@@ -186,6 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn ends_may_lie_two_levels_apart_and_no_more() {
+        let of = |zero_point| QParams { scale: 0.01, zero_point };
+        assert!(is_one_range(of(100), of(102)) && is_one_range(of(102), of(100)));
+        assert!(!is_one_range(of(100), of(103)) && !is_one_range(of(103), of(100)));
+        // The levels of the coarser range count: 255 levels end 2.007 finer ones apart, and 1.991 coarser ones.
+        let of = |scale| QParams { scale, zero_point: 0 };
+        assert!(is_one_range(of(0.01), of(0.010_078_7)));
+        assert!(!is_one_range(of(0.01), of(0.010_082)));
+    }
+
+    #[test]
+    fn half_of_the_layers_are_enough_to_judge_by() {
+        assert_eq!([too_few(2, 4), too_few(5, 5)], [None, None]);
+        assert!(too_few(2, 5).unwrap().starts_with("only 2 of 5"));
+        assert!(too_few(0, 0).unwrap().starts_with("no activation"));
+    }
+
+    #[test]
     fn calibration_has_to_save_error_beyond_chance() {
         let result =
             |with: &[f64], without: &[f64]| judged(with, without, String::new()).unwrap().result;
@@ -197,5 +220,31 @@ mod tests {
         let mut one = vec![1.0; 100];
         one[17] = 0.5;
         assert_eq!(result(&one, &[1.0; 100]), Outcome::Unknown);
+        assert_eq!(result(&one, &one), Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn the_range_of_the_inputs_is_that_of_all_samples_and_all_numbers() {
+        let mut values = vec![0.5f32; 200];
+        (values[7], values[199]) = (-1.0, 3.0);
+        let floats = Tensor::from_vec(values, [200, 1]).unwrap();
+        let ids = Tensor::full(9i64, [200, 2]).unwrap();
+        let held_out = |inputs: Vec<Tensor>| HeldOut::new(inputs, []).unwrap();
+        let both = held_out(vec![ids.clone(), floats]);
+        assert_eq!(range_of(&both).unwrap(), Some((-1.0, 3.0)));
+        assert_eq!(range_of(&held_out(vec![ids])).unwrap(), None);
+    }
+
+    /// By hand: an output of 3 and 4, off by 1 in the second sample; another in thousands, off by 1000 in the first; and classes.
+    #[test]
+    fn an_outputs_errors_are_shares_of_its_own_square() {
+        let of = |values: [f32; 2]| Tensor::from_vec(values.to_vec(), [2, 1]).unwrap();
+        let classes = |class: i64| Tensor::full(class, [2]).unwrap();
+        let want = [of([3.0, 4.0]), of([3000.0, 4000.0]), classes(1)];
+        let got = [of([3.0, 5.0]), of([4000.0, 4000.0]), classes(2)];
+        assert_eq!(squared_errors(&got, &want).unwrap(), [0.04, 0.04]);
+        let rows = |values: [f32; 4]| [Tensor::from_vec(values.to_vec(), [2, 2]).unwrap()];
+        let errors = squared_errors(&rows([1.0, 1.0, 0.0, 4.0]), &rows([0.0; 4].map(|_| 2.0)));
+        assert_eq!(errors.unwrap(), [2.0 / 16.0, 8.0 / 16.0]);
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn latency(
     let flops: u64 = float.steps().iter().map(|step| step.cost.flops).sum();
 
     let mut batches = vec![subject.held_out.first(LARGE_BATCH)?];
-    if flops >= WORTH_TIMING_ALONE && subject.held_out.fixed().is_none() {
+    if is_timed_alone(flops, subject.held_out.fixed()) {
         batches.push(single);
     }
     let (mut timed, mut shown) = (Vec::new(), Vec::new());
@@ -65,6 +65,11 @@ pub(crate) fn latency(
         timed.push(Timed { batch: batch[0].shape()[0], result, slowest });
     }
     Ok((judged(&timed), shown))
+}
+
+/// Whether a sample alone is timed too, of a model that does so many operations for it.
+fn is_timed_alone(flops: u64, fixed: Option<usize>) -> bool {
+    flops >= WORTH_TIMING_ALONE && fixed.is_none()
 }
 
 /// What was measured at one batch size.
@@ -159,6 +164,12 @@ mod tests {
         let (pairs, a_median, b_median, settled) = (100, 1e-5, 1e-5 * ratio, true);
         let result = PairedResult { ratio, low, high, pairs, a_median, b_median, settled };
         Timed { batch, result, slowest: "`fc.weight` takes the most time".to_string() }
+    }
+
+    #[test]
+    fn a_million_operations_are_worth_timing_alone() {
+        assert!(is_timed_alone(1_000_000, None) && !is_timed_alone(999_999, None));
+        assert!(!is_timed_alone(1_000_000, Some(4)));
     }
 
     #[test]

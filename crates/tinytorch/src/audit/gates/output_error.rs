@@ -63,3 +63,24 @@ pub(super) fn tells_nothing(outputs: &[Tensor]) -> Result<Option<String>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_rows_that_differ_tell_an_error() {
+        let tells = |output: Tensor| tells_nothing(&[output]).unwrap().is_none();
+        let rows = |n: usize| Tensor::arange(3 * n).unwrap().reshape([n, 3]).unwrap();
+        assert!(tells(rows(30)) && !tells(rows(29)));
+        // Of a single axis each value is a row, and the last of more has the columns.
+        assert!(tells(Tensor::arange(30).unwrap()) && !tells(Tensor::arange(29).unwrap()));
+        assert!(tells(Tensor::arange(60).unwrap().reshape([2, 15, 2]).unwrap()));
+        assert!(!tells(Tensor::ones([100, 3]).unwrap()));
+        let mut one = vec![1.0; 300];
+        one[299] = 2.0;
+        assert!(tells(Tensor::from_vec(one, [100, 3]).unwrap()));
+        // What is no float has no error to tell.
+        assert!(tells(Tensor::full(1i64, [2, 3]).unwrap()));
+    }
+}
