@@ -184,6 +184,14 @@ impl Runs {
         self.count * self.len.div_ceil(lanes)
     }
 
+    /// The outputs behind the last whole vector of a run that is the only one and has one.
+    pub(super) fn behind_vectors(self, lanes: usize) -> Range<usize> {
+        match self.count == 1 && self.len > lanes {
+            true => self.len - self.len % lanes..self.len,
+            false => 0..0,
+        }
+    }
+
     /// The vector at a place, which moves on to the next one. The last one of a run may begin so early that it is full.
     #[inline(always)]
     pub(super) fn next(self, lanes: usize, may_repeat: bool, place: &mut Place) -> Pixels {

@@ -5,6 +5,7 @@
 //! 14 x 14 pixels from 16 to 32 channels take half the time.
 
 use super::Lengths;
+use super::alone::{Alone, MOST_ALONE};
 use super::copied::{Copied, Place, Runs, is_pointwise, vectors};
 use super::ending::{Ending, Written};
 use super::strip::{Pixels, Strip, Whole};
@@ -237,7 +238,13 @@ impl Slab<'_> {
         };
         // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
         let may_repeat = is_first && is_last;
+        let alone = match self.copied.itself() {
+            Some(_) if may_repeat && S::LANES >= A_PANEL => runs.behind_vectors(S::LANES),
+            _ => 0..0,
+        };
+        let is_alone = (1..=MOST_ALONE).contains(&alone.len());
         let (mut left, mut place) = (runs.vectors(S::LANES), Place::default());
+        left -= usize::from(is_alone);
         while left > 0 {
             // Strips are as even as they can be: one of a single vector waits for its weights.
             let count = left.div_ceil(left.div_ceil(V));
@@ -249,6 +256,12 @@ impl Slab<'_> {
                 _ => strip::<S, R, V>(s, whole, runs, may_repeat, place),
             }
             left -= count;
+        }
+        if is_alone {
+            alone.for_each(|pixel| match whole.out.adds() {
+                true => s.call(Alone::<true> { whole, pixel }),
+                false => s.call(Alone::<false> { whole, pixel }),
+            });
         }
     }
 }

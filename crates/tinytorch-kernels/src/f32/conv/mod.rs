@@ -6,6 +6,7 @@
 //! and X the matrix of windows ([`Unfolded`](super::gemm::Unfolded)): Y = W X, dX = W^T dY folded back
 //! onto the image, dW = dY X^T.
 
+mod alone;
 mod backward;
 mod copied;
 mod depthwise;

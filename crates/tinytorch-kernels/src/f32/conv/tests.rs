@@ -207,6 +207,29 @@ fn tiles_that_are_transformed_match_the_definition() {
     check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 65, ..TRANSFORMED });
 }
 
+/// Images of 49 pixels have one behind the last whole vector of 8 or 16 lanes, those of 18 two; panels of channels are taken
+/// by eights, fours, twos and ones, and the last has some of its channels.
+#[test]
+fn pixels_behind_the_last_vector_match_the_definition() {
+    for (height, width) in [(7, 7), (3, 6), (1, 17)] {
+        for (in_channels, out_channels) in [(1, 3), (9, 8), (20, 125), (700, 12)] {
+            let shape = ConvShape {
+                in_channels,
+                height,
+                width,
+                out_channels,
+                kernel: [1, 1],
+                padding: [[0; 2]; 2],
+                ..PLAIN
+            };
+            check(&shape);
+            assert_same_bits(&shape);
+            let groups = if in_channels % 2 == 0 && out_channels % 2 == 0 { 2 } else { 1 };
+            check(&ConvShape { groups, ..shape });
+        }
+    }
+}
+
 #[test]
 fn narrow_rows_that_are_joined_match_the_definition() {
     let narrow = ConvShape { in_channels: 12, height: 8, width: 8, out_channels: 20, ..PLAIN };
