@@ -320,6 +320,9 @@ impl Layout {
 
     /// From `(channel, window)` to `(window, channel)`.
     fn pack_order<T: Copy>(&self, own: &[T], packed: &mut [T]) {
+        if self.window == 1 {
+            return packed.copy_from_slice(own);
+        }
         for (c, run) in own.chunks_exact(self.window).enumerate() {
             for (w, &value) in run.iter().enumerate() {
                 packed[w * self.channels + c] = value;

@@ -79,7 +79,8 @@ impl Panels {
         let mut row = vec![0; k];
         for i in 0..n {
             fill(i, &mut row);
-            panels.pair_rule &= pair_rule_holds(&row);
+            // Of trained weights hardly any row holds it, and the first that does not settles it.
+            panels.pair_rule = panels.pair_rule && pair_rule_holds(&row);
             pack_row(&mut panels.packed, n, i, &row);
         }
         Ok(panels)
@@ -205,9 +206,13 @@ impl Panels {
 /// Writes row `i` of `n` to where it belongs in the panels.
 pub(super) fn pack_row(panels: &mut [i8], n: usize, i: usize, row: &[i8]) {
     let layout = RowLayout::of(n, row.len(), i);
-    for (group, values) in row.chunks(GROUP).enumerate() {
-        let start = layout.start_of(group, values.len());
-        panels[start..start + values.len()].copy_from_slice(values);
+    let (groups, rest) = row.as_chunks::<GROUP>();
+    for (group, values) in groups.iter().enumerate() {
+        panels[layout.start_of(group, GROUP)..][..GROUP].copy_from_slice(values);
+    }
+    if !rest.is_empty() {
+        let start = layout.start_of(groups.len(), rest.len());
+        panels[start..start + rest.len()].copy_from_slice(rest);
     }
 }
 
