@@ -60,10 +60,11 @@ impl Drop for KeepFreed {
     }
 }
 
-/// While one of these lives, arrays of a megabyte and more go back to the system as soon as they are freed, so that a process
+/// While one of these lives, arrays of four megabytes and more go back to the system as soon as they are freed, so that a process
 /// never holds much more than what is alive. By itself glibc puts arrays of up to 32 MB on its heaps once such a one was
 /// freed, where what lies between them stays: a pass over a model of 95 MB took 87 MB more than what it computed with
-/// (`scripts/onnx_memory.py`). Each such array costs its pages anew. Memory of the whole process is meant, and where a
+/// (`scripts/onnx_memory.py`). Each such array costs its pages anew, which is much where activations are as large: a search on
+/// a recognizer of text spent two thirds of its time there, of a megabyte and more. Memory of the whole process is meant, and where a
 /// [`KeepFreed`] lives too, that counts; only glibc can be asked to.
 #[derive(Debug)]
 pub struct FreeAtOnce(());
@@ -87,7 +88,7 @@ impl Drop for FreeAtOnce {
 const LARGEST: i32 = 32 << 20;
 
 /// The same while a [`FreeAtOnce`] lives.
-const OF_ITS_OWN: i32 = 1 << 20;
+const OF_ITS_OWN: i32 = 4 << 20;
 
 /// Tells glibc from how many bytes on it maps an array by itself, and how many free bytes at the end of its heap it keeps.
 fn set(of_its_own: i32, kept: i32) {

@@ -11,7 +11,7 @@ use tinytorch_kernels::Isa;
 
 /// What the ops of a pass may compute together, in bytes, where something keeps what each layer reads and gives: an
 /// audit then takes no more beside two models of 100 MB than beside small ones.
-const KEPT: usize = 32 << 20;
+const KEPT: usize = 96 << 20;
 
 /// All samples, as a model takes them, in batches that leave room for what each of its layers reads and gives.
 ///

@@ -74,7 +74,8 @@ impl Quantize {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        let _freed = FreeAtOnce::new();
+        // A search runs the model hundreds of times, and is not to fetch its memory anew each time.
+        let _freed = self.max_error.is_none().then(FreeAtOnce::new);
         let Loaded { mut model, mut provenance } = open(&self.file)?;
         let destination = Destination { of: Some(&self.file), out: &self.out };
         destination.check(&*model)?;
