@@ -1,5 +1,6 @@
 //! Black boxes: the gates that judge answers find what is planted, and those about the inside say that they cannot.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tinytorch::audit::{
     AuditOptions, Budget, Footprint, Gate, HeldOut, ModelReport, Outcome, Outside, OutsideError,
@@ -73,16 +74,19 @@ fn what_is_planted_is_found() {
     }
 }
 
+/// A model whose file in a folder has so many bytes, and each copy of which holds so many.
+fn of_size(folder: &Path, name: &str, bytes: usize, held: u64) -> Outside {
+    let file = folder.join(name);
+    std::fs::write(&file, vec![0u8; bytes]).unwrap();
+    let how = "a sum".to_string();
+    let measure = move |copies| Ok(Footprint { bytes: held * copies as u64, how: how.clone() });
+    changed(name, |_, v, _| v).in_file(file).measured_by(measure)
+}
+
 #[test]
 fn files_and_processes_are_held_to_each_other() {
     let folder = tempfile::tempdir().unwrap();
-    let of = |name: &str, bytes: usize, held: u64| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, vec![0u8; bytes]).unwrap();
-        let how = "a sum".to_string();
-        let measure = move |copies| Ok(Footprint { bytes: held * copies as u64, how: how.clone() });
-        changed(name, |_, v, _| v).in_file(file).measured_by(measure)
-    };
+    let of = |name: &str, bytes: usize, held: u64| of_size(folder.path(), name, bytes, held);
     let gates = |int8: usize, held: u64| {
         let report = judged(&of("float", 8 << 20, 8 << 20), &of("int8", int8, held)).unwrap();
         (gate(&report, "file_bytes"), gate(&report, "process_memory"))
@@ -106,13 +110,7 @@ fn files_and_processes_are_held_to_each_other() {
 #[test]
 fn sizes_are_held_to_their_limits() {
     let folder = tempfile::tempdir().unwrap();
-    let of = |name: &str, bytes: usize, held: u64| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, vec![0u8; bytes]).unwrap();
-        let how = "a sum".to_string();
-        let measure = move |copies| Ok(Footprint { bytes: held * copies as u64, how: how.clone() });
-        changed(name, |_, v, _| v).in_file(file).measured_by(measure)
-    };
+    let of = |name: &str, bytes: usize, held: u64| of_size(folder.path(), name, bytes, held);
     let results = |(float, int8): (usize, usize), (of_float, of_int8): (u64, u64)| {
         let report = judged(&of("float", float, of_float), &of("int8", int8, of_int8)).unwrap();
         (gate(&report, "file_bytes").result, gate(&report, "process_memory").result)
