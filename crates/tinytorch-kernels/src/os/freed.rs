@@ -102,6 +102,15 @@ fn set(of_its_own: i32, kept: i32) {
     let _ = (of_its_own, kept);
 }
 
+/// [`give_back_freed`], if a [`FreeAtOnce`] lives and no [`KeepFreed`]: after a part of a long work, whose smaller arrays lay on the
+/// heaps.
+pub fn give_back_if_wanted() {
+    let wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if wanted.kept == 0 && wanted.at_once > 0 {
+        give_back_freed();
+    }
+}
+
 /// Gives memory that was freed, and that the C library keeps for later, back to the system, so that
 /// [`ProcessMemory`](super::ProcessMemory) tells what is in use. Only glibc can be asked to; elsewhere nothing happens.
 pub fn give_back_freed() {

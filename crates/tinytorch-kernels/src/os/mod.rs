@@ -21,7 +21,7 @@ pub mod shared;
 pub mod whole;
 
 pub use alloc::{AllocStats, CountingAllocator};
-pub use freed::{FreeAtOnce, KeepFreed, give_back_freed};
+pub use freed::{FreeAtOnce, KeepFreed, give_back_freed, give_back_if_wanted};
 pub use process::{ProcessMemory, ProcessMemoryError};
 pub use room::NotEnoughMemory;
 pub use shared::SharedSlice;

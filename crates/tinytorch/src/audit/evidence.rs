@@ -11,6 +11,7 @@ use crate::models::{ListModel, Model, compile};
 use crate::quant::{Folded, fold};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
+use tinytorch_kernels::os::give_back_if_wanted;
 
 /// What running both models on the held-out data, as they are deployed, has shown.
 pub struct Evidence {
@@ -43,6 +44,7 @@ impl Evidence {
         let one: Vec<Var> = subject.held_out.first(1)?.into_iter().map(Var::from).collect();
         let folded = fold(&*subject.float as &dyn ListModel, &one, &subject.config_as_stored()?)?;
         let (mut layers, out_of_order) = layers(subject, options, &folded)?;
+        give_back_if_wanted();
         let float = outputs(&mut compile(&*subject.float, &batch)?, &subject.held_out)?;
         let names = names_of(&*subject.int8, float.len());
         numbers::check_outputs(&float, &names)?;
@@ -58,6 +60,8 @@ impl Evidence {
                 layer.kernel = kernel;
             }
         }
+        drop(deployed);
+        give_back_if_wanted();
         if options.latency {
             layer_times::note(&mut layers, subject, options)?;
         }

@@ -1,10 +1,10 @@
 //! What an audit is about: two models and data to judge them by.
 
-use super::{AuditError, HeldOut, Likeness, Metric, Task, rounding};
+use super::{AuditError, HeldOut, Likeness, Metric, Task, passes, rounding};
 use crate::Result;
 use crate::files::{FileError, Loaded, Provenance, digest_params, open_with, own_file};
 use crate::int8::{Encoding, QWeight, WeightBits};
-use crate::models::{Kinds, ListModel, Model, Sequence};
+use crate::models::{Kinds, ListModel, Model, Sequence, compile};
 use crate::quant::{
     Activations, Equalization, QuantConfig, QuantRecord, QuantReport, Scheme, SeenRows, Tried,
     equalize, is_weight,
@@ -62,8 +62,8 @@ pub struct Subject {
     pub(super) sequence: Option<Sequence>,
     /// What the outputs are held against each other by, beside their error.
     pub(super) likeness: Option<(Arc<dyn Likeness>, Option<f64>)>,
-    /// The float model as its file holds it, where what was quantized is an equal one with other channels.
-    pub(super) given: Option<Box<dyn Model>>,
+    /// Of the float model as its file holds it, where what was quantized is an equal one with other channels.
+    pub(super) given: Option<Given>,
     /// The models that were judged in a search for this one.
     pub(super) tried: Vec<Tried>,
     /// What was fine-tuned after quantizing, if anything was.
@@ -134,12 +134,11 @@ impl Subject {
     /// held against that model, if it gives what the float model gives, to the bit, which a gate makes sure of.
     ///
     /// # Errors
-    /// As [`equalize`].
+    /// As [`equalize`], or if the float model does not run on the samples.
     pub fn equalized(mut self, by: &[Equalization]) -> Result<Subject> {
         if !by.is_empty() {
-            let given = self.float.clone_box();
+            self.given = Some(Given::of(&*self.float, &self.held_out)?);
             equalize(&mut *self.float as &mut dyn ListModel, by)?;
-            self.given = Some(given);
         }
         Ok(self)
     }
@@ -237,6 +236,21 @@ impl Subject {
     /// Judges these files of the float and the int8 model, instead of files of the audit's own.
     pub fn files(self, float: impl Into<PathBuf>, int8: impl Into<PathBuf>) -> Subject {
         Subject { delivered: Some((Some(float.into()), int8.into())), ..self }
+    }
+}
+
+/// What is kept of a float model: itself it would be held twice.
+pub(super) struct Given {
+    /// The SHA-256 of its tensors.
+    pub(super) digest: String,
+    /// What it gives for all samples.
+    pub(super) outputs: Vec<Tensor>,
+}
+
+impl Given {
+    fn of(model: &dyn Model, held_out: &HeldOut) -> Result<Given> {
+        let mut plan = compile(model, &held_out.first(1)?)?;
+        Ok(Given { digest: digest_params(model)?, outputs: passes::outputs(&mut plan, held_out)? })
     }
 }
 

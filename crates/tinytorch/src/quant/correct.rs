@@ -20,6 +20,9 @@ pub(crate) type Corrections = BTreeMap<String, Vec<f32>>;
 /// The output channels of layers, by the names of their weights.
 pub(crate) type Channels = BTreeMap<String, Vec<Moments>>;
 
+/// The means of the output channels of layers, by the names of their weights.
+type Means = BTreeMap<String, Vec<f64>>;
+
 /// A layer with channels: its name, and the axis that they lie along.
 #[derive(Clone, Debug)]
 struct Layer {
@@ -74,7 +77,7 @@ where
 /// What the float model's layers give on each of some batches, to correct int8 models by.
 pub(super) struct Corrector<'x, X> {
     batches: Vec<&'x X>,
-    float: Vec<Channels>,
+    float: Vec<Means>,
 }
 
 impl<'x, X> Corrector<'x, X> {
@@ -90,7 +93,8 @@ impl<'x, X> Corrector<'x, X> {
                     fold.norm(channels);
                 }
             }
-            Ok(channels)
+            let means = |of: Vec<Moments>| of.iter().map(Moments::mean).collect();
+            Ok(channels.into_iter().map(|(name, channels)| (name, means(channels))).collect())
         });
         let float = float.collect::<Result<_>>()?;
         Ok(Corrector { batches, float })
@@ -126,7 +130,7 @@ impl<'x, X> Corrector<'x, X> {
 /// Corrects each int8 layer as it runs, by the mean that it has been moved by until then.
 pub(super) struct Fitting<'c> {
     layers: BTreeMap<ParamId, Layer>,
-    float: &'c [Channels],
+    float: &'c [Means],
     passed: usize,
     /// The sum over all batches.
     moved: BTreeMap<String, Vec<f64>>,
@@ -161,7 +165,7 @@ impl Observer for Fitting<'_> {
         };
         let moved = self.moved.entry(layer.name.clone()).or_insert_with(|| vec![0.0; float.len()]);
         for (sum, (int8, float)) in moved.iter_mut().zip(int8.iter().zip(float)) {
-            *sum += int8.mean() - float.mean();
+            *sum += int8.mean() - float;
         }
         let batches = (self.passed + 1) as f64;
         let mean: Vec<f32> = moved.iter().map(|sum| (sum / batches) as f32).collect();

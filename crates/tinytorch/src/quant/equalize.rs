@@ -47,51 +47,81 @@ pub(super) fn undo<M: Module + ?Sized>(model: &mut M, by: &[Equalization]) -> Re
     scale(model, by, -1)
 }
 
+/// An axis, and an exponent of two for each of its entries.
+type Exponents = (usize, Vec<i32>);
+
+/// Values are changed where they lie: a model is held once.
 fn scale<M: Module + ?Sized>(model: &mut M, by: &[Equalization], sign: i32) -> Result<()> {
-    let mut values: BTreeMap<String, Tensor> = BTreeMap::new();
+    let mut changes: BTreeMap<&str, Vec<Exponents>> = BTreeMap::new();
     let params: BTreeMap<String, &Param> = model.named_params().into_iter().collect();
     for one in by {
-        let factors = |sign: i32| {
-            one.exponents.iter().map(|&e| 2f32.powi(sign * i32::from(e))).collect::<Vec<f32>>()
-        };
-        let mut change = |name: &str, axis: usize, factors: &[f32]| -> Result<()> {
-            let other = || QuantError::OtherModel { name: name.to_string() };
-            let value = match (values.get(name), params.get(name).map(|param| param.stored())) {
-                (Some(value), _) => value,
-                (None, Some(Stored::F32(value))) => value,
-                _ => return Err(other().into()),
-            };
-            let scaled = scaled(value, axis, factors).ok_or_else(other)??;
-            values.insert(name.to_string(), scaled);
-            Ok(())
-        };
+        let exponents = |sign: i32| one.exponents.iter().map(|&e| sign * i32::from(e)).collect();
         for changed in [Some(&one.weight), one.bias.as_ref()].into_iter().flatten() {
-            change(changed, 0, &factors(sign))?;
+            changes.entry(changed).or_default().push((0, exponents(sign)));
         }
         let is_depthwise = params.get(&one.next).is_some_and(|param| {
             let shape = param.shape();
             shape.rank() == 4 && shape[1] == 1
         });
-        change(&one.next, usize::from(!is_depthwise), &factors(-sign))?;
+        let axis = usize::from(!is_depthwise);
+        changes.entry(&one.next).or_default().push((axis, exponents(-sign)));
+    }
+    for (name, changes) in &changes {
+        let fits = |value: &Tensor| {
+            let fits = |(axis, of): &Exponents| value.shape().get(*axis) == Some(&of.len());
+            value.dtype() == Dtype::F32 && changes.iter().all(fits)
+        };
+        match params.get(*name).map(|param| param.stored()) {
+            Some(Stored::F32(value)) if fits(value) => {}
+            _ => return Err(QuantError::OtherModel { name: name.to_string() }.into()),
+        }
     }
     for (name, param) in model.named_params_mut() {
-        if let Some(value) = values.remove(&name) {
-            let frozen = param.is_frozen();
-            param.store(Stored::F32(value));
-            param.set_frozen(frozen);
+        for (axis, exponents) in changes.get(&*name).into_iter().flatten() {
+            shift(param.value_mut()?, *axis, exponents)?;
         }
     }
     Ok(())
 }
 
-/// What lies along an axis by a factor each; `None` unless there are as many.
-fn scaled(value: &Tensor, axis: usize, factors: &[f32]) -> Option<Result<Tensor>> {
-    let mut sizes = vec![1; value.rank()];
-    *sizes.get_mut(axis)? = factors.len();
-    if value.shape()[axis] != factors.len() {
-        return None;
+/// Multiplies what lies along an axis by powers of two.
+fn shift(value: &mut Tensor, axis: usize, exponents: &[i32]) -> Result<()> {
+    let inner: usize = value.shape()[axis + 1..].iter().product();
+    for (i, run) in value.as_mut_slice::<f32>()?.chunks_mut(inner.max(1)).enumerate() {
+        let factor = 2f32.powi(exponents[i % exponents.len()]);
+        run.iter_mut().for_each(|value| *value *= factor);
     }
-    Some(Tensor::from_vec(factors.to_vec(), &sizes[..]).and_then(|factors| value.mul(&factors)))
+    Ok(())
+}
+
+/// Whether all weights keep their digits, so that [`undo`] gives them back.
+fn can_be_undone(
+    Equalization { weight, bias, next, exponents }: &Equalization,
+    is_depthwise: bool,
+    params: &BTreeMap<String, &Param>,
+) -> Result<bool> {
+    let before = [Some(weight), bias.as_ref()].into_iter().flatten().map(|name| (name, 0, 1));
+    for (name, axis, sign) in before.chain([(next, usize::from(!is_depthwise), -1)]) {
+        let Some(param) = params.get(name) else { return Ok(false) };
+        if !keeps_digits(param.value()?, axis, exponents, sign)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether what lies along an axis keeps its digits when it is multiplied by powers of two, and once more along another
+/// axis: not where it might become infinite, or smaller than a normal number.
+fn keeps_digits(value: &Tensor, axis: usize, exponents: &[i8], sign: i32) -> Result<bool> {
+    let inner: usize = value.shape()[axis + 1..].iter().product();
+    let dense = value.contiguous()?;
+    let mut runs = dense.as_slice::<f32>()?.chunks(inner.max(1)).enumerate();
+    let again = [-MOST, MOST].map(|most| 2f32.powi(i32::from(most)));
+    Ok(runs.all(|(i, run)| {
+        let factor = 2f32.powi(sign * i32::from(exponents[i % exponents.len()]));
+        let keeps = |value: f32| again.iter().all(|again| (value * factor * again).is_normal());
+        factor == 1.0 || run.iter().all(|&value| value == 0.0 || keeps(value))
+    }))
 }
 
 /// Two convolutions with nothing but a positive part between them.
@@ -118,8 +148,8 @@ where
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    let params = model.named_params();
-    let ids = params.iter().filter(|(name, _)| pairs.iter().any(|pair| pair.next == *name));
+    let params: BTreeMap<String, &Param> = model.named_params().into_iter().collect();
+    let ids = params.iter().filter(|(name, _)| pairs.iter().any(|pair| pair.next == **name));
     let mut watch = Channels {
         names: ids.map(|(name, param)| (param.id(), name.clone())).collect(),
         largest: BTreeMap::new(),
@@ -139,6 +169,9 @@ where
         }
         let Pair { weight, bias, next, columns } = pair;
         let one = Equalization { weight, bias, next, exponents };
+        if !can_be_undone(&one, columns.is_none(), &params)? {
+            continue;
+        }
         if columns.is_none() {
             depthwise.push(one.clone());
         }
@@ -345,6 +378,46 @@ mod tests {
         let error = equalize(&mut model, &[foreign]).unwrap_err().to_string();
         assert!(error.contains("d.weight"), "{error}");
         assert_eq!(bits(&model, &x), before);
+    }
+
+    /// Normal numbers are from 2^-126 to below 2^128; twelve powers are left to the other axis.
+    #[test]
+    fn what_would_lose_digits_is_not_equalized() {
+        let keeps = |exponent: i32, by: [i8; 2], sign: i32| {
+            let values = vec![1.0, 0.0, 2f32.powi(exponent), 1.0];
+            let value = Tensor::from_vec(values, [2, 2]).unwrap();
+            keeps_digits(&value, 0, &by, sign).unwrap()
+        };
+        assert!(keeps(-110, [9, 4], -1) && !keeps(-110, [4, 5], -1) && keeps(-110, [5, 5], 1));
+        assert!(keeps(111, [9, 4], 1) && !keeps(111, [4, 5], 1) && keeps(111, [5, 5], -1));
+        assert!(keeps(-126, [1, 0], -1) && !keeps(-126, [0, 1], -1));
+
+        let mut model = Separable::new();
+        let x = Var::from(Tensor::randn([2, 3, 6, 6], 1.0, &mut Rng::seed(4)).unwrap());
+        let found = candidates(&model, std::slice::from_ref(&x)).unwrap();
+        let moved = found[0][0].exponents.iter().position(|e| *e > 0).unwrap();
+        let depthwise = model.0[1].weight.value_mut().unwrap();
+        depthwise.as_mut_slice::<f32>().unwrap()[9 * moved] = 1.2e-38;
+        let found = candidates(&model, std::slice::from_ref(&x)).unwrap();
+        assert!(found.iter().flatten().all(|one| one.next != "b.weight"), "{found:?}");
+    }
+
+    #[test]
+    fn values_are_changed_where_they_lie_and_copied_if_somebody_else_has_them() {
+        let mut model = Separable::new();
+        let place = |model: &Separable| {
+            model.0[1].weight.value().unwrap().as_slice::<f32>().unwrap().as_ptr()
+        };
+        let x = Var::from(Tensor::randn([2, 3, 6, 6], 1.0, &mut Rng::seed(4)).unwrap());
+        let found = candidates(&model, std::slice::from_ref(&x)).unwrap();
+        let before = place(&model);
+        equalize(&mut model, &found[0]).unwrap();
+        assert_eq!(place(&model), before);
+        let kept = model.0[1].weight.value().unwrap().clone();
+        let values = kept.to_vec::<f32>().unwrap();
+        undo(&mut model, &found[0]).unwrap();
+        assert_ne!(place(&model), before);
+        assert_eq!(kept.to_vec::<f32>().unwrap(), values);
     }
 
     /// 8 / 3 is between 2 and 4, and what is never seen has nothing to gain.

@@ -30,6 +30,10 @@ const HELD_OUT: usize = 4;
 /// Samples of a timed pass.
 const TIMED: usize = 32;
 
+/// Bytes of float parameters above which a model is large: it is not timed, since its plan would hold them again, as would a copy
+/// to time beside, where quantizing 95 MB within a budget takes 1.6 times as much (`scripts/onnx_memory.py`).
+const LARGE: usize = 64 << 20;
+
 /// The stable form of `ladder` in `--json`.
 #[derive(Serialize)]
 pub(crate) struct Climbed {
@@ -55,8 +59,9 @@ pub(crate) struct Climbed {
     /// Whether the time ran out before the search had ended.
     interrupted: bool,
     batch: usize,
-    time_of_float: f64,
-    time_of_fastest: f64,
+    /// `null` for a large model, which is not timed.
+    time_of_float: Option<f64>,
+    time_of_fastest: Option<f64>,
 }
 
 /// The stable form of `planned`.
@@ -147,31 +152,35 @@ pub(super) fn climb<'p>(
     config: &QuantConfig,
     progress: &mut Progress<'p>,
 ) -> Result<(Ladder, Climbed)> {
-    let (float, mut fastest) = (model.clone_box(), model.clone_box());
+    let mut others = Others::of(model);
     let max_error = budget.max_error;
     let (started, planned, interrupted) = (Instant::now(), None, false);
     let mut watch = Watched { budget, progress, started, planned, interrupted };
+    let fastest = others.as_mut().map(|others| &mut *others.fastest);
     let (ladder, held_out_samples, batch) = match samples {
         Samples::Apart(samples) => {
-            let Batches { calibration, held_out, held_out_samples } =
-                Batches::of(samples, model.fixed_batch())?;
-            let (model, fastest): (&mut dyn ListModel, &mut dyn ListModel) = (model, &mut *fastest);
-            let ladder = search([model, fastest], &calibration, &held_out, config, &mut watch)?;
-            let timed = float.fixed_batch().unwrap_or(TIMED).min(samples[0].shape()[0]);
+            let fixed = model.fixed_batch();
+            let Batches { calibration, held_out, held_out_samples } = Batches::of(samples, fixed)?;
+            let fastest = fastest.map(|model| model as &mut dyn ListModel);
+            let model: &mut dyn ListModel = &mut *model;
+            let ladder = search(model, fastest, &calibration, &held_out, config, &mut watch)?;
+            let timed = fixed.unwrap_or(TIMED).min(samples[0].shape()[0]);
             let batch = samples.iter().map(|input| input.slice(0, 0..timed));
             (ladder, held_out_samples, batch.collect::<tinytorch::Result<Vec<_>>>()?)
         }
         Samples::Steps(sequence) => {
             let Steps { calibration, held_out } = Steps::of(model, sequence)?;
-            let models = [&mut Stepped(model), &mut Stepped(&mut *fastest)];
+            let mut fastest = fastest.map(|model| Stepped(model));
+            let (model, fastest) = (&mut Stepped(model), fastest.as_mut());
             let judged = std::slice::from_ref(&held_out);
-            let ladder = search(models, &calibration, judged, config, &mut watch)?;
+            let ladder = search(model, fastest, &calibration, judged, config, &mut watch)?;
             (ladder, held_out.len(), sequence.first()?)
         }
     };
     let Watched { planned, interrupted, .. } = watch;
-    let mut names = float.output_names().into_iter();
+    let mut names = model.output_names().into_iter();
     let names = (0..).map(|i| names.next().unwrap_or_else(|| format!("output {i}")));
+    let times = others.map(|others| others.times(model, &batch)).transpose()?;
     let climbed = Climbed {
         max_error,
         error: ladder.error,
@@ -187,15 +196,16 @@ pub(super) fn climb<'p>(
         seconds: started.elapsed().as_secs_f64(),
         interrupted,
         batch: batch[0].shape()[0],
-        time_of_float: time_ratio(&*float, model, &batch)?,
-        time_of_fastest: time_ratio(&*fastest, model, &batch)?,
+        time_of_float: times.map(|[float, _]| float),
+        time_of_fastest: times.map(|[_, fastest]| fastest),
     };
     Ok((ladder, climbed))
 }
 
 /// Quantizes the first model within the budget, and the second, which is the same, on the first rung.
 fn search<M, X>(
-    [model, fastest]: [&mut M; 2],
+    model: &mut M,
+    fastest: Option<&mut M>,
     calibration: &[X],
     held_out: &[X],
     config: &QuantConfig,
@@ -209,9 +219,37 @@ where
     let (max_error, has_classes) = (budget.max_error, budget.has_classes);
     let search = Search { calibration, held_out, max_error, config, prices, has_classes };
     let ladder = quantize_watched(model, search, watch)?;
-    let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
-    quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
+    if let Some(fastest) = fastest {
+        let first = QuantConfig { patterns: config.patterns.clone(), ..ladder.config.clone() };
+        quantize_model(fastest, calibration.iter().cloned().map(Ok), &first)?;
+    }
     Ok(ladder)
+}
+
+/// Whether a float model's weights are what takes memory.
+pub(super) fn is_large(model: &dyn Model) -> bool {
+    let params = model.named_params();
+    params.iter().map(|(_, param)| size_of::<f32>() * param.shape().len()).sum::<usize>() > LARGE
+}
+
+/// The models that the one within the budget is timed beside.
+struct Others {
+    float: Box<dyn Model>,
+    /// To be quantized on the first rung.
+    fastest: Box<dyn Model>,
+}
+
+impl Others {
+    /// Of a small float model.
+    fn of(model: &dyn Model) -> Option<Others> {
+        (!is_large(model)).then(|| Others { float: model.clone_box(), fastest: model.clone_box() })
+    }
+
+    /// How many times as long as each of them the model takes for a batch.
+    fn times(self, model: &dyn Model, batch: &[Tensor]) -> Result<[f64; 2]> {
+        let Others { float, fastest } = self;
+        Ok([time_ratio(&*float, model, batch)?, time_ratio(&*fastest, model, batch)?])
+    }
 }
 
 fn named(priced: &Priced) -> (String, BTreeMap<String, f64>) {
@@ -286,13 +324,16 @@ impl fmt::Display for Climbed {
         if !self.raised.is_empty() {
             write!(f, "; {} on the fastest rung", percent(self.fastest_error))?;
         }
-        write!(
-            f,
-            "\nat batch {} it takes {:.2}x the time in float",
-            self.batch, self.time_of_float
-        )?;
-        if !self.raised.is_empty() {
-            write!(f, ", {:.2}x that on the fastest rung", self.time_of_fastest)?;
+        match self.time_of_float {
+            Some(ratio) => {
+                write!(f, "\nat batch {} it takes {ratio:.2}x the time in float", self.batch)?;
+            }
+            None => {
+                write!(f, "\nit was not timed, for the sake of memory: `tinytorch audit` does")?
+            }
+        }
+        if let (Some(ratio), false) = (self.time_of_fastest, self.raised.is_empty()) {
+            write!(f, ", {ratio:.2}x that on the fastest rung")?;
         }
         if self.interrupted {
             write!(f, "\nthe time ran out: this is the best of {} models", self.models_tried)?;

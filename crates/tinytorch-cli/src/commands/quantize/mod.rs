@@ -19,7 +19,7 @@ use anyhow::Result;
 use calibration::{Calibration, PICTURES};
 use clap::Args;
 use destination::Destination;
-use ladder::Budget;
+use ladder::{Budget, is_large};
 use made::make;
 use outcome::Outcome;
 use samples::Samples;
@@ -74,9 +74,11 @@ impl Quantize {
     }
 
     pub(crate) fn run(self, screen: &mut Screen) -> Result<Verdict> {
-        // A search runs the model hundreds of times, and is not to fetch its memory anew each time.
-        let _freed = self.max_error.is_none().then(FreeAtOnce::new);
+        let freed = FreeAtOnce::new();
         let Loaded { mut model, mut provenance } = open(&self.file)?;
+        // A search runs the model hundreds of times, and is not to fetch the memory of activations anew each time, unless the
+        // weights are what takes memory.
+        let _freed = (self.max_error.is_none() || is_large(&*model)).then_some(freed);
         let destination = Destination { of: Some(&self.file), out: &self.out };
         destination.check(&*model)?;
         let max_error = self.max_error.map(|Share(share)| share);

@@ -28,6 +28,7 @@ use super::{AuditOptions, Budget, Evidence, Judged, Subject};
 use super::{changed, copies};
 use crate::Result;
 use crate::int8::QWeight;
+use tinytorch_kernels::os::give_back_if_wanted;
 
 /// Asks every gate.
 ///
@@ -69,6 +70,7 @@ pub fn all(
     copies::count_once(&mut gates, &subject.held_out, &evidence.float)?;
     let mut latency = Vec::new();
     if options.latency {
+        give_back_if_wanted();
         let (gate, timed) = latency::latency(subject, options)?;
         gates.push(gate);
         latency = timed;

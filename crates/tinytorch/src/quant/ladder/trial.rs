@@ -10,6 +10,7 @@ use crate::quant::fold::Fold;
 use crate::quant::{Prepared, QuantConfig, QuantError, QuantReport, Scheme, relative_error};
 use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
+use tinytorch_kernels::os::give_back_if_wanted;
 
 /// Answers of a class that have to change before it may be called lost: one or two are chance where there
 /// are many classes.
@@ -229,7 +230,10 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
         let prepared = self.prepared.with_config(config)?;
         let corrections = self.corrections(&prepared, corrector)?;
         let (changes, _) = changes_of(&*self.model, &prepared, &corrections)?;
-        self.off_after(changes, judge, None)
+        let off = self.off_after(changes, judge, None);
+        // The int8 weights were a quarter of the model, and what lay between them is free now.
+        give_back_if_wanted();
+        off
     }
 
     fn corrections<X>(
@@ -246,6 +250,7 @@ impl<'m, M: Module + ?Sized> Trials<'m, M> {
         let undo = changes.try_out(self.model);
         let corrections = corrector.corrections(&*self.model);
         undo.put_back(self.model);
+        give_back_if_wanted();
         corrections
     }
 
