@@ -3,7 +3,7 @@
 use crate::build::{self, Built, Values};
 use crate::error::OnnxError;
 use crate::file::{self, Files};
-use crate::int8::{between, counterparts, is_same_constant, take_values};
+use crate::int8::{between, counterparts, distance, is_same_constant, take_values};
 use crate::memory::Memory;
 use crate::program::{Dim, Program, ValueInfo};
 use crate::proto::{GraphProto, ModelProto};
@@ -101,7 +101,9 @@ impl OnnxModel {
     pub fn over_values_of(&self, int8: &OnnxModel) -> Result<OnnxModel> {
         let apart = |problem: String| OnnxError::OtherGraph { problem };
         let [was, is] = [self, int8].map(|model| move |name: &str| model.single(name));
-        let found = counterparts((&self.frame, &was), (&int8.frame, &is)).map_err(apart)?;
+        let apart_by = |was: &str, is: &str| distance([&self.program, &int8.program], was, is);
+        let found = counterparts((&self.frame, &was), (&int8.frame, &is), &apart_by);
+        let found = found.map_err(apart)?;
         let mut model = self.clone().with_metadata(int8.metadata.clone());
         take_values(&mut model.program, &int8.program, &found).map_err(apart)?;
         Ok(model)

@@ -248,6 +248,103 @@ fn a_factor_that_was_one_is_judged() {
     assert!(report["answers_alone"].as_str().unwrap().contains("`number`"), "{report}");
 }
 
+/// The digits' model behind two convolutions of the same sizes, and its int8 form in `q.onnx`; `ends` make one value of `ra` and `rb`.
+fn of_two_branches(ends: &[NodeProto]) -> Bench {
+    let bench = bench(-1, &["answer"]);
+    let mut float = ModelProto::decode(&bench.read("m.onnx")[..]).unwrap();
+    let graph = graph(&mut float);
+    graph.node[0].input[0] = "whole".into();
+    let mut nodes = Vec::new();
+    for (name, centre, beside, bias) in [("a", 0.7, -0.05, 0.02), ("b", 0.2, 0.08, -0.01)] {
+        let [weight, shift] = ["weight", "bias"].map(|what| format!("{name}.{what}"));
+        let mut kernel = [beside; 9];
+        (kernel[4], kernel[1]) = (centre, -beside);
+        graph.initializer.push(floats(&weight, &[1, 1, 3, 3], &kernel));
+        graph.initializer.push(floats(&shift, &[1], &[bias]));
+        let mut conv = node("Conv", &["image", &weight, &shift], &[name]);
+        let (pads, ints) = ("pads".into(), vec![1; 4]);
+        conv.attribute.push(AttributeProto { name: pads, r#type: 7, ints, ..Default::default() });
+        nodes.extend([conv, node("Relu", &[name], &[&format!("r{name}")])]);
+    }
+    nodes.extend_from_slice(ends);
+    graph.node.splice(0..0, nodes);
+    bench.write("m.onnx", &float.encode_to_vec());
+    bench.good("quantize m.onnx --calibrate train.npz --samples 256 --out q.onnx");
+    bench
+}
+
+fn convolutions(model: &mut ModelProto) -> Vec<&mut NodeProto> {
+    graph(model).node.iter_mut().filter(|node| node.op_type == "Conv").collect()
+}
+
+/// Gives the first convolution what the second one reads in this place, and the other way around.
+fn exchange(model: &mut ModelProto, place: usize) {
+    let [a, b] = &mut convolutions(model)[..] else { panic!("two convolutions") };
+    std::mem::swap(&mut a.input[place], &mut b.input[place]);
+}
+
+fn swap_terms(model: &mut ModelProto) {
+    for sum in graph(model).node.iter_mut().filter(|node| node.op_type == "Add") {
+        sum.input.swap(0, 1);
+    }
+}
+
+/// Whatever they are called, and whichever is computed first.
+#[test]
+fn branches_that_look_alike_may_change_places_in_a_sum() {
+    let bench = of_two_branches(&[node("Add", &["ra", "rb"], &["whole"])]);
+    let exchange_all: Edit = |model| [1, 2].into_iter().for_each(|place| exchange(model, place));
+    let cases: [&[Edit]; 4] = [
+        &[swap_terms],
+        &[swap_terms, rename],
+        &[swap_terms, without_a_word],
+        &[rename, exchange_all],
+    ];
+    for edits in cases {
+        edited(&bench, "e.onnx", edits);
+        let report = report(&bench, "e.onnx");
+        assert_eq!(report["answers_alone"], Value::Null, "{report}");
+        assert_eq!(gates(&report, "fail"), Vec::<String>::new(), "{report}");
+    }
+}
+
+fn without_a_word(model: &mut ModelProto) {
+    rename(model);
+    model.metadata_props.clear();
+}
+
+#[test]
+fn branches_that_look_alike_keep_what_is_theirs() {
+    let weights: Edit = |model| exchange(model, 1);
+    let biases: Edit = |model| exchange(model, 2);
+    let sum = [node("Add", &["ra", "rb"], &["whole"])];
+    let difference = [node("Sub", &["ra", "rb"], &["whole"])];
+    let both = [
+        node("Sub", &["ra", "rb"], &["less"]),
+        node("Add", &["ra", "rb"], &["more"]),
+        node("Add", &["less", "more"], &["whole"]),
+    ];
+    // A sum does not tell its terms apart, but a weight belongs to its bias; a difference tells them apart.
+    let cases: [(&str, &[NodeProto], &[Edit]); 4] = [
+        ("a weight to the other bias", &sum, &[weights]),
+        ("a bias to the other weight", &sum, &[biases]),
+        ("a branch to the other side of a difference", &difference, &[weights, biases]),
+        ("a branch that a difference reads too", &both, &[weights, biases]),
+    ];
+    for (what, ends, harm) in cases {
+        let bench = of_two_branches(ends);
+        let same: [&[Edit]; 4] = [&[], &[rename], &[swap_terms, rename], &[without_a_word]];
+        for same in same {
+            edited(&bench, "e.onnx", &[harm, same].concat());
+            let report = report(&bench, "e.onnx");
+            let failed = gates(&report, "fail");
+            let told = ["structure", "parameters"].iter().any(|id| failed.iter().any(|f| f == id));
+            assert!(told, "{what}: {report}");
+            assert_eq!(report["answers_alone"], Value::Null, "{what}");
+        }
+    }
+}
+
 #[test]
 fn the_report_is_about_the_file_that_was_given() {
     let bench = judged();

@@ -2,8 +2,9 @@
 //! whatever anything is called and whatever the file says of itself.
 
 use super::draft::int;
+use super::lookalikes::{Apart, Lookalikes};
 use super::settings::{are_comparable, other_attribute};
-use super::side::{Giver, Side, Single, is_layer, is_norm, is_unordered};
+use super::side::{Giver, Meeting, Side, Single, is_layer, is_unordered};
 use crate::error::shown;
 use crate::node::{free_names, operator};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
@@ -21,13 +22,25 @@ pub(crate) struct Counterparts {
 }
 
 /// Goes from the outputs of both graphs to their inputs, and finds each step of the float graph in the int8 graph. Where that lacks a
-/// batch norm it is taken for one that was folded.
+/// batch norm it is taken for one that was folded. Terms of a sum that are made alike are told apart by `apart`; which stands for which is
+/// no judgement: whatever is found, every value is then held against its counterpart's.
 ///
 /// # Errors
 /// The first difference, as a sentence without an end.
 pub(crate) fn counterparts(
     float: (&ModelProto, Single<'_>),
     int8: (&ModelProto, Single<'_>),
+    apart: Apart<'_>,
+) -> Result<Counterparts, String> {
+    let by_weights = walk(float, int8, apart);
+    // Where a step behind tells terms apart that a sum does not, their order stands, and what they hold is judged.
+    by_weights.or_else(|_| walk(float, int8, &|_, _| 0.0))
+}
+
+fn walk(
+    float: (&ModelProto, Single<'_>),
+    int8: (&ModelProto, Single<'_>),
+    apart: Apart<'_>,
 ) -> Result<Counterparts, String> {
     let ([float, int8], singles) = ([float.0, int8.0], [float.1, int8.1]);
     let (Some(of_float), Some(of_int8)) = (&float.graph, &int8.graph) else {
@@ -49,14 +62,22 @@ pub(crate) fn counterparts(
     let mut walk = Walk {
         sides: [Side::of(of_float, singles[0]), Side::of(of_int8, singles[1])],
         versions,
+        lookalikes: Lookalikes::new(apart, versions),
         met: BTreeMap::new(),
         ahead: outputs
             .map(|(was, is)| Pair { was: &was.name, is: &is.name, turned: false })
             .collect(),
+        sums: Vec::new(),
         found: Counterparts::default(),
     };
-    while let Some(pair) = walk.ahead.pop() {
-        walk.meet(pair)?;
+    loop {
+        if let Some(pair) = walk.ahead.pop() {
+            walk.meet(pair)?;
+        } else if let Some(sum) = walk.sums.pop() {
+            walk.terms(sum);
+        } else {
+            break;
+        }
     }
     Ok(walk.found)
 }
@@ -78,35 +99,22 @@ struct Pair<'m> {
 struct Walk<'m> {
     sides: [Side<'m>; 2],
     versions: [i64; 2],
+    lookalikes: Lookalikes<'m>,
     /// The int8 graph's value for each of the float graph's that was met.
     met: BTreeMap<&'m str, &'m str>,
     /// Values that must be each other's counterparts, and were not looked at.
     ahead: Vec<Pair<'m>>,
+    /// Terms of sums, which are told apart once everything else has said which value is which.
+    sums: Vec<[&'m [String]; 2]>,
     found: Counterparts,
 }
 
 impl<'m> Walk<'m> {
     /// Makes sure that two values are each other's counterparts, if what gives them reads such.
     fn meet(&mut self, Pair { was, is, turned }: Pair<'m>) -> Result<(), String> {
-        let (mut was, mut giver) = self.sides[0].behind(was);
-        let (mut is, mut other) = self.sides[1].behind(is);
-        // A factor of one that the float model has too is no step more: what became of it is judged.
-        while let Some(alone) = self.sides[1].left_alone(other)
-            && self.sides[0].left_alone(giver).is_none()
-        {
-            (is, other) = self.sides[1].behind(alone);
-        }
-        while let Some(alone) = self.sides[0].left_alone(giver)
-            && !are_one_operator(giver, other)
-        {
-            (was, giver) = self.sides[0].behind(alone);
-        }
-        while let (Giver::Node(norm, 0), false) = (giver, is_norm(other)) {
-            let scale = norm.input.get(1).map(|scale| self.sides[0].behind(scale).0);
-            let (Some(scale), true) = (scale, is_norm(giver)) else { break };
-            self.found.folded.insert(scale.to_string());
-            (was, giver) = self.sides[0].behind(&norm.input[0]);
-        }
+        let Meeting { values: [(was, giver), (is, other)], folded } =
+            Side::meeting(&self.sides, was, is);
+        self.found.folded.extend(folded.into_iter().map(str::to_string));
         if let Some(known) = self.met.insert(was, is) {
             return match known == is {
                 true => Ok(()),
@@ -193,10 +201,10 @@ impl<'m> Walk<'m> {
             }
         }
         let has_turned = int(a, "transB").unwrap_or(0) != int(b, "transB").unwrap_or(0);
-        let now = match is_unordered(a) {
-            true => self.in_the_order_of(before, now),
-            false => now.iter().map(String::as_str).collect(),
-        };
+        if is_unordered(a) && before.len() > 1 {
+            self.sums.push([before, now]);
+            return Ok(());
+        }
         self.ahead.extend(before.iter().zip(now).enumerate().map(|(place, (was, is))| Pair {
             was,
             is,
@@ -205,23 +213,13 @@ impl<'m> Walk<'m> {
         Ok(())
     }
 
-    /// The int8 graph's values in the order of those of the float graph that are made of the same; as they are where
-    /// some are made of something else.
-    fn in_the_order_of(&self, before: &'m [String], now: &'m [String]) -> Vec<&'m str> {
-        let mut left: Vec<&str> = now.iter().map(String::as_str).collect();
-        let found = before.iter().map(|was| {
-            let making = self.sides[0].making(was);
-            let place = left.iter().position(|is| self.sides[1].making(is) == making)?;
-            Some(left.remove(place))
-        });
-        found
-            .collect::<Option<Vec<_>>>()
-            .unwrap_or_else(|| now.iter().map(String::as_str).collect())
+    /// Goes on with the terms of a sum, each with its counterpart.
+    fn terms(&mut self, [before, now]: [&'m [String]; 2]) {
+        let ordered = self.lookalikes.in_the_order_of(&self.sides, &self.met, [before, now]);
+        let now = ordered.unwrap_or_else(|| now.iter().map(String::as_str).collect());
+        let pairs = before.iter().zip(now).map(|(was, is)| Pair { was, is, turned: false });
+        self.ahead.extend(pairs);
     }
-}
-
-fn are_one_operator(a: Giver<'_>, b: Giver<'_>) -> bool {
-    matches!((a, b), (Giver::Node(a, _), Giver::Node(b, _)) if operator(a) == operator(b))
 }
 
 /// What gives a value, in words.

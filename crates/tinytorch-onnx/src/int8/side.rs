@@ -32,7 +32,39 @@ pub(super) struct Side<'m> {
     makings: BTreeMap<&'m str, u64>,
 }
 
+/// What two values of a float and an int8 graph come down to, each behind what changes nothing.
+pub(super) struct Meeting<'m> {
+    pub(super) values: [(&'m str, Giver<'m>); 2],
+    /// The scales of the batch norms between that the int8 graph lacks.
+    pub(super) folded: Vec<&'m str>,
+}
+
 impl<'m> Side<'m> {
+    /// What a value of the float graph and one of the int8 graph come down to.
+    pub(super) fn meeting(sides: &[Side<'m>; 2], was: &'m str, is: &'m str) -> Meeting<'m> {
+        let (mut was, mut giver) = sides[0].behind(was);
+        let (mut is, mut other) = sides[1].behind(is);
+        let mut folded = Vec::new();
+        // A factor of one that the float model has too is no step more: what became of it is judged.
+        while let Some(alone) = sides[1].left_alone(other)
+            && sides[0].left_alone(giver).is_none()
+        {
+            (is, other) = sides[1].behind(alone);
+        }
+        while let Some(alone) = sides[0].left_alone(giver)
+            && !are_one_operator(giver, other)
+        {
+            (was, giver) = sides[0].behind(alone);
+        }
+        while let (Giver::Node(norm, 0), false) = (giver, is_norm(other)) {
+            let scale = norm.input.get(1).map(|scale| sides[0].behind(scale).0);
+            let (Some(scale), true) = (scale, is_norm(giver)) else { break };
+            folded.push(scale);
+            (was, giver) = sides[0].behind(&norm.input[0]);
+        }
+        Meeting { values: [(was, giver), (is, other)], folded }
+    }
+
     pub(super) fn of(graph: &'m GraphProto, single: Single<'m>) -> Side<'m> {
         let mut givers = BTreeMap::new();
         for (i, input) in graph.input.iter().enumerate() {
@@ -60,7 +92,10 @@ impl<'m> Side<'m> {
     }
 
     /// The name behind nodes that pass their input on, and what gives it.
-    pub(super) fn behind(&self, mut name: &'m str) -> (&'m str, Giver<'m>) {
+    pub(super) fn behind<'n>(&self, mut name: &'n str) -> (&'n str, Giver<'m>)
+    where
+        'm: 'n,
+    {
         loop {
             match self.givers.get(name).copied().unwrap_or(Giver::Nothing) {
                 Giver::Node(node, 0) if passes(node) && !node.input.is_empty() => {
@@ -97,7 +132,7 @@ impl<'m> Side<'m> {
     }
 
     /// What a value is made of.
-    pub(super) fn making(&self, name: &'m str) -> u64 {
+    pub(super) fn making(&self, name: &str) -> u64 {
         let (name, giver) = self.behind(name);
         match giver {
             Giver::Node(..) => self.makings.get(name).copied().unwrap_or_default(),
@@ -155,7 +190,11 @@ pub(super) fn is_unordered(node: &NodeProto) -> bool {
     is_own(node) && UNORDERED.contains(&node.op_type.as_str())
 }
 
-pub(super) fn is_norm(giver: Giver<'_>) -> bool {
+fn are_one_operator(a: Giver<'_>, b: Giver<'_>) -> bool {
+    matches!((a, b), (Giver::Node(a, _), Giver::Node(b, _)) if operator(a) == operator(b))
+}
+
+fn is_norm(giver: Giver<'_>) -> bool {
     matches!(giver, Giver::Node(node, _) if node.op_type == BATCH_NORM)
 }
 
