@@ -31,7 +31,7 @@ const HELD_OUT: usize = 4;
 const TIMED: usize = 32;
 
 /// Bytes of float parameters above which a model is large: it is not timed, since its plan would hold them again, as would a copy
-/// to time beside, where quantizing 95 MB within a budget takes 1.6 times as much (`scripts/onnx_memory.py`).
+/// to time beside, where quantizing 95 MB within a budget takes 1.6 times that (`scripts/onnx_memory.py`).
 const LARGE: usize = 64 << 20;
 
 /// The stable form of `ladder` in `--json`.
