@@ -1,8 +1,9 @@
 //! What an int8 graph does between its weights, held against what the float graph does there.
 
-use super::counterparts::{is_same_constant, own_version};
+use super::counterparts::own_version;
 use super::draft::{DEQUANTIZE, QUANTIZE};
 use super::settings::{attribute, other_attribute};
+use super::side::is_same_constant;
 use super::wiring::{Givers, Wiring};
 use crate::error::shown;
 use crate::frame::is_absent;

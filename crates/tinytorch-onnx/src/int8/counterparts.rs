@@ -4,7 +4,7 @@
 use super::draft::int;
 use super::lookalikes::{Apart, Lookalikes};
 use super::settings::{are_comparable, other_attribute};
-use super::side::{Giver, Meeting, Side, Single, is_layer, is_unordered};
+use super::side::{Giver, Meeting, Side, Single, is_layer, is_same_constant, is_unordered};
 use crate::error::shown;
 use crate::node::{free_names, operator};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
@@ -243,12 +243,6 @@ fn has_sizes(a: &TensorProto, b: &TensorProto, turned: bool) -> bool {
 
 fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().filter_map(|attribute| attribute.g.as_ref())
-}
-
-/// Whether two constants hold the same, whatever they are called.
-pub(crate) fn is_same_constant(a: &TensorProto, b: &TensorProto) -> bool {
-    let unnamed = |one: &TensorProto| TensorProto { name: String::new(), ..one.clone() };
-    unnamed(a) == unnamed(b)
 }
 
 /// Whether two graphs within nodes have the same nodes under the same names of values.

@@ -1,7 +1,7 @@
 //! Which of several values that are made alike is which, by what their weights hold.
 
 use super::settings::other_attribute;
-use super::side::{Giver, Side, is_layer, is_unordered};
+use super::side::{Giver, Side, is_layer, is_same_constant, is_unordered};
 use crate::apply::Held;
 use crate::node::operator;
 use crate::program::Program;
@@ -84,9 +84,7 @@ impl<'m> Lookalikes<'m> {
                     bias + f64::from(other_attribute([a, b], self.versions, turns).is_some())
                 }
                 (Giver::Param(a), Giver::Param(b)) => self.between((was, a), (is, b)),
-                (Giver::Constant(a), Giver::Constant(b)) => {
-                    f64::from(!super::is_same_constant(a, b))
-                }
+                (Giver::Constant(a), Giver::Constant(b)) => f64::from(!is_same_constant(a, b)),
                 (Giver::Input(i), Giver::Input(j)) => f64::from(i != j),
                 (Giver::Nothing, Giver::Nothing) => 0.0,
                 _ => 1.0,

@@ -202,3 +202,9 @@ fn is_norm(giver: Giver<'_>) -> bool {
 pub(super) fn is_layer(node: &NodeProto) -> bool {
     matches!(node.op_type.as_str(), "Conv" | "Gemm") && is_own(node)
 }
+
+/// Whether two constants hold the same, whatever they are called.
+pub(crate) fn is_same_constant(a: &TensorProto, b: &TensorProto) -> bool {
+    let unnamed = |one: &TensorProto| TensorProto { name: String::new(), ..one.clone() };
+    unnamed(a) == unnamed(b)
+}
