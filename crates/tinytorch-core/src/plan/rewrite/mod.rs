@@ -1,12 +1,13 @@
 //! Small changes to a graph that leave what it computes as it is, each in a file of its own.
 //!
-//! ReLU moves and fuses to the bit, and so do sums; a clip that quantizing does anyway is left out. Folding a batch norm rounds in another place, which
+//! ReLU moves and fuses to the bit, and so do sums and chains of functions of each element; a clip that quantizing does anyway is left out. Folding a batch norm rounds in another place, which
 //! could flip a level of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
 //! folded when it was quantized.
 
 mod drop_clip;
 mod fold_batch_norm;
 mod fold_constants;
+mod fuse_chain;
 mod fuse_relu;
 mod fuse_sum;
 mod hoist_relu;
@@ -33,6 +34,7 @@ pub(super) fn rewrite(graph: &mut Graph, isa: Isa) -> Result<()> {
     fuse_relu::fuse_relu(graph);
     drop_clip::drop_clip(graph)?;
     keep_levels::keep_levels(graph);
+    fuse_chain::fuse_chain(graph);
     graph.remove_dead_nodes();
     Ok(())
 }
