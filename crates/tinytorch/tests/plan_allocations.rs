@@ -5,10 +5,10 @@ mod plan_common;
 
 use plan_common::{cnn, ids, mlp, quantize, quantized_transformer, randn, residual, transformers};
 use tinytorch::Tensor;
-use tinytorch::autograd::Var;
+use tinytorch::autograd::{Ctx, Var};
 use tinytorch::graph::Elements;
 use tinytorch::int8::Granularity;
-use tinytorch::nn::{Forward, Init};
+use tinytorch::nn::{Forward, Init, Module, Path, Visitor, VisitorMut};
 use tinytorch::plan::Plan;
 use tinytorch::quant::Activations;
 use tinytorch::tensor::Element;
@@ -76,6 +76,24 @@ fn sequences() -> [Tensor; 2] {
     [ids(1, 16), ids(9, 31)]
 }
 
+/// Half of a number and one more, and the positive part of that: a chain of functions of each element.
+struct Halved;
+
+impl Module for Halved {
+    fn visit<'a>(&'a self, _: &mut Path, _: &mut dyn Visitor<'a>) {}
+
+    fn visit_mut<'a>(&'a mut self, _: &mut Path, _: &mut dyn VisitorMut<'a>) {}
+}
+
+impl Forward for Halved {
+    type Output = Var;
+
+    fn forward(&self, x: &Var, ctx: &mut Ctx<'_>) -> tinytorch::Result<Var> {
+        let number = |value: f32| Tensor::full(value, [1]).map(Var::from);
+        x.mul(&number(0.5)?, ctx)?.add(&number(1.0)?, ctx)?.relu(ctx)
+    }
+}
+
 #[test]
 fn steady_state_allocates_nothing_and_memory_is_as_reported() {
     // First, since threads of a pool that is gone free their memory some time later, and on one thread, whose working
@@ -89,6 +107,7 @@ fn steady_state_allocates_nothing_and_memory_is_as_reported() {
         the_plan_alone_holds_int8_weights_and_reported_memory();
     });
     assert_steady::<f32, _>("float perceptron", &mlp(&[784, 512, 256, 10]), &batches(&[784]));
+    assert_steady::<f32, _>("chain", &Halved, &batches(&[4, 96, 97]));
     for activations in [Activations::Static, Activations::Dynamic] {
         let mut model = mlp(&[784, 512, 256, 10]);
         quantize(&mut model, &[784], activations, Granularity::PerChannel);

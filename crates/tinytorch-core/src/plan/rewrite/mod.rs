@@ -1,8 +1,8 @@
 //! Small changes to a graph that leave what it computes as it is, each in a file of its own.
 //!
-//! ReLU moves and fuses to the bit, and so do sums and chains of functions of each element; a clip that quantizing does anyway is left out. Folding a batch norm rounds in another place, which
-//! could flip a level of an int8 layer, and so happens in float models only: what could be folded in an int8 model was
-//! folded when it was quantized.
+//! ReLU moves and fuses to the bit, and so do sums and chains of functions of each element; a clip that quantizing does
+//! anyway is left out. Folding a batch norm rounds in another place, which could flip a level of an int8 layer, and so
+//! happens in float models only: what could be folded in an int8 model was folded when it was quantized.
 
 mod drop_clip;
 mod fold_batch_norm;
