@@ -32,10 +32,15 @@ pub(crate) fn separate<S: Simd>(s: S, row: &[f32], even: &mut [f32], odd: &mut [
         s.store(odds, &mut odd[first..]);
         at = first + S::LANES;
     }
-    let rest = row[2 * at..].iter().step_by(2);
-    even[at..].iter_mut().zip(rest).for_each(|(even, value)| *even = *value);
-    let rest = row[2 * at..].iter().skip(1).step_by(2);
-    odd[at..].iter_mut().zip(rest).for_each(|(odd, value)| *odd = *value);
+    // A value more than pairs, or a row of less than a vector of them.
+    let (evens, odds) = (even.len().min(row.len().div_ceil(2)), odd.len().min(row.len() / 2));
+    let values = |at: usize| s.load_partial(&row[at.min(row.len())..]);
+    while at < evens.max(odds) {
+        let halves = s.split_pairs(values(2 * at), values(2 * at + S::LANES));
+        s.store_partial(halves[0], &mut even[at.min(evens)..evens]);
+        s.store_partial(halves[1], &mut odd[at.min(odds)..odds]);
+        at += S::LANES;
+    }
 }
 
 /// The same of a row with `left` values in front of it that stay as they are; `even` and `odd` are as long as each other.

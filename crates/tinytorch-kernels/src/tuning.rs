@@ -176,9 +176,9 @@ pub const AVX2: Tuning = Tuning {
 /// panels the compiler keeps some of 24 accumulators in memory: eight rows took 10 % less time than twelve
 /// on the convolution of 32 images of 14 x 14 from 16 to 32 channels.
 ///
-/// Sums as they are gain more from wide vectors than transforming does: one image of 16 x 16 pixels of 32 channels takes
-/// 20 us instead of 23, of 8 x 8 of 64 channels 21 instead of 32, of 7 x 7 of 512 channels 1.24 ms instead of 1.57, but of
-/// 14 x 14 of 256 channels 0.98 ms instead of 0.83 (one thread of a Zen 5).
+/// Sums as they are gain more from wide vectors than few tiles do from being transformed: one image of 8 x 8 pixels of 64
+/// channels takes 20.5 us instead of 22.5, of 7 x 7 of 512 channels 0.97 ms instead of 0.99, but of 16 x 16 of 32 channels
+/// 20.1 us instead of 18.3 (one thread of a Zen 5).
 pub const AVX512VNNI: Tuning = Tuning {
     product_f32: ProductF32 { tile: Tile { rows: 8, vectors: 3 }, dots: 8, ..ANY_PRODUCT_F32 },
     product_int8: ProductInt8 {
@@ -197,7 +197,7 @@ pub const AVX512VNNI: Tuning = Tuning {
     },
     weight_only: Tile { rows: 12, vectors: 1 },
     transposed: Tile { rows: 8, vectors: 2 },
-    transformed_tiles: [(16, 196), (32, 196), (64, 49)],
+    transformed_tiles: [(16, 196), (32, 64), (64, 49)],
 };
 
 /// Every table, with the lanes of its vectors.

@@ -231,10 +231,11 @@ fn largest_pixels<S: Simd, T: Pooled>(s: S, shape: &PoolShape, row: &[T], out: &
 /// padding completely.
 #[inline(always)]
 fn largest<'a, S: Simd, T: Pooled>(s: S, out: &mut [T], mut values: impl Iterator<Item = &'a [T]>) {
-    match (values.next(), values.next()) {
-        (Some(first), Some(second)) => T::larger_of_rows(s, [first, second], out),
-        (Some(only), None) => out.copy_from_slice(only),
-        (None, _) => {}
+    match (values.next(), values.next(), values.next()) {
+        (Some(a), Some(b), Some(c)) => T::largest_of_rows(s, [a, b, c], out),
+        (Some(a), Some(b), None) => T::larger_of_rows(s, [a, b], out),
+        (Some(only), None, _) => out.copy_from_slice(only),
+        (None, ..) => {}
     }
     for other in values {
         T::raise(s, out, other);

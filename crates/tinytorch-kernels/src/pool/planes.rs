@@ -4,7 +4,8 @@ use super::pooled::Pooled;
 use super::{PoolShape, Rows, largest, under};
 use crate::isa::Simd;
 
-/// Values whose neighbors are compared at a time, 16 KB: as many as stay in the first-level cache.
+/// Values whose neighbors are compared at a time, 16 KB: as many as stay in the first-level cache. A row by
+/// itself would be read while it is being written.
 const PAIRS: usize = 4 << 10;
 
 /// How the rows of a plane are pooled.
@@ -44,7 +45,10 @@ fn padded_len(shape: &PoolShape, out_width: usize) -> usize {
 pub(super) fn buffer_len(shape: &PoolShape, out_width: usize) -> Option<usize> {
     Some(match Way::of(shape)? {
         Way::Pairs => shape.width * rows_at_once(shape.width),
-        Way::Lines => 2 * padded_len(shape, out_width),
+        Way::Lines => {
+            let padded = padded_len(shape, out_width);
+            2 * rows_at_once(padded) * padded
+        }
     })
 }
 
@@ -79,28 +83,34 @@ impl<T: Pooled> Rows<'_, T> {
     pub(super) fn lines<S: Simd>(&mut self, s: S) {
         let (shape, [_, out_width]) = (self.shape, self.out_size);
         let PoolShape { width, kernel, stride, padding, dilation, .. } = *shape;
-        let (padded, halves) = self.buffer.split_at_mut(padded_len(shape, out_width));
-        padded.fill(T::LEAST);
-        for row in self.rows.clone() {
-            let rows = under(shape, self.x, self.out_size, row);
-            largest(s, &mut padded[padding[1][0]..][..width], rows);
-            // SAFETY: each output row belongs to one thread.
-            let out = unsafe { self.out.slice(row * out_width, out_width) };
-            let (even, odd) = halves.split_at_mut(padded.len() / 2);
-            if stride[1] == 2 {
-                T::separate(s, padded, even, odd);
+        let padded = padded_len(shape, out_width);
+        let at_once = rows_at_once(padded);
+        let (wide, halves) = self.buffer.split_at_mut(at_once * padded);
+        let (even, odd) = halves.split_at_mut(wide.len() / 2);
+        wide.fill(T::LEAST);
+        for first in self.rows.clone().step_by(at_once) {
+            let rows = first..self.rows.end.min(first + at_once);
+            let count = rows.len();
+            for (row, wide) in rows.zip(wide.chunks_exact_mut(padded)) {
+                let wide = &mut wide[padding[1][0]..][..width];
+                largest(s, wide, under(shape, self.x, self.out_size, row));
             }
-            for tap in 0..kernel[1] {
-                let place = tap * dilation[1];
-                let line = match (stride[1], place % 2) {
-                    (1, _) => &padded[place..],
-                    (_, 0) => &even[place / 2..],
-                    _ => &odd[place / 2..],
+            if stride[1] == 2 {
+                T::separate(s, &wide[..count * padded], even, odd);
+            }
+            // SAFETY: each output row belongs to one thread.
+            let out = unsafe { self.out.slice(first * out_width, count * out_width) };
+            for (i, out) in out.chunks_exact_mut(out_width).enumerate() {
+                let line = |tap: usize| {
+                    let place = i * padded + tap * dilation[1];
+                    let line = match (stride[1], place % 2) {
+                        (1, _) => &wide[place..],
+                        (_, 0) => &even[place / 2..],
+                        _ => &odd[place / 2..],
+                    };
+                    &line[..out_width]
                 };
-                match tap {
-                    0 => out.copy_from_slice(&line[..out_width]),
-                    _ => T::raise(s, out, &line[..out_width]),
-                }
+                largest(s, out, (0..kernel[1]).map(line));
             }
         }
     }

@@ -21,6 +21,13 @@ pub trait Pooled: Number {
         larger_each(out, a, b);
     }
 
+    /// The largest of each three values of three rows.
+    #[inline(always)]
+    fn largest_of_rows<S: Simd>(s: S, [a, b, c]: [&[Self]; 3], out: &mut [Self]) {
+        Self::larger_of_rows(s, [a, b], out);
+        Self::raise(s, out, c);
+    }
+
     /// Raises values to those of a row that are larger.
     #[inline(always)]
     fn raise<S: Simd>(_: S, values: &mut [Self], row: &[Self]) {
@@ -75,8 +82,27 @@ impl Pooled for f32 {
             return;
         };
         // The last vector overlaps the one before where the row does not end with a whole one.
-        for at in (0..last).step_by(S::LANES).chain([last]) {
-            s.store(larger(s, s.load(&a[at..]), s.load(&b[at..])), &mut out[at..]);
+        let mut at = 0;
+        while at < out.len() {
+            let first = at.min(last);
+            s.store(larger(s, s.load(&a[first..]), s.load(&b[first..])), &mut out[first..]);
+            at = first + S::LANES;
+        }
+    }
+
+    #[inline(always)]
+    fn largest_of_rows<S: Simd>(s: S, [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
+        let (Some(last), true) = (out.len().checked_sub(S::LANES), a.len() == b.len()) else {
+            let rows = a.iter().zip(b).zip(c);
+            out.iter_mut().zip(rows).for_each(|(out, ((a, b), c))| *out = a.larger(*b).larger(*c));
+            return;
+        };
+        let mut at = 0;
+        while at < out.len() {
+            let first = at.min(last);
+            let two = larger(s, s.load(&a[first..]), s.load(&b[first..]));
+            s.store(larger(s, two, s.load(&c[first..])), &mut out[first..]);
+            at = first + S::LANES;
         }
     }
 
@@ -88,9 +114,13 @@ impl Pooled for f32 {
             return;
         };
         // What the last vector raises again stays as it is.
-        for at in (0..last).step_by(S::LANES).chain([last]) {
-            let vector = larger(s, s.load(&values[at..]), s.load(&row[at..]));
-            s.store(vector, &mut values[at..]);
+        let mut at = 0;
+        while at < values.len() {
+            let first = at.min(last);
+            // The other way round the compiler stores under a mask, which the next row's load would wait for.
+            let vector = larger(s, s.load(&row[first..]), s.load(&values[first..]));
+            s.store(vector, &mut values[first..]);
+            at = first + S::LANES;
         }
     }
 

@@ -99,7 +99,9 @@ impl<'a> Copied<'a> {
         match self {
             Copied::Itself(..) => 0,
             Copied::Rows(rows) => rows.slab_len(channels, output_rows),
-            Copied::Joined(joined) => channels * joined.channel(output_rows) + SLACK,
+            Copied::Joined(joined) => {
+                channels * joined.channel(output_rows) + SLACK + joined.working(output_rows)
+            }
         }
     }
 

@@ -30,8 +30,11 @@ const WINDOW_BLOCK: usize = 512;
 /// and of eight.
 const CHANNELS: usize = 24;
 
+/// The same where a pixel is alone, which takes as long for one panel as for eight.
+const CHANNELS_ALONE: usize = 64;
+
 /// Values of an image that a task copies, so that they stay in the second-level cache.
-const SLAB: usize = 32 << 10;
+const SLAB: usize = 64 << 10;
 
 /// Whether windows have values, and outputs fill most of their vectors, or half of a single one; where no copy has room
 /// behind its last value, all of it.
@@ -197,12 +200,23 @@ impl Slab<'_> {
             }
             // The weights of many channels come from memory: pixels that are few pass by while some of them are near.
             let all = self.channels.len();
-            let some = if runs.vectors(S::LANES) <= 2 * V { CHANNELS } else { all.max(1) };
+            let some = match runs.vectors(S::LANES) {
+                vectors if vectors > 2 * V => all.max(1),
+                _ if self.alone(S::LANES, runs).is_empty() => CHANNELS,
+                _ => CHANNELS_ALONE,
+            };
             for channel in (0..all).step_by(some) {
                 let channels = channel..all.min(channel + some);
                 self.strips::<S, R, V>(s, &p, channels, runs);
             }
         }
+    }
+
+    /// The pixels that are computed each by itself.
+    fn alone(&self, lanes: usize, runs: Runs) -> Range<usize> {
+        let alone = runs.behind_vectors(lanes);
+        let is_cheap = lanes >= A_PANEL && (1..=MOST_ALONE).contains(&alone.len());
+        if is_cheap { alone } else { 0..0 }
     }
 
     /// Adds the values `p` of windows to all vectors of pixels of some of the channels.
@@ -238,11 +252,8 @@ impl Slab<'_> {
         };
         // The last vector of a run may compute some pixels a second time, unless it adds to what they were.
         let may_repeat = is_first && is_last;
-        let alone = match self.copied.itself() {
-            Some(_) if may_repeat && S::LANES >= A_PANEL => runs.behind_vectors(S::LANES),
-            _ => 0..0,
-        };
-        let is_alone = (1..=MOST_ALONE).contains(&alone.len());
+        let alone = self.alone(S::LANES, runs);
+        let is_alone = !alone.is_empty();
         let (mut left, mut place) = (runs.vectors(S::LANES), Place::default());
         left -= usize::from(is_alone);
         while left > 0 {

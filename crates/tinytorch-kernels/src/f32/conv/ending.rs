@@ -100,6 +100,16 @@ impl Written {
         s.load_partial(unsafe { self.out.slice(place, lanes) })
     }
 
+    /// What an element holds.
+    ///
+    /// # Safety
+    /// As for [`Written::held`].
+    #[inline(always)]
+    pub(super) unsafe fn value(self, place: usize) -> f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.out.slice(place, 1)[0] }
+    }
+
     /// Whether something is added to sums.
     pub(super) fn adds(self) -> bool {
         self.plus.is_some()

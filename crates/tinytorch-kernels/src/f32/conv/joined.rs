@@ -8,6 +8,7 @@ use super::Lengths;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
 use crate::pairs;
+use crate::tuning::B_PANEL as WIDEST;
 use std::ops::Range;
 
 /// Where the values of an image lie in the copy of what some rows of output see.
@@ -51,6 +52,22 @@ impl<'a> Joined<'a> {
         self.shape.kernel[1] * self.phases * self.phase(output_rows)
     }
 
+    /// Values of working memory that [`stage`](Joined::stage) takes from the end of the copy's.
+    pub(super) fn working(&self, output_rows: usize) -> usize {
+        if self.is_halved() { 2 * self.rows(output_rows) * self.half() + WIDEST } else { 0 }
+    }
+
+    /// Whether even and odd values of rows are told apart before they are copied, once for all columns of the kernel:
+    /// 32 channels of 16 x 16 pixels, seen by 64, take 13.4 us so instead of 14.4, on AVX-512.
+    fn is_halved(&self) -> bool {
+        self.shape.stride[1] == 2 && self.shape.kernel[1] > 1
+    }
+
+    /// Even values of a row and its padding, of which there are as many as of odd ones.
+    fn half(&self) -> usize {
+        self.output[1] + (self.shape.span()[1] - 1) / 2
+    }
+
     /// The image that starts `offset` values further on.
     pub(super) fn at_offset(self, offset: usize) -> Self {
         Self { image: self.image.get(offset..).unwrap_or(&[]), ..self }
@@ -81,22 +98,76 @@ impl<'a> Joined<'a> {
         rows: Range<usize>,
         out: &mut [f32],
     ) {
-        let ConvShape { height, width, kernel, stride, dilation, .. } = self.shape;
+        let ConvShape { height, width, kernel, stride, dilation, padding, .. } = self.shape;
         let (all, first) = (self.rows(rows.len()), rows.start * stride[0]);
-        let mut out = out;
-        for c in channels {
+        let (out, halves) = out.split_at_mut(out.len() - self.working(rows.len()));
+        // What is no value of a row is padding, of each channel.
+        halves.fill(0.0);
+        let part = all * self.output[1];
+        for (c, out) in channels.zip(out.chunks_exact_mut(self.channel(rows.len()))) {
             let plane = &self.image[c * height * width..][..height * width];
-            for x in 0..kernel[1] {
-                for remainder in 0..self.phases {
-                    let (part, rest) = out.split_at_mut(all * self.output[1]);
-                    self.part(s, plane, [first + remainder, x * dilation[1]], all, part);
-                    out = rest;
+            for remainder in 0..self.phases {
+                let first = first + remainder;
+                let rows = seen(padding[0][0], height, first, stride[0], all);
+                if self.is_halved() {
+                    self.separate(s, plane, first, rows.clone(), halves);
+                }
+                for x in 0..kernel[1] {
+                    let out = &mut out[(x * self.phases + remainder) * part..][..part];
+                    out[..rows.start * self.output[1]].fill(0.0);
+                    if self.is_halved() {
+                        self.half_of(s, halves, x * dilation[1], rows.clone(), out);
+                    } else {
+                        self.part(s, plane, [first, x * dilation[1]], rows.clone(), out);
+                    }
+                    out[rows.end * self.output[1]..].fill(0.0);
                 }
             }
         }
     }
 
-    /// Copies `all` rows, every stride-th from the `first` on, and of each what a `column` of the kernel sees; both are
+    /// Writes the even and the odd values of `rows` of a part, counted from where the padding begins.
+    #[inline(always)]
+    fn separate<S: Simd>(
+        &self,
+        s: S,
+        plane: &[f32],
+        first: usize,
+        rows: Range<usize>,
+        halves: &mut [f32],
+    ) {
+        let ConvShape { width, stride, padding, .. } = self.shape;
+        let (half, [[top, _], [left, _]]) = (self.half(), padding);
+        let (even, odd) = halves.split_at_mut((halves.len() - WIDEST) / 2);
+        let halves = even.chunks_exact_mut(half).zip(odd.chunks_exact_mut(half));
+        for (y, (even, odd)) in rows.zip(halves) {
+            let row = &plane[(first + y * stride[0] - top) * width..][..width];
+            pairs::separate_behind(s, left, row, even, odd);
+        }
+    }
+
+    /// Copies what a `column` of the kernel sees of separated rows.
+    #[inline(always)]
+    fn half_of<S: Simd>(
+        &self,
+        s: S,
+        halves: &[f32],
+        column: usize,
+        rows: Range<usize>,
+        out: &mut [f32],
+    ) {
+        let (outputs, half) = (self.output[1], self.half());
+        let odd = (halves.len() - WIDEST) / 2;
+        let halves = &halves[column % 2 * odd + column / 2..];
+        for (i, y) in rows.enumerate() {
+            for x in (0..outputs).step_by(S::LANES) {
+                // What is written behind the row makes way for the next one.
+                s.store_partial(s.load(&halves[i * half + x..]), &mut out[y * outputs + x..]);
+            }
+        }
+    }
+
+    /// Copies `rows`, every stride-th from the `first` on, and of each what a `column` of the kernel sees; both are
     /// counted from where the padding begins.
     #[inline(always)]
     fn part<S: Simd>(
@@ -104,19 +175,16 @@ impl<'a> Joined<'a> {
         s: S,
         plane: &[f32],
         [first, column]: [usize; 2],
-        all: usize,
+        rows: Range<usize>,
         out: &mut [f32],
     ) {
-        let ConvShape { height, width, stride: [down, across], padding, .. } = self.shape;
+        let ConvShape { width, stride: [down, across], padding, .. } = self.shape;
         let [top, left] = padding.map(|sides| sides[0]);
         let outputs = self.output[1];
         let inside = seen(left, width, column, across, outputs);
-        let rows = seen(top, height, first, down, all);
         if inside.is_empty() || rows.is_empty() {
             return out.fill(0.0);
         }
-        out[..rows.start * outputs].fill(0.0);
-        out[rows.end * outputs..].fill(0.0);
         let from = (first + rows.start * down - top) * width;
         let plane = &plane[from + column + inside.start * across - left..];
         let out = &mut out[rows.start * outputs..rows.end * outputs];

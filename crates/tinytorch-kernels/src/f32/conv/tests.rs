@@ -203,12 +203,14 @@ fn tiles_that_are_transformed_match_the_definition() {
     });
     check(&ConvShape { padding: [[8, 7], [7, 9]], height: 2, width: 3, ..TRANSFORMED });
     check(&ConvShape { height: 1, width: 121, ..TRANSFORMED });
+    // One tile behind the last whole vector, as in the first, or two.
+    check(&ConvShape { out_channels: 74, height: 10, width: 20, ..TRANSFORMED });
     // Several tasks for an image.
     check(&ConvShape { batch: 1, height: 40, width: 37, out_channels: 65, ..TRANSFORMED });
 }
 
 /// Images of 49 pixels have one behind the last whole vector of 8 or 16 lanes, those of 18 two; panels of channels are taken
-/// by eights, fours, twos and ones, and the last has some of its channels.
+/// by eights, fours, twos and ones, and the last has some of its channels. Long windows of 3 x 3 are summed in parts.
 #[test]
 fn pixels_behind_the_last_vector_match_the_definition() {
     for (height, width) in [(7, 7), (3, 6), (1, 17)] {
@@ -226,6 +228,15 @@ fn pixels_behind_the_last_vector_match_the_definition() {
             assert_same_bits(&shape);
             let groups = if in_channels % 2 == 0 && out_channels % 2 == 0 { 2 } else { 1 };
             check(&ConvShape { groups, ..shape });
+        }
+        for (in_channels, out_channels) in [(9, 8), (150, 12), (3, 125)] {
+            let shape = ConvShape { in_channels, height, width, out_channels, ..PLAIN };
+            let halved =
+                ConvShape { height: 2 * height, width: 2 * width, stride: [2, 2], ..shape };
+            for shape in [shape, halved] {
+                check(&shape);
+                assert_same_bits(&shape);
+            }
         }
     }
 }

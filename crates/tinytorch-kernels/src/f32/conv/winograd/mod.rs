@@ -15,6 +15,7 @@ use self::pixels::TransformPixels;
 use self::sums::{Outputs, Sums};
 use self::weights::TransformWeights;
 use super::Lengths;
+use super::alone::MOST_ALONE;
 use crate::Isa;
 use crate::f32::conv::ending::{Ending, Written};
 use crate::f32::gemm::PackedA;
@@ -42,8 +43,8 @@ const WIDEST: usize = 16;
 /// reading the weights.
 const TASK: usize = 64 << 10;
 
-/// Tiles that a task has at least, where there are as many.
-const TASK_TILES: usize = 48;
+/// Tiles that a task has at least, where there are as many: the 49 of 14 x 14 outputs among them.
+const TASK_TILES: usize = 50;
 
 /// Transformed weights that are multiplied while they are in the second-level cache, 128 KB, by a thread that has no
 /// second task for them.
@@ -78,9 +79,33 @@ struct Tiles {
 }
 
 impl Tiles {
+    /// Tiles, without those that fill up vectors.
+    fn some(self) -> usize {
+        self.images * self.down * self.across
+    }
+
+    /// Tiles behind the last whole vector that are cheaper by themselves than as a vector of their own.
+    fn alone(self, lanes: usize) -> usize {
+        let behind = self.some() % lanes;
+        if lanes >= A_PANEL && self.some() > lanes && behind <= MOST_ALONE { behind } else { 0 }
+    }
+
+    /// Copies what these tiles see: tile by tile, place by place.
+    fn copy_alone(self, lanes: usize, channels: usize, pixels: &[f32], to: &mut [f32]) {
+        let alone = self.alone(lanes);
+        let tiles = self.some() - alone..self.some();
+        for (tile, to) in tiles.zip(to.chunks_exact_mut(PLACES * channels)) {
+            for (place, to) in to.chunks_exact_mut(channels).enumerate() {
+                let seen =
+                    pixels[place * self.stride(channels) + tile..].iter().step_by(self.count());
+                to.iter_mut().zip(seen).for_each(|(to, value)| *to = *value);
+            }
+        }
+    }
+
     /// Tiles, filled up to whole vectors.
     fn count(self) -> usize {
-        (self.images * self.down * self.across).next_multiple_of(WIDEST)
+        self.some().next_multiple_of(WIDEST)
     }
 
     /// From the values of a place to those of the next, for so many channels. Not a power of two: all places
@@ -136,6 +161,7 @@ impl Winograd<'_> {
             pixels::staged_len(tiles),
             PLACES * tiles.stride(in_channels),
             PLACES * tiles.stride(out_channels) + WIDEST,
+            MOST_ALONE * PLACES * in_channels,
         ];
         let out = self.ending.written_to(out);
         share(cut.tasks, cut.threads, &|worker| {
@@ -143,7 +169,7 @@ impl Winograd<'_> {
                 let bytes: usize = lens.map(bytes_for::<f32>).iter().sum();
                 let offsets = bytes_for::<usize>(in_channels);
                 let mut arena = scratch.arena(bytes + offsets);
-                let [weights, staged, pixels, sums] = lens.map(|len| arena.take::<f32>(len));
+                let [weights, staged, pixels, sums, alone] = lens.map(|len| arena.take::<f32>(len));
                 let offsets = arena.take::<usize>(in_channels);
                 let all = 0..out_channels.div_ceil(A_PANEL);
                 if cut.panels == all.len() {
@@ -167,6 +193,7 @@ impl Winograd<'_> {
                         staged: &mut *staged,
                         pixels: &mut *pixels,
                         sums: &mut *sums,
+                        alone: &mut *alone,
                         offsets: &mut *offsets,
                     });
                 }
@@ -192,6 +219,7 @@ struct Task<'t> {
     staged: &'t mut [f32],
     pixels: &'t mut [f32],
     sums: &'t mut [f32],
+    alone: &'t mut [f32],
     offsets: &'t mut [usize],
 }
 
@@ -212,6 +240,7 @@ impl Kernel for Task<'_> {
             staged: self.staged,
             to: &mut *self.pixels,
         });
+        tiles.copy_alone(S::LANES, shape.in_channels, self.pixels, self.alone);
         let panels = shape.out_channels.div_ceil(A_PANEL);
         for first in (0..panels).step_by(self.panels) {
             let panels = first..panels.min(first + self.panels);
@@ -226,6 +255,7 @@ impl Kernel for Task<'_> {
                 panels,
                 weights: &*self.weights,
                 pixels: &*self.pixels,
+                alone: &*self.alone,
                 offsets: &mut *self.offsets,
                 to: &mut *self.sums,
             });

@@ -11,6 +11,9 @@ use crate::parallel::SharedOut;
 use crate::tuning::{A_PANEL, by_isa};
 use std::ops::Range;
 
+/// Places at which the sums of a tile that is alone grow at the same time: as many as hide how long a multiply-add takes.
+const AT_ONCE: usize = 8;
+
 /// Writes, place by place and output channel by output channel, the sums over the input channels for all tiles.
 pub(super) struct Sums<'t> {
     /// Of the input and of the output.
@@ -21,6 +24,8 @@ pub(super) struct Sums<'t> {
     /// Their panels for each place.
     pub(super) weights: &'t [f32],
     pub(super) pixels: &'t [f32],
+    /// What of these the tiles see that no vector is left for: tile by tile, place by place.
+    pub(super) alone: &'t [f32],
     /// Room for a number for each input channel.
     pub(super) offsets: &'t mut [usize],
     pub(super) to: &'t mut [f32],
@@ -39,7 +44,7 @@ impl Kernel for Sums<'_> {
 
 impl Sums<'_> {
     #[inline(always)]
-    fn products<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn products<S: Simd, const R: usize, const V: usize>(mut self, s: S) {
         let ([inputs, outputs], tiles) = (self.channels, self.tiles.count());
         for (channel, offset) in self.offsets.iter_mut().enumerate() {
             *offset = channel * tiles;
@@ -48,12 +53,14 @@ impl Sums<'_> {
         let first = self.panels.start * A_PANEL;
         let channels = outputs.min(self.panels.end * A_PANEL) - first;
         let (pixels, sums) = (self.tiles.stride(inputs), self.tiles.stride(outputs));
+        let alone = self.tiles.alone(S::LANES);
+        let in_vectors = (self.tiles.some() - alone).next_multiple_of(S::LANES);
         for place in 0..PLACES {
             let out = &mut self.to[place * sums + first * tiles..][..tiles * channels];
             let out = SharedOut::new(out);
             let weights = &self.weights[place * weights..][..weights];
             let mut at = 0;
-            while at < tiles {
+            while at < in_vectors {
                 let strip = Place {
                     image: &self.pixels[place * pixels..][..tiles * inputs],
                     offsets: self.offsets,
@@ -62,13 +69,52 @@ impl Sums<'_> {
                     out,
                     tiles,
                 };
-                let count = ((tiles - at) / S::LANES).min(V);
+                let count = ((in_vectors - at) / S::LANES).min(V);
                 match count {
                     1 => strip.multiply::<S, R, 1>(s, at),
                     2 => strip.multiply::<S, R, 2>(s, at),
                     _ => strip.multiply::<S, R, V>(s, at),
                 }
                 at += count * S::LANES;
+            }
+        }
+        for i in 0..alone {
+            for panel in 0..self.panels.len() {
+                for place in (0..PLACES).step_by(AT_ONCE) {
+                    self.alone(s, in_vectors + i, &self.alone[i * PLACES * inputs..], panel, place);
+                }
+            }
+        }
+    }
+
+    /// The sums of a tile that no vector is left for, of a panel's channels, at some places.
+    #[inline(always)]
+    fn alone<S: Simd>(&mut self, s: S, tile: usize, seen: &[f32], panel: usize, place: usize) {
+        let ([inputs, outputs], tiles) = (self.channels, self.tiles.count());
+        let weights = weights::stride(inputs, self.panels.len());
+        let mut sums = [s.splat(0.0); AT_ONCE];
+        let panels = &self.weights[place * weights + panel * inputs * A_PANEL..];
+        let seen = &seen[place * inputs..];
+        assert!((AT_ONCE - 1) * weights + inputs * A_PANEL + S::LANES - A_PANEL <= panels.len());
+        assert!(AT_ONCE * inputs <= seen.len());
+        let (mut line, mut pixel) = (panels.as_ptr(), seen.as_ptr());
+        for _ in 0..inputs {
+            for i in 0..AT_ONCE {
+                // SAFETY: the last line of the last place lies in the panels, with what a wider vector sees behind it, and
+                // the last pixel in what is seen.
+                let (weight, pixel) =
+                    unsafe { (s.load_ptr(line.add(i * weights)), s.splat(*pixel.add(i * inputs))) };
+                sums[i] = s.mul_add(weight, pixel, sums[i]);
+            }
+            (line, pixel) = (line.wrapping_add(A_PANEL), pixel.wrapping_add(1));
+        }
+        let first = (self.panels.start + panel) * A_PANEL;
+        for i in 0..AT_ONCE {
+            let mut values = [0.0; A_PANEL];
+            s.store_partial(sums[i], &mut values);
+            let to = &mut self.to[(place + i) * self.tiles.stride(outputs)..];
+            for (channel, value) in (first..outputs).zip(values) {
+                to[channel * tiles + tile] = value;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What becomes of the weights: `G w G^T` for each pair of channels.
 
-use super::{SIDE, WIDEST, Winograd};
+use super::{PLACES, SIDE, WIDEST, Winograd};
 use crate::isa::{Kernel, Simd};
 use crate::tuning::A_PANEL;
 use std::ops::Range;
@@ -8,8 +8,8 @@ use std::ops::Range;
 /// Pixels along the side of the kernel.
 const KERNEL: usize = 3;
 
-/// The weights of a panel's output channels for one input channel at one place.
-type Lines = [f32; A_PANEL];
+/// The weights of a panel's output channels for one input channel.
+const TAPS: usize = KERNEL * KERNEL * A_PANEL;
 
 /// From the panels of a place to those of the next. Not a power of two, see [`Tiles::stride`](super::Tiles::stride).
 pub(super) fn stride(in_channels: usize, panels: usize) -> usize {
@@ -18,8 +18,8 @@ pub(super) fn stride(in_channels: usize, panels: usize) -> usize {
 
 /// Writes, place by place, panels of a matrix: output channels by input channels.
 pub(super) struct TransformWeights<'t> {
-    /// For each input channel, the nine weights of a panel's output channels.
-    from: &'t [[Lines; KERNEL * KERNEL]],
+    /// Panel by panel, and for each input channel, nine lines of weights of the panel's output channels.
+    from: &'t [f32],
     stride: usize,
     to: &'t mut [f32],
 }
@@ -32,40 +32,48 @@ impl<'t> TransformWeights<'t> {
         to: &'t mut [f32],
     ) -> TransformWeights<'t> {
         let channels = winograd.shape.in_channels;
-        let from = winograd.weight.values().as_chunks::<A_PANEL>().0.as_chunks().0;
-        let stride = stride(channels, panels.len());
-        TransformWeights { from: &from[panels.start * channels..panels.end * channels], stride, to }
+        let panel = channels * TAPS;
+        let from = &winograd.weight.values()[panels.start * panel..panels.end * panel];
+        TransformWeights { from, stride: stride(channels, panels.len()), to }
     }
 }
 
 /// One dimension of the transform.
 #[inline(always)]
-fn transform([a, b, c]: [Lines; KERNEL]) -> [Lines; SIDE] {
-    let (mut sum, mut difference) = ([0.0; A_PANEL], [0.0; A_PANEL]);
-    for i in 0..A_PANEL {
-        let outer = a[i] + c[i];
-        sum[i] = 0.5 * (outer + b[i]);
-        difference[i] = 0.5 * (outer - b[i]);
-    }
-    [a, sum, difference, c]
+fn transform<S: Simd>(s: S, [a, b, c]: [S::F32; KERNEL]) -> [S::F32; SIDE] {
+    let (outer, half) = (s.add(a, c), s.splat(0.5));
+    [a, s.mul(half, s.add(outer, b)), s.mul(half, s.sub(outer, b)), c]
 }
 
 impl Kernel for TransformWeights<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let to = self.to.as_chunks_mut::<A_PANEL>().0;
-        let stride = self.stride / A_PANEL;
-        for (i, taps) in self.from.iter().enumerate() {
-            let rows =
-                [0, 1, 2].map(|y| transform([taps[3 * y], taps[3 * y + 1], taps[3 * y + 2]]));
-            for x in 0..SIDE {
-                let column = transform([rows[0][x], rows[1][x], rows[2][x]]);
-                for y in 0..SIDE {
-                    to[(y * SIDE + x) * stride + i] = column[y];
+    fn run<S: Simd>(self, s: S) {
+        let last = (PLACES - 1) * self.stride + self.from.len() / TAPS * A_PANEL;
+        assert!(last + S::LANES.max(A_PANEL) - A_PANEL <= self.to.len());
+        let mut to = self.to.as_mut_ptr();
+        for taps in self.from.chunks_exact(TAPS) {
+            for lane in (0..A_PANEL).step_by(S::LANES) {
+                // What a wider vector sees behind the last line may not be there.
+                let line = |tap: usize| s.load_partial(&taps[tap * A_PANEL + lane..]);
+                let mut rows = [[s.splat(0.0); SIDE]; KERNEL];
+                for (y, row) in rows.iter_mut().enumerate() {
+                    *row = transform(s, [line(3 * y), line(3 * y + 1), line(3 * y + 2)]);
+                }
+                let mut first = to.wrapping_add(lane);
+                for x in 0..SIDE {
+                    let mut place = first;
+                    for value in transform(s, [rows[0][x], rows[1][x], rows[2][x]]) {
+                        // SAFETY: the last vector at the last place lies in `to`. What a wider one writes behind its line,
+                        // the next one overwrites.
+                        unsafe { s.store_ptr(value, place) };
+                        place = place.wrapping_add(SIDE * self.stride);
+                    }
+                    first = first.wrapping_add(self.stride);
                 }
             }
+            to = to.wrapping_add(A_PANEL);
         }
     }
 }
