@@ -5,6 +5,7 @@ mod ends;
 mod hard_swish;
 mod held;
 mod idioms;
+mod padding;
 mod pairs;
 mod read;
 mod shortcut;

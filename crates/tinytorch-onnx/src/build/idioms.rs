@@ -1,5 +1,5 @@
 //! Nodes that together spell one operator, which exporters take apart where their opset does not have it: a layer norm, a
-//! GELU, a hard swish, a product with its bias, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
+//! GELU, a hard swish, a product with its bias, a convolution with its border, the shortcut of a residual network. The last of the nodes becomes the operator; the others go if nobody else reads them.
 
 use crate::apply::Operator;
 use crate::node::Node;
@@ -117,6 +117,7 @@ impl<'s, C: Fn(Slot) -> Option<&'s Tensor>> Steps<'s, C> {
             "Mul" => self.gelu(at).or_else(|| self.hard_swish(at)),
             "Div" => self.hard_swish(at),
             "Pad" => self.shortcut(at),
+            "Conv" => self.padded_convolution(at),
             _ => None,
         }
     }

@@ -246,8 +246,9 @@ fn are_near(is: &[f32], expected: &[f32], steps: Option<&[f32]>) -> bool {
     let near = |(i, (is, expected)): (usize, (&f32, &f32))| {
         let step =
             steps.and_then(|steps| if steps.len() == 1 { steps.first() } else { steps.get(i) });
+        // A level of 0 has no sign.
         let nearest =
-            step.map(|step| (f64::from(*expected) / f64::from(*step)).round() as f32 * step);
+            step.map(|step| (f64::from(*expected) / f64::from(*step)).round() as f32 * step + 0.0);
         is.to_bits() == expected.to_bits() || nearest.is_some_and(|n| n.to_bits() == is.to_bits())
     };
     is.len() == expected.len() && is.iter().zip(expected).enumerate().all(near)
@@ -291,6 +292,16 @@ mod tests {
         let mut folded = float.clone();
         folded[0].1.config.push(("folded", "true".to_string()));
         assert!(faults_of(&float, &folded)[0].contains("folded, into nothing"));
+    }
+
+    #[test]
+    fn numbers_are_the_nearest_multiples_of_their_steps_and_0_is_one() {
+        assert!(are_near(&[0.5, 0.0, 0.0], &[0.6, -0.2, 0.2], Some(&[0.5])));
+        assert!(are_near(&[-0.0, 0.3], &[-0.0, 0.3], Some(&[0.5])));
+        assert!(!are_near(&[0.5], &[0.2], Some(&[0.5])));
+        assert!(!are_near(&[0.0], &[-0.3], Some(&[0.5])));
+        assert!(are_near(&[-1.5, 0.0], &[-1.6, -0.4], Some(&[0.5, 1.0])));
+        assert!(!are_near(&[0.0], &[-0.2], None));
     }
 
     #[test]
