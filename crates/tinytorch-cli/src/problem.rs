@@ -50,6 +50,10 @@ pub(crate) enum Problem {
     )]
     Floor { measure: String },
     #[error(
+        "--float-floor is an accuracy or a perplexity, and these data have no classes to tell one by; add an array `labels`, an integer for each sample, or leave the floor out"
+    )]
+    FloorWithoutClasses,
+    #[error(
         "{data} is a text, which the model does not take; use data of the kind that the model was made for"
     )]
     TextForOther { data: String },
@@ -144,6 +148,10 @@ pub(crate) enum Problem {
         "{data} has no labels, which the metric top-1 needs; add an array `labels`, an integer for each sample, or choose another metric"
     )]
     NeedsLabels { data: String },
+    #[error(
+        "the metric top-1 needs labels, which steps of a sequence do not have; choose another metric"
+    )]
+    LabelsOfSteps,
     #[error(
         "the metric reads {count} outputs; name them with --metric-outputs, of which the model has {known}"
     )]

@@ -53,6 +53,7 @@ impl Floor {
             Task::Classification if in_percent && value <= 100.0 => Ok(value),
             Task::Classification if !in_percent && value <= 1.0 => Ok(value * 100.0),
             Task::LanguageModel if !in_percent && value >= 1.0 => Ok(value),
+            Task::Regression => Err(Problem::FloorWithoutClasses),
             _ => Err(Problem::Floor { measure: task.measure().to_string() }),
         }
     }
@@ -72,6 +73,7 @@ mod tests {
         assert_eq!(of("0.95", Task::Classification).ok(), Some(95.0));
         assert_eq!(of("6", Task::LanguageModel).ok(), Some(6.0));
         assert!(of("6", Task::Classification).is_err() && of("6%", Task::LanguageModel).is_err());
+        assert!(of("95%", Task::Regression).is_err());
         for bad in ["", "%", "2", "101%", "-1%", "NaN", "inf", "one"] {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }

@@ -299,6 +299,9 @@ pub(crate) fn subject(
     let subject = if let Some(feedback) = feedback {
         let data = data.to_string();
         let Some(path) = arrays else { return Err(Problem::NoSteps { data }.into()) };
+        if judge.metrics.needs_labels() {
+            return Err(Problem::LabelsOfSteps.into());
+        }
         let sequence = Arrays::sequence(path, files.models()[0], &pictures, &feedback)?;
         let mut plan = compile(files.models()[0], &sequence.first()?)?;
         let met = sequence.met(|inputs| run(&mut plan, inputs))?;

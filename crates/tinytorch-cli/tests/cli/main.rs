@@ -7,6 +7,7 @@ mod generate;
 mod import;
 mod judge;
 mod mismatch;
+mod nothing_to_judge;
 mod onnx;
 mod output;
 mod overwrite;

@@ -1,11 +1,11 @@
 //! Which of several values that are made alike is which, by what their weights hold.
 
 use super::settings::other_attribute;
-use super::side::{Giver, Side, is_layer, is_same_constant, is_unordered};
+use super::side::{Giver, Side, is_layer, is_same_constant};
 use crate::apply::Held;
 use crate::node::operator;
 use crate::program::Program;
-use crate::proto::{NodeProto, TensorProto};
+use crate::proto::NodeProto;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use tinytorch_core::autograd::{Param, Stored};
@@ -51,14 +51,14 @@ impl<'m> Lookalikes<'m> {
                 let [(name, _), (other, _)] = Side::meeting(sides, was, is).values;
                 let far = match met.get(name) {
                     Some(known) if *known == other => -1.0,
-                    Some(_) => f64::INFINITY,
+                    Some(_) => continue,
                     None if is_alone || now.len() > TERMS => 0.0,
                     None => self.far(sides, was, is),
                 };
                 pairs.push((far, i, j));
             }
         }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (mut found, mut taken) = (vec![None; before.len()], vec![false; now.len()]);
         for (_, i, j) in pairs {
             if found[i].is_none() && !taken[j] {
@@ -68,7 +68,8 @@ impl<'m> Lookalikes<'m> {
         found.into_iter().collect()
     }
 
-    /// How much the steps behind two values differ, the nearest ones first.
+    /// How much the steps behind two values that are made alike differ, the nearest ones first: in what a making leaves out, which
+    /// is what parameters and constants hold, how nodes are set, and where norms and biases are.
     fn far(&self, sides: &[Side<'m>; 2], was: &'m str, is: &'m str) -> f64 {
         let (mut ahead, mut sum) = (VecDeque::from([(was, is)]), 0.0);
         for _ in 0..STEPS {
@@ -76,44 +77,34 @@ impl<'m> Lookalikes<'m> {
             let met = Side::meeting(sides, was, is);
             let [(was, giver), (is, other)] = met.values;
             sum += match (giver, other) {
-                (Giver::Node(a, i), Giver::Node(b, j)) if i == j && operator(a) == operator(b) => {
+                (Giver::Node(a, _), Giver::Node(b, _)) if operator(a) == operator(b) => {
                     let bias = self.bias(sides, [a, b]);
                     let inputs = [inputs(&sides[0], a), inputs(&sides[1], b)];
                     ahead.extend(inputs[0].iter().copied().zip(inputs[1].iter().copied()));
                     let turns = |name: &str| name == "transB";
                     bias + f64::from(other_attribute([a, b], self.versions, turns).is_some())
                 }
-                (Giver::Param(a), Giver::Param(b)) => self.between((was, a), (is, b)),
+                (Giver::Param(_), Giver::Param(_)) => self.between(was, is),
                 (Giver::Constant(a), Giver::Constant(b)) => f64::from(!is_same_constant(a, b)),
-                (Giver::Input(i), Giver::Input(j)) => f64::from(i != j),
-                (Giver::Nothing, Giver::Nothing) => 0.0,
+                (Giver::Input(_), Giver::Input(_)) | (Giver::Nothing, Giver::Nothing) => 0.0,
                 _ => 1.0,
             };
         }
         sum
     }
 
-    /// How far apart two layers' biases are, as far as both have one.
+    /// How far apart two layers' biases are: if one has none, as far as can be.
     fn bias(&self, sides: &[Side<'m>; 2], nodes: [&'m NodeProto; 2]) -> f64 {
         let [was, is] = [0, 1].map(|i| {
             let name = nodes[i].input.get(2).filter(|_| is_layer(nodes[i]))?;
             let (name, giver) = sides[i].behind(name);
-            if let Giver::Param(tensor) = giver { Some((name, tensor)) } else { None }
+            matches!(giver, Giver::Param(_)).then_some(name)
         });
-        was.zip(is).map_or(0.0, |(was, is)| BIAS * self.between(was, is))
+        BIAS * was.zip(is).map_or(1.0, |(was, is)| self.between(was, is))
     }
 
-    fn between(&self, was: (&'m str, &TensorProto), is: (&'m str, &TensorProto)) -> f64 {
-        let sorted = |tensor: &TensorProto| {
-            let mut sizes = tensor.dims.clone();
-            sizes.sort_unstable();
-            sizes
-        };
-        if sorted(was.1) != sorted(is.1) {
-            return 1.0;
-        }
-        let key = (was.0, is.0);
-        *self.known.borrow_mut().entry(key).or_insert_with(|| (self.apart)(key.0, key.1))
+    fn between(&self, was: &'m str, is: &'m str) -> f64 {
+        *self.known.borrow_mut().entry((was, is)).or_insert_with(|| (self.apart)(was, is))
     }
 }
 
@@ -126,14 +117,11 @@ fn are_alike(sides: &[Side<'_>; 2], was: &str, is: &str) -> bool {
 fn inputs<'m>(side: &Side<'m>, node: &'m NodeProto) -> Vec<&'m str> {
     let read = if is_layer(node) { 2 } else { node.input.len() };
     let mut inputs: Vec<&str> = node.input.iter().take(read).map(String::as_str).collect();
-    if is_unordered(node) {
-        inputs.sort_by_key(|name| side.making(name));
-    }
+    inputs.sort_by_key(|name| side.making(name));
     inputs
 }
 
-/// How far apart parameters of two programs are. Norms that were folded scale the rows of a weight, so that only where
-/// rows of several values point is compared.
+/// How far apart parameters of two programs are.
 pub(crate) fn distance([float, int8]: [&Program; 2], was: &str, is: &str) -> f64 {
     let of = |program: &Program, name: &str| -> Option<Tensor> {
         let (_, held) = program.params.iter().find(|(known, _)| known == name)?;
@@ -147,17 +135,21 @@ pub(crate) fn distance([float, int8]: [&Program; 2], was: &str, is: &str) -> f64
         }
     };
     let (Some(a), Some(b)) = (of(float, was), of(int8, is)) else { return 1.0 };
-    let rows = a.shape().first().copied().unwrap_or(0);
     let (Ok(values), Ok(others)) = (a.to_vec::<f32>(), b.to_vec::<f32>()) else { return 1.0 };
     if a.shape() != b.shape() || values.is_empty() {
         return 1.0;
     }
-    if a.shape().rank() < 2 || values.len() == rows {
-        let [own, other, both] = products(&values, &others);
+    between(&values, &others, values.len() / a.shape().first().copied().unwrap_or(1))
+}
+
+/// How far apart two parameters are that hold rows of this width. Norms that were folded scale the rows of a weight, so that only where
+/// rows of several values point is compared.
+fn between(values: &[f32], others: &[f32], width: usize) -> f64 {
+    if width == 1 {
+        let [own, other, both] = products(values, others);
         let sum = own + other;
         return if sum > 0.0 { ((sum - 2.0 * both) / sum).clamp(0.0, 1.0) } else { 0.0 };
     }
-    let width = values.len() / rows;
     let of_rows = values.chunks(width).zip(others.chunks(width)).map(|(a, b)| {
         let [own, other, both] = products(a, b);
         match own > 0.0 && other > 0.0 {
@@ -165,7 +157,7 @@ pub(crate) fn distance([float, int8]: [&Program; 2], was: &str, is: &str) -> f64
             false => f64::from(own != other),
         }
     });
-    of_rows.sum::<f64>() / rows as f64
+    of_rows.sum::<f64>() / (values.len() / width) as f64
 }
 
 /// The products of two rows with themselves, and with each other.
@@ -174,4 +166,48 @@ fn products(a: &[f32], b: &[f32]) -> [f64; 3] {
         let (a, b) = (f64::from(a), f64::from(b));
         [own + a * a, other + b * b, both + a * b]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(got: f64, want: f64) {
+        assert!((got - want).abs() < 1e-6, "{got}, not {want}");
+    }
+
+    #[test]
+    fn biases_are_as_far_apart_as_their_values() {
+        near(between(&[1.0, -2.0, 0.5], &[1.0, -2.0, 0.5], 1), 0.0);
+        near(between(&[1.0, 0.0], &[0.0, 1.0], 1), 1.0);
+        near(between(&[1.0, -2.0], &[-1.0, 2.0], 1), 1.0);
+        // Squares of 1 and 2, and 1 in common.
+        near(between(&[1.0, 0.0], &[1.0, 1.0], 1), 1.0 / 3.0);
+        near(between(&[0.0, 0.0], &[0.0, 0.0], 1), 0.0);
+        near(between(&[0.0, 0.0], &[0.0, 3.0], 1), 1.0);
+    }
+
+    #[test]
+    fn rows_of_weights_are_as_far_apart_as_they_point_elsewhere() {
+        // 3 * 4 + 4 * 3 of 5 * 5.
+        near(between(&[3.0, 4.0], &[4.0, 3.0], 2), 1.0 - 24.0 / 25.0);
+        near(between(&[1.0, 0.0], &[0.0, 1.0], 2), 1.0);
+        let rows = [1.0, 2.0, 3.0, -1.0, 0.5, 2.0];
+        near(between(&rows, &rows, 3), 0.0);
+        // One of two rows points elsewhere.
+        near(between(&rows, &[1.0, 2.0, 3.0, 2.0, 4.0, 0.0], 3), 0.5);
+    }
+
+    #[test]
+    fn a_norm_that_was_folded_takes_weights_no_further_apart() {
+        let scaled = [10.0, 20.0, 30.0, -0.2, 0.1, 0.4];
+        near(between(&[1.0, 2.0, 3.0, 1.0, -0.5, -2.0], &scaled, 3), 0.0);
+    }
+
+    #[test]
+    fn a_row_of_zeros_is_like_another_and_like_nothing_else() {
+        near(between(&[0.0, 0.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 2.0], 2), 0.0);
+        near(between(&[0.0, 0.0, 1.0, 2.0], &[3.0, 1.0, 1.0, 2.0], 2), 0.5);
+        near(between(&[3.0, 1.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 2.0], 2), 0.5);
+    }
 }

@@ -45,16 +45,20 @@ impl<'m> Side<'m> {
         let (mut was, mut giver) = sides[0].behind(was);
         let (mut is, mut other) = sides[1].behind(is);
         let mut folded = Vec::new();
-        // A factor of one that the float model has too is no step more: what became of it is judged.
-        while let Some(alone) = sides[1].left_alone(other)
-            && sides[0].left_alone(giver).is_none()
-        {
-            (is, other) = sides[1].behind(alone);
-        }
-        while let Some(alone) = sides[0].left_alone(giver)
-            && !are_one_operator(giver, other)
-        {
-            (was, giver) = sides[0].behind(alone);
+        loop {
+            let alone = sides[0].left_alone(giver);
+            // A factor of one that the float model has is judged by what became of it.
+            let became = sides[1].beside_number(other).filter(|_| are_one_operator(giver, other));
+            if alone.is_some() && became.is_some() {
+                break;
+            }
+            if let Some(alone) = sides[1].left_alone(other) {
+                (is, other) = sides[1].behind(alone);
+            } else if let Some(alone) = alone {
+                (was, giver) = sides[0].behind(alone);
+            } else {
+                break;
+            }
         }
         while let (Giver::Node(norm, 0), false) = (giver, is_norm(other)) {
             let scale = norm.input.get(1).map(|scale| sides[0].behind(scale).0);
@@ -97,38 +101,37 @@ impl<'m> Side<'m> {
         'm: 'n,
     {
         loop {
-            match self.givers.get(name).copied().unwrap_or(Giver::Nothing) {
-                Giver::Node(node, 0) if passes(node) && !node.input.is_empty() => {
-                    name = &node.input[0];
-                }
-                giver => return (name, giver),
-            }
+            let giver = self.givers.get(name).copied().unwrap_or(Giver::Nothing);
+            let passed = match giver {
+                Giver::Node(node, 0) if passes(node) => node.input.first(),
+                _ => None,
+            };
+            let Some(passed) = passed else { return (name, giver) };
+            name = passed;
         }
     }
 
     /// What a node reads that multiplies it by one or adds zero to it, if that is all that it does.
     pub(super) fn left_alone(&self, giver: Giver<'m>) -> Option<&'m str> {
-        let Giver::Node(node, 0) = giver else { return None };
-        let is = |name: &str, number: f32| {
-            let held = matches!(self.behind_of(name), Giver::Param(_) | Giver::Constant(_));
-            held && (self.single)(name) == Some(number)
-        };
+        let Giver::Node(node, _) = giver else { return None };
         let neutral = match node.op_type.as_str() {
             "Mul" | "Div" => 1.0,
-            "Add" | "Sub" => 0.0,
-            _ => return None,
+            _ => 0.0,
         };
-        let [a, b] = &node.input[..] else { return None };
-        let either = matches!(node.op_type.as_str(), "Mul" | "Add");
-        match is_own(node) {
-            true if is(b, neutral) => Some(a),
-            true if either && is(a, neutral) => Some(b),
-            _ => None,
-        }
+        self.beside_number(giver).and_then(|(name, number)| (number == neutral).then_some(name))
     }
 
-    fn behind_of(&self, name: &str) -> Giver<'m> {
-        self.givers.get(name).copied().unwrap_or(Giver::Nothing)
+    /// What a node reads that multiplies it by one number or adds one to it, and the number.
+    fn beside_number(&self, giver: Giver<'m>) -> Option<(&'m str, f32)> {
+        let Giver::Node(node, _) = giver else { return None };
+        let either = match node.op_type.as_str() {
+            "Mul" | "Add" => true,
+            "Div" | "Sub" => false,
+            _ => return None,
+        };
+        let ([a, b], true) = (&node.input[..], is_own(node)) else { return None };
+        let of = |name: &'m str, number: &str| Some((name, (self.single)(number)?));
+        of(a, b).or_else(|| of(b, a).filter(|_| either))
     }
 
     /// What a value is made of.
@@ -152,7 +155,7 @@ impl<'m> Side<'m> {
         let giver = Giver::Node(node, output);
         let alone = self.left_alone(giver).or_else(|| {
             let first = node.input.first().map(String::as_str);
-            first.filter(|_| is_norm(giver) || passes(node))
+            first.filter(|_| is_norm(giver))
         });
         if let Some(name) = alone {
             return self.making(name);

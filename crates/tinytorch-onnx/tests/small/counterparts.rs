@@ -170,18 +170,23 @@ fn between(graph: &mut GraphProto, value: &str, op: &str, inputs: &[&str]) {
     for name in graph.node[place].input.iter_mut().filter(|name| **name == value) {
         *name = "between".into();
     }
-    graph.node.insert(place, node(op, inputs, &["between"]));
+    let axis = [int("axis", 1)];
+    let attributes: &[_] = if op == "Concat" { &axis } else { &[] };
+    graph.node.insert(place, with(node(op, inputs, &["between"]), attributes));
     graph.initializer.extend([floats("one", &[], &[1.0]), floats("zero", &[], &[0.0])]);
 }
 
 /// Each alone, and in a branch of a sum whose terms stand in the other order: its norm is folded there, too.
 #[test]
 fn steps_that_change_nothing_are_no_difference() {
-    let steps: [(&str, &[&str]); 10] = [
+    let steps: [(&str, &[&str]); 13] = [
         ("Identity", &["v"]),
         ("Dropout", &["v"]),
         ("Sum", &["v"]),
         ("Max", &["v"]),
+        ("Min", &["v"]),
+        ("Mean", &["v"]),
+        ("Concat", &["v"]),
         ("Mul", &["v", "one"]),
         ("Mul", &["one", "v"]),
         ("Div", &["v", "one"]),
@@ -222,6 +227,95 @@ fn steps_that_look_as_if_they_changed_nothing_are_others() {
     for (op, inputs) in steps {
         let told = refused(|graph| between(graph, "7", op, inputs));
         assert!(told.contains("is not the float model's"), "{op} {inputs:?}: {told}");
+    }
+}
+
+/// What becomes of an int8 graph that is held against another form of the float graph.
+fn held_against(
+    change: impl FnOnce(&mut GraphProto),
+    change_int8: impl FnOnce(&mut GraphProto),
+) -> Result<(), String> {
+    let (mut float, mut other) = (float(), int8());
+    change(float.graph.as_mut().unwrap());
+    change_int8(other.graph.as_mut().unwrap());
+    let (float, other) = (read(&float), read(&other));
+    let same = float.over_values_of(&other).map_err(|error| error.to_string())?;
+    assert_eq!(outputs(&same), outputs(&other));
+    Ok(())
+}
+
+#[test]
+fn a_factor_of_one_that_the_float_model_has_stays_or_goes_and_becomes_no_other() {
+    let has_factor = |graph: &mut GraphProto| between(graph, "s", "Mul", &["s", "one"]);
+    let keeps = |graph: &mut GraphProto| between(graph, "7", "Mul", &["7", "one"]);
+    assert_eq!(held_against(has_factor, |_| ()), Ok(()));
+    assert_eq!(held_against(has_factor, keeps), Ok(()));
+    // Nothing is added to the value instead.
+    let adds = |graph: &mut GraphProto| between(graph, "7", "Add", &["7", "zero"]);
+    assert_eq!(held_against(has_factor, adds), Ok(()));
+    // A product of two values is no factor, whatever else it is.
+    let squares = |graph: &mut GraphProto| {
+        between(graph, "s", "Mul", &["s", "s"]);
+        graph.node[4].input[0] = "factored".into();
+        graph.node.insert(4, node("Mul", &["between", "one"], &["factored"]));
+    };
+    let squares_too = |graph: &mut GraphProto| between(graph, "7", "Mul", &["7", "7"]);
+    assert_eq!(held_against(squares, squares_too), Ok(()));
+    let doubles = |graph: &mut GraphProto| {
+        keeps(graph);
+        let factor = graph.initializer.iter_mut().find(|one| one.name == "one").unwrap();
+        *factor = floats("one", &[], &[2.0]);
+    };
+    let told = held_against(has_factor, doubles).unwrap_err();
+    assert!(told.contains("`one` is not the float model's `one`"), "{told}");
+}
+
+#[test]
+fn a_norm_may_be_folded_or_kept() {
+    let parts = ["weight", "bias", "mean", "var"];
+    let keeps = |graph: &mut GraphProto| {
+        graph.node[2].input.truncate(2);
+        let reads = ["6", "1.weight", "1.bias", "1.mean", "1.var"];
+        graph.node.insert(3, node("BatchNormalization", &reads, &["normed"]));
+        graph.node[4].input[0] = "normed".into();
+        let values = [[0.5, 2.5], [0.25, -0.25], [0.5, 0.25], [1.0, 2.0]];
+        let norm = parts.iter().zip(values);
+        graph.initializer.extend(norm.map(|(part, v)| floats(&format!("1.{part}"), &[2], &v)));
+    };
+    assert_eq!(held_against(|_| (), keeps), Ok(()));
+    let same_scale = |graph: &mut GraphProto| {
+        graph.node[1].input[1] = "scale".into();
+        graph.node.insert(0, node("Identity", &["n.weight"], &["scale"]));
+    };
+    assert_eq!(held_against(same_scale, |_| ()), Ok(()));
+    assert_eq!(held_against(same_scale, keeps), Ok(()));
+}
+
+#[test]
+fn a_step_that_reads_something_else_is_another() {
+    let of = |nodes: &[NodeProto], last: NodeProto| {
+        let nodes = [nodes, &[last]].concat();
+        let constants = vec![integers("first", &[0]), integers("second", &[1])];
+        let inputs = ["x", "z"].map(|name| value(name, F32, &[-1, 2])).to_vec();
+        read(&model(graph(nodes, constants, inputs, vec![value("y", F32, &[-1, -1])])))
+    };
+    let axis = [int("axis", 1)];
+    let split = with(node("Split", &["x"], &["s0", "s1"]), &axis);
+    let drops = node("Dropout", &["x"], &["kept", "mask"]);
+    let floats = |from: &str| with(node("Cast", &[from], &["y"]), &[int("to", F32.into())]);
+    let taken = |place: &str| with(node("Gather", &["x", place], &["y"]), &axis);
+    for (what, first, was, is) in [
+        ("an input", vec![], node("Neg", &["x"], &["y"]), node("Neg", &["z"], &["y"])),
+        ("an output", vec![split], node("Neg", &["s0"], &["y"]), node("Neg", &["s1"], &["y"])),
+        ("the mask of a step that passes", vec![drops], floats("mask"), floats("kept")),
+        ("a constant", vec![], taken("first"), taken("second")),
+    ] {
+        let (was, is) = (of(&first, was), of(&first, is));
+        assert!(was.over_values_of(&was).is_ok(), "{what}");
+        for (float, other) in [(&was, &is), (&is, &was)] {
+            let told = float.over_values_of(other).map(drop).unwrap_err().to_string();
+            assert!(told.contains("is not the float model's"), "{what}: {told}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod counterparts;
+mod counterparts_alike;
 mod diagnosis;
 mod export;
 mod frames;

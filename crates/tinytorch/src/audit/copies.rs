@@ -12,7 +12,8 @@ const BY_NUMBER: [&str; 7] =
     ["f32_floor", "output_error", "accuracy", "agreement", "classes", "calibration", "likeness"];
 
 /// Takes back what gates conclude from many samples that are copies of a few. Some that come twice are no fault: so do those
-/// of a table of few columns. An error is told by rows of outputs, of which a sample may have many.
+/// of a table of few columns. An error is told by rows of outputs, of which a sample may have many. What few samples lose by
+/// ranges for many is no fault of the ranges, either.
 ///
 /// # Errors
 /// If samples cannot be read.
@@ -28,8 +29,14 @@ pub(super) fn count_once(gates: &mut [Gate], held_out: &HeldOut, outputs: &[Tens
         format!("only {different} of {samples} samples are different, and {FEWEST} would tell");
     for gate in gates {
         let tells = gate.id == "output_error" && different * rows >= FEWEST;
-        if gate.result == Outcome::Pass && BY_NUMBER.contains(&gate.id) && !tells {
-            *gate = gate.clone().undecided(&why);
+        match gate.result {
+            Outcome::Pass if BY_NUMBER.contains(&gate.id) && !tells => {
+                *gate = gate.clone().undecided(&why);
+            }
+            Outcome::Fail if gate.id == "calibration" => {
+                *gate = Gate { result: Outcome::Unknown, ..gate.clone().undecided(&why) };
+            }
+            _ => (),
         }
     }
     Ok(())
@@ -73,6 +80,18 @@ mod tests {
         assert_eq!(of(60, 29, 1), [Unknown, Unknown, Pass, Fail]);
         assert_eq!(of(20, 20, 1), [Pass, Pass, Pass, Fail]);
         assert_eq!(of(20, 19, 1), [Unknown, Unknown, Pass, Fail]);
+    }
+
+    #[test]
+    fn few_samples_tell_neither_that_ranges_help_nor_that_they_harm() {
+        let after = |saved, different| {
+            let mut gates = [Gate::at_least("calibration", saved, 0.0, "% saved", String::new())];
+            let outputs = [Tensor::zeros([60, 2]).unwrap()];
+            count_once(&mut gates, &held_out(60, different), &outputs).unwrap();
+            gates[0].result
+        };
+        assert_eq!([after(50.0, 29), after(-50.0, 29)], [Unknown, Unknown]);
+        assert_eq!([after(50.0, 30), after(-50.0, 30)], [Pass, Fail]);
     }
 
     #[test]

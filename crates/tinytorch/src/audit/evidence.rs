@@ -43,11 +43,13 @@ impl Evidence {
         let batch = subject.held_out.first(subject.held_out.per_pass())?;
         let one: Vec<Var> = subject.held_out.first(1)?.into_iter().map(Var::from).collect();
         let folded = fold(&*subject.float as &dyn ListModel, &one, &subject.config_as_stored()?)?;
-        let (mut layers, out_of_order) = layers(subject, options, &folded)?;
-        give_back_if_wanted();
+        // Before the int8 model may stumble over what is no number.
         let float = outputs(&mut compile(&*subject.float, &batch)?, &subject.held_out)?;
         let names = names_of(&*subject.int8, float.len());
         numbers::check_outputs(&float, &names)?;
+        give_back_if_wanted();
+        let (mut layers, out_of_order) = layers(subject, options, &folded)?;
+        give_back_if_wanted();
         let mut deployed = compile(&*subject.int8, &batch)?.on(options.deployed);
         let int8 = outputs(&mut deployed, &subject.held_out)?;
         for step in deployed.steps() {

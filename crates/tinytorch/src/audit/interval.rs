@@ -156,6 +156,20 @@ mod tests {
         assert!((38.0..42.0).contains(&worth), "{worth}");
     }
 
+    /// 2.5 % of what was drawn lies beyond each end, which are 10 values: of fewer, one that is drawn by chance moves an end.
+    #[test]
+    fn ten_draws_lie_beyond_each_end_of_an_interval() {
+        let mut draws = Vec::new();
+        let interval = Interval::by_drawing(1, |_| {
+            draws.push(draws.len() as f64);
+            Ok::<_, ()>(draws.len() as f64 - 1.0)
+        });
+        let interval = interval.unwrap();
+        let beyond = |is: &dyn Fn(f64) -> bool| draws.iter().filter(|draw| is(**draw)).count();
+        assert_eq!(beyond(&|draw| draw < interval.low), 10);
+        assert_eq!(beyond(&|draw| draw > interval.high), 10);
+    }
+
     #[test]
     fn the_mean_of_values_and_of_draws_agree() {
         let values: Vec<f64> = (0..200).map(|i| f64::from(i % 10)).collect();

@@ -88,6 +88,23 @@ mod tests {
         assert!((88..=100).contains(&covered), "{covered} of 100");
     }
 
+    /// Ends that hang on what chance drew would make a verdict of chance.
+    #[test]
+    fn the_ends_hang_little_on_what_was_drawn() {
+        let mut rng = Rng::seed(1);
+        let ratios: Vec<f64> = (0..201).map(|_| f64::from(rng.normal() * 0.1).exp()).collect();
+        let all: Vec<Interval> =
+            (0..40).map(|seed| Interval::of_median(&ratios, 0.95, seed)).collect();
+        let width = all.iter().map(Interval::width).sum::<f64>() / 40.0;
+        let deviation = |end: fn(&Interval) -> f64| {
+            let mean = all.iter().map(end).sum::<f64>() / 40.0;
+            (all.iter().map(|one| (end(one) - mean).powi(2)).sum::<f64>() / 39.0).sqrt()
+        };
+        for end in [deviation(|one| one.low), deviation(|one| one.high)] {
+            assert!(end < 0.06 * width, "{end} of {width}");
+        }
+    }
+
     #[test]
     fn one_seed_gives_one_interval() {
         let ratios = spread(30);

@@ -97,12 +97,13 @@ fn measure(model: &dyn Model, decoder: &dyn Decoder) -> Result<(Vec<Held>, Vec<R
     let (mut held, mut rows) = (Vec::new(), Vec::new());
     let mut stepper = Vec::new();
     for &cache in Cache::value_variants() {
-        let before = live_bytes();
+        let before = bytes_of_this_thread();
         let caches = match cache.kind() {
             Some(kind) => kind.caches(sizes, 1, sizes.context)?,
             None => Vec::new(),
         };
-        held.push(Held { cache, bytes: live_bytes() - before });
+        let bytes = usize::try_from(bytes_of_this_thread() - before).unwrap_or(0);
+        held.push(Held { cache, bytes });
         stepper.push(Stepper { cache, model, decoder, caches, ctx: Ctx::eval() });
     }
     let positions = positions(sizes.context);
@@ -127,8 +128,9 @@ fn measure(model: &dyn Model, decoder: &dyn Decoder) -> Result<(Vec<Held>, Vec<R
     Ok((held, rows))
 }
 
-fn live_bytes() -> usize {
-    alloc::stats().map_or(0, |stats| stats.live_bytes)
+/// What this thread has allocated and not freed: what others do meanwhile is no cache.
+fn bytes_of_this_thread() -> isize {
+    alloc::of_this_thread().unwrap_or(0)
 }
 
 /// Computes the last token of a sequence over and over.

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::audit::interval::FEWEST;
 use crate::audit::passes;
-use crate::audit::{AuditOptions, Evidence, Gate, HeldOut, Interval, Subject, compare};
+use crate::audit::{AuditOptions, Evidence, Gate, HeldOut, Interval, Outcome, Subject, compare};
 use crate::autograd::Var;
 use crate::int8::Encoding;
 use crate::models::{ListModel, Model, compile};
@@ -120,7 +120,9 @@ fn judged(with: &[f64], without: &[f64], reason: String) -> Result<Gate> {
     // The smallest positive number as limit: an interval that touches 0 does not exclude it.
     let gate = Gate::at_least(ID, saved(&all), f64::MIN_POSITIVE, "% saved", reason);
     if with.len() < FEWEST {
-        return Ok(gate.undecided(&format!("{} samples are too few to tell", with.len())));
+        // Of few samples chance decides that ranges for many harm, as much as that they help.
+        let gate = gate.undecided(&format!("{} samples are too few to tell", with.len()));
+        return Ok(Gate { result: Outcome::Unknown, ..gate });
     }
     let interval = Interval::by_drawing(with.len(), |of| Ok::<_, crate::Error>(saved(of)))?;
     Ok(gate.decided_by(interval))
@@ -159,7 +161,6 @@ fn squared_errors(got: &[Tensor], want: &[Tensor]) -> Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Outcome;
 
     /// Every fourth sample has this error, the others 1.
     fn of(n: usize, fourth: f64) -> Vec<f64> {
@@ -215,7 +216,8 @@ mod tests {
         assert_eq!(result(&of(100, 0.5), &of(100, 1.0)), Outcome::Pass);
         assert_eq!(result(&of(100, 1.5), &of(100, 1.0)), Outcome::Fail);
         assert_eq!(result(&of(29, 0.5), &of(29, 1.0)), Outcome::Unknown);
-        assert_eq!(result(&of(29, 1.5), &of(29, 1.0)), Outcome::Fail);
+        assert_eq!(result(&of(29, 1.5), &of(29, 1.0)), Outcome::Unknown);
+        assert_eq!(result(&of(30, 1.5), &of(30, 1.0)), Outcome::Fail);
         // One sample of 100 has all that is saved: it is not drawn every time.
         let mut one = vec![1.0; 100];
         one[17] = 0.5;

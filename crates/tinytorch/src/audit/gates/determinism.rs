@@ -41,17 +41,13 @@ pub(crate) fn determinism(
         faults.push("the plan gives other bits than the model run op by op".to_string());
     }
     let mut plan = compile(&*subject.int8, &held_out.first(1)?)?.on(options.deployed);
-    for count in THREADS {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
-        let Ok(pool) = pool else {
-            let reason = format!("a pool of {count} threads could not be started");
-            return Ok(Gate::unknown(ID, reason));
-        };
-        let again = pool.install(|| passes::outputs(&mut plan, held_out))?;
-        if !all_same_bits(&again, &evidence.int8)? {
-            faults.push(format!("{count} threads give other bits"));
-        }
-    }
+    let pool = |count: &usize| rayon::ThreadPoolBuilder::new().num_threads(*count).build();
+    let Ok(pools) = THREADS.iter().map(pool).collect::<std::result::Result<Vec<_>, _>>() else {
+        let reason = format!("pools of {} threads could not be started", listed(&THREADS));
+        return Ok(Gate::unknown(ID, reason));
+    };
+    let again = || passes::outputs(&mut plan, held_out);
+    faults.extend(other_at(&pools, &evidence.int8, again)?);
     let want = run(&mut plan, &some)?;
     let limits = match floats_differ {
         true => as_far_as_flips(&want, &first_rows_like(&evidence.float, &want)?)?
@@ -99,8 +95,47 @@ pub(crate) fn determinism(
     Ok(Gate::no_faults(ID, &faults, "faults", checked))
 }
 
+/// The numbers of threads at which a model gives other bits than it gave.
+fn other_at(
+    pools: &[rayon::ThreadPool],
+    gave: &[Tensor],
+    mut outputs: impl FnMut() -> Result<Vec<Tensor>> + Send,
+) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for pool in pools {
+        let again = pool.install(&mut outputs)?;
+        if !all_same_bits(&again, gave)? {
+            faults.push(format!("{} threads give other bits", pool.current_num_threads()));
+        }
+    }
+    Ok(faults)
+}
+
 /// As many rows of each output as there are in others.
 fn first_rows_like(outputs: &[Tensor], others: &[Tensor]) -> Result<Vec<Tensor>> {
     let rows = |other: &Tensor| other.shape().first().copied().unwrap_or(0);
     outputs.iter().zip(others).map(|(output, other)| output.slice(0, 0..rows(other))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is split among two halves differs from two threads on, and what leaves a rest over first from three on.
+    #[test]
+    fn a_model_must_give_the_same_at_one_thread_at_two_and_at_three() {
+        let pool = |count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+        let pools: Vec<_> = THREADS.into_iter().map(pool).collect();
+        let answers = |of: f32| Ok(vec![Tensor::from_vec(vec![of, 1.0], [2])?]);
+        let other_where = |differs: fn(usize) -> bool| {
+            let outputs = || answers(f32::from(u8::from(differs(rayon::current_num_threads()))));
+            other_at(&pools, &answers(0.0).unwrap(), outputs).unwrap()
+        };
+        assert_eq!(other_where(|_| false), Vec::<String>::new());
+        assert_eq!(other_where(|threads| threads == 1), ["1 threads give other bits"]);
+        assert_eq!(other_where(|threads| threads == 2), ["2 threads give other bits"]);
+        assert_eq!(other_where(|threads| threads == 3), ["3 threads give other bits"]);
+        let from_two = ["2 threads give other bits", "3 threads give other bits"];
+        assert_eq!(other_where(|threads| threads > 1), from_two);
+    }
 }

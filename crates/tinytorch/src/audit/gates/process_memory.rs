@@ -98,15 +98,19 @@ const HELD: usize = size_of::<QWeight>() + 3 * 16 + 64;
 fn weight_bytes(model: &dyn Model) -> (usize, usize) {
     let params = model.named_params();
     let weights = params.into_iter().filter_map(|(_, param)| param.int8());
-    weights.fold((0, 0), |(dense, least), weight| {
-        let values = weight.shape().len() * size_of::<f32>();
-        (dense + values, least + super::least_bytes(weight) + HELD)
-    })
+    weights.map(|weight| bytes(weight)).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
+/// Bytes of a weight as floats, and as the least that a process takes for it in int8.
+fn bytes(weight: &QWeight) -> (usize, usize) {
+    (weight.shape().len() * size_of::<f32>(), super::least_bytes(weight) + HELD)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::int8::Granularity;
+    use crate::tensor::Tensor;
 
     #[test]
     fn a_process_is_held_to_what_is_possible() {
@@ -114,6 +118,25 @@ mod tests {
         // Half of it is no weight: 64 against 32 + 8.
         assert!((limit(64, 32, 8) - 0.98 * 1.6).abs() < 1e-12);
         assert_eq!(limit(0, 0, 0), 0.0);
+    }
+
+    /// Beside 1024 values and 32 scales: what says how they lie, and what an allocator adds to each of its parts.
+    #[test]
+    fn a_small_weight_may_take_what_holds_it_and_no_more() {
+        let weight = Tensor::from_vec(vec![0.5; 32 * 32], [32, 32]).unwrap();
+        let weight = QWeight::quantize(&weight, Granularity::PerChannel).unwrap();
+        let copies = 10_000;
+        let (dense, least) = bytes(&weight);
+        let limit = limit(copies * dense as u64, copies * dense as u64, copies * least as u64);
+        let result = |around: usize| {
+            let int8 = copies * (32 * 32 + 32 * 4 + around) as u64;
+            judged((copies * dense as u64, int8), limit, String::new()).result
+        };
+        let holder = size_of::<QWeight>();
+        assert_eq!(result(holder + 3 * 16), Outcome::Pass);
+        assert_eq!(result(holder + 3 * 16 + 64), Outcome::Pass);
+        // Another line of the cache.
+        assert_eq!(result(holder + 3 * 16 + 128), Outcome::Fail);
     }
 
     #[test]
