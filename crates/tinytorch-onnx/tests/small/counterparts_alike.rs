@@ -496,6 +496,13 @@ fn of_values_that_are_alike_the_one_that_was_met_is_taken() {
             let other = stepped(&float);
             finds_its_own("as they stand", &float, &other);
             finds_its_own("in the other order", &float, &swapped(other, is_sum));
+            // Among so many terms that weights are not looked at.
+            let mut long = float.clone();
+            let sum = &mut long.graph.as_mut().unwrap().node[2];
+            sum.op_type = "Sum".into();
+            sum.input.extend(vec!["x".to_string(); 64]);
+            let other = swapped(stepped(&long), is_sum);
+            finds_its_own("in a long sum in the other order", &long, &other);
         }
     }
 }
