@@ -2,6 +2,7 @@
 
 mod alibi;
 mod bad_input;
+mod between_layers;
 mod embed;
 mod generate;
 mod import;

@@ -1,6 +1,7 @@
 //! Models and data of which nothing can be told: one sentence says so, and what was there stays as it was.
 
-use crate::onnx::{node, two_layers};
+use crate::between_layers::two_layers;
+use crate::onnx::node;
 use crate::support::Bench;
 use serde_json::Value;
 use std::path::Path;

@@ -5,10 +5,10 @@
 //! of 64 channels take 32 us on AVX-512 as transformed tiles and 21 as vectors of two rows each.
 
 use super::Lengths;
+use crate::f32::gemm::SLACK;
 use crate::int8::ConvShape;
 use crate::isa::Simd;
 use crate::pairs;
-use crate::tuning::B_PANEL as WIDEST;
 use std::ops::Range;
 
 /// Where the values of an image lie in the copy of what some rows of output see.
@@ -54,7 +54,7 @@ impl<'a> Joined<'a> {
 
     /// Values of working memory that [`stage`](Joined::stage) takes from the end of the copy's.
     pub(super) fn working(&self, output_rows: usize) -> usize {
-        if self.is_halved() { 2 * self.rows(output_rows) * self.half() + WIDEST } else { 0 }
+        if self.is_halved() { 2 * self.rows(output_rows) * self.half() + SLACK } else { 0 }
     }
 
     /// Whether even and odd values of rows are told apart before they are copied, once for all columns of the kernel:
@@ -138,7 +138,7 @@ impl<'a> Joined<'a> {
     ) {
         let ConvShape { width, stride, padding, .. } = self.shape;
         let (half, [[top, _], [left, _]]) = (self.half(), padding);
-        let (even, odd) = halves.split_at_mut((halves.len() - WIDEST) / 2);
+        let (even, odd) = halves.split_at_mut((halves.len() - SLACK) / 2);
         let halves = even.chunks_exact_mut(half).zip(odd.chunks_exact_mut(half));
         for (y, (even, odd)) in rows.zip(halves) {
             let row = &plane[(first + y * stride[0] - top) * width..][..width];
@@ -157,7 +157,7 @@ impl<'a> Joined<'a> {
         out: &mut [f32],
     ) {
         let (outputs, half) = (self.output[1], self.half());
-        let odd = (halves.len() - WIDEST) / 2;
+        let odd = (halves.len() - SLACK) / 2;
         let halves = &halves[column % 2 * odd + column / 2..];
         for (i, y) in rows.enumerate() {
             for x in (0..outputs).step_by(S::LANES) {

@@ -81,7 +81,13 @@ impl Sums<'_> {
         for i in 0..alone {
             for panel in 0..self.panels.len() {
                 for place in (0..PLACES).step_by(AT_ONCE) {
-                    self.alone(s, in_vectors + i, &self.alone[i * PLACES * inputs..], panel, place);
+                    self.sum_alone(
+                        s,
+                        in_vectors + i,
+                        &self.alone[i * PLACES * inputs..],
+                        panel,
+                        place,
+                    );
                 }
             }
         }
@@ -89,7 +95,7 @@ impl Sums<'_> {
 
     /// The sums of a tile that no vector is left for, of a panel's channels, at some places.
     #[inline(always)]
-    fn alone<S: Simd>(&mut self, s: S, tile: usize, seen: &[f32], panel: usize, place: usize) {
+    fn sum_alone<S: Simd>(&mut self, s: S, tile: usize, seen: &[f32], panel: usize, place: usize) {
         let ([inputs, outputs], tiles) = (self.channels, self.tiles.count());
         let weights = weights::stride(inputs, self.panels.len());
         let mut sums = [s.splat(0.0); AT_ONCE];
